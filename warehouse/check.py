@@ -1,0 +1,251 @@
+"""Is this file what its name says? Reads one parquet file whole and returns facts, or refuses it.
+
+Refused: a file that cannot be read, lacks a required column, holds a type that the contract cannot
+widen without loss, times outside the period, off the bar grid, NULL or twice. Not refused: missing
+or new columns (drift, recorded), rows out of order (sorted when read), odd values (they are data).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from warehouse.contracts import Column, Contract
+from warehouse.errors import FileRefusedError
+from warehouse.keys import FileKey, interval_us, us_datetime
+
+RAW_TIME = "exchange_timestamp"
+RAW_KNOWN_AT = "local_timestamp"
+SIMULATED = b"warehouse.simulated"
+
+_ROW_GROUP_LIMIT_BYTES = 4 << 30
+_BATCH_ROWS = 131_072
+_EXACT_IN_DOUBLE = 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What was seen in a file that passed.
+
+    Attributes
+    ----------
+    rows
+        Number of rows.
+    first_us, last_us
+        Smallest and largest time, microseconds since the epoch; ``None`` in an empty file.
+    runs
+        Unbroken stretches of bars as half-open ``(start_us, end_us)``, in order; empty for raw data.
+    columns
+        Name and DuckDB type of every column, in file order.
+    missing, unexpected
+        Drift: columns that the contract expects and the file lacks, and the other way round.
+    nulls
+        Number of NULLs over all columns (NaN is a value, not NULL).
+    is_sorted
+        Whether rows stand in the order of time.
+    simulated
+        Whether the file says of itself that its data is simulated.
+    """
+
+    rows: int
+    first_us: int | None
+    last_us: int | None
+    runs: tuple[tuple[int, int], ...]
+    columns: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    nulls: int
+    is_sorted: bool
+    simulated: bool
+
+
+def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts:
+    """Read ``path`` to its last byte as the file named ``key``.
+
+    Raises
+    ------
+    FileRefusedError
+        With the reason, in words for a person.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            _check_size(file.metadata)
+            columns = _check_schema(schema, key, contract)
+            times, nulls = _read_all(file, key, contract)
+    except FileRefusedError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FileRefusedError(f"cannot be read as parquet: {reason[:200]}") from error
+
+    is_sorted = bool((times[1:] >= times[:-1]).all())
+    ordered = times if is_sorted else np.sort(times)
+    _check_period(ordered, key)
+    runs = () if key.is_raw else _bar_runs(ordered, key)
+    names = {name for name, _ in columns}
+    declared = () if contract is None else contract.columns
+    return FileFacts(
+        rows=len(ordered),
+        first_us=int(ordered[0]) if len(ordered) else None,
+        last_us=int(ordered[-1]) if len(ordered) else None,
+        runs=runs,
+        columns=columns,
+        missing=tuple(c.name for c in declared if c.expected and c.name not in names),
+        unexpected=()
+        if contract is None
+        else tuple(name for name, _ in columns if contract.column(name) is None),
+        nulls=nulls,
+        is_sorted=is_sorted,
+        simulated=(schema.metadata or {}).get(SIMULATED) == b"true",
+    )
+
+
+def _check_size(metadata: pq.FileMetaData) -> None:
+    """Refuse claims that could only exhaust memory, before a page is decompressed."""
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        if not 0 <= group.total_byte_size <= _ROW_GROUP_LIMIT_BYTES:
+            raise FileRefusedError(
+                f"row group {index} claims {group.total_byte_size:,} bytes uncompressed"
+            )
+
+
+def _check_schema(
+    schema: pa.Schema, key: FileKey, contract: Contract | None
+) -> tuple[tuple[str, str], ...]:
+    names = [name.lower() for name in schema.names]
+    if len(set(names)) != len(names):
+        raise FileRefusedError("two columns have the same name")
+    required = (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
+    for name in required:
+        if name not in schema.names:
+            raise FileRefusedError(f"has no column {name!r}")
+        if not pa.types.is_timestamp(schema.field(name).type):
+            raise FileRefusedError(f"column {name!r} is {schema.field(name).type}, not a timestamp")
+    for field in schema:
+        column = None if contract is None else contract.column(field.name)
+        if column is not None and not _widens(field.type, column):
+            raise FileRefusedError(
+                f"column {field.name!r} is {field.type}, which {column.type} cannot hold without loss"
+            )
+    return tuple((field.name, _duckdb_type(field)) for field in schema)
+
+
+def _widens(found: pa.DataType, column: Column) -> bool:
+    """Whether every value of ``found`` is a value of the contract's type (int64: checked by value)."""
+    if pa.types.is_null(found):
+        return True
+    match column.type:
+        case "DOUBLE":
+            return pa.types.is_floating(found) or pa.types.is_integer(found)
+        case "BIGINT":
+            return pa.types.is_integer(found) and found != pa.uint64()
+        case "TIMESTAMP" | "TIMESTAMPTZ":
+            return pa.types.is_timestamp(found) and found.tz in (None, "UTC", "+00:00", "Etc/UTC")
+        case _:
+            return pa.types.is_string(found) or pa.types.is_large_string(found)
+
+
+def _duckdb_type(field: pa.Field) -> str:
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    known = {
+        pa.null(): "INTEGER",
+        pa.bool_(): "BOOLEAN",
+        pa.int8(): "TINYINT",
+        pa.int16(): "SMALLINT",
+        pa.int32(): "INTEGER",
+        pa.int64(): "BIGINT",
+        pa.uint8(): "UTINYINT",
+        pa.uint16(): "USMALLINT",
+        pa.uint32(): "UINTEGER",
+        pa.uint64(): "UBIGINT",
+        pa.float16(): "FLOAT",
+        pa.float32(): "FLOAT",
+        pa.float64(): "DOUBLE",
+        pa.string(): "VARCHAR",
+        pa.large_string(): "VARCHAR",
+        pa.date32(): "DATE",
+    }
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP" if kind.tz is None else "TIMESTAMPTZ"
+    if kind not in known:
+        raise FileRefusedError(f"column {field.name!r} is {field.type}, which no view can show")
+    return known[kind]
+
+
+def _read_all(
+    file: pq.ParquetFile, key: FileKey, contract: Contract | None
+) -> tuple[np.ndarray, int]:
+    """Decode every page; return the times in microseconds and the number of NULLs."""
+    time_name = RAW_TIME if key.is_raw else "time"
+    clocks = (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
+    exact = [] if contract is None else [c.name for c in contract.columns if c.type == "DOUBLE"]
+    parts, nulls, rows = [], 0, 0
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+        rows += batch.num_rows
+        nulls += sum(column.null_count for column in batch.columns)
+        for name in clocks:
+            if batch.column(name).null_count:
+                raise FileRefusedError(f"column {name!r} holds NULL")
+        for name in exact:
+            if name in batch.schema.names and pa.types.is_integer(batch.schema.field(name).type):
+                _check_exact(batch.column(name), name)
+        parts.append(_microseconds(batch.column(time_name), time_name))
+    if rows != file.metadata.num_rows:
+        raise FileRefusedError(f"holds {rows:,} rows, its footer says {file.metadata.num_rows:,}")
+    return (np.concatenate(parts) if parts else np.empty(0, np.int64)), nulls
+
+
+def _check_exact(values: pa.Array, name: str) -> None:
+    largest = pc.max(pc.abs(values.cast(pa.float64(), safe=False))).as_py()
+    if largest is not None and largest > _EXACT_IN_DOUBLE:
+        raise FileRefusedError(f"column {name!r} holds integers that DOUBLE cannot hold exactly")
+
+
+def _microseconds(values: pa.Array, name: str) -> np.ndarray:
+    try:
+        cast = values.cast(pa.timestamp("us", tz=values.type.tz))
+    except pa.ArrowInvalid as error:
+        raise FileRefusedError(f"column {name!r} holds times finer than a microsecond") from error
+    return cast.cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def _check_period(times: np.ndarray, key: FileKey) -> None:
+    start, end = key.period.start_us, key.period.end_us
+    if len(times) and not (start <= times[0] and times[-1] < end):
+        outside = int(((times < start) | (times >= end)).sum())
+        raise FileRefusedError(
+            f"{outside:,} of {len(times):,} rows lie outside {key.period.text}: "
+            f"{us_datetime(int(times[0]))} to {us_datetime(int(times[-1]))}"
+        )
+
+
+def _bar_runs(times: np.ndarray, key: FileKey) -> tuple[tuple[int, int], ...]:
+    """Unbroken stretches of bars; refuses bars off the grid or given twice."""
+    bar = interval_us(key.series.interval or "")
+    if not len(times):
+        return ()
+    off_grid = times[times % bar != 0]
+    if len(off_grid):
+        raise FileRefusedError(
+            f"{len(off_grid):,} bars do not start on a multiple of {key.series.interval}, "
+            f"the first at {us_datetime(int(off_grid[0]))}"
+        )
+    steps = np.diff(times)
+    twice = times[1:][steps == 0]
+    if len(twice):
+        raise FileRefusedError(
+            f"{len(twice):,} bars stand in it twice, the first at {us_datetime(int(twice[0]))}"
+        )
+    breaks = np.flatnonzero(steps != bar)
+    starts = times[np.concatenate(([0], breaks + 1))]
+    ends = times[np.concatenate((breaks, [len(times) - 1]))] + bar
+    return tuple(zip(starts.tolist(), ends.tolist(), strict=True))

@@ -1,0 +1,91 @@
+"""Settings: the only place that reads the environment, and the one home of DuckDB's session settings.
+
+``Settings`` is built once, by ``cli.main`` or ``warehouse.open``, and handed on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_API_URL = "https://aperiodic.io/api/v1"
+PREVIEW_KEY = "DEMO-KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the home is, how DuckDB runs, and how the vendor is reached.
+
+    Attributes
+    ----------
+    home
+        Absolute path of the folder that holds everything a user owns.
+    threads, memory_limit
+        DuckDB's limits; ``None`` leaves DuckDB's own default.
+    api_url
+        Base URL of the vendor's API, without a trailing slash.
+    api_key
+        The vendor's key, never shown by ``repr``.
+    """
+
+    home: Path
+    threads: int | None = None
+    memory_limit: str | None = None
+    api_url: str = DEFAULT_API_URL
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def session(self) -> dict[str, str]:
+        """DuckDB settings of every connection the product opens: dbt, API, CLI and shell alike."""
+        chosen = {"TimeZone": "UTC", "temp_directory": str(self.home / ".build" / "spill")}
+        if self.threads is not None:
+            chosen["threads"] = str(self.threads)
+        if self.memory_limit is not None:
+            chosen["memory_limit"] = self.memory_limit
+        return chosen
+
+
+def load_settings(
+    home: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from an explicit home, the environment, and ``.env`` in the working folder.
+
+    The home is ``home``, else ``$WAREHOUSE_HOME``, else ``./data``. A variable of the real
+    environment wins over the same name in ``.env``.
+
+    Examples
+    --------
+    >>> load_settings("data", {"APERIODIC_API_KEY": "k"}).api_key
+    'k'
+    >>> "k'" in repr(load_settings("data", {"APERIODIC_API_KEY": "k"}))
+    False
+    """
+    variables = _dotenv() | dict(os.environ if environment is None else environment)
+    chosen = home or variables.get("WAREHOUSE_HOME") or "data"
+    threads = variables.get("WAREHOUSE_THREADS")
+    return Settings(
+        home=Path(chosen).expanduser().absolute(),
+        threads=int(threads) if threads else None,
+        memory_limit=variables.get("WAREHOUSE_MEMORY") or None,
+        api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
+        api_key=variables.get("APERIODIC_API_KEY") or None,
+    )
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Environment for a child process (dbt) that works on the same home, without the key."""
+    environment = {k: v for k, v in os.environ.items() if k != "APERIODIC_API_KEY"}
+    environment["WAREHOUSE_HOME"] = str(settings.home)
+    return environment
+
+
+def _dotenv() -> dict[str, str]:
+    """The ``NAME=value`` lines of ``./.env``; nothing when there is no such file."""
+    path = Path(".env")
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}

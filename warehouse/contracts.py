@@ -1,0 +1,142 @@
+"""What each dataset's files must hold: the dbt source YAML under ``models/vendor``, as values.
+
+The YAML is the one home of names, types, units, meanings and ranges. Ingest checks files against
+it, the catalog takes its comments from it, dbt documents it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import DamagedError
+
+TYPES = {
+    "double": "DOUBLE",
+    "bigint": "BIGINT",
+    "timestamp": "TIMESTAMP",
+    "timestamptz": "TIMESTAMPTZ",
+    "varchar": "VARCHAR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a dataset.
+
+    ``minimum`` and ``maximum`` are inclusive and only warn; ``required`` columns must be in every
+    file; ``expected`` ones are reported as drift where a file lacks them.
+    """
+
+    name: str
+    type: str
+    description: str
+    unit: str
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+    expected: bool = True
+
+    @property
+    def comment(self) -> str:
+        """Meaning and unit in one line, as the catalog shows it."""
+        return f"{self.description} [{self.unit}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One dataset: ``name`` as in the catalog (``flow``, ``raw_trades``), columns in file order."""
+
+    name: str
+    title: str
+    category: str
+    description: str
+    clocks: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def is_raw(self) -> bool:
+        return self.category == "raw"
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+
+KEY_COLUMNS = (
+    Column("series_id", "INTEGER", "Number of the series, the same in every generation.", "id"),
+    Column("exchange", "VARCHAR", "Venue, as the vendor spells it.", "text"),
+    Column("symbol", "VARCHAR", "Instrument in the vendor's Atlas symbology.", "text"),
+    Column("interval", "VARCHAR", "Length of the bar; NULL for raw data.", "text"),
+    Column(
+        "clock",
+        "VARCHAR",
+        "Clock that sorted events into bars: exchange or true; NULL for raw data.",
+        "text",
+    ),
+    Column("time", "TIMESTAMP", "Start of the bar; for raw data the venue's time.", "UTC"),
+    Column("known_at", "TIMESTAMP", "First moment at which the row could be known.", "UTC"),
+)
+"""The columns that every view and mart begins with."""
+
+
+def dbt_project_dir() -> Path:
+    """Folder of the dbt project: inside the installed package, or the root of a checkout."""
+    packaged = Path(__file__).parent / "_dbt"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent
+
+
+@cache
+def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
+    """All contracts by dataset name, sorted by name.
+
+    Examples
+    --------
+    >>> load_contracts()["flow"].column("taker_buy_volume").unit
+    'base'
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found = {}
+    for path in sorted((folder or dbt_project_dir() / "models" / "vendor").glob("*.yml")):
+        document = yaml.load(path.read_text("utf-8"), Loader=loader)
+        try:
+            tables = [table for source in document["sources"] for table in source["tables"]]
+            found.update({table["name"]: _contract(table) for table in tables})
+        except (KeyError, TypeError) as error:
+            raise DamagedError(
+                f"{path}: not a dataset contract ({error!r})", next_step="reinstall the package"
+            ) from error
+    return dict(sorted(found.items()))
+
+
+def _contract(table: dict[str, Any]) -> Contract:
+    meta = table["config"]["meta"]
+    return Contract(
+        name=table["name"],
+        title=meta["title"],
+        category=meta["category"],
+        description=_one_line(table["description"]),
+        clocks=tuple(meta.get("clocks", ())),
+        columns=tuple(_column(column) for column in table["columns"]),
+    )
+
+
+def _column(column: dict[str, Any]) -> Column:
+    meta = column["config"]["meta"]
+    return Column(
+        name=column["name"],
+        type=TYPES[column["data_type"]],
+        description=_one_line(column["description"]),
+        unit=meta["unit"],
+        minimum=meta.get("min"),
+        maximum=meta.get("max"),
+        required=meta.get("required", False),
+        expected=not (meta.get("retired", False) or meta.get("optional", False)),
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

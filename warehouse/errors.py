@@ -1,0 +1,101 @@
+"""The one tree of errors, and the exit code that each kind means.
+
+Every error says what happened, to which file, column or series, and what to do next. Code raises the
+most precise class; ``cli.main`` turns it into a line on stderr and the class's exit code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a finished command tells its caller."""
+
+    DONE = 0
+    DATA_PROBLEMS = 1
+    USAGE = 2
+    VENDOR = 3
+    DAMAGED = 4
+    LOCKED = 5
+    DISK = 6
+    INTERRUPTED = 130
+
+
+class WarehouseError(Exception):
+    """Root of all errors of this package.
+
+    Parameters
+    ----------
+    what
+        What happened, and to which file, column or series.
+    next_step
+        What the user can do about it; printed on a line of its own.
+    **fields
+        The facts of the case (dataset, symbol, path, status ...), kept in ``fields``.
+
+    Examples
+    --------
+    >>> print(WarehouseError("no catalog in data", next_step="run: warehouse build"))
+    no catalog in data
+      next: run: warehouse build
+    """
+
+    exit_code: ExitCode = ExitCode.DATA_PROBLEMS
+
+    def __init__(self, what: str, *, next_step: str | None = None, **fields: object) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return self.what if self.next_step is None else f"{self.what}\n  next: {self.next_step}"
+
+
+class UsageError(WarehouseError):
+    """The call itself is wrong: an option, a value, a name that cannot be."""
+
+    exit_code = ExitCode.USAGE
+
+
+class QueryError(UsageError):
+    """SQL that was refused, is wrong, or was given parameters that do not fit."""
+
+
+class NotFoundError(UsageError):
+    """A table, column, series or home that is not there."""
+
+
+class FileRefusedError(WarehouseError):
+    """A data file failed a check; the text is the reason that quarantine keeps."""
+
+
+class VendorError(WarehouseError):
+    """The vendor or the network refused, or did not answer."""
+
+    exit_code = ExitCode.VENDOR
+
+
+class DamagedError(WarehouseError):
+    """Something in the home is not as it was left."""
+
+    exit_code = ExitCode.DAMAGED
+
+
+class BuildError(WarehouseError):
+    """A build did not pass; the published catalog is the old one."""
+
+    exit_code = ExitCode.DAMAGED
+
+
+class LockedError(WarehouseError):
+    """Another process is writing to this home."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class DiskError(WarehouseError):
+    """The disk is full, or a folder may not be written."""
+
+    exit_code = ExitCode.DISK

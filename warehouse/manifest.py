@@ -1,0 +1,353 @@
+"""The manifest: one SQLite file that says which object is which vendor file, and what was seen in it.
+
+Lake and manifest are the truth; the catalog is derived from them. Writers hold the home's lock;
+readers may look at any time. Every change is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from warehouse.check import FileFacts
+from warehouse.errors import DamagedError
+from warehouse.keys import FileKey, Period, SeriesKey
+
+HOME_VERSION = 1
+
+_SCHEMA = """
+create table home (name text primary key, value text not null) strict;
+create table series (
+    series_id integer primary key,
+    exchange text not null, symbol text not null,
+    interval text not null, clock text not null,      -- '' for raw data
+    unique (exchange, symbol, interval, clock)
+) strict;
+create table files (
+    file_id integer primary key,
+    dataset text not null,
+    series_id integer not null references series,
+    period text not null,
+    object text not null,                             -- sha256 of the bytes
+    size_bytes integer not null,
+    facts text not null,                              -- JSON of FileFacts
+    origin text not null,                             -- where it came from, without any query string
+    origin_stamp text not null,                       -- mtime or ETag: is it worth asking again?
+    fetched_at text not null,
+    superseded_at text
+) strict;
+create unique index current_file on files (dataset, series_id, period)
+    where superseded_at is null;
+create table quarantine (
+    quarantine_id integer primary key,
+    dataset text not null, exchange text not null, symbol text not null,
+    interval text not null, clock text not null, period text not null,
+    object text not null, size_bytes integer not null,
+    reason text not null, origin text not null, refused_at text not null,
+    resolved_at text                                  -- a good file took its place
+) strict;
+create table restatements (
+    restatement_id integer primary key,
+    dataset text not null, series_id integer not null references series, period text not null,
+    kind text not null,                               -- grown | restated
+    old_object text not null, new_object text not null,
+    difference text not null,                         -- JSON: rows added, removed, changed, ...
+    seen_at text not null
+) strict;
+create table runs (
+    run_id integer primary key,
+    verb text not null, started_at text not null, ended_at text, outcome text
+) strict;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One row of ``files``: a vendor file that is, or was, in the lake."""
+
+    file_id: int
+    key: FileKey
+    series_id: int
+    object: str
+    size_bytes: int
+    facts: FileFacts
+    origin: str
+    origin_stamp: str
+    fetched_at: str
+    superseded_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of ``quarantine``: a file that did not pass its check."""
+
+    key: FileKey
+    object: str
+    size_bytes: int
+    reason: str
+    origin: str
+    refused_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """One row of ``restatements``: a file whose bytes changed at the vendor."""
+
+    key: FileKey
+    series_id: int
+    kind: str
+    old_object: str
+    new_object: str
+    difference: dict[str, Any]
+    seen_at: str
+
+
+class Manifest:
+    """An open manifest; a context manager.
+
+    Parameters
+    ----------
+    path
+        The SQLite file; created when ``create`` is true and it is not there.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        if not create and not path.is_file():
+            raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
+        self.path = path
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise DamagedError(
+                f"{path}: not a manifest ({error})", next_step="run: warehouse verify --repair"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, for several changes."""
+        self._connection.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def files(self, *, superseded: bool = False) -> list[StoredFile]:
+        """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
+        rows = self._connection.execute(
+            "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
+            " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
+            " from files join series using (series_id)"
+            " where ? or superseded_at is null"
+            " order by dataset, exchange, symbol, interval, clock, period, file_id",
+            (superseded,),
+        )
+        return [
+            StoredFile(row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10]), *row[11:])
+            for row in rows
+        ]
+
+    def series(self) -> list[tuple[int, SeriesKey]]:
+        rows = self._connection.execute(
+            "select series_id, exchange, symbol, interval, clock from series order by series_id"
+        )
+        return [(row[0], SeriesKey(row[1], row[2], row[3] or None, row[4] or None)) for row in rows]
+
+    def quarantine(self) -> list[Refusal]:
+        """Files that were refused and that no good file has replaced since."""
+        rows = self._connection.execute(
+            "select dataset, exchange, symbol, interval, clock, period,"
+            " object, size_bytes, reason, origin, refused_at"
+            " from quarantine where resolved_at is null order by quarantine_id"
+        )
+        return [Refusal(_key(*row[:6]), *row[6:]) for row in rows]
+
+    def restatements(self) -> list[Restatement]:
+        rows = self._connection.execute(
+            "select dataset, exchange, symbol, interval, clock, period, series_id, kind,"
+            " old_object, new_object, difference, seen_at"
+            " from restatements join series using (series_id) order by restatement_id"
+        )
+        return [
+            Restatement(_key(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11])
+            for row in rows
+        ]
+
+    def objects(self) -> set[str]:
+        """Every object that a row of ``files`` names, current or former."""
+        return {row[0] for row in self._connection.execute("select object from files")}
+
+    def runs(self) -> list[tuple[str, str, str | None, str | None]]:
+        """Runs as (verb, started_at, ended_at, outcome), the newest first."""
+        return self._connection.execute(
+            "select verb, started_at, ended_at, outcome from runs order by run_id desc"
+        ).fetchall()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def series_id(self, series: SeriesKey) -> int:
+        """Number of a series; a new one is given the next free number, for ever."""
+        values = (series.exchange, series.symbol, series.interval or "", series.clock or "")
+        self._connection.execute(
+            "insert or ignore into series (exchange, symbol, interval, clock) values (?, ?, ?, ?)",
+            values,
+        )
+        row = self._connection.execute(
+            "select series_id from series"
+            " where exchange = ? and symbol = ? and interval = ? and clock = ?",
+            values,
+        ).fetchone()
+        return int(row[0])
+
+    def record_file(
+        self, key: FileKey, *, object: str, size_bytes: int, facts: FileFacts, origin: str, stamp: str
+    ) -> None:
+        """Make ``object`` the current file of ``key``; a former one becomes superseded."""
+        series_id = self.series_id(key.series)
+        place = (key.dataset, series_id, key.period.text)
+        now = utc_now()
+        self._connection.execute(
+            "update files set superseded_at = ? where dataset = ? and series_id = ? and period = ?"
+            " and superseded_at is null",
+            (now, *place),
+        )
+        self._connection.execute(
+            "insert into files (dataset, series_id, period, object, size_bytes, facts, origin,"
+            " origin_stamp, fetched_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*place, object, size_bytes, json.dumps(_plain(facts)), origin, stamp, now),
+        )
+        self._connection.execute(
+            "update quarantine set resolved_at = ? where dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? and period = ? and resolved_at is null",
+            (now, *_flat(key)),
+        )
+
+    def record_stamp(self, file: StoredFile, *, origin: str, stamp: str) -> None:
+        """The same bytes were seen again, under another stamp."""
+        self._connection.execute(
+            "update files set origin = ?, origin_stamp = ?, fetched_at = ? where file_id = ?",
+            (origin, stamp, utc_now(), file.file_id),
+        )
+
+    def record_refusal(
+        self, key: FileKey, *, object: str, size_bytes: int, reason: str, origin: str
+    ) -> None:
+        """Remember why a file was refused; the same bytes are remembered once."""
+        known = self._connection.execute(
+            "select 1 from quarantine where dataset = ? and exchange = ? and symbol = ?"
+            " and interval = ? and clock = ? and period = ? and object = ? and resolved_at is null",
+            (*_flat(key), object),
+        ).fetchone()
+        if known is None:
+            self._connection.execute(
+                "insert into quarantine (dataset, exchange, symbol, interval, clock, period, object,"
+                " size_bytes, reason, origin, refused_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*_flat(key), object, size_bytes, reason, origin, utc_now()),
+            )
+
+    def record_restatement(
+        self, key: FileKey, *, kind: str, old_object: str, new_object: str, difference: dict[str, Any]
+    ) -> None:
+        self._connection.execute(
+            "insert into restatements (dataset, series_id, period, kind, old_object, new_object,"
+            " difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key.dataset,
+                self.series_id(key.series),
+                key.period.text,
+                kind,
+                old_object,
+                new_object,
+                json.dumps(difference),
+                utc_now(),
+            ),
+        )
+
+    def start_run(self, verb: str) -> int:
+        cursor = self._connection.execute(
+            "insert into runs (verb, started_at) values (?, ?)", (verb, utc_now())
+        )
+        return int(cursor.lastrowid or 0)
+
+    def end_run(self, run_id: int, outcome: str) -> None:
+        self._connection.execute(
+            "update runs set ended_at = ?, outcome = ? where run_id = ?",
+            (utc_now(), outcome, run_id),
+        )
+
+    def _prepare(self) -> None:
+        tables = self._connection.execute("select count(*) from sqlite_master").fetchone()[0]
+        if tables == 0:
+            with self.transaction():
+                for statement in _SCHEMA.split(";\n"):
+                    if statement.strip():
+                        self._connection.execute(statement)
+                self._connection.execute(
+                    "insert into home values ('version', ?)", (str(HOME_VERSION),)
+                )
+        version = self._connection.execute(
+            "select value from home where name = 'version'"
+        ).fetchone()
+        if version is None or int(version[0]) > HOME_VERSION:
+            raise DamagedError(
+                f"{self.path}: written by a newer version of the product",
+                next_step="upgrade the package",
+            )
+
+
+def utc_now() -> str:
+    """The present moment as the manifest writes it: ISO 8601, UTC, to the second, without zone."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+
+
+def _key(
+    dataset: str, exchange: str, symbol: str, interval: str, clock: str, period: str
+) -> FileKey:
+    return FileKey(
+        dataset, SeriesKey(exchange, symbol, interval or None, clock or None), Period(period)
+    )
+
+
+def _flat(key: FileKey) -> tuple[str, ...]:
+    series = key.series
+    place = (key.dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
+    return (*place, key.period.text)
+
+
+def _plain(facts: FileFacts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in FileFacts.__slots__}
+
+
+def _facts(text: str) -> FileFacts:
+    plain = json.loads(text)
+    for name in ("runs", "columns"):
+        plain[name] = tuple(tuple(pair) for pair in plain[name])
+    for name in ("missing", "unexpected"):
+        plain[name] = tuple(plain[name])
+    return FileFacts(**plain)
