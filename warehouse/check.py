@@ -138,14 +138,14 @@ def _check_schema(
 
 
 def _widens(found: pa.DataType, column: Column) -> bool:
-    """Whether every value of ``found`` is a value of the contract's type (int64: checked by value)."""
+    """Whether ``found`` can hold values of the contract's type; ``_check_exact`` looks at each."""
     if pa.types.is_null(found):
         return True
     match column.type:
         case "DOUBLE":
             return pa.types.is_floating(found) or pa.types.is_integer(found)
         case "BIGINT":
-            return pa.types.is_integer(found) and found != pa.uint64()
+            return pa.types.is_integer(found) or pa.types.is_floating(found)
         case "TIMESTAMP" | "TIMESTAMPTZ":
             return pa.types.is_timestamp(found) and found.tz in (None, "UTC", "+00:00", "Etc/UTC")
         case _:
@@ -187,7 +187,7 @@ def _read_all(
     """Decode every page; return the times in microseconds and the number of NULLs."""
     time_name = RAW_TIME if key.is_raw else "time"
     clocks = (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
-    exact = [] if contract is None else [c.name for c in contract.columns if c.type == "DOUBLE"]
+    numeric = {c.name: c.type for c in contract.columns} if contract is not None else {}
     parts, nulls, rows = [], 0, 0
     for batch in file.iter_batches(batch_size=_BATCH_ROWS):
         rows += batch.num_rows
@@ -195,19 +195,27 @@ def _read_all(
         for name in clocks:
             if batch.column(name).null_count:
                 raise FileRefusedError(f"column {name!r} holds NULL")
-        for name in exact:
-            if name in batch.schema.names and pa.types.is_integer(batch.schema.field(name).type):
-                _check_exact(batch.column(name), name)
+        for name in batch.schema.names:
+            _check_exact(batch.column(name), name, numeric.get(name))
         parts.append(_microseconds(batch.column(time_name), time_name))
     if rows != file.metadata.num_rows:
         raise FileRefusedError(f"holds {rows:,} rows, its footer says {file.metadata.num_rows:,}")
     return (np.concatenate(parts) if parts else np.empty(0, np.int64)), nulls
 
 
-def _check_exact(values: pa.Array, name: str) -> None:
-    largest = pc.max(pc.abs(values.cast(pa.float64(), safe=False))).as_py()
-    if largest is not None and largest > _EXACT_IN_DOUBLE:
-        raise FileRefusedError(f"column {name!r} holds integers that DOUBLE cannot hold exactly")
+def _check_exact(values: pa.Array, name: str, wanted: str | None) -> None:
+    """Refuse integers that DOUBLE rounds, and numbers that are no BIGINT."""
+    if wanted == "DOUBLE" and pa.types.is_integer(values.type):
+        largest = pc.max(pc.abs(values.cast(pa.float64(), safe=False))).as_py()
+        if largest is not None and largest > _EXACT_IN_DOUBLE:
+            raise FileRefusedError(f"column {name!r} holds integers that DOUBLE would round")
+    elif wanted == "BIGINT":
+        try:
+            values.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise FileRefusedError(
+                f"column {name!r} holds values that are no whole numbers"
+            ) from error
 
 
 def _microseconds(values: pa.Array, name: str) -> np.ndarray:

@@ -65,7 +65,7 @@ class Contract:
 
 
 KEY_COLUMNS = (
-    Column("series_id", "INTEGER", "Number of the series, the same in every generation.", "id"),
+    Column("series_id", "INTEGER", "Number of the series, the same in every generation.", "none"),
     Column("exchange", "VARCHAR", "Venue, as the vendor spells it.", "text"),
     Column("symbol", "VARCHAR", "Instrument in the vendor's Atlas symbology.", "text"),
     Column("interval", "VARCHAR", "Length of the bar; NULL for raw data.", "text"),

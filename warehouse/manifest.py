@@ -195,7 +195,9 @@ class Manifest:
             " from restatements join series using (series_id) order by restatement_id"
         )
         return [
-            Restatement(_key(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11])
+            Restatement(
+                _key(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11]
+            )
             for row in rows
         ]
 
@@ -226,7 +228,14 @@ class Manifest:
         return int(row[0])
 
     def record_file(
-        self, key: FileKey, *, object: str, size_bytes: int, facts: FileFacts, origin: str, stamp: str
+        self,
+        key: FileKey,
+        *,
+        object: str,
+        size_bytes: int,
+        facts: FileFacts,
+        origin: str,
+        stamp: str,
     ) -> None:
         """Make ``object`` the current file of ``key``; a former one becomes superseded."""
         series_id = self.series_id(key.series)
@@ -272,7 +281,13 @@ class Manifest:
             )
 
     def record_restatement(
-        self, key: FileKey, *, kind: str, old_object: str, new_object: str, difference: dict[str, Any]
+        self,
+        key: FileKey,
+        *,
+        kind: str,
+        old_object: str,
+        new_object: str,
+        difference: dict[str, Any],
     ) -> None:
         self._connection.execute(
             "insert into restatements (dataset, series_id, period, kind, old_object, new_object,"

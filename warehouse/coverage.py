@@ -1,0 +1,250 @@
+"""Which file owns which span of time, which bars are there, and which are missing.
+
+Pure arithmetic on half-open spans ``(start_us, end_us)`` from the manifest; no data file is read.
+
+Ownership: a daily file that holds rows owns its UTC day; a monthly file owns its month but for
+those days. So a bar appears once, and where both have it the daily file wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from warehouse.keys import Period, SeriesKey, interval_us, us_datetime
+from warehouse.manifest import StoredFile
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedFile:
+    """A file, the spans of its period that it owns, and the bars in them that it shows."""
+
+    file: StoredFile
+    spans: tuple[Span, ...]
+    runs: tuple[Span, ...]
+
+    @property
+    def owns_all(self) -> bool:
+        """Whether no other file takes a part of its period."""
+        period = self.file.key.period
+        return self.spans == ((period.start_us, period.end_us),)
+
+    @property
+    def rows_hidden(self) -> int:
+        """Bars of the file that another file shows instead; 0 for raw data that is whole."""
+        if self.file.key.is_raw:
+            return 0
+        bar = interval_us(self.file.key.series.interval or "")
+        return self.file.facts.rows - total(self.runs) // bar
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bars missing between the first and the last bar of a series in one dataset."""
+
+    dataset: str
+    series_id: int
+    start_us: int
+    end_us: int
+    bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthCoverage:
+    """One month of one series in one dataset.
+
+    ``expected_rows`` counts the bars between the series' first and last one in this month; it is
+    None for raw data, which has no grid.
+    """
+
+    dataset: str
+    series_id: int
+    month: str
+    files: int
+    rows: int
+    expected_rows: int | None
+    first_us: int | None
+    last_us: int | None
+    gaps: int
+    nulls: int
+
+
+def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
+    """Spans that each file owns; files in the order given."""
+    files = list(files)
+    days: dict[tuple[str, int, str], list[Span]] = {}
+    for file in files:
+        period = file.key.period
+        if period.is_day and file.facts.rows:
+            place = (file.key.dataset, file.series_id, period.month)
+            days.setdefault(place, []).append((period.start_us, period.end_us))
+    owned = []
+    for file in files:
+        period = file.key.period
+        spans: list[Span] = [(period.start_us, period.end_us)]
+        if not period.is_day:
+            spans = subtract(spans, days.get((file.key.dataset, file.series_id, period.text), []))
+        elif not file.facts.rows:
+            spans = []
+        runs = intersect(file.facts.runs, spans)
+        owned.append(OwnedFile(file, tuple(spans), tuple(runs)))
+    return owned
+
+
+def find_gaps(owned: Iterable[OwnedFile]) -> list[Gap]:
+    """Missing bars of every series in every dataset, in order; a gap spans months where it does."""
+    gaps = []
+    for (dataset, series_id), group in _by_series(owned):
+        bar = _bar(group)
+        if bar is None:
+            continue
+        present = merge(run for file in group for run in file.runs)
+        for (_, left), (right, _) in zip(present, present[1:], strict=False):
+            gaps.append(Gap(dataset, series_id, left, right, (right - left) // bar))
+    return gaps
+
+
+def cover_months(owned: Iterable[OwnedFile]) -> list[MonthCoverage]:
+    """One row per month between the first and the last bar of a series in a dataset."""
+    covered = []
+    for (dataset, series_id), group in _by_series(owned):
+        bar = _bar(group)
+        present = merge(run for file in group for run in file.runs)
+        for month in _months(group):
+            period = Period(month)
+            within = [(period.start_us, period.end_us)]
+            inside = intersect(present, within)
+            files = [file for file in group if file.file.key.period.month == month]
+            if bar is None:
+                covered.append(_raw_month(dataset, series_id, month, files))
+                continue
+            life = intersect([(present[0][0], present[-1][1])] if present else [], within)
+            covered.append(
+                MonthCoverage(
+                    dataset=dataset,
+                    series_id=series_id,
+                    month=month,
+                    files=len(files),
+                    rows=total(inside) // bar,
+                    expected_rows=total(life) // bar,
+                    first_us=inside[0][0] if inside else None,
+                    last_us=inside[-1][1] - bar if inside else None,
+                    gaps=len(subtract(life, inside)),
+                    nulls=sum(file.file.facts.nulls for file in files),
+                )
+            )
+    return covered
+
+
+# -- spans ---------------------------------------------------------------------------------------
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """The same points as few spans in order.
+
+    Examples
+    --------
+    >>> merge([(4, 6), (0, 2), (2, 3)])
+    [(0, 3), (4, 6)]
+    """
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif start < end:
+            merged.append((start, end))
+    return merged
+
+
+def subtract(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
+    """What of ``spans`` lies outside ``holes``.
+
+    Examples
+    --------
+    >>> subtract([(0, 10)], [(2, 3), (9, 12)])
+    [(0, 2), (3, 9)]
+    """
+    left = []
+    holes = merge(holes)
+    for start, end in merge(spans):
+        for hole_start, hole_end in holes:
+            if hole_end <= start or hole_start >= end:
+                continue
+            if start < hole_start:
+                left.append((start, hole_start))
+            start = hole_end
+        if start < end:
+            left.append((start, end))
+    return left
+
+
+def intersect(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
+    """What lies in both.
+
+    Examples
+    --------
+    >>> intersect([(0, 5), (7, 9)], [(3, 8)])
+    [(3, 5), (7, 8)]
+    """
+    common, i, j = [], 0, 0
+    left, right = merge(spans), merge(others)
+    while i < len(left) and j < len(right):
+        start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
+        if start < end:
+            common.append((start, end))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return common
+
+
+def total(spans: Iterable[Span]) -> int:
+    """Length of disjoint spans together."""
+    return sum(end - start for start, end in spans)
+
+
+def _by_series(
+    owned: Iterable[OwnedFile],
+) -> Iterable[tuple[tuple[str, int], list[OwnedFile]]]:
+    def place(owned_file: OwnedFile) -> tuple[str, int]:
+        return owned_file.file.key.dataset, owned_file.file.series_id
+
+    for name, group in groupby(sorted(owned, key=place), key=place):
+        yield name, list(group)
+
+
+def _bar(group: list[OwnedFile]) -> int | None:
+    series: SeriesKey = group[0].file.key.series
+    return None if series.interval is None else interval_us(series.interval)
+
+
+def _months(group: list[OwnedFile]) -> list[str]:
+    """Every month from the first file's to the last file's, those without a file included."""
+    named = sorted({file.file.key.period.month for file in group})
+    months, at = [], Period(named[0])
+    while at.text <= named[-1]:
+        months.append(at.text)
+        at = Period(us_datetime(at.end_us).strftime("%Y-%m"))
+    return months
+
+
+def _raw_month(dataset: str, series_id: int, month: str, files: list[OwnedFile]) -> MonthCoverage:
+    facts = [file.file.facts for file in files]
+    firsts = [fact.first_us for fact in facts if fact.first_us is not None]
+    lasts = [fact.last_us for fact in facts if fact.last_us is not None]
+    return MonthCoverage(
+        dataset=dataset,
+        series_id=series_id,
+        month=month,
+        files=len(files),
+        rows=sum(fact.rows for fact in facts),
+        expected_rows=None,
+        first_us=min(firsts, default=None),
+        last_us=max(lasts, default=None),
+        gaps=0,
+        nulls=sum(fact.nulls for fact in facts),
+    )

@@ -1,0 +1,129 @@
+"""The folder that holds everything a user owns: its layout, and the lock that writers take."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from warehouse.errors import DiskError, LockedError, NotFoundError
+from warehouse.manifest import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths below one home; nothing is created by looking."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def generations(self) -> Path:
+        return self.root / "generations"
+
+    @property
+    def objects(self) -> Path:
+        return self.root / "objects"
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "lake"
+
+    @property
+    def marts(self) -> Path:
+        return self.root / "marts"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.sqlite"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def queries(self) -> Path:
+        return self.root / "queries"
+
+    @property
+    def subscription(self) -> Path:
+        return self.root / "warehouse.toml"
+
+    @property
+    def build(self) -> Path:
+        return self.root / ".build"
+
+    @property
+    def build_catalog(self) -> Path:
+        """The private file that a build fills; its stem is the database's name."""
+        return self.build / "warehouse.duckdb"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".lock"
+
+    def require_lake(self) -> None:
+        """Raise unless something was synced into this home."""
+        if not self.manifest.is_file():
+            raise NotFoundError(
+                f"{self.root}: nothing was synced into this home yet",
+                next_step="run: warehouse demo, or: warehouse sync --from FOLDER",
+                home=str(self.root),
+            )
+
+
+@contextmanager
+def writing(home: Home, verb: str) -> Iterator[None]:
+    """Hold the home's lock, so that one process writes at a time.
+
+    The lock is the kernel's and dies with its process: one left by a killed process is no lock.
+
+    Raises
+    ------
+    LockedError
+        Another process holds it; the message names that process.
+    DiskError
+        The home cannot be created or written.
+    """
+    try:
+        home.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DiskError(
+            f"{home.root}: cannot be written ({error.strerror})",
+            next_step="choose another folder with --home, or mend its permissions",
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(
+                f"{home.root}: {_holder(handle)} is writing to this home",
+                next_step="wait until it has finished, or stop it; reading is possible meanwhile",
+            ) from error
+        os.ftruncate(handle, 0)
+        note = {"pid": os.getpid(), "verb": verb, "since": utc_now()}
+        os.pwrite(handle, json.dumps(note).encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    try:
+        note = json.loads(os.pread(handle, 4096, 0))
+        return f"`warehouse {note['verb']}` (process {note['pid']}, since {note['since']} UTC)"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

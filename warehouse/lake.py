@@ -1,0 +1,232 @@
+"""The lake: the vendor's bytes, each file once, never changed, and links by which people find them.
+
+A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
+under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
+killed anywhere leaves at most a temporary file, an object without a row or a missing link, and
+``sweep`` puts all three right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from warehouse.check import check_file
+from warehouse.contracts import Contract
+from warehouse.errors import DiskError, FileRefusedError
+from warehouse.home import Home
+from warehouse.keys import FileKey
+from warehouse.manifest import Manifest, StoredFile
+from warehouse.restatement import compare_files
+
+_BLOCK_BYTES = 1 << 20
+_INCOMING = ".incoming-"
+
+
+class Outcome(StrEnum):
+    """What admitting one file came to."""
+
+    ADDED = "added"
+    GROWN = "grown"
+    RESTATED = "restated"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Outcome for one file; ``reason`` says why it was refused."""
+
+    key: FileKey
+    outcome: Outcome
+    size_bytes: int
+    rows: int = 0
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class Lake:
+    """Objects and links of one home; the caller holds the home's lock."""
+
+    def __init__(self, home: Home, manifest: Manifest) -> None:
+        self.home = home
+        self.manifest = manifest
+        for folder in (home.objects, home.lake, home.quarantine):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def object_path(self, object: str) -> Path:
+        return self.home.objects / f"{object}.parquet"
+
+    def link_path(self, key: FileKey) -> Path:
+        return self.home.lake / key.path
+
+    def admit(
+        self,
+        key: FileKey,
+        source: Path,
+        *,
+        origin: str,
+        stamp: str,
+        contract: Contract | None,
+        current: StoredFile | None,
+        consume: bool = False,
+    ) -> Admission:
+        """Take one file in, or put it into quarantine.
+
+        Parameters
+        ----------
+        source
+            The file's bytes; moved when ``consume`` is true, else copied.
+        origin, stamp
+            Where it came from (no query string), and what tells whether it changed there.
+        current
+            The file that the lake has under ``key`` now.
+
+        Raises
+        ------
+        DiskError
+            The disk is full or may not be written; nothing was taken in.
+        """
+        try:
+            incoming, object = self._bring_in(source, consume=consume)
+        except OSError as error:
+            raise DiskError(
+                f"{key}: cannot be stored under {self.home.root} ({error.strerror or error})",
+                next_step="free some space or mend permissions, then run the same command again",
+            ) from error
+        size = incoming.stat().st_size
+        if current is not None and current.object == object:
+            incoming.unlink()
+            self.manifest.record_stamp(current, origin=origin, stamp=stamp)
+            return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
+        try:
+            facts = check_file(incoming, key, contract)
+        except FileRefusedError as refused:
+            return self._refuse(key, incoming, object, refused.what, origin)
+        outcome, difference = self._compare(incoming, current, key)
+        os.replace(incoming, self.object_path(object))
+        _sync_folder(self.home.objects)
+        with self.manifest.transaction():
+            self.manifest.record_file(
+                key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
+            )
+            if current is not None:
+                self.manifest.record_restatement(
+                    key,
+                    kind=outcome,
+                    old_object=current.object,
+                    new_object=object,
+                    difference=difference,
+                )
+        self.link(key, object)
+        return Admission(key, outcome, size, facts.rows, facts.missing, facts.unexpected)
+
+    def link(self, key: FileKey, object: str) -> None:
+        """Let ``lake/…`` show this object: a hard link, or a copy where links fail."""
+        path = self.link_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(self.object_path(object), temporary)
+        except OSError:
+            shutil.copyfile(self.object_path(object), temporary)
+        os.replace(temporary, path)
+
+    def sweep(self) -> list[Path]:
+        """Put right what a killed process left; returns what was removed.
+
+        Removes temporary files, objects that no row of the manifest names, and links that are no
+        current file's; makes links that are missing or show another object.
+        """
+        removed = []
+        named = {self.object_path(object).name for object in self.manifest.objects()}
+        for path in self.home.objects.iterdir():
+            if path.name not in named:
+                path.unlink()
+                removed.append(path)
+        expected = {self.link_path(file.key): file.object for file in self.manifest.files()}
+        seen = set()
+        for folder, _, names in os.walk(self.home.lake):
+            for name in names:
+                path = Path(folder, name)
+                if path in expected:
+                    seen.add(path)
+                else:
+                    path.unlink()
+                    removed.append(path)
+        for file in self.manifest.files():
+            path = self.link_path(file.key)
+            if path not in seen or not self._shows(path, file):
+                self.link(file.key, file.object)
+        return removed
+
+    def _shows(self, path: Path, file: StoredFile) -> bool:
+        found, wanted = path.stat(), self.object_path(file.object).stat()
+        return found.st_ino == wanted.st_ino or (
+            found.st_size == wanted.st_size and _sha256(path) == file.object
+        )
+
+    def _bring_in(self, source: Path, *, consume: bool) -> tuple[Path, str]:
+        """The bytes under a temporary name beside the objects, read-only, and their hash."""
+        incoming = self.home.objects / f"{_INCOMING}{os.getpid()}-{hash_name(source)}"
+        digest = hashlib.sha256()
+        try:
+            with source.open("rb") as reader, incoming.open("wb") as writer:
+                while block := reader.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    writer.write(block)
+                writer.flush()
+                os.fsync(writer.fileno())
+        except OSError:
+            incoming.unlink(missing_ok=True)
+            raise
+        if consume:
+            source.unlink()
+        incoming.chmod(0o444)
+        return incoming, digest.hexdigest()
+
+    def _refuse(
+        self, key: FileKey, incoming: Path, object: str, reason: str, origin: str
+    ) -> Admission:
+        kept = self.home.quarantine / f"{object}.refused"
+        size = incoming.stat().st_size
+        os.replace(incoming, kept)
+        self.manifest.record_refusal(
+            key, object=object, size_bytes=size, reason=reason, origin=origin
+        )
+        return Admission(key, Outcome.REFUSED, size, reason=reason)
+
+    def _compare(
+        self, incoming: Path, current: StoredFile | None, key: FileKey
+    ) -> tuple[Outcome, dict[str, Any]]:
+        if current is None:
+            return Outcome.ADDED, {}
+        difference = compare_files(self.object_path(current.object), incoming, is_raw=key.is_raw)
+        outcome = Outcome.GROWN if difference.only_grew else Outcome.RESTATED
+        return outcome, difference.plain()
+
+
+def hash_name(path: Path) -> str:
+    """A short name for a temporary file, the same for the same path."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable before the manifest speaks of them."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,148 @@
+"""From a source into the lake: plan what is to be done, then do it.
+
+A plan is a value and changes nothing; ``--dry-run`` prints it. Applying it admits file by file, so
+that an interrupted run loses nothing and the next one continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from warehouse.contracts import load_contracts
+from warehouse.errors import ExitCode
+from warehouse.folder import FoundFile, Said, scan_folder
+from warehouse.home import Home, writing
+from warehouse.keys import FileKey
+from warehouse.lake import Admission, Lake, Outcome
+from warehouse.manifest import Manifest, StoredFile
+
+Progress = Callable[[FileKey, int], None]
+"""Called after each file with its key and the bytes that were taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file to be taken in: where its bytes are, and what tells whether they changed."""
+
+    key: FileKey
+    source: Path
+    size_bytes: int
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """What a sync from a folder would do.
+
+    Attributes
+    ----------
+    files
+        To be read and taken in.
+    unchanged
+        Known by size and time of change; not read again.
+    unrecognised
+        Parquet files whose path names no vendor file.
+    """
+
+    files: tuple[PlannedFile, ...]
+    unchanged: tuple[FileKey, ...]
+    unrecognised: tuple[FoundFile, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did."""
+
+    admissions: tuple[Admission, ...]
+    unchanged: tuple[FileKey, ...] = ()
+    unrecognised: tuple[FoundFile, ...] = ()
+
+    def count(self, *outcomes: Outcome) -> int:
+        return sum(admission.outcome in outcomes for admission in self.admissions)
+
+    @property
+    def refused(self) -> list[Admission]:
+        return [a for a in self.admissions if a.outcome is Outcome.REFUSED]
+
+    @property
+    def taken_in(self) -> list[Admission]:
+        new = (Outcome.ADDED, Outcome.GROWN, Outcome.RESTATED)
+        return [admission for admission in self.admissions if admission.outcome in new]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        problems = self.refused or self.unrecognised
+        return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
+
+
+def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPlan:
+    """Compare a folder with the lake; reads names, sizes and times only."""
+    current = _current_files(home)
+    files, unchanged, unrecognised = [], [], []
+    for found in scan_folder(folder, said):
+        if found.key is None:
+            unrecognised.append(found)
+            continue
+        status = found.path.stat()
+        planned = PlannedFile(
+            found.key, found.path, status.st_size, f"{status.st_size}@{status.st_mtime_ns}"
+        )
+        stored = current.get(found.key)
+        if stored is not None and (stored.origin, stored.origin_stamp) == (
+            str(found.path),
+            planned.stamp,
+        ):
+            unchanged.append(found.key)
+        else:
+            files.append(planned)
+    return FolderPlan(tuple(files), tuple(unchanged), tuple(unrecognised))
+
+
+def sync_folder(
+    home: Home, folder: Path, said: Said | None = None, *, progress: Progress | None = None
+) -> SyncReport:
+    """Take every vendor file of a folder into the lake; the folder is only read.
+
+    Raises
+    ------
+    LockedError
+        Another process writes to this home.
+    DiskError
+        The disk is full or may not be written; what was taken in before stays in.
+    """
+    plan = plan_folder(home, folder, said)
+    admissions = []
+    with writing(home, "sync"), Manifest(home.manifest, create=True) as manifest:
+        lake = Lake(home, manifest)
+        lake.sweep()
+        run = manifest.start_run("sync")
+        contracts = load_contracts()
+        current = {file.key: file for file in manifest.files()}
+        for file in plan.files:
+            admission = lake.admit(
+                file.key,
+                file.source,
+                origin=str(file.source),
+                stamp=file.stamp,
+                contract=contracts.get(file.key.dataset),
+                current=current.get(file.key),
+            )
+            admissions.append(admission)
+            if progress is not None:
+                progress(file.key, file.size_bytes)
+        report = SyncReport(tuple(admissions), plan.unchanged, plan.unrecognised)
+        manifest.end_run(run, f"{len(report.taken_in)} taken in, {len(report.refused)} refused")
+    return report
+
+
+def _current_files(home: Home) -> dict[FileKey, StoredFile]:
+    if not home.manifest.is_file():
+        return {}
+    with Manifest(home.manifest) as manifest:
+        return {file.key: file for file in manifest.files()}
