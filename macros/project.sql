@@ -1,0 +1,44 @@
+{#- How this project sits in dbt: schema names, comments, and the record of what ran. -#}
+
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{- custom_schema_name or target.schema -}}
+{%- endmacro %}
+
+
+{#- Copies the comments of a source's view to the staging view over it, column by column. -#}
+{% macro comment_like_source(model) -%}
+    {%- if execute and model.sources -%}
+        {%- set dataset = model.sources[0][1] -%}
+        {%- set found = run_query(
+            "select column_name, comment from duckdb_columns()"
+            ~ " where database_name = current_database() and schema_name = 'vendor'"
+            ~ " and table_name = '" ~ dataset ~ "' and comment is not null"
+        ) -%}
+        comment on view {{ this }} is
+            'vendor.{{ dataset }} with NaN and infinity as NULL.';
+        {% for row in found.rows -%}
+            comment on column {{ this }}.{{ adapter.quote(row[0]) }} is
+                '{{ row[1] | replace("'", "''") }}';
+        {% endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Writes the outcome of every node into meta.results; `warehouse publish` reads it there. -#}
+{% macro record_results(results) -%}
+    {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed'] and results -%}
+        insert into meta.results by name
+        {% for result in results -%}
+            select
+                '{{ result.node.name }}' as name,
+                '{{ result.node.resource_type }}' as resource_type,
+                '{{ result.node.package_name }}' as package,
+                '{{ result.status }}' as status,
+                {{ result.failures if result.failures is not none else 'null' }} as failures,
+                '{{ (result.message or "") | replace("'", "''") }}' as message
+            {{ 'union all' if not loop.last }}
+        {% endfor -%}
+    {%- else -%}
+        select 1
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,1 @@
+{{ staged('l1_price') }}

@@ -1,0 +1,1 @@
+{{ staged('l2_imbalance') }}

@@ -1,0 +1,1 @@
+{{ staged('open_interest') }}

@@ -1,0 +1,1 @@
+{{ staged('trade_size') }}
