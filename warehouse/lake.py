@@ -8,9 +8,13 @@ killed anywhere leaves at most a temporary file, an object without a row or a mi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +30,7 @@ from warehouse.restatement import compare_files
 
 _BLOCK_BYTES = 1 << 20
 _INCOMING = ".incoming-"
+_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 
 
 class Outcome(StrEnum):
@@ -76,56 +81,61 @@ class Lake:
         contract: Contract | None,
         current: StoredFile | None,
         consume: bool = False,
+        quarantine: bool = True,
     ) -> Admission:
         """Take one file in, or put it into quarantine.
 
         Parameters
         ----------
         source
-            The file's bytes; moved when ``consume`` is true, else copied.
+            The file's bytes; used up when ``consume`` is true (renamed, where it lies on the same
+            disk), else copied.
         origin, stamp
             Where it came from (no query string), and what tells whether it changed there.
         current
             The file that the lake has under ``key`` now.
+        quarantine
+            Whether a file that fails its check is kept and named in quarantine; when false it is
+            only reported, for a caller that will bring it once more.
 
         Raises
         ------
+        FileRefusedError
+            The file failed its check and ``quarantine`` is false.
         DiskError
             The disk is full or may not be written; nothing was taken in.
         """
-        try:
-            incoming, object = self._bring_in(source, consume=consume)
-        except OSError as error:
-            raise DiskError(
-                f"{key}: cannot be stored under {self.home.root} ({error.strerror or error})",
-                next_step="free some space or mend permissions, then run the same command again",
-            ) from error
-        size = incoming.stat().st_size
-        if current is not None and current.object == object:
-            incoming.unlink()
-            self.manifest.record_stamp(current, origin=origin, stamp=stamp)
-            return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
-        try:
-            facts = check_file(incoming, key, contract)
-        except FileRefusedError as refused:
-            return self._refuse(key, incoming, object, refused.what, origin)
-        outcome, difference = self._compare(incoming, current, key)
-        os.replace(incoming, self.object_path(object))
-        _sync_folder(self.home.objects)
-        with self.manifest.transaction():
-            self.manifest.record_file(
-                key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
-            )
-            if current is not None:
-                self.manifest.record_restatement(
-                    key,
-                    kind=outcome,
-                    old_object=current.object,
-                    new_object=object,
-                    difference=difference,
+        with self._storing(key):
+            incoming, object = _hashed(source) if consume else self._copy_in(source)
+            size = incoming.stat().st_size
+            if current is not None and current.object == object:
+                incoming.unlink()
+                self.manifest.record_stamp(current, origin=origin, stamp=stamp)
+                return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
+            try:
+                facts = check_file(incoming, key, contract)
+            except FileRefusedError as refused:
+                if not quarantine:
+                    incoming.unlink()
+                    raise
+                return self._refuse(key, incoming, object, refused.what, origin)
+            outcome, difference = self._compare(incoming, current, key)
+            _move(incoming, self.object_path(object))
+            _sync_folder(self.home.objects)
+            with self.manifest.transaction():
+                self.manifest.record_file(
+                    key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
                 )
-        self.link(key, object)
-        return Admission(key, outcome, size, facts.rows, facts.missing, facts.unexpected)
+                if current is not None:
+                    self.manifest.record_restatement(
+                        key,
+                        kind=outcome,
+                        old_object=current.object,
+                        new_object=object,
+                        difference=difference,
+                    )
+            self.link(key, object)
+            return Admission(key, outcome, size, facts.rows, facts.missing, facts.unexpected)
 
     def link(self, key: FileKey, object: str) -> None:
         """Let ``lake/…`` show this object: a hard link, or a copy where links fail."""
@@ -137,7 +147,7 @@ class Lake:
             os.link(self.object_path(object), temporary)
         except OSError:
             shutil.copyfile(self.object_path(object), temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def sweep(self) -> list[Path]:
         """Put right what a killed process left; returns what was removed.
@@ -151,30 +161,45 @@ class Lake:
             if path.name not in named:
                 path.unlink()
                 removed.append(path)
-        expected = {self.link_path(file.key): file.object for file in self.manifest.files()}
-        seen = set()
+        expected = dict(self.manifest.current_objects())
+        paths = {self.link_path(key): key for key in expected}
+        missing = set(expected)
         for folder, _, names in os.walk(self.home.lake):
             for name in names:
                 path = Path(folder, name)
-                if path in expected:
-                    seen.add(path)
-                else:
+                key = paths.get(path)
+                if key is None:
                     path.unlink()
                     removed.append(path)
-        for file in self.manifest.files():
-            path = self.link_path(file.key)
-            if path not in seen or not self._shows(path, file):
-                self.link(file.key, file.object)
+                elif self._shows(path, expected[key]):
+                    missing.discard(key)
+        for key in sorted(missing):
+            self.link(key, expected[key])
         return removed
 
-    def _shows(self, path: Path, file: StoredFile) -> bool:
-        found, wanted = path.stat(), self.object_path(file.object).stat()
+    def _shows(self, path: Path, object: str) -> bool:
+        found, wanted = path.stat(), self.object_path(object).stat()
         return found.st_ino == wanted.st_ino or (
-            found.st_size == wanted.st_size and _sha256(path) == file.object
+            found.st_size == wanted.st_size and _sha256(path) == object
         )
 
-    def _bring_in(self, source: Path, *, consume: bool) -> tuple[Path, str]:
-        """The bytes under a temporary name beside the objects, read-only, and their hash."""
+    @contextmanager
+    def _storing(self, key: FileKey) -> Iterator[None]:
+        """Say in plain words that the disk refused."""
+        try:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_FULL)
+            if code & 0xFF not in _DISK_CODES:
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DiskError(
+                f"{key}: cannot be stored under {self.home.root} ({reason})",
+                next_step="free some space or mend permissions, then run the same command again",
+            ) from error
+
+    def _copy_in(self, source: Path) -> tuple[Path, str]:
+        """The bytes under a temporary name beside the objects, and their hash."""
         incoming = self.home.objects / f"{_INCOMING}{os.getpid()}-{hash_name(source)}"
         digest = hashlib.sha256()
         try:
@@ -187,9 +212,6 @@ class Lake:
         except OSError:
             incoming.unlink(missing_ok=True)
             raise
-        if consume:
-            source.unlink()
-        incoming.chmod(0o444)
         return incoming, digest.hexdigest()
 
     def _refuse(
@@ -197,7 +219,7 @@ class Lake:
     ) -> Admission:
         kept = self.home.quarantine / f"{object}.refused"
         size = incoming.stat().st_size
-        os.replace(incoming, kept)
+        _move(incoming, kept)
         self.manifest.record_refusal(
             key, object=object, size_bytes=size, reason=reason, origin=origin
         )
@@ -216,6 +238,30 @@ class Lake:
 def hash_name(path: Path) -> str:
     """A short name for a temporary file, the same for the same path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def _hashed(source: Path) -> tuple[Path, str]:
+    """A file that is to be used up, durable, and its hash."""
+    with source.open("rb") as reader:
+        os.fsync(reader.fileno())
+        return source, hashlib.file_digest(reader, "sha256").hexdigest()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename, or copy where the two lie on different disks; the target is read-only."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        temporary = target.with_name(f"{_INCOMING}{target.stem}")
+        with source.open("rb") as reader, temporary.open("wb") as writer:
+            shutil.copyfileobj(reader, writer, _BLOCK_BYTES)
+            writer.flush()
+            os.fsync(writer.fileno())
+        temporary.replace(target)
+        source.unlink()
+    target.chmod(0o444)
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The manifest: one SQLite file that says which object is which vendor file, and what was seen in it.
+"""The manifest: one SQLite file that says which object is which vendor file, and what it holds.
 
 Lake and manifest are the truth; the catalog is derived from them. Writers hold the home's lock;
 readers may look at any time. Every change is one transaction.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ create table files (
     object text not null,                             -- sha256 of the bytes
     size_bytes integer not null,
     facts text not null,                              -- JSON of FileFacts
-    origin text not null,                             -- where it came from, without any query string
+    origin text not null,                             -- where it came from, no query string
     origin_stamp text not null,                       -- mtime or ETag: is it worth asking again?
     fetched_at text not null,
     superseded_at text
@@ -61,11 +61,23 @@ create table restatements (
     difference text not null,                         -- JSON: rows added, removed, changed, ...
     seen_at text not null
 ) strict;
+create table settled (                                -- spans that need not be asked about again
+    dataset text not null, exchange text not null, symbol text not null,
+    interval text not null, clock text not null,
+    start_us integer not null, end_us integer not null,
+    primary key (dataset, exchange, symbol, interval, clock, start_us)
+) strict, without rowid;
 create table runs (
     run_id integer primary key,
     verb text not null, started_at text not null, ended_at text, outcome text
 ) strict;
 """
+
+_SELECT_FILES = (
+    "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
+    " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
+    " from files join series using (series_id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +128,17 @@ class Manifest:
     ----------
     path
         The SQLite file; created when ``create`` is true and it is not there.
+    clock
+        Gives the moment that is written beside every change, as :func:`utc_now` writes it.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, clock: Callable[[], str] | None = None
+    ) -> None:
         if not create and not path.is_file():
             raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
         self.path = path
+        self._now = clock or utc_now
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         try:
             self._prepare()
@@ -161,17 +178,37 @@ class Manifest:
     def files(self, *, superseded: bool = False) -> list[StoredFile]:
         """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
         rows = self._connection.execute(
-            "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
-            " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
-            " from files join series using (series_id)"
-            " where ? or superseded_at is null"
+            f"{_SELECT_FILES} where ? or superseded_at is null"
             " order by dataset, exchange, symbol, interval, clock, period, file_id",
             (superseded,),
         )
-        return [
-            StoredFile(row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10]), *row[11:])
-            for row in rows
-        ]
+        return [_stored_file(row) for row in rows]
+
+    def files_of(self, dataset: str, series: SeriesKey) -> list[StoredFile]:
+        """Current files of one series in one dataset, in the order of their periods."""
+        rows = self._connection.execute(
+            f"{_SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? order by period",
+            _flat_series(dataset, series),
+        )
+        return [_stored_file(row) for row in rows]
+
+    def current_objects(self) -> Iterator[tuple[FileKey, str]]:
+        """Key and object of every current file, without what was seen in it."""
+        rows = self._connection.execute(
+            "select dataset, exchange, symbol, interval, clock, period, object"
+            " from files join series using (series_id) where superseded_at is null"
+        )
+        for row in rows:
+            yield _key(*row[:6]), row[6]
+
+    def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
+        """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
+        return self._connection.execute(
+            "select start_us, end_us from settled where dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? order by start_us",
+            _flat_series(dataset, series),
+        ).fetchall()
 
     def series(self) -> list[tuple[int, SeriesKey]]:
         rows = self._connection.execute(
@@ -240,7 +277,7 @@ class Manifest:
         """Make ``object`` the current file of ``key``; a former one becomes superseded."""
         series_id = self.series_id(key.series)
         place = (key.dataset, series_id, key.period.text)
-        now = utc_now()
+        now = self._now()
         self._connection.execute(
             "update files set superseded_at = ? where dataset = ? and series_id = ? and period = ?"
             " and superseded_at is null",
@@ -261,7 +298,7 @@ class Manifest:
         """The same bytes were seen again, under another stamp."""
         self._connection.execute(
             "update files set origin = ?, origin_stamp = ?, fetched_at = ? where file_id = ?",
-            (origin, stamp, utc_now(), file.file_id),
+            (origin, stamp, self._now(), file.file_id),
         )
 
     def record_refusal(
@@ -275,9 +312,9 @@ class Manifest:
         ).fetchone()
         if known is None:
             self._connection.execute(
-                "insert into quarantine (dataset, exchange, symbol, interval, clock, period, object,"
-                " size_bytes, reason, origin, refused_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*_flat(key), object, size_bytes, reason, origin, utc_now()),
+                "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
+                " object, size_bytes, reason, origin, refused_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*_flat(key), object, size_bytes, reason, origin, self._now()),
             )
 
     def record_restatement(
@@ -300,20 +337,36 @@ class Manifest:
                 old_object,
                 new_object,
                 json.dumps(difference),
-                utc_now(),
+                self._now(),
             ),
         )
 
+    def record_settled(
+        self, dataset: str, series: SeriesKey, spans: Iterable[tuple[int, int]]
+    ) -> None:
+        """Let ``spans``, disjoint, be all that is settled of a series in a dataset."""
+        place = _flat_series(dataset, series)
+        with self.transaction():
+            self._connection.execute(
+                "delete from settled where dataset = ? and exchange = ? and symbol = ?"
+                " and interval = ? and clock = ?",
+                place,
+            )
+            self._connection.executemany(
+                "insert into settled values (?, ?, ?, ?, ?, ?, ?)",
+                [(*place, start, end) for start, end in spans],
+            )
+
     def start_run(self, verb: str) -> int:
         cursor = self._connection.execute(
-            "insert into runs (verb, started_at) values (?, ?)", (verb, utc_now())
+            "insert into runs (verb, started_at) values (?, ?)", (verb, self._now())
         )
         return int(cursor.lastrowid or 0)
 
     def end_run(self, run_id: int, outcome: str) -> None:
         self._connection.execute(
             "update runs set ended_at = ?, outcome = ? where run_id = ?",
-            (utc_now(), outcome, run_id),
+            (self._now(), outcome, run_id),
         )
 
     def _prepare(self) -> None:
@@ -350,9 +403,15 @@ def _key(
 
 
 def _flat(key: FileKey) -> tuple[str, ...]:
-    series = key.series
-    place = (key.dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
-    return (*place, key.period.text)
+    return (*_flat_series(key.dataset, key.series), key.period.text)
+
+
+def _flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
+    return (dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
+
+
+def _stored_file(row: tuple[Any, ...]) -> StoredFile:
+    return StoredFile(row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10]), *row[11:])
 
 
 def _plain(facts: FileFacts) -> dict[str, Any]:
