@@ -39,7 +39,7 @@ class FileFacts:
     first_us, last_us
         Smallest and largest time, microseconds since the epoch; ``None`` in an empty file.
     runs
-        Unbroken stretches of bars as half-open ``(start_us, end_us)``, in order; empty for raw data.
+        Unbroken stretches of bars as half-open ``(start_us, end_us)``, in order; none for raw data.
     columns
         Name and DuckDB type of every column, in file order.
     missing, unexpected
@@ -132,7 +132,7 @@ def _check_schema(
         column = None if contract is None else contract.column(field.name)
         if column is not None and not _widens(field.type, column):
             raise FileRefusedError(
-                f"column {field.name!r} is {field.type}, which {column.type} cannot hold without loss"
+                f"column {field.name!r} is {field.type}: {column.type} cannot hold it without loss"
             )
     return tuple((field.name, _duckdb_type(field)) for field in schema)
 
@@ -142,14 +142,13 @@ def _widens(found: pa.DataType, column: Column) -> bool:
     if pa.types.is_null(found):
         return True
     match column.type:
-        case "DOUBLE":
-            return pa.types.is_floating(found) or pa.types.is_integer(found)
-        case "BIGINT":
-            return pa.types.is_integer(found) or pa.types.is_floating(found)
+        case "DOUBLE" | "BIGINT":
+            holds = pa.types.is_floating(found) or pa.types.is_integer(found)
         case "TIMESTAMP" | "TIMESTAMPTZ":
-            return pa.types.is_timestamp(found) and found.tz in (None, "UTC", "+00:00", "Etc/UTC")
+            holds = pa.types.is_timestamp(found) and found.tz in (None, "UTC", "+00:00", "Etc/UTC")
         case _:
-            return pa.types.is_string(found) or pa.types.is_large_string(found)
+            holds = pa.types.is_string(found) or pa.types.is_large_string(found)
+    return bool(holds)
 
 
 def _duckdb_type(field: pa.Field) -> str:
@@ -223,7 +222,8 @@ def _microseconds(values: pa.Array, name: str) -> np.ndarray:
         cast = values.cast(pa.timestamp("us", tz=values.type.tz))
     except pa.ArrowInvalid as error:
         raise FileRefusedError(f"column {name!r} holds times finer than a microsecond") from error
-    return cast.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times: np.ndarray = cast.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return times
 
 
 def _check_period(times: np.ndarray, key: FileKey) -> None:

@@ -1,4 +1,4 @@
-"""Settings: the only place that reads the environment, and the one home of DuckDB's session settings.
+"""Settings: the only reader of the environment, and the home of DuckDB's session settings.
 
 ``Settings`` is built once, by ``cli.main`` or ``warehouse.open``, and handed on.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from warehouse.keys import Period, SeriesKey, interval_us, us_datetime
 from warehouse.manifest import StoredFile
@@ -102,7 +102,7 @@ def find_gaps(owned: Iterable[OwnedFile]) -> list[Gap]:
         if bar is None:
             continue
         present = merge(run for file in group for run in file.runs)
-        for (_, left), (right, _) in zip(present, present[1:], strict=False):
+        for (_, left), (right, _) in pairwise(present):
             gaps.append(Gap(dataset, series_id, left, right, (right - left) // bar))
     return gaps
 

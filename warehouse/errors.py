@@ -1,7 +1,7 @@
 """The one tree of errors, and the exit code that each kind means.
 
-Every error says what happened, to which file, column or series, and what to do next. Code raises the
-most precise class; ``cli.main`` turns it into a line on stderr and the class's exit code.
+Every error says what happened, to which file, column or series, and what to do next. Code raises
+the most precise class; ``cli.main`` turns it into a line on stderr and the class's exit code.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A parquet file and its key; ``key`` is None where the path names none, ``problem`` says why."""
+    """A parquet file and its key; None where the path names none, and ``problem`` says why."""
 
     path: Path
     key: FileKey | None

@@ -1,0 +1,117 @@
+"""The command line: one group, one module per family of verbs, loaded when a verb is called."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from warehouse.errors import DiskError, ExitCode, WarehouseError
+
+_VERBS = {
+    "demo": "demo",
+    "sync": "sync",
+    "build": "build",
+    "publish": "build",
+    "update": "build",
+    "rollback": "build",
+    "sql": "query",
+    "describe": "query",
+    "symbols": "query",
+    "shell": "query",
+    "status": "status",
+}
+"""Verb to module below ``warehouse.cli``, in the order of ``--help``."""
+
+
+class _Verbs(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _VERBS:
+            return None
+        module = import_module(f"warehouse.cli.{_VERBS[name]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs with their first lines, without importing them all."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, _SUMMARIES[verb]) for verb in _VERBS])
+
+
+_SUMMARIES = {
+    "demo": "A simulated market, end to end: files, lake, catalog, marts, a chart.",
+    "sync": "Take vendor files into the lake.",
+    "build": "Make catalog and models, test them, publish them.",
+    "publish": "Publish a build file that dbt has filled.",
+    "update": "Sync, then build.",
+    "rollback": "Go back to an earlier generation.",
+    "sql": "Run one SELECT and print the answer.",
+    "describe": "Tables; or the columns of one, with meaning and unit.",
+    "symbols": "What is in the lake, by exchange and symbol.",
+    "shell": "The DuckDB shell on the catalog, read-only.",
+    "status": "What is here, until when, what is missing, what was refused.",
+}
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Example: warehouse demo && warehouse sql "from flow_features limit 5"',
+)
+@click.option("--home", metavar="DIR", help="Folder of the warehouse [$WAREHOUSE_HOME, ./data].")
+@click.option("--debug", is_flag=True, help="Log to stderr what is done; show tracebacks.")
+@click.version_option(package_name="microstructure-warehouse", prog_name="warehouse")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
+    """A researcher's own warehouse of crypto market-microstructure data."""
+    ctx.obj = {"home": home, "debug": debug}
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; errors become a line on stderr and an exit code."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False)
+        return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing is damaged, run the same command again", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except WarehouseError as error:
+        return _report(error, debug)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
+            raise
+        named = f"{error.filename}: " if error.filename else ""
+        return _report(DiskError(f"{named}{error.strerror}"), debug)
+
+
+def _report(error: WarehouseError, debug: bool) -> int:
+    if debug:
+        logging.getLogger("warehouse").exception("stopped", exc_info=error)
+    click.echo(f"error: {error}", err=True)
+    return error.exit_code

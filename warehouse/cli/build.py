@@ -1,0 +1,78 @@
+"""``warehouse build``, ``publish``, ``update``, ``rollback``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from warehouse.cli.common import home_option, say
+from warehouse.config import Settings
+from warehouse.errors import ExitCode
+from warehouse.home import Home, writing
+from warehouse.publish import Published
+from warehouse.publish import publish as publish_build
+from warehouse.publish import rollback as roll_back
+
+
+@click.command(epilog="Example: warehouse build")
+@click.option("--no-dbt", is_flag=True, help="Stop before dbt: only prepare the build file.")
+@home_option
+def build(settings: Settings, no_dbt: bool) -> int:
+    """Make catalog and models in a private file, test them, publish them by one rename.
+
+    Readers are never disturbed. If a model or a structural test fails, the old catalog stays and
+    the exit code is 4; tests on the vendor's values only warn (exit code 1).
+    """
+    from warehouse.build import build as build_all
+    from warehouse.build import prepare
+
+    if no_dbt:
+        path = prepare(settings)
+        say(f"prepared {path}\n  next: dbt build, then: warehouse publish")
+        return ExitCode.DONE
+    say("building catalog and models ...")
+    return _report(build_all(settings))
+
+
+@click.command(epilog="Example: warehouse build --no-dbt && dbt build && warehouse publish")
+@home_option
+def publish(settings: Settings) -> int:
+    """Publish a build file that dbt has filled."""
+    home = Home(settings.home)
+    with writing(home, "publish"):
+        return _report(publish_build(home))
+
+
+@click.command(epilog="Example: warehouse update --from ~/aperiodic-files")
+@click.option("--from", "folder", type=click.Path(path_type=Path), help="As in `warehouse sync`.")
+@home_option
+@click.pass_context
+def update(ctx: click.Context, settings: Settings, folder: Path | None) -> int:
+    """Sync, then build; the line for cron. Builds even when some files were refused."""
+    from warehouse.cli.sync import sync
+
+    home = str(settings.home)
+    arguments = ["--home", home, *(["--from", str(folder)] if folder else [])]
+    synced = sync.main(arguments, standalone_mode=False, parent=ctx.parent)
+    built = build.main(["--home", home], standalone_mode=False, parent=ctx.parent)
+    return int(max(synced or 0, built or 0))
+
+
+@click.command(epilog="Example: warehouse rollback")
+@click.argument("generation", type=int, required=False)
+@home_option
+def rollback(settings: Settings, generation: int | None) -> int:
+    """Go back to the generation before, or to GENERATION, at once."""
+    home = Home(settings.home)
+    with writing(home, "rollback"):
+        number = roll_back(home, generation)
+    say(f"generation {number} is the catalog now")
+    return ExitCode.DONE
+
+
+def _report(published: Published) -> int:
+    for warning in published.warnings:
+        say(f"warning: {warning.name}: {warning.message}")
+    say(f"published generation {published.generation}: {published.catalog}")
+    return ExitCode.DATA_PROBLEMS if published.warnings else ExitCode.DONE

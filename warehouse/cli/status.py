@@ -1,0 +1,109 @@
+"""``warehouse status``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from warehouse.cli.common import home_option, json_option, put, put_json
+from warehouse.config import Settings
+from warehouse.display import render_size, render_table
+from warehouse.errors import ExitCode
+from warehouse.home import Home
+from warehouse.manifest import Manifest
+from warehouse.query import Warehouse
+
+
+@click.command(epilog="Example: warehouse status")
+@json_option
+@home_option
+def status(settings: Settings, as_json: bool) -> int:
+    """What is here, until when, how big, what is missing, what was refused."""
+    facts = _facts(settings)
+    if as_json:
+        put_json(facts)
+    else:
+        put(_render(facts))
+    return ExitCode.DONE
+
+
+def _facts(settings: Settings) -> dict[str, Any]:
+    home = Home(settings.home)
+    home.require_lake()
+    with Manifest(home.manifest) as manifest:
+        files = manifest.files()
+        refused = manifest.quarantine()
+        runs = manifest.runs()
+    facts: dict[str, Any] = {
+        "home": str(home.root),
+        "files": len(files),
+        "size_bytes": sum(file.size_bytes for file in files),
+        "simulated_files": sum(file.facts.simulated for file in files),
+        "last_run": runs[0] if runs else None,
+        "quarantine": [{"file": str(r.key), "reason": r.reason} for r in refused],
+        "catalog": None,
+    }
+    if home.catalog.is_file():
+        with Warehouse(settings) as warehouse:
+            facts["catalog"] = _catalog_facts(warehouse, {file.object for file in files})
+    return facts
+
+
+def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
+    def rows(text: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = warehouse.sql(text).arrow().to_pylist()
+        return found
+
+    shown = {row["object"] for row in rows("select object from meta.files")}
+    return {
+        **rows("select generation, built_at, product_version, duckdb_version from meta.build")[0],
+        "files_not_built": len(objects - shown),
+        "datasets": rows(
+            "select dataset, interval, clock, count(distinct series_id) as series,"
+            ' min(first_time) as "from", max(last_time) as "until", sum(rows)::bigint as rows,'
+            " (sum(expected_rows) - sum(rows))::bigint as missing"
+            " from meta.coverage group by all order by dataset, interval, clock"
+        ),
+        "largest_gaps": rows(
+            "select dataset, exchange, symbol, interval, clock, gap_from, gap_until, bars"
+            " from meta.gaps order by bars desc, all limit 5"
+        ),
+        "drift": rows(
+            'select dataset, kind, count(distinct "column") as columns,'
+            " count(distinct (series_id, period)) as files from meta.drift group by all order by all"
+        ),
+        "warnings": rows("select name, message from meta.results where status = 'warn'"),
+    }
+
+
+def _render(facts: dict[str, Any]) -> str:
+    lines = [
+        f"home      {facts['home']}",
+        f"lake      {facts['files']:,} files, {render_size(facts['size_bytes'])}"
+        + (f", {facts['simulated_files']:,} simulated" if facts["simulated_files"] else ""),
+    ]
+    catalog = facts["catalog"]
+    if catalog is None:
+        lines.append("catalog   none yet; run: warehouse build")
+    else:
+        behind = catalog["files_not_built"]
+        lines.append(
+            f"catalog   generation {catalog['generation']}, built {catalog['built_at']} UTC"
+            + (f"; {behind:,} files are newer, run: warehouse build" if behind else "")
+        )
+        lines += ["", _table(catalog["datasets"]) or "no rows"]
+        lines += _section("largest gaps", _table(catalog["largest_gaps"]))
+        lines += _section("columns that differ from the contract", _table(catalog["drift"]))
+        lines += _section("warnings of the last build", _table(catalog["warnings"]))
+    refused = [f"{r['file']}\n    {r['reason']}" for r in facts["quarantine"]]
+    lines += _section("in quarantine", "\n".join(refused))
+    return "\n".join(lines)
+
+
+def _section(title: str, body: str) -> list[str]:
+    return ["", f"{title}:", body] if body else []
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    return render_table(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""

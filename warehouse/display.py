@@ -1,0 +1,190 @@
+"""For people: aligned tables that fit the terminal, and charts drawn with letters."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SIGNIFICANT = 10
+_MAX_DECIMALS = 6
+_MIN_TEXT_WIDTH = 12
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def render_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None = None
+) -> str:
+    """Rows under their column names: numbers on their decimal points, text to the left.
+
+    Where the table is wider than ``width`` (the terminal's by default), long texts are cut first,
+    then columns are left out in the middle; both are marked by an ellipsis.
+
+    Examples
+    --------
+    >>> print(render_table(["symbol", "close"], [["BTC", 108180.1], ["ETH", None]]))
+    symbol      close
+    ------  ---------
+    BTC     108,180.1
+    ETH             ·
+    """
+    width = width or terminal_width()
+    cells = [_format_column([row[i] for row in rows]) for i in range(len(columns))]
+    right = [_is_number_column([row[i] for row in rows]) for i in range(len(columns))]
+    widths = [
+        max([len(name), *map(len, values)]) for name, values in zip(columns, cells, strict=True)
+    ]
+    widths = _shrink(widths, right, width)
+    shown = _fit(widths, width)
+    header, rule, *lines = (
+        "  ".join(
+            _pad(row[i], widths[i], right[i]) if i is not None else "…" for i in shown
+        ).rstrip()
+        for row in [
+            list(columns),
+            ["-" * w for w in widths],
+            *([values[n] for values in cells] for n in range(len(rows))),
+        ]
+    )
+    return "\n".join([header, rule, *lines])
+
+
+def render_arrow(table: pa.Table, *, limit: int, width: int | None = None) -> str:
+    """A table's first rows and, where it is longer, a last line that says so."""
+    head = table.slice(0, limit)
+    columns = [column.to_pylist() for column in head.columns]
+    text = render_table(table.column_names, list(zip(*columns, strict=True)), width=width)
+    if len(table) > limit:
+        text += f"\n… {len(table) - limit:,} more of {len(table):,} rows"
+    return text
+
+
+def render_chart(
+    values: Sequence[float | None], *, title: str, height: int = 8, width: int | None = None
+) -> str:
+    """A line of columns for a person to see the course of a series; gaps stay empty."""
+    width = max(20, min(width or terminal_width(), 100) - 12)
+    points = _resample(values, width)
+    known = [p for p in points if p is not None]
+    if not known:
+        return f"{title}: no values"
+    low, high = min(known), max(known)
+    span = (high - low) or 1.0
+    levels = [None if p is None else (p - low) / span * height * 8 for p in points]
+    lines = [title]
+    for row in range(height - 1, -1, -1):
+        label = f"{high:>10,.4g}" if row == height - 1 else f"{low:>10,.4g}" if row == 0 else ""
+        drawn = "".join(
+            " " if level is None else _BARS[max(0, min(8, round(level - row * 8)))]
+            for level in (None if v is None else max(v, 0.6) for v in levels)
+        )
+        lines.append(f"{label:>10} │{drawn}".rstrip())
+    return "\n".join(lines)
+
+
+def render_size(size_bytes: float) -> str:
+    """Bytes for a person.
+
+    Examples
+    --------
+    >>> render_size(1_536_000)
+    '1.5 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size_bytes) < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _format_column(values: Sequence[Any]) -> list[str]:
+    decimals = max((_decimals(v) for v in values if isinstance(v, float)), default=0)
+    return [_format(value, decimals) for value in values]
+
+
+def _format(value: Any, decimals: int) -> str:
+    if value is None:
+        return "·"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        if value and (abs(value) >= 1e15 or abs(value) < 10**-_MAX_DECIMALS):
+            return f"{value:.3e}"
+        return f"{value:,.{decimals}f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    return str(value).replace("\n", " ")
+
+
+def _decimals(value: float) -> int:
+    """Decimals that a float needs to show its ten leading digits, at most six."""
+    if not math.isfinite(value) or value == 0 or abs(value) >= 1e15:
+        return 0
+    text = f"{value:.{_SIGNIFICANT}g}"
+    if "e" in text:
+        return _MAX_DECIMALS if abs(value) < 1 else 0
+    return min(len(text.partition(".")[2]), _MAX_DECIMALS)
+
+
+def _is_number_column(values: Sequence[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in known
+    )
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    if len(text) > width:
+        text = text[: width - 1] + "…"
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _shrink(widths: list[int], right: list[bool], limit: int) -> list[int]:
+    """Cut the widest text columns until the table fits or none is wider than the least width."""
+    widths = list(widths)
+    while sum(widths) + 2 * (len(widths) - 1) > limit:
+        texts = [i for i, is_right in enumerate(right) if not is_right]
+        widest = max(texts, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= _MIN_TEXT_WIDTH:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _fit(widths: list[int], limit: int) -> list[int | None]:
+    """Indexes of the columns to show; None stands for those left out in the middle."""
+    if sum(widths) + 2 * (len(widths) - 1) <= limit:
+        return list(range(len(widths)))
+    left, right, used = [], [], 3
+    for step in range(len(widths)):
+        index = step // 2 if step % 2 == 0 else len(widths) - 1 - step // 2
+        used += widths[index] + 2
+        if used > limit and (left or right):
+            break
+        (left if step % 2 == 0 else right).append(index)
+    return [*left, None, *reversed(right)]
+
+
+def _resample(values: Sequence[float | None], width: int) -> list[float | None]:
+    """Means of ``width`` equal stretches."""
+    width = min(width, len(values))
+    points: list[float | None] = []
+    for i in range(width):
+        part = values[i * len(values) // width : (i + 1) * len(values) // width]
+        known = [v for v in part if v is not None and math.isfinite(v)]
+        points.append(sum(known) / len(known) if known else None)
+    return points

@@ -1,0 +1,180 @@
+"""Generations: a finished build becomes the catalog by one rename; old ones stay for rollback.
+
+A reader opens ``warehouse.duckdb``, which is a hard link to the current generation's file.
+Replacing the link disturbs nobody: who holds the old file open keeps it, who opens next gets the
+new one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from warehouse.errors import BuildError, DamagedError, DiskError, NotFoundError
+from warehouse.home import Home
+
+STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What dbt said of one model, seed or test."""
+
+    name: str
+    resource_type: str
+    package: str
+    status: str
+    failures: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The generation that became current, and the tests on values that warned."""
+
+    generation: int
+    catalog: Path
+    warnings: tuple[NodeResult, ...]
+
+
+def generations(home: Home) -> list[int]:
+    """Numbers of the generations on disk, in order."""
+    if not home.generations.is_dir():
+        return []
+    return sorted(int(p.name) for p in home.generations.iterdir() if p.name.isdigit())
+
+
+def next_generation(home: Home) -> int:
+    """The number that the next published catalog will bear."""
+    return max(generations(home), default=0) + 1
+
+
+def generation_path(home: Home, generation: int) -> Path:
+    return home.generations / str(generation) / "warehouse.duckdb"
+
+
+def publish(home: Home) -> Published:
+    """Make the build file the catalog, if every model was built and every structural test passed.
+
+    The caller holds the home's lock.
+
+    Raises
+    ------
+    NotFoundError
+        There is no build file.
+    BuildError
+        dbt did not run on it, or a model or structural test failed; the old catalog stays.
+    """
+    if not home.build_catalog.is_file():
+        raise NotFoundError(
+            f"{home.build_catalog}: nothing to publish", next_step="run: warehouse build"
+        )
+    generation, results = _inspect(home.build_catalog)
+    _require_passed(results)
+    target = generation_path(home, generation)
+    if target.exists():
+        raise BuildError(
+            f"generation {generation} is published already", next_step="run: warehouse build"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        home.build_catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
+        home.build_catalog.chmod(0o444)
+        _flush(home.build_catalog)
+        home.build_catalog.replace(target)
+        _point_to(home, target)
+    except OSError as error:
+        raise DiskError(
+            f"{target}: cannot be published ({error.strerror}); the old catalog stays",
+            next_step="free some space or mend permissions, then run: warehouse build",
+        ) from error
+    return Published(generation, target, tuple(r for r in results if r.status == "warn"))
+
+
+def current_generation(home: Home) -> int:
+    """Number of the published generation.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was published yet.
+    """
+    if not home.catalog.is_file():
+        raise NotFoundError(f"{home.root}: no catalog yet", next_step="run: warehouse build")
+    return _inspect(home.catalog)[0]
+
+
+def rollback(home: Home, generation: int | None = None) -> int:
+    """Make an earlier generation current again; the one before the current by default.
+
+    The caller holds the home's lock.
+    """
+    kept = generations(home)
+    current = current_generation(home)
+    earlier = [number for number in kept if number < current]
+    wanted = generation if generation is not None else max(earlier, default=None)
+    if wanted is None or wanted not in kept:
+        listed = ", ".join(map(str, kept)) or "none"
+        raise NotFoundError(
+            f"no generation {'before ' + str(current) if wanted is None else wanted} is kept",
+            next_step=f"kept generations: {listed}",
+        )
+    _point_to(home, generation_path(home, wanted))
+    return wanted
+
+
+def _inspect(catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
+    try:
+        with duckdb.connect() as connection:
+            text = str(catalog).replace("'", "''")
+            connection.execute(f"attach '{text}' as warehouse (read_only)")
+            row = connection.execute("select generation from warehouse.meta.build").fetchone()
+            results = connection.execute(
+                "select name, resource_type, package, status, failures, message"
+                " from warehouse.meta.results"
+            ).fetchall()
+    except duckdb.Error as error:
+        raise DamagedError(
+            f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
+            next_step="run: warehouse build",
+        ) from error
+    if row is None:
+        raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
+    return int(row[0]), tuple(NodeResult(*result) for result in results)
+
+
+def _require_passed(results: tuple[NodeResult, ...]) -> None:
+    ours = [result for result in results if result.package == "warehouse"]
+    if not any(r.resource_type == "model" and r.status == "success" for r in ours):
+        raise BuildError(
+            "the build file holds no models", next_step="run dbt build first, or: warehouse build"
+        )
+    failed = [r for r in ours if r.status in STRUCTURAL_FAILURES or r.status == "skipped"]
+    if failed:
+        lines = "\n".join(f"    {r.resource_type} {r.name}: {r.message.strip()}" for r in failed)
+        raise BuildError(
+            f"{len(failed)} models or structural tests did not pass; the old catalog stays\n"
+            f"{lines}",
+            next_step="mend the models or the data they name, then run: warehouse build",
+        )
+
+
+def _point_to(home: Home, target: Path) -> None:
+    """Let ``warehouse.duckdb`` be ``target``, in one step."""
+    temporary = home.root / ".warehouse.duckdb.new"
+    temporary.unlink(missing_ok=True)
+    os.link(target, temporary)
+    home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
+    temporary.replace(home.catalog)
+    _flush(home.root)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
