@@ -576,12 +576,15 @@ _MACROS = {
         "table",
         "What is in this catalog: one row per table, view and table macro, with its meaning.",
         """
-        select schema_name as "schema", view_name as name, comment as meaning
-        from duckdb_views() where not internal and database_name = 'warehouse'
-        union all
-        select schema_name, table_name, comment
-        from duckdb_tables() where database_name = 'warehouse'
-        order by position("schema" in 'main user vendor meta'), "schema", name
+        select "schema", name, meaning
+        from (
+            select schema_name as "schema", view_name as name, comment as meaning
+            from duckdb_views() where not internal and database_name = current_database()
+            union all
+            select schema_name, table_name, comment
+            from duckdb_tables() where database_name = current_database()
+        )
+        order by instr('main user vendor meta staging', "schema"), "schema", name
         """,
     ),
     "utc_now()": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,22 @@ if TYPE_CHECKING:
 
 _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
-_MIN_TEXT_WIDTH = 12
+_MIN_TEXT_WIDTH = 10
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def render_table(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None = None
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    width: int | None = None,
+    wrap: bool = False,
 ) -> str:
     """Rows under their column names: numbers on their decimal points, text to the left.
 
-    Where the table is wider than ``width`` (the terminal's by default), long texts are cut first,
-    then columns are left out in the middle; both are marked by an ellipsis.
+    Where the table is wider than ``width`` (the terminal's by default), the last column goes over
+    several lines if ``wrap``; else long texts are cut, then columns are left out in the middle, and
+    both are marked by an ellipsis.
 
     Examples
     --------
@@ -34,31 +40,38 @@ def render_table(
     ETH             ·
     """
     width = width or terminal_width()
-    cells = [_format_column([row[i] for row in rows]) for i in range(len(columns))]
-    right = [_is_number_column([row[i] for row in rows]) for i in range(len(columns))]
-    widths = [
-        max([len(name), *map(len, values)]) for name, values in zip(columns, cells, strict=True)
-    ]
-    widths = _shrink(widths, right, width)
+    values = [[row[i] for row in rows] for i in range(len(columns))]
+    cells = [_format_column(column) for column in values]
+    right = [_is_number_column(column) for column in values]
+    widths = [max([len(n), *map(len, c)]) for n, c in zip(columns, cells, strict=True)]
+    last_width = width - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    wrap = wrap and not right[-1] and _MIN_TEXT_WIDTH <= last_width < widths[-1]
+    if wrap:
+        widths[-1] = last_width
+    else:
+        widths = _shrink(widths, [_is_text_column(column) for column in values], width)
     shown = _fit(widths, width)
-    header, rule, *lines = (
-        "  ".join(
-            _pad(row[i], widths[i], right[i]) if i is not None else "…" for i in shown
-        ).rstrip()
-        for row in [
-            list(columns),
-            ["-" * w for w in widths],
-            *([values[n] for values in cells] for n in range(len(rows))),
-        ]
-    )
-    return "\n".join([header, rule, *lines])
+
+    def line(row: Sequence[str]) -> str:
+        parts = ("…" if i is None else _pad(row[i], widths[i], right[i]) for i in shown)
+        return "  ".join(parts).rstrip()
+
+    lines = [line(columns), line(["-" * w for w in widths])]
+    for row in zip(*cells, strict=True):
+        folded = (textwrap.wrap(row[-1], widths[-1]) or [""]) if wrap else [row[-1]]
+        lines.append(line([*row[:-1], folded[0]]))
+        lines += [line([*[""] * (len(row) - 1), rest]) for rest in folded[1:]]
+    return "\n".join(lines)
 
 
-def render_arrow(table: pa.Table, *, limit: int, width: int | None = None) -> str:
+def render_arrow(
+    table: pa.Table, *, limit: int, width: int | None = None, wrap: bool = False
+) -> str:
     """A table's first rows and, where it is longer, a last line that says so."""
     head = table.slice(0, limit)
     columns = [column.to_pylist() for column in head.columns]
-    text = render_table(table.column_names, list(zip(*columns, strict=True)), width=width)
+    rows = list(zip(*columns, strict=True))
+    text = render_table(table.column_names, rows, width=width, wrap=wrap)
     if len(table) > limit:
         text += f"\n… {len(table) - limit:,} more of {len(table):,} rows"
     return text
@@ -78,13 +91,17 @@ def render_chart(
     levels = [None if p is None else (p - low) / span * height * 8 for p in points]
     lines = [title]
     for row in range(height - 1, -1, -1):
-        label = f"{high:>10,.4g}" if row == height - 1 else f"{low:>10,.4g}" if row == 0 else ""
+        label = _label(high) if row == height - 1 else _label(low) if row == 0 else ""
         drawn = "".join(
             " " if level is None else _BARS[max(0, min(8, round(level - row * 8)))]
             for level in (None if v is None else max(v, 0.6) for v in levels)
         )
         lines.append(f"{label:>10} │{drawn}".rstrip())
     return "\n".join(lines)
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def render_size(size_bytes: float) -> str:
@@ -109,10 +126,11 @@ def terminal_width() -> int:
 
 def _format_column(values: Sequence[Any]) -> list[str]:
     decimals = max((_decimals(v) for v in values if isinstance(v, float)), default=0)
-    return [_format(value, decimals) for value in values]
+    timespec = _timespec([v for v in values if isinstance(v, dt.datetime)])
+    return [_format(value, decimals, timespec) for value in values]
 
 
-def _format(value: Any, decimals: int) -> str:
+def _format(value: Any, decimals: int, timespec: str) -> str:
     if value is None:
         return "·"
     if isinstance(value, bool):
@@ -126,8 +144,15 @@ def _format(value: Any, decimals: int) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, dt.datetime):
-        return value.isoformat(sep=" ")
+        return value.isoformat(sep=" ", timespec=timespec)
     return str(value).replace("\n", " ")
+
+
+def _timespec(moments: Sequence[dt.datetime]) -> str:
+    """The coarsest of minutes, seconds and microseconds that shows every moment whole."""
+    if any(moment.microsecond for moment in moments):
+        return "microseconds"
+    return "seconds" if any(moment.second for moment in moments) else "minutes"
 
 
 def _decimals(value: float) -> int:
@@ -147,17 +172,21 @@ def _is_number_column(values: Sequence[Any]) -> bool:
     )
 
 
+def _is_text_column(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, str) for value in values)
+
+
 def _pad(text: str, width: int, right: bool) -> str:
     if len(text) > width:
         text = text[: width - 1] + "…"
     return text.rjust(width) if right else text.ljust(width)
 
 
-def _shrink(widths: list[int], right: list[bool], limit: int) -> list[int]:
+def _shrink(widths: list[int], text: list[bool], limit: int) -> list[int]:
     """Cut the widest text columns until the table fits or none is wider than the least width."""
     widths = list(widths)
     while sum(widths) + 2 * (len(widths) - 1) > limit:
-        texts = [i for i, is_right in enumerate(right) if not is_right]
+        texts = [i for i, is_text in enumerate(text) if is_text]
         widest = max(texts, key=lambda i: widths[i], default=None)
         if widest is None or widths[widest] <= _MIN_TEXT_WIDTH:
             break
@@ -169,7 +198,9 @@ def _fit(widths: list[int], limit: int) -> list[int | None]:
     """Indexes of the columns to show; None stands for those left out in the middle."""
     if sum(widths) + 2 * (len(widths) - 1) <= limit:
         return list(range(len(widths)))
-    left, right, used = [], [], 3
+    left: list[int] = []
+    right: list[int] = []
+    used = 3
     for step in range(len(widths)):
         index = step // 2 if step % 2 == 0 else len(widths) - 1 - step // 2
         used += widths[index] + 2

@@ -77,10 +77,10 @@ def symbols(settings: Settings, as_json: bool) -> int:
     with Warehouse(settings) as warehouse:
         found = warehouse.sql(
             "select exchange, symbol,"
-            " string_agg(distinct dataset, ' ' order by dataset) as datasets,"
             " string_agg(distinct interval, ' ' order by interval) as intervals,"
             " string_agg(distinct clock, ' ' order by clock) as clocks,"
-            ' min(first_time) as "from", max(last_time) as "until", sum(rows)::bigint as rows'
+            ' min(first_time)::date as "from", max(last_time)::date as "until",'
+            " string_agg(distinct dataset, ' ' order by dataset) as datasets"
             " from meta.coverage group by exchange, symbol order by exchange, symbol"
         )
         _show(found, as_json)
@@ -152,7 +152,7 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         put_json(result.arrow().to_pylist())
     else:
-        put(render_arrow(result.arrow(), limit=10_000))
+        put(render_arrow(result.arrow(), limit=10_000, wrap=True))
 
 
 def _write(result: Result, form: str, target: Path | None, limit: int) -> None:
@@ -167,7 +167,7 @@ def _write(result: Result, form: str, target: Path | None, limit: int) -> None:
             _write_parquet(result, temporary)
         else:
             temporary.write_text(_as_text(result.arrow(), form, limit) + "\n", "utf-8")
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     say(f"wrote {target}")

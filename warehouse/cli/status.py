@@ -61,17 +61,20 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
         "files_not_built": len(objects - shown),
         "datasets": rows(
             "select dataset, interval, clock, count(distinct series_id) as series,"
-            ' min(first_time) as "from", max(last_time) as "until", sum(rows)::bigint as rows,'
+            ' min(first_time)::date as "from", date_trunc(\'minute\', max(last_time)) as "until",'
+            " sum(rows)::bigint as rows,"
             " (sum(expected_rows) - sum(rows))::bigint as missing"
-            " from meta.coverage group by all order by dataset, interval, clock"
+            " from meta.coverage"
+            " group by dataset, interval, clock order by dataset, interval, clock"
         ),
         "largest_gaps": rows(
-            "select dataset, exchange, symbol, interval, clock, gap_from, gap_until, bars"
-            " from meta.gaps order by bars desc, all limit 5"
+            "select dataset, symbol, interval, clock, gap_from, gap_until, bars"
+            " from meta.gaps order by bars desc, dataset, series_id, gap_from limit 5"
         ),
         "drift": rows(
             'select dataset, kind, count(distinct "column") as columns,'
-            " count(distinct (series_id, period)) as files from meta.drift group by all order by all"
+            " count(distinct (series_id, period)) as files"
+            " from meta.drift group by dataset, kind order by dataset, kind"
         ),
         "warnings": rows("select name, message from meta.results where status = 'warn'"),
     }

@@ -1,0 +1,45 @@
+"""``warehouse demo``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from warehouse.cli.common import put, say
+from warehouse.config import load_settings
+from warehouse.display import render_arrow, render_chart
+from warehouse.errors import ExitCode
+
+
+@click.command(epilog="Example: warehouse demo")
+@click.option("--home", metavar="DIR", help="Folder to fill [--home before the verb, else ./demo].")
+@click.pass_context
+def demo(ctx: click.Context, home: str | None) -> int:
+    """A simulated market, end to end, in half a minute: no key and no network needed.
+
+    Its home is ./demo unless you name one, so that it never mixes with your own data.
+    """
+    from warehouse.demo import SYMBOL, run_demo
+
+    settings = load_settings(home or (ctx.find_root().obj or {}).get("home") or "demo")
+    made = run_demo(settings, say)
+    last = made.panel.slice(max(0, len(made.panel) - 8))
+    put(f"\n{SYMBOL}, 1h, simulated: the last hours of flow_features and l1_features\n")
+    put(render_arrow(last, limit=8))
+    put("")
+    put(render_chart(made.panel["close"].to_pylist(), title="close, USDT, six months"))
+    where = _as_typed(made.home.root)
+    put(f"\npicture   {made.picture}\ncatalog   {made.home.catalog}\n")
+    put("try next:")
+    put(f"  warehouse --home {where} status")
+    put(f"  warehouse --home {where} sql \"from l1_features where interval = '1h' limit 5\"")
+    put(f"  warehouse --home {where} describe flow_features")
+    return ExitCode.DONE
+
+
+def _as_typed(root: Path) -> str:
+    """The home as a person would type it here."""
+    here = Path.cwd()
+    return shlex.quote(str(root.relative_to(here) if root.is_relative_to(here) else root))

@@ -1,0 +1,124 @@
+"""The demo: a simulated market through the whole way, then a table, a sketch and a picture of it.
+
+Nothing is special-cased: files in the vendor's shape are written to a temporary folder, synced,
+built and published like real ones, and asked through ``warehouse.open``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from warehouse.build import build
+from warehouse.config import Settings
+from warehouse.errors import UsageError
+from warehouse.home import Home
+from warehouse.manifest import Manifest
+from warehouse.query import Warehouse
+from warehouse.sync import sync_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SYMBOL = "perpetual-BTC-USDT:USDT"
+PANEL_SQL = """
+select
+    flow.time,
+    flow.close,
+    round(flow.net_delta, 1) as net_delta,
+    round(flow.rolling_net_delta_1d, 1) as rolling_net_delta_1d,
+    round(flow.large_trade_share_1d, 4) as large_trade_share_1d,
+    round(book.spread_bps, 4) as spread_bps
+from flow_features as flow
+left join l1_features as book using (series_id, time)
+where flow.symbol = $symbol and flow.interval = '1h'
+order by flow.time
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo leaves to look at: the panel of ``PANEL_SQL`` and the picture of it."""
+
+    home: Home
+    panel: pa.Table
+    picture: Path
+
+
+def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
+    """Fill ``settings.home`` with a simulated market and draw it.
+
+    Raises
+    ------
+    UsageError
+        The home holds files that are not simulated; they are never mixed with simulated ones.
+    """
+    home = Home(settings.home)
+    _require_no_real_files(home)
+    folder = home.build / "demo-files"
+    try:
+        say("1/4  simulating two perpetuals, 2025-09 to 2026-02 ...")
+        files = _write_market(folder)
+        say(f"2/4  taking {len(files)} files into the lake ...")
+        sync_folder(home, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say("3/4  building and testing the models, publishing ...")
+    build(settings)
+    say("4/4  asking and drawing ...")
+    with Warehouse(settings) as warehouse:
+        panel = warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
+    return Demo(home, panel, draw(panel, home.root / "demo.png"))
+
+
+def draw(panel: pa.Table, path: Path) -> Path:
+    """Draw close, rolling net delta and large-trade share of a panel as one PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    price, delta, share = figure.subplots(
+        3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 2, 2]}
+    )
+    time = panel["time"].to_numpy()
+
+    def values(name: str) -> object:
+        return panel[name].to_numpy()
+
+    price.plot(time, values("close"), color="#1f3b57", linewidth=0.9)
+    price.set_ylabel("close (USDT)")
+    price.set_title(f"{SYMBOL}, 1h bars, simulated data (UTC)", loc="left", fontsize=11)
+    net = values("rolling_net_delta_1d")
+    delta.fill_between(time, net, 0, where=net > 0, color="#2a9d6f", linewidth=0)  # type: ignore[operator]
+    delta.fill_between(time, net, 0, where=net <= 0, color="#c8553d", linewidth=0)  # type: ignore[operator]
+    delta.set_ylabel("net delta, 1 day\n(million USDT)")
+    share.plot(time, values("large_trade_share_1d"), color="#7a5195", linewidth=0.9)
+    share.set_ylabel("large-trade share\n(1 day mean)")
+    for axes in (price, delta, share):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _write_market(folder: Path) -> list[Path]:
+    from warehouse.market import Market, write_market
+
+    return write_market(folder, Market())
+
+
+def _require_no_real_files(home: Home) -> None:
+    if not home.manifest.is_file():
+        return
+    with Manifest(home.manifest) as manifest:
+        real = sum(not file.facts.simulated for file in manifest.files())
+    if real:
+        raise UsageError(
+            f"{home.root}: holds {real:,} files of real data; the demo does not mix with them",
+            next_step="run: warehouse demo --home demo",
+        )
