@@ -1,0 +1,46 @@
+# Everything a fresh machine needs: Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= 2
+
+.PHONY: help demo test test-long lint bench clean
+
+help:
+	@echo "make demo       install, then a simulated market end to end"
+	@echo "make test       install, then all checks and tests"
+	@echo "make test-long  the long crash, fault and fuzz tests too"
+	@echo "make bench      the benchmarks"
+	@echo "make clean      remove the environment and the demo"
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-test: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch .venv/installed $@
+
+demo: .venv/installed
+	$(BIN)/warehouse demo
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --processes $(JOBS) models
+
+test: lint
+	$(BIN)/pytest -n $(JOBS)
+
+test-long: lint
+	$(BIN)/pytest -n $(JOBS) -m 'long or not long' --timeout 3600
+
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv demo
