@@ -210,6 +210,18 @@ class Manifest:
             _flat_series(dataset, series),
         ).fetchall()
 
+    def has_dataset(self, dataset: str) -> bool:
+        row = self._connection.execute("select 1 from files where dataset = ? limit 1", (dataset,))
+        return row.fetchone() is not None
+
+    def typical_sizes(self) -> dict[tuple[str, str | None], int]:
+        """Mean size in bytes of the current files of each (dataset, interval)."""
+        rows = self._connection.execute(
+            "select dataset, interval, avg(size_bytes) from files join series using (series_id)"
+            " where superseded_at is null group by dataset, interval"
+        )
+        return {(dataset, interval or None): int(size) for dataset, interval, size in rows}
+
     def series(self) -> list[tuple[int, SeriesKey]]:
         rows = self._connection.execute(
             "select series_id, exchange, symbol, interval, clock from series order by series_id"
@@ -313,7 +325,8 @@ class Manifest:
         if known is None:
             self._connection.execute(
                 "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
-                " object, size_bytes, reason, origin, refused_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " object, size_bytes, reason, origin, refused_at)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*_flat(key), object, size_bytes, reason, origin, self._now()),
             )
 

@@ -1,22 +1,24 @@
-"""From a source into the lake: plan what is to be done, then do it.
+"""From a folder into the lake: plan what is to be done, then do it; and the report of every sync.
 
 A plan is a value and changes nothing; ``--dry-run`` prints it. Applying it admits file by file, so
-that an interrupted run loses nothing and the next one continues.
+that an interrupted run loses nothing and the next one goes on. The vendor as a source: ``fetch``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from warehouse.contracts import load_contracts
-from warehouse.errors import ExitCode
+from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.folder import FoundFile, Said, scan_folder
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey
 from warehouse.lake import Admission, Lake, Outcome
 from warehouse.manifest import Manifest, StoredFile
+from warehouse.plan import EmptyAnswer
 
 Progress = Callable[[FileKey, int], None]
 """Called after each file with its key and the bytes that were taken in."""
@@ -57,11 +59,38 @@ class FolderPlan:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync did."""
+    """What a sync did.
+
+    Attributes
+    ----------
+    admissions
+        What came of each file that was fetched, or asked for again.
+    unchanged
+        Files that were known and not read again.
+    unrecognised
+        Parquet files of a folder whose path names no vendor file.
+    failures
+        Requests and files that the vendor refused or did not deliver.
+    empty
+        What the vendor has not.
+    warnings
+        Other things that a person should know.
+    settled, listings
+        How many of the wanted series were not asked about, and how many were, with success.
+    received_bytes, seconds
+        Size of the files that came over the network, and how long the run took.
+    """
 
     admissions: tuple[Admission, ...]
     unchanged: tuple[FileKey, ...] = ()
     unrecognised: tuple[FoundFile, ...] = ()
+    failures: tuple[VendorError, ...] = ()
+    empty: tuple[EmptyAnswer, ...] = ()
+    warnings: tuple[str, ...] = ()
+    settled: int = 0
+    listings: int = 0
+    received_bytes: int = 0
+    seconds: float = 0.0
 
     def count(self, *outcomes: Outcome) -> int:
         return sum(admission.outcome in outcomes for admission in self.admissions)
@@ -77,7 +106,9 @@ class SyncReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        problems = self.refused or self.unrecognised
+        if self.failures and not self.listings:
+            return ExitCode.VENDOR
+        problems = self.refused or self.unrecognised or self.failures
         return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
 
@@ -118,10 +149,13 @@ def sync_folder(
     """
     plan = plan_folder(home, folder, said)
     admissions = []
-    with writing(home, "sync"), Manifest(home.manifest, create=True) as manifest:
+    with (
+        writing(home, "sync"),
+        Manifest(home.manifest, create=True) as manifest,
+        recorded_run(manifest) as finish,
+    ):
         lake = Lake(home, manifest)
         lake.sweep()
-        run = manifest.start_run("sync")
         contracts = load_contracts()
         current = {file.key: file for file in manifest.files()}
         for file in plan.files:
@@ -136,9 +170,32 @@ def sync_folder(
             admissions.append(admission)
             if progress is not None:
                 progress(file.key, file.size_bytes)
-        report = SyncReport(tuple(admissions), plan.unchanged, plan.unrecognised)
-        manifest.end_run(run, f"{len(report.taken_in)} taken in, {len(report.refused)} refused")
-    return report
+        return finish(SyncReport(tuple(admissions), plan.unchanged, plan.unrecognised))
+
+
+@contextmanager
+def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncReport]]:
+    """Write a sync and its outcome into the manifest, whatever becomes of it.
+
+    Yields a function that takes the finished report and gives it back.
+    """
+    run = manifest.start_run("sync")
+    outcome = "interrupted"
+
+    def finish(report: SyncReport) -> SyncReport:
+        nonlocal outcome
+        outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
+        if report.failures:
+            outcome += f", {len(report.failures)} failed"
+        return report
+
+    try:
+        yield finish
+    except WarehouseError as error:
+        outcome = f"stopped: {error.what}"
+        raise
+    finally:
+        manifest.end_run(run, outcome)
 
 
 def _current_files(home: Home) -> dict[FileKey, StoredFile]:

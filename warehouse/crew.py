@@ -1,0 +1,82 @@
+"""A few threads for the waiting parts of a run; all else stays in the thread that owns it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+Outcome = Callable[[], T]
+"""Gives what a piece of work gave, or raises what it raised."""
+
+
+class Crew:
+    """Threads that run pieces of work; a context manager.
+
+    The threads are daemons: a run that is interrupted does not wait for an answer from afar.
+
+    Examples
+    --------
+    >>> found = []
+    >>> with Crew(2) as crew:
+    ...     crew.submit(lambda: 6 * 7, lambda outcome: found.append(outcome()))
+    ...     crew.finish_one()
+    >>> found
+    [42]
+    """
+
+    def __init__(self, size: int) -> None:
+        self.busy = 0
+        self._todo: SimpleQueue[Any] = SimpleQueue()
+        self._done: SimpleQueue[Any] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def submit(self, work: Callable[[], T], then: Callable[[Outcome[T]], None]) -> None:
+        """Let a thread do ``work``; ``then`` is called with its outcome by :meth:`finish_one`."""
+        self.busy += 1
+        self._todo.put((work, then))
+
+    def finish_one(self) -> None:
+        """Wait for the next piece of work to end and call its ``then`` in this thread."""
+        then, outcome = self._done.get()
+        self.busy -= 1
+        then(outcome)
+
+    def _work(self) -> None:
+        while (task := self._todo.get()) is not None:
+            work, then = task
+            self._done.put((then, _outcome(work)))
+
+
+def _outcome(work: Callable[[], T]) -> Outcome[T]:
+    try:
+        value = work()
+    except BaseException as error:  # handed to the thread that asked, which raises it
+        return _raiser(error)
+    return lambda: value
+
+
+def _raiser(error: BaseException) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail

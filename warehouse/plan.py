@@ -1,0 +1,222 @@
+"""What is to be asked of the vendor: wanted spans x what is settled x what the vendor lists.
+
+Pure values and arithmetic on half-open spans ``(start_us, end_us)``; nothing here touches a disk or
+the network. A file is *settled* once it was fetched 48 hours after the end of its period, a span
+once the vendor was asked about it that late and every file it listed there is settled in the lake.
+What is settled is not asked for again, unless the user says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from warehouse.coverage import Span, intersect, merge, subtract
+from warehouse.errors import UsageError
+from warehouse.keys import DAY_US, FileKey, Period, SeriesKey, date_us, us_datetime
+from warehouse.manifest import StoredFile
+
+SETTLE_US = 2 * DAY_US
+"""How long after the end of a period the vendor may still add to it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wanted:
+    """The files of one series in one dataset over UTC days, ``end`` excluded.
+
+    Examples
+    --------
+    >>> series = SeriesKey("okx-perps", "perpetual-BTC-USDT:USDT", "1h", "true")
+    >>> str(Wanted("flow", series, date(2025, 9, 1), date(2025, 9, 2)))
+    'flow okx-perps perpetual-BTC-USDT:USDT 1h true from 2025-09-01 to 2025-09-01'
+    """
+
+    dataset: str
+    series: SeriesKey
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise UsageError(
+                f"{self.dataset} {self.series}: the range ends before it starts",
+                next_step="give --start and --end as inclusive UTC dates, the earlier one first",
+            )
+
+    def __str__(self) -> str:
+        last = self.end - timedelta(days=1)
+        return f"{self.dataset} {self.series} from {self.start} to {last}"
+
+    @property
+    def span(self) -> Span:
+        return date_us(self.start), date_us(self.end)
+
+    def within(self, start: date, end: date) -> Wanted:
+        """The same series over other days."""
+        return Wanted(self.dataset, self.series, start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFetch:
+    """A file to be asked for; ``held`` is what the lake has of it now, if anything."""
+
+    key: FileKey
+    size_bytes: int | None
+    held: StoredFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPlan:
+    """What a listing of the vendor comes to for one series.
+
+    Attributes
+    ----------
+    asked
+        The span that the vendor was asked about.
+    fetches
+        Files that are new, or that may have changed since they were fetched.
+    unchanged
+        Files that are held and settled.
+    empty
+        Spans of the listing without any file.
+    """
+
+    asked: Wanted
+    fetches: tuple[PlannedFetch, ...]
+    unchanged: tuple[FileKey, ...]
+    empty: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyAnswer:
+    """The vendor has no file of a series for these spans; an answer, not an error."""
+
+    dataset: str
+    series: SeriesKey
+    spans: tuple[Span, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.series}: nothing for {describe_spans(self.spans)}"
+
+
+def open_part(
+    wanted: Wanted, settled: Iterable[Span], *, now: datetime, recheck: bool = False
+) -> Wanted | None:
+    """The shortest span of ``wanted`` that holds all that must be asked about; None for nothing.
+
+    Days that have not begun at ``now`` are left out.
+    """
+    today = now.astimezone(UTC).date()
+    span = (wanted.span[0], min(wanted.span[1], date_us(today) + DAY_US))
+    left = subtract([span], [] if recheck else settled)
+    if not left:
+        return None
+    return wanted.within(_day(left[0][0]), _day(left[-1][1]))
+
+
+def plan_series(
+    asked: Wanted,
+    listed: Mapping[Period, int | None],
+    held: Iterable[StoredFile],
+    *,
+    recheck: bool = False,
+) -> SeriesPlan:
+    """Compare what the vendor lists (period to size, if it says one) with what the lake holds."""
+    have = {file.key: file for file in held}
+    fetches, unchanged = [], []
+    for period, size_bytes in sorted(listed.items()):
+        key = FileKey(asked.dataset, asked.series, period)
+        file = have.get(key)
+        if file is not None and not recheck and is_settled(file):
+            unchanged.append(key)
+        else:
+            fetches.append(PlannedFetch(key, size_bytes, file))
+    empty = subtract([asked.span], [(period.start_us, period.end_us) for period in listed])
+    return SeriesPlan(asked, tuple(fetches), tuple(unchanged), tuple(empty))
+
+
+def is_settled(file: StoredFile) -> bool:
+    """Whether the file was fetched 48 hours after its period, so that it is not asked for again."""
+    return fetched_us(file) >= file.key.period.end_us + SETTLE_US
+
+
+def fetched_us(file: StoredFile) -> int:
+    """When the bytes left their source: for a file from a folder at the latest when it was written.
+
+    A file copied from a folder says when it was last changed, by its stamp ``size@nanoseconds``.
+    """
+    fetched = datetime.fromisoformat(file.fetched_at).replace(tzinfo=UTC)
+    moment = int(fetched.timestamp()) * 1_000_000
+    size, at, changed = file.origin_stamp.partition("@")
+    if at and size.isdigit() and changed.isdigit():
+        return min(moment, int(changed) // 1_000)
+    return moment
+
+
+def settled_spans(
+    plan: SeriesPlan, missing: Iterable[FileKey], *, now: datetime, before: Sequence[Span] = ()
+) -> list[Span]:
+    """What is settled after the files of ``plan`` were dealt with.
+
+    Parameters
+    ----------
+    missing
+        Files of the plan that could not be had; they stay open.
+    now
+        When the vendor was asked.
+    before
+        What was settled before; it stays so.
+    """
+    settles_until = int(now.timestamp() * 1_000_000) - SETTLE_US
+    missing = set(missing)
+    keys = [*plan.unchanged, *(fetch.key for fetch in plan.fetches)]
+    files = [_span(key.period) for key in keys if key not in missing]
+    had = [span for span in files if span[1] <= settles_until]
+    # No file for a day may mean that its month is still to be written: wait for the month's end.
+    ended = [_span(month) for month in months(plan.asked.start, plan.asked.end)]
+    without = intersect(plan.empty, [month for month in ended if month[1] <= settles_until])
+    lost = [_span(key.period) for key in missing]
+    asked = intersect(merge([*had, *without]), [plan.asked.span])
+    return merge([*subtract(before, lost), *subtract(asked, lost)])
+
+
+def months(start: date, end: date) -> list[Period]:
+    """Every UTC month that has a day in ``[start, end)``.
+
+    Examples
+    --------
+    >>> [month.text for month in months(date(2025, 11, 30), date(2026, 1, 1))]
+    ['2025-11', '2025-12']
+    """
+    found = [Period(start.strftime("%Y-%m"))]
+    while found[-1].end < end:
+        found.append(Period(found[-1].end.strftime("%Y-%m")))
+    return found
+
+
+def describe_spans(spans: Iterable[Span]) -> str:
+    """Spans of whole days for a person: months where they are whole, else inclusive dates.
+
+    Examples
+    --------
+    >>> describe_spans([Wanted("flow", SeriesKey("x", "y", "1h", "true"),
+    ...                        date(2025, 1, 1), date(2025, 3, 1)).span])
+    '2025-01 to 2025-02'
+    """
+    texts = []
+    for start_us, end_us in spans:
+        start, end = _day(start_us), _day(end_us)
+        last = end - timedelta(days=1)
+        whole = start.day == 1 and end.day == 1
+        ends = [day.strftime("%Y-%m" if whole else "%Y-%m-%d") for day in (start, last)]
+        texts.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
+    return ", ".join(texts)
+
+
+def _span(period: Period) -> Span:
+    return period.start_us, period.end_us
+
+
+def _day(microseconds: int) -> date:
+    return us_datetime(microseconds).date()

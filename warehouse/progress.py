@@ -1,0 +1,146 @@
+"""How far a long step is: a bar on a terminal, a plain line now and then elsewhere; on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+from warehouse.display import render_size
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Meter(Protocol):
+    """What a long step tells; every method may be called from any thread."""
+
+    def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
+        """So much more is to be done; sizes as far as they are known."""
+
+    def received(self, size_bytes: int) -> None:
+        """So many bytes came."""
+
+    def finished(self, files: int = 1) -> None:
+        """So many files are dealt with."""
+
+
+class SilentMeter:
+    """Tells nobody."""
+
+    def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
+        pass
+
+    def received(self, size_bytes: int) -> None:
+        pass
+
+    def finished(self, files: int = 1) -> None:
+        pass
+
+
+@contextmanager
+def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter]:
+    """A meter that shows itself on ``stream`` (stderr): a bar if that is a terminal, else lines."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield _Lines(title, stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} files"),
+        TextColumn("{task.fields[size]}"),
+        TextColumn("{task.fields[rate]}/s"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        task = progress.add_task(title, total=0, size="0 B", rate="0 B")
+
+        def show(done: _Count) -> None:
+            progress.update(
+                task,
+                completed=done.files,
+                total=done.files_expected,
+                size=render_size(done.size_bytes),
+                rate=render_size(int(done.rate)),
+            )
+
+        yield _Counting(show)
+
+
+class _Count:
+    """What was told so far."""
+
+    def __init__(self) -> None:
+        self.files = self.files_expected = 0
+        self.size_bytes = self.size_expected = 0
+        self._since = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Bytes in a second, over the whole step."""
+        return self.size_bytes / max(time.monotonic() - self._since, 0.001)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the share of the files that is done; None before the first."""
+        if not self.files:
+            return None
+        elapsed = time.monotonic() - self._since
+        return elapsed / self.files * (self.files_expected - self.files)
+
+
+class _Counting:
+    """Counts, and shows the count after each change."""
+
+    def __init__(self, show: _Show) -> None:
+        self._show = show
+        self._count = _Count()
+        self._lock = threading.Lock()
+
+    def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
+        with self._lock:
+            self._count.files_expected += files
+            self._count.size_expected += size_bytes
+            self._show(self._count)
+
+    def received(self, size_bytes: int) -> None:
+        with self._lock:
+            self._count.size_bytes += size_bytes
+            self._show(self._count)
+
+    def finished(self, files: int = 1) -> None:
+        with self._lock:
+            self._count.files += files
+            self._show(self._count)
+
+
+class _Show(Protocol):
+    def __call__(self, done: _Count) -> None: ...
+
+
+class _Lines(_Counting):
+    """A line every ten seconds."""
+
+    def __init__(self, title: str, stream: TextIO) -> None:
+        super().__init__(self._line)
+        self._title = title
+        self._stream = stream
+        self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
+
+    def _line(self, done: _Count) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
+        left = done.seconds_left
+        remaining = "" if left is None else f", about {left:,.0f} s left"
+        self._stream.write(
+            f"{self._title}: {done.files:,} of {done.files_expected:,} files,"
+            f" {render_size(done.size_bytes)}, {render_size(int(done.rate))}/s{remaining}\n"
+        )
+        self._stream.flush()

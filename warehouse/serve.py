@@ -1,0 +1,408 @@
+"""The mirror: the vendor's API, answered from the lake.
+
+The vendor's own client, pointed here by ``APERIODIC_API_URL``, gets the frames that it would get
+from the vendor. Links to files look and behave like the vendor's: signed, and dead after a while.
+Nothing is written; a sync may run meanwhile, and its files are served as soon as they are in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from warehouse.config import PREVIEW_KEY
+from warehouse.contracts import Contract, load_contracts
+from warehouse.errors import DiskError, UsageError
+from warehouse.home import Home
+from warehouse.keys import CLOCKS, DAY_US, INTERVALS, RAW_PREFIX, SeriesKey, us_datetime
+from warehouse.manifest import Manifest, StoredFile
+from warehouse.plan import months
+from warehouse.transport import is_loopback
+from warehouse.vendor import PREVIEW_DAYS, PREVIEW_RAW_DAYS, PREVIEW_SERIES
+
+API_PATH = "/api/v1"
+METRIC_LINK_S = 300
+RAW_LINK_S = 3_600
+
+_RAW_SCHEMA_VERSION = 1
+_LONGEST_RAW_DAYS = 366
+_OBJECT = re.compile(r"[0-9a-f]{64}")
+
+
+def create_app(home: Home, *, key: str | None = None, hosts: tuple[str, ...] = ("*",)) -> Starlette:
+    """The mirror of one home as an ASGI application.
+
+    Parameters
+    ----------
+    key
+        Required as ``X-API-KEY``, except where the vendor takes the public key; None asks for none.
+    hosts
+        Names under which it may be addressed; a web page that rebinds its own name is refused.
+    """
+    mirror = _Mirror(home, key)
+    routes = [
+        Route(f"{API_PATH}/data/preview/{{dataset}}", mirror.preview),
+        Route(f"{API_PATH}/data/raw/preview/{{dataset}}", mirror.raw_preview),
+        Route(f"{API_PATH}/data/raw/{{dataset}}", mirror.raw_files),
+        Route(f"{API_PATH}/data/{{dataset}}", mirror.files),
+        Route(f"{API_PATH}/metadata/catalog", mirror.catalog),
+        Route(f"{API_PATH}/metadata/symbols", mirror.symbols),
+        Route(f"{API_PATH}/metadata/raw", mirror.raw_coverage),
+        Route("/files/{path:path}", mirror.file),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        exception_handlers={HTTPException: _as_json},
+    )
+
+
+def run_server(
+    home: Home, *, host: str, port: int, key: str | None, ready: Callable[[str], None]
+) -> None:
+    """Serve until interrupted; ``ready`` is called with the base URL once requests are answered.
+
+    Raises
+    ------
+    DiskError
+        The port is taken, or the address is not this machine's.
+    """
+    home.require_lake()
+    loopback = is_loopback(host)
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise DiskError(
+            f"{host}:{port}: cannot listen ({error.strerror})", next_step="choose another --port"
+        ) from error
+    hosts = ("localhost", "127.0.0.1", host) if loopback else ("*",)
+    app = create_app(home, key=key, hosts=hosts)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+    with listener:
+        ready(f"http://{host}:{listener.getsockname()[1]}{API_PATH}")
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a data request asks for; ``end`` is excluded."""
+
+    dataset: str
+    series: SeriesKey
+    start: date
+    end: date
+
+
+class _Mirror:
+    """Answers from the manifest of one home, read anew for each request."""
+
+    def __init__(self, home: Home, key: str | None) -> None:
+        self.home = home
+        self._key = key
+        self._secret = secrets.token_bytes(32)
+        self._contracts = load_contracts()
+
+    # -- endpoints -------------------------------------------------------------------------------
+
+    def files(self, request: Request) -> Response:
+        self._require_key(request)
+        return self._list_metric(request, _metric_question(request))
+
+    def preview(self, request: Request) -> Response:
+        self._require_key(request, or_preview=True)
+        question = _metric_question(request)
+        start, end = max(question.start, PREVIEW_DAYS[0]), min(question.end, PREVIEW_DAYS[1])
+        if question.series != PREVIEW_SERIES or start >= end:
+            raise HTTPException(
+                400,
+                "the preview holds one series and month: "
+                f"{PREVIEW_SERIES}, {PREVIEW_DAYS[0]:%Y-%m}",
+            )
+        return self._list_metric(request, _Question(question.dataset, question.series, start, end))
+
+    def raw_files(self, request: Request) -> Response:
+        self._require_key(request)
+        question = _question(request, RAW_PREFIX + request.path_params["dataset"])
+        if (question.end - question.start).days > _LONGEST_RAW_DAYS:
+            raise HTTPException(
+                400,
+                detail=f"at most {_LONGEST_RAW_DAYS} days in one request",
+                headers={"x-code": "range_too_long"},
+            )
+        return self._list_raw(request, question)
+
+    def raw_preview(self, request: Request) -> Response:
+        self._require_key(request, or_preview=True)
+        series = _series(request)
+        question = _Question(RAW_PREFIX + request.path_params["dataset"], series, *PREVIEW_RAW_DAYS)
+        return self._list_raw(request, question)
+
+    def symbols(self, request: Request) -> Response:
+        self._require_key(request)
+        exchange = _parameter(request, "exchange")
+        with Manifest(self.home.manifest) as manifest:
+            series = [key for _, key in manifest.series()]
+        if exchange not in {key.exchange for key in series}:
+            raise HTTPException(400, f"unknown exchange {exchange}")
+        found = sorted({key.symbol for key in series if key.exchange == exchange})
+        return JSONResponse({"symbols": found, "exchange": exchange})
+
+    def catalog(self, request: Request) -> Response:
+        metrics = [c for c in self._contracts.values() if not c.is_raw]
+        return JSONResponse({"metrics": [_metric(contract) for contract in metrics]})
+
+    def raw_coverage(self, request: Request) -> Response:
+        with Manifest(self.home.manifest) as manifest:
+            files = [file for file in manifest.files() if file.key.is_raw]
+        return JSONResponse(_raw_coverage(files, self._contracts))
+
+    def file(self, request: Request) -> Response:
+        """The bytes of one object, as storage gives them: by a signed link, with ETag and Range."""
+        path, query = request.url.path, request.query_params
+        object, date_, lifetime = (
+            query.get(name, "") for name in ("object", "X-Amz-Date", "X-Amz-Expires")
+        )
+        signature = self._sign(path, object, date_, lifetime)
+        good = hmac.compare_digest(query.get("X-Amz-Signature", "").encode(), signature.encode())
+        if not good or not _OBJECT.fullmatch(object):
+            return _access_denied()
+        if time.time() > float(date_) + float(lifetime):
+            return _access_denied()
+        etag = f'"{object}"'
+        if _names(request.headers.get("if-none-match", ""), etag):
+            return Response(status_code=304, headers={"etag": etag})
+        source = self.home.objects / f"{object}.parquet"
+        if not source.is_file():
+            return Response(_xml("NoSuchKey"), 404, media_type="application/xml")
+        return _ObjectResponse(
+            source,
+            headers={"etag": etag},
+            media_type="application/vnd.apache.parquet",
+            stat_result=source.stat(),
+        )
+
+    # -- parts of answers ------------------------------------------------------------------------
+
+    def _list_metric(self, request: Request, question: _Question) -> Response:
+        self._require_dataset(question.dataset)
+        listed = []
+        for file in self._held(question):
+            period = file.key.period
+            entry: dict[str, Any] = {"year": period.start.year, "month": period.start.month}
+            if period.is_day:
+                entry["day"] = period.start.day
+            listed.append(entry | {"url": self._link(request, file, METRIC_LINK_S)})
+        return JSONResponse({"files": listed})
+
+    def _list_raw(self, request: Request, question: _Question) -> Response:
+        self._require_dataset(question.dataset)
+        held = self._held(question)
+        return JSONResponse(
+            {
+                "dataset": question.dataset.removeprefix(RAW_PREFIX),
+                "exchange": question.series.exchange,
+                "symbol": question.series.symbol,
+                "schema_version": _RAW_SCHEMA_VERSION,
+                "expires_in": RAW_LINK_S,
+                "files": [
+                    {
+                        "period": file.key.period.text,
+                        "url": self._link(request, file, RAW_LINK_S),
+                        "size": file.size_bytes,
+                    }
+                    for file in held
+                ],
+                "missing_periods": _missing_months(question, held),
+            }
+        )
+
+    def _held(self, question: _Question) -> list[StoredFile]:
+        with Manifest(self.home.manifest) as manifest:
+            files = manifest.files_of(question.dataset, question.series)
+        return [
+            file
+            for file in files
+            if file.key.period.start < question.end and question.start < file.key.period.end
+        ]
+
+    def _require_dataset(self, dataset: str) -> None:
+        if dataset in self._contracts:
+            return
+        with Manifest(self.home.manifest) as manifest:
+            if not manifest.has_dataset(dataset):
+                raise HTTPException(404, f"unknown dataset {dataset}")
+
+    def _require_key(self, request: Request, *, or_preview: bool = False) -> None:
+        if self._key is None:
+            return
+        given = request.headers.get("x-api-key", "").encode()
+        is_ours = hmac.compare_digest(given, self._key.encode())
+        if not is_ours and not (or_preview and given == PREVIEW_KEY.encode()):
+            raise HTTPException(401, "Authorization Required")
+
+    def _link(self, request: Request, file: StoredFile, lifetime_s: int) -> str:
+        path = quote(str(PurePosixPath("/files", file.key.path)))
+        signed_at = str(int(time.time()))
+        query = {
+            "object": file.object,
+            "X-Amz-Date": signed_at,
+            "X-Amz-Expires": str(lifetime_s),
+            "X-Amz-Signature": self._sign(path, file.object, signed_at, str(lifetime_s)),
+        }
+        return f"{request.url.scheme}://{request.url.netloc}{path}?{urlencode(query)}"
+
+    def _sign(self, *parts: str) -> str:
+        return hmac.new(self._secret, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+class _ObjectResponse(FileResponse):
+    chunk_size = 1 << 18
+
+
+def _metric_question(request: Request) -> _Question:
+    return _question(request, request.path_params["dataset"], grid=True)
+
+
+def _question(request: Request, dataset: str, *, grid: bool = False) -> _Question:
+    series = _series(request, grid=grid)
+    start, last = (_date(request, name) for name in ("start_date", "end_date"))
+    if last < start:
+        raise HTTPException(400, "end_date must be on or after start_date")
+    return _Question(dataset, series, start, last + timedelta(days=1))
+
+
+def _series(request: Request, *, grid: bool = False) -> SeriesKey:
+    exchange, symbol = _parameter(request, "exchange"), _parameter(request, "symbol")
+    interval = clock = None
+    if grid:
+        interval, clock = _parameter(request, "interval"), _parameter(request, "timestamp")
+        if interval not in INTERVALS or clock not in CLOCKS:
+            raise HTTPException(400, "unknown interval or timestamp")
+    try:
+        return SeriesKey(exchange, symbol, interval, clock)
+    except UsageError as error:
+        raise HTTPException(400, error.what) from error
+
+
+def _parameter(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise HTTPException(400, f"missing parameter {name}")
+    return value
+
+
+def _date(request: Request, name: str) -> date:
+    try:
+        return date.fromisoformat(_parameter(request, name))
+    except ValueError as error:
+        raise HTTPException(400, f"{name} must be YYYY-MM-DD") from error
+
+
+def _missing_months(question: _Question, held: list[StoredFile]) -> list[str]:
+    have = {file.key.period.month for file in held}
+    asked = {month.text for month in months(question.start, question.end)}
+    return sorted(asked - have)
+
+
+def _metric(contract: Contract) -> dict[str, Any]:
+    return {
+        "id": contract.name,
+        "name": contract.title,
+        "description": contract.description,
+        "category": contract.category,
+        "fields": [
+            {"name": column.name, "label": column.name, "description": column.description}
+            for column in contract.columns
+            if column.expected and column.name != "time"
+        ],
+    }
+
+
+def _raw_coverage(files: list[StoredFile], contracts: Mapping[str, Contract]) -> dict[str, Any]:
+    """The answer of ``/metadata/raw``: columns, totals per venue, days per symbol."""
+    by_place: dict[tuple[str, str, str], list[StoredFile]] = defaultdict(list)
+    for file in files:
+        name = file.key.dataset.removeprefix(RAW_PREFIX)
+        by_place[name, file.key.series.exchange, file.key.series.symbol].append(file)
+    coverage: dict[str, dict[str, dict[str, Any]]] = {}
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for (name, exchange, symbol), held in sorted(by_place.items()):
+        facts = _days(held)
+        coverage.setdefault(name, {}).setdefault(exchange, {})[symbol] = facts
+        total = totals.setdefault(
+            (name, exchange),
+            {"dataset": name, "exchange": exchange, "symbols": 0, "bytes": 0, **facts},
+        )
+        total["symbols"] += 1
+        total["bytes"] += facts["bytes"] if total["symbols"] > 1 else 0
+        total["first"] = min(total["first"], facts["first"])
+        total["last"] = max(total["last"], facts["last"])
+    datasets = {
+        name.removeprefix(RAW_PREFIX): {
+            "columns": [column.name for column in contract.columns if column.expected]
+        }
+        for name, contract in contracts.items()
+        if contract.is_raw
+    }
+    return {"datasets": datasets, "summary": list(totals.values()), "coverage": coverage}
+
+
+def _days(held: list[StoredFile]) -> dict[str, Any]:
+    """First and last day with rows, days that files cover, and those missing between."""
+    firsts = [file.facts.first_us for file in held if file.facts.first_us is not None]
+    lasts = [file.facts.last_us for file in held if file.facts.last_us is not None]
+    covered = {
+        day
+        for file in held
+        if file.facts.first_us is not None and file.facts.last_us is not None
+        for day in range(file.facts.first_us // DAY_US, file.facts.last_us // DAY_US + 1)
+    }
+    return {
+        "first": str(us_datetime(min(firsts)).date()) if firsts else "",
+        "last": str(us_datetime(max(lasts)).date()) if lasts else "",
+        "days": len(covered),
+        "missing": max(covered) - min(covered) + 1 - len(covered) if covered else 0,
+        "bytes": sum(file.size_bytes for file in held),
+    }
+
+
+async def _as_json(request: Request, error: Exception) -> Response:
+    """Errors in the vendor's form: ``{"error": ..., "code": ...}``."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    body = {"error": error.detail if isinstance(error, HTTPException) else "Internal Error"}
+    code = (getattr(error, "headers", None) or {}).get("x-code")
+    return JSONResponse(body | ({"code": code} if code else {}), status)
+
+
+def _access_denied() -> Response:
+    return Response(_xml("AccessDenied"), 403, media_type="application/xml")
+
+
+def _xml(code: str) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code></Error>'
+
+
+def _names(condition: str, etag: str) -> bool:
+    """Whether ``If-None-Match`` names this version."""
+    named = {part.strip().removeprefix("W/") for part in condition.split(",")}
+    return etag in named or "*" in named
