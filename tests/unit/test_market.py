@@ -653,6 +653,10 @@ def test_bars_refuse_depth_under_the_clock_true_and_raw_intervals() -> None:
         bars(MONTH, "raw_trades", symbol=BTC, interval="1h", clock="true")
     with pytest.raises(UsageError, match="raw"):
         bars(MONTH, "ohlcv", symbol=BTC)
+    with pytest.raises(UsageError, match="15s"):
+        bars(MONTH, "ohlcv", symbol=BTC, interval="15s", clock="true")
+    with pytest.raises(UsageError, match="cannot last"):
+        bars(MONTH, "raw_trades", symbol=BTC, start=MONTH.end)
 
 
 def test_days_are_utc_and_months_have_all_their_bars() -> None:

@@ -7,7 +7,7 @@ The plan of files is pure; each file is written under a temporary name and renam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
@@ -114,8 +114,9 @@ def write_market(
     _keep_freed_memory()
     written = []
     for symbol in market.symbols:
+        instrument = _instrument(market, symbol)
         for month in _months(market.start, market.end):
-            for key, rows in _month_files(market, symbol, month):
+            for key, rows in _month_files(market, Minutes(instrument, month)):
                 path = folder / _vendor_path(key)
                 _write(rows, path)
                 written.append(path)
@@ -157,43 +158,53 @@ def bars(
     >>> bars(market, "ohlcv", symbol=symbol, interval="1h", clock="true").num_rows
     24
     """
-    _require_known("dataset", (dataset,), (*DATASETS, *EVENTS_PER_MINUTE))
+    one = replace(
+        market,
+        symbols=(symbol,),
+        datasets=(dataset,),
+        intervals=() if interval is None else (interval,),
+        clocks=() if clock is None else (clock,),
+        start=start or market.start,
+        end=end or market.end,
+    )
     is_raw = dataset in EVENTS_PER_MINUTE
     if is_raw != (interval is None) or is_raw != (clock is None):
         raise UsageError(f"{dataset}: raw datasets have no interval and clock, all others have")
     if dataset in EXCHANGE_CLOCK_ONLY and clock != "exchange":
         raise UsageError(f"{dataset} exists under the clock exchange only, not under {clock}")
-    start, end = start or market.start, end or market.end
+    instrument = _instrument(one, symbol)
     parts = []
-    for month in _months(start, end):
-        minutes = Minutes(_instrument(market, symbol), month)
+    for month in _months(one.start, one.end):
+        minutes = Minutes(instrument, month)
         minutes = minutes.late() if clock == "exchange" else minutes
-        rows = _month_rows(market, minutes, dataset, interval)
-        parts.append(_between(rows, start, end))
+        rows = _month_rows(one, minutes, dataset, interval)
+        parts.append(_between(rows, one.start, one.end))
     return pa.concat_tables(parts)
 
 
-def _month_files(market: Market, symbol: str, month: date) -> Iterator[tuple[FileKey, pa.Table]]:
-    """All files of a symbol and month with their rows; the month is simulated once."""
-    true = Minutes(_instrument(market, symbol), month)
-    of_clock = {"true": true, "exchange": true.late()}
-    periods = list(_periods(market, month))
-    raw = [dataset for dataset in market.datasets if dataset in EVENTS_PER_MINUTE]
-    wanted: list[tuple[str, str | None, str | None]] = [(dataset, None, None) for dataset in raw]
-    wanted += [
-        (dataset, interval, clock)
-        for clock in market.clocks
-        for dataset in market.datasets
-        for interval in market.intervals
-        if dataset not in raw and (clock == "exchange" or dataset not in EXCHANGE_CLOCK_ONLY)
-    ]
-    for dataset, interval, clock in wanted:
-        rows = _month_rows(market, of_clock[clock or "true"], dataset, interval)
-        series = SeriesKey(market.exchange, symbol, interval, clock)
+def _month_files(market: Market, true: Minutes) -> Iterator[tuple[FileKey, pa.Table]]:
+    """All files of a symbol's month with their rows; the month is simulated once."""
+    minutes_of = {"true": true, "exchange": true.late()}
+    periods = list(_periods(market, true.month))
+    for dataset, interval, clock in _month_series(market):
+        rows = _month_rows(market, minutes_of[clock or "true"], dataset, interval)
+        series = SeriesKey(market.exchange, true.instrument.symbol, interval, clock)
         for period, start, end in periods:
             part = _between(rows, start, end)
             if part.num_rows:
                 yield FileKey(dataset, series, period), part
+
+
+def _month_series(market: Market) -> Iterator[tuple[str, str | None, str | None]]:
+    """Dataset, interval and clock of every series of a symbol."""
+    for dataset in market.datasets:
+        if dataset in EVENTS_PER_MINUTE:
+            yield dataset, None, None
+            continue
+        for clock in market.clocks:
+            if clock == "exchange" or dataset not in EXCHANGE_CLOCK_ONLY:
+                for interval in market.intervals:
+                    yield dataset, interval, clock
 
 
 def _month_rows(market: Market, minutes: Minutes, dataset: str, interval: str | None) -> pa.Table:
