@@ -1,34 +1,25 @@
-"""From the lake to a published catalog: prepare, let dbt fill it, publish.
-
-dbt runs as a child process on the project that the package carries; its files go to ``.build/``.
-"""
+"""From the lake to a published catalog: prepare, let dbt fill it and store the marts, publish."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings, child_environment
-from warehouse.contracts import dbt_project_dir
 from warehouse.errors import BuildError
 from warehouse.home import Home, writing
 from warehouse.publish import Published, next_generation, publish
 
-_DBT = "import sys; from dbt.cli.main import cli; sys.exit(cli())"
+Progress = Callable[[dict[str, Any]], None]
+"""Called with each event of the build: ``{"step": …}`` as ``warehouse.transform`` writes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DbtRun:
-    """How a dbt command ended and what it printed."""
-
-    exit_code: int
-    output: str
-
-
-def build(settings: Settings) -> Published:
+def build(settings: Settings, *, progress: Progress | None = None) -> Published:
     """Catalog and models from the lake, published as the next generation.
 
     Raises
@@ -42,17 +33,8 @@ def build(settings: Settings) -> Published:
     home.require_lake()
     with writing(home, "build"):
         prepare_catalog(settings, generation=next_generation(home))
-        run = run_dbt(settings, "build")
-        try:
-            return publish(home)
-        except BuildError as error:
-            if run.exit_code == 0:
-                raise
-            log = home.build / "dbt" / "dbt.log"
-            raise BuildError(
-                error.what if "did not pass" in error.what else _last_lines(run.output),
-                next_step=f"read {log}, mend what it names, then run: warehouse build",
-            ) from error
+        _transform(settings, home, progress)
+        return publish(home)
 
 
 def prepare(settings: Settings) -> Path:
@@ -63,26 +45,45 @@ def prepare(settings: Settings) -> Path:
         return prepare_catalog(settings, generation=next_generation(home))
 
 
-def run_dbt(settings: Settings, *arguments: str) -> DbtRun:
-    """Run one dbt command on the home's build file."""
-    project, home = dbt_project_dir(), Home(settings.home)
-    folder = home.build / "dbt"
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", _DBT, "--no-use-colors", *arguments]
-    command += ["--project-dir", str(project), "--profiles-dir", str(project)]
-    command += ["--target-path", str(folder / "target"), "--log-path", str(folder)]
-    finished = subprocess.run(
-        command,
-        cwd=project,
-        env=child_environment(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return DbtRun(finished.returncode, finished.stdout)
+def _transform(settings: Settings, home: Home, progress: Progress | None) -> None:
+    """Run ``warehouse.transform`` as a child; dbt stays out of this process."""
+    log = home.build / "dbt" / "dbt.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "warehouse.transform", str(home.root)],
+            env=child_environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        failure = None
+        try:
+            for line in child.stdout or ():
+                event = _event(line)
+                if event.get("step") == "failed":
+                    failure = str(event["message"])
+                if progress is not None and event:
+                    progress(event)
+            code = child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        if code and failure is None:
+            errors.seek(0)
+            failure = errors.read().strip()[-2000:] or f"the child process ended with {code}"
+    if failure is not None:
+        raise BuildError(
+            f"the models could not be built; the old catalog stays\n{failure}",
+            next_step=f"read {log}, mend what it names, then run: warehouse build",
+        )
 
 
-def _last_lines(output: str, count: int = 12) -> str:
-    lines = [line for line in output.splitlines() if line.strip()]
-    return "dbt stopped:\n" + "\n".join(f"    {line}" for line in lines[-count:])
+def _event(line: str) -> dict[str, Any]:
+    """One line of the child; anything that dbt or a library prints besides is passed over."""
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return event if isinstance(event, dict) else {}

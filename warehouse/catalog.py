@@ -23,7 +23,6 @@ from warehouse.coverage import OwnedFile, Span, assign_ownership, cover_months, 
 from warehouse.errors import DiskError
 from warehouse.home import Home
 from warehouse.keys import Symbol, interval_us, us_datetime
-from warehouse.lake import Lake
 from warehouse.manifest import Manifest, utc_now
 
 STORAGE_VERSION = "v1.4.0"
@@ -64,7 +63,7 @@ def prepare_catalog(settings: Settings, *, generation: int) -> Path:
         owned = assign_ownership(manifest.files())
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
-        _write_vendor(connection, owned, Lake(home, manifest))
+        _write_vendor(connection, owned, home)
         _write_meta(connection, owned, manifest, settings, generation)
         _write_macros(connection)
         connection.execute("checkpoint warehouse")
@@ -87,7 +86,7 @@ def identifier(name: str) -> str:
 
 
 def _write_vendor(
-    connection: duckdb.DuckDBPyConnection, owned: list[OwnedFile], lake: Lake
+    connection: duckdb.DuckDBPyConnection, owned: list[OwnedFile], home: Home
 ) -> None:
     by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
     for owned_file in owned:
@@ -99,7 +98,7 @@ def _write_vendor(
         columns = view_columns(contract, files)
         view = f"vendor.{identifier(dataset)}"
         connection.execute(
-            f"create view {view} as\n{_view_sql(columns, files, lake, raw=_is_raw(dataset))}"
+            f"create view {view} as\n{view_sql(columns, files, home, raw=_is_raw(dataset))}"
         )
         meaning = contract.description if contract else "Not in the contracts: taken as it came."
         comment(connection, "view", view, meaning)
@@ -144,8 +143,11 @@ def _widest(kinds: set[str]) -> str:
     return "DOUBLE" if kinds <= integers | {"FLOAT", "DOUBLE"} else "VARCHAR"
 
 
-def _view_sql(columns: list[Column], files: list[OwnedFile], lake: Lake, *, raw: bool) -> str:
-    """One branch per series and set of columns, so that a series read touches its files only."""
+def view_sql(columns: list[Column], files: list[OwnedFile], home: Home, *, raw: bool) -> str:
+    """The SELECT of a dataset's view over some of its files.
+
+    One branch per series and set of columns, so that reading a series touches its files only.
+    """
     branches: dict[tuple[Any, ...], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
         if owned_file.spans:
@@ -155,7 +157,7 @@ def _view_sql(columns: list[Column], files: list[OwnedFile], lake: Lake, *, raw:
     if not branches:
         return _empty_sql(columns)
     return "\nunion all\n".join(
-        _branch_sql(columns, group, lake, spans=place[2], raw=raw)
+        _branch_sql(columns, group, home, spans=place[2], raw=raw)
         for place, group in sorted(branches.items(), key=lambda item: item[1][0].file.file_id)
     )
 
@@ -163,7 +165,7 @@ def _view_sql(columns: list[Column], files: list[OwnedFile], lake: Lake, *, raw:
 def _branch_sql(
     columns: list[Column],
     files: list[OwnedFile],
-    lake: Lake,
+    home: Home,
     *,
     spans: tuple[Span, ...],
     raw: bool,
@@ -196,7 +198,7 @@ def _branch_sql(
         if types.get(source or "") != column.type:
             value = f"{value}::{column.type}"
         selected.append(f"{value} as {identifier(column.name)}")
-    paths = ", ".join(literal(str(lake.object_path(file.file.object))) for file in files)
+    paths = ", ".join(literal(str(home.object_path(file.file.object))) for file in files)
     sql = f"select {', '.join(selected)}\nfrom read_parquet([{paths}], hive_partitioning = false)"
     if spans:
         owned = " or ".join(
@@ -347,6 +349,7 @@ def _write_meta(
             )
         ],
         "results": (),
+        "stored": (),
     }
     for name, rows in tables.items():
         _write_table(connection, name, list(rows))
@@ -535,6 +538,17 @@ _META: dict[str, tuple[str, list[tuple[str, pa.DataType, str]]]] = {
             ("files", pa.int64(), "Files of the lake that it shows."),
             ("threads", pa.int64(), "Setting; NULL is DuckDB's default."),
             ("memory_limit", pa.string(), "Setting; NULL is DuckDB's default."),
+        ],
+    ),
+    "stored": (
+        "One row per month of a mart that is stored; its view reads these files.",
+        [
+            ("model", pa.string(), "Mart."),
+            ("month", pa.string(), "UTC month of the bars' starts."),
+            ("path", pa.string(), "File below the home."),
+            ("rows", pa.int64(), "Rows."),
+            ("size_bytes", pa.int64(), "Size."),
+            ("reused", pa.bool_(), "Whether an earlier build had computed it."),
         ],
     ),
     "results": (

@@ -32,6 +32,10 @@ class Home:
     def objects(self) -> Path:
         return self.root / "objects"
 
+    def object_path(self, object: str) -> Path:
+        """Where the bytes with this sha256 are."""
+        return self.objects / f"{object}.parquet"
+
     @property
     def lake(self) -> Path:
         return self.root / "lake"

@@ -1,0 +1,324 @@
+"""Stored marts: each mart month by month as immutable parquet, computed once, reused for ever.
+
+dbt defines a mart as a view. After dbt ran, ``store_marts`` computes every month of it that no
+earlier build has computed, and lets the view in the build file read the stored months instead. A
+month's file is named by all that its rows depend on: the SQL of the mart and of what it reads, the
+seeds, DuckDB's version, and the lake files within the mart's declared look-back and horizon. So a
+restated or grown file recomputes the months it touches and no other, publishing stays instant, and
+a full rebuild gives the same bytes because it is the same computation.
+
+A column that runs from the first bar of its series (``meta.accumulates``) is carried from month to
+month; such a mart's months also depend on the month before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from warehouse.catalog import comment, identifier, literal, view_columns, view_sql
+from warehouse.config import Settings
+from warehouse.contracts import load_contracts
+from warehouse.coverage import OwnedFile, assign_ownership
+from warehouse.home import Home
+from warehouse.keys import Period, us_datetime
+from warehouse.manifest import Manifest
+from warehouse.project import Model, Project, create_schemas, create_seeds
+
+STORE_VERSION = 1
+"""Raised when the way months are computed changes, so that no older file is reused."""
+
+ROW_GROUP_ROWS = 40_960
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMonth:
+    """One month of one mart: a file below ``marts/``, of rows sorted by series_id and time."""
+
+    model: str
+    month: str
+    path: Path
+    rows: int
+    size_bytes: int
+    reused: bool
+
+
+Progress = Callable[[StoredMonth], None]
+
+
+def store_marts(
+    settings: Settings, project: Project, *, progress: Progress | None = None
+) -> list[StoredMonth]:
+    """Compute what is new of every storable mart and point the build file's views at it.
+
+    The caller holds the home's lock; dbt has filled the build file.
+    """
+    home = Home(settings.home)
+    home.marts.mkdir(parents=True, exist_ok=True)
+    for leftover in home.marts.rglob("*.building"):
+        leftover.unlink()
+    with Manifest(home.manifest) as manifest:
+        owned = assign_ownership(manifest.files())
+    stored: list[StoredMonth] = []
+    for model in project.models:
+        if is_storable(project, model):
+            computation = _Computation(settings, home, project, model, owned)
+            for month in computation.run():
+                stored.append(month)
+                if progress is not None:
+                    progress(month)
+    _show(settings, home, project, stored)
+    return stored
+
+
+def is_storable(project: Project, model: Model) -> bool:
+    """Whether months of a mart can be computed from a bounded span of what it reads."""
+    if not model.is_stored or model.is_whole_sample:
+        return False
+    return _reach(project, model) is not None
+
+
+# -- computing -----------------------------------------------------------------------------------
+
+
+class _Computation:
+    """Months of one mart, in order; the carry of accumulating columns goes from one to the next."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        project: Project,
+        model: Model,
+        owned: Sequence[OwnedFile],
+    ) -> None:
+        reach = _reach(project, model)
+        assert reach is not None, "only storable models come here"
+        self.lookback_us, self.horizon_us = reach
+        self.settings, self.home, self.project, self.model = settings, home, project, model
+        self.lineage = project.with_ancestors([model])
+        datasets = {s.name for m in self.lineage for s in m.sources if s.schema == "vendor"}
+        self.datasets = sorted(datasets)
+        self.owned = [f for f in owned if f.file.key.dataset in datasets and f.spans]
+        self.folder = home.marts / model.name
+
+    def run(self) -> Iterator[StoredMonth]:
+        """Every month that holds a file of what the mart reads."""
+        self.folder.mkdir(exist_ok=True)
+        before = ""
+        for text in sorted({f.file.key.period.month for f in self.owned}):
+            month = Period(text)
+            files = self._files(month)
+            key = self._key(month, files, before if self.model.accumulates else "")
+            path = self.folder / f"{text}-{key}.parquet"
+            reused = path.is_file()
+            if not reused:
+                self._compute(month, files, path, before)
+            before = key
+            with duckdb.connect() as connection:
+                row = connection.execute(
+                    f"select num_rows from parquet_file_metadata({literal(str(path))})"
+                ).fetchone()
+            rows = int(row[0]) if row else 0
+            yield StoredMonth(self.model.name, text, path, rows, path.stat().st_size, reused)
+
+    def _files(self, month: Period) -> list[OwnedFile]:
+        """Files that own any time within the mart's reach of the month."""
+        start, end = month.start_us - self.lookback_us, month.end_us + self.horizon_us
+        return [f for f in self.owned if any(a < end and start < b for a, b in f.spans)]
+
+    def _key(self, month: Period, files: list[OwnedFile], before: str) -> str:
+        """A name for all that the month's rows depend on."""
+        facts = {
+            "store": STORE_VERSION,
+            "duckdb": duckdb.__version__,
+            "sql": [(str(model.relation), model.sql) for model in self.lineage],
+            "reach": (self.lookback_us, self.horizon_us),
+            "accumulates": self.model.accumulates,
+            "seeds": [
+                (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
+                for seed in self.project.seeds
+                if any(seed.relation in model.depends_on for model in self.lineage)
+            ],
+            "columns": [
+                [(c.name, c.type) for c in view_columns(load_contracts().get(name), files_of)]
+                for name, files_of in self._by_dataset(self.owned)
+            ],
+            "month": month.text,
+            "files": [
+                (
+                    f.file.key.dataset,
+                    f.file.series_id,
+                    str(f.file.key.series),
+                    f.file.object,
+                    f.spans,
+                )
+                for f in files
+            ],
+            "before": before,
+        }
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+
+    def _by_dataset(self, files: Sequence[OwnedFile]) -> Iterator[tuple[str, list[OwnedFile]]]:
+        for dataset in self.datasets:
+            yield dataset, [f for f in files if f.file.key.dataset == dataset]
+
+    def _compute(self, month: Period, files: list[OwnedFile], path: Path, before: str) -> None:
+        with duckdb.connect() as connection:
+            for name, value in self.settings.session.items():
+                connection.execute(f"set {name} = {literal(value)}")
+            connection.execute("attach ':memory:' as warehouse")
+            connection.execute("use warehouse")
+            self._create_inputs(connection, month, files)
+            inside = f'"time" >= {_moment(month.start_us)} and "time" < {_moment(month.end_us)}'
+            source = f"({self.model.sql})"
+            if self.model.accumulates:
+                source = self._accumulated(connection, month, path, before)
+            building = path.with_suffix(".building")
+            connection.execute(
+                f'copy (select * from {source} where {inside} order by series_id, "time")'
+                f" to {literal(str(building))}"
+                f" (format parquet, compression zstd, row_group_size {ROW_GROUP_ROWS})"
+            )
+        building.replace(path)
+
+    def _create_inputs(
+        self, connection: duckdb.DuckDBPyConnection, month: Period, files: list[OwnedFile]
+    ) -> None:
+        """Vendor views over the month's reach, seeds, and the models below the mart as views."""
+        create_schemas(connection, self.project)
+        create_seeds(connection, self.project)
+        contracts = load_contracts()
+        everything = dict(self._by_dataset(self.owned))
+        for dataset, chosen in self._by_dataset(files):
+            columns = view_columns(contracts.get(dataset), everything[dataset])
+            sql = view_sql(columns, chosen, self.home, raw=dataset.startswith("raw_"))
+            connection.execute(
+                f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
+                f' where "time" >= {_moment(month.start_us - self.lookback_us)}'
+                f" and known_at <= {_moment(month.end_us + self.horizon_us)}"
+            )
+        for model in self.lineage[:-1]:
+            connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
+
+    def _accumulated(
+        self, connection: duckdb.DuckDBPyConnection, month: Period, path: Path, before: str
+    ) -> str:
+        """The mart with its running columns continued from the month before.
+
+        Each running column began at the first row of the reach; what it had reached before the
+        month is taken off, and what earlier months had reached is added.
+        """
+        names = [identifier(name) for name in self.model.accumulates]
+        start = _moment(month.start_us)
+
+        def last(name: str, condition: str) -> str:
+            where = f"{name} is not null and {condition}"
+            return f'arg_max({name}, "time") filter (where {where}) as {name}'
+
+        connection.execute(f"create temp table computed as {self.model.sql}")
+        reached_before = ", ".join(last(name, f'"time" < {start}') for name in names)
+        connection.execute(
+            f"create temp table base as select series_id, {reached_before}"
+            " from computed group by series_id"
+        )
+        carry_before = self.folder / f"{before}.carry"
+        earlier = (
+            f"select * from read_parquet({literal(str(carry_before))})"
+            if before
+            else "select series_id, " + ", ".join(names) + " from computed where false"
+        )
+        connection.execute(f"create temp table carry as {earlier}")
+        replaced = ", ".join(
+            f"computed.{n} - coalesce(base.{n}, 0) + coalesce(carry.{n}, 0) as {n}" for n in names
+        )
+        connection.execute(
+            f"create temp table continued as select computed.* replace ({replaced}) from computed"
+            " left join base using (series_id) left join carry using (series_id)"
+        )
+        key = path.stem.removeprefix(f"{month.text}-")
+        carried = self.folder / f"{key}.carry"
+        building = carried.with_suffix(".building")
+        reached = ", ".join(last(name, f'"time" >= {start}') for name in names)
+        merged = ", ".join(f"coalesce(reached.{n}, carry.{n}) as {n}" for n in names)
+        connection.execute(
+            f"copy (with reached as (select series_id, {reached} from continued group by series_id)"
+            f" select series_id, {merged} from reached full join carry using (series_id)"
+            f" order by series_id) to {literal(str(building))} (format parquet)"
+        )
+        building.replace(carried)
+        return "continued"
+
+
+def _reach(project: Project, model: Model) -> tuple[int, int] | None:
+    """Look-back and horizon in microseconds through all that a model reads; None if unbounded."""
+    lookback_us, horizon_us = model.lookback_us, model.horizon_us
+    if lookback_us is None or horizon_us is None:
+        return None
+    below = []
+    for relation in model.depends_on:
+        for other in project.models:
+            if other.relation == relation:
+                reach = None if other.accumulates else _reach(project, other)
+                if reach is None:
+                    return None
+                below.append(reach)
+    return (
+        lookback_us + max((lookback for lookback, _ in below), default=0),
+        horizon_us + max((horizon for _, horizon in below), default=0),
+    )
+
+
+def _moment(microseconds: int) -> str:
+    return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
+
+
+# -- showing -------------------------------------------------------------------------------------
+
+
+def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
+    """Let the views of the build file read the stored months; their comments stay."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
+        connection.execute("use warehouse")
+        for name in dict.fromkeys(month.model for month in stored):
+            paths = [month.path for month in stored if month.model == name]
+            _replace_view(connection, project.model(name), paths)
+        for s in stored:
+            path = str(s.path.relative_to(home.root))
+            connection.execute(
+                "insert into meta.stored values (?, ?, ?, ?, ?, ?)",
+                (s.model, s.month, path, s.rows, s.size_bytes, s.reused),
+            )
+        connection.execute("use memory")
+        connection.execute("detach warehouse")
+
+
+def _replace_view(connection: duckdb.DuckDBPyConnection, model: Model, paths: list[Path]) -> None:
+    view = model.relation.sql
+    place = (model.relation.schema, model.relation.name)
+    where = "database_name = 'warehouse' and schema_name = ? and"
+    meaning = connection.execute(
+        f"select comment from duckdb_views() where {where} view_name = ?", place
+    ).fetchone()
+    columns = connection.execute(
+        "select column_name, comment from duckdb_columns()"
+        f" where {where} table_name = ? order by column_index",
+        place,
+    ).fetchall()
+    listed = ", ".join(literal(str(path)) for path in paths)
+    names = ", ".join(identifier(name) for name, _ in columns)
+    connection.execute(
+        f"create or replace view {view} as select {names}"
+        f" from read_parquet([{listed}], hive_partitioning = false)"
+    )
+    if meaning and meaning[0]:
+        comment(connection, "view", view, meaning[0])
+    for name, text in columns:
+        if text:
+            comment(connection, "column", f"{view}.{identifier(name)}", text)

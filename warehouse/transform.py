@@ -1,0 +1,70 @@
+"""dbt in a process of its own: models, then stored marts, then tests, with one parse.
+
+``python -m warehouse.transform HOME`` is started by ``warehouse.build`` on a prepared build file.
+It writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
+and the outcome of every node to ``meta.results``, which decides what ``publish`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from warehouse.config import Settings, load_settings
+from warehouse.contracts import dbt_project_dir
+from warehouse.home import Home
+from warehouse.project import load_project
+from warehouse.store import StoredMonth, store_marts
+
+
+def transform(settings: Settings) -> bool:
+    """Fill the build file; whether dbt could run at all."""
+    from dbt.cli.main import dbtRunner
+
+    target, common = dbt_folders(settings)
+    parsed = dbtRunner().invoke(["--quiet", "parse", *common])
+    if not parsed.success:
+        return _tell("failed", message=str(parsed.exception or "dbt could not read the models"))
+    runner = dbtRunner(manifest=parsed.result)  # type: ignore[arg-type]
+    _tell("models")
+    built = runner.invoke(
+        ["--quiet", "build", "--resource-type", "seed", "--resource-type", "model", *common]
+    )
+    if not built.success:
+        return _tell("failed", message=_failures(built))
+    _tell("store")
+    store_marts(settings, load_project(target), progress=_stored)
+    _tell("tests")
+    runner.invoke(["--quiet", "test", "--exclude-resource-type", "unit_test", *common])
+    return _tell("done")
+
+
+def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
+    """dbt's target folder, and the options that name project, profile, target and log."""
+    project, folder = str(dbt_project_dir()), Home(settings.home).build / "dbt"
+    target = folder / "target"
+    options = ["--project-dir", project, "--profiles-dir", project]
+    return target, [*options, "--target-path", str(target), "--log-path", str(folder)]
+
+
+def _stored(month: StoredMonth) -> None:
+    _tell("stored", model=month.model, month=month.month, rows=month.rows, reused=month.reused)
+
+
+def _failures(built: Any) -> str:
+    nodes = getattr(built.result, "results", None) or []
+    failed = [f"{n.node.name}: {n.message}" for n in nodes if n.status in ("error", "fail")]
+    return "\n".join(failed) or str(built.exception or "dbt stopped")
+
+
+def _tell(step: str, **facts: object) -> bool:
+    """Write one event; false for a failure, so that a caller can return it."""
+    sys.stdout.write(json.dumps({"step": step, **facts}) + "\n")
+    sys.stdout.flush()
+    return step != "failed"
+
+
+if __name__ == "__main__":
+    sys.exit(0 if transform(load_settings(sys.argv[1])) else 1)
