@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from warehouse.errors import UsageError
+
 DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
 
@@ -55,6 +57,11 @@ def load_settings(
     The home is ``home``, else ``$WAREHOUSE_HOME``, else ``./data``. A variable of the real
     environment wins over the same name in ``.env``.
 
+    Raises
+    ------
+    UsageError
+        A variable holds what it cannot mean.
+
     Examples
     --------
     >>> load_settings("data", {"APERIODIC_API_KEY": "k"}).api_key
@@ -64,10 +71,9 @@ def load_settings(
     """
     variables = _dotenv() | dict(os.environ if environment is None else environment)
     chosen = home or variables.get("WAREHOUSE_HOME") or "data"
-    threads = variables.get("WAREHOUSE_THREADS")
     return Settings(
         home=Path(chosen).expanduser().absolute(),
-        threads=int(threads) if threads else None,
+        threads=_count(variables, "WAREHOUSE_THREADS"),
         memory_limit=variables.get("WAREHOUSE_MEMORY") or None,
         api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
         api_key=variables.get("APERIODIC_API_KEY") or None,
@@ -78,7 +84,21 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """Environment for a child process (dbt) that works on the same home, without the key."""
     environment = {k: v for k, v in os.environ.items() if k != "APERIODIC_API_KEY"}
     environment["WAREHOUSE_HOME"] = str(settings.home)
+    if settings.threads is not None:
+        environment["WAREHOUSE_THREADS"] = str(settings.threads)
+    if settings.memory_limit is not None:
+        environment["WAREHOUSE_MEMORY"] = settings.memory_limit
     return environment
+
+
+def _count(variables: Mapping[str, str], name: str) -> int | None:
+    """A variable that counts something: a whole number from 1, or absent."""
+    text = variables.get(name, "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name}={text}: not a whole number from 1", next_step=f"unset {name}")
+    return int(text)
 
 
 def _dotenv() -> dict[str, str]:

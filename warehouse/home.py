@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from warehouse.errors import DiskError, LockedError, NotFoundError
-from warehouse.manifest import utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,8 @@ def writing(home: Home, verb: str) -> Iterator[None]:
                 next_step="wait until it has finished, or stop it; reading is possible meanwhile",
             ) from error
         os.ftruncate(handle, 0)
-        note = {"pid": os.getpid(), "verb": verb, "since": utc_now()}
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        note = {"pid": os.getpid(), "verb": verb, "since": since}
         os.pwrite(handle, json.dumps(note).encode(), 0)
         yield
         os.ftruncate(handle, 0)

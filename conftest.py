@@ -1,0 +1,83 @@
+"""The ground every test stands on: a zone that is not UTC, a bare environment, no network.
+
+It lies at the root so that the examples in ``warehouse/`` stand on it too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["TZ"] = "America/New_York"
+time.tzset()
+for name in list(os.environ):
+    if name.startswith(("APERIODIC_", "WAREHOUSE_", "DBT_")) and name != "WAREHOUSE_REAL_DATA":
+        del os.environ[name]
+
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """No test may leave this machine: Python tells of every connection before it is made."""
+    if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host and not str(host).startswith(_LOOPBACK):
+        raise PermissionError(f"a test reached for the network: {host}")
+
+
+sys.addaudithook(_refuse_network)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def demo_run(shared_folder: Path) -> dict[str, Any]:
+    """``warehouse demo`` as a user runs it, once for all workers: exit_code, stdout, stderr, home.
+
+    The home is for reading only; a test that writes takes a copy (``tests.support.copy_home``).
+    """
+    from tests.support import run_warehouse
+
+    home, note = shared_folder / "demo", shared_folder / "demo.json"
+    with (shared_folder / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.is_file():
+            run = run_warehouse("demo", "--home", home, cwd=shared_folder)
+            said = {"exit_code": run.exit_code, "stdout": run.stdout, "stderr": run.stderr}
+            note.write_text(json.dumps(said))
+    return {**json.loads(note.read_text()), "home": home}
+
+
+@pytest.fixture(scope="session")
+def demo_home(demo_run: dict[str, Any]) -> Path:
+    """Home of the simulated demo market, synced and built; for reading only."""
+    assert demo_run["exit_code"] == 0, demo_run["stderr"]
+    home: Path = demo_run["home"]
+    return home
+
+
+@pytest.fixture(autouse=True)
+def _example_names(
+    request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], monkeypatch: Any
+) -> None:
+    """Examples in docstrings may say ``demo_home``; only those that do wait for it."""
+    example = getattr(request.node, "dtest", None)
+    if example is not None and any("demo_home" in part.source for part in example.examples):
+        doctest_namespace["demo_home"] = request.getfixturevalue("demo_home")

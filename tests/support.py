@@ -1,0 +1,143 @@
+"""What tests of several folders share: the command line, tables in the vendor's shape, homes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warehouse.contracts import load_contracts
+from warehouse.keys import FileKey, Period, SeriesKey, date_us, interval_us
+
+ROOT = Path(__file__).parent.parent
+BTC = "perpetual-BTC-USDT:USDT"
+VENUE = "binance-futures"
+
+_ARROW_TYPES = {
+    "DOUBLE": pa.float64(),
+    "BIGINT": pa.int64(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+    "VARCHAR": pa.string(),
+}
+
+
+# -- the command line ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a command ended and what it said."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def run_warehouse(
+    *arguments: object,
+    cwd: Path,
+    stdin: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    checkout: Path | None = None,
+) -> Run:
+    """``warehouse …`` in a process of its own; with ``checkout`` that one's code, not ours."""
+    extra = dict(environment or {})
+    if checkout is not None:
+        extra["PYTHONPATH"] = str(checkout)
+    finished = subprocess.run(
+        [sys.executable, "-m", "warehouse", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | extra,
+        input=stdin or "",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    return Run(finished.returncode, finished.stdout, finished.stderr)
+
+
+# -- files in the vendor's shape -----------------------------------------------------------------
+
+
+def series(interval: str = "1h", *, symbol: str = BTC, clock: str = "true") -> SeriesKey:
+    return SeriesKey(VENUE, symbol, interval, clock)
+
+
+def file_key(dataset: str, period: str, interval: str = "1h", **parts: str) -> FileKey:
+    """Key of a metric or raw file of the one series that most tests use."""
+    if dataset.startswith("raw_"):
+        return FileKey(dataset, SeriesKey(VENUE, parts.get("symbol", BTC)), Period(period))
+    return FileKey(dataset, series(interval, **parts), Period(period))
+
+
+def grid(start: date, bars: int, interval: str = "1h") -> np.ndarray:
+    """Starts of consecutive bars in microseconds."""
+    return date_us(start) + np.arange(bars, dtype=np.int64) * interval_us(interval)
+
+
+def times(microseconds: Sequence[int] | np.ndarray, unit: str = "us", tz: str | None = None) -> Any:
+    """Microseconds since the epoch as a timestamp column."""
+    return (
+        pa.array(np.asarray(microseconds, np.int64))
+        .cast(pa.timestamp("us", tz=tz))
+        .cast(pa.timestamp(unit, tz=tz))
+    )
+
+
+def bar_table(dataset: str, starts: Sequence[int] | np.ndarray, **columns: Any) -> pa.Table:
+    """A table with every column that the vendor serves today, filled with 1; ``columns`` replace.
+
+    Raw datasets get ``starts`` as the venue's time and a tenth of a second more as the local one.
+    """
+    filled: dict[str, Any] = {}
+    for column in load_contracts()[dataset].columns:
+        kind = _ARROW_TYPES[column.type]
+        if column.name in ("time", "exchange_timestamp", "local_timestamp"):
+            shift = 100_000 if column.name == "local_timestamp" else 0
+            zone = kind.tz
+            filled[column.name] = times(np.asarray(starts, np.int64) + shift, tz=zone)
+        elif column.expected:
+            one = "1" if column.type == "VARCHAR" else 1
+            filled[column.name] = pa.array([one] * len(starts), kind)
+    return pa.table({**filled, **columns})
+
+
+def write_file(folder: Path, key: FileKey, table: pa.Table) -> Path:
+    """Write a table under the lake's layout below ``folder``."""
+    path = folder / key.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+# -- homes ---------------------------------------------------------------------------------------
+
+
+def copy_home(home: Path, target: Path) -> Path:
+    """A copy of a home to write into: what never changes as hard links, the rest as copies.
+
+    Its published catalog is the original's, and so reads the original's objects.
+    """
+
+    def link_or_copy(source: str, destination: str) -> str:
+        parts = Path(source).relative_to(home).parts
+        if parts[0] in ("objects", "lake", "marts", "generations", "warehouse.duckdb"):
+            os.link(source, destination)
+            return destination
+        return shutil.copy2(source, destination)
+
+    shutil.copytree(home, target, copy_function=link_or_copy)
+    return target

@@ -1,0 +1,79 @@
+"""One writer at a time, named to who comes second; looking creates nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from warehouse.errors import DiskError, LockedError, NotFoundError
+from warehouse.home import Home, writing
+
+
+def test_home_when_only_looked_at_then_creates_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path / "data")
+    with pytest.raises(NotFoundError, match="nothing was synced"):
+        home.require_lake()
+    assert not home.root.exists()
+
+
+def test_writing_when_home_is_new_then_makes_it_and_lets_go_after(tmp_path: Path) -> None:
+    home = Home(tmp_path / "a" / "b")
+    for _ in range(2):
+        with writing(home, "sync"):
+            assert home.root.is_dir()
+
+
+def test_writing_when_the_body_fails_then_lets_go(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with pytest.raises(ZeroDivisionError), writing(home, "sync"):
+        raise ZeroDivisionError
+    with writing(home, "build"):
+        pass
+
+
+def test_writing_when_held_then_names_verb_process_and_time(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with writing(home, "build"), pytest.raises(LockedError) as caught, writing(home, "sync"):
+        pytest.fail("two writers at once")
+    assert f"`warehouse build` (process {os.getpid()}, since 20" in caught.value.what
+    assert "UTC" in caught.value.what
+
+
+def test_writing_when_the_holder_was_killed_then_is_free(tmp_path: Path) -> None:
+    body = (
+        "import os, sys; from pathlib import Path; from warehouse.home import Home, writing\n"
+        "with writing(Home(Path(sys.argv[1])), 'sync'): os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", body, str(tmp_path)], check=False)
+    assert killed.returncode == -9
+    with writing(Home(tmp_path), "build"):
+        pass
+
+
+def test_writing_when_a_child_of_the_holder_lives_on_then_is_free(tmp_path: Path) -> None:
+    with writing(Home(tmp_path), "build"):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        with writing(Home(tmp_path), "sync"):
+            pass
+    finally:
+        child.communicate(b"\n")
+
+
+def test_writing_when_home_is_a_file_then_says_so_as_a_disk_problem(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(DiskError, match="cannot be written"), writing(Home(path), "sync"):
+        pass
+
+
+def test_writing_when_the_note_is_garbage_then_still_says_another_process(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with writing(home, "build"):
+        home.lock.write_bytes(b"\xff\x00{")
+        with pytest.raises(LockedError, match="another process"), writing(home, "sync"):
+            pass
