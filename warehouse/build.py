@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings, child_environment
 from warehouse.errors import BuildError
 from warehouse.home import Home, writing
-from warehouse.publish import Published, next_generation, publish
+from warehouse.publish import Published, next_generation, publish, require_catalog
 
 Progress = Callable[[dict[str, Any]], None]
 """Called with each event of the build: ``{"step": …}`` as ``warehouse.transform`` writes it."""
@@ -33,8 +34,31 @@ def build(settings: Settings, *, progress: Progress | None = None) -> Published:
     home.require_lake()
     with writing(home, "build"):
         prepare_catalog(settings, generation=next_generation(home))
-        _transform(settings, home, progress)
+        _run_child(settings, home, [], progress)
         return publish(home)
+
+
+def write_docs(settings: Settings) -> Path:
+    """dbt's documentation of the published models as one static page; returns its path.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was published yet.
+    """
+    home = Home(settings.home)
+    require_catalog(home)
+    page = home.root / "docs.html"
+    with writing(home, "docs"):
+        home.build.mkdir(exist_ok=True)
+        home.build_catalog.unlink(missing_ok=True)
+        shutil.copyfile(home.catalog, home.build_catalog)
+        try:
+            _run_child(settings, home, ["docs"], None)
+            (home.build / "dbt" / "target" / "static_index.html").replace(page)
+        finally:
+            home.build_catalog.unlink(missing_ok=True)
+    return page
 
 
 def prepare(settings: Settings) -> Path:
@@ -45,13 +69,15 @@ def prepare(settings: Settings) -> Path:
         return prepare_catalog(settings, generation=next_generation(home))
 
 
-def _transform(settings: Settings, home: Home, progress: Progress | None) -> None:
+def _run_child(
+    settings: Settings, home: Home, arguments: list[str], progress: Progress | None
+) -> None:
     """Run ``warehouse.transform`` as a child; dbt stays out of this process."""
     log = home.build / "dbt" / "dbt.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:
         child = subprocess.Popen(
-            [sys.executable, "-m", "warehouse.transform", str(home.root)],
+            [sys.executable, "-m", "warehouse.transform", str(home.root), *arguments],
             env=child_environment(settings),
             stdout=subprocess.PIPE,
             stderr=errors,

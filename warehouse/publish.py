@@ -33,7 +33,7 @@ class NodeResult:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The generation that became current, and the tests on values that warned."""
+    """The generation that became current, and what did not pass without stopping it."""
 
     generation: int
     catalog: Path
@@ -91,7 +91,13 @@ def publish(home: Home) -> Published:
             f"{target}: cannot be published ({error.strerror}); the old catalog stays",
             next_step="free some space or mend permissions, then run: warehouse build",
         ) from error
-    return Published(generation, target, tuple(r for r in results if r.status == "warn"))
+    return Published(generation, target, tuple(r for r in results if _is_warning(r)))
+
+
+def require_catalog(home: Home) -> None:
+    """Raise NotFoundError unless something was published."""
+    if not home.catalog.is_file():
+        raise NotFoundError(f"{home.root}: no catalog yet", next_step="run: warehouse build")
 
 
 def current_generation(home: Home) -> int:
@@ -102,8 +108,7 @@ def current_generation(home: Home) -> int:
     NotFoundError
         Nothing was published yet.
     """
-    if not home.catalog.is_file():
-        raise NotFoundError(f"{home.root}: no catalog yet", next_step="run: warehouse build")
+    require_catalog(home)
     return _inspect(home.catalog)[0]
 
 
@@ -160,6 +165,12 @@ def _require_passed(results: tuple[NodeResult, ...]) -> None:
             f"{lines}",
             next_step="mend the models or the data they name, then run: warehouse build",
         )
+
+
+def _is_warning(result: NodeResult) -> bool:
+    """A test on values that failed, or anything of the user's own models that did not pass."""
+    of_user = result.package != "warehouse" and result.status in STRUCTURAL_FAILURES
+    return of_user or result.status == "warn"
 
 
 def _point_to(home: Home, target: Path) -> None:

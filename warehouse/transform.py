@@ -1,7 +1,7 @@
 """dbt in a process of its own: models, then stored marts, then tests, with one parse.
 
-``python -m warehouse.transform HOME`` is started by ``warehouse.build`` on a prepared build file.
-It writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
+``python -m warehouse.transform HOME [docs]`` is started by ``warehouse.build`` on a build file. It
+writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
 and the outcome of every node to ``meta.results``, which decides what ``publish`` does.
 """
 
@@ -17,6 +17,7 @@ from warehouse.contracts import dbt_project_dir
 from warehouse.home import Home
 from warehouse.project import load_project
 from warehouse.store import StoredMonth, store_marts
+from warehouse.user_models import run_user_models, user_model_files
 
 
 def transform(settings: Settings) -> bool:
@@ -38,6 +39,22 @@ def transform(settings: Settings) -> bool:
     store_marts(settings, load_project(target), progress=_stored)
     _tell("tests")
     runner.invoke(["--quiet", "test", "--exclude-resource-type", "unit_test", *common])
+    home = Home(settings.home)
+    if user_model_files(home):
+        _tell("user models")
+        for left_out in run_user_models(home, dbtRunner().invoke):
+            _tell("left out", model=str(left_out.path), message=left_out.reason)
+    return _tell("done")
+
+
+def document(settings: Settings) -> bool:
+    """Write dbt's documentation of the build file as one static page into dbt's target folder."""
+    from dbt.cli.main import dbtRunner
+
+    _, common = dbt_folders(settings)
+    written = dbtRunner().invoke(["--quiet", "docs", "generate", "--static", *common])
+    if not written.success:
+        return _tell("failed", message=str(written.exception or _failures(written)))
     return _tell("done")
 
 
@@ -67,4 +84,5 @@ def _tell(step: str, **facts: object) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if transform(load_settings(sys.argv[1])) else 1)
+    act = document if sys.argv[2:] == ["docs"] else transform
+    sys.exit(0 if act(load_settings(sys.argv[1])) else 1)

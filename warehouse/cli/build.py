@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from warehouse.cli.common import home_option, say
+from warehouse.cli.common import home_option, put, say
 from warehouse.config import Settings
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
@@ -71,8 +71,22 @@ def rollback(settings: Settings, generation: int | None) -> int:
     return ExitCode.DONE
 
 
+@click.command(epilog="Example: warehouse docs")
+@home_option
+def docs(settings: Settings) -> int:
+    """Write the dbt documentation of all models as one page, docs.html in the home."""
+    from warehouse.build import write_docs
+
+    say("writing the documentation ...")
+    put(str(write_docs(settings)))
+    return ExitCode.DONE
+
+
 def _report(published: Published) -> int:
     for warning in published.warnings:
-        say(f"warning: {warning.name}: {warning.message}")
+        said = warning.message.strip().splitlines() or [warning.status]
+        say(
+            f"warning: {warning.resource_type} {warning.name}: {' '.join(' '.join(said).split())[:300]}"
+        )
     say(f"published generation {published.generation}: {published.catalog}")
     return ExitCode.DATA_PROBLEMS if published.warnings else ExitCode.DONE

@@ -1,0 +1,134 @@
+"""The user's own models: SQL files in ``HOME/models`` become views in the schema ``user``.
+
+They are a dbt project of their own, written anew for each build below ``.build``, with ours as its
+package: ``ref('flow_features')`` and our macros work as in our models. dbt stops a whole run at the
+first model that it cannot read; here that model is named and left out, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from warehouse.catalog import literal
+from warehouse.contracts import dbt_project_dir
+from warehouse.home import Home
+
+PACKAGE = "user_models"
+
+Invoke = Callable[[list[str]], Any]
+"""Runs one dbt command in this process and returns dbt's result object."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A model that dbt could not read, and what dbt said."""
+
+    path: Path
+    reason: str
+
+
+def user_model_files(home: Home) -> list[Path]:
+    """The user's SQL files, in order of their paths."""
+    return sorted(home.models.rglob("*.sql")) if home.models.is_dir() else []
+
+
+def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
+    """Build and test the user's models in the build file; those that cannot be read are returned.
+
+    Outcomes of all are in ``meta.results`` under the package ``user_models``.
+    """
+    left_out = _build_readable(home, invoke)
+    if left_out:
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
+            connection.executemany(
+                "insert into warehouse.meta.results values (?, 'model', ?, 'error', null, ?)",
+                [(out.path.stem, PACKAGE, out.reason) for out in left_out],
+            )
+    return left_out
+
+
+def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
+    project = home.build / "user"
+    left_out: list[LeftOut] = []
+    while files := [f for f in user_model_files(home) if f not in {out.path for out in left_out}]:
+        options = _write_project(home, project, files)
+        parsed = invoke(["--quiet", "parse", *options])
+        if parsed.success:
+            chosen = ["--select", f"package:{PACKAGE}"]
+            invoke(["--quiet", "build", "--exclude-resource-type", "unit_test", *chosen, *options])
+            break
+        reason = _reason(parsed)
+        broken = _blamed(files, reason) or _first_unreadable(home, project, files, invoke)
+        left_out += [LeftOut(path, reason) for path in broken]
+    return left_out
+
+
+def _write_project(home: Home, project: Path, files: Sequence[Path]) -> list[str]:
+    """A project that holds just these models; returns dbt's options for it."""
+    shutil.rmtree(project, ignore_errors=True)
+    ours = dbt_project_dir()
+    for path in files:
+        _copy(path, project / "models" / path.relative_to(home.models))
+    for path in [*home.models.rglob("*.yml"), *home.models.rglob("*.yaml")]:
+        _copy(path, project / "models" / path.relative_to(home.models))
+    packages = project / "dbt_packages"
+    packages.mkdir(parents=True)
+    (packages / "warehouse").symlink_to(ours, target_is_directory=True)
+    (project / "packages.yml").write_text(f"packages:\n  - local: {ours.as_posix()!r}\n", "utf-8")
+    macros = [ours / "macros", home.root / "macros"]
+    settings = {
+        "name": PACKAGE,
+        "version": "1.0.0",
+        "config-version": 2,
+        "profile": "warehouse",
+        "model-paths": ["models"],
+        "macro-paths": [str(folder) for folder in macros if folder.is_dir()],
+        "flags": {"send_anonymous_usage_stats": False},
+        "vars": yaml.safe_load((ours / "dbt_project.yml").read_text("utf-8"))["vars"],
+        "models": {
+            PACKAGE: {
+                "+schema": "user",
+                "+materialized": "view",
+                "+persist_docs": {"relation": True, "columns": True},
+            }
+        },
+    }
+    (project / "dbt_project.yml").write_text(yaml.safe_dump(settings), "utf-8")
+    folder = home.build / "dbt-user"
+    options = ["--project-dir", str(project), "--profiles-dir", str(ours)]
+    return [*options, "--target-path", str(folder / "target"), "--log-path", str(folder)]
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _reason(result: Any) -> str:
+    text = str(result.exception or "dbt could not read it")
+    return " ".join(text.split())[:500]
+
+
+def _blamed(files: Sequence[Path], reason: str) -> list[Path]:
+    """The models that dbt's message names by path or by name."""
+    by_path = [path for path in files if path.name in reason]
+    return by_path or [path for path in files if f".{path.stem}" in reason]
+
+
+def _first_unreadable(
+    home: Home, project: Path, files: Sequence[Path], invoke: Invoke
+) -> list[Path]:
+    """Where the message names none: the first file that cannot be read beside those before it."""
+    for count in range(1, len(files)):
+        options = _write_project(home, project, files[:count])
+        if not invoke(["--quiet", "parse", *options]).success:
+            return [files[count - 1]]
+    return [files[-1]]
