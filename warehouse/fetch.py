@@ -259,8 +259,7 @@ class _Asking:
     def fail(self, error: VendorError) -> None:
         """Note a failure; stop the run when failures are all that comes."""
         self.failures.append(error)
-        if isinstance(error, NoAnswerError):
-            self._failures_in_a_row += 1
+        self._failures_in_a_row += 1
         if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
             raise NoAnswerError(
                 f"{error.what}; so did {self._failures_in_a_row} requests in a row",
@@ -312,9 +311,9 @@ class _Asking:
             raise
         except RequestRefusedError as error:
             self.succeed()
+            self.failures.append(error)
             if error.fields.get("status") in (400, 404):
                 self._doubtful.append((asked, None))
-            self.fail(error)
             return
         except VendorError as error:
             self.fail(error)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import uvicorn
 from starlette.applications import Starlette
@@ -178,7 +178,7 @@ class _Mirror:
 
     def file(self, request: Request) -> Response:
         """The bytes of one object, as storage gives them: by a signed link, with ETag and Range."""
-        path, query = request.url.path, request.query_params
+        path, query = request.scope["path"], request.query_params
         object, date_, lifetime = (
             query.get(name, "") for name in ("object", "X-Amz-Date", "X-Amz-Expires")
         )
@@ -261,7 +261,7 @@ class _Mirror:
             raise HTTPException(401, "Authorization Required")
 
     def _link(self, request: Request, file: StoredFile, lifetime_s: int) -> str:
-        path = quote(str(PurePosixPath("/files", file.key.path)))
+        path = unquote(str(PurePosixPath("/files", file.key.path)))
         signed_at = str(int(time.time()))
         query = {
             "object": file.object,
@@ -269,7 +269,7 @@ class _Mirror:
             "X-Amz-Expires": str(lifetime_s),
             "X-Amz-Signature": self._sign(path, file.object, signed_at, str(lifetime_s)),
         }
-        return f"{request.url.scheme}://{request.url.netloc}{path}?{urlencode(query)}"
+        return f"{request.url.scheme}://{request.url.netloc}{quote(path)}?{urlencode(query)}"
 
     def _sign(self, *parts: str) -> str:
         return hmac.new(self._secret, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
