@@ -228,6 +228,4 @@ def us_datetime(microseconds: int) -> datetime:
 
 def _require(condition: bool, what: str, value: object) -> None:
     if not condition:
-        raise UsageError(
-            f"{what} {value!r} is not a name the vendor can have given", **{what: value}
-        )
+        raise UsageError(f"{what} {value!r} is not a name that the vendor can have given")

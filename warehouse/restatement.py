@@ -86,13 +86,15 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Di
 def _values(column: pa.ChunkedArray) -> np.ndarray:
     """Numbers as float64 with NULL as NaN, anything else as objects."""
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return column.cast(pa.float64(), safe=False).to_numpy()
+        numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
+        return numbers
     return np.asarray(column.to_pylist(), dtype=object)
 
 
 def _differs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     if before.dtype.kind == after.dtype.kind == "f":
-        return ~((before == after) | (np.isnan(before) & np.isnan(after)))
+        same: np.ndarray = (before == after) | (np.isnan(before) & np.isnan(after))
+        return ~same
     return np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
 
 

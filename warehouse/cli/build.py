@@ -84,9 +84,7 @@ def docs(settings: Settings) -> int:
 
 def _report(published: Published) -> int:
     for warning in published.warnings:
-        said = warning.message.strip().splitlines() or [warning.status]
-        say(
-            f"warning: {warning.resource_type} {warning.name}: {' '.join(' '.join(said).split())[:300]}"
-        )
+        message = " ".join(warning.message.split())[:300]
+        say(f"warning: {warning.resource_type} {warning.name}: {message}")
     say(f"published generation {published.generation}: {published.catalog}")
     return ExitCode.DATA_PROBLEMS if published.warnings else ExitCode.DONE
