@@ -15,8 +15,8 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalog import identifier, literal
 from warehouse.errors import BuildError, DamagedError, NotFoundError, UsageError
+from warehouse.sqltext import identifier, literal
 
 DATABASE = "warehouse"
 """The name under which compiled SQL expects its database."""

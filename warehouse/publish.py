@@ -15,6 +15,7 @@ import duckdb
 
 from warehouse.errors import BuildError, DamagedError, DiskError, NotFoundError
 from warehouse.home import Home
+from warehouse.sqltext import literal
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
@@ -134,8 +135,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
 def _inspect(catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
     try:
         with duckdb.connect() as connection:
-            text = str(catalog).replace("'", "''")
-            connection.execute(f"attach '{text}' as warehouse (read_only)")
+            connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
             row = connection.execute("select generation from warehouse.meta.build").fetchone()
             results = connection.execute(
                 "select name, resource_type, package, status, failures, message"

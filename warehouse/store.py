@@ -21,14 +21,15 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalog import comment, identifier, literal, view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.contracts import load_contracts
 from warehouse.coverage import OwnedFile, assign_ownership
 from warehouse.home import Home
-from warehouse.keys import Period, us_datetime
+from warehouse.keys import Period
 from warehouse.manifest import Manifest
 from warehouse.project import Model, Project, create_schemas, create_seeds
+from warehouse.sqltext import identifier, literal, moment
+from warehouse.vendor_views import comment, view_columns, view_sql
 
 STORE_VERSION = 1
 """Raised when the way months are computed changes, so that no older file is reused."""
@@ -175,7 +176,7 @@ class _Computation:
             connection.execute("attach ':memory:' as warehouse")
             connection.execute("use warehouse")
             self._create_inputs(connection, month, files)
-            inside = f'"time" >= {_moment(month.start_us)} and "time" < {_moment(month.end_us)}'
+            inside = f'"time" >= {moment(month.start_us)} and "time" < {moment(month.end_us)}'
             source = f"({self.model.sql})"
             if self.model.accumulates:
                 source = self._accumulated(connection, month, path, before)
@@ -200,8 +201,8 @@ class _Computation:
             sql = view_sql(columns, chosen, self.home, raw=dataset.startswith("raw_"))
             connection.execute(
                 f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
-                f' where "time" >= {_moment(month.start_us - self.lookback_us)}'
-                f" and known_at <= {_moment(month.end_us + self.horizon_us)}"
+                f' where "time" >= {moment(month.start_us - self.lookback_us)}'
+                f" and known_at <= {moment(month.end_us + self.horizon_us)}"
             )
         for model in self.lineage[:-1]:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
@@ -215,7 +216,7 @@ class _Computation:
         month is taken off, and what earlier months had reached is added.
         """
         names = [identifier(name) for name in self.model.accumulates]
-        start = _moment(month.start_us)
+        start = moment(month.start_us)
 
         def last(name: str, condition: str) -> str:
             where = f"{name} is not null and {condition}"
@@ -272,10 +273,6 @@ def _reach(project: Project, model: Model) -> tuple[int, int] | None:
         lookback_us + max((lookback for lookback, _ in below), default=0),
         horizon_us + max((horizon for _, horizon in below), default=0),
     )
-
-
-def _moment(microseconds: int) -> str:
-    return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
 
 
 # -- showing -------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 import yaml
 
-from warehouse.catalog import literal
 from warehouse.contracts import dbt_project_dir
 from warehouse.home import Home
+from warehouse.sqltext import literal
 
 PACKAGE = "user_models"
 
