@@ -101,6 +101,11 @@ def _count(variables: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
+def variable(name: str) -> str | None:
+    """One variable of the environment, else of ``.env``; for a secret whose name the user says."""
+    return os.environ.get(name) or _dotenv().get(name)
+
+
 def _dotenv() -> dict[str, str]:
     """The ``NAME=value`` lines of ``./.env``; nothing when there is no such file."""
     path = Path(".env")

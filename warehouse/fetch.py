@@ -221,6 +221,7 @@ class _Asking:
         self.empty: list[EmptyAnswer] = []
         self._now = now
         self._recheck = recheck
+        self._refused: list[tuple[Wanted, VendorError]] = []
         self._doubtful: list[tuple[Wanted, _Series | None]] = []
         self._known_symbols: set[tuple[str, str]] = set()
         self._failures_in_a_row = 0
@@ -254,6 +255,7 @@ class _Asking:
             except BaseException:
                 self.vendor.stop.set()
                 raise
+        self._judge_refused()
         self._judge_doubtful()
 
     def fail(self, error: VendorError) -> None:
@@ -311,7 +313,7 @@ class _Asking:
             raise
         except RequestRefusedError as error:
             self.succeed()
-            self.failures.append(error)
+            self._refused.append((asked, error))
             if error.fields.get("status") in (400, 404):
                 self._doubtful.append((asked, None))
             return
@@ -344,6 +346,14 @@ class _Asking:
         spans = intersect(series.plan.empty, [(asked.span[0], max(until, asked.span[0]))])
         if spans:
             self.empty.append(EmptyAnswer(asked.dataset, asked.series, tuple(spans)))
+
+    def _judge_refused(self) -> None:
+        """A refusal is a failure; but the preview simply has not every dataset."""
+        for asked, error in self._refused:
+            if self.vendor.preview and self.listings:
+                self.empty.append(EmptyAnswer(asked.dataset, asked.series, (asked.span,)))
+            else:
+                self.failures.append(error)
 
     def _judge_doubtful(self) -> None:
         """A series without any file is empty, or its symbol is misspelt: ask for the symbols."""

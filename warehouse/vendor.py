@@ -193,7 +193,7 @@ class Vendor:
             hint_s = None
             try:
                 with self.transport.get(
-                    url, params=params, secret_headers={"X-API-KEY": self._key}
+                    url, params=params, secret_headers=self._secret_headers()
                 ) as response:
                     body = b"".join(self.transport.blocks(response))
             except httpx.TransportError as error:
@@ -211,6 +211,9 @@ class Vendor:
             if failures < patience.tries:
                 self.transport.pause(failures, url, hint_s=hint_s)
         raise self._no_answer(about, problem)
+
+    def _secret_headers(self) -> dict[str, str]:
+        return {"X-API-KEY": self._key} if self._key else {}
 
     def _answer(self, status: int, body: bytes, about: str) -> Any:
         try:

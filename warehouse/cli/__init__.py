@@ -21,11 +21,14 @@ _VERBS = {
     "update": "build",
     "rollback": "build",
     "docs": "build",
+    "snapshot": "keep",
+    "prune": "keep",
     "sql": "query",
     "describe": "query",
     "symbols": "query",
     "shell": "query",
     "status": "status",
+    "serve": "serve",
 }
 """Verb to module below ``warehouse.cli``, in the order of ``--help``."""
 
@@ -51,17 +54,20 @@ class _Verbs(click.Group):
 
 _SUMMARIES = {
     "demo": "A simulated market, end to end: files, lake, catalog, marts, a chart.",
-    "sync": "Take vendor files into the lake.",
+    "sync": "Fetch vendor files, or take in a folder of them.",
     "build": "Make catalog and models, test them, publish them.",
     "publish": "Publish a build file that dbt has filled.",
     "update": "Sync, then build.",
     "rollback": "Go back to an earlier generation.",
+    "snapshot": "Name the current generation; list the generations.",
+    "prune": "Remove old generations and what no kept one needs.",
     "docs": "The dbt documentation of all models as one page.",
     "sql": "Run one SELECT and print the answer.",
     "describe": "Tables; or the columns of one, with meaning and unit.",
     "symbols": "What is in the lake, by exchange and symbol.",
     "shell": "The DuckDB shell on the catalog, read-only.",
     "status": "What is here, until when, what is missing, what was refused.",
+    "serve": "Answer the vendor's API from the lake, on this machine.",
 }
 
 

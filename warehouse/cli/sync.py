@@ -1,59 +1,225 @@
-"""``warehouse sync``."""
+"""``warehouse sync``: from the vendor, or from a folder of the vendor's files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
 from warehouse.display import render_size, render_table
-from warehouse.errors import UsageError
+from warehouse.errors import ExitCode, UsageError
 from warehouse.folder import Said
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, INTERVALS
 from warehouse.lake import Outcome
 from warehouse.sync import FolderPlan, SyncReport, plan_folder, sync_folder
 
+if TYPE_CHECKING:
+    from warehouse.fetch import VendorPlan
+    from warehouse.plan import Wanted
+    from warehouse.subscription import Subscription
+    from warehouse.vendor import Vendor
+
+_LINES_SHOWN = 20
+_DAY = click.DateTime(["%Y-%m-%d"])
+
 
 @click.command(
-    epilog="Example: warehouse sync --from ~/aperiodic-files --dry-run",
-    short_help="Take vendor files into the lake.",
+    epilog="\b\nExamples:\n"
+    "  warehouse sync flow l1_price --exchange binance-futures --symbol perpetual-BTC-USDT:USDT \\\n"
+    "      --interval 1h --clock true --start 2025-01-01\n"
+    "  warehouse sync --preview                     one month that needs no key\n"
+    "  warehouse sync                               what warehouse.toml subscribes to\n"
+    "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files",
+    short_help="Fetch vendor files, or take in a folder of them.",
+)
+@click.argument("datasets", metavar="[DATASET]...", nargs=-1)
+@click.option("--exchange", "exchanges", multiple=True, help="Venue; may be given several times.")
+@click.option("--symbol", "symbols", multiple=True, help="Atlas symbol or pattern; several times.")
+@click.option("--interval", "intervals", multiple=True, type=click.Choice(INTERVALS))
+@click.option("--clock", "clocks", multiple=True, type=click.Choice(CLOCKS))
+@click.option("--start", type=_DAY, help="First UTC day.")
+@click.option("--end", type=_DAY, help="Last UTC day, included [today].")
+@click.option("--preview", is_flag=True, help="The slice that needs no key: one series, one month.")
+@click.option("--recheck", is_flag=True, help="Ask again for old files too: were they restated?")
+@click.option(
+    "--connections", type=click.IntRange(1, 32), default=8, show_default=True, help="At once."
 )
 @click.option(
     "--from", "folder", type=click.Path(path_type=Path), help="Folder of vendor files to take in."
 )
-@click.option("--dataset", help="For files whose path does not say it, as the next four.")
-@click.option("--exchange")
-@click.option("--symbol")
-@click.option("--interval", type=click.Choice(INTERVALS))
-@click.option("--clock", type=click.Choice(CLOCKS))
-@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@click.option("--dataset", help="With --from: what the paths of the files do not say.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @json_option
 @home_option
 def sync(
     settings: Settings,
+    datasets: tuple[str, ...],
+    exchanges: tuple[str, ...],
+    symbols: tuple[str, ...],
+    intervals: tuple[str, ...],
+    clocks: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    preview: bool,
+    recheck: bool,
+    connections: int,
     folder: Path | None,
+    dataset: str | None,
     dry_run: bool,
     as_json: bool,
-    **said: str | None,
 ) -> int:
     """Take vendor files into the lake: bytes unchanged, each checked against its contract.
 
-    A second run does nothing. A file that fails its check goes to quarantine with the reason, and
-    the rest goes on (exit code 1).
+    From the vendor: DATASETs over --start to --end, or what the home's warehouse.toml subscribes
+    to. Only what is new, or younger than two days after its period, is asked for. The key is taken
+    from APERIODIC_API_KEY (environment or .env), the address from APERIODIC_API_URL.
+
+    A second run does nothing. A file that fails its check goes to quarantine with the reason, one
+    that cannot be had is named, and the rest goes on (exit code 1).
     """
-    if folder is None:
-        raise UsageError("nothing to sync from", next_step="say --from FOLDER")
+    from warehouse.subscription import Subscription
+
+    said = Subscription(
+        datasets,
+        exchanges,
+        symbols,
+        intervals,
+        clocks,
+        start.date() if start else None,
+        end.date() + timedelta(days=1) if end else None,
+    )
     home = Home(settings.home)
+    if folder is not None:
+        if datasets or preview or start or end:
+            raise UsageError(
+                "--from takes a folder whole; DATASET, dates and --preview are for the vendor",
+                next_step="say --dataset for files whose path does not name it",
+            )
+        return _sync_folder(home, folder, _said(said, dataset), dry_run=dry_run, as_json=as_json)
+    if dataset is not None:
+        raise UsageError("--dataset goes with --from", next_step=f"say: sync {dataset} ...")
+    with _vendor(settings, preview=preview, connections=connections) as vendor:
+        return _sync_vendor(home, vendor, said, recheck=recheck, dry_run=dry_run, as_json=as_json)
+
+
+def _sync_folder(home: Home, folder: Path, said: Said, *, dry_run: bool, as_json: bool) -> int:
     if dry_run:
-        _print_plan(plan_folder(home, folder, Said(**said)), as_json)
-        return 0
-    report = sync_folder(home, folder, Said(**said))
+        _print_folder_plan(plan_folder(home, folder, said), as_json)
+        return ExitCode.DONE
+    report = sync_folder(home, folder, said)
     print_report(report, as_json)
     return report.exit_code
+
+
+def _sync_vendor(
+    home: Home, vendor: Vendor, said: Subscription, *, recheck: bool, dry_run: bool, as_json: bool
+) -> int:
+    from warehouse.fetch import plan_vendor, sync_vendor
+    from warehouse.progress import show_progress
+
+    now = datetime.now(UTC)
+    wanted = _wanted(home, vendor, said, now.date())
+    if dry_run:
+        plan = plan_vendor(home, wanted, vendor, now=now, recheck=recheck)
+        _print_vendor_plan(plan, as_json)
+        return ExitCode.DATA_PROBLEMS if plan.failures else ExitCode.DONE
+    with show_progress("sync") as meter:
+        report = sync_vendor(home, wanted, vendor, now=now, recheck=recheck, meter=meter)
+    print_report(report, as_json)
+    return report.exit_code
+
+
+def _vendor(settings: Settings, *, preview: bool, connections: int) -> Vendor:
+    from warehouse.vendor import Vendor
+
+    return Vendor(settings.api_url, settings.api_key, preview=preview, connections=connections)
+
+
+def _wanted(home: Home, vendor: Vendor, said: Subscription, today: date) -> list[Wanted]:
+    """What the options ask for; without a dataset the home's subscription, or the preview."""
+    from warehouse.subscription import load_subscriptions, resolve
+
+    if vendor.preview:
+        chosen = [_preview(said)]
+    elif said.datasets:
+        _require(said)
+        chosen = [said]
+    else:
+        chosen = [_narrowed(one, said) for one in load_subscriptions(home.subscription)]
+    return resolve(chosen, today=today, symbols_of=vendor.symbols)
+
+
+def _preview(said: Subscription) -> Subscription:
+    """The vendor's public slice, as far as the options do not say otherwise."""
+    from warehouse.vendor import PREVIEW_DAYS, PREVIEW_RAW_DAYS, PREVIEW_SERIES
+
+    is_raw = all(name.startswith("raw") for name in said.datasets) and bool(said.datasets)
+    days = PREVIEW_RAW_DAYS if is_raw else PREVIEW_DAYS
+    return replace(
+        said,
+        datasets=said.datasets or ("*",),
+        exchanges=said.exchanges or (PREVIEW_SERIES.exchange,),
+        symbols=said.symbols or (PREVIEW_SERIES.symbol,),
+        intervals=said.intervals or (PREVIEW_SERIES.interval or "",),
+        clocks=said.clocks or (PREVIEW_SERIES.clock or "",),
+        start=said.start or days[0],
+        end=said.end or days[1],
+    )
+
+
+def _narrowed(one: Subscription, said: Subscription) -> Subscription:
+    """A subscription over other days, where the options say some."""
+    narrow = [said.exchanges, said.symbols, said.intervals, said.clocks]
+    if any(narrow):
+        raise UsageError(
+            "--exchange, --symbol, --interval and --clock go with a DATASET",
+            next_step="name datasets, or leave them out for what warehouse.toml subscribes to",
+        )
+    return replace(one, start=said.start or one.start, end=said.end or one.end)
+
+
+def _require(said: Subscription) -> None:
+    missing = [
+        option
+        for option, value in (
+            ("--exchange", said.exchanges),
+            ("--symbol", said.symbols),
+            ("--start", said.start),
+        )
+        if not value
+    ]
+    if missing:
+        raise UsageError(
+            f"{', '.join(said.datasets)}: {' and '.join(missing)} missing",
+            next_step="see the example at the end of: warehouse sync --help",
+        )
+
+
+def _said(said: Subscription, dataset: str | None) -> Said:
+    """What the options say of a folder's files; one value each."""
+
+    def one(name: str, values: Sequence[str]) -> str | None:
+        if len(values) > 1:
+            raise UsageError(f"--{name} is given twice", next_step="with --from say it once")
+        return values[0] if values else None
+
+    return Said(
+        dataset,
+        one("exchange", said.exchanges),
+        one("symbol", said.symbols),
+        one("interval", said.intervals),
+        one("clock", said.clocks),
+    )
+
+
+# -- what is printed -----------------------------------------------------------------------------
 
 
 def print_report(report: SyncReport, as_json: bool = False) -> None:
@@ -61,27 +227,53 @@ def print_report(report: SyncReport, as_json: bool = False) -> None:
     if as_json:
         put_json(_report_facts(report))
         return
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    _say_some("empty", sorted(map(str, report.empty)))
     for admission in report.refused:
         say(f"refused: {admission.key}\n  {admission.reason}; the bytes are kept in quarantine/")
     for found in report.unrecognised:
         say(f"not taken in: {found.path}\n  {found.problem}")
+    for failure in report.failures:
+        say(f"failed: {failure}")
     drifted = {(a.key.dataset, a.missing, a.unexpected) for a in report.taken_in}
     for dataset, missing, unexpected in sorted(drifted):
         if missing or unexpected:
             say(f"drift: {dataset}: {len(missing)} columns missing (NULL), {len(unexpected)} new")
-    taken = report.taken_in
-    if not taken and not report.refused:
-        say(f"up to date: {len(report.unchanged):,} files known, nothing new")
-        return
+    say(_last_line(report))
+
+
+def _say_some(label: str, lines: list[str]) -> None:
+    """The first of them, and how many more there are."""
+    for line in lines[:_LINES_SHOWN]:
+        say(f"{label}: {line}")
+    if len(lines) > _LINES_SHOWN:
+        say(f"{label}: {len(lines) - _LINES_SHOWN:,} more, see --json")
+
+
+def _last_line(report: SyncReport) -> str:
+    taken, known = report.taken_in, len(report.unchanged) + report.count(Outcome.UNCHANGED)
+    problems = len(report.refused) + len(report.failures) + len(report.unrecognised)
+    if not taken:
+        state = f"nothing taken in, problems: {problems:,}" if problems else "up to date"
+        return f"{state}; {known:,} files known, nothing new" if known else state
     rows = sum(admission.rows for admission in taken)
-    size = render_size(sum(admission.size_bytes for admission in taken))
+    size = sum(admission.size_bytes for admission in taken)
     counts = ", ".join(
         f"{report.count(outcome):,} {outcome}" for outcome in Outcome if report.count(outcome)
     )
-    say(f"{len(taken):,} files taken in ({rows:,} rows, {size}): {counts}")
+    speed = ""
+    if report.received_bytes:
+        rate = render_size(int(report.received_bytes / max(report.seconds, 0.001)))
+        speed = f" in {report.seconds:,.1f} s, {rate}/s"
+    failed = f"; {len(report.failures):,} failed" if report.failures else ""
+    return (
+        f"{len(taken):,} files taken in ({rows:,} rows, {render_size(size)}{speed}):"
+        f" {counts}{failed}"
+    )
 
 
-def _print_plan(plan: FolderPlan, as_json: bool) -> None:
+def _print_folder_plan(plan: FolderPlan, as_json: bool) -> None:
     if as_json:
         put_json(
             {
@@ -108,13 +300,67 @@ def _print_plan(plan: FolderPlan, as_json: bool) -> None:
     )
 
 
+def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
+    if as_json:
+        put_json(
+            {
+                "files": [
+                    {
+                        "key": str(fetch.key),
+                        "size_bytes": plan.size_of(fetch),
+                        "held": fetch.held is not None,
+                    }
+                    for fetch in plan.fetches
+                ],
+                "size_bytes": plan.size_bytes,
+                "seconds": round(plan.seconds, 1),
+                "unchanged": len(plan.unchanged),
+                "settled_series": plan.settled,
+                "empty": [str(answer) for answer in plan.empty],
+                "failures": [failure.what for failure in plan.failures],
+            }
+        )
+        return
+    rows = [
+        (f.key.dataset, str(f.key.series), f.key.period.text, plan.size_of(f), _why(f.held))
+        for f in plan.fetches
+    ]
+    if rows:
+        put(render_table(["dataset", "series", "period", "bytes", "why"], rows))
+    _say_some("empty", sorted(map(str, plan.empty)))
+    for failure in plan.failures:
+        say(f"failed: {failure}")
+    if not rows:
+        say("up to date: nothing to fetch")
+        return
+    unknown = sum(plan.size_of(fetch) is None for fetch in plan.fetches)
+    sizes = f"{render_size(plan.size_bytes)} known" if unknown else render_size(plan.size_bytes)
+    say(
+        f"would ask for {len(rows):,} files, {sizes}"
+        + (f" ({unknown:,} of unknown size)" if unknown else "")
+        + f"; {'more than' if unknown else 'about'} {plan.seconds:,.0f} s at 8 MB/s"
+    )
+
+
+def _why(held: object) -> str:
+    return "new" if held is None else "may have changed"
+
+
 def _report_facts(report: SyncReport) -> dict[str, Any]:
     return {
         "taken_in": len(report.taken_in),
         "rows": sum(admission.rows for admission in report.taken_in),
         "size_bytes": sum(admission.size_bytes for admission in report.taken_in),
+        "received_bytes": report.received_bytes,
+        "seconds": round(report.seconds, 3),
         "outcomes": {str(o): report.count(o) for o in Outcome},
         "unchanged": len(report.unchanged) + report.count(Outcome.UNCHANGED),
+        "settled_series": report.settled,
         "refused": [{"key": str(a.key), "reason": a.reason} for a in report.refused],
+        "failures": [
+            {"what": failure.what, "next": failure.next_step} for failure in report.failures
+        ],
+        "empty": [str(answer) for answer in report.empty],
+        "warnings": list(report.warnings),
         "unrecognised": [str(found.path) for found in report.unrecognised],
     }

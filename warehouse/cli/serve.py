@@ -1,0 +1,57 @@
+"""``warehouse serve``."""
+
+from __future__ import annotations
+
+import click
+
+from warehouse.cli.common import home_option, put, say
+from warehouse.config import Settings, variable
+from warehouse.errors import ExitCode, UsageError
+from warehouse.home import Home
+
+
+@click.command(
+    epilog="Example: warehouse serve --port 8700 & "
+    "APERIODIC_API_URL=http://127.0.0.1:8700/api/v1 python notebook.py"
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--key", "needs_key", is_flag=True, help="Ask for X-API-KEY: $APERIODIC_API_KEY.")
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    help="Ask for X-API-KEY, and take it from another environment variable: a key is never an "
+    "argument, since other users of the machine can read those.",
+)
+@home_option
+def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: str | None) -> int:
+    """Answer the vendor's API from the lake, for the vendor's own client and any other.
+
+    The first line on stdout is the base URL; point APERIODIC_API_URL at it. Only this machine is
+    listened to unless --host says otherwise. Ctrl-C ends it.
+    """
+    from warehouse.serve import run_server
+
+    run_server(
+        Home(settings.home),
+        host=host,
+        port=port,
+        key=_key(settings, key_env) if needs_key or key_env else None,
+        ready=_announce,
+    )
+    return ExitCode.DONE
+
+
+def _announce(url: str) -> None:
+    put(url)
+    say("serving the lake; Ctrl-C ends it")
+
+
+def _key(settings: Settings, key_env: str | None) -> str:
+    key = settings.api_key if key_env is None else variable(key_env)
+    if not key:
+        raise UsageError(
+            "--key asks for a key, and the environment variable for it is not set",
+            next_step=f"set {key_env or 'APERIODIC_API_KEY'} in the environment or in .env",
+        )
+    return key

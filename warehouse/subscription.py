@@ -1,0 +1,190 @@
+"""What to keep in sync: ``warehouse.toml`` of a home, or options of one call, as series and days.
+
+::
+
+    [[sync]]
+    datasets = ["flow", "l1_*"]             # names or patterns; "*" is every metric dataset
+    exchanges = ["binance-futures"]
+    symbols = ["perpetual-BTC-USDT:USDT", "perpetual-*-USDC:USDC"]
+    intervals = ["1h", "5m"]                # not for raw datasets
+    clocks = ["true"]                       # true, exchange; not for raw datasets
+    start = 2025-01-01                      # UTC days, both included
+    end = 2025-12-31                        # leave it out for: until now
+
+Patterns of symbols (``*``, ``?``) are resolved by the vendor's list of symbols.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from warehouse.contracts import load_contracts
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.keys import CLOCKS, RAW_PREFIX, SeriesKey, interval_us
+from warehouse.plan import Wanted
+
+_LISTS = ("datasets", "exchanges", "symbols", "intervals", "clocks")
+_KEYS = (*_LISTS, "start", "end")
+_EXAMPLE = "[[sync]] datasets, exchanges, symbols, intervals, clocks, start and, if you like, end"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Every combination of these lists, from ``start`` to ``end`` (excluded; None: until now)."""
+
+    datasets: tuple[str, ...]
+    exchanges: tuple[str, ...]
+    symbols: tuple[str, ...]
+    intervals: tuple[str, ...] = ()
+    clocks: tuple[str, ...] = ()
+    start: date | None = None
+    end: date | None = None
+
+
+def load_subscriptions(path: Path) -> list[Subscription]:
+    """The ``[[sync]]`` tables of a ``warehouse.toml``.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    UsageError
+        It is not as it must be; the text says where.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"{path}: no such file, so nothing is subscribed to",
+            next_step="name datasets and --exchange, --symbol, --interval, --clock, --start; "
+            f"or write the file: {_EXAMPLE}",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not TOML ({error})", next_step="mend that line") from error
+    tables = document.get("sync")
+    if not isinstance(tables, list) or not tables:
+        raise UsageError(f"{path}: no [[sync]] table", next_step=f"write one: {_EXAMPLE}")
+    return [_subscription(table, f"{path}: [[sync]] {i}") for i, table in enumerate(tables, 1)]
+
+
+def resolve(
+    subscriptions: Iterable[Subscription],
+    *,
+    today: date,
+    symbols_of: Callable[[str], list[str]],
+) -> list[Wanted]:
+    """All series that are subscribed to, each once, in order.
+
+    Parameters
+    ----------
+    today
+        The present UTC day: the last one where a subscription has no end.
+    symbols_of
+        Gives all symbols of an exchange; called for patterns only.
+
+    Raises
+    ------
+    UsageError
+        A list is missing, a name cannot be one, or a pattern fits nothing.
+    """
+    spans: dict[tuple[str, SeriesKey], tuple[date, date]] = {}
+    known: dict[str, list[str]] = {}
+    for one in subscriptions:
+        start, end = one.start, one.end or today + timedelta(days=1)
+        if start is None:
+            raise UsageError("no start", next_step="say from which UTC day on: --start 2025-01-01")
+        for exchange in one.exchanges:
+            if exchange not in known and any(map(_is_pattern, one.symbols)):
+                known[exchange] = symbols_of(exchange)
+            symbols = _matching(one.symbols, known.get(exchange, []), f"symbol of {exchange}")
+            for dataset, symbol in product(expand_datasets(one.datasets), symbols):
+                for series in _series(one, dataset, exchange, symbol):
+                    before = spans.get((dataset, series), (start, end))
+                    spans[dataset, series] = min(before[0], start), max(before[1], end)
+    return [Wanted(dataset, series, *span) for (dataset, series), span in spans.items()]
+
+
+def expand_datasets(names: Iterable[str]) -> list[str]:
+    """Patterns as the datasets that have a contract; a name without one is taken as it stands.
+
+    ``*`` is every metric dataset; raw data comes only by a pattern that begins with ``raw``.
+
+    Examples
+    --------
+    >>> expand_datasets(["l2_*", "raw:trades"])
+    ['l2_imbalance', 'l2_liquidity', 'raw_trades']
+    """
+    contracts = load_contracts()
+    expanded = []
+    for name in (name.replace("raw:", RAW_PREFIX) for name in names):
+        fit = [c.name for c in contracts.values() if c.is_raw == name.startswith("raw")]
+        expanded += _matching([name], fit, "dataset")
+    return list(dict.fromkeys(expanded))
+
+
+def _series(one: Subscription, dataset: str, exchange: str, symbol: str) -> list[SeriesKey]:
+    if dataset.startswith(RAW_PREFIX):
+        return [SeriesKey(exchange, symbol)]
+    for name, values in (("interval", one.intervals), ("clock", one.clocks)):
+        if not values:
+            raise UsageError(
+                f"{dataset}: no {name}", next_step=f"say --{name}, as for every metric dataset"
+            )
+    grid = product(one.intervals, one.clocks)
+    return [SeriesKey(exchange, symbol, interval, clock) for interval, clock in grid]
+
+
+def _matching(patterns: Iterable[str], names: Iterable[str], what: str) -> list[str]:
+    found: list[str] = []
+    for pattern in patterns:
+        fit = [n for n in names if fnmatchcase(n, pattern)] if _is_pattern(pattern) else [pattern]
+        if not fit:
+            raise UsageError(f"no {what} fits {pattern!r}", next_step="check the pattern")
+        found += fit
+    return list(dict.fromkeys(found))
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _subscription(table: Any, where: str) -> Subscription:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: not a table", next_step=f"write: {_EXAMPLE}")
+    for name in table:
+        if name not in _KEYS:
+            raise UsageError(f"{where}: unknown key {name!r}", next_step=f"write: {_EXAMPLE}")
+    lists = {name: _texts(table.get(name, []), f"{where}: {name}") for name in _LISTS}
+    for name in ("datasets", "exchanges", "symbols"):
+        if not lists[name]:
+            raise UsageError(f"{where}: no {name}", next_step=f'write {name} = ["..."]')
+    for interval in lists["intervals"]:
+        interval_us(interval)
+    for clock in lists["clocks"]:
+        if clock not in CLOCKS:
+            raise UsageError(f"{where}: clock {clock!r}", next_step="write true or exchange")
+    last = _day(table.get("end"), f"{where}: end")
+    start = _day(table.get("start"), f"{where}: start")
+    if start is None:
+        raise UsageError(f"{where}: no start", next_step="write start = 2025-01-01")
+    return Subscription(**lists, start=start, end=None if last is None else last + timedelta(1))
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise UsageError(f"{where}: not a list of texts", next_step='write ["...", "..."]')
+    return tuple(values)
+
+
+def _day(value: Any, where: str) -> date | None:
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise UsageError(f"{where}: not a day", next_step="write it as 2025-01-01, without quotes")
