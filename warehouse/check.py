@@ -141,6 +141,8 @@ def _widens(found: pa.DataType, column: Column) -> bool:
     """Whether ``found`` can hold values of the contract's type; ``_check_exact`` looks at each."""
     if pa.types.is_null(found):
         return True
+    if pa.types.is_dictionary(found):
+        found = found.value_type
     match column.type:
         case "DOUBLE" | "BIGINT":
             holds = pa.types.is_floating(found) or pa.types.is_integer(found)
@@ -174,7 +176,8 @@ def _duckdb_type(field: pa.Field) -> str:
         pa.date32(): "DATE",
     }
     if pa.types.is_timestamp(kind):
-        return "TIMESTAMP" if kind.tz is None else "TIMESTAMPTZ"
+        name = "TIMESTAMP" if kind.tz is None else "TIMESTAMPTZ"
+        return f"{name}_NS" if kind.unit == "ns" else name
     if kind not in known:
         raise FileRefusedError(f"column {field.name!r} is {field.type}, which no view can show")
     return known[kind]
@@ -205,8 +208,8 @@ def _read_all(
 def _check_exact(values: pa.Array, name: str, wanted: str | None) -> None:
     """Refuse integers that DOUBLE rounds, and numbers that are no BIGINT."""
     if wanted == "DOUBLE" and pa.types.is_integer(values.type):
-        largest = pc.max(pc.abs(values.cast(pa.float64(), safe=False))).as_py()
-        if largest is not None and largest > _EXACT_IN_DOUBLE:
+        reach = pc.min_max(values).as_py()
+        if any(abs(edge or 0) > _EXACT_IN_DOUBLE for edge in reach.values()):
             raise FileRefusedError(f"column {name!r} holds integers that DOUBLE would round")
     elif wanted == "BIGINT":
         try:

@@ -101,13 +101,15 @@ def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = {}
     for path in sorted((folder or dbt_project_dir() / "models" / "vendor").glob("*.yml")):
-        document = yaml.load(path.read_text("utf-8"), Loader=loader)
         try:
+            document = yaml.load(path.read_text("utf-8"), Loader=loader)
             tables = [table for source in document["sources"] for table in source["tables"]]
             found.update({table["name"]: _contract(table) for table in tables})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
             raise DamagedError(
-                f"{path}: not a dataset contract ({error!r})", next_step="reinstall the package"
+                f"{path}: not a dataset contract ({type(error).__name__}: {reason})",
+                next_step="reinstall the package",
             ) from error
     return dict(sorted(found.items()))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
@@ -18,7 +19,7 @@ class Difference:
     Attributes
     ----------
     rows_added, rows_removed, rows_changed
-        Counts; a row is changed when any column that both have differs (NaN equals NaN).
+        Counts; a row is changed when any column that both have differs (NaN equals NaN, not NULL).
     columns_added, columns_removed
         Names that only one of the two has.
     largest_relative_change
@@ -63,12 +64,13 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Di
     largest: dict[str, float | None] = {}
     for name in old.column_names:
         if name in new.column_names and name != "time":
-            before = _values(old[name])[old_rows]
-            after = _values(new[name])[new_rows]
+            before, after = old[name].take(old_rows), new[name].take(new_rows)
             differs = _differs(before, after)
             changed |= differs
-            if differs.any() and before.dtype.kind == after.dtype.kind == "f":
-                largest[name] = _largest_relative_change(before[differs], after[differs])
+            if differs.any() and _is_number(before.type) and _is_number(after.type):
+                largest[name] = _largest_relative_change(
+                    _floats(before)[differs], _floats(after)[differs]
+                )
     columns_added = tuple(n for n in new.column_names if n not in old.column_names)
     columns_removed = tuple(n for n in old.column_names if n not in new.column_names)
     same_rows = removed == 0 and not changed.any()
@@ -83,19 +85,36 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Di
     )
 
 
-def _values(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers as float64 with NULL as NaN, anything else as objects."""
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
-        return numbers
-    return np.asarray(column.to_pylist(), dtype=object)
+def _differs(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
+    """Rows whose values are not the same; NaN is the same as NaN, NULL as NULL and nothing else."""
+    nulls, other_nulls = (_flags(column.is_null()) for column in (before, after))
+    same: np.ndarray = nulls & other_nulls
+    if pa.types.is_integer(before.type) and before.type == after.type:
+        same |= _flags(pc.equal(before, after))
+    elif _is_number(before.type) and _is_number(after.type):
+        numbers, others = _floats(before), _floats(after)
+        equal = (numbers == others) | (np.isnan(numbers) & np.isnan(others))
+        same |= equal & ~nulls & ~other_nulls
+    else:
+        pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+        same |= np.fromiter((a == b for a, b in pairs), bool, len(before))
+    return ~same
 
 
-def _differs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    if before.dtype.kind == after.dtype.kind == "f":
-        same: np.ndarray = (before == after) | (np.isnan(before) & np.isnan(after))
-        return ~same
-    return np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers as float64 with NULL as NaN."""
+    numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
+    return numbers
+
+
+def _flags(column: pa.ChunkedArray) -> np.ndarray:
+    """Booleans, NULL as false."""
+    flags: np.ndarray = pc.fill_null(column, False).to_numpy()
+    return flags
 
 
 def _largest_relative_change(before: np.ndarray, after: np.ndarray) -> float | None:

@@ -41,7 +41,9 @@ def keys(draw: st.DrawFn) -> FileKey:
     symbol = draw(symbols)
     if raw:
         return FileKey("raw_trades", SeriesKey("okx", symbol), Period(period))
-    place = SeriesKey("okx", symbol, draw(st.sampled_from(INTERVALS)), draw(st.sampled_from(CLOCKS)))
+    place = SeriesKey(
+        "okx", symbol, draw(st.sampled_from(INTERVALS)), draw(st.sampled_from(CLOCKS))
+    )
     return FileKey("l1_price", place, Period(period))
 
 

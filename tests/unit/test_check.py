@@ -1,0 +1,423 @@
+"""What a file may hold, what refuses it, and the facts that are kept of one that passed."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support import bar_table, file_key, grid, times
+from warehouse.check import FileFacts, check_file
+from warehouse.contracts import load_contracts
+from warehouse.errors import FileRefusedError
+from warehouse.keys import FileKey
+
+SEPTEMBER = date(2025, 9, 1)
+HOUR_US = 3_600_000_000
+KEY = file_key("flow", "2025-09")
+STARTS = grid(SEPTEMBER, 48)
+
+
+def check(folder: Path, table: pa.Table, key: FileKey = KEY, **options: Any) -> FileFacts:
+    path = folder / "file"
+    pq.write_table(table, path, **options)
+    return check_file(path, key, load_contracts().get(key.dataset))
+
+
+def refusal(folder: Path, table: pa.Table, key: FileKey = KEY, **options: Any) -> str:
+    with pytest.raises(FileRefusedError) as caught:
+        check(folder, table, key, **options)
+    return caught.value.what
+
+
+def with_column(table: pa.Table, name: str, values: Any) -> pa.Table:
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, values)
+    return table.append_column(name, values)
+
+
+# -- bytes ---------------------------------------------------------------------------------------
+
+
+def test_check_when_file_is_empty_then_is_refused_as_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(FileRefusedError, match="cannot be read as parquet"):
+        check_file(path, KEY, None)
+
+
+@pytest.mark.parametrize("text", [b"<html>try again</html>", b"PAR1", b"PAR1PAR1", b"\x00" * 4096])
+def test_check_when_bytes_are_no_parquet_then_is_refused_in_one_line(
+    tmp_path: Path, text: bytes
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(text)
+    with pytest.raises(FileRefusedError, match="cannot be read as parquet") as caught:
+        check_file(path, KEY, None)
+    assert "\n" not in caught.value.what
+
+
+def test_check_when_file_is_cut_anywhere_then_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    pq.write_table(bar_table("flow", STARTS), path)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 97):
+        path.write_bytes(whole[:size])
+        with pytest.raises(FileRefusedError):
+            check_file(path, KEY, None)
+
+
+@pytest.mark.parametrize("flipped", [8, 200, 1000, -1, -5, -9, -200])
+def test_check_when_a_byte_is_wrong_then_is_refused_or_only_a_harmless_one(
+    tmp_path: Path, flipped: int
+) -> None:
+    """With page checksums no flipped bit of the data goes unseen; footers may hold slack."""
+    table = bar_table("flow", STARTS, volume_delta=pa.array(np.random.default_rng(1).random(48)))
+    path = tmp_path / "file"
+    pq.write_table(table, path, write_page_checksum=True)
+    damaged = bytearray(path.read_bytes())
+    damaged[flipped] ^= 0x40
+    path.write_bytes(damaged)
+    try:
+        check_file(path, KEY, load_contracts()["flow"])
+    except FileRefusedError:
+        return
+    assert pq.read_table(path).equals(table)
+
+
+def test_check_when_footer_claims_more_rows_than_there_are_then_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    pq.write_table(bar_table("flow", grid(SEPTEMBER, 700)), path)
+    data = path.read_bytes()
+    forged = data.replace(_varint(700), _varint(701))
+    assert forged != data
+    path.write_bytes(forged)
+    with pytest.raises(FileRefusedError):
+        check_file(path, KEY, None)
+
+
+def _varint(number: int) -> bytes:
+    """A footer's number: zigzag, seven bits a byte, after the marker of a 64-bit field."""
+    zigzag, parts = number << 1, [0x16]
+    while zigzag > 0x7F:
+        parts.append(zigzag & 0x7F | 0x80)
+        zigzag >>= 7
+    return bytes([*parts, zigzag])
+
+
+def test_check_when_a_row_group_claims_terabytes_then_is_refused_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file"
+    pq.write_table(bar_table("flow", STARTS), path)
+    size = pq.read_metadata(path).row_group(0).total_byte_size
+    data = path.read_bytes()
+    forged = data.replace(_varint(size), _varint(1 << 45))
+    assert forged != data
+    grown = len(forged) - len(data)
+    footer = int.from_bytes(data[-8:-4], "little") + grown
+    path.write_bytes(forged[:-8] + footer.to_bytes(4, "little") + b"PAR1")
+    with pytest.raises(FileRefusedError, match="claims 35,184,372,088,832 bytes"):
+        check_file(path, KEY, None)
+
+
+# -- facts ---------------------------------------------------------------------------------------
+
+
+def test_check_when_file_is_whole_then_tells_what_it_holds(tmp_path: Path) -> None:
+    table = bar_table("flow", STARTS)
+    facts = check(tmp_path, table)
+    assert facts.rows == 48
+    assert (facts.first_us, facts.last_us) == (STARTS[0], STARTS[-1])
+    assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)
+    assert [name for name, _ in facts.columns] == table.column_names
+    assert dict(facts.columns)["time"] == "TIMESTAMP"
+    assert (facts.missing, facts.unexpected, facts.nulls) == ((), (), 0)
+    assert facts.is_sorted
+    assert not facts.simulated
+
+
+def test_check_when_file_has_no_rows_then_passes_as_empty(tmp_path: Path) -> None:
+    facts = check(tmp_path, bar_table("flow", []))
+    assert (facts.rows, facts.first_us, facts.last_us, facts.runs) == (0, None, None, ())
+    assert facts.is_sorted
+
+
+def test_check_when_bars_are_missing_then_gives_the_unbroken_runs(tmp_path: Path) -> None:
+    facts = check(tmp_path, bar_table("flow", STARTS[[0, 1, 2, 5, 9, 10]]))
+    at = STARTS[0] // 1
+    assert facts.runs == tuple(
+        (at + a * HOUR_US, at + b * HOUR_US) for a, b in ((0, 3), (5, 6), (9, 11))
+    )
+
+
+def test_check_when_rows_are_unsorted_then_passes_and_says_so(tmp_path: Path) -> None:
+    facts = check(tmp_path, bar_table("flow", STARTS[::-1]))
+    assert not facts.is_sorted
+    assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)
+
+
+def test_check_when_file_says_it_is_simulated_then_is_marked(tmp_path: Path) -> None:
+    table = bar_table("flow", STARTS).replace_schema_metadata({"warehouse.simulated": "true"})
+    assert check(tmp_path, table).simulated
+
+
+def test_check_when_values_are_odd_then_passes_and_counts_nulls_only(tmp_path: Path) -> None:
+    odd = pa.array([None, math.nan, math.inf, -math.inf, -1e300, 0.0] + [1.0] * 42)
+    facts = check(tmp_path, bar_table("flow", STARTS, volume_delta=odd))
+    assert facts.nulls == 1
+
+
+def test_check_when_there_are_many_batches_then_reads_them_all(tmp_path: Path) -> None:
+    starts = grid(SEPTEMBER, 300_000, "1s")
+    facts = check(
+        tmp_path, pa.table({"time": times(starts)}), file_key("ohlcv", "2025-09", "1s"),
+        row_group_size=70_000,
+    )  # fmt: skip
+    assert facts.rows == 300_000
+    assert len(facts.runs) == 1
+
+
+@pytest.mark.parametrize("dataset", sorted(load_contracts()))
+def test_check_when_columns_are_the_contracts_own_then_nothing_has_drifted(
+    tmp_path: Path, dataset: str
+) -> None:
+    facts = check(tmp_path, bar_table(dataset, STARTS), file_key(dataset, "2025-09"))
+    assert (facts.rows, facts.missing, facts.unexpected) == (48, (), ())
+
+
+# -- drift ---------------------------------------------------------------------------------------
+
+
+def test_check_when_columns_are_missing_then_they_are_named(tmp_path: Path) -> None:
+    facts = check(tmp_path, bar_table("ohlcv", STARTS).drop_columns(["volume", "high"]),
+                  file_key("ohlcv", "2025-09"))  # fmt: skip
+    assert facts.missing == ("high", "volume")
+
+
+@pytest.mark.parametrize("name", ["exchange", "symbol", "interval", "timestamp", "vwap", "Ünï co"])
+def test_check_when_a_column_is_new_then_is_kept_and_named(tmp_path: Path, name: str) -> None:
+    facts = check(tmp_path, with_column(bar_table("flow", STARTS), name, pa.array(["x"] * 48)))
+    assert facts.unexpected == (name,)
+    assert facts.columns[-1] == (name, "VARCHAR")
+
+
+def test_check_when_there_is_no_contract_then_passes_without_drift(tmp_path: Path) -> None:
+    facts = check(tmp_path, bar_table("flow", STARTS), file_key("brand_new", "2025-09"))
+    assert (facts.missing, facts.unexpected) == ((), ())
+
+
+def test_check_when_retired_columns_are_absent_then_nothing_has_drifted(tmp_path: Path) -> None:
+    retired = [c.name for c in load_contracts()["funding"].columns if not c.expected]
+    table = bar_table("funding", STARTS)
+    assert retired and not set(retired) & set(table.column_names)
+    assert check(tmp_path, table, file_key("funding", "2025-09")).missing == ()
+
+
+# -- types ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (pa.float16(), "FLOAT"),
+        (pa.float32(), "FLOAT"),
+        (pa.float64(), "DOUBLE"),
+        (pa.int8(), "TINYINT"),
+        (pa.int32(), "INTEGER"),
+        (pa.int64(), "BIGINT"),
+        (pa.uint64(), "UBIGINT"),
+        (pa.null(), "INTEGER"),
+    ],
+)
+def test_check_when_a_real_column_is_narrower_then_passes_with_its_type(
+    tmp_path: Path, kind: pa.DataType, name: str
+) -> None:
+    values = pa.nulls(48) if kind == pa.null() else pa.array([1] * 48).cast(kind)
+    facts = check(tmp_path, with_column(bar_table("flow", STARTS), "volume_delta", values))
+    assert dict(facts.columns)["volume_delta"] == name
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.bool_(), pa.date32(), pa.decimal128(10, 2)])
+def test_check_when_a_real_column_holds_no_number_then_is_refused_by_name(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    table = with_column(bar_table("flow", STARTS), "volume_delta", pa.nulls(48, kind))
+    assert "'volume_delta'" in refusal(tmp_path, table)
+
+
+def test_check_when_counts_are_whole_floats_then_passes(tmp_path: Path) -> None:
+    table = with_column(bar_table("flow", STARTS), "taker_buy_count", pa.array([3.0] * 48))
+    assert dict(check(tmp_path, table).columns)["taker_buy_count"] == "DOUBLE"
+
+
+@pytest.mark.parametrize("value", [3.5, math.nan, math.inf, 1e30])
+def test_check_when_counts_are_no_whole_numbers_then_is_refused(
+    tmp_path: Path, value: float
+) -> None:
+    counts = pa.array([3.0] * 47 + [value])
+    table = with_column(bar_table("flow", STARTS), "taker_buy_count", counts)
+    assert "'taker_buy_count' holds values that are no whole numbers" in refusal(tmp_path, table)
+
+
+def test_check_when_counts_overflow_a_bigint_then_is_refused(tmp_path: Path) -> None:
+    counts = pa.array([2**63] * 48, pa.uint64())
+    table = with_column(bar_table("flow", STARTS), "taker_buy_count", counts)
+    assert "taker_buy_count" in refusal(tmp_path, table)
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"), [(2**53, True), (-(2**53), True), (2**53 + 1, False), (-(2**63), False)]
+)
+def test_check_when_prices_are_integers_then_passes_while_a_double_holds_them(
+    tmp_path: Path, value: int, passes: bool
+) -> None:
+    prices = pa.array([1] * 47 + [value], pa.int64())
+    table = with_column(bar_table("ohlcv", STARTS), "close", prices)
+    if passes:
+        assert check(tmp_path, table, file_key("ohlcv", "2025-09")).rows == 48
+    else:
+        assert "would round" in refusal(tmp_path, table, file_key("ohlcv", "2025-09"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1, 2]] * 48),
+        pa.array([{"a": 1}] * 48),
+        pa.array([b"x"] * 48),
+        pa.array([1] * 48, pa.duration("us")),
+    ],
+)
+def test_check_when_a_new_column_is_nested_or_odd_then_is_refused_by_name(
+    tmp_path: Path, values: pa.Array
+) -> None:
+    assert "'extra'" in refusal(tmp_path, with_column(bar_table("flow", STARTS), "extra", values))
+
+
+def test_check_when_text_is_dictionary_encoded_then_is_text(tmp_path: Path) -> None:
+    side = pa.array(["buy"] * 48).dictionary_encode()
+    table = with_column(bar_table("raw_trades", STARTS), "side", side)
+    facts = check(tmp_path, table, file_key("raw_trades", "2025-09"))
+    assert dict(facts.columns)["side"] == "VARCHAR"
+
+
+@pytest.mark.parametrize("names", [("volume_delta", "volume_delta"), ("a", "A"), ("time", "TIME")])
+def test_check_when_two_columns_share_a_name_then_is_refused(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    table = bar_table("flow", STARTS).select(["time"])
+    for name in names:
+        if name != "time":
+            table = table.append_column(name, pa.array([1.0] * 48))
+    assert "same name" in refusal(tmp_path, table)
+
+
+# -- time ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("tz", [None, "UTC"])
+def test_check_when_times_have_another_unit_then_means_the_same_moments(
+    tmp_path: Path, unit: str, tz: str | None
+) -> None:
+    facts = check(tmp_path, bar_table("flow", STARTS, time=times(STARTS, unit, tz)))
+    assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)
+
+
+def test_check_when_times_name_another_zone_then_is_refused(tmp_path: Path) -> None:
+    table = bar_table("flow", STARTS, time=times(STARTS, tz="America/New_York"))
+    assert "'time'" in refusal(tmp_path, table)
+
+
+def test_check_when_there_is_no_time_then_is_refused(tmp_path: Path) -> None:
+    assert "no column 'time'" in refusal(tmp_path, bar_table("flow", STARTS).drop_columns("time"))
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.date32()])
+def test_check_when_time_is_no_timestamp_then_is_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    table = with_column(bar_table("flow", STARTS), "time", pa.nulls(48, kind))
+    assert "not a timestamp" in refusal(tmp_path, table)
+
+
+def test_check_when_time_holds_null_then_is_refused(tmp_path: Path) -> None:
+    stamps = times(STARTS).to_pylist()
+    table = bar_table("flow", STARTS, time=pa.array([None, *stamps[1:]], pa.timestamp("us")))
+    assert refusal(tmp_path, table) == "column 'time' holds NULL"
+
+
+def test_check_when_times_are_finer_than_a_microsecond_then_is_refused(tmp_path: Path) -> None:
+    stamps = pa.array(STARTS * 1000 + 1, pa.int64()).cast(pa.timestamp("ns"))
+    assert "finer" in refusal(tmp_path, bar_table("flow", STARTS, time=stamps))
+
+
+def test_check_when_rows_lie_outside_the_month_then_says_how_many(tmp_path: Path) -> None:
+    table = bar_table("flow", np.concatenate([grid(date(2025, 8, 31), 24), STARTS]))
+    assert "24 of 72 rows lie outside 2025-09" in refusal(tmp_path, table)
+
+
+def test_check_when_the_first_bar_of_the_next_month_is_in_then_is_refused(tmp_path: Path) -> None:
+    table = bar_table("flow", grid(date(2025, 9, 30), 25))
+    assert "1 of 25 rows lie outside" in refusal(tmp_path, table)
+
+
+def test_check_when_month_is_full_then_both_edges_are_inside(tmp_path: Path) -> None:
+    assert check(tmp_path, bar_table("flow", grid(SEPTEMBER, 720))).rows == 720
+
+
+def test_check_when_daily_file_reaches_the_next_day_then_is_refused(tmp_path: Path) -> None:
+    key = file_key("flow", "2025-09-01")
+    assert check(tmp_path, bar_table("flow", STARTS[:24]), key).rows == 24
+    assert "outside 2025-09-01" in refusal(tmp_path, bar_table("flow", STARTS[:25]), key)
+
+
+def test_check_when_bars_are_off_the_grid_then_names_the_first(tmp_path: Path) -> None:
+    starts = STARTS.copy()
+    starts[7] += 1_000_000
+    assert "1 bars do not start on a multiple of 1h, the first at 2025-09-01 07:00:01" in refusal(
+        tmp_path, bar_table("flow", starts)
+    )
+
+
+def test_check_when_interval_is_coarser_than_the_bars_then_is_refused(tmp_path: Path) -> None:
+    table = bar_table("flow", STARTS)
+    assert "do not start on a multiple of 4h" in refusal(
+        tmp_path, table, file_key("flow", "2025-09", "4h")
+    )
+
+
+def test_check_when_a_bar_stands_twice_even_unsorted_then_is_refused(tmp_path: Path) -> None:
+    table = bar_table("flow", np.concatenate([STARTS, STARTS[3:5]]))
+    assert "2 bars stand in it twice, the first at 2025-09-01 03:00:00" in refusal(tmp_path, table)
+
+
+# -- raw data ------------------------------------------------------------------------------------
+
+
+def test_check_when_raw_events_share_a_moment_then_passes(tmp_path: Path) -> None:
+    moments = np.repeat(STARTS[:3] + 17, 4)
+    facts = check(tmp_path, bar_table("raw_trades", moments), file_key("raw_trades", "2025-09"))
+    assert facts.rows == 12
+    assert facts.runs == ()
+    assert facts.first_us == STARTS[0] + 17
+
+
+@pytest.mark.parametrize("name", ["exchange_timestamp", "local_timestamp"])
+def test_check_when_a_raw_clock_is_missing_or_null_then_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    key, table = file_key("raw_trades", "2025-09"), bar_table("raw_trades", STARTS)
+    assert f"no column '{name}'" in refusal(tmp_path, table.drop_columns(name), key)
+    nulls = pa.nulls(48, pa.timestamp("us", tz="UTC"))
+    assert f"'{name}' holds NULL" in refusal(tmp_path, with_column(table, name, nulls), key)
+
+
+def test_check_when_raw_events_lie_outside_the_period_then_is_refused(tmp_path: Path) -> None:
+    table = bar_table("raw_trades", grid(date(2025, 8, 31), 30))
+    assert "outside 2025-09" in refusal(tmp_path, table, file_key("raw_trades", "2025-09"))
