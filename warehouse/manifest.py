@@ -19,60 +19,9 @@ from typing import Any, Self
 from warehouse.check import FileFacts
 from warehouse.errors import DamagedError
 from warehouse.keys import FileKey, Period, SeriesKey
+from warehouse.schema import HOME_VERSION, STEPS
 
-HOME_VERSION = 1
-
-_SCHEMA = """
-create table home (name text primary key, value text not null) strict;
-create table series (
-    series_id integer primary key,
-    exchange text not null, symbol text not null,
-    interval text not null, clock text not null,      -- '' for raw data
-    unique (exchange, symbol, interval, clock)
-) strict;
-create table files (
-    file_id integer primary key,
-    dataset text not null,
-    series_id integer not null references series,
-    period text not null,
-    object text not null,                             -- sha256 of the bytes
-    size_bytes integer not null,
-    facts text not null,                              -- JSON of FileFacts
-    origin text not null,                             -- where it came from, no query string
-    origin_stamp text not null,                       -- mtime or ETag: is it worth asking again?
-    fetched_at text not null,
-    superseded_at text
-) strict;
-create unique index current_file on files (dataset, series_id, period)
-    where superseded_at is null;
-create table quarantine (
-    quarantine_id integer primary key,
-    dataset text not null, exchange text not null, symbol text not null,
-    interval text not null, clock text not null, period text not null,
-    object text not null, size_bytes integer not null,
-    reason text not null, origin text not null, refused_at text not null,
-    resolved_at text                                  -- a good file took its place
-) strict;
-create table restatements (
-    restatement_id integer primary key,
-    dataset text not null, series_id integer not null references series, period text not null,
-    kind text not null,                               -- grown | restated
-    old_object text not null, new_object text not null,
-    difference text not null,                         -- JSON: rows added, removed, changed, ...
-    seen_at text not null
-) strict;
-create table settled (                                -- spans that need not be asked about again
-    dataset text not null, exchange text not null, symbol text not null,
-    interval text not null, clock text not null,
-    start_us integer not null, end_us integer not null,
-    primary key (dataset, exchange, symbol, interval, clock, start_us)
-) strict, without rowid;
-create table runs (
-    run_id integer primary key,
-    verb text not null, started_at text not null, ended_at text, outcome text
-) strict;
-"""
-
+_REPAIR = "run: warehouse verify --repair"
 _SELECT_FILES = (
     "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
     " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
@@ -144,9 +93,7 @@ class Manifest:
             self._prepare()
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise DamagedError(
-                f"{path}: not a manifest ({error})", next_step="run: warehouse verify --repair"
-            ) from error
+            raise DamagedError(f"{path}: not a manifest ({error})", next_step=_REPAIR) from error
 
     def __enter__(self) -> Self:
         return self
@@ -260,6 +207,14 @@ class Manifest:
             "select verb, started_at, ended_at, outcome from runs order by run_id desc"
         ).fetchall()
 
+    def snapshots(self) -> dict[str, int]:
+        """Generation by name of snapshot, in the order in which they were taken."""
+        return dict(
+            self._connection.execute(
+                "select name, generation from snapshots order by taken_at, name"
+            ).fetchall()
+        )
+
     # -- writing ---------------------------------------------------------------------------------
 
     def series_id(self, series: SeriesKey) -> int:
@@ -370,6 +325,20 @@ class Manifest:
                 [(*place, start, end) for start, end in spans],
             )
 
+    def record_snapshot(self, name: str, generation: int) -> None:
+        """Name a generation; an existing name is an ``IntegrityError`` of sqlite3."""
+        self._connection.execute(
+            "insert into snapshots values (?, ?, ?)", (name, generation, self._now())
+        )
+
+    def forget_superseded(self, objects: Iterable[str]) -> None:
+        """Drop the rows of former files whose objects are about to be removed."""
+        with self.transaction():
+            self._connection.executemany(
+                "delete from files where superseded_at is not null and object = ?",
+                [(object,) for object in objects],
+            )
+
     def start_run(self, verb: str) -> int:
         cursor = self._connection.execute(
             "insert into runs (verb, started_at) values (?, ?)", (verb, self._now())
@@ -383,23 +352,28 @@ class Manifest:
         )
 
     def _prepare(self) -> None:
-        tables = self._connection.execute("select count(*) from sqlite_master").fetchone()[0]
-        if tables == 0:
+        """Bring the tables to this product's version, in one transaction."""
+        if self._version() < HOME_VERSION:
             with self.transaction():
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
+                for step in STEPS[self._version() :]:
+                    for statement in step.split(";\n"):
                         self._connection.execute(statement)
                 self._connection.execute(
-                    "insert into home values ('version', ?)", (str(HOME_VERSION),)
+                    "insert or replace into home values ('version', ?)", (str(HOME_VERSION),)
                 )
-        version = self._connection.execute(
-            "select value from home where name = 'version'"
-        ).fetchone()
-        if version is None or int(version[0]) > HOME_VERSION:
+        if self._version() > HOME_VERSION:
             raise DamagedError(
                 f"{self.path}: written by a newer version of the product",
                 next_step="upgrade the package",
             )
+
+    def _version(self) -> int:
+        if not self._connection.execute("select 1 from sqlite_master limit 1").fetchone():
+            return 0
+        row = self._connection.execute("select value from home where name = 'version'").fetchone()
+        if row is None:
+            raise DamagedError(f"{self.path}: says no version", next_step=_REPAIR)
+        return int(row[0])
 
 
 def utc_now() -> str:

@@ -1,0 +1,96 @@
+"""``warehouse snapshot``, ``prune``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from warehouse.cli.common import home_option, json_option, put, put_json, say
+from warehouse.config import Settings
+from warehouse.display import render_size, render_table
+from warehouse.errors import ExitCode
+from warehouse.home import Home
+from warehouse.retention import (
+    KEEP_GENERATIONS,
+    PrunePlan,
+    list_generations,
+    plan_prune,
+    take_snapshot,
+)
+from warehouse.retention import prune as prune_home
+
+
+@click.command(epilog="Example: warehouse snapshot paper-v1")
+@click.argument("name", required=False)
+@json_option
+@home_option
+def snapshot(settings: Settings, name: str | None, as_json: bool) -> int:
+    """Give the current generation a NAME, for ever; without NAME, list the generations.
+
+    A named generation keeps its files and models as they are:
+    warehouse.open(snapshot="paper-v1").
+    """
+    home = Home(settings.home)
+    if name is not None:
+        say(f"generation {take_snapshot(home, name)} is the snapshot {name} now")
+        return ExitCode.DONE
+    kept = list_generations(home)
+    if as_json:
+        put_json(
+            [
+                {
+                    "generation": g.number,
+                    "built_at": g.built_at,
+                    "current": g.is_current,
+                    "snapshots": g.snapshots,
+                }
+                for g in kept
+            ]
+        )
+        return ExitCode.DONE
+    rows = [
+        (g.number, g.built_at, "current" if g.is_current else "", " ".join(g.snapshots))
+        for g in kept
+    ]
+    put(render_table(["generation", "built_at", "", "snapshots"], rows))
+    return ExitCode.DONE
+
+
+@click.command(epilog="Example: warehouse prune --keep 3, then: warehouse prune --keep 3 --yes")
+@click.option("--keep", default=KEEP_GENERATIONS, show_default=True, help="Newest to keep.")
+@click.option("--older-than", "days", type=int, metavar="DAYS", help="Only those older than this.")
+@click.option("--yes", is_flag=True, help="Remove; without it the plan is printed only.")
+@json_option
+@home_option
+def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: bool) -> int:
+    """Remove old generations and the files that no kept one needs; print first.
+
+    The current generation, snapshots and the newest ones stay, with all that they read.
+    """
+    home = Home(settings.home)
+    older_than = None
+    if days is not None:
+        older_than = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    act = prune_home if yes else plan_prune
+    plan = act(home, keep=keep, older_than=older_than)
+    if as_json:
+        put_json(_facts(plan, removed=yes))
+        return ExitCode.DONE
+    listed = ", ".join(map(str, plan.generations)) or "none"
+    say(f"{'removed' if yes else 'would remove'} generations: {listed}")
+    for path in plan.files:
+        put(str(path.relative_to(home.root)))
+    say(f"{len(plan.files):,} files, {render_size(plan.size_bytes)} with the generations")
+    if not yes and (plan.generations or plan.files):
+        say("  next: the same command with --yes")
+    return ExitCode.DONE
+
+
+def _facts(plan: PrunePlan, *, removed: bool) -> dict[str, object]:
+    return {
+        "removed": removed,
+        "generations": plan.generations,
+        "files": [str(path) for path in plan.files],
+        "size_bytes": plan.size_bytes,
+    }
