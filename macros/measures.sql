@@ -1,48 +1,165 @@
 {#-
-    ratio(x, y): x / y, NULL where y is 0 or either is NULL; never infinite for finite inputs.
+    Measures of one row, and joins that reach another row by time.
+
+    Join macros add no rows: (series_id, time) is unique in the relation they reach into.
 -#}
+
+
+{#- x / y; NULL where y is 0 or either is NULL. -#}
 {% macro ratio(numerator, denominator) -%}
-    ({{ numerator }}) / nullif({{ denominator }}, 0)
+    {{ return(adapter.dispatch('ratio', 'warehouse')(numerator, denominator)) }}
+{%- endmacro %}
+
+{% macro default__ratio(numerator, denominator) -%}
+    {{ warehouse._operand(numerator) }} / nullif({{ denominator }}, 0)
 {%- endmacro %}
 
 
-{#- bps(x, y): x as basis points of y; NULL where y is 0. -#}
+{#- x as basis points of y: 1e4 * x / y; NULL where y is 0. -#}
 {% macro bps(numerator, denominator) -%}
-    {{ ratio(numerator, denominator) }} * 1e4
+    {{ return(adapter.dispatch('bps', 'warehouse')(numerator, denominator)) }}
+{%- endmacro %}
+
+{% macro default__bps(numerator, denominator) -%}
+    {{ warehouse.ratio(numerator, denominator) }} * 1e4
 {%- endmacro %}
 
 
-{#- change_bps(later, earlier): 1e4 * (later / earlier - 1); NULL where earlier is 0. -#}
+{#- later / earlier - 1, a fraction; NULL where earlier is 0. -#}
+{% macro change(later, earlier) -%}
+    {{ return(adapter.dispatch('change', 'warehouse')(later, earlier)) }}
+{%- endmacro %}
+
+{% macro default__change(later, earlier) -%}
+    ({{ warehouse.ratio(later, earlier) }} - 1)
+{%- endmacro %}
+
+
+{#- The same in basis points. -#}
 {% macro change_bps(later, earlier) -%}
-    1e4 * ({{ ratio(later, earlier) }} - 1)
+    {{ return(adapter.dispatch('change_bps', 'warehouse')(later, earlier)) }}
+{%- endmacro %}
+
+{% macro default__change_bps(later, earlier) -%}
+    1e4 * {{ warehouse.change(later, earlier) }}
 {%- endmacro %}
 
 
-{#- The value one bar earlier; NULL where that bar is missing. -#}
+{#- The same in percent. -#}
+{% macro change_pct(later, earlier) -%}
+    {{ return(adapter.dispatch('change_pct', 'warehouse')(later, earlier)) }}
+{%- endmacro %}
+
+{% macro default__change_pct(later, earlier) -%}
+    100 * {{ warehouse.change(later, earlier) }}
+{%- endmacro %}
+
+
+{#- Mean of those expressions that are not NULL; NULL where none is. -#}
+{% macro mean_of(expressions) -%}
+    {{ return(adapter.dispatch('mean_of', 'warehouse')(expressions)) }}
+{%- endmacro %}
+
+{% macro default__mean_of(expressions) -%}
+    {%- if expressions is string or expressions | length < 2 -%}
+        {{ exceptions.raise_compiler_error("mean_of: give a list of columns, as ['a', 'b']") }}
+    {%- endif -%}
+    (
+            {%- for expression in expressions %}
+            {{ '+ ' if not loop.first }}coalesce({{ expression }}, 0)
+            {%- endfor %}
+        ) / nullif(
+            {%- for expression in expressions %}
+            {{ '+ ' if not loop.first }}({{ expression }} is not null)::integer
+            {%- endfor %}
+            , 0
+        )
+{%- endmacro %}
+
+
+{#- The value of the bar that ended when this one began; NULL where that bar is missing. -#}
 {% macro previous_bar(expression) -%}
+    {{ return(adapter.dispatch('previous_bar', 'warehouse')(expression)) }}
+{%- endmacro %}
+
+{% macro default__previous_bar(expression) -%}
     case
-        when lag(known_at) over (partition by series_id order by "time") = "time"
-            then lag({{ expression }}) over (partition by series_id order by "time")
-    end
+            when lag(known_at) over (partition by series_id order by "time") = "time"
+                then lag({{ expression }}) over (partition by series_id order by "time")
+        end
 {%- endmacro %}
 
 
 {#-
-    join_at(relation, alias, offset): the row of the same series exactly `offset` away, as `alias`;
-    all NULL where there is none, and so where the offset is no whole number of bars. The offset is
-    a length ('1 hour' looks ahead, '-1 hour' looks back) or 'next bar'. The join adds no rows
-    because (series_id, time) is unique in `relation`.
+    Joins the row of the same series exactly `offset` away, as `alias`; all NULL where there is
+    none, and so where the offset is no whole number of bars. '1 hour' looks ahead, '-1 hour' looks
+    back, 'next bar' is the bar that begins when this one ends. The row comes from `other`, or from
+    `relation` itself; both are names that the select can read.
 -#}
-{% macro join_at(relation, alias, offset) -%}
+{% macro join_at(relation, alias, offset, other=none) -%}
+    {{ return(adapter.dispatch('join_at', 'warehouse')(relation, alias, offset, other or relation)) }}
+{%- endmacro %}
+
+{% macro default__join_at(relation, alias, offset, other) -%}
+    {%- set length = offset | string | replace('-', '', 1) -%}
     {%- if offset != 'next bar' -%}
-        {%- do warehouse.length_us(offset.lstrip('-')) -%}
+        {%- do warehouse.length_s(length) -%}
     {%- endif -%}
-left join {{ relation }} as {{ alias }}
-    on
-        {{ relation }}.series_id = {{ alias }}.series_id
-        and {% if offset == 'next bar' -%}
-            {{ relation }}.known_at = {{ alias }}."time"
-        {%- else -%}
-            {{ relation }}."time" + interval '{{ offset }}' = {{ alias }}."time"
-        {%- endif -%}
+left join {{ other }} as {{ alias }}
+        on
+            {{ relation }}.series_id = {{ alias }}.series_id
+            {%- if offset == 'next bar' %}
+            and {{ relation }}.known_at = {{ alias }}."time"
+            {%- else %}
+            and {{ relation }}."time" {{ '-' if offset[0] == '-' else '+' }} interval '{{ length }}' = {{ alias }}."time"
+            {%- endif -%}
+{%- endmacro %}
+
+
+{#-
+    Joins to each row of `relation` the last row of `other` (as `alias`) that was known by then:
+    the greatest known_at <= `at`, never a bar that is still open. Rows belong together where all
+    columns of `by` are equal. A row that is older than `max_age` must not be used: select its
+    columns through asof_value(column, alias, max_age).
+-#}
+{% macro asof_join(relation, other, alias, by=['series_id'], at='known_at') -%}
+    {{ return(adapter.dispatch('asof_join', 'warehouse')(relation, other, alias, by, at)) }}
+{%- endmacro %}
+
+{% macro default__asof_join(relation, other, alias, by, at) -%}
+    {%- if by is string or not by -%}
+        {{ exceptions.raise_compiler_error(
+            "asof_join: by is a list of columns, as ['exchange', 'symbol', 'clock']"
+        ) }}
+    {%- endif -%}
+asof left join {{ other }} as {{ alias }}
+        on
+            {%- for column in by %}
+            {{ 'and ' if not loop.first }}{{ relation }}.{{ column }} = {{ alias }}.{{ column }}
+            {%- endfor %}
+            and {{ relation }}."{{ at }}" >= {{ alias }}.known_at
+{%- endmacro %}
+
+
+{#- A column of an as-of row, or NULL where that row is older than `max_age` at `at`. -#}
+{% macro asof_value(column, relation, alias, max_age, at='known_at') -%}
+    {{ return(adapter.dispatch('asof_value', 'warehouse')(column, relation, alias, max_age, at)) }}
+{%- endmacro %}
+
+{% macro default__asof_value(column, relation, alias, max_age, at) -%}
+    {%- do warehouse.length_s(max_age) -%}
+    case
+            when {{ relation }}."{{ at }}" - {{ alias }}.known_at <= interval '{{ max_age }}'
+                then {{ alias }}.{{ column }}
+        end
+{%- endmacro %}
+
+
+{#- An expression, in parentheses unless it is a plain name. -#}
+{% macro _operand(expression) -%}
+    {%- if modules.re.fullmatch('[\w".]+', expression | trim) -%}
+        {{ expression }}
+    {%- else -%}
+        ({{ expression }})
+    {%- endif -%}
 {%- endmacro %}

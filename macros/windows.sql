@@ -2,114 +2,248 @@
     Windows over time, by one rule for all.
 
     A window of length L at bar t holds the bars with t - L < time <= t of the same series: it is
-    a span of time, so a gap never stretches it. It has n = L / (length of a bar) bars. A value
-    exists where n is a whole number >= 1 and n inputs (or `min_bars`, or the share set by the var
-    min_window_coverage) are there and not NULL. Inputs must be finite: pass them through finite().
+    a span of time, so a gap never stretches it. A value exists where L is a whole number of bars
+    and all of them are there with an input that is not NULL. `min_bars` asks for that many inputs
+    instead, `min_coverage` for that share of the bars; the var min_window_coverage loosens the
+    rule for all. Inputs must be finite: staging makes them so.
 
-    Every macro takes a column expression and a length like '1 day' or '4 hours', and expects the
-    relation to have series_id, time and known_at with one row per bar.
+    The macros name a window by its length, `windows(...)` at the end of the select defines it:
+
+        select
+            series_id,
+            "time",
+            {{ rolling_zscore('spread_bps', '1 day') }} as spread_z_1d
+        from {{ ref('l1_features') }}
+        {{ windows('1 day') }}
+
+    The relation has series_id, time and known_at, and one row per bar. A second engine takes part
+    by `<engine>__<macro>`, dbt's dispatch.
 -#}
 
-{#- Microseconds of a length such as '1 day', '90 minutes'; stops the build on anything else. -#}
-{% macro length_us(length) -%}
-    {%- set units = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400} -%}
-    {%- set words = (length | string).split() -%}
-    {%- set unit = words[1].rstrip('s') if words | length == 2 else '' -%}
-    {%- if unit not in units or not words[0].isdigit() or words[0] | int < 1 -%}
-        {{ exceptions.raise_compiler_error(
-            "length " ~ length ~ ": write a whole number and second, minute, hour or day, as '4 hours'"
-        ) }}
+
+{#- The last rows of a select: the windows of these lengths, by name. -#}
+{% macro windows() -%}
+    {%- if not varargs or kwargs -%}
+        {{ exceptions.raise_compiler_error("windows: name the lengths, as windows('1 day', '1 hour')") }}
     {%- endif -%}
-    {{ return((words[0] | int) * units[unit] * 1000000) }}
-{%- endmacro %}
-
-
-{#- Length of the row's bar in microseconds. -#}
-{% macro bar_us() -%}
-    (epoch_us(known_at) - epoch_us("time"))
-{%- endmacro %}
-
-
-{#- Bars in a length of time: a BIGINT, or NULL where the length is no whole number of bars. -#}
-{% macro bars_in(length) -%}
-    {%- set us = warehouse.length_us(length) -%}
-    case when {{ us }} % {{ bar_us() }} = 0 then {{ us }} // {{ bar_us() }} end
-{%- endmacro %}
-
-
-{#- The frame: the bars of the same series with t - length < time <= t. -#}
-{% macro trailing(length) -%}
-    {%- do warehouse.length_us(length) -%}
-    (
+window
+    {%- for length in varargs %}
+    {{ _window(length) }} as (
         partition by series_id order by "time"
-        range between interval '{{ length }}' - interval '1 microsecond' preceding and current row
-    )
+        range between {{ just_less_than(length) }} preceding and current row
+    ){{ ',' if not loop.last }}
+    {%- endfor -%}
 {%- endmacro %}
 
 
 {#- How many inputs in the window are not NULL. -#}
 {% macro rolling_count(expression, length) -%}
-    count({{ expression }}) over {{ trailing(length) }}
+    {{ return(adapter.dispatch('rolling_count', 'warehouse')(expression, length)) }}
+{%- endmacro %}
+
+{% macro default__rolling_count(expression, length) -%}
+    count({{ expression }}) over {{ warehouse._window(length) }}
 {%- endmacro %}
 
 
-{% macro rolling_mean(expression, length, min_bars=none) -%}
-    {{ _rolling('avg(' ~ expression ~ ')', expression, length, min_bars) }}
+{% macro rolling_mean(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_mean', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
 {%- endmacro %}
 
-{% macro rolling_sum(expression, length, min_bars=none) -%}
-    {{ _rolling('sum(' ~ expression ~ ')', expression, length, min_bars) }}
+{% macro default__rolling_mean(expression, length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        'avg(' ~ expression ~ ') over ' ~ warehouse._window(length),
+        expression, length, min_bars, min_coverage
+    ) }}
 {%- endmacro %}
 
-{#- Sample standard deviation (ddof 1); needs two inputs. -#}
-{% macro rolling_std(expression, length, min_bars=none) -%}
-    {{ _rolling('stddev_samp(' ~ expression ~ ')', expression, length, min_bars) }}
+
+{% macro rolling_sum(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_sum', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_sum(expression, length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        'sum(' ~ expression ~ ') over ' ~ warehouse._window(length),
+        expression, length, min_bars, min_coverage
+    ) }}
+{%- endmacro %}
+
+
+{% macro rolling_min(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_min', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_min(expression, length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        'min(' ~ expression ~ ') over ' ~ warehouse._window(length),
+        expression, length, min_bars, min_coverage
+    ) }}
+{%- endmacro %}
+
+
+{#- Sample standard deviation (ddof 1); NULL for a single input. -#}
+{% macro rolling_std(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_std', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_std(expression, length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        'stddev_samp(' ~ expression ~ ') over ' ~ warehouse._window(length),
+        expression, length, min_bars, min_coverage
+    ) }}
 {%- endmacro %}
 
 
 {#-
-    rolling_zscore(x, length, of=y): (y - mean(x)) / std(x) over the window; y defaults to x.
-    NULL where the standard deviation is 0.
+    (of - mean(x)) / std(x) over the window; `of` defaults to x. NULL where x does not vary: a
+    deviation below 1e-12 of the mean is what rounding leaves of equal values, no scale.
 -#}
-{% macro rolling_zscore(expression, length, of=none, min_bars=none) -%}
-    ({{ of or expression }} - {{ rolling_mean(expression, length, min_bars) }})
-    / nullif({{ rolling_std(expression, length, min_bars) }}, 0)
+{% macro rolling_zscore(expression, length, of=none, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_zscore', 'warehouse')(
+        expression, length, of, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_zscore(expression, length, of, min_bars, min_coverage) -%}
+    {%- set mean = 'avg(' ~ expression ~ ') over ' ~ warehouse._window(length) -%}
+    {%- set deviation = 'stddev_samp(' ~ expression ~ ') over ' ~ warehouse._window(length) -%}
+    {{ warehouse._rolling(
+        '(' ~ (of or expression) ~ ' - ' ~ mean ~ ')\n                / ' ~ deviation,
+        expression, length, min_bars, min_coverage,
+        also=deviation ~ '\n                    > 1e-12 * abs(' ~ mean ~ ')'
+    ) }}
 {%- endmacro %}
 
 
 {#-
-    rolling_rank(x, length): rank of the row's x among the window's, ties averaged, scaled to
-    [0, 1] as (rank - 1) / (count - 1). NULL where x is NULL or the window holds fewer than two.
+    Rank of the row's x among the window's, ties averaged, as (rank - 1) / (count - 1): 0 lowest,
+    1 highest. NULL where x is NULL or alone.
 -#}
-{% macro rolling_rank(expression, length, min_bars=none) -%}
-    {%- set ordered %}partition by series_id order by "time"
-        range between interval '{{ length }}' - interval '1 microsecond' preceding and current row
-    {%- endset -%}
-    case
-        when {{ expression }} is not null then {{ _rolling(
-            '((rank(order by ' ~ expression ~ ' nulls last) over (' ~ ordered ~ ')'
-            ~ ' + cume_dist(order by ' ~ expression ~ ' nulls last) over (' ~ ordered ~ ')'
-            ~ ' * count(*) over (' ~ ordered ~ ')) / 2 - 1)'
-            ~ ' / nullif(count(' ~ expression ~ ') over (' ~ ordered ~ ') - 1, 0)',
-            expression, length, min_bars, framed=true
+{% macro rolling_rank(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_rank', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_rank(expression, length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        '(' ~ warehouse._average_rank(expression, length) ~ ' - 1)\n                / nullif('
+        ~ warehouse.rolling_count(expression, length) ~ ' - 1, 0)',
+        expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
+    ) }}
+{%- endmacro %}
+
+
+{#-
+    Rank of the row's x among the window's, ties averaged, as rank / count: pandas' rank(pct=True)
+    of the last value. In (0, 1]. NULL where x is NULL.
+-#}
+{% macro rolling_percentile(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_percentile', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_percentile(expression, length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        warehouse._average_rank(expression, length) ~ '\n                / '
+        ~ warehouse.rolling_count(expression, length),
+        expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
+    ) }}
+{%- endmacro %}
+
+
+{#- Bars in a length of time, a real number: 288 for '1 day' at 5m. -#}
+{% macro bars_in(length) -%}
+    {{ return(adapter.dispatch('bars_in', 'warehouse')(length)) }}
+{%- endmacro %}
+
+{% macro default__bars_in(length) -%}
+    epoch(interval '{{ length }}') / epoch(known_at - "time")
+    {%- do warehouse.length_s(length) -%}
+{%- endmacro %}
+
+
+{#- Seconds of a length such as '1 day' or '90 minutes'; stops the build on anything else. -#}
+{% macro length_s(length) -%}
+    {%- set units = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400} -%}
+    {%- set words = (length | string).split() -%}
+    {%- set unit = words[1].removesuffix('s') if words | length == 2 else '' -%}
+    {%- if unit not in units or not words[0].isdecimal() or words[0] | int < 1 -%}
+        {{ exceptions.raise_compiler_error(
+            "length '" ~ length ~ "': write a whole number and second, minute, hour or day, as"
+            ~ " '4 hours'"
         ) }}
-    end
+    {%- endif -%}
+    {{ return((words[0] | int) * units[unit]) }}
 {%- endmacro %}
 
 
-{#- One aggregate under the window rule. -#}
-{% macro _rolling(aggregate, expression, length, min_bars, framed=false) -%}
-    {%- set coverage = var('min_window_coverage') | float -%}
-    {%- if not 0 < coverage <= 1 -%}
-        {{ exceptions.raise_compiler_error('min_window_coverage must lie in (0, 1]') }}
+{#- One microsecond less than a length, so that a frame leaves its far end out. -#}
+{% macro just_less_than(length) -%}
+    {%- set seconds = warehouse.length_s(length) - 1 -%}
+    interval '{{ '%02d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60) }}.999999'
+{%- endmacro %}
+
+
+{#- last_1_day for '1 day'. -#}
+{% macro _window(length) -%}
+    {%- do warehouse.length_s(length) -%}
+    last_{{ length | replace(' ', '_') }}
+{%- endmacro %}
+
+
+{#- One value under the window rule. -#}
+{% macro _rolling(value, expression, length, min_bars, min_coverage, also=none) -%}
+    {%- set coverage = [var('min_window_coverage') | float, (1 if min_coverage is none else min_coverage) | float] | min -%}
+    {%- if not expression is string or not expression | trim -%}
+        {{ exceptions.raise_compiler_error(
+            'rolling measure: name a column or write an expression, in quotes'
+        ) }}
+    {%- elif not 0 < coverage <= 1 -%}
+        {{ exceptions.raise_compiler_error(
+            'min_coverage and the var min_window_coverage lie in (0, 1], not ' ~ coverage
+        ) }}
+    {%- elif min_bars is not none and (min_coverage is not none or min_bars | int < 1) -%}
+        {{ exceptions.raise_compiler_error(
+            'min_bars is a whole number of at least 1 and stands without min_coverage'
+        ) }}
     {%- endif -%}
-    {%- set us = warehouse.length_us(length) -%}
+    {%- set count = warehouse.rolling_count(expression, length) -%}
+    {%- set seconds = warehouse.length_s(length) -%}
+    {%- set whole = seconds ~ ' % epoch(known_at - "time") = 0' -%}
     case
-        when {{ rolling_count(expression, length) }}
-            {%- if min_bars is not none %} >= {{ min_bars }} and {{ us }} % {{ bar_us() }} = 0
-            {%- elif coverage == 1 %} * {{ bar_us() }} = {{ us }}
-            {%- else %} * {{ bar_us() }} >= {{ coverage * us }} and {{ us }} % {{ bar_us() }} = 0
+            when {% if min_bars is not none -%}
+                {{ count }} >= {{ min_bars }}
+                and {{ whole }}
+            {%- elif coverage == 1 -%}
+                {{ count }} * (known_at - "time") = interval '{{ length }}'
+            {%- else -%}
+                {{ count }} * epoch(known_at - "time") >= {{ (coverage * seconds) | round(6) }}
+                and {{ whole }}
             {%- endif %}
-            then {{ aggregate }}{{ ' over ' ~ trailing(length) if not framed }}
-    end
+            {%- if also %}
+                and {{ also }}
+            {%- endif %}
+                then {{ value }}
+        end
+{%- endmacro %}
+
+
+{#- Rank in the window, from 1, ties averaged: half way from the first of its peers to the last. -#}
+{% macro _average_rank(expression, length) -%}
+    (
+                    rank(order by {{ expression }} nulls last) over {{ warehouse._window(length) }}
+                    + cume_dist(order by {{ expression }} nulls last) over {{ warehouse._window(length) }}
+                    * count(*) over {{ warehouse._window(length) }}
+                ) / 2
 {%- endmacro %}

@@ -10,9 +10,9 @@ with flow as (
         taker_buy_volume,
         taker_sell_volume,
         taker_buy_sell_ratio,
+        flow_toxicity_score,
         volume_delta as net_delta,
         volume_delta_notional / 1e6 as net_delta_notional_m,
-        flow_toxicity_score,
         {{ ratio(
             'taker_buy_large_order_count + taker_sell_large_order_count',
             'taker_buy_count + taker_sell_count'
@@ -68,8 +68,10 @@ final as (
         {{ rolling_mean('large_trade_share', '1 day') }} as large_trade_share_1d,
         {{ rolling_zscore('net_delta_notional_m', '1 day', of='abs(net_delta_notional_m)') }}
             as abs_delta_zscore_1d,
+        {{ rolling_zscore('abs(net_delta_notional_m)', '1 day') }} as delta_size_zscore_1d,
         {{ rolling_count('net_delta_notional_m', '1 day') }} as bars_1d
     from priced
+    {{ windows('1 day') }}
 )
 
 select * from final

@@ -1,10 +1,11 @@
-{#- One row per bar: (series_id, time) is not NULL and stands once. -#}
-{% test unique_grain(model) %}
+{#- One row per grain, by default a bar: its columns are not NULL and their values stand once. -#}
+{% test unique_grain(model, columns=['series_id', '"time"']) %}
 select
-    series_id,
-    "time",
+    {%- for column in columns %}
+    {{ column }},
+    {%- endfor %}
     count(*) as row_count
 from {{ model }}
-group by series_id, "time"
-having count(*) > 1 or series_id is null or "time" is null
+group by {{ columns | join(', ') }}
+having count(*) > 1 or {{ columns | join(' is null or ') }} is null
 {% endtest %}

@@ -1,0 +1,180 @@
+{%- set order_sizes = ['10k', '50k', '100k'] -%}
+
+with l1_price as (
+    select
+        series_id,
+        exchange,
+        symbol,
+        "interval",
+        clock,
+        "time",
+        known_at,
+        {{ bps('ask_price - bid_price', 'midprice') }} as spread_bps
+    from {{ ref('stg_l1_price') }}
+),
+
+ohlcv as (
+    select
+        series_id,
+        "time",
+        "close",
+        volume_notional,
+        {{ previous_bar('"close"') }} as previous_close
+    from {{ ref('stg_ohlcv') }}
+),
+
+flow as (
+    select
+        series_id,
+        "time",
+        taker_buy_count + taker_sell_count as trade_count,
+        abs(flow_toxicity_score) as abs_toxicity
+    from {{ ref('stg_flow') }}
+),
+
+impact as (
+    select
+        series_id,
+        "time",
+        impact_per_notional * 1e4 as impact_coef_bps_per_quote
+    from {{ ref('stg_impact') }}
+),
+
+slippage as (
+    select
+        series_id,
+        "time",
+        slippage_bps_mean
+    from {{ ref('stg_slippage') }}
+),
+
+l2_liquidity as (
+    select
+        series_id,
+        "time",
+        bid_agg_5 + ask_agg_5 as depth_5,
+        bid_agg_10 + ask_agg_10 as depth_10,
+        bid_agg_20 + ask_agg_20 as depth_20,
+        bid_agg_25 + ask_agg_25 as depth_25
+    from {{ ref('stg_l2_liquidity') }}
+),
+
+order_notionals as (
+    select
+        {%- for size in order_sizes %}
+        max(notional_quote) filter (where order_size = '{{ size }}') as notional_{{ size }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('order_notionals') }}
+),
+
+-- at most one row of each dataset per bar of l1_price: (series_id, time) is unique in all
+measured as (
+    select
+        l1_price.*,
+        0.5 * l1_price.spread_bps as half_spread_bps,
+        ohlcv."close",
+        impact.impact_coef_bps_per_quote,
+        slippage.slippage_bps_mean,
+        flow.abs_toxicity,
+        {{ ratio('ohlcv.volume_notional', 'flow.trade_count') }} as avg_trade_notional,
+        {{ change_bps('ohlcv."close"', 'ohlcv.previous_close') }} as return_bps,
+        l2_liquidity.depth_5,
+        l2_liquidity.depth_10,
+        l2_liquidity.depth_20,
+        l2_liquidity.depth_25,
+        l2_liquidity.depth_20 * ohlcv."close" as dollar_depth_20
+    from l1_price
+    left join ohlcv
+        on l1_price.series_id = ohlcv.series_id and l1_price."time" = ohlcv."time"
+    left join flow
+        on l1_price.series_id = flow.series_id and l1_price."time" = flow."time"
+    left join impact
+        on l1_price.series_id = impact.series_id and l1_price."time" = impact."time"
+    left join slippage
+        on l1_price.series_id = slippage.series_id and l1_price."time" = slippage."time"
+    left join l2_liquidity
+        on l1_price.series_id = l2_liquidity.series_id and l1_price."time" = l2_liquidity."time"
+),
+
+ranked as (
+    select
+        *,
+        {{ rolling_std('return_bps', '1 hour') }}
+        * sqrt({{ bars_in('1 hour') }}) as realized_vol_1h_bps,
+        {{ rolling_percentile('spread_bps', '7 days', min_coverage=0.25) }} as spread_rank_7d,
+        {{ rolling_percentile('depth_20', '7 days', min_coverage=0.25) }} as depth_rank_7d,
+        {{ rolling_percentile('impact_coef_bps_per_quote', '7 days', min_coverage=0.25) }} as impact_rank_7d,
+        {{ rolling_percentile('abs_toxicity', '7 days', min_coverage=0.25) }} as toxicity_rank_7d,
+        {{ rolling_count('spread_bps', '7 days') }} as bars_7d
+    from measured
+    {{ windows('1 hour', '7 days') }}
+),
+
+averaged as (
+    select
+        *,
+        {{ rolling_mean('spread_bps', '1 day') }} as rolling_spread_bps_1d,
+        {{ rolling_mean('realized_vol_1h_bps', '1 day') }} as rolling_realized_vol_1d_bps,
+        {{ rolling_count('spread_bps', '1 day') }} as bars_1d
+    from ranked
+    {{ windows('1 day') }}
+),
+
+-- one row of order_notionals
+final as (
+    select
+        averaged.series_id,
+        averaged.exchange,
+        averaged.symbol,
+        averaged."interval",
+        averaged.clock,
+        averaged."time",
+        averaged.known_at,
+        averaged."close",
+        averaged.spread_bps,
+        averaged.half_spread_bps,
+        averaged.impact_coef_bps_per_quote,
+        {%- for size in order_sizes %}
+        averaged.half_spread_bps
+        + averaged.impact_coef_bps_per_quote * order_notionals.notional_{{ size }} as expected_cost_{{ size }}_bps,
+        {%- endfor %}
+        averaged.slippage_bps_mean,
+        abs(
+            averaged.half_spread_bps
+            + averaged.impact_coef_bps_per_quote * order_notionals.notional_50k
+            - averaged.slippage_bps_mean
+        ) as cost_error_50k_bps,
+        case
+            when averaged.slippage_bps_mean <= averaged.half_spread_bps then 0
+            else
+                (averaged.slippage_bps_mean - averaged.half_spread_bps)
+                / order_notionals.notional_50k
+        end as implied_coef_bps_per_quote,
+        averaged.avg_trade_notional,
+        averaged.realized_vol_1h_bps,
+        averaged.rolling_spread_bps_1d,
+        averaged.rolling_realized_vol_1d_bps,
+        averaged.depth_5,
+        averaged.depth_10,
+        averaged.depth_20,
+        averaged.depth_25,
+        averaged.dollar_depth_20,
+        averaged.abs_toxicity,
+        averaged.spread_rank_7d,
+        averaged.depth_rank_7d,
+        averaged.impact_rank_7d,
+        averaged.toxicity_rank_7d,
+        {{ mean_of([
+            '1 - averaged.spread_rank_7d',
+            'averaged.depth_rank_7d',
+            '1 - averaged.impact_rank_7d',
+            '1 - averaged.toxicity_rank_7d',
+        ]) }} as liquidity_score,
+        averaged.bars_1d,
+        averaged.bars_7d
+    from averaged
+    cross join order_notionals
+)
+
+select * from final
