@@ -207,14 +207,6 @@ class Manifest:
             "select verb, started_at, ended_at, outcome from runs order by run_id desc"
         ).fetchall()
 
-    def snapshots(self) -> dict[str, int]:
-        """Generation by name of snapshot, in the order in which they were taken."""
-        return dict(
-            self._connection.execute(
-                "select name, generation from snapshots order by taken_at, name"
-            ).fetchall()
-        )
-
     # -- writing ---------------------------------------------------------------------------------
 
     def series_id(self, series: SeriesKey) -> int:
@@ -324,12 +316,6 @@ class Manifest:
                 "insert into settled values (?, ?, ?, ?, ?, ?, ?)",
                 [(*place, start, end) for start, end in spans],
             )
-
-    def record_snapshot(self, name: str, generation: int) -> None:
-        """Name a generation; an existing name is an ``IntegrityError`` of sqlite3."""
-        self._connection.execute(
-            "insert into snapshots values (?, ?, ?)", (name, generation, self._now())
-        )
 
     def forget_superseded(self, objects: Iterable[str]) -> None:
         """Drop the rows of former files whose objects are about to be removed."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from warehouse.publish import current_generation, generation_path, generations
 from warehouse.sqltext import literal
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MARK = ".snapshot"
 KEEP_GENERATIONS = 5
 
 
@@ -50,13 +50,12 @@ class PrunePlan:
 def list_generations(home: Home) -> list[Generation]:
     """Every kept generation, the oldest first."""
     current = current_generation(home)
-    named = _snapshots(home)
     return [
         Generation(
             number,
             _built_at(generation_path(home, number)),
             number == current,
-            tuple(name for name, generation in named.items() if generation == number),
+            _snapshots(home, number),
         )
         for number in generations(home)
     ]
@@ -111,15 +110,13 @@ def take_snapshot(home: Home, name: str) -> int:
         )
     with writing(home, "snapshot"):
         generation = current_generation(home)
-        with Manifest(home.manifest) as manifest:
-            try:
-                manifest.record_snapshot(name, generation)
-            except sqlite3.IntegrityError as error:
-                raise UsageError(
-                    f"the snapshot {name!r} is there already, of generation"
-                    f" {manifest.snapshots()[name]}",
-                    next_step="choose another name",
-                ) from error
+        taken = {other: g.number for g in list_generations(home) for other in g.snapshots}
+        if name in taken:
+            raise UsageError(
+                f"the snapshot {name!r} is there already, of generation {taken[name]}",
+                next_step="choose another name",
+            )
+        (generation_path(home, generation).parent / f"{name}{_MARK}").touch()
     return generation
 
 
@@ -172,11 +169,10 @@ def prune(
     return plan
 
 
-def _snapshots(home: Home) -> dict[str, int]:
-    if not home.manifest.is_file():
-        return {}
-    with Manifest(home.manifest) as manifest:
-        return manifest.snapshots()
+def _snapshots(home: Home, generation: int) -> tuple[str, ...]:
+    """Names stand as empty files beside the catalog, so they need nothing else to survive."""
+    folder = generation_path(home, generation).parent
+    return tuple(sorted(path.name.removesuffix(_MARK) for path in folder.glob(f"*{_MARK}")))
 
 
 def _built_at(catalog: Path) -> datetime:

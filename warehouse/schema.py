@@ -48,7 +48,7 @@ create table runs (
     verb text not null, started_at text not null, ended_at text, outcome text
 ) strict;
 """,
-    # 2: what the vendor need not be asked again, and named generations
+    # 2: what the vendor need not be asked again
     """
 create table settled (                                -- spans that need not be asked about again
     dataset text not null, exchange text not null, symbol text not null,
@@ -56,9 +56,6 @@ create table settled (                                -- spans that need not be 
     start_us integer not null, end_us integer not null,
     primary key (dataset, exchange, symbol, interval, clock, start_us)
 ) strict, without rowid;
-create table snapshots (
-    name text primary key, generation integer not null, taken_at text not null
-) strict;
 """,
 )
 HOME_VERSION = len(STEPS)
