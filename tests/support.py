@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,11 @@ def times(microseconds: Sequence[int] | np.ndarray, unit: str = "us", tz: str | 
         .cast(pa.timestamp("us", tz=tz))
         .cast(pa.timestamp(unit, tz=tz))
     )
+
+
+def utc(text: str) -> datetime:
+    """``"2025-09-01 05:00"`` as the naive UTC datetime that answers hold."""
+    return datetime.fromisoformat(text)
 
 
 def bar_table(dataset: str, starts: Sequence[int] | np.ndarray, **columns: Any) -> pa.Table:
