@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -315,6 +315,36 @@ class Manifest:
             self._connection.executemany(
                 "insert into settled values (?, ?, ?, ?, ?, ?, ?)",
                 [(*place, start, end) for start, end in spans],
+            )
+
+    def restore_series(self, series: Mapping[int, SeriesKey]) -> None:
+        """Give series the numbers that they had, in a manifest made anew."""
+        self._connection.executemany(
+            "insert into series values (?, ?, ?, ?, ?)",
+            [
+                (number, key.exchange, key.symbol, key.interval or "", key.clock or "")
+                for number, key in series.items()
+            ],
+        )
+
+    def supersede(self, key: FileKey) -> None:
+        """Let the lake show no file under ``key``; the row stays as a former one."""
+        self._connection.execute(
+            "update files set superseded_at = ? where dataset = ? and series_id = ?"
+            " and period = ? and superseded_at is null",
+            (self._now(), key.dataset, self.series_id(key.series), key.period.text),
+        )
+
+    def forget(self, file: StoredFile) -> None:
+        """Drop the row of a file whose bytes are gone, and what was settled about its series."""
+        series = file.key.series
+        place = (file.key.dataset, series.exchange, series.symbol)
+        with self.transaction():
+            self._connection.execute("delete from files where file_id = ?", (file.file_id,))
+            self._connection.execute(
+                "delete from settled where dataset = ? and exchange = ? and symbol = ?"
+                " and interval = ? and clock = ?",
+                (*place, series.interval or "", series.clock or ""),
             )
 
     def forget_superseded(self, objects: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -132,23 +133,35 @@ def rollback(home: Home, generation: int | None = None) -> int:
     return wanted
 
 
-def _inspect(catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
+def read_catalog(catalog: Path, text: str) -> list[tuple[Any, ...]]:
+    """Run one query on a catalog file, which the text calls ``warehouse``.
+
+    Raises
+    ------
+    DamagedError
+        The file cannot be read as a catalog.
+    """
     try:
         with duckdb.connect() as connection:
             connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
-            row = connection.execute("select generation from warehouse.meta.build").fetchone()
-            results = connection.execute(
-                "select name, resource_type, package, status, failures, message"
-                " from warehouse.meta.results"
-            ).fetchall()
+            return connection.execute(text).fetchall()
     except duckdb.Error as error:
         raise DamagedError(
             f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
             next_step="run: warehouse build",
         ) from error
-    if row is None:
+
+
+def _inspect(catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
+    rows = read_catalog(catalog, "select generation from warehouse.meta.build")
+    results = read_catalog(
+        catalog,
+        "select name, resource_type, package, status, failures, message"
+        " from warehouse.meta.results",
+    )
+    if not rows:
         raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
-    return int(row[0]), tuple(NodeResult(*result) for result in results)
+    return int(rows[0][0]), tuple(NodeResult(*result) for result in results)
 
 
 def _require_passed(results: tuple[NodeResult, ...]) -> None:

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
-
-from warehouse.errors import DamagedError, NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
-from warehouse.publish import current_generation, generation_path, generations
-from warehouse.sqltext import literal
+from warehouse.publish import current_generation, generation_path, generations, read_catalog
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MARK = ".snapshot"
@@ -176,28 +173,16 @@ def _snapshots(home: Home, generation: int) -> tuple[str, ...]:
 
 
 def _built_at(catalog: Path) -> datetime:
-    ((built_at,),) = _ask(catalog, "select built_at from warehouse.meta.build")
+    ((built_at,),) = read_catalog(catalog, "select built_at from warehouse.meta.build")
     assert isinstance(built_at, datetime)
     return built_at
 
 
 def _reads(home: Home, catalog: Path) -> tuple[set[str], set[Path]]:
     """Objects and stored months that a catalog's views read."""
-    objects = {str(row[0]) for row in _ask(catalog, "select object from warehouse.meta.files")}
-    paths = _ask(catalog, "select path from warehouse.meta.stored")
-    return objects, {home.root / str(row[0]) for row in paths}
-
-
-def _ask(catalog: Path, text: str) -> list[tuple[object, ...]]:
-    try:
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
-            return connection.execute(text).fetchall()
-    except duckdb.Error as error:
-        raise DamagedError(
-            f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
-            next_step="run: warehouse verify",
-        ) from error
+    objects = read_catalog(catalog, "select object from warehouse.meta.files")
+    paths = read_catalog(catalog, "select path from warehouse.meta.stored")
+    return {object for (object,) in objects}, {home.root / path for (path,) in paths}
 
 
 def _mart_files(home: Home) -> Iterable[Path]:
