@@ -1,5 +1,3 @@
-{%- set order_sizes = ['10k', '50k', '100k'] -%}
-
 with l1_price as (
     select
         series_id,
@@ -61,10 +59,9 @@ l2_liquidity as (
 
 order_notionals as (
     select
-        {%- for size in order_sizes %}
-        max(notional_quote) filter (where order_size = '{{ size }}') as notional_{{ size }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        max(notional_quote) filter (where order_size = '10k') as notional_10k,
+        max(notional_quote) filter (where order_size = '50k') as notional_50k,
+        max(notional_quote) filter (where order_size = '100k') as notional_100k
     from {{ ref('order_notionals') }}
 ),
 
@@ -104,7 +101,8 @@ ranked as (
         * sqrt({{ bars_in('1 hour') }}) as realized_vol_1h_bps,
         {{ rolling_percentile('spread_bps', '7 days', min_coverage=0.25) }} as spread_rank_7d,
         {{ rolling_percentile('depth_20', '7 days', min_coverage=0.25) }} as depth_rank_7d,
-        {{ rolling_percentile('impact_coef_bps_per_quote', '7 days', min_coverage=0.25) }} as impact_rank_7d,
+        {{ rolling_percentile('impact_coef_bps_per_quote', '7 days', min_coverage=0.25) }}
+            as impact_rank_7d,
         {{ rolling_percentile('abs_toxicity', '7 days', min_coverage=0.25) }} as toxicity_rank_7d,
         {{ rolling_count('spread_bps', '7 days') }} as bars_7d
     from measured
@@ -135,9 +133,10 @@ final as (
         averaged.spread_bps,
         averaged.half_spread_bps,
         averaged.impact_coef_bps_per_quote,
-        {%- for size in order_sizes %}
+        {%- for size in ['10k', '50k', '100k'] %}
         averaged.half_spread_bps
-        + averaged.impact_coef_bps_per_quote * order_notionals.notional_{{ size }} as expected_cost_{{ size }}_bps,
+        + averaged.impact_coef_bps_per_quote * order_notionals.notional_{{ size }}
+            as expected_cost_{{ size }}_bps,
         {%- endfor %}
         averaged.slippage_bps_mean,
         abs(

@@ -52,13 +52,14 @@ priced as (
 looked_back as (
     select
         *,
-        {%- for name in risk_horizons %}
-        {{ rolling_std('return_bps', horizons[name], min_coverage=0.25) }} as volatility_{{ name }}_bps,
-        {{ rolling_min('"close"', horizons[name], min_bars=1) }} as lowest_close_{{ name }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        {{ rolling_std('return_bps', '1 hour', min_coverage=0.25) }} as volatility_1h_bps,
+        {{ rolling_std('return_bps', '6 hours', min_coverage=0.25) }} as volatility_6h_bps,
+        {{ rolling_std('return_bps', '1 day', min_coverage=0.25) }} as volatility_1d_bps,
+        {{ rolling_min('"close"', '1 hour', min_bars=1) }} as lowest_close_1h,
+        {{ rolling_min('"close"', '6 hours', min_bars=1) }} as lowest_close_6h,
+        {{ rolling_min('"close"', '1 day', min_bars=1) }} as lowest_close_1d
     from priced
-    {{ windows(horizons['1h'], horizons['6h'], horizons['1d']) }}
+    {{ windows('1 hour', '6 hours', '1 day') }}
 ),
 
 final as (
@@ -70,20 +71,25 @@ final as (
         looked_back.clock,
         looked_back."time",
         looked_back.known_at,
-        {%- for price, label in [('"close"', ''), ('midprice', 'mid_')] %}
-        {{ change_bps('next_bar.' ~ price, 'looked_back.' ~ price) }} as next_bar_{{ label }}return_bps,
-        {%- for name in horizons if not (name == '6h' and price == 'midprice') %}
-        {{ change_bps('in_' ~ name ~ '.' ~ price, 'looked_back.' ~ price) }} as next_{{ name }}_{{ label }}return_bps,
+        {{ change_bps('next_bar."close"', 'looked_back."close"') }} as next_bar_return_bps,
+        {%- for name in horizons %}
+        {{ change_bps('in_' ~ name ~ '."close"', 'looked_back."close"') }}
+            as next_{{ name }}_return_bps,
         {%- endfor %}
+        {{ change_bps('next_bar.midprice', 'looked_back.midprice') }} as next_bar_mid_return_bps,
+        {%- for name in horizons if name != '6h' %}
+        {{ change_bps('in_' ~ name ~ '.midprice', 'looked_back.midprice') }}
+            as next_{{ name }}_mid_return_bps,
         {%- endfor %}
         {%- for name in risk_horizons %}
-        in_{{ name }}.volatility_{{ name }}_bps as next_{{ name }}_volatility_bps,
         case
             when in_{{ name }}.lowest_close_{{ name }} >= nullif(looked_back."close", 0) then 0
             else {{ change_bps('in_' ~ name ~ '.lowest_close_' ~ name, 'looked_back."close"') }}
-        end as next_{{ name }}_max_drawdown_bps
-        {{- ',' if not loop.last }}
+        end as next_{{ name }}_max_drawdown_bps,
         {%- endfor %}
+        in_1h.volatility_1h_bps as next_1h_volatility_bps,
+        in_6h.volatility_6h_bps as next_6h_volatility_bps,
+        in_1d.volatility_1d_bps as next_1d_volatility_bps
     from looked_back
     {{ join_at('looked_back', 'next_bar', 'next bar') }}
     {%- for name in horizons %}

@@ -73,8 +73,10 @@ settlements as (
 settled as (
     select
         settlements.*,
-        {{ asof_value('funding_rate', 'settlements', 'rates', max_age, at='time') }} as settled_rate,
-        {{ asof_value('known_at', 'settlements', 'rates', max_age, at='time') }} as rate_known_at
+        {{ asof_value('funding_rate', 'settlements', 'rates', max_age, at='time') }}
+            as settled_rate,
+        {{ asof_value('known_at', 'settlements', 'rates', max_age, at='time') }}
+            as rate_known_at
     from settlements
     {{ asof_join('settlements', 'rates', 'rates', at='time') }}
 ),

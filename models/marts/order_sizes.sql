@@ -9,12 +9,12 @@ with flow as (
         clock,
         "time",
         known_at,
-        taker_buy_count + taker_sell_count as trade_count
-        {%- for size in sizes %},
+        {%- for size in sizes %}
         taker_buy_{{ size }}_order_volume as buy_{{ size }}_notional,
         taker_sell_{{ size }}_order_volume as sell_{{ size }}_notional,
-        taker_buy_{{ size }}_order_count + taker_sell_{{ size }}_order_count as {{ size }}_count
+        taker_buy_{{ size }}_order_count + taker_sell_{{ size }}_order_count as {{ size }}_count,
         {%- endfor %}
+        taker_buy_count + taker_sell_count as trade_count
     from {{ ref('stg_flow') }}
 ),
 
@@ -27,11 +27,11 @@ trade_size as (
         clock,
         "time",
         known_at,
-        n_trades as trade_count
-        {%- for size in sizes %},
+        {%- for size in sizes %}
         {{ size }}_order_volume as {{ size }}_notional,
-        {{ size }}_order_count as {{ size }}_count
+        {{ size }}_order_count as {{ size }}_count,
         {%- endfor %}
+        n_trades as trade_count
     from {{ ref('stg_trade_size') }}
 ),
 
@@ -45,15 +45,16 @@ sized as (
         coalesce(flow.clock, trade_size.clock) as clock,
         coalesce(flow."time", trade_size."time") as "time",
         coalesce(flow.known_at, trade_size.known_at) as known_at,
-        coalesce(trade_size.trade_count, flow.trade_count) as trade_count
-        {%- for size in sizes %},
+        {%- for size in sizes %}
         flow.buy_{{ size }}_notional,
         flow.sell_{{ size }}_notional,
         coalesce(
-            trade_size.{{ size }}_notional, flow.buy_{{ size }}_notional + flow.sell_{{ size }}_notional
+            trade_size.{{ size }}_notional,
+            flow.buy_{{ size }}_notional + flow.sell_{{ size }}_notional
         ) as {{ size }}_notional,
-        coalesce(trade_size.{{ size }}_count, flow.{{ size }}_count) as {{ size }}_count
+        coalesce(trade_size.{{ size }}_count, flow.{{ size }}_count) as {{ size }}_count,
         {%- endfor %}
+        coalesce(trade_size.trade_count, flow.trade_count) as trade_count
     from flow
     full outer join trade_size
         on flow.series_id = trade_size.series_id and flow."time" = trade_size."time"
@@ -86,13 +87,12 @@ final as (
         {%- for size in sizes %}
         {{ ratio(size ~ '_count', 'trade_count') }} as {{ size }}_count_share,
         {%- endfor %}
-        {%- for side in ['buy', 'sell'] %}
-        {%- set last = loop.last %}
-        {%- for size in sizes %}
-        {{ ratio(side ~ '_' ~ size ~ '_notional', side ~ '_notional') }} as {{ side }}_{{ size }}_notional_share
-        {{- ',' if not (last and loop.last) }}
-        {%- endfor %}
-        {%- endfor %}
+        {{ ratio('buy_small_notional', 'buy_notional') }} as buy_small_notional_share,
+        {{ ratio('buy_medium_notional', 'buy_notional') }} as buy_medium_notional_share,
+        {{ ratio('buy_large_notional', 'buy_notional') }} as buy_large_notional_share,
+        {{ ratio('sell_small_notional', 'sell_notional') }} as sell_small_notional_share,
+        {{ ratio('sell_medium_notional', 'sell_notional') }} as sell_medium_notional_share,
+        {{ ratio('sell_large_notional', 'sell_notional') }} as sell_large_notional_share
     from summed
 )
 

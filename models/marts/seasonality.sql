@@ -18,11 +18,11 @@ with
         symbol,
         "interval",
         clock,
-        isodow("time") as weekday,
-        hour("time") as "hour"
-        {%- for name in names %},
-        {{ name }}
+        {%- for name in names %}
+        {{ name }},
         {%- endfor %}
+        isodow("time") as "weekday",
+        hour("time") as "hour"
     from {{ ref(mart) }}
 ),
 
@@ -33,18 +33,18 @@ with
         symbol,
         "interval",
         clock,
-        weekday,
-        "hour"
-        {%- for name in names %},
+        {%- for name in names %}
         avg({{ name }}) as {{ name }}_mean,
         median({{ name }}) as {{ name }}_median,
-        count({{ name }}) as {{ name }}_count
+        count({{ name }}) as {{ name }}_count,
         {%- endfor %}
+        "weekday",
+        "hour"
     from {{ mart }}
-    group by series_id, exchange, symbol, "interval", clock, weekday, "hour"
+    group by series_id, exchange, symbol, "interval", clock, "weekday", "hour"
 ),
 {% endfor %}
-long as (
+by_measure as (
     {%- for mart, names in measures.items() %}
     {%- set last = loop.last %}
     {%- for name in names %}
@@ -55,11 +55,11 @@ long as (
         "interval",
         clock,
         '{{ name }}' as measure,
-        weekday,
+        "weekday",
         "hour",
         {{ name }}_mean as mean,
         {{ name }}_median as median,
-        {{ name }}_count as "count"
+        {{ name }}_count as count
     from {{ mart }}_by_hour
     {{- '\n    union all' if not (last and loop.last) }}
     {%- endfor %}
@@ -74,13 +74,13 @@ final as (
         "interval",
         clock,
         measure,
-        weekday,
+        "weekday",
         "hour",
         mean,
         median,
-        "count"
-    from long
-    where "count" > 0
+        count
+    from by_measure
+    where count > 0
 )
 
 select * from final

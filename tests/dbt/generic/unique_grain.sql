@@ -1,9 +1,7 @@
 {#- One row per grain, by default a bar: its columns are not NULL and their values stand once. -#}
 {% test unique_grain(model, columns=['series_id', '"time"']) %}
 select
-    {%- for column in columns %}
-    {{ column }},
-    {%- endfor %}
+    {{ columns | join(',\n    ') }},
     count(*) as row_count
 from {{ model }}
 group by {{ columns | join(', ') }}
