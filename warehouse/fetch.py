@@ -35,6 +35,7 @@ from warehouse.plan import (
     EmptyAnswer,
     PlannedFetch,
     SeriesPlan,
+    VendorPlan,
     Wanted,
     open_part,
     plan_series,
@@ -54,58 +55,8 @@ from warehouse.vendor import (
 )
 
 _FAILURES_IN_A_ROW = 10
-_ASSUMED_BYTES_PER_S = 8e6
-_ASSUMED_S_PER_REQUEST = 0.2
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class VendorPlan:
-    """What a sync from the vendor would do.
-
-    Attributes
-    ----------
-    fetches
-        Files to be asked for: new ones, and ``held`` ones that may have changed.
-    unchanged
-        Files that are held and will not change any more.
-    settled
-        How many of the wanted series need not even be asked about.
-    empty, failures
-        What the vendor has not, and what it refused.
-    typical_bytes
-        Mean size of the lake's files per (dataset, interval), for what the vendor does not say.
-    connections
-        How many requests would be under way at once.
-    """
-
-    fetches: tuple[PlannedFetch, ...]
-    unchanged: tuple[FileKey, ...]
-    settled: int
-    empty: tuple[EmptyAnswer, ...]
-    failures: tuple[VendorError, ...]
-    typical_bytes: dict[tuple[str, str | None], int]
-    connections: int
-
-    def size_of(self, fetch: PlannedFetch) -> int | None:
-        """Bytes as the vendor says, else as held, else as usual, else unknown."""
-        if fetch.size_bytes is not None:
-            return fetch.size_bytes
-        if fetch.held is not None:
-            return fetch.held.size_bytes
-        return self.typical_bytes.get((fetch.key.dataset, fetch.key.series.interval))
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all files whose size is known or can be guessed."""
-        return sum(self.size_of(fetch) or 0 for fetch in self.fetches)
-
-    @property
-    def seconds(self) -> float:
-        """A guess, at 8 MB/s and 0.2 s for each request of a connection."""
-        waiting = len(self.fetches) * _ASSUMED_S_PER_REQUEST / self.connections
-        return waiting + self.size_bytes / _ASSUMED_BYTES_PER_S
 
 
 def plan_vendor(
@@ -325,7 +276,6 @@ class _Asking:
         series = self._compare(asked, listing)
         self.unchanged.extend(series.plan.unchanged)
         if listing.links:
-            self._known_symbols.add((asked.series.exchange, asked.series.symbol))
             self._note_empty(series)
         else:
             self._doubtful.append((asked, series))
@@ -336,6 +286,8 @@ class _Asking:
         held = [] if manifest is None else manifest.files_of(asked.dataset, asked.series)
         plan = plan_series(asked, listing.sizes, held, recheck=self._recheck)
         left = {fetch.key for fetch in plan.fetches}
+        if held or listing.links:
+            self._known_symbols.add((asked.series.exchange, asked.series.symbol))
         links = Links(self.vendor, asked, listing)
         return _Series(plan, links, self._settled_of(asked), left)
 
@@ -361,19 +313,22 @@ class _Asking:
         def venue(doubt: tuple[Wanted, _Series | None]) -> str:
             return doubt[0].series.exchange
 
-        reported = set()
-        for exchange, doubts in groupby(sorted(self._doubtful, key=venue), key=venue):
-            symbols = self._symbols(exchange)
+        known, reported = self._known_symbols, set()
+        for exchange, group in groupby(sorted(self._doubtful, key=venue), key=venue):
+            doubts = list(group)
+            symbols = None
+            if any((exchange, wanted.series.symbol) not in known for wanted, _ in doubts):
+                symbols = self._symbols(exchange)
+                known |= {(exchange, symbol) for symbol in symbols or ()}
             for wanted, series in doubts:
                 place = exchange, wanted.series.symbol
-                is_known = place in self._known_symbols or place[1] in (symbols or ())
-                if symbols is not None and not is_known:
+                if symbols is not None and place not in known:
                     if place not in reported:
                         self.failures.append(unknown_symbol(*place, symbols))
                     reported.add(place)
                 elif series is not None:
                     self._note_empty(series)
-                    if is_known:
+                    if place in known:
                         self.settle(series)
 
     def _symbols(self, exchange: str) -> list[str] | None:

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from warehouse.coverage import Span, intersect, merge, subtract
-from warehouse.errors import UsageError
+from warehouse.errors import UsageError, VendorError
 from warehouse.keys import DAY_US, FileKey, Period, SeriesKey, date_us, us_datetime
 from warehouse.manifest import StoredFile
 
 SETTLE_US = 2 * DAY_US
 """How long after the end of a period the vendor may still add to it."""
+
+_ASSUMED_BYTES_PER_S = 8e6
+_ASSUMED_S_PER_REQUEST = 0.2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,6 +101,54 @@ class EmptyAnswer:
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.series}: nothing for {describe_spans(self.spans)}"
+
+
+@dataclass(frozen=True, slots=True)
+class VendorPlan:
+    """What a sync from the vendor would do.
+
+    Attributes
+    ----------
+    fetches
+        Files to be asked for: new ones, and ``held`` ones that may have changed.
+    unchanged
+        Files that are held and will not change any more.
+    settled
+        How many of the wanted series need not even be asked about.
+    empty, failures
+        What the vendor has not, and what it refused.
+    typical_bytes
+        Mean size of the lake's files per (dataset, interval), for what the vendor does not say.
+    connections
+        How many requests would be under way at once.
+    """
+
+    fetches: tuple[PlannedFetch, ...]
+    unchanged: tuple[FileKey, ...]
+    settled: int
+    empty: tuple[EmptyAnswer, ...]
+    failures: tuple[VendorError, ...]
+    typical_bytes: dict[tuple[str, str | None], int]
+    connections: int
+
+    def size_of(self, fetch: PlannedFetch) -> int | None:
+        """Bytes as the vendor says, else as held, else as usual, else unknown."""
+        if fetch.size_bytes is not None:
+            return fetch.size_bytes
+        if fetch.held is not None:
+            return fetch.held.size_bytes
+        return self.typical_bytes.get((fetch.key.dataset, fetch.key.series.interval))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files whose size is known or can be guessed."""
+        return sum(self.size_of(fetch) or 0 for fetch in self.fetches)
+
+    @property
+    def seconds(self) -> float:
+        """A guess, at 8 MB/s and 0.2 s for each request of a connection."""
+        waiting = len(self.fetches) * _ASSUMED_S_PER_REQUEST / self.connections
+        return waiting + self.size_bytes / _ASSUMED_BYTES_PER_S
 
 
 def open_part(

@@ -49,7 +49,13 @@ _LONGEST_RAW_DAYS = 366
 _OBJECT = re.compile(r"[0-9a-f]{64}")
 
 
-def create_app(home: Home, *, key: str | None = None, hosts: tuple[str, ...] = ("*",)) -> Starlette:
+def create_app(
+    home: Home,
+    *,
+    key: str | None = None,
+    hosts: tuple[str, ...] = ("*",),
+    link_s: int | None = None,
+) -> Starlette:
     """The mirror of one home as an ASGI application.
 
     Parameters
@@ -58,8 +64,10 @@ def create_app(home: Home, *, key: str | None = None, hosts: tuple[str, ...] = (
         Required as ``X-API-KEY``, except where the vendor takes the public key; None asks for none.
     hosts
         Names under which it may be addressed; a web page that rebinds its own name is refused.
+    link_s
+        How many seconds a link lives; None is as long as the vendor's.
     """
-    mirror = _Mirror(home, key)
+    mirror = _Mirror(home, key, link_s)
     routes = [
         Route(f"{API_PATH}/data/preview/{{dataset}}", mirror.preview),
         Route(f"{API_PATH}/data/raw/preview/{{dataset}}", mirror.raw_preview),
@@ -116,9 +124,10 @@ class _Question:
 class _Mirror:
     """Answers from the manifest of one home, read anew for each request."""
 
-    def __init__(self, home: Home, key: str | None) -> None:
+    def __init__(self, home: Home, key: str | None, link_s: int | None) -> None:
         self.home = home
         self._key = key
+        self._link_s = link_s
         self._secret = secrets.token_bytes(32)
         self._contracts = load_contracts()
 
@@ -262,12 +271,12 @@ class _Mirror:
 
     def _link(self, request: Request, file: StoredFile, lifetime_s: int) -> str:
         path = unquote(str(PurePosixPath("/files", file.key.path)))
-        signed_at = str(int(time.time()))
+        signed_at, lives_s = f"{time.time():.3f}", str(self._link_s or lifetime_s)
         query = {
             "object": file.object,
             "X-Amz-Date": signed_at,
-            "X-Amz-Expires": str(lifetime_s),
-            "X-Amz-Signature": self._sign(path, file.object, signed_at, str(lifetime_s)),
+            "X-Amz-Expires": lives_s,
+            "X-Amz-Signature": self._sign(path, file.object, signed_at, lives_s),
         }
         return f"{request.url.scheme}://{request.url.netloc}{quote(path)}?{urlencode(query)}"
 

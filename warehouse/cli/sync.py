@@ -21,8 +21,7 @@ from warehouse.lake import Outcome
 from warehouse.sync import FolderPlan, SyncReport, plan_folder, sync_folder
 
 if TYPE_CHECKING:
-    from warehouse.fetch import VendorPlan
-    from warehouse.plan import Wanted
+    from warehouse.plan import VendorPlan, Wanted
     from warehouse.subscription import Subscription
     from warehouse.vendor import Vendor
 
@@ -32,8 +31,8 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 @click.command(
     epilog="\b\nExamples:\n"
-    "  warehouse sync flow l1_price --exchange binance-futures --symbol perpetual-BTC-USDT:USDT \\\n"
-    "      --interval 1h --clock true --start 2025-01-01\n"
+    "  warehouse sync flow l1_price --exchange binance-futures --interval 1h --clock true \\\n"
+    "      --symbol perpetual-BTC-USDT:USDT --start 2025-01-01\n"
     "  warehouse sync --preview                     one month that needs no key\n"
     "  warehouse sync                               what warehouse.toml subscribes to\n"
     "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files",
@@ -42,10 +41,12 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.argument("datasets", metavar="[DATASET]...", nargs=-1)
 @click.option("--exchange", "exchanges", multiple=True, help="Venue; may be given several times.")
 @click.option("--symbol", "symbols", multiple=True, help="Atlas symbol or pattern; several times.")
-@click.option("--interval", "intervals", multiple=True, type=click.Choice(INTERVALS))
+@click.option(
+    "--interval", "intervals", multiple=True, type=click.Choice(INTERVALS), metavar="1m|5m|1h|..."
+)
 @click.option("--clock", "clocks", multiple=True, type=click.Choice(CLOCKS))
-@click.option("--start", type=_DAY, help="First UTC day.")
-@click.option("--end", type=_DAY, help="Last UTC day, included [today].")
+@click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First UTC day.")
+@click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last UTC day, included [today].")
 @click.option("--preview", is_flag=True, help="The slice that needs no key: one series, one month.")
 @click.option("--recheck", is_flag=True, help="Ask again for old files too: were they restated?")
 @click.option(
