@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -10,18 +11,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from warehouse import __version__
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings, child_environment
-from warehouse.errors import BuildError
+from warehouse.contracts import dbt_project_dir
+from warehouse.errors import BuildError, DamagedError
 from warehouse.home import Home, writing
-from warehouse.publish import Published, next_generation, publish, require_catalog
+from warehouse.manifest import Manifest
+from warehouse.publish import (
+    Published,
+    next_generation,
+    publish,
+    read_catalog,
+    require_catalog,
+)
 
 Progress = Callable[[dict[str, Any]], None]
 """Called with each event of the build: ``{"step": …}`` as ``warehouse.transform`` writes it."""
 
 
-def build(settings: Settings, *, progress: Progress | None = None) -> Published:
+def build(
+    settings: Settings, *, force: bool = False, progress: Progress | None = None
+) -> Published | None:
     """Catalog and models from the lake, published as the next generation.
+
+    Returns
+    -------
+    Published or None
+        None where the published catalog was made from the very same inputs and ``force`` is false.
 
     Raises
     ------
@@ -33,9 +52,54 @@ def build(settings: Settings, *, progress: Progress | None = None) -> Published:
     home = Home(settings.home)
     home.require_lake()
     with writing(home, "build"):
-        prepare_catalog(settings, generation=next_generation(home))
+        inputs = fingerprint(settings)
+        if not force and inputs == _published_inputs(home):
+            return None
+        prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
         _run_child(settings, home, [], progress)
         return publish(home)
+
+
+def prepare(settings: Settings) -> Path:
+    """The private build file alone, for dbt to be run by hand (``warehouse build --no-dbt``)."""
+    home = Home(settings.home)
+    home.require_lake()
+    with writing(home, "build"):
+        return prepare_catalog(settings, generation=next_generation(home))
+
+
+def fingerprint(settings: Settings) -> str:
+    """A hash of all that a build is made from: lake, models, versions, settings."""
+    home = Home(settings.home)
+    with Manifest(home.manifest) as manifest:
+        lake = [
+            [
+                (file.file_id, str(file.key), file.series_id, file.object)
+                for file in manifest.files()
+            ],
+            [(str(refusal.key), refusal.object) for refusal in manifest.quarantine()],
+            len(manifest.restatements()),
+        ]
+    ours = dbt_project_dir()
+    folders = [ours / "models", ours / "macros", ours / "seeds", ours / "tests" / "dbt"]
+    sources = [path for folder in (*folders, home.models) for path in sorted(folder.rglob("*"))]
+    texts = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (ours / "dbt_project.yml", *sources)
+        if path.is_file()
+    }
+    versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
+    return hashlib.sha256(json.dumps([lake, texts, versions]).encode()).hexdigest()
+
+
+def _published_inputs(home: Home) -> str | None:
+    if not home.catalog.is_file():
+        return None
+    try:
+        ((inputs,),) = read_catalog(home.catalog, "select inputs from warehouse.meta.build")
+    except (DamagedError, ValueError):
+        return None
+    return str(inputs)
 
 
 def write_docs(settings: Settings) -> Path:
@@ -59,14 +123,6 @@ def write_docs(settings: Settings) -> Path:
         finally:
             home.build_catalog.unlink(missing_ok=True)
     return page
-
-
-def prepare(settings: Settings) -> Path:
-    """The private build file alone, for dbt to be run by hand (``warehouse build --no-dbt``)."""
-    home = Home(settings.home)
-    home.require_lake()
-    with writing(home, "build"):
-        return prepare_catalog(settings, generation=next_generation(home))
 
 
 def _run_child(

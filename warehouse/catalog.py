@@ -24,13 +24,15 @@ STORAGE_VERSION = "v1.4.0"
 """Oldest DuckDB that must be able to open the catalog."""
 
 
-def prepare_catalog(settings: Settings, *, generation: int) -> Path:
+def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") -> Path:
     """Write the private build file: what the vendor gave, and what is known of it.
 
     Parameters
     ----------
     generation
         Number that the catalog will bear once it is published.
+    inputs
+        Hash of all that the build is made from, to be found again in ``meta.build``.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def prepare_catalog(settings: Settings, *, generation: int) -> Path:
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
         write_vendor(connection, owned, home)
-        write_meta(connection, owned, manifest, settings, generation)
+        write_meta(connection, owned, manifest, settings, generation, inputs)
         _write_macros(connection)
         connection.execute("checkpoint warehouse")
         connection.execute("use memory")

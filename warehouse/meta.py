@@ -27,6 +27,7 @@ def write_meta(
     manifest: Manifest,
     settings: Settings,
     generation: int,
+    inputs: str,
 ) -> None:
     contracts = load_contracts()
     datasets = sorted(contracts.keys() | {f.file.key.dataset for f in owned})
@@ -137,6 +138,7 @@ def write_meta(
                 datetime.fromisoformat(utc_now()),
                 __version__,
                 duckdb.__version__,
+                inputs,
                 str(settings.home),
                 len(owned),
                 settings.threads,
@@ -329,6 +331,7 @@ _META: dict[str, tuple[str, list[tuple[str, pa.DataType, str]]]] = {
             ("built_at", _TIME, "When the build began, UTC."),
             ("product_version", pa.string(), "Version of this product."),
             ("duckdb_version", pa.string(), "Version of DuckDB that built it."),
+            ("inputs", pa.string(), "Hash of all that it was built from."),
             ("home", pa.string(), "Folder of the home when it was built."),
             ("files", pa.int64(), "Files of the lake that it shows."),
             ("threads", pa.int64(), "Setting; NULL is DuckDB's default."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,8 +18,9 @@ from warehouse.publish import rollback as roll_back
 
 @click.command(epilog="Example: warehouse build")
 @click.option("--no-dbt", is_flag=True, help="Stop before dbt: only prepare the build file.")
+@click.option("--force", is_flag=True, help="Build even if nothing changed since the last build.")
 @home_option
-def build(settings: Settings, no_dbt: bool) -> int:
+def build(settings: Settings, no_dbt: bool, force: bool) -> int:
     """Make catalog and models in a private file, test them, publish them by one rename.
 
     Readers are never disturbed. If a model or a structural test fails, the old catalog stays and
@@ -31,8 +33,11 @@ def build(settings: Settings, no_dbt: bool) -> int:
         path = prepare(settings)
         say(f"prepared {path}\n  next: dbt build, then: warehouse publish")
         return ExitCode.DONE
-    say("building catalog and models ...")
-    return _report(build_all(settings))
+    published = build_all(settings, force=force, progress=_tell)
+    if published is None:
+        say("up to date: nothing changed since the catalog was built")
+        return ExitCode.DONE
+    return _report(published)
 
 
 @click.command(epilog="Example: warehouse build --no-dbt && dbt build && warehouse publish")
@@ -80,6 +85,25 @@ def docs(settings: Settings) -> int:
     say("writing the documentation ...")
     put(str(write_docs(settings)))
     return ExitCode.DONE
+
+
+def _tell(event: dict[str, Any]) -> None:
+    """A line per step; months that were computed anew are said, reused ones are not."""
+    match event:
+        case {"step": "stored", "reused": False, "model": model, "month": month, "rows": rows}:
+            say(f"  stored {model} {month}: {rows:,} rows")
+        case {"step": "left out", "model": path, "message": message}:
+            say(f"  left out {path}: {message}")
+        case {"step": str(step)} if step in _STEPS:
+            say(_STEPS[step])
+
+
+_STEPS = {
+    "models": "building the models ...",
+    "store": "storing the marts ...",
+    "tests": "testing ...",
+    "user models": "building your own models ...",
+}
 
 
 def _report(published: Published) -> int:
