@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import duckdb
 
 from warehouse.config import Settings, load_settings
-from warehouse.errors import DamagedError, NotFoundError, QueryError
+from warehouse.errors import DamagedError, NotFoundError, QueryError, UsageError
 from warehouse.home import Home
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
+
+_READING = frozenset({"SELECT", "MULTI"})
+"""Kinds of statements, in the engine's words, that can be a query; PIVOT is MULTI."""
 
 
 def open(home: str | os.PathLike[str] | None = None, *, generation: int | None = None) -> Warehouse:
@@ -209,7 +212,12 @@ class Warehouse:
         connection.execute("set lock_configuration = true")
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor = self._connection.cursor()
+        try:
+            cursor = self._connection.cursor()
+        except duckdb.ConnectionException as error:
+            raise UsageError(
+                f"{self.home.root}: this warehouse was closed", next_step="open it again"
+            ) from error
         cursor.execute("use warehouse")
         return cursor
 
@@ -297,6 +305,12 @@ def _check_names(text: str, values: dict[str, object]) -> dict[str, object]:
             f"one statement at a time, please: this holds {len(statements)}",
             next_step="run them one by one",
         )
+    kind = statements[0].type.name
+    if kind not in _READING:
+        raise QueryError(
+            f"{kind} is no query: this connection only reads",
+            next_step="write one SELECT (WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW too)",
+        )
     wanted = {str(name) for name in statements[0].named_parameters}
     missing, unknown = wanted - values.keys(), values.keys() - wanted
     if missing or unknown:
@@ -307,19 +321,21 @@ def _check_names(text: str, values: dict[str, object]) -> dict[str, object]:
     return values
 
 
-def _bound(value: object) -> object:
-    """A value as DuckDB binds it: numpy scalars as Python's, aware datetimes as naive UTC."""
+def _bound(value: Any) -> object:
+    """A value as DuckDB binds it: numpy's and pandas' as Python's own, aware datetimes naive UTC.
+
+    Times are taken to the microsecond, as the catalog holds them.
+    """
     if isinstance(value, dt.datetime):
-        moment = value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
+        if value != value:
+            return None
+        moment = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
         return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_bound(item) for item in value]
-    if hasattr(value, "tolist"):
-        plain = value.tolist()
-        if type(value).__name__ == "datetime64":
-            return dt.datetime.fromisoformat(str(value.astype("datetime64[us]")))  # type: ignore[attr-defined]
-        return plain
-    return value
+    if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
+        value = value.astype(f"{value.dtype.kind}8[us]")
+    return _bound(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _reading(act: Callable[[], T], text: str) -> T:
@@ -331,8 +347,9 @@ def _reading(act: Callable[[], T], text: str) -> T:
 
 
 def _query_error(error: Exception, text: str) -> QueryError:
-    lines = str(error).splitlines()
-    return QueryError(lines[0] if lines else "the SQL is wrong", sql=text)
+    said = str(error).partition("\nLINE ")[0].split("\n")
+    what = "\n  ".join(line.strip() for line in said if line.strip())
+    return QueryError(what or "the SQL is wrong", sql=text)
 
 
 def _nearest(name: str, names: list[str]) -> str:
