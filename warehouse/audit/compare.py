@@ -1,0 +1,200 @@
+"""Do two builds of a model agree on the rows that both should hold?
+
+First by a fingerprint of all rows, which is all that a clean model costs; then column by column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from warehouse.audit.scratch import KEYS, Scratch, stored
+from warehouse.project import Model
+from warehouse.sqltext import identifier, literal
+
+RELATIVE_TOLERANCE = 1e-9
+"""Reals are equal up to this share of the larger one, or of the column's mean size in the series:
+two builds may add up a window in another order."""
+
+_REALS = ("DOUBLE", "FLOAT")
+_PLACE = "place among equal keys"
+_PRESENT = "is there"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row by its key: the key columns that the model has, and their values."""
+
+    key: tuple[tuple[str, object], ...]
+
+    @property
+    def condition(self) -> str:
+        return " and ".join(
+            f"{identifier(name)} is not distinct from {_constant(value)}"
+            for name, value in self.key
+        )
+
+    def value(self, name: str) -> object:
+        return dict(self.key).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A column that differs (``None``: rows that only one build has), and the first row where."""
+
+    column: str | None
+    rows: int
+    first: Row
+    left: object
+    right: object
+
+
+def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> dict[str, int]:
+    """Rows under ``*``, and how many values of each column are not NULL."""
+    names = [name for name, _ in scratch.columns(result, model)]
+    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    found = scratch.connection.execute(
+        f"select count(*), {counts} from {stored(result, model)} where {condition}"
+    ).fetchone()
+    assert found is not None
+    return dict(zip(("*", *names), found, strict=True))
+
+
+def are_identical(
+    scratch: Scratch, model: Model, results: tuple[str, str], condition: str, without: Sequence[str]
+) -> bool:
+    """Whether both builds hold the same rows, to the last bit."""
+    names = [name for name, _ in scratch.columns(results[0], model) if name not in without]
+    packed = ", ".join(identifier(name) for name in names)
+    prints = [
+        scratch.connection.execute(
+            f"select count(*), sum(hash({packed})) from {stored(result, model)} where {condition}"
+        ).fetchone()
+        for result in results
+    ]
+    return prints[0] == prints[1]
+
+
+def find_differences(
+    scratch: Scratch,
+    model: Model,
+    results: tuple[str, str],
+    condition: str,
+    without: Sequence[str] = (),
+) -> list[Difference]:
+    """Columns in which two builds differ among the rows under ``condition``."""
+    if are_identical(scratch, model, results, condition, without):
+        return []
+    columns = [c for c in scratch.columns(results[0], model) if c[0] not in without]
+    keys = [name for name, _ in columns if name in KEYS]
+    measures = [column for column in columns if column[0] not in KEYS]
+    joined = _joined_sql(model, results, condition, keys, measures)
+    tests = {"": f"{identifier(_PRESENT)} is null or {_right(_PRESENT)} is null"}
+    tests |= {name: _differs(name, kind) for name, kind in measures}
+    counts = scratch.connection.execute(
+        f"{joined} select {', '.join(f'count_if({test})' for test in tests.values())} from joined"
+    ).fetchone()
+    assert counts is not None
+    return [
+        _first(scratch, joined, keys, name, test, count)
+        for (name, test), count in zip(tests.items(), counts, strict=True)
+        if count
+    ]
+
+
+def are_equal(left: object, right: object) -> bool:
+    """Whether two values count as equal; reals up to the tolerance."""
+    if isinstance(left, float) and isinstance(right, float):
+        if math.isnan(left) or math.isnan(right):
+            return math.isnan(left) and math.isnan(right)
+        return math.isclose(left, right, rel_tol=RELATIVE_TOLERANCE, abs_tol=0.0)
+    return left == right
+
+
+def _joined_sql(
+    model: Model,
+    results: tuple[str, str],
+    condition: str,
+    keys: Sequence[str],
+    measures: Sequence[tuple[str, str]],
+) -> str:
+    """``joined``: left rows beside right ones, whose columns are named ``… on the right``.
+
+    Rows with the same key are told apart by their place among them.
+    """
+    key = ", ".join(identifier(name) for name in keys) or "1"
+    order = ", ".join(identifier(name) for name, _ in measures) or "1"
+    series = "series_id" if "series_id" in keys else "1"
+    sizes = "".join(
+        f", avg(case when isfinite({identifier(name)}) then abs({identifier(name)}) end)"
+        f" over (partition by {series}) as {_size(name)}"
+        for name, kind in measures
+        if kind in _REALS
+    )
+    left, right = (stored(result, model) for result in results)
+    numbered = f"row_number() over (partition by {key} order by {order})"
+    place = f"{numbered} as {identifier(_PLACE)}, true as {identifier(_PRESENT)}"
+    renamed = ", ".join(
+        f"{identifier(name)} as {_right(name)}"
+        for name in (*keys, *(name for name, _ in measures), _PLACE, _PRESENT)
+    )
+    matches = " and ".join(
+        f"{identifier(name)} is not distinct from {_right(name)}" for name in (*keys, _PLACE)
+    )
+    return (
+        f"with left_rows as (select *, {place}{sizes} from {left} where {condition}),"
+        f" placed as (select *, {place} from {right} where {condition}),"
+        f" right_rows as (select {renamed} from placed),"
+        f" joined as (select * from left_rows full outer join right_rows"
+        f" on {matches})"
+    )
+
+
+def _right(name: str) -> str:
+    return identifier(f"{name} on the right")
+
+
+def _size(name: str) -> str:
+    return identifier(f"mean size of {name}")
+
+
+def _differs(name: str, kind: str) -> str:
+    left, right = identifier(name), _right(name)
+    both = f"{identifier(_PRESENT)} and {_right(_PRESENT)}"
+    differs = f"{both} and {left} is distinct from {right}"
+    if kind not in _REALS:
+        return f"({differs})"
+    size = f"greatest(abs({left}), abs({right}), {_size(name)})"
+    near = (
+        f"isfinite({left}) and isfinite({right})"
+        f" and abs({left} - {right}) <= {RELATIVE_TOLERANCE!r} * {size}"
+    )
+    return f"({differs} and not coalesce({near}, false))"
+
+
+def _first(
+    scratch: Scratch, joined: str, keys: Sequence[str], name: str, test: str, count: int
+) -> Difference:
+    key = [f"coalesce({identifier(k)}, {_right(k)})" for k in keys]
+    values = [identifier(name or _PRESENT), _right(name or _PRESENT)]
+    order = [key[keys.index(k)] for k in ("time", "known_at", "series_id") if k in keys] or ["1"]
+    found = scratch.connection.execute(
+        f"{joined} select {', '.join((*values, *key))} from joined where {test}"
+        f" order by {', '.join(order)} limit 1"
+    ).fetchone()
+    assert found is not None
+    row = Row(tuple(zip(keys, found[2:], strict=True)))
+    left, right = found[:2]
+    if not name:
+        left, right = ("a row" if side else "no row" for side in (left, right))
+    return Difference(name or None, count, row, left, right)
+
+
+def _constant(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, datetime):
+        return f"timestamp {literal(value.isoformat(sep=' '))}"
+    return str(value) if isinstance(value, int) else literal(str(value))

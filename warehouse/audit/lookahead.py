@@ -1,0 +1,397 @@
+"""The look-ahead proof: what a model says of a moment must not change with what comes after it.
+
+Every model is built from its compiled SQL in a scratch database: on all data around a random
+moment, on the data known by then, and with noise after it. What stands in a row that was known by
+the cut must be the same in all three. The catalog is only read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+
+import duckdb
+
+from warehouse.audit.cause import Cause, explain_leaks
+from warehouse.audit.compare import Difference, Row, count_rows, find_differences
+from warehouse.audit.report import AuditReport, Finding, Kind, Mode, ModelAudit, Verdict
+from warehouse.audit.sample import FULL, QUICK, Cut, Reach, SampleSize, plan_sample
+from warehouse.audit.scratch import (
+    KEYS,
+    Scratch,
+    World,
+    open_catalog,
+    open_scratch,
+    vendor_datasets,
+)
+from warehouse.keys import DAY_US, SeriesKey, us_datetime
+from warehouse.project import Model, Project, Relation
+
+_UTC = {"TimeZone": "UTC"}
+_USUAL_LOOKBACK_US = 8 * DAY_US
+_USUAL_HORIZON_US = DAY_US
+_MARGIN_US = DAY_US
+_SHORT_EVERY = 5
+_MOST_WORKERS = 4
+
+
+def audit_lookahead(
+    catalog: Path,
+    project: Project,
+    *,
+    models: Sequence[str] = (),
+    cuts: int = 20,
+    seed: int = 0,
+    size: SampleSize = FULL,
+    session: Mapping[str, str] = _UTC,
+) -> AuditReport:
+    """Search models for values that depend on what was not known yet.
+
+    Parameters
+    ----------
+    catalog
+        A catalog whose ``vendor`` and ``meta`` schemas give the data; it is only read.
+    project
+        The models, as :func:`warehouse.project.load_project` gives them.
+    models
+        Names of those to audit; all but the staging views if empty.
+    cuts
+        Number of random moments.
+    seed
+        The same seed on the same catalog chooses the same series and moments.
+    size
+        How much data to look at.
+    session
+        DuckDB settings of the scratch database.
+
+    Raises
+    ------
+    NotFoundError
+        There is no model of that name.
+    DamagedError
+        The catalog cannot be read.
+    """
+    audited = [project.model(name) for name in models] or [
+        model for model in project.models if model.relation.schema != "staging"
+    ]
+    needed = Project(project.with_ancestors(audited), project.seeds)
+    audited = [model for model in needed.models if model in audited]
+    with open_catalog(catalog, session) as connection:
+        sample = plan_sample(
+            connection,
+            vendor_datasets(needed.models),
+            size=size,
+            reach=_reach(needed),
+            cuts=cuts,
+            seed=seed,
+        )
+
+    stopped = Event()
+
+    def examine(cuts: Sequence[Cut]) -> Mapping[Relation, _Tally]:
+        with open_scratch(catalog, needed, audited, session) as scratch:
+            audit = _Audit(scratch, needed, audited, sample.series, seed)
+            for cut in cuts:
+                if not stopped.is_set():
+                    audit.examine(cut)
+            return audit.tallies
+
+    workers = max(1, min(len(sample.cuts), os.cpu_count() or 1, _MOST_WORKERS))
+    shares = [sample.cuts[first::workers] for first in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            tallies = _merge(list(pool.map(examine, shares)))
+        except BaseException:
+            stopped.set()
+            raise
+    return AuditReport(
+        models=tuple(_conclude(model, tallies[model.relation]) for model in audited),
+        cuts=tuple(us_datetime(cut.at_us) for cut in sample.cuts),
+        series=tuple(str(key) for key in sample.series.values()),
+        seed=seed,
+    )
+
+
+def audit_sample(
+    catalog: Path, project: Project, *, seed: int = 0, session: Mapping[str, str] = _UTC
+) -> AuditReport:
+    """The audit of every build: two cuts, few bars, in about a second."""
+    return audit_lookahead(catalog, project, cuts=2, seed=seed, size=QUICK, session=session)
+
+
+def _reach(project: Project) -> Reach:
+    lookbacks = [_total_lookback_us(model, project) for model in project.models]
+    horizons = [model.horizon_us for model in project.models]
+    return Reach(
+        before_us=max([_USUAL_LOOKBACK_US, *(us for us in lookbacks if us)]) + 2 * _MARGIN_US,
+        after_us=max([_USUAL_HORIZON_US, *(us for us in horizons if us)]) + _MARGIN_US,
+    )
+
+
+def _total_lookback_us(model: Model, project: Project) -> int | None:
+    """Declared lookbacks along the longest chain of models; staging looks at its own row only."""
+    if model.relation.schema == "staging":
+        return 0
+    total = model.lookback_us
+    for read in project.models:
+        if total is None:
+            return None
+        if read.relation in model.depends_on:
+            below = _total_lookback_us(read, project)
+            total = None if below is None else max(total, (model.lookback_us or 0) + below)
+    return total
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the cuts so far say of one model; each finding with the number of its cut."""
+
+    rows: int = 0
+    filled: Counter[str] = field(default_factory=Counter)
+    labels_seen: set[str] = field(default_factory=set)
+    labels_differing: set[str] = field(default_factory=set)
+    findings: dict[tuple[Kind, str | None], tuple[int, Finding]] = field(default_factory=dict)
+
+    def add(self, number: int, finding: Finding) -> None:
+        """Keep the finding of the first cut for each kind and column."""
+        place = (finding.kind, finding.column)
+        if place not in self.findings or number < self.findings[place][0]:
+            self.findings[place] = (number, finding)
+
+    def merge(self, other: _Tally) -> None:
+        self.rows += other.rows
+        for name, count in other.filled.items():
+            self.filled[name] += count
+        self.labels_seen |= other.labels_seen
+        self.labels_differing |= other.labels_differing
+        for number, finding in other.findings.values():
+            self.add(number, finding)
+
+
+def _merge(shares: Sequence[Mapping[Relation, _Tally]]) -> dict[Relation, _Tally]:
+    merged: dict[Relation, _Tally] = defaultdict(_Tally)
+    for share in shares:
+        for relation, tally in share.items():
+            merged[relation].merge(tally)
+    return merged
+
+
+def _conclude(model: Model, tally: _Tally) -> ModelAudit:
+    """The verdict on one model after all cuts."""
+    findings = [finding for _, finding in tally.findings.values()]
+    findings += [
+        Finding(
+            Kind.BROKEN_LABEL,
+            model.relation,
+            column,
+            "is declared to look ahead, but was the same without what came after",
+        )
+        for column in sorted(tally.labels_seen - tally.labels_differing)
+    ]
+    verdict = Verdict.CLEAN
+    if findings:
+        verdict = Verdict.FAILED
+    elif model.is_whole_sample:
+        verdict = Verdict.IN_SAMPLE
+    elif not tally.rows:
+        verdict = Verdict.UNTESTED
+    elif model.is_labels:
+        verdict = Verdict.LABELS
+    untested = tuple(name for name, count in tally.filled.items() if not count)
+    return ModelAudit(model.relation, verdict, tuple(findings), tally.rows, untested)
+
+
+class _Audit:
+    """The state of an audit from cut to cut."""
+
+    def __init__(
+        self,
+        scratch: Scratch,
+        project: Project,
+        audited: Sequence[Model],
+        series: Mapping[int, SeriesKey],
+        seed: int,
+    ) -> None:
+        self._scratch, self._project, self._audited = scratch, project, list(audited)
+        self._series, self._seed = series, seed
+        self.tallies: dict[Relation, _Tally] = defaultdict(_Tally)
+
+    def examine(self, cut: Cut) -> None:
+        """Build all models on the worlds of one cut, and compare."""
+        self._scratch.enter_cut(cut, self._seed)
+        failures: dict[Relation, str] = {}
+        for result, world, words in (
+            ("whole", World("cut"), "the data around a cut"),
+            ("known", World.until("cut", cut.at_us), "the data known at a cut"),
+            ("noised", World("noise"), "data with noise after a cut"),
+        ):
+            failed = self._scratch.build(world, result, self._project.models)
+            failures |= {
+                relation: f"cannot be built on {words}: {message}"
+                for relation, message in failed.items()
+                if relation not in failures
+            }
+        comparable = []
+        for model in self._audited:
+            unproven = failures.get(model.relation)
+            if unproven is None and not model.is_whole_sample:
+                unproven = self._why_not_comparable(model)
+                if unproven is None:
+                    comparable.append(model)
+            if unproven:
+                self._give_up(model, cut, unproven)
+        for model in comparable:
+            try:
+                self._compare(model, cut)
+            except duckdb.Error as error:
+                self._give_up(model, cut, f"cannot be compared: {str(error).splitlines()[0]}")
+        if cut.number % _SHORT_EVERY == 0:
+            self._check_lookbacks(comparable, cut)
+
+    def _why_not_comparable(self, model: Model) -> str | None:
+        """Empty where there is nothing to compare."""
+        if not self._scratch.datasets_of(model):
+            return ""
+        kind = dict(self._scratch.columns("whole", model)).get("known_at")
+        if kind is None:
+            return "has no column known_at; add it, or declare config.meta.whole_sample"
+        if not kind.startswith("TIMESTAMP") or kind.endswith("ZONE"):
+            return f"known_at is {kind}; it must be TIMESTAMP, in UTC"
+        without = count_rows(self._scratch, model, "whole", "known_at is null")["*"]
+        return f"{without} rows have no known_at" if without else None
+
+    def _give_up(self, model: Model, cut: Cut, cause: str) -> None:
+        finding = Finding(Kind.UNPROVEN, model.relation, None, cause)
+        self.tallies[model.relation].add(cut.number, finding)
+
+    def _compare(self, model: Model, cut: Cut) -> None:
+        self._count(model, cut)
+        for result, mode in (("whole", Mode.TRUNCATED), ("noised", Mode.NOISE)):
+            if model.is_labels:
+                self._check_horizon(model, cut, result, mode)
+            else:
+                self._look_for_leaks(model, cut, result, mode)
+        self._look_for_labels(model, cut)
+
+    def _count(self, model: Model, cut: Cut) -> None:
+        """A value counts as tested where any world has it."""
+        tally = self.tallies[model.relation]
+        counts = count_rows(self._scratch, model, "known", _known(cut))
+        tally.rows += counts.pop("*")
+        whole = count_rows(self._scratch, model, "whole", _known(cut))
+        for name in counts:
+            tally.filled[name] += max(counts[name], whole[name])
+
+    def _look_for_leaks(self, model: Model, cut: Cut, result: str, mode: Mode) -> None:
+        known = self.tallies[model.relation].findings
+        differences = [
+            difference
+            for difference in find_differences(
+                self._scratch, model, (result, "known"), _known(cut), sorted(model.labels)
+            )
+            if (Kind.LEAK, difference.column) not in known
+        ]
+        rows = "cut" if mode is Mode.TRUNCATED else "noise"
+        causes = explain_leaks(self._scratch, model, differences, rows, self._tainted())
+        for difference, cause in zip(differences, causes, strict=True):
+            self._record(Kind.LEAK, model, difference, cut, mode, cause)
+
+    def _tainted(self) -> dict[Relation, str]:
+        tainted = {}
+        for model in self._project.models:
+            if model.is_labels or model.labels:
+                tainted[model.relation] = "holds labels"
+            elif model.is_whole_sample:
+                tainted[model.relation] = "is a statistic of all data"
+            elif any(kind is Kind.LEAK for kind, _ in self.tallies[model.relation].findings):
+                tainted[model.relation] = "looks ahead itself"
+        return tainted
+
+    def _look_for_labels(self, model: Model, cut: Cut) -> None:
+        """A label that exists in a row known just at the cut must not be the same without after."""
+        tally = self.tallies[model.relation]
+        names = model.labels
+        if model.is_labels:
+            names = frozenset(n for n, _ in self._scratch.columns("whole", model)) - set(KEYS)
+        names -= tally.labels_differing
+        if not names:
+            return
+        at_cut = f"known_at = make_timestamp({cut.at_us})"
+        seen = count_rows(self._scratch, model, "whole", at_cut)
+        tally.labels_seen |= {name for name in names if seen[name]}
+        for difference in find_differences(self._scratch, model, ("whole", "known"), _known(cut)):
+            if difference.column is None:
+                tally.labels_differing |= names
+            elif difference.column in names:
+                tally.labels_differing.add(difference.column)
+
+    def _check_horizon(self, model: Model, cut: Cut, result: str, mode: Mode) -> None:
+        """Labels may look as far ahead as declared, no further."""
+        if model.horizon_us is None:
+            return
+        settled = f"known_at <= make_timestamp({cut.at_us - model.horizon_us})"
+        cause = Cause("needs rows from further ahead than config.meta.horizon says")
+        for difference in find_differences(self._scratch, model, (result, "known"), settled):
+            self._record(Kind.HORIZON, model, difference, cut, mode, cause)
+
+    def _check_lookbacks(self, models: Sequence[Model], cut: Cut) -> None:
+        """Rows must not change when what lies further back than their lookback is taken away."""
+        groups: dict[int, list[Model]] = defaultdict(list)
+        for model in models:
+            lookback_us = _total_lookback_us(model, self._project)
+            has_time = any(name == "time" for name, _ in self._scratch.columns("known", model))
+            if lookback_us is not None and has_time:
+                groups[lookback_us].append(model)
+        for lookback_us, group in sorted(groups.items()):
+            start_us = cut.at_us - lookback_us - max(lookback_us, _MARGIN_US) // 8
+            world = World("cut", f'{_known(cut)} and "time" >= make_timestamp({start_us})')
+            failures = self._scratch.build(world, "short", self._project.with_ancestors(group))
+            for model in group:
+                if model.relation not in failures:
+                    self._compare_short(model, cut, start_us + lookback_us)
+
+    def _compare_short(self, model: Model, cut: Cut, from_us: int) -> None:
+        settled = f'{_known(cut)} and "time" >= make_timestamp({from_us})'
+        cause = Cause("needs rows from further back than config.meta.lookback says")
+        for difference in find_differences(
+            self._scratch, model, ("known", "short"), settled, model.accumulates
+        ):
+            self._record(Kind.LOOKBACK, model, difference, cut, Mode.FORGOTTEN, cause)
+
+    def _record(
+        self, kind: Kind, model: Model, difference: Difference, cut: Cut, mode: Mode, cause: Cause
+    ) -> None:
+        moments = [difference.first.value(name) for name in ("time", "known_at")]
+        finding = Finding(
+            kind,
+            model.relation,
+            difference.column,
+            cause.text,
+            series=self._series_of(difference.first),
+            time=next((moment for moment in moments if isinstance(moment, datetime)), None),
+            value_known=difference.right,
+            value_whole=difference.left,
+            cut=us_datetime(cut.at_us),
+            mode=mode,
+            reach_us=cause.reach_us,
+            reach_bars=cause.reach_bars,
+        )
+        self.tallies[model.relation].add(cut.number, finding)
+
+    def _series_of(self, row: Row) -> str:
+        series_id = row.value("series_id")
+        if isinstance(series_id, int) and series_id in self._series:
+            return str(self._series[series_id])
+        names = ("exchange", "symbol", "interval", "clock")
+        said = [str(row.value(name)) for name in names if row.value(name) is not None]
+        return " ".join(said) or "no series"
+
+
+def _known(cut: Cut) -> str:
+    return f"known_at <= make_timestamp({cut.at_us})"

@@ -1,0 +1,149 @@
+"""What an audit found, as values, and the words in which a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from warehouse.project import Relation
+
+
+class Kind(StrEnum):
+    """What is wrong with a model."""
+
+    LEAK = "leak"
+    BROKEN_LABEL = "broken label"
+    LOOKBACK = "lookback too short"
+    HORIZON = "horizon too short"
+    UNPROVEN = "unproven"
+
+
+class Mode(StrEnum):
+    """What was done to the data, whose effect was looked for before the cut."""
+
+    TRUNCATED = "truncated"
+    """Everything after the cut was taken away."""
+    NOISE = "noise"
+    """Everything after the cut was replaced by noise."""
+    FORGOTTEN = "forgotten"
+    """Everything before a moment was taken away; it lies further back than the lookback."""
+
+
+class Verdict(StrEnum):
+    """How a model came out."""
+
+    CLEAN = "clean"
+    LABELS = "labels"
+    """Looks ahead, as declared."""
+    IN_SAMPLE = "in-sample"
+    """A statistic of all data, as declared: not for use at the time of its rows."""
+    UNTESTED = "untested"
+    """No row of it could be built from the sample."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    column
+        ``None`` where whole rows appear or vanish, or where the model as a whole is meant.
+    series, time
+        The first row that shows it: its series in words, its ``time`` (UTC).
+    value_known
+        What the model gives for that row on the data known by the cut.
+    value_whole
+        What it gives on all data (or with the noise).
+    reach_us, reach_bars
+        How far after its ``known_at`` the row's inputs lie, and the same in bars of the row.
+    cause
+        In words, as well as it can be told.
+    """
+
+    kind: Kind
+    model: Relation
+    column: str | None
+    cause: str
+    series: str | None = None
+    time: datetime | None = None
+    value_known: object = None
+    value_whole: object = None
+    cut: datetime | None = None
+    mode: Mode | None = None
+    reach_us: int | None = None
+    reach_bars: int | None = None
+
+    def __str__(self) -> str:
+        name = str(self.model) if self.column is None else f"{self.model}.{self.column}"
+        text = f"{name}: {self.kind}: {self.cause}"
+        if self.time is not None:
+            text += (
+                f"\n  first row: {self.series}, time {self.time}: {self.value_known!r} on what was"
+                f" known at the cut {self.cut}, {self.value_whole!r} {_WORLD[self.mode]}"
+            )
+        return text
+
+
+_MOST_NAMED = 3
+_WORLD = {
+    Mode.TRUNCATED: "on all data",
+    Mode.NOISE: "with noise after the cut",
+    Mode.FORGOTTEN: "with a longer past",
+    None: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAudit:
+    """How one model came out.
+
+    Attributes
+    ----------
+    rows
+        Rows that were compared, over all cuts.
+    untested
+        Columns that were NULL wherever they were compared: nothing is known of them.
+    """
+
+    model: Relation
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    rows: int
+    untested: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The outcome of an audit: one entry per model, in the order in which models are built."""
+
+    models: tuple[ModelAudit, ...]
+    cuts: tuple[datetime, ...]
+    series: tuple[str, ...]
+    seed: int
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(finding for model in self.models for finding in model.findings)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found; models that could not be tested do not count against it."""
+        return not self.findings
+
+    def lines(self) -> Iterator[str]:
+        """The report for a person: a line per model, then every finding."""
+        width = max((len(str(audit.model)) for audit in self.models), default=0)
+        for audit in self.models:
+            line = f"{audit.model!s:{width}}  {audit.verdict:9}  {audit.rows:>9,} rows"
+            if audit.untested and audit.verdict is not Verdict.UNTESTED:
+                named = ", ".join(audit.untested[:_MOST_NAMED])
+                more = len(audit.untested) - _MOST_NAMED
+                line += f"  always NULL: {named}{f' and {more} more' if more > 0 else ''}"
+            yield line
+        for finding in self.findings:
+            yield ""
+            yield str(finding)

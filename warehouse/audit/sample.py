@@ -1,0 +1,225 @@
+"""Which data an audit looks at: a few series, and around each cut a stretch of their bars.
+
+Planning reads ``meta.coverage`` only; a cut's stretches are read when it is its turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import duckdb
+
+from warehouse.keys import DAY_US, SeriesKey, interval_us
+from warehouse.sqltext import identifier, literal
+
+ORIGIN = "origin"
+"""Name under which the audited catalog is attached."""
+
+_LEAST_BARS_BEFORE = 64
+_LEAST_BARS_AFTER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSize:
+    """How much data to look at.
+
+    Attributes
+    ----------
+    series
+        Most series; those of one instrument first, then others.
+    bars
+        Most bars of one series before a cut; after it at most a quarter of that.
+    """
+
+    series: int = 6
+    bars: int = 4_000
+
+
+FULL = SampleSize()
+QUICK = SampleSize(series=2, bars=600)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far around a cut the audited models look, in microseconds."""
+
+    before_us: int
+    after_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows of one series in one dataset with ``time >= start`` and ``known_at <= end``."""
+
+    dataset: str
+    series_id: int
+    start_us: int
+    end_us: int
+
+    @property
+    def condition(self) -> str:
+        return (
+            f'(series_id = {self.series_id} and "time" >= make_timestamp({self.start_us})'
+            f" and known_at <= make_timestamp({self.end_us}))"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A moment, and what is looked at around it; ``is_holed`` punches holes just before it."""
+
+    number: int
+    at_us: int
+    stretches: tuple[Stretch, ...]
+    is_holed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The plan: series by number, cuts in order."""
+
+    series: dict[int, SeriesKey]
+    cuts: tuple[Cut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """A month of a series in a dataset that holds rows."""
+
+    dataset: str
+    series_id: int
+    rows: int
+    first_us: int
+    last_us: int
+
+
+def plan_sample(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    *,
+    size: SampleSize,
+    reach: Reach,
+    cuts: int,
+    seed: int,
+) -> Sample:
+    """Choose series and cuts at random, the same for the same seed and catalog.
+
+    Cuts lie on the edge of a bar of a chosen series, in months by how many rows they hold, and
+    mostly late enough for windows before them to be full.
+    """
+    random = Random(seed)
+    months, keys = _coverage(connection, datasets)
+    chosen = _choose_series(months, keys, size, random)
+    months = [month for month in months if month.series_id in chosen]
+    if not months:
+        return Sample({}, ())
+    planned = []
+    for number in range(cuts):
+        at_us = _choose_moment(months, keys, reach, random)
+        stretches = _stretches(months, keys, at_us, size=size, reach=reach)
+        planned.append(Cut(number, at_us, stretches, is_holed=number % 2 == 1))
+    return Sample({series_id: keys[series_id] for series_id in sorted(chosen)}, tuple(planned))
+
+
+def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> None:
+    """Read a cut's stretches of one dataset into the table ``memory.cut.<dataset>``."""
+    stretches = [stretch for stretch in cut.stretches if stretch.dataset == dataset]
+    condition = "false"
+    if stretches:
+        # the numbers said apart let the branches of other series be skipped unread
+        numbers = ", ".join(str(stretch.series_id) for stretch in stretches)
+        either = " or ".join(stretch.condition for stretch in stretches)
+        condition = f"series_id in ({numbers}) and ({either})"
+    connection.execute(
+        f"create or replace table memory.cut.{identifier(dataset)} as"
+        f" from {ORIGIN}.vendor.{identifier(dataset)} where {condition}"
+        ' order by series_id, "time"'
+    )
+
+
+def _coverage(
+    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]
+) -> tuple[list[_Month], dict[int, SeriesKey]]:
+    names = ", ".join(literal(dataset) for dataset in datasets) or "null"
+    rows = connection.execute(
+        "select dataset, series_id, rows, epoch_us(first_time), epoch_us(last_time), exchange,"
+        f' symbol, "interval", clock from {ORIGIN}.meta.coverage'
+        f" where rows > 0 and dataset in ({names}) order by series_id, dataset, month"
+    ).fetchall()
+    months = [_Month(*row[:5]) for row in rows]
+    return months, {row[1]: SeriesKey(*row[5:]) for row in rows}
+
+
+def _choose_series(
+    months: list[_Month], keys: dict[int, SeriesKey], size: SampleSize, random: Random
+) -> set[int]:
+    """The series with most to see, then its instrument's other intervals, then other series."""
+    rows: Counter[tuple[int, str]] = Counter()
+    for month in months:
+        rows[month.series_id, month.dataset] += month.rows
+    worth: Counter[int] = Counter()
+    for (series_id, _), count in rows.items():
+        worth[series_id] += min(count, size.bars)
+    shuffled = sorted(worth, key=lambda _: random.random())
+    if not shuffled:
+        return set()
+    focus = keys[max(shuffled, key=lambda series_id: worth[series_id])]
+
+    def distance(series_id: int) -> tuple[bool, bool, bool, int]:
+        key = keys[series_id]
+        other_instrument = (key.exchange, key.symbol) != (focus.exchange, focus.symbol)
+        other_clock = key.clock not in (focus.clock, None)
+        return other_instrument, other_clock, key.interval != focus.interval, -worth[series_id]
+
+    return set(sorted(shuffled, key=distance)[: size.series])
+
+
+def _choose_moment(
+    months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
+) -> int:
+    """The end of a bar, with a bar after it, of a series drawn first and a month drawn then."""
+    barred = [month for month in months if keys[month.series_id].interval is not None]
+    pool = barred or months
+    series_id = random.choice(sorted({month.series_id for month in pool}))
+    pool = [month for month in pool if month.series_id == series_id]
+    dataset = random.choice(sorted({month.dataset for month in pool}))
+    pool = [month for month in pool if month.dataset == dataset]
+    first_us, last_us = pool[0].first_us, pool[-1].last_us
+    earliest_us = first_us + min(reach.before_us, (last_us - first_us) // 2)
+    late = [month for month in pool if month.last_us > earliest_us] or pool
+    month = random.choices(late, [month.rows for month in late])[0]
+    bar_us = _bar_us(keys[series_id])
+    start_us = max(month.first_us, min(earliest_us, month.last_us)) // bar_us * bar_us
+    return start_us + bar_us * random.randint(1, max((month.last_us - start_us) // bar_us, 1))
+
+
+def _stretches(
+    months: list[_Month],
+    keys: dict[int, SeriesKey],
+    at_us: int,
+    *,
+    size: SampleSize,
+    reach: Reach,
+) -> tuple[Stretch, ...]:
+    held: dict[tuple[str, int], list[_Month]] = defaultdict(list)
+    for month in months:
+        held[month.dataset, month.series_id].append(month)
+    stretches = []
+    for (dataset, series_id), of_series in sorted(held.items()):
+        bar_us = _bar_us(keys[series_id], of_series)
+        before_us = min(max(reach.before_us, _LEAST_BARS_BEFORE * bar_us), size.bars * bar_us)
+        after_us = min(max(reach.after_us, _LEAST_BARS_AFTER * bar_us), size.bars // 4 * bar_us)
+        stretches.append(Stretch(dataset, series_id, at_us - before_us, at_us + after_us))
+    return tuple(stretches)
+
+
+def _bar_us(key: SeriesKey, months: Sequence[_Month] = ()) -> int:
+    """Length of a bar; for raw data the mean distance of rows."""
+    if key.interval is not None:
+        return interval_us(key.interval)
+    rows = sum(month.rows for month in months)
+    span_us = sum(month.last_us - month.first_us for month in months)
+    return max(span_us // rows, 1) if rows else DAY_US // 1_440

@@ -1,0 +1,340 @@
+"""A scratch database in which the models are built over and over, each time on another world.
+
+It stands in memory under the name ``warehouse``, where compiled SQL looks for it. A world is what
+``vendor.<dataset>`` shows: all of a cut's stretch, what was known at the cut, noise after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from warehouse.audit.sample import ORIGIN, Cut, load_cut
+from warehouse.contracts import KEY_COLUMNS
+from warehouse.errors import BuildError, DamagedError
+from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
+from warehouse.sqltext import identifier, literal
+
+VENDOR = "vendor"
+KEYS = tuple(column.name for column in KEY_COLUMNS)
+
+_MACHINERY = ("cut", "noise", "whole", "known", "noised", "short")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the vendor's datasets show.
+
+    Attributes
+    ----------
+    rows
+        Where from: ``cut`` (the data) or ``noise`` (the data, with noise after the cut).
+    condition
+        Which rows of all datasets; empty for all.
+    conditions
+        Further ones, each with the one dataset that it is for.
+    """
+
+    rows: str
+    condition: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def until(cls, rows: str, known_at_us: int) -> World:
+        """Only what was known at a moment."""
+        return cls(rows, f"known_at <= make_timestamp({known_at_us})")
+
+    def select(self, dataset: str) -> str:
+        own = [condition for name, condition in self.conditions if name == dataset]
+        conditions = [self.condition, *own] if self.condition else own
+        where = f" where {' and '.join(conditions)}" if conditions else ""
+        return f"from memory.{self.rows}.{identifier(dataset)}{where}"
+
+
+class Scratch:
+    """The models of a project, to be built on any world of the cut that is loaded.
+
+    Parameters
+    ----------
+    project
+        What is to be built: the audited models and all that they read.
+    stored
+        Models whose rows each build keeps as a table; the others are views.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, project: Project, stored: Sequence[Model]
+    ) -> None:
+        self.connection = connection
+        self._project = project
+        self._stored = frozenset(model.relation for model in stored)
+        read = {source for model in project.models for source in model.sources}
+        self._datasets = vendor_datasets(project.models)
+        self._others = sorted(source for source in read if source.schema != VENDOR)
+
+    def prepare(self) -> None:
+        """Schemas, seeds, table macros and the tables beside ``vendor`` that models read."""
+        self.connection.execute(f"create table {_FACTORS} as {_factors_sql()}")
+        create_schemas(self.connection, self._project)
+        create_seeds(self.connection, self._project)
+        for other in self._others:
+            name = f"{ORIGIN}.{identifier(other.schema)}.{identifier(other.name)}"
+            self.connection.execute(f"create table {other.sql} as from {name}")
+        self._copy_macros()
+
+    def enter_cut(self, cut: Cut, seed: int) -> None:
+        """Read the data around a cut into memory, and lay out the same with noise after it."""
+        for dataset in self._datasets:
+            name = identifier(dataset)
+            load_cut(self.connection, dataset, cut)
+            columns = self._columns(dataset)
+            if cut.is_holed:
+                self.connection.execute(
+                    f"create or replace table memory.cut.{name} as"
+                    f" {_holed_sql(dataset, columns, cut, seed)}"
+                )
+            self.connection.execute(
+                f"create or replace table memory.noise.{name} as"
+                f" {_noised_sql(dataset, columns, cut, seed)}"
+            )
+
+    def build(self, world: World, result: str, models: Sequence[Model]) -> dict[Relation, str]:
+        """Build models on a world, in order; returns what went wrong, by model.
+
+        The rows of stored models stand in ``memory.<result>`` afterwards.
+        """
+        self._show(world, self._datasets)
+        failures: dict[Relation, str] = {}
+        for model in models:
+            broken = next((r for r in model.depends_on if r in failures), None)
+            if broken is not None:
+                failures[model.relation] = f"reads {broken}, which stopped"
+                continue
+            try:
+                self._create(model, result)
+            except duckdb.Error as error:
+                failures[model.relation] = str(error).splitlines()[0]
+        return failures
+
+    def lay_bare(self, model: Model) -> None:
+        """Let what a model reads be views again, so that ``rows`` sees through to the vendor's."""
+        for ancestor in self.ancestors(model):
+            self._create_view(ancestor)
+
+    def rows(
+        self, world: World, model: Model, columns: Sequence[str], condition: str
+    ) -> list[tuple[object, ...]]:
+        """Some rows of a model that was laid bare, on any world; in no order."""
+        self._show(world, self.datasets_of(model))
+        selected = ", ".join(identifier(column) for column in columns) or "true"
+        return self.connection.execute(
+            f"select {selected} from (\n{model.sql}\n) where {condition}"
+        ).fetchall()
+
+    def ancestors(self, model: Model) -> tuple[Model, ...]:
+        """What a model reads, directly or not, in order."""
+        return tuple(m for m in self._project.with_ancestors([model]) if m is not model)
+
+    def datasets_of(self, model: Model) -> list[str]:
+        """The vendor datasets that a model reads, directly or not."""
+        return vendor_datasets(self._project.with_ancestors([model]))
+
+    def columns(self, result: str, model: Model) -> list[tuple[str, str]]:
+        """Name and type of the columns of a stored result."""
+        described = self.connection.execute(f"describe {stored(result, model)}").fetchall()
+        return [(row[0], row[1]) for row in described]
+
+    def _show(self, world: World, datasets: Iterable[str]) -> None:
+        for dataset in datasets:
+            self.connection.execute(
+                f"create or replace view {Relation(VENDOR, dataset).sql} as {world.select(dataset)}"
+            )
+
+    def _create(self, model: Model, result: str) -> None:
+        if model.relation not in self._stored:
+            self._create_view(model)
+            return
+        table = stored(result, model)
+        self.connection.execute(f"create or replace table {table} as\n{model.sql}")
+        self.connection.execute(f"create or replace view {model.relation.sql} as from {table}")
+
+    def _create_view(self, model: Model) -> None:
+        self.connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
+
+    def _columns(self, dataset: str) -> list[tuple[str, str]]:
+        described = self.connection.execute(f"describe memory.cut.{identifier(dataset)}")
+        return [(row[0], row[1]) for row in described.fetchall()]
+
+    def _copy_macros(self) -> None:
+        """Macros of the audited catalog, which a user's SQL may call."""
+        found = self.connection.execute(
+            "select schema_name, function_name, parameters, function_type, macro_definition"
+            f" from duckdb_functions() where database_name = {literal(ORIGIN)}"
+            " and function_type in ('macro', 'table_macro') and not internal"
+        ).fetchall()
+        for schema, name, parameters, kind, definition in found:
+            table = "table " if kind == "table_macro" else ""
+            self.connection.execute(f"create schema if not exists {DATABASE}.{identifier(schema)}")
+            self.connection.execute(
+                f"create or replace macro {Relation(schema, name).sql}({', '.join(parameters)})"
+                f" as {table}{definition}"
+            )
+
+
+def vendor_datasets(models: Iterable[Model]) -> list[str]:
+    """The vendor datasets that models read."""
+    read = {source for model in models for source in model.sources}
+    return sorted(source.name for source in read if source.schema == VENDOR)
+
+
+def stored(result: str, model: Model) -> str:
+    """The table that holds a model's rows of one build."""
+    return f"memory.{result}.{identifier(f'{model.relation.schema}.{model.name}')}"
+
+
+@contextmanager
+def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in memory beside which a catalog is attached, to be read only.
+
+    Raises
+    ------
+    DamagedError
+        The catalog cannot be read.
+    """
+    with duckdb.connect() as connection:
+        for name, value in session.items():
+            connection.execute(f"set {name} = {literal(value)}")
+        try:
+            connection.execute(f"attach {literal(str(catalog))} as {ORIGIN} (read_only)")
+        except duckdb.Error as error:
+            raise DamagedError(
+                f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
+                next_step="run: warehouse build",
+            ) from error
+        yield connection
+
+
+@contextmanager
+def open_scratch(
+    catalog: Path, project: Project, stored: Sequence[Model], session: Mapping[str, str]
+) -> Iterator[Scratch]:
+    """A scratch database beside a catalog.
+
+    Raises
+    ------
+    DamagedError
+        The catalog cannot be read.
+    BuildError
+        The catalog lacks something that the models read.
+    """
+    with open_catalog(catalog, session) as connection:
+        connection.execute(f"attach ':memory:' as {DATABASE}")
+        for schema in _MACHINERY:
+            connection.execute(f"create schema memory.{schema}")
+        connection.execute(f"use {DATABASE}")
+        scratch = Scratch(connection, project, stored)
+        try:
+            scratch.prepare()
+        except duckdb.Error as error:
+            raise BuildError(
+                f"{catalog}: lacks what the models read ({str(error).splitlines()[0]})",
+                next_step="run: warehouse build",
+            ) from error
+        yield scratch
+
+
+# -- holes and noise -----------------------------------------------------------------------------
+
+_DRAWS = 8
+"""Numbers drawn per row; neighbouring columns use different ones."""
+
+_FACTORS = "memory.main.noise_factors"
+_SLOTS = 1_009
+_MOST_HOLES = 4
+_MOST_ROWS_LOST = 2
+_REALS = ("DOUBLE", "FLOAT")
+_WHOLES = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT")
+
+
+def _holed_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int) -> str:
+    """The data with the last bars before the cut lost here, NULL in some columns there."""
+    bars_before = (
+        f'({cut.at_us} - epoch_us(known_at)) // greatest(epoch_us(known_at) - epoch_us("time"), 1)'
+    )
+    holes = "".join(
+        f", bars_before between 0 and"
+        f" {_draw(dataset, seed, cut, number, of_series=True)} % {2 * _MOST_HOLES}"
+        f" - {_MOST_HOLES} as hole_{number}"
+        for number in range(_DRAWS)
+    )
+    lost = (
+        f"bars_before between 0 and"
+        f" {_draw(dataset, seed, cut, _DRAWS, of_series=True)} % {2 * _MOST_ROWS_LOST}"
+        f" - {_MOST_ROWS_LOST}"
+    )
+    chosen = ", ".join(
+        name
+        if column in KEYS
+        else f"case when not hole_{number % _DRAWS} then {name} end as {name}"
+        for number, (column, _) in enumerate(columns)
+        for name in [identifier(column)]
+    )
+    return (
+        f"with placed as (select *, {bars_before} as bars_before"
+        f" from memory.cut.{identifier(dataset)}),"
+        f" drawn as (select *{holes} from placed where not ({lost}))"
+        f" select {chosen} from drawn"
+    )
+
+
+def _noised_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int) -> str:
+    """The data with rows after the cut lost, or of another magnitude, NULL, NaN, infinite."""
+    table, known = f"memory.cut.{identifier(dataset)}", f"known_at <= make_timestamp({cut.at_us})"
+    chosen = ", ".join(
+        _noised(column, kind, number % _DRAWS) for number, (column, kind) in enumerate(columns)
+    )
+    return (
+        f"select * from {table} where {known} union all"
+        f" select {chosen} from {table} inner join {_FACTORS}"
+        f" on slot = {_draw(dataset, seed, cut, 0)} % {_SLOTS} where not {known}"
+    )
+
+
+def _noised(column: str, kind: str, number: int) -> str:
+    name = identifier(column)
+    if column not in KEYS and kind in _REALS:
+        return f"(coalesce({name}, 1) * real_{number})::{kind} as {name}"
+    if column not in KEYS and kind in _WHOLES:
+        return f"whole_{number}::{kind} as {name}"
+    return name
+
+
+def _factors_sql() -> str:
+    """What noise is made of, by slot: factors for reals, values for whole numbers.
+
+    Every seventh slot is missing: the rows that draw it are lost.
+    """
+    drawn = ", ".join(
+        f"(hash(slot, {number}) >> 4)::bigint as draw_{number}" for number in range(_DRAWS)
+    )
+    made = ", ".join(
+        f"case draw_{n} % 16 when 0 then null when 1 then 'nan' when 2 then 'infinity'"
+        f" else (draw_{n} // 16 % 2001 - 1000) / 1.7 end::double as real_{n},"
+        f" case draw_{n} % 16 when 0 then null else draw_{n} // 16 % 100 + 1 end as whole_{n}"
+        for n in range(_DRAWS)
+    )
+    return (
+        f"with drawn as (select range as slot, {drawn} from range({_SLOTS}) where range % 7 > 0)"
+        f" select slot, {made} from drawn"
+    )
+
+
+def _draw(dataset: str, seed: int, cut: Cut, number: int, *, of_series: bool = False) -> str:
+    """A number that looks random, the same in every run; for each row, or for each series."""
+    what = literal(f"{dataset} {seed} {cut.number} {number}")
+    row = "series_id" if of_series else 'series_id, "time", known_at'
+    return f"(hash({row}, {what}) >> 4)::bigint"
