@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
 _MIN_TEXT_WIDTH = 10
 _BARS = " ▁▂▃▄▅▆▇█"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""What a terminal would obey instead of showing."""
 
 
 def render_table(
@@ -145,7 +148,7 @@ def _format(value: Any, decimals: int, timespec: str) -> str:
         return f"{value:,}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec=timespec)
-    return str(value).replace("\n", " ")
+    return _CONTROL.sub(" ", str(value))
 
 
 def _timespec(moments: Sequence[dt.datetime]) -> str:

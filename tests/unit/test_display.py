@@ -1,0 +1,131 @@
+"""Tables and charts for people: aligned, inside the terminal, nothing misread."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import utc
+from warehouse.display import render_arrow, render_chart, render_size, render_table
+
+cells = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.text(max_size=40),
+    st.floats(allow_nan=True), st.dates(), st.datetimes(),
+)  # fmt: skip
+
+
+@given(
+    st.integers(1, 8).flatmap(
+        lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=5)
+    ),
+    st.integers(20, 120),
+    st.booleans(),
+)
+def test_table_when_cells_are_any_then_fits_the_terminal(
+    rows: list[list[object]], width: int, wrap: bool
+) -> None:
+    names = [f"c{i}" for i in range(len(rows[0]))]
+    lines = render_table(names, rows, width=width, wrap=wrap).split("\n")
+    assert max(map(len, lines)) <= max(width, 40)
+    if not wrap:
+        assert len(lines) == 2 + len(rows)
+
+
+def test_table_when_numbers_then_they_stand_on_their_points() -> None:
+    text = render_table(["a", "b"], [[1.5, 10], [100.25, -7], [None, 1_000_000]])
+    assert text.split("\n") == [
+        "     a          b",
+        "------  ---------",
+        "  1.50         10",
+        "100.25         -7",
+        "     ·  1,000,000",
+    ]
+
+
+def test_table_when_values_are_small_or_odd_then_keeps_their_digits() -> None:
+    rows = [[0.00001234], [math.nan], [math.inf], [-math.inf], [1e-9], [0.0]]
+    shown = [line.strip() for line in render_table(["x"], rows).split("\n")[2:]]
+    assert shown == ["0.000012", "nan", "inf", "-inf", "1.000e-09", "0.000000"]
+
+
+def test_table_when_times_then_to_the_minute_or_as_fine_as_needed() -> None:
+    def shown(*moments: dt.datetime) -> list[str]:
+        return render_table(["t"], [[moment] for moment in moments]).split("\n")[2:]
+
+    assert shown(utc("2025-09-01 05:00")) == ["2025-09-01 05:00"]
+    assert shown(utc("2025-09-01 05:00"), utc("2025-09-01 05:00:15")) == [
+        "2025-09-01 05:00:00",
+        "2025-09-01 05:00:15",
+    ]
+    assert shown(utc("2025-09-01 05:00:00.000001")) == ["2025-09-01 05:00:00.000001"]
+
+
+def test_table_when_too_wide_then_leaves_out_the_middle_and_says_so() -> None:
+    names = [f"column_{i}" for i in range(20)]
+    lines = render_table(names, [list(range(20))], width=60).split("\n")
+    assert all(len(line) <= 60 for line in lines)
+    assert lines[0].startswith("column_0") and lines[0].endswith("column_19")
+    assert "…" in lines[0]
+
+
+def test_table_when_text_is_long_then_cuts_it_or_wraps_the_last_column() -> None:
+    words = "the quick brown fox jumps over the lazy dog " * 3
+    cut = render_table(["id", "text"], [[1, words]], width=40).split("\n")
+    assert len(cut) == 3 and cut[2].endswith("…")
+    wrapped = render_table(["id", "text"], [[1, words]], width=40, wrap=True).split("\n")
+    assert " ".join(" ".join(line.split()) for line in wrapped[2:]) == f"1 {words.strip()}"
+
+
+def test_table_when_text_would_steer_the_terminal_then_stays_one_plain_line() -> None:
+    text = "a\nb\r\nc\td\u2028e\x1b[2Jf"
+    assert render_table(["t"], [[text]]).splitlines()[2] == "a b c d e [2Jf"
+
+
+def test_table_when_there_are_no_rows_then_still_names_the_columns() -> None:
+    assert render_table(["a", "bb"], []) == "a  bb\n-  --"
+
+
+def test_arrow_when_longer_than_the_limit_then_says_how_many_more() -> None:
+    table = pa.table({"n": list(range(50))})
+    lines = render_arrow(table, limit=5).split("\n")
+    assert len(lines) == 2 + 5 + 1
+    assert lines[-1] == "… 45 more of 50 rows"
+    assert "more" not in render_arrow(table.slice(0, 5), limit=5)
+
+
+def test_chart_when_values_rise_then_columns_rise() -> None:
+    lines = render_chart(list(range(40)), title="rise", height=4, width=52).split("\n")
+    assert lines[0] == "rise"
+    assert len(lines) == 5
+    heights = [sum(line[12:].ljust(40)[i] != " " for line in lines[1:]) for i in range(40)]
+    assert heights == sorted(heights)
+    assert heights[0] == 1 and heights[-1] == 4
+    assert lines[1].split("│")[0].strip() == "39" and lines[-1].split("│")[0].strip() == "0"
+
+
+def test_chart_when_there_are_gaps_then_they_stay_empty() -> None:
+    lines = render_chart([1.0, None, math.nan, 3.0] * 5, title="t", height=3, width=32).split("\n")
+    assert all(set(line[13::4] + line[14::4]) <= {" "} for line in lines[1:])
+
+
+@pytest.mark.parametrize("values", [[], [None, None], [math.nan]])
+def test_chart_when_nothing_is_known_then_says_so(values: list[float | None]) -> None:
+    assert render_chart(values, title="t") == "t: no values"
+
+
+def test_chart_when_all_are_equal_then_is_flat() -> None:
+    assert len(render_chart([5.0] * 30, title="t", height=3).split("\n")) == 4
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_536_000, "1.5 MB"), (2e9, "2.0 GB"),
+     (3.21e12, "3.2 TB")],
+)  # fmt: skip
+def test_size_when_given_then_reads_in_the_nearest_unit(size: float, text: str) -> None:
+    assert render_size(size) == text
