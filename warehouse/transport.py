@@ -148,16 +148,18 @@ class Transport:
             self._require_safe(url)
             self._await_turn(url)
             secret = (secret_headers or {}) if _origin(url) == home else {}
-            request = self._client.build_request(
-                "GET", url, params=params, headers={**(headers or {}), **secret}
-            )
+            all_headers = {**(headers or {}), **secret}
+            try:
+                request = self._client.build_request("GET", url, params=params, headers=all_headers)
+            except httpx.InvalidURL:
+                raise _refused_link(url) from None
             response = self._client.send(request, stream=True)
             try:
                 if response.status_code not in _REDIRECTS or "location" not in response.headers:
                     log.debug("GET %s: %s", plain_url(url), response.status_code)
                     yield response
                     return
-                url, params = urljoin(str(request.url), response.headers["location"]), None
+                url, params = _joined(url, response.headers["location"]), None
             finally:
                 response.close()
         raise RefusedLinkError(
@@ -212,10 +214,7 @@ class Transport:
             scheme == "http" and (is_loopback(host) or host == self._trusted_host)
         )
         if not host or not safe:
-            raise RefusedLinkError(
-                f"{plain_url(url)}: not followed, a link must be https",
-                next_step="if APERIODIC_API_URL is set, check that it is the vendor's",
-            )
+            raise _refused_link(url)
 
 
 def is_loopback(host: str) -> bool:
@@ -298,6 +297,20 @@ def describe_failure(error: httpx.TransportError) -> str:
 def is_certificate_failure(error: httpx.TransportError) -> bool:
     """Whether trying again cannot help, because the server's certificate is not trusted."""
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def _refused_link(url: str) -> RefusedLinkError:
+    return RefusedLinkError(
+        f"{plain_url(url)}: not followed, a link must be https",
+        next_step="if APERIODIC_API_URL is set, check that it is the vendor's",
+    )
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _refused_link(location) from None
 
 
 class _Redacting(logging.Filter):
