@@ -15,10 +15,35 @@ ohlcv as (
     select
         series_id,
         "time",
+        known_at,
         "close",
         volume_notional,
         {{ previous_bar('"close"') }} as previous_close
     from {{ ref('stg_ohlcv') }}
+),
+
+returned as (
+    select
+        *,
+        {{ change_bps('"close"', 'previous_close') }} as return_bps
+    from ohlcv
+),
+
+with_volatility as (
+    select
+        *,
+        {{ rolling_std('return_bps', '1 hour') }}
+        * sqrt({{ bars_in('1 hour') }}) as realized_vol_1h_bps
+    from returned
+    {{ windows('1 hour') }}
+),
+
+traded as (
+    select
+        *,
+        {{ rolling_mean('realized_vol_1h_bps', '1 day') }} as rolling_realized_vol_1d_bps
+    from with_volatility
+    {{ windows('1 day') }}
 ),
 
 flow as (
@@ -70,20 +95,21 @@ measured as (
     select
         l1_price.*,
         0.5 * l1_price.spread_bps as half_spread_bps,
-        ohlcv."close",
+        traded."close",
+        traded.realized_vol_1h_bps,
+        traded.rolling_realized_vol_1d_bps,
         impact.impact_coef_bps_per_quote,
         slippage.slippage_bps_mean,
         flow.abs_toxicity,
-        {{ ratio('ohlcv.volume_notional', 'flow.trade_count') }} as avg_trade_notional,
-        {{ change_bps('ohlcv."close"', 'ohlcv.previous_close') }} as return_bps,
+        {{ ratio('traded.volume_notional', 'flow.trade_count') }} as avg_trade_notional,
         l2_liquidity.depth_5,
         l2_liquidity.depth_10,
         l2_liquidity.depth_20,
         l2_liquidity.depth_25,
-        l2_liquidity.depth_20 * ohlcv."close" as dollar_depth_20
+        l2_liquidity.depth_20 * traded."close" as dollar_depth_20
     from l1_price
-    left join ohlcv
-        on l1_price.series_id = ohlcv.series_id and l1_price."time" = ohlcv."time"
+    left join traded
+        on l1_price.series_id = traded.series_id and l1_price."time" = traded."time"
     left join flow
         on l1_price.series_id = flow.series_id and l1_price."time" = flow."time"
     left join impact
@@ -94,11 +120,11 @@ measured as (
         on l1_price.series_id = l2_liquidity.series_id and l1_price."time" = l2_liquidity."time"
 ),
 
-ranked as (
+windowed as (
     select
         *,
-        {{ rolling_std('return_bps', '1 hour') }}
-        * sqrt({{ bars_in('1 hour') }}) as realized_vol_1h_bps,
+        {{ rolling_mean('spread_bps', '1 day') }} as rolling_spread_bps_1d,
+        {{ rolling_count('spread_bps', '1 day') }} as bars_1d,
         {{ rolling_percentile('spread_bps', '7 days', min_coverage=0.25) }} as spread_rank_7d,
         {{ rolling_percentile('depth_20', '7 days', min_coverage=0.25) }} as depth_rank_7d,
         {{ rolling_percentile('impact_coef_bps_per_quote', '7 days', min_coverage=0.25) }}
@@ -106,73 +132,63 @@ ranked as (
         {{ rolling_percentile('abs_toxicity', '7 days', min_coverage=0.25) }} as toxicity_rank_7d,
         {{ rolling_count('spread_bps', '7 days') }} as bars_7d
     from measured
-    {{ windows('1 hour', '7 days') }}
-),
-
-averaged as (
-    select
-        *,
-        {{ rolling_mean('spread_bps', '1 day') }} as rolling_spread_bps_1d,
-        {{ rolling_mean('realized_vol_1h_bps', '1 day') }} as rolling_realized_vol_1d_bps,
-        {{ rolling_count('spread_bps', '1 day') }} as bars_1d
-    from ranked
-    {{ windows('1 day') }}
+    {{ windows('1 day', '7 days') }}
 ),
 
 -- one row of order_notionals
 final as (
     select
-        averaged.series_id,
-        averaged.exchange,
-        averaged.symbol,
-        averaged."interval",
-        averaged.clock,
-        averaged."time",
-        averaged.known_at,
-        averaged."close",
-        averaged.spread_bps,
-        averaged.half_spread_bps,
-        averaged.impact_coef_bps_per_quote,
+        windowed.series_id,
+        windowed.exchange,
+        windowed.symbol,
+        windowed."interval",
+        windowed.clock,
+        windowed."time",
+        windowed.known_at,
+        windowed."close",
+        windowed.spread_bps,
+        windowed.half_spread_bps,
+        windowed.impact_coef_bps_per_quote,
         {%- for size in ['10k', '50k', '100k'] %}
-        averaged.half_spread_bps
-        + averaged.impact_coef_bps_per_quote * order_notionals.notional_{{ size }}
+        windowed.half_spread_bps
+        + windowed.impact_coef_bps_per_quote * order_notionals.notional_{{ size }}
             as expected_cost_{{ size }}_bps,
         {%- endfor %}
-        averaged.slippage_bps_mean,
+        windowed.slippage_bps_mean,
         abs(
-            averaged.half_spread_bps
-            + averaged.impact_coef_bps_per_quote * order_notionals.notional_50k
-            - averaged.slippage_bps_mean
+            windowed.half_spread_bps
+            + windowed.impact_coef_bps_per_quote * order_notionals.notional_50k
+            - windowed.slippage_bps_mean
         ) as cost_error_50k_bps,
         case
-            when averaged.slippage_bps_mean <= averaged.half_spread_bps then 0
+            when windowed.slippage_bps_mean <= windowed.half_spread_bps then 0
             else
-                (averaged.slippage_bps_mean - averaged.half_spread_bps)
+                (windowed.slippage_bps_mean - windowed.half_spread_bps)
                 / order_notionals.notional_50k
         end as implied_coef_bps_per_quote,
-        averaged.avg_trade_notional,
-        averaged.realized_vol_1h_bps,
-        averaged.rolling_spread_bps_1d,
-        averaged.rolling_realized_vol_1d_bps,
-        averaged.depth_5,
-        averaged.depth_10,
-        averaged.depth_20,
-        averaged.depth_25,
-        averaged.dollar_depth_20,
-        averaged.abs_toxicity,
-        averaged.spread_rank_7d,
-        averaged.depth_rank_7d,
-        averaged.impact_rank_7d,
-        averaged.toxicity_rank_7d,
+        windowed.avg_trade_notional,
+        windowed.realized_vol_1h_bps,
+        windowed.rolling_spread_bps_1d,
+        windowed.rolling_realized_vol_1d_bps,
+        windowed.depth_5,
+        windowed.depth_10,
+        windowed.depth_20,
+        windowed.depth_25,
+        windowed.dollar_depth_20,
+        windowed.abs_toxicity,
+        windowed.spread_rank_7d,
+        windowed.depth_rank_7d,
+        windowed.impact_rank_7d,
+        windowed.toxicity_rank_7d,
         {{ mean_of([
-            '1 - averaged.spread_rank_7d',
-            'averaged.depth_rank_7d',
-            '1 - averaged.impact_rank_7d',
-            '1 - averaged.toxicity_rank_7d',
+            '1 - windowed.spread_rank_7d',
+            'windowed.depth_rank_7d',
+            '1 - windowed.impact_rank_7d',
+            '1 - windowed.toxicity_rank_7d',
         ]) }} as liquidity_score,
-        averaged.bars_1d,
-        averaged.bars_7d
-    from averaged
+        windowed.bars_1d,
+        windowed.bars_7d
+    from windowed
     cross join order_notionals
 )
 

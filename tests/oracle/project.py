@@ -1,0 +1,114 @@
+"""The models on rows of a test's own: compiled once by dbt, then run in memory without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from tests.support import ROOT
+from warehouse.contracts import KEY_COLUMNS, load_contracts
+from warehouse.keys import interval_us
+from warehouse.project import create_schemas, create_seeds, create_views, load_project
+from warehouse.sqltext import identifier
+
+KEYS = tuple(column.name for column in KEY_COLUMNS)
+
+_DBT = "import sys; from dbt.cli.main import cli; sys.exit(cli())"
+
+
+def dbt(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run dbt on our project, with an empty home, target and log below ``folder``."""
+    (folder / ".build").mkdir(parents=True, exist_ok=True)
+    project = ["--project-dir", str(ROOT), "--profiles-dir", str(ROOT)]
+    places = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
+    return subprocess.run(
+        [sys.executable, "-c", _DBT, "--no-use-colors", *arguments, *project, *places],
+        cwd=ROOT,
+        env=os.environ | {"WAREHOUSE_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def compile_models(folder: Path, **variables: object) -> Path:
+    """Compile all models, with dbt's vars as given; the target folder."""
+    chosen = ["--vars", json.dumps(variables)] if variables else []
+    finished = dbt(folder, "--quiet", "compile", *chosen)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return folder / "target"
+
+
+class Models:
+    """Our models over ``vendor.<dataset>`` tables that hold what ``fill`` puts there."""
+
+    def __init__(self, target: Path) -> None:
+        self._connection = duckdb.connect()
+        self._connection.execute("set TimeZone = 'UTC'; attach ':memory:' as warehouse")
+        project = load_project(target)
+        create_schemas(self._connection, project)
+        create_seeds(self._connection, project)
+        for name, contract in load_contracts().items():
+            columns = (*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time"))
+            typed = ", ".join(f"{identifier(c.name)} {c.type}" for c in columns)
+            self._connection.execute(f"create table warehouse.vendor.{identifier(name)} ({typed})")
+        create_views(self._connection, project)
+
+    def fill(self, rows: Mapping[str, pa.Table]) -> None:
+        """Replace the rows of all datasets; those not named become empty."""
+        for dataset in load_contracts():
+            table = f"warehouse.vendor.{identifier(dataset)}"
+            self._connection.execute(f"truncate {table}")
+            if dataset in rows:
+                self._connection.register("incoming_rows", rows[dataset])
+                self._connection.execute(f"insert into {table} by name from incoming_rows")
+                self._connection.unregister("incoming_rows")
+
+    def rows(self, model: str, order: str = "series_id, time") -> pd.DataFrame:
+        """All rows of a model of ``main`` or ``staging``, NULL as NaN, None or NaT."""
+        return self.query(f"select * from warehouse.{model} order by {order}")
+
+    def query(self, sql: str) -> pd.DataFrame:
+        return self._connection.sql(sql).df()
+
+
+def keyed(
+    table: pa.Table,
+    *,
+    interval: str,
+    series_id: int = 1,
+    symbol: str = "perpetual-BTC-USDT:USDT",
+    exchange: str = "binance-futures",
+    clock: str = "true",
+) -> pa.Table:
+    """A dataset's rows with the key columns that the catalog adds."""
+    time = table["time"].cast(pa.timestamp("us"))
+    count = len(table)
+    known_at = pa.array(
+        time.cast(pa.int64()).to_numpy() + interval_us(interval), pa.timestamp("us")
+    )
+    names = {"exchange": exchange, "symbol": symbol, "interval": interval, "clock": clock}
+    keys = {name: pa.array([text] * count, pa.string()) for name, text in names.items()}
+    return pa.table(
+        {
+            "series_id": pa.array([series_id] * count, pa.int32()),
+            **keys,
+            "time": time,
+            "known_at": known_at,
+            **{name: table[name] for name in table.column_names if name != "time"},
+        }
+    )
+
+
+def joined(tables: Iterable[pa.Table]) -> pa.Table:
+    """The rows of several series of one dataset as one table."""
+    return pa.concat_tables(tables, promote_options="permissive")
