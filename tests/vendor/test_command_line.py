@@ -1,0 +1,152 @@
+"""``warehouse sync`` and ``warehouse serve`` as a person uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import Run, run_warehouse
+from tests.vendor.conftest import BTC, VENUE
+from tests.vendor.server import FOR_EVER, Fault, TestVendor
+from warehouse.home import Home
+
+GRID = ["--interval", "1h", "--clock", "exchange"]
+PLACE = ["--exchange", VENUE, "--symbol", BTC]
+DAYS = ["--start", "2025-09-01", "--end", "2025-10-31"]
+
+
+def warehouse(vendor: TestVendor, folder: Path, *arguments: str, key: str = "any") -> Run:
+    environment = {"APERIODIC_API_URL": vendor.url, "APERIODIC_API_KEY": key}
+    return run_warehouse(*arguments, "--home", folder / "home", cwd=folder, environment=environment)
+
+
+def test_sync_dry_run_then_sync_then_nothing_new(tmp_path: Path, test_vendor: TestVendor) -> None:
+    arguments = ["sync", "flow", "l2_*", *PLACE, *GRID, *DAYS]
+    planned = warehouse(test_vendor, tmp_path, *arguments, "--dry-run")
+    assert planned.exit_code == 0
+    assert planned.stdout.count("2025-10") == 3
+    assert "would ask for 6 files" in planned.stderr
+    assert not (tmp_path / "home").exists()
+    done = warehouse(test_vendor, tmp_path, *arguments)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "6 files taken in (4,392 rows" in done.stderr
+    again = warehouse(test_vendor, tmp_path, *arguments, "--json")
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["settled_series"] == 3
+    assert "up to date" in warehouse(test_vendor, tmp_path, *arguments).stderr
+
+
+def test_sync_without_a_dataset_takes_what_the_home_subscribes_to(
+    tmp_path: Path, test_vendor: TestVendor
+) -> None:
+    missing = warehouse(test_vendor, tmp_path, "sync")
+    assert missing.exit_code == 2
+    assert "warehouse.toml: no such file" in missing.stderr
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "warehouse.toml").write_text(
+        '[[sync]]\ndatasets = ["flow", "raw_trades"]\nexchanges = ["binance-futures"]\n'
+        'symbols = ["perpetual-BTC-*"]\nintervals = ["1h"]\nclocks = ["true"]\n'
+        "start = 2025-06-01\nend = 2025-09-30\n"
+    )
+    done = warehouse(test_vendor, tmp_path, "sync")
+    assert done.exit_code == 0, done.stderr
+    assert "2 files taken in" in done.stderr
+
+
+def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> None:
+    done = warehouse(test_vendor, tmp_path, "sync", "raw_trades", "--preview", key="")
+    assert done.exit_code == 0, done.stderr
+    assert "1 files taken in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["sync", "flow"], 2, "flow: --exchange and --symbol and --start missing"),
+        (["sync", "flow", *PLACE, "--start", "2025-09-01"], 2, "no interval"),
+        (["sync", "flow", *PLACE, *GRID, "--start", "September"], 2, "--start"),
+        (["sync", "flow", *PLACE, *GRID, *DAYS[2:], "--start", "2026-01-01"], 2, "ends before"),
+        (["sync", "--dataset", "flow"], 2, "--dataset goes with --from"),
+        (["sync", "flow", "--from", "."], 2, "--from takes a folder whole"),
+        (["sync", "l9_*", *PLACE, *GRID, *DAYS], 2, "no dataset fits"),
+        (
+            ["sync", "flow", "--exchange", VENUE, "--symbol", "perpetual-BTC-USDT", *GRID, *DAYS],
+            1,
+            "did you mean perpetual-BTC-USDT:USDT?",
+        ),
+    ],
+)
+def test_wrong_calls_say_what_to_do(
+    tmp_path: Path, test_vendor: TestVendor, arguments: list[str], code: int, said: str
+) -> None:
+    done = warehouse(test_vendor, tmp_path, *arguments)
+    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_key_and_a_vendor_that_is_down_exit_with_3(
+    tmp_path: Path, test_vendor: TestVendor
+) -> None:
+    arguments = ["sync", "flow", *PLACE, *GRID, *DAYS, "--home", tmp_path / "home"]
+    for url, said in (("https://192.0.2.1/api", "no API key"), ("ftp://x", "no base URL")):
+        done = run_warehouse(*arguments, cwd=tmp_path, environment={"APERIODIC_API_URL": url})
+        assert said in done.stderr
+        assert done.exit_code == (3 if "key" in said else 2)
+    test_vendor.faults.append(Fault("401", r"/data/", times=FOR_EVER))
+    done = warehouse(test_vendor, tmp_path, "sync", "flow", *PLACE, *GRID, *DAYS)
+    assert done.exit_code == 3
+    assert "does not accept the API key" in done.stderr
+
+
+def test_a_disk_without_room_exits_with_6(tmp_path: Path, test_vendor: TestVendor) -> None:
+    june = ["--start", "2025-06-01", "--end", "2025-06-30"]
+    body = json.dumps(
+        {"files": [{"period": "2025-06", "url": "https://h/x?s=1", "size": 10**18}]}
+    ).encode()
+    test_vendor.faults.append(Fault("200", r"/data/raw/", body=body))
+    done = warehouse(test_vendor, tmp_path, "sync", "raw_trades", *PLACE, *june)
+    assert done.exit_code == 6
+    assert "are to come" in done.stderr
+
+
+def test_serve_prints_its_url_first_and_answers_until_it_is_stopped(
+    tmp_path: Path, market_home: Home
+) -> None:
+    command = [sys.executable, "-m", "warehouse", "serve", "--home", str(market_home.root)]
+    process = subprocess.Popen(
+        [*command, "--key-env", "MIRROR_KEY"],
+        env=os.environ | {"MIRROR_KEY": "s3cret"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        asked = {"params": {"exchange": VENUE}, "headers": {"x-api-key": "s3cret"}}
+        answer = httpx.get(f"{url}/metadata/symbols", **asked)  # type: ignore[arg-type]
+        assert answer.json() == {"symbols": [BTC], "exchange": VENUE}
+        assert httpx.get(f"{url}/metadata/symbols", params={"exchange": VENUE}).status_code == 401
+        rebound = httpx.get(f"{url}/metadata/raw", headers={"host": "evil.example"})
+        assert rebound.status_code == 400
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert "Traceback" not in said
+
+
+def test_serve_says_what_is_missing(tmp_path: Path, market_home: Home) -> None:
+    root = str(market_home.root)
+    nothing = run_warehouse("serve", "--home", tmp_path / "none", cwd=tmp_path)
+    assert (nothing.exit_code, "nothing was synced" in nothing.stderr) == (2, True)
+    keyless = run_warehouse("serve", "--key", "--home", root, cwd=tmp_path)
+    assert (keyless.exit_code, "APERIODIC_API_KEY" in keyless.stderr) == (2, True)
