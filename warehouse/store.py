@@ -184,7 +184,8 @@ class _Computation:
             connection.execute(
                 f'copy (select * from {source} where {inside} order by series_id, "time")'
                 f" to {literal(str(building))}"
-                f" (format parquet, compression zstd, row_group_size {ROW_GROUP_ROWS})"
+                f" (format parquet, parquet_version v2, compression zstd,"
+                f" row_group_size {ROW_GROUP_ROWS})"
             )
         building.replace(path)
 
@@ -198,7 +199,7 @@ class _Computation:
         everything = dict(self._by_dataset(self.owned))
         for dataset, chosen in self._by_dataset(files):
             columns = view_columns(contracts.get(dataset), everything[dataset])
-            sql = view_sql(columns, chosen, self.home, raw=dataset.startswith("raw_"))
+            sql = view_sql(columns, chosen, self.home, raw=dataset.startswith("raw_"), bulk=True)
             connection.execute(
                 f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
                 f' where "time" >= {moment(month.start_us - self.lookback_us)}'

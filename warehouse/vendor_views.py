@@ -15,6 +15,7 @@ from warehouse.contracts import KEY_COLUMNS, Column, Contract, load_contracts
 from warehouse.coverage import OwnedFile, Span
 from warehouse.home import Home
 from warehouse.keys import interval_us
+from warehouse.manifest import StoredFile
 from warehouse.sqltext import identifier, literal, moment
 
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
@@ -91,21 +92,24 @@ def _widest(kinds: set[str]) -> str:
     return "DOUBLE" if kinds <= integers | {"FLOAT", "DOUBLE"} else "VARCHAR"
 
 
-def view_sql(columns: list[Column], files: list[OwnedFile], home: Home, *, raw: bool) -> str:
+def view_sql(
+    columns: list[Column], files: list[OwnedFile], home: Home, *, raw: bool, bulk: bool = False
+) -> str:
     """The SELECT of a dataset's view over some of its files.
 
-    One branch per series and set of columns, so that reading a series touches its files only.
+    One branch per series and set of columns, so that reading a series touches its files only. With
+    ``bulk`` one branch per set of columns, which binds much faster where all is read anyway.
     """
     branches: dict[tuple[Any, ...], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
         if owned_file.spans:
             partial = () if owned_file.owns_all else owned_file.spans
-            series = (owned_file.file.series_id, owned_file.file.facts.columns, partial)
-            branches[series].append(owned_file)
+            series = None if bulk else owned_file.file.series_id
+            branches[series, owned_file.file.facts.columns, partial].append(owned_file)
     if not branches:
         return _empty_sql(columns)
     return "\nunion all\n".join(
-        _branch_sql(columns, group, home, spans=place[2], raw=raw)
+        _branch_sql(columns, group, home, spans=place[2], raw=raw, bulk=bulk)
         for place, group in sorted(branches.items(), key=lambda item: item[1][0].file.file_id)
     )
 
@@ -117,27 +121,19 @@ def _branch_sql(
     *,
     spans: tuple[Span, ...],
     raw: bool,
+    bulk: bool,
 ) -> str:
-    key, types = files[0].file.key, dict(files[0].file.facts.columns)
-    contract = load_contracts().get(key.dataset)
+    first = files[0].file
+    types = dict(first.facts.columns)
+    contract = load_contracts().get(first.key.dataset)
     source_names = {_free_name(name, contract): name for name in types}
-    series = key.series
-    if raw:
-        time, known_at = (
-            _utc(name, types[name]) for name in ("exchange_timestamp", "local_timestamp")
-        )
-        interval, clock = "null::VARCHAR", "null::VARCHAR"
-    else:
-        time = _utc("time", types["time"])
-        seconds = interval_us(series.interval or "") // 1_000_000
-        known_at = f"{time} + interval '{seconds} seconds'"
-        interval, clock = literal(series.interval or ""), literal(series.clock or "")
+    clocks = ("exchange_timestamp", "local_timestamp") if raw else ("time", "time")
+    time, known_at = (_utc(name, types[name]) for name in clocks)
+    keys = [f"of_file.{name}" for name in _FILE_KEYS] if bulk else _key_values(first)
+    if not raw:
+        known_at += " + of_file.bar" if bulk else f" + {_bar(first)}"
     selected = [
-        f"{files[0].file.series_id}::INTEGER as series_id",
-        f"{literal(series.exchange)} as exchange",
-        f"{literal(series.symbol)} as symbol",
-        f'{interval} as "interval"',
-        f"{clock} as clock",
+        *(f"{value} as {name}" for value, name in zip(keys, _FILE_KEYS, strict=True)),
         f'{time} as "time"',
         f"{known_at} as known_at",
     ]
@@ -147,14 +143,39 @@ def _branch_sql(
         if source is not None:
             value = _converted(source, types[source], column.type)
         selected.append(f"{value} as {identifier(column.name)}")
-    paths = ", ".join(literal(str(home.object_path(file.file.object))) for file in files)
-    sql = f"select {', '.join(selected)}\nfrom read_parquet([{paths}], hive_partitioning = false)"
+    paths = [literal(str(home.object_path(file.file.object))) for file in files]
+    options = f"hive_partitioning = false, filename = {literal(_PATH)}" if bulk else _PLAIN
+    sql = f"select {', '.join(selected)}\nfrom read_parquet([{', '.join(paths)}], {options})"
+    if bulk:
+        rows = [
+            f"({path}, {', '.join(_key_values(file.file))}, {'null' if raw else _bar(file.file)})"
+            for path, file in zip(paths, files, strict=True)
+        ]
+        names = ", ".join(("path", *_FILE_KEYS, "bar"))
+        sql += f"\njoin (values {', '.join(rows)}) as of_file({names}) on {_PATH} = of_file.path"
     if spans:
         owned = " or ".join(
             f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans
         )
         sql += f"\nwhere {owned}"
     return sql
+
+
+_PLAIN = "hive_partitioning = false"
+_PATH = "path_of_the_object"
+_FILE_KEYS = ("series_id", "exchange", "symbol", '"interval"', "clock")
+
+
+def _key_values(file: StoredFile) -> list[str]:
+    """What the manifest says of a file, as SQL, in the order of ``_FILE_KEYS``."""
+    series = file.key.series
+    texts = (series.exchange, series.symbol, series.interval, series.clock)
+    values = ["null::VARCHAR" if text is None else literal(text) for text in texts]
+    return [f"{file.series_id}::INTEGER", *values]
+
+
+def _bar(file: StoredFile) -> str:
+    return f"interval '{interval_us(file.key.series.interval or '') // 1_000_000} seconds'"
 
 
 def _empty_sql(columns: list[Column]) -> str:

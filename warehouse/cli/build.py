@@ -90,7 +90,13 @@ def docs(settings: Settings) -> int:
 def _tell(event: dict[str, Any]) -> None:
     """A line per step; months that were computed anew are said, reused ones are not."""
     match event:
-        case {"step": "stored", "reused": False, "model": model, "month": month, "rows": rows}:
+        case {
+            "step": "stored",
+            "reused": False,
+            "model": model,
+            "month": month,
+            "rows": int(rows),
+        } if rows:
             say(f"  stored {model} {month}: {rows:,} rows")
         case {"step": "left out", "model": path, "message": message}:
             say(f"  left out {path}: {message}")
