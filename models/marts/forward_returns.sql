@@ -62,7 +62,8 @@ looked_back as (
     {{ windows('1 hour', '6 hours', '1 day') }}
 ),
 
-final as (
+-- at most one row of each joined relation per bar
+looked_ahead as (
     select
         looked_back.series_id,
         looked_back.exchange,
@@ -82,10 +83,8 @@ final as (
             as next_{{ name }}_mid_return_bps,
         {%- endfor %}
         {%- for name in risk_horizons %}
-        case
-            when in_{{ name }}.lowest_close_{{ name }} >= nullif(looked_back."close", 0) then 0
-            else {{ change_bps('in_' ~ name ~ '.lowest_close_' ~ name, 'looked_back."close"') }}
-        end as next_{{ name }}_max_drawdown_bps,
+        {{ change_bps('in_' ~ name ~ '.lowest_close_' ~ name, 'looked_back."close"') }}
+            as next_{{ name }}_low_bps,
         {%- endfor %}
         in_1h.volatility_1h_bps as next_1h_volatility_bps,
         in_6h.volatility_6h_bps as next_6h_volatility_bps,
@@ -95,6 +94,32 @@ final as (
     {%- for name in horizons %}
     {{ join_at('looked_back', 'in_' ~ name, horizons[name]) }}
     {%- endfor %}
+),
+
+final as (
+    select
+        series_id,
+        exchange,
+        symbol,
+        "interval",
+        clock,
+        "time",
+        known_at,
+        next_bar_return_bps,
+        {%- for name in horizons %}
+        next_{{ name }}_return_bps,
+        {%- endfor %}
+        next_bar_mid_return_bps,
+        {%- for name in horizons if name != '6h' %}
+        next_{{ name }}_mid_return_bps,
+        {%- endfor %}
+        next_1h_volatility_bps,
+        next_6h_volatility_bps,
+        next_1d_volatility_bps,
+        case when next_1h_low_bps > 0 then 0 else next_1h_low_bps end as next_1h_max_drawdown_bps,
+        case when next_6h_low_bps > 0 then 0 else next_6h_low_bps end as next_6h_max_drawdown_bps,
+        case when next_1d_low_bps > 0 then 0 else next_1d_low_bps end as next_1d_max_drawdown_bps
+    from looked_ahead
 )
 
 select * from final
