@@ -5,11 +5,10 @@ It lies at the root so that the examples in ``warehouse/`` stand on it too.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +52,13 @@ def demo_run(shared_folder: Path) -> dict[str, Any]:
 
     The home is for reading only; a test that writes takes a copy (``tests.support.copy_home``).
     """
-    from tests.support import run_warehouse
+    from tests.support import once, run_warehouse
 
-    home, note = shared_folder / "demo", shared_folder / "demo.json"
-    with (shared_folder / "demo.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not note.is_file():
-            run = run_warehouse("demo", "--home", home, cwd=shared_folder)
-            said = {"exit_code": run.exit_code, "stdout": run.stdout, "stderr": run.stderr}
-            note.write_text(json.dumps(said))
-    return {**json.loads(note.read_text()), "home": home}
+    def run() -> dict[str, Any]:
+        done = run_warehouse("demo", "--home", shared_folder / "demo", cwd=shared_folder)
+        return asdict(done)
+
+    return {**once(shared_folder / "demo.json", run), "home": shared_folder / "demo"}
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -67,6 +69,16 @@ def run_warehouse(
         check=False,
     )
     return Run(finished.returncode, finished.stdout, finished.stderr)
+
+
+def once(note: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``make`` gives, made by the first worker that comes and kept for all in ``note``."""
+    with note.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.is_file():
+            note.write_text(json.dumps(make()), "utf-8")
+    kept: dict[str, Any] = json.loads(note.read_text("utf-8"))
+    return kept
 
 
 # -- files in the vendor's shape -----------------------------------------------------------------
