@@ -6,7 +6,7 @@ First by a fingerprint of all rows, which is all that a clean model costs; then 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,30 +51,50 @@ class Difference:
     right: object
 
 
-def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> dict[str, int]:
-    """Rows under ``*``, and how many values of each column are not NULL."""
-    names = [name for name, _ in scratch.columns(result, model)]
-    counts = ", ".join(f"count({identifier(name)})" for name in names)
+def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> int:
     found = scratch.connection.execute(
-        f"select count(*), {counts} from {stored(result, model)} where {condition}"
+        f"select count(*) from {stored(result, model)} where {condition}"
     ).fetchone()
     assert found is not None
-    return dict(zip(("*", *names), found, strict=True))
+    return int(found[0])
 
 
-def are_identical(
-    scratch: Scratch, model: Model, results: tuple[str, str], condition: str, without: Sequence[str]
-) -> bool:
-    """Whether both builds hold the same rows, to the last bit."""
-    names = [name for name, _ in scratch.columns(results[0], model) if name not in without]
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Some rows of a build in one pass: how many, a fingerprint, and values by column."""
+
+    rows: int
+    fingerprint: int | None
+    filled: Mapping[str, int]
+
+
+def summarise(
+    scratch: Scratch, model: Model, result: str, condition: str, without: Sequence[str] = ()
+) -> Summary:
+    """A summary of the rows under ``condition``, and of the columns but those ``without``.
+
+    It is kept as long as the build is.
+    """
+    kept, place = scratch.kept[result], (model.relation, condition, tuple(without))
+    if place not in kept:
+        kept[place] = _summary(scratch, model, result, condition, without)
+    summary = kept[place]
+    assert isinstance(summary, Summary)
+    return summary
+
+
+def _summary(
+    scratch: Scratch, model: Model, result: str, condition: str, without: Sequence[str]
+) -> Summary:
+    names = [name for name, _ in scratch.columns(result, model) if name not in without]
     packed = ", ".join(identifier(name) for name in names)
-    prints = [
-        scratch.connection.execute(
-            f"select count(*), sum(hash({packed})) from {stored(result, model)} where {condition}"
-        ).fetchone()
-        for result in results
-    ]
-    return prints[0] == prints[1]
+    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    found = scratch.connection.execute(
+        f"select count(*), sum(hash({packed})), {counts} from {stored(result, model)}"
+        f" where {condition}"
+    ).fetchone()
+    assert found is not None
+    return Summary(found[0], found[1], dict(zip(names, found[2:], strict=True)))
 
 
 def find_differences(
@@ -85,7 +105,8 @@ def find_differences(
     without: Sequence[str] = (),
 ) -> list[Difference]:
     """Columns in which two builds differ among the rows under ``condition``."""
-    if are_identical(scratch, model, results, condition, without):
+    left, right = (summarise(scratch, model, r, condition, without) for r in results)
+    if left == right:
         return []
     columns = [c for c in scratch.columns(results[0], model) if c[0] not in without]
     keys = [name for name, _ in columns if name in KEYS]

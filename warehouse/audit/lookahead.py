@@ -19,7 +19,7 @@ from threading import Event
 import duckdb
 
 from warehouse.audit.cause import Cause, explain_leaks
-from warehouse.audit.compare import Difference, Row, count_rows, find_differences
+from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
 from warehouse.audit.report import AuditReport, Finding, Kind, Mode, ModelAudit, Verdict
 from warehouse.audit.sample import FULL, QUICK, Cut, Reach, SampleSize, plan_sample
 from warehouse.audit.scratch import (
@@ -80,8 +80,9 @@ def audit_lookahead(
     audited = [project.model(name) for name in models] or [
         model for model in project.models if model.relation.schema != "staging"
     ]
-    needed = Project(project.with_ancestors(audited), project.seeds)
-    audited = [model for model in needed.models if model in audited]
+    compared = [model for model in audited if not model.is_whole_sample]
+    needed = Project(project.with_ancestors(compared), project.seeds)
+    compared = [model for model in needed.models if model in compared]
     with open_catalog(catalog, session) as connection:
         sample = plan_sample(
             connection,
@@ -95,8 +96,8 @@ def audit_lookahead(
     stopped = Event()
 
     def examine(cuts: Sequence[Cut]) -> Mapping[Relation, _Tally]:
-        with open_scratch(catalog, needed, audited, session) as scratch:
-            audit = _Audit(scratch, needed, audited, sample.series, seed)
+        with open_scratch(catalog, needed, compared, session) as scratch:
+            audit = _Audit(scratch, needed, compared, sample.series, seed)
             for cut in cuts:
                 if not stopped.is_set():
                     audit.examine(cut)
@@ -111,7 +112,11 @@ def audit_lookahead(
             stopped.set()
             raise
     return AuditReport(
-        models=tuple(_conclude(model, tallies[model.relation]) for model in audited),
+        models=tuple(
+            _conclude(model, tallies[model.relation])
+            for model in project.models
+            if model in audited
+        ),
         cuts=tuple(us_datetime(cut.at_us) for cut in sample.cuts),
         series=tuple(str(key) for key in sample.series.values()),
         seed=seed,
@@ -214,11 +219,11 @@ class _Audit:
         self,
         scratch: Scratch,
         project: Project,
-        audited: Sequence[Model],
+        compared: Sequence[Model],
         series: Mapping[int, SeriesKey],
         seed: int,
     ) -> None:
-        self._scratch, self._project, self._audited = scratch, project, list(audited)
+        self._scratch, self._project, self._compared = scratch, project, list(compared)
         self._series, self._seed = series, seed
         self.tallies: dict[Relation, _Tally] = defaultdict(_Tally)
 
@@ -238,9 +243,9 @@ class _Audit:
                 if relation not in failures
             }
         comparable = []
-        for model in self._audited:
+        for model in self._compared:
             unproven = failures.get(model.relation)
-            if unproven is None and not model.is_whole_sample:
+            if unproven is None:
                 unproven = self._why_not_comparable(model)
                 if unproven is None:
                     comparable.append(model)
@@ -263,7 +268,7 @@ class _Audit:
             return "has no column known_at; add it, or declare config.meta.whole_sample"
         if not kind.startswith("TIMESTAMP") or kind.endswith("ZONE"):
             return f"known_at is {kind}; it must be TIMESTAMP, in UTC"
-        without = count_rows(self._scratch, model, "whole", "known_at is null")["*"]
+        without = count_rows(self._scratch, model, "whole", "known_at is null")
         return f"{without} rows have no known_at" if without else None
 
     def _give_up(self, model: Model, cut: Cut, cause: str) -> None:
@@ -282,11 +287,12 @@ class _Audit:
     def _count(self, model: Model, cut: Cut) -> None:
         """A value counts as tested where any world has it."""
         tally = self.tallies[model.relation]
-        counts = count_rows(self._scratch, model, "known", _known(cut))
-        tally.rows += counts.pop("*")
-        whole = count_rows(self._scratch, model, "whole", _known(cut))
-        for name in counts:
-            tally.filled[name] += max(counts[name], whole[name])
+        whole, known = (
+            summarise(self._scratch, model, result, _known(cut)) for result in ("whole", "known")
+        )
+        tally.rows += known.rows
+        for name, count in known.filled.items():
+            tally.filled[name] += max(count, whole.filled[name])
 
     def _look_for_leaks(self, model: Model, cut: Cut, result: str, mode: Mode) -> None:
         known = self.tallies[model.relation].findings
@@ -323,12 +329,16 @@ class _Audit:
         if not names:
             return
         at_cut = f"known_at = make_timestamp({cut.at_us})"
-        seen = count_rows(self._scratch, model, "whole", at_cut)
-        tally.labels_seen |= {name for name in names if seen[name]}
+        whole, known = (
+            summarise(self._scratch, model, result, at_cut).filled for result in ("whole", "known")
+        )
+        seen = {name for name in names if whole[name]}
+        tally.labels_seen |= seen
+        tally.labels_differing |= {name for name in seen if whole[name] != known[name]}
+        if seen <= tally.labels_differing:
+            return
         for difference in find_differences(self._scratch, model, ("whole", "known"), _known(cut)):
-            if difference.column is None:
-                tally.labels_differing |= names
-            elif difference.column in names:
+            if difference.column in names:
                 tally.labels_differing.add(difference.column)
 
     def _check_horizon(self, model: Model, cut: Cut, result: str, mode: Mode) -> None:

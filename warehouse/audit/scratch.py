@@ -6,6 +6,7 @@ It stands in memory under the name ``warehouse``, where compiled SQL looks for i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,11 @@ class Scratch:
         What is to be built: the audited models and all that they read.
     stored
         Models whose rows each build keeps as a table; the others are views.
+
+    Attributes
+    ----------
+    kept
+        What was derived from each result, for as long as that is not built anew.
     """
 
     def __init__(
@@ -74,6 +80,9 @@ class Scratch:
         self._stored = frozenset(model.relation for model in stored)
         read = {source for model in project.models for source in model.sources}
         self._datasets = vendor_datasets(project.models)
+        self.kept: dict[str, dict[object, object]] = defaultdict(dict)
+        self._described: dict[Relation, list[tuple[str, str]]] = {}
+        self._views: set[Relation] = set()
         self._others = sorted(source for source in read if source.schema != VENDOR)
 
     def prepare(self) -> None:
@@ -107,6 +116,7 @@ class Scratch:
 
         The rows of stored models stand in ``memory.<result>`` afterwards.
         """
+        self.kept.pop(result, None)
         self._show(world, self._datasets)
         failures: dict[Relation, str] = {}
         for model in models:
@@ -144,9 +154,11 @@ class Scratch:
         return vendor_datasets(self._project.with_ancestors([model]))
 
     def columns(self, result: str, model: Model) -> list[tuple[str, str]]:
-        """Name and type of the columns of a stored result."""
-        described = self.connection.execute(f"describe {stored(result, model)}").fetchall()
-        return [(row[0], row[1]) for row in described]
+        """Name and type of a stored model's columns, the same in every build."""
+        if model.relation not in self._described:
+            described = self.connection.execute(f"describe {stored(result, model)}").fetchall()
+            self._described[model.relation] = [(row[0], row[1]) for row in described]
+        return self._described[model.relation]
 
     def _show(self, world: World, datasets: Iterable[str]) -> None:
         for dataset in datasets:
@@ -156,13 +168,16 @@ class Scratch:
 
     def _create(self, model: Model, result: str) -> None:
         if model.relation not in self._stored:
-            self._create_view(model)
+            if model.relation not in self._views:
+                self._create_view(model)
             return
         table = stored(result, model)
         self.connection.execute(f"create or replace table {table} as\n{model.sql}")
         self.connection.execute(f"create or replace view {model.relation.sql} as from {table}")
 
     def _create_view(self, model: Model) -> None:
+        """Once is enough: a view finds what its relations show when it is read."""
+        self._views.add(model.relation)
         self.connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
 
     def _columns(self, dataset: str) -> list[tuple[str, str]]:

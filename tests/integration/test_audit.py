@@ -1,0 +1,175 @@
+"""The look-ahead audit on a simulated market, with the models as dbt compiles them.
+
+``planted/`` holds models that look ahead, or declare of themselves what is not so; each says in
+``EXPECTED`` how it must come out. They are compiled by dbt together with the real ones.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import ROOT
+from warehouse.audit import (
+    AuditReport,
+    Finding,
+    Kind,
+    SampleSize,
+    Verdict,
+    audit_lookahead,
+    audit_sample,
+)
+from warehouse.catalog import prepare_catalog
+from warehouse.config import load_settings
+from warehouse.home import Home
+from warehouse.market import Market, write_market
+from warehouse.market.datasets import DATASETS
+from warehouse.project import Project, load_project
+from warehouse.sync import sync_folder
+
+SIZE = SampleSize(series=2, bars=700)
+ROWS = None  # a finding on whole rows names no column
+
+EXPECTED: dict[str, dict[str | None, tuple[Kind, str]]] = {
+    "centred_window": {"net_delta_mean": (Kind.LEAK, "uses flow ")},
+    "whole_sample_zscore": {
+        "volume_z": (Kind.LEAK, "a statistic of all rows, or a frame without an end"),
+        "volume_share_of_largest": (Kind.LEAK, "uses ohlcv "),
+        "volume_rank": (Kind.LEAK, "a statistic of all rows, or a frame without an end"),
+    },
+    "off_by_one_join": {
+        "last_return_off_by_one_bps": (Kind.LEAK, "; it reads forward_returns, which holds labels")
+    },
+    "backfill": {"open_interest_backfilled": (Kind.LEAK, "uses open_interest ")},
+    "next_bar": {
+        "next_close": (Kind.LEAK, "up to 1 bar ("),
+        "close_in_an_hour": (Kind.LEAK, "(1 hour) after the row is known"),
+    },
+    "slower_bar_by_time": {"hourly_close": (Kind.LEAK, "uses ohlcv 1h, whose bars close up to ")},
+    "drawn_at_random": {"place": (Kind.LEAK, "two builds of the same data differ")},
+    "row_needs_the_next": {ROWS: (Kind.LEAK, "uses l1_price ")},
+    "mean_of_the_day": {"spread_of_day": (Kind.LEAK, "uses l1_price ")},
+    "known_too_early": {ROWS: (Kind.LEAK, "uses basis ")},
+    "second_hand": {
+        "twice_next_close": (Kind.LEAK, "; it reads user.next_bar, which looks ahead itself")
+    },
+    "label_that_is_none": {"last_return": (Kind.BROKEN_LABEL, "declared to look ahead")},
+    "too_short_a_lookback": {"volume_3h": (Kind.LOOKBACK, "further back than")},
+    "too_short_a_horizon": {"close_in_3h": (Kind.HORIZON, "further ahead than")},
+    "without_known_at": {ROWS: (Kind.UNPROVEN, "has no column known_at")},
+    "training_set": {},
+    "volume_by_hour": {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A prepared catalog of a simulated market, and the project as dbt compiled it on it."""
+
+    catalog: Path
+    project: Project
+
+    def models(self, schema: str) -> list[str]:
+        return [str(m.relation) for m in self.project.models if m.relation.schema == schema]
+
+
+@pytest.fixture(scope="module")
+def ground(shared_folder: Path) -> Ground:
+    folder = shared_folder / "audit"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").is_file():
+            prepare(folder)
+            (folder / "done").touch()
+    catalog = Home(folder / "home").build_catalog
+    return Ground(catalog, load_project(folder / "target"))
+
+
+def prepare(folder: Path) -> None:
+    """Simulate, sync and prepare; then let dbt compile our models and the planted ones."""
+    market = Market(
+        symbols=("perpetual-BTC-USDT:USDT",),
+        datasets=tuple(DATASETS),
+        intervals=("5m", "1h"),
+        clocks=("exchange",),
+        start=date(2025, 10, 1),
+        end=date(2025, 10, 22),
+        missing_bars=0.0005,
+        holes=3,
+    )
+    write_market(folder / "files", market)
+    sync_folder(Home(folder / "home"), folder / "files")
+    prepare_catalog(load_settings(folder / "home", {}), generation=1)
+    project = folder / "project"
+    for part in ("models", "macros", "seeds", "tests/dbt"):
+        shutil.copytree(ROOT / part, project / part)
+    shutil.copytree(Path(__file__).parent / "planted", project / "models" / "planted")
+    settings = yaml.safe_load((ROOT / "dbt_project.yml").read_text("utf-8"))
+    settings["models"]["warehouse"]["planted"] = {"+schema": "user"}
+    (project / "dbt_project.yml").write_text(yaml.safe_dump(settings), "utf-8")
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "compile"]
+    command += ["--project-dir", str(project), "--profiles-dir", str(ROOT)]
+    command += ["--target-path", str(folder / "target"), "--log-path", str(folder)]
+    environment = os.environ | {"WAREHOUSE_HOME": str(folder / "home")}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def said(report: AuditReport, name: str) -> dict[str | None, Finding]:
+    audits = [audit for audit in report.models if audit.model.name == name]
+    return {finding.column: finding for audit in audits for finding in audit.findings}
+
+
+def test_planted_leaks_are_caught_with_model_column_and_cause(ground: Ground) -> None:
+    report = audit_lookahead(
+        ground.catalog, ground.project, models=ground.models("user"), cuts=6, size=SIZE
+    )
+    text = "\n".join(report.lines())
+    assert {audit.model.name for audit in report.models} == EXPECTED.keys()
+    for name, expected in EXPECTED.items():
+        found = said(report, name)
+        assert found.keys() == expected.keys(), f"{name}\n{text}"
+        for column, (kind, cause) in expected.items():
+            assert found[column].kind is kind, text
+            assert cause in found[column].cause, text
+    verdicts = {audit.model.name: audit.verdict for audit in report.models}
+    assert verdicts["training_set"] is Verdict.CLEAN
+    assert verdicts["volume_by_hour"] is Verdict.IN_SAMPLE
+    first = said(report, "slower_bar_by_time")["hourly_close"]
+    assert first.reach_us is not None
+    assert 0 < first.reach_us < 3_600 * 10**6
+
+
+def test_the_real_models_pass_with_20_cuts(ground: Ground) -> None:
+    report = audit_lookahead(
+        ground.catalog, ground.project, models=ground.models("main"), size=SIZE
+    )
+    assert report.passed, "\n".join(report.lines())
+    assert len(report.cuts) == 20
+    verdicts = {audit.verdict for audit in report.models}
+    assert verdicts == {Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE}
+    assert all(audit.rows for audit in report.models if audit.verdict is Verdict.CLEAN)
+
+
+def test_staging_is_audited_when_it_is_named(ground: Ground) -> None:
+    report = audit_lookahead(
+        ground.catalog, ground.project, models=["stg_flow", "staging.stg_ohlcv"], cuts=2, size=SIZE
+    )
+    assert [audit.verdict for audit in report.models] == [Verdict.CLEAN] * 2
+
+
+def test_the_sample_of_every_build_catches_the_common_leaks(ground: Ground) -> None:
+    report = audit_sample(ground.catalog, ground.project)
+    failed = {audit.model.name for audit in report.models if audit.verdict is Verdict.FAILED}
+    assert failed <= EXPECTED.keys()
+    assert {"centred_window", "whole_sample_zscore", "off_by_one_join", "next_bar"} <= failed
