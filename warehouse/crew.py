@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+_PATIENCE_S = 2.0
 
 T = TypeVar("T")
 Outcome = Callable[[], T]
@@ -47,8 +50,9 @@ class Crew:
     ) -> None:
         for _ in self._threads:
             self._todo.put(None)
+        patient_until = time.monotonic() + _PATIENCE_S
         for thread in self._threads:
-            thread.join(timeout=2.0)
+            thread.join(timeout=max(0.0, patient_until - time.monotonic()))
 
     def submit(self, work: Callable[[], T], then: Callable[[Outcome[T]], None]) -> None:
         """Let a thread do ``work``; ``then`` is called with its outcome by :meth:`finish_one`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -114,6 +115,29 @@ def test_a_disk_without_room_exits_with_6(tmp_path: Path, test_vendor: TestVendo
     done = warehouse(test_vendor, tmp_path, "sync", "raw_trades", *PLACE, *june)
     assert done.exit_code == 6
     assert "are to come" in done.stderr
+
+
+def test_a_disk_that_gets_full_exits_with_6_and_the_next_run_goes_on(
+    tmp_path: Path, test_vendor: TestVendor
+) -> None:
+    june = ["--start", "2025-06-01", "--end", "2025-06-30"]
+    sync = ["sync", "raw_quotes", *PLACE, *june, "--home", str(tmp_path / "home")]
+    full = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"ulimit -f 400; exec {shlex.join([sys.executable, '-m', 'warehouse', *sync])}",
+        ],
+        env=os.environ | {"APERIODIC_API_URL": test_vendor.url, "APERIODIC_API_KEY": "any"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert full.returncode == 6, full.stderr
+    assert "cannot be stored" in full.stderr and "free some space" in full.stderr
+    again = warehouse(test_vendor, tmp_path, "sync", "raw_quotes", *PLACE, *june)
+    assert again.exit_code == 0, again.stderr
 
 
 def test_serve_prints_its_url_first_and_answers_until_it_is_stopped(
