@@ -1,0 +1,180 @@
+"""Stored marts: whatever the sequence of syncs, what is stored is what a full rebuild stores.
+
+And what a full rebuild stores is what the models themselves say, months put together.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.oracle.project import compile_models
+from warehouse.catalog import prepare_catalog
+from warehouse.config import Settings
+from warehouse.home import Home
+from warehouse.market import Market, write_market
+from warehouse.project import Project, create_seeds, create_views, load_project
+from warehouse.sqltext import literal
+from warehouse.store import StoredMonth, store_marts
+from warehouse.sync import sync_folder
+
+DATASETS = ("ohlcv", "flow", "l1_price", "funding")
+MARTS = ("flow_features", "l1_features", "forward_returns", "funding_settlements")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The models of ``MARTS`` and what they read."""
+    whole = load_project(compile_models(tmp_path_factory.mktemp("dbt")))
+    return replace(whole, models=whole.with_ancestors(whole.model(name) for name in MARTS))
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four months of one symbol at 1h and 4h, with missing bars and a hole."""
+    folder = tmp_path_factory.mktemp("market")
+    write_market(
+        folder,
+        Market(
+            symbols=("perpetual-BTC-USDT:USDT",),
+            datasets=DATASETS,
+            intervals=("1h", "4h"),
+            start=date(2025, 9, 1),
+            end=date(2026, 1, 1),
+            missing_bars=0.002,
+            holes=1,
+        ),
+    )
+    return folder
+
+
+def sync(home: Path, folder: Path) -> None:
+    report = sync_folder(Home(home), folder)
+    assert not report.refused
+
+
+def store(home: Path, project: Project) -> list[StoredMonth]:
+    """The build without dbt's tests: prepare, the models as views, store."""
+    settings = Settings(home)
+    build_file = prepare_catalog(settings, generation=1)
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(build_file))} as warehouse")
+        for schema in ("staging", "intermediate"):
+            connection.execute(f"create schema warehouse.{schema}")
+        create_seeds(connection, project)
+        create_views(connection, project)
+    return store_marts(settings, project)
+
+
+def contents(stored: list[StoredMonth]) -> dict[tuple[str, str], bytes]:
+    return {(month.model, month.month): month.path.read_bytes() for month in stored}
+
+
+def rows(home: Path, mart: str) -> pd.DataFrame:
+    with duckdb.connect() as connection:
+        catalog = Home(home).build_catalog
+        connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+        return connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
+
+
+def restate(path: Path, chooser: random.Random) -> None:
+    """The vendor changes some values of a file."""
+    table = pq.read_table(path)
+    name = chooser.choice([f.name for f in table.schema if pa.types.is_floating(f.type)])
+    values = table[name].to_numpy().copy()
+    place = chooser.randrange(len(values))
+    values[place : place + 5] *= np.asarray(1.25, values.dtype)
+    index = table.schema.get_field_index(name)
+    changed = table.set_column(index, table.schema.field(index), pa.array(values))
+    pq.write_table(changed, path)
+
+
+def test_months_put_together_equal_the_models_themselves(
+    project: Project, market: Path, tmp_path: Path
+) -> None:
+    sync(tmp_path / "home", market)
+    stored = store(tmp_path / "home", project)
+    by_month = {mart: rows(tmp_path / "home", mart) for mart in MARTS}
+    with duckdb.connect() as connection:
+        catalog = Home(tmp_path / "home").build_catalog
+        connection.execute(f"attach {literal(str(catalog))} as warehouse")
+        create_views(connection, project)
+        for mart in MARTS:
+            whole = connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
+            assert len(whole) > 700 or mart == "funding_settlements"
+            pd.testing.assert_frame_equal(by_month[mart], whole, rtol=1e-9, atol=1e-9)
+    assert {month.model for month in stored} >= set(MARTS)
+    assert not any(month.reused for month in stored)
+
+
+def test_a_second_build_when_nothing_changed_computes_nothing(
+    project: Project, market: Path, tmp_path: Path
+) -> None:
+    sync(tmp_path, market)
+    first = store(tmp_path, project)
+    second = store(tmp_path, project)
+    assert [month.path for month in first] == [month.path for month in second]
+    assert all(month.reused for month in second)
+
+
+def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
+    project: Project, market: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "market"
+    shutil.copytree(market, copy)
+    sync(tmp_path / "home", copy)
+    store(tmp_path / "home", project)
+    restate(next(copy.glob("l1_price/**/interval=1h/**/2025-10.parquet")), random.Random(1))
+    sync(tmp_path / "home", copy)
+    anew = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
+    assert ("l1_features", "2025-10") in anew
+    assert ("l1_features", "2025-11") in anew, "the window of a month's first bars looks back"
+    assert ("forward_returns", "2025-09") in anew, "labels of a month's last bars look ahead"
+    assert ("l1_features", "2025-09") not in anew
+    assert ("l1_features", "2025-12") not in anew
+    assert not any(model == "flow_features" for model, _ in anew)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))]
+)
+def test_any_sequence_of_syncs_when_built_equals_a_full_rebuild(
+    project: Project, market: Path, tmp_path: Path, seed: int
+) -> None:
+    """Months arrive in any order and are restated; the bytes are those of a rebuild."""
+    chooser = random.Random(seed)
+    arriving = sorted(market.rglob("*.parquet"))
+    chooser.shuffle(arriving)
+    home, seen = tmp_path / "home", tmp_path / "market"
+    stored: list[StoredMonth] = []
+    while arriving:
+        for _ in range(chooser.randint(5, 15)):
+            if arriving:
+                source = arriving.pop()
+                target = seen / source.relative_to(market)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+        if chooser.random() < 0.7:
+            restate(chooser.choice(sorted(seen.rglob("*.parquet"))), chooser)
+        sync(home, seen)
+        stored = store(home, project)
+    sync_in_same_order(home, tmp_path / "fresh")
+    full = store(tmp_path / "fresh", project)
+    assert not any(month.reused for month in full)
+    assert contents(stored) == contents(full)
+
+
+def sync_in_same_order(home: Path, fresh: Path) -> None:
+    """The same lake and the same numbers of series, without any stored month."""
+    shutil.copytree(home, fresh)
+    shutil.rmtree(Home(fresh).marts)
