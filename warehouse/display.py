@@ -80,6 +80,12 @@ def render_arrow(
     return text
 
 
+def render_cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """The texts of a table's cells, column by column as :func:`render_table` writes them."""
+    values = [_format_column([row[i] for row in rows]) for i in range(len(columns))]
+    return list(zip(*values, strict=True))
+
+
 def render_chart(
     values: Sequence[float | None], *, title: str, height: int = 8, width: int | None = None
 ) -> str:

@@ -1,34 +1,33 @@
 """Asking: open the published catalog read-only and run one SELECT at a time.
 
-Importing this module loads DuckDB only. Every connection is in memory with the catalog attached
-read-only under the name ``warehouse``, in UTC, its files locked to the home's objects and marts.
+Importing this module loads DuckDB only. What may run is decided in ``guard``, how a session is
+opened and stopped in ``session``; what a query touches, and so its units, holes and receipt, is
+worked out in ``reach`` when it is asked for.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from difflib import get_close_matches
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from warehouse.bind import bound, require_names
 from warehouse.config import Settings, load_settings
-from warehouse.errors import DamagedError, NotFoundError, QueryError, UsageError
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.guard import check
 from warehouse.home import Home
+from warehouse.result import Column, Result
+from warehouse.session import cursor_of, open_session
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
+    from warehouse.named import NamedQuery
+    from warehouse.names import Names
 
-T = TypeVar("T")
-
-_READING = frozenset({"SELECT", "MULTI"})
-"""Kinds of statements, in the engine's words, that can be a query; PIVOT is MULTI."""
+__all__ = ["Column", "Result", "Warehouse", "open"]
 
 
 def open(home: str | os.PathLike[str] | None = None, *, generation: int | None = None) -> Warehouse:
@@ -67,6 +66,7 @@ class Warehouse:
         self.home = Home(settings.home)
         self._wanted = generation
         self._connection = self._connect()
+        self._names: Names | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,31 +96,113 @@ class Warehouse:
         """Go over to the generation that is published now."""
         fresh = self._connect()
         self._connection.close()
-        self._connection = fresh
+        self._connection, self._names = fresh, None
 
     def sql(
-        self, text: str, params: Mapping[str, object] | None = None, /, **named: object
+        self,
+        text: str,
+        params: Mapping[str, object] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        memory: str | None = None,
+        strict: bool = False,
+        **named: object,
     ) -> Result:
         """Prepare one SELECT with named parameters (``$name``); it runs when it is read.
 
         Parameters
         ----------
         text
-            One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE.
+            One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE,
+            SHOW, or EXPLAIN of these.
         params, **named
             Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted;
-            numpy scalars, pandas timestamps and lists are taken as they are meant.
+            numpy scalars, pandas timestamps and lists are taken as they are meant. A parameter
+            that is called timeout, memory or strict goes into ``params``.
+        timeout
+            Seconds that each reading of the answer may take.
+        memory
+            Memory that DuckDB may use for this query, such as ``"2GB"``; more goes to disk.
+        strict
+            Raise where :attr:`Result.warnings` would not be empty.
 
         Raises
         ------
         QueryError
             The text is no such statement, is wrong, or a name is missing or unknown.
+        IncompleteError
+            ``strict``, and bars are missing from what the query selects.
+
+        Examples
+        --------
+        >>> with warehouse.open(demo_home) as wh:
+        ...     r = wh.sql(
+        ...         "select time, close from flow_features where interval = $i and time < $end",
+        ...         i="1h",
+        ...         end=dt.date(2025, 9, 2),
+        ...     )
+        ...     len(r), r.columns["close"].unit
+        (48, 'quote/base')
         """
-        values = {name: _bound(value) for name, value in {**(params or {}), **named}.items()}
-        return Result(self, _single_statement(text), _check_names(text, values))
+        values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
+        statement = check(text, self._cursor(), self._is_macro)
+        require_names(
+            statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
+        )
+        connection = None if memory is None else self._connect(memory)
+        result = Result(self, statement, values, timeout_s=timeout, connection=connection)
+        if strict:
+            from warehouse.holes import require_whole
+
+            require_whole(result.warnings)
+        return result
+
+    def query(
+        self,
+        name: str,
+        params: Mapping[str, object] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        memory: str | None = None,
+        strict: bool = False,
+        **named: object,
+    ) -> Result:
+        """Prepare a named query; parameters that are not given take their defaults.
+
+        Named queries are SQL files, in the package and in the home's ``queries/`` folder, where a
+        file of the same name wins; see :meth:`queries`.
+
+        Raises
+        ------
+        NotFoundError
+            There is no query of that name.
+
+        Examples
+        --------
+        >>> with warehouse.open(demo_home) as wh:
+        ...     len(wh.query("flow_seasonality"))
+        168
+        """
+        found = self.named_query(name)
+        text, values = found.prepare({**(params or {}), **named})
+        return self.sql(text, values, timeout=timeout, memory=memory, strict=strict)
+
+    def named_query(self, name: str) -> NamedQuery:
+        """A named query with its text, purpose and parameters."""
+        from warehouse.named import find_query
+
+        return find_query(name, self.home.queries)
+
+    def queries(self) -> Result:
+        """Every named query: columns name, purpose, parameters, source."""
+        from warehouse.named import as_sql, list_queries
+
+        return self.sql(*as_sql(list_queries(self.home.queries)))
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The raw DuckDB connection, for who wants it."""
+        """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
         return self._cursor()
 
     def tables(self) -> Result:
@@ -149,8 +231,9 @@ class Warehouse:
             schema=schema,
         )
         if not len(found):
+            names = [row[1] for row in self.tables().fetchall()]
             raise NotFoundError(
-                f"{name}: no such table or view{_nearest(table, self._table_names())}",
+                f"{name}: no such table or view{_nearest(table, names)}",
                 next_step="list them with: warehouse describe",
                 name=name,
             )
@@ -165,10 +248,15 @@ class Warehouse:
             symbol=symbol,
         )
 
-    def _table_names(self) -> list[str]:
-        return [name for _, name, _ in self.tables().fetchall()]
+    def names(self) -> Names:
+        """What the catalog's names stand for; read once per generation."""
+        if self._names is None:
+            from warehouse.names import Names
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+            self._names = Names(self._cursor(), self.home)
+        return self._names
+
+    def _connect(self, memory: str | None = None) -> duckdb.DuckDBPyConnection:
         if self._wanted is None:
             path, missing = self.home.catalog, "no catalog yet"
         else:
@@ -180,184 +268,32 @@ class Warehouse:
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
                 home=str(self.home.root),
             )
-        connection = duckdb.connect(
-            config={
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "python_enable_replacements": "false",
-            }
-        )
-        try:
-            for name, value in self.settings.session.items():
-                connection.execute(f"set {name} = '{_quoted(value)}'")
-            connection.execute(f"attach '{_quoted(str(path))}' as warehouse (read_only)")
-            connection.execute("use warehouse")
-            self._lock_files(connection)
-        except duckdb.Error as error:
-            connection.close()
-            raise DamagedError(
-                f"{path}: cannot be opened ({str(error).splitlines()[0]})",
-                next_step="run: warehouse build",
-            ) from error
-        return connection
+        return open_session(self.settings, path, memory=memory)
 
-    def _lock_files(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """From here on the connection reads the home's data files and no others."""
-        row = connection.execute("select home from meta.build").fetchone()
-        homes = {str(self.home.root), str(row[0]) if row else ""}
-        folders = [str(Path(h, part)) + "/" for h in homes if h for part in ("objects", "marts")]
-        listed = ", ".join(f"'{_quoted(folder)}'" for folder in folders)
-        connection.execute(f"set allowed_directories = [{listed}]")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+    def _cursor(
+        self, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyConnection:
         try:
-            cursor = self._connection.cursor()
+            return cursor_of(connection or self._connection)
         except duckdb.ConnectionException as error:
             raise UsageError(
                 f"{self.home.root}: this warehouse was closed", next_step="open it again"
             ) from error
-        cursor.execute("use warehouse")
-        return cursor
 
-
-class Result:
-    """The answer to one query; it runs on first reading and may be read again.
-
-    ``df``, ``pl``, ``arrow`` and ``fetchall`` share one stored answer; ``batches`` streams.
-    """
-
-    def __init__(self, warehouse: Warehouse, text: str, params: dict[str, object]) -> None:
-        self._warehouse = warehouse
-        self._text = text
-        self._params = params
-        self._table: pa.Table | None = None
-        self._lock = threading.Lock()
-        self._prepared = self._prepare()
-
-    def arrow(self) -> pa.Table:
-        """The answer as a pyarrow Table."""
-        with self._lock:
-            if self._table is None:
-                self._table = _reading(self._prepared.to_arrow_table, self._text)
-            return self._table
-
-    def df(self) -> pd.DataFrame:
-        """The answer as a pandas DataFrame; times naive UTC."""
-        frame: pd.DataFrame = self.arrow().to_pandas()
-        return frame
-
-    def pl(self) -> pl.DataFrame:
-        """The answer as a polars DataFrame; times naive UTC."""
-        import polars
-
-        frame = polars.from_arrow(self.arrow())
-        assert isinstance(frame, polars.DataFrame)
-        return frame
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """The answer as a list of tuples."""
-        table = self.arrow()
-        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-    def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
-        """Stream the answer in batches of at most ``rows``, without storing it."""
-        reader = _reading(lambda: self._prepare().to_arrow_reader(rows), self._text)
-        yield from reader
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """Name and DuckDB type of each column, in order."""
-        names, types = self._prepared.columns, self._prepared.types
-        return dict(zip(names, map(str, types), strict=True))
-
-    def __len__(self) -> int:
-        return len(self.arrow())
-
-    def __repr__(self) -> str:
-        from warehouse.display import render_arrow
-
-        return render_arrow(self.arrow(), limit=20)
-
-    def _prepare(self) -> duckdb.DuckDBPyRelation:
-        cursor = self._warehouse._cursor()
-        return _reading(lambda: cursor.sql(self._text, params=self._params), self._text)
-
-
-def _single_statement(text: str) -> str:
-    """The text wrapped as a subquery: the engine itself then refuses all that is no query."""
-    if "\x00" in text:
-        raise QueryError("the SQL holds a NUL byte")
-    bare = text.strip().rstrip(";").rstrip()
-    if not bare:
-        raise QueryError("the SQL is empty", next_step='try: warehouse sql "from help()"')
-    return f"select * from (\n{bare}\n)"
-
-
-def _check_names(text: str, values: dict[str, object]) -> dict[str, object]:
-    try:
-        statements = duckdb.extract_statements(text)
-    except (duckdb.Error, ValueError) as error:
-        raise _query_error(error, text) from error
-    if len(statements) != 1:
-        raise QueryError(
-            f"one statement at a time, please: this holds {len(statements)}",
-            next_step="run them one by one",
+    def _is_macro(self, name: str) -> bool:
+        """Whether a table macro of that name stands in the catalog."""
+        row = (
+            self._cursor()
+            .execute(
+                "select 1 from duckdb_functions() where function_type = 'table_macro'"
+                " and database_name = 'warehouse' and lower(function_name) = lower($name) limit 1",
+                {"name": name},
+            )
+            .fetchone()
         )
-    kind = statements[0].type.name
-    if kind not in _READING:
-        raise QueryError(
-            f"{kind} is no query: this connection only reads",
-            next_step="write one SELECT (WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW too)",
-        )
-    wanted = {str(name) for name in statements[0].named_parameters}
-    missing, unknown = wanted - values.keys(), values.keys() - wanted
-    if missing or unknown:
-        what = [f"missing {name}" for name in sorted(missing)]
-        what += [f"unknown {name}" for name in sorted(unknown)]
-        accepted = ", ".join(f"${name}" for name in sorted(wanted)) or "none"
-        raise QueryError(f"parameters: {', '.join(what)}; the query accepts {accepted}")
-    return values
-
-
-def _bound(value: Any) -> object:
-    """A value as DuckDB binds it: numpy's and pandas' as Python's own, aware datetimes naive UTC.
-
-    Times are taken to the microsecond, as the catalog holds them.
-    """
-    if isinstance(value, dt.datetime):
-        if value != value:
-            return None
-        moment = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
-        return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_bound(item) for item in value]
-    if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
-        value = value.astype(f"{value.dtype.kind}8[us]")
-    return _bound(value.tolist()) if hasattr(value, "tolist") else value
-
-
-def _reading(act: Callable[[], T], text: str) -> T:
-    """Run one step of a query; what DuckDB raises becomes a QueryError."""
-    try:
-        return act()
-    except duckdb.Error as error:
-        raise _query_error(error, text) from error
-
-
-def _query_error(error: Exception, text: str) -> QueryError:
-    said = str(error).partition("\nLINE ")[0].split("\n")
-    what = "\n  ".join(line.strip() for line in said if line.strip())
-    return QueryError(what or "the SQL is wrong", sql=text)
+        return row is not None
 
 
 def _nearest(name: str, names: list[str]) -> str:
-    from difflib import get_close_matches
-
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"; did you mean {', '.join(close)}?" if close else ""
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

@@ -112,7 +112,7 @@ def test_parameters_when_given_as_mapping_then_may_have_any_name(wh: warehouse.W
         ("select $a", {"a": 1, "c": 2}, ["unknown c", "accepts $a"]),
         ("select $a", {"A": 1, "c": 2}, ["missing a", "unknown A", "unknown c"]),
         ("select 1", {"a": 1}, ["unknown a", "accepts none"]),
-        ("select ?", {}, ["missing 1"]),
+        ("select ?", {}, ["bound by name"]),
         ("select '$a'", {"a": 1}, ["unknown a"]),
     ],
 )

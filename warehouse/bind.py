@@ -1,0 +1,67 @@
+"""Values for named parameters: as DuckDB binds them, and checked against the names of a query."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from warehouse.errors import QueryError
+
+
+def bound(value: Any) -> object:
+    """A value as DuckDB binds it: numpy's and pandas' as Python's own, aware datetimes naive UTC.
+
+    Times are taken to the microsecond, as the catalog holds them.
+
+    Examples
+    --------
+    >>> bound(dt.datetime(2025, 9, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))).isoformat()
+    '2025-09-01T00:00:00'
+    """
+    if isinstance(value, dt.datetime):
+        if value != value:
+            return None
+        moment = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
+        return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [bound(item) for item in value]
+    if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
+        value = value.astype(f"{value.dtype.kind}8[us]")
+    return bound(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def require_names(
+    wanted: frozenset[str],
+    given: Mapping[str, object],
+    types: Callable[[], Mapping[str, str]] = dict,
+    *,
+    optional: frozenset[str] = frozenset(),
+) -> None:
+    """Raise unless all wanted names are given, and beyond them only optional ones.
+
+    Parameters
+    ----------
+    types
+        Gives the types of wanted names as far as they are known; asked only for the message.
+    """
+    missing, unknown = wanted - given.keys(), given.keys() - wanted - optional
+    if not missing and not unknown:
+        return
+    what = [f"missing {name}" for name in sorted(missing)]
+    what += [f"unknown {name}{_nearest(name, wanted | optional)}" for name in sorted(unknown)]
+    known = types()
+    accepted = ", ".join(
+        f"${name} {known[name]}" if name in known else f"${name}"
+        for name in sorted(wanted | optional)
+    )
+    raise QueryError(
+        f"parameters: {', '.join(what)}; the query accepts {accepted or 'none'}",
+        next_step="bind each by its name, as start=date(2025, 9, 1) or -p start=2025-09-01",
+    )
+
+
+def _nearest(name: str, names: frozenset[str]) -> str:
+    close = get_close_matches(name, names, n=1)
+    return f" (meant {close[0]}?)" if close else ""

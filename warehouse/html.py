@@ -1,0 +1,49 @@
+"""An answer as an HTML table for notebooks: its head, its size, whether it is cut, its holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from warehouse.holes import Hole
+    from warehouse.query import Result
+
+_ROWS = 20
+_HOLES = 3
+
+
+def render_html(result: Result, holes: Sequence[Hole]) -> str:
+    """The first rows with types and units in the head, then a line on size and holes."""
+    from warehouse.display import render_cells
+
+    head = result.head(_ROWS + 1)
+    columns = result.columns
+    cells = render_cells(list(columns), head[:_ROWS])
+    names = "".join(
+        f'<th title="{escape(column.meaning or column.type)}">{escape(name)}'
+        f"<br><small>{escape(column.unit or column.type)}</small></th>"
+        for name, column in columns.items()
+    )
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
+    )
+    return (
+        f'<table class="dataframe"><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
+        f"<p>{escape(_size(result, len(head)))}{_hint(holes)}</p>"
+    )
+
+
+def _size(result: Result, head: int) -> str:
+    total = len(result) if head > _ROWS else head
+    size = f"{total:,} row{'s' * (total != 1)} x {len(result.columns)} columns"
+    return f"{size}, the first {_ROWS} shown" if head > _ROWS else size
+
+
+def _hint(holes: Sequence[Hole]) -> str:
+    if not holes:
+        return ""
+    named = "<br>".join(escape(str(hole)) for hole in holes[:_HOLES])
+    more = f"<br>and {len(holes) - _HOLES:,} more" if len(holes) > _HOLES else ""
+    return f"<br>&#9888; incomplete, see .warnings:<br>{named}{more}"

@@ -1,0 +1,27 @@
+/*
+purpose: How unusual a bar's net delta is against the return of the hour after it.
+parameters:
+  symbol: {type: text, default: "perpetual-BTC-USDT:USDT", meaning: Instrument in Atlas symbology.}
+  exchange: {type: text, default: binance-futures, meaning: Venue.}
+  interval: {type: text, default: 1h, meaning: Length of a bar.}
+  clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
+  start: {type: time, default: null, meaning: First bar shown; the first there is by default.}
+  end: {type: time, default: null, meaning: Bars before it are shown; all by default.}
+*/
+select
+    flow."time",
+    flow.abs_delta_zscore_1d,
+    forward.next_1h_return_bps
+from flow_features as flow
+inner join forward_returns as forward
+    on flow.series_id = forward.series_id and flow."time" = forward."time"
+where
+    flow.exchange = $exchange
+    and flow.symbol = $symbol
+    and flow."interval" = $interval
+    and flow.clock = $clock
+    and ($start is null or flow."time" >= $start)
+    and ($end is null or flow."time" < $end)
+    and flow.abs_delta_zscore_1d is not null
+    and forward.next_1h_return_bps is not null
+order by flow."time"

@@ -1,0 +1,23 @@
+/*
+purpose: Spread of each bar and its mean over a day, in basis points of the mid.
+parameters:
+  symbol: {type: text, default: "perpetual-BTC-USDT:USDT", meaning: Instrument in Atlas symbology.}
+  exchange: {type: text, default: binance-futures, meaning: Venue.}
+  interval: {type: text, default: 5m, meaning: Length of a bar.}
+  clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
+  start: {type: time, default: null, meaning: First bar shown; the first there is by default.}
+  end: {type: time, default: null, meaning: Bars before it are shown; all by default.}
+*/
+select
+    "time",
+    spread_bps,
+    rolling_spread_bps_1d
+from l1_features
+where
+    exchange = $exchange
+    and symbol = $symbol
+    and "interval" = $interval
+    and clock = $clock
+    and ($start is null or "time" >= $start)
+    and ($end is null or "time" < $end)
+order by "time"

@@ -1,0 +1,244 @@
+"""An answer: read in whichever form, streamed, shown, with its units, holes and receipt."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import duckdb
+
+from warehouse.errors import QueryError
+from warehouse.guard import Statement, plain
+from warehouse.session import describe, reader, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from warehouse.holes import Hole
+    from warehouse.query import Warehouse
+    from warehouse.reach import Reach
+    from warehouse.receipt import Receipt
+
+T = TypeVar("T")
+
+
+class Column(str):
+    """A column of an answer: the text is its DuckDB type, and it knows unit and meaning.
+
+    ``unit`` and ``meaning`` are None where the query computes the column anew.
+    """
+
+    __slots__ = ("meaning", "unit")
+    unit: str | None
+    meaning: str | None
+
+    def __new__(cls, type: str, unit: str | None = None, meaning: str | None = None) -> Self:
+        column = super().__new__(cls, type)
+        column.unit, column.meaning = unit, meaning
+        return column
+
+    @property
+    def type(self) -> str:
+        """The DuckDB type as plain text."""
+        return str(self)
+
+
+class Result:
+    """The answer to one query; it runs on first reading and may be read again.
+
+    ``df``, ``pl``, ``arrow`` and ``fetchall`` share one stored answer; ``batches`` and ``head``
+    stream and store nothing.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        statement: Statement,
+        params: dict[str, object],
+        *,
+        timeout_s: float | None = None,
+        connection: duckdb.DuckDBPyConnection | None = None,
+    ) -> None:
+        self.text = statement.bare
+        self.params = params
+        self._warehouse = warehouse
+        self._statement = statement
+        self._timeout_s = timeout_s
+        self._connection = connection or warehouse._connection
+        self._table: pa.Table | None = None
+        self._count: int | None = None
+        self._lock = threading.Lock()
+        self.types = self._describe()
+
+    def arrow(self) -> pa.Table:
+        """The answer as a pyarrow Table; times naive UTC."""
+        with self._lock:
+            if self._table is None:
+                self._table = self._run(lambda c: self._reader(c, 1_000_000).read_all())
+            return self._table
+
+    def df(self) -> pd.DataFrame:
+        """The answer as a pandas DataFrame; times naive UTC."""
+        frame: pd.DataFrame = self.arrow().to_pandas()
+        return frame
+
+    def pl(self) -> pl.DataFrame:
+        """The answer as a polars DataFrame; times naive UTC."""
+        import polars
+
+        frame = polars.from_arrow(self.arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The answer as a list of tuples."""
+        table = self.arrow()
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
+        """The first rows of the answer as tuples, without storing it."""
+        if self._table is not None:
+            columns = self._table.slice(0, rows).columns
+            return list(zip(*(column.to_pylist() for column in columns), strict=True))
+        return self._run(lambda c: c.execute(self._statement.text, self.params).fetchmany(rows))
+
+    def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """Stream the answer in batches of at most ``rows``, without storing it."""
+        cursor, spent = self._cursor(), 0.0
+
+        def timed(act: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+            nonlocal spent
+            left = None if self._timeout_s is None else max(self._timeout_s - spent, 0.001)
+            began = time.monotonic()
+            try:
+                return self._run(act, cursor, left)
+            finally:
+                spent += time.monotonic() - began
+
+        source = timed(lambda c: self._reader(c, rows))
+        while True:
+            try:
+                batch = timed(lambda _: source.read_next_batch())
+            except StopIteration:
+                return
+            yield batch
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Each column's type, unit and meaning by its name, in order.
+
+        A value is the type's text with the attributes ``unit`` and ``meaning``, which are None
+        where the column is not one of the catalog's.
+        """
+        origins = self._warehouse.names().origins(self._statement.tree)
+        return {
+            name: Column(kind, *origins.get(name, (None, None)))
+            for name, kind in self.types.items()
+        }
+
+    @property
+    def warnings(self) -> tuple[Hole, ...]:
+        """Bars that are missing from what the query selects, and files that were refused.
+
+        Worked out when asked for, from the series and the span of time that the query's
+        predicates on key columns and ``time`` select; else from all that its tables cover.
+        """
+        from warehouse.holes import find_holes
+
+        return find_holes(self._cursor_on_catalog(), self.reach)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Tables that the query reads, with the datasets, series and span behind each."""
+        return self._warehouse.names().reach(self._statement, self.params)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the query itself says in which order its rows come."""
+        return self._statement.is_ordered
+
+    @property
+    def receipt(self) -> Receipt:
+        """What this answer was made from, to be kept beside it; see ``warehouse verify``."""
+        from warehouse.receipt import make_receipt
+
+        return make_receipt(self, self._cursor_on_catalog())
+
+    def __len__(self) -> int:
+        """Rows of the answer; counted by the engine where the answer is not stored."""
+        if self._table is not None or self._statement.explains:
+            return len(self.arrow())
+        if self._count is None:
+            text = f"select count(*) from (\n{self._statement.text}\n)"
+            row = self._run(lambda c: c.execute(text, self.params).fetchone())
+            self._count = int(row[0]) if row else 0
+        return self._count
+
+    def __repr__(self) -> str:
+        return self.render(20)
+
+    def render(self, rows: int, *, width: int | None = None, wrap: bool = False) -> str:
+        """The first rows as a table for people, with a last line where there are more."""
+        from warehouse.display import render_table
+
+        if self._statement.explains:
+            return "\n".join(str(plan) for _, plan in self.fetchall())
+        head = self.head(rows + 1)
+        text = render_table(list(self.types), head[:rows], width=width, wrap=wrap)
+        if len(head) > rows:
+            text += f"\n… {len(self) - rows:,} more of {len(self):,} rows"
+        return text
+
+    def _repr_html_(self) -> str:
+        from warehouse.html import render_html
+
+        return render_html(self, self.warnings)
+
+    def _describe(self) -> dict[str, str]:
+        """Names and types of the columns; so the whole query is bound, and wrong ones raise."""
+        if self._statement.explains:
+            inner = self._statement.text.partition("select * from (")
+            self._run(lambda c: describe(c, inner[1] + inner[2], self.params))
+            return {"explain_key": "VARCHAR", "explain_value": "VARCHAR"}
+        return self._run(lambda c: describe(c, self._statement.text, self.params))
+
+    def _reader(self, cursor: duckdb.DuckDBPyConnection, rows: int) -> pa.RecordBatchReader:
+        return reader(cursor, self._statement.text, self.params, rows)
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        return self._warehouse._cursor(self._connection)
+
+    def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
+        return self._warehouse._cursor()
+
+    def _run(
+        self,
+        act: Callable[[duckdb.DuckDBPyConnection], T],
+        cursor: duckdb.DuckDBPyConnection | None = None,
+        timeout_s: float | None = None,
+    ) -> T:
+        """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
+        on = cursor or self._cursor()
+        try:
+            return run(on, lambda: act(on), timeout_s=timeout_s or self._timeout_s)
+        except TimeoutError as error:
+            raise QueryError(
+                f"stopped after {self._timeout_s:g} s, its time limit",
+                next_step="ask for fewer series or a shorter span, or allow more with timeout=",
+                timeout_s=self._timeout_s,
+            ) from error
+        except duckdb.Error as error:
+            raise self._query_error(error) from error
+        except (OSError, ValueError, RuntimeError) as error:
+            # what the engine raises while pyarrow reads from it
+            raise self._query_error(error) from error
+
+    def _query_error(self, error: Exception) -> QueryError:
+        """The engine's words, with the nearest names where a table or column is unknown."""
+        message = plain(str(error).partition("\nLINE ")[0])
+        hint = self._warehouse.names().suggestion(str(error), self._statement.tree)
+        return QueryError(message, next_step=hint, sql=self.text)

@@ -1,0 +1,159 @@
+"""One read-only DuckDB session on a published catalog: opened, locked, and run so that it stops.
+
+A query runs on a thread of its own while the caller waits: so Ctrl-C and a time limit reach the
+engine at once in every version, and the session is good for the next query.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import duckdb
+
+from warehouse.config import Settings
+from warehouse.errors import DamagedError, QueryError
+from warehouse.sqltext import literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+_IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
+"""From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+def open_session(
+    settings: Settings, catalog: Path, *, memory: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
+
+    Parameters
+    ----------
+    memory
+        DuckDB's memory limit for this session, such as ``"500MB"``; the settings' by default.
+
+    Raises
+    ------
+    DamagedError
+        The catalog cannot be opened.
+    QueryError
+        ``memory`` is no amount of memory.
+    """
+    connection = duckdb.connect(config=_CONFIG)
+    try:
+        for name, value in settings.session.items():
+            connection.execute(f"set global {name} = {literal(value)}")
+        connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+        connection.execute("use warehouse")
+        if memory is not None:
+            _limit_memory(connection, memory)
+        _lock(connection, settings)
+    except QueryError:
+        connection.close()
+        raise
+    except duckdb.Error as error:
+        connection.close()
+        raise DamagedError(
+            f"{catalog}: cannot be opened ({str(error).splitlines()[0]})",
+            next_step="run: warehouse build",
+        ) from error
+    return connection
+
+
+def cursor_of(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A connection of its own on the same session, where the catalog is the default."""
+    cursor = connection.cursor()
+    cursor.execute("use warehouse")
+    return cursor
+
+
+def describe(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
+) -> dict[str, str]:
+    """Name and type of each column of a query, which is bound but not run."""
+    rows = cursor.execute(f"describe {text}", params).fetchall()
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def reader(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object], rows: int
+) -> pa.RecordBatchReader:
+    """A reader that runs the query and streams its answer in batches of at most ``rows``."""
+    if _IS_LAZY:
+        return cursor.sql(text, params=params).to_arrow_reader(rows)
+    return cursor.execute(text, params).to_arrow_reader(rows)
+
+
+def run(
+    cursor: duckdb.DuckDBPyConnection, act: Callable[[], T], *, timeout_s: float | None = None
+) -> T:
+    """What ``act`` gives, which uses ``cursor``; stopped by Ctrl-C and after ``timeout_s``.
+
+    Raises
+    ------
+    TimeoutError
+        It took longer than ``timeout_s``.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(act())
+        except BaseException as error:
+            failure.append(error)
+
+    worker = threading.Thread(target=work, name="warehouse-query", daemon=True)
+    worker.start()
+    try:
+        worker.join(timeout_s)
+        late = worker.is_alive()
+    except BaseException:
+        _stop(cursor, worker)
+        raise
+    if late:
+        _stop(cursor, worker)
+        if not outcome:
+            raise TimeoutError(f"stopped after {timeout_s} s")
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _stop(cursor: duckdb.DuckDBPyConnection, worker: threading.Thread) -> None:
+    """Interrupt until the work has ended: it may not have begun when the first one comes."""
+    give_up = time.monotonic() + 30
+    while worker.is_alive() and time.monotonic() < give_up:
+        cursor.interrupt()
+        worker.join(0.05)
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
+    try:
+        connection.execute(f"set memory_limit = {literal(memory)}")
+    except duckdb.Error as error:
+        raise QueryError(
+            f"memory={memory!r}: no amount of memory", next_step="write it as '500MB' or '2GB'"
+        ) from error
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """From here on the session reads the home's data files and no others."""
+    row = connection.execute("select home from meta.build").fetchone()
+    homes = {str(settings.home), str(row[0]) if row else ""}
+    folders = [str(Path(h, part)) + "/" for h in homes if h for part in ("objects", "marts")]
+    listed = ", ".join(literal(folder) for folder in folders)
+    connection.execute(f"set allowed_directories = [{listed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
