@@ -8,6 +8,7 @@ rounding from window to window.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,9 +30,10 @@ class Panel:
     seconds: int
     frames: Mapping[str, pd.DataFrame]
     rows: Mapping[str, pd.Index]
+    coverage: float = 1.0
 
     @classmethod
-    def of(cls, frames: Mapping[str, pd.DataFrame], seconds: int) -> Panel:
+    def of(cls, frames: Mapping[str, pd.DataFrame], seconds: int, coverage: float = 1.0) -> Panel:
         """From frames as the vendor gives them, each with a column ``time``."""
         starts = pd.concat([frame["time"] for frame in frames.values()])
         grid = pd.date_range(starts.min(), starts.max(), freq=f"{seconds}s", unit="us")
@@ -43,6 +45,7 @@ class Panel:
             seconds,
             {name: frame.reindex(grid) for name, frame in indexed.items()},
             {name: frame.index for name, frame in indexed.items()},
+            coverage,
         )
 
     def column(self, dataset: str, name: str) -> pd.Series:
@@ -59,6 +62,10 @@ class Panel:
     def bars(self, length_s: int) -> int:
         """Bars in a length of time; 0 where that is no whole number."""
         return 0 if length_s % self.seconds else length_s // self.seconds
+
+    def enough(self, bars: int) -> int:
+        """How many bars of a window must be there: dbt's var min_window_coverage."""
+        return max(1, math.ceil(self.coverage * bars))
 
     def has(self, *datasets: str) -> pd.Series:
         """Whether any of the datasets has the bar."""
@@ -90,14 +97,14 @@ def flow_features(panel: Panel) -> Measures:
         "net_delta": Expected(net),
         "cumulative_delta": Expected(net.cumsum(), net.abs().cumsum()),
         "net_delta_notional_m": Expected(delta),
-        "rolling_net_delta_1d": rolling_sum(delta, day),
-        "rolling_buy_sell_ratio_1d": rolling_mean(ratio, day),
+        "rolling_net_delta_1d": rolling_sum(delta, day, panel),
+        "rolling_buy_sell_ratio_1d": rolling_mean(ratio, day, panel),
         "flow_toxicity_score": Expected(flow("flow_toxicity_score")),
         "flow_toxicity_score_filled": Expected(flow("flow_toxicity_score").fillna(0)),
         "large_trade_share": Expected(share),
-        "large_trade_share_1d": rolling_mean(share, day),
-        "abs_delta_zscore_1d": zscore(delta, day, of=delta.abs()),
-        "delta_size_zscore_1d": zscore(delta.abs(), day),
+        "large_trade_share_1d": rolling_mean(share, day, panel),
+        "abs_delta_zscore_1d": zscore(delta, day, panel, of=delta.abs()),
+        "delta_size_zscore_1d": zscore(delta.abs(), day, panel),
         "bars_1d": rolling_count(delta, DAY, panel),
     }
 
@@ -118,10 +125,12 @@ def l1_features(panel: Panel) -> Measures:
         "spread_bps": Expected(spread_bps),
         "weighted_mid_premium_bps": Expected(divide(l1("weighted_midprice") - mid, mid) * 1e4),
         "depth_imbalance": Expected(divide(bid_amount - ask_amount, bid_amount + ask_amount)),
-        "rolling_spread_bps_1d": rolling_mean(spread_bps, day),
-        "rolling_quote_updates_1d": rolling_mean(l1("quote_update_frequency"), day),
+        "rolling_spread_bps_1d": rolling_mean(spread_bps, day, panel),
+        "rolling_quote_updates_1d": rolling_mean(l1("quote_update_frequency"), day, panel),
         "mid_return_bps": Expected(mid_return),
-        "realized_vol_1d_bps": Expected(deviation(mid_return, day) * np.sqrt(day)),
+        "realized_vol_1d_bps": Expected(
+            deviation(mid_return, panel.enough(day), day) * np.sqrt(day)
+        ),
         "bars_1d": rolling_count(spread_bps, DAY, panel),
     }
 
@@ -142,7 +151,7 @@ def forward_returns(panel: Panel) -> Measures:
     for name in ("1h", "6h", "1d"):
         count = bars[name]
         at_horizon = ahead(there.astype(float), count) == 1
-        volatility = ahead(deviation(ret, count, at_least=max(2, count // 4)), count)
+        volatility = ahead(deviation(ret, max(2, count // 4), count), count)
         found[f"next_{name}_volatility_bps"] = Expected(volatility.where(at_horizon))
         lowest = close.rolling(count, min_periods=1).min() if count else close * np.nan
         drawdown = (divide(ahead(lowest, count), close) - 1).clip(upper=0) * 1e4
@@ -157,7 +166,7 @@ def derivative_features(panel: Panel) -> Measures:
     funding = panel.column("funding", "funding_rate") * 1e4
     basis = panel.column("basis", "basis_bps")
     interest = panel.column("open_interest", "open_interest")
-    scores = [zscore(x, day).values for x in (funding, basis, interest)]
+    scores = [zscore(x, day, panel).values for x in (funding, basis, interest)]
     oi_change_1d = divide(interest, behind(interest, day)) - 1
     ranks = [rank(x, week) for x in (funding, basis, oi_change_1d)]
     stress = [x > limit for x, limit in zip(scores, (1.5, 1.5, 1.0), strict=True)]
@@ -202,8 +211,8 @@ def execution_costs(panel: Panel) -> Measures:
     half = 0.5 * spread
     close = panel.column("ohlcv", "close")
     ret = divide(close, close.shift(1)) - 1
-    volatility = deviation(ret, hour) * np.sqrt(hour) * 1e4
-    volatility_1d = rolling_mean(volatility, day)
+    volatility = deviation(ret, panel.enough(hour), hour) * np.sqrt(hour) * 1e4
+    volatility_1d = rolling_mean(volatility, day, panel)
     coefficient = at("impact", "impact_per_notional") * 1e4
     slippage = at("slippage", "slippage_bps_mean")
     toxicity = at("flow", "flow_toxicity_score").abs()
@@ -229,7 +238,7 @@ def execution_costs(panel: Panel) -> Measures:
         "implied_coef_bps_per_quote": Expected((slippage - half).clip(lower=0) / 50_000),
         "avg_trade_notional": Expected(divide(at("ohlcv", "volume_notional"), trades)),
         "realized_vol_1h_bps": Expected(volatility.where(here)),
-        "rolling_spread_bps_1d": rolling_mean(spread, day),
+        "rolling_spread_bps_1d": rolling_mean(spread, day, panel),
         "rolling_realized_vol_1d_bps": Expected(
             volatility_1d.values.where(here), volatility_1d.scale
         ),
@@ -318,16 +327,18 @@ def ahead(x: pd.Series, bars: int) -> pd.Series:
     return x.shift(-bars) if bars else x * np.nan
 
 
-def rolling_sum(x: pd.Series, bars: int) -> Expected:
+def rolling_sum(x: pd.Series, bars: int, panel: Panel) -> Expected:
     if not bars:
         return Expected(x * np.nan)
-    return Expected(x.rolling(bars).sum(), x.abs().rolling(bars).sum())
+    enough = panel.enough(bars)
+    return Expected(x.rolling(bars, enough).sum(), x.abs().rolling(bars, enough).sum())
 
 
-def rolling_mean(x: pd.Series, bars: int) -> Expected:
+def rolling_mean(x: pd.Series, bars: int, panel: Panel) -> Expected:
     if not bars:
         return Expected(x * np.nan)
-    return Expected(x.rolling(bars).mean(), x.abs().rolling(bars).mean())
+    enough = panel.enough(bars)
+    return Expected(x.rolling(bars, enough).mean(), x.abs().rolling(bars, enough).mean())
 
 
 def rolling_count(x: pd.Series, length_s: int, panel: Panel) -> Expected:
@@ -336,12 +347,12 @@ def rolling_count(x: pd.Series, length_s: int, panel: Panel) -> Expected:
     return Expected(x.rolling(bars, min_periods=0).count())
 
 
-def deviation(x: pd.Series, bars: int, at_least: int | None = None) -> pd.Series:
-    return _two_pass(x, bars, at_least)[1]
+def deviation(x: pd.Series, at_least: int, bars: int) -> pd.Series:
+    return _two_pass(x, at_least, bars)[1]
 
 
-def zscore(x: pd.Series, bars: int, of: pd.Series | None = None) -> Expected:
-    mean, std = _two_pass(x, bars, None)
+def zscore(x: pd.Series, bars: int, panel: Panel, of: pd.Series | None = None) -> Expected:
+    mean, std = _two_pass(x, panel.enough(bars), bars)
     varies = std > 1e-12 * mean.abs()
     return Expected(((x if of is None else of) - mean) / std.where(varies))
 
@@ -365,16 +376,15 @@ def _ranked(x: pd.Series, bars: int) -> tuple[pd.Series, pd.Series]:
     return windows.rank(method="average").where(x.notna()), windows.count()
 
 
-def _two_pass(x: pd.Series, bars: int, at_least: int | None) -> tuple[pd.Series, pd.Series]:
-    """Mean and standard deviation (ddof 1) of each window, from ``at_least`` values, or all."""
-    wanted = max(bars if at_least is None else at_least, 1)
+def _two_pass(x: pd.Series, at_least: int, bars: int) -> tuple[pd.Series, pd.Series]:
+    """Mean and standard deviation (ddof 1) of each window that has ``at_least`` values."""
     mean, std = np.full(len(x), np.nan), np.full(len(x), np.nan)
     padded = np.concatenate([np.full(max(bars - 1, 0), np.nan), x.to_numpy(float)])
     for first in range(0, len(x) if bars else 0, 2_000):
         last = min(first + 2_000, len(x))
         windows = np.lib.stride_tricks.sliding_window_view(padded[first : last + bars - 1], bars)
         count = np.isfinite(windows).sum(axis=1)
-        enough = count >= wanted
+        enough = count >= at_least
         with np.errstate(invalid="ignore", divide="ignore"):
             middle = np.nansum(windows, axis=1) / count
             square = np.nansum((windows - middle[:, None]) ** 2, axis=1) / (count - 1)
