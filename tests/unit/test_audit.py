@@ -70,6 +70,18 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
             where bar * minutes < 20160 and hash(bar, minutes, 2) % 500 > 0
             """
         )
+        connection.execute(
+            """
+            create table vendor.raw_trades as
+            select
+                4 as series_id, 'here' as exchange, 'spot-A-USD' as symbol,
+                null::varchar as "interval", null::varchar as clock,
+                timestamp '2025-01-01' + to_milliseconds(7001 * trade) as "time",
+                "time" + to_milliseconds(20 + (hash(trade) % 100)::bigint) as known_at,
+                (hash(trade) % 90)::double as amount
+            from range(5000) as trades (trade)
+            """
+        )
         connection.execute("create macro main.halved(x) as x / 2")
         connection.execute(
             """
@@ -79,6 +91,11 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 '2025-01' as month, count(*) as rows,
                 min("time") as first_time, max("time") as last_time
             from vendor.prices group by all
+            union all
+            select
+                'raw_trades', series_id, exchange, symbol, "interval", clock,
+                '2025-01', count(*), min("time"), max("time")
+            from vendor.raw_trades group by all
             """
         )
     return path
@@ -237,6 +254,26 @@ def test_a_model_that_reads_a_leaking_one_says_so(run: Run) -> None:
 def test_chance_is_told_from_foresight(run: Run) -> None:
     finding = only(run(model("lots", f"select {KEY}, random() as lot {FROM}")))
     assert finding.cause.startswith("two builds of the same data differ")
+
+
+@pytest.mark.parametrize(
+    ("known", "passes"),
+    [
+        ("date_trunc('minute', min(\"time\")) + interval '61 seconds'", True),
+        ("max(known_at)", False),  # a minute of which only a part has come has one too
+        ("min(known_at)", False),
+    ],
+)
+def test_events_are_known_when_they_arrive(run: Run, known: str, passes: bool) -> None:
+    sql = (
+        f"select series_id, {known} as known_at, sum(amount) as amount"
+        ' from "warehouse"."vendor"."raw_trades"'
+        """ group by series_id, date_trunc('minute', "time") having count(*) > 7"""
+    )
+    trades = (Relation("vendor", "raw_trades"),)
+    report = run(model("minutes", sql, sources=trades), cuts=8)
+    assert report.passed is passes, "\n".join(report.lines())
+    assert report.series == ("here spot-A-USD",)
 
 
 # -- labels --------------------------------------------------------------------------------------

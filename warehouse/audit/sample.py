@@ -12,7 +12,7 @@ from random import Random
 
 import duckdb
 
-from warehouse.keys import DAY_US, SeriesKey, interval_us
+from warehouse.keys import SeriesKey, interval_us
 from warehouse.sqltext import identifier, literal
 
 ORIGIN = "origin"
@@ -107,8 +107,8 @@ def plan_sample(
 ) -> Sample:
     """Choose series and cuts at random, the same for the same seed and catalog.
 
-    Cuts lie on the edge of a bar of a chosen series, in months by how many rows they hold, and
-    mostly late enough for windows before them to be full.
+    Cuts lie on the edge of a bar of a chosen series (within the bars of slower ones), in months by
+    how many rows they hold, and late enough for windows before them to be full where they can.
     """
     random = Random(seed)
     months, keys = _coverage(connection, datasets)
@@ -180,18 +180,20 @@ def _choose_series(
 def _choose_moment(
     months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
 ) -> int:
-    """The end of a bar, with a bar after it, of a series drawn first and a month drawn then."""
-    barred = [month for month in months if keys[month.series_id].interval is not None]
-    pool = barred or months
-    series_id = random.choice(sorted({month.series_id for month in pool}))
-    pool = [month for month in pool if month.series_id == series_id]
+    """The end of a bar, with a bar after it, of a series drawn first and a month drawn then.
+
+    Raw data have no bars: any moment will do.
+    """
+    series_id = random.choice(sorted({month.series_id for month in months}))
+    pool = [month for month in months if month.series_id == series_id]
     dataset = random.choice(sorted({month.dataset for month in pool}))
     pool = [month for month in pool if month.dataset == dataset]
     first_us, last_us = pool[0].first_us, pool[-1].last_us
     earliest_us = first_us + min(reach.before_us, (last_us - first_us) // 2)
     late = [month for month in pool if month.last_us > earliest_us] or pool
     month = random.choices(late, [month.rows for month in late])[0]
-    bar_us = _bar_us(keys[series_id])
+    interval = keys[series_id].interval
+    bar_us = 1 if interval is None else interval_us(interval)
     start_us = max(month.first_us, min(earliest_us, month.last_us)) // bar_us * bar_us
     return start_us + bar_us * random.randint(1, max((month.last_us - start_us) // bar_us, 1))
 
@@ -216,10 +218,10 @@ def _stretches(
     return tuple(stretches)
 
 
-def _bar_us(key: SeriesKey, months: Sequence[_Month] = ()) -> int:
+def _bar_us(key: SeriesKey, months: Sequence[_Month]) -> int:
     """Length of a bar; for raw data the mean distance of rows."""
     if key.interval is not None:
         return interval_us(key.interval)
     rows = sum(month.rows for month in months)
     span_us = sum(month.last_us - month.first_us for month in months)
-    return max(span_us // rows, 1) if rows else DAY_US // 1_440
+    return max(span_us // max(rows, 1), 1)
