@@ -70,10 +70,7 @@ def publish(home: Home) -> Published:
     BuildError
         dbt did not run on it, or a model or structural test failed; the old catalog stays.
     """
-    if not home.build_catalog.is_file():
-        raise NotFoundError(
-            f"{home.build_catalog}: nothing to publish", next_step="run: warehouse build"
-        )
+    require_build(home)
     generation, results = _inspect(home.build_catalog)
     _require_passed(results)
     target = generation_path(home, generation)
@@ -131,6 +128,14 @@ def rollback(home: Home, generation: int | None = None) -> int:
         )
     _point_to(home, generation_path(home, wanted))
     return wanted
+
+
+def require_build(home: Home) -> None:
+    """Raise NotFoundError unless there is a build file."""
+    if not home.build_catalog.is_file():
+        raise NotFoundError(
+            f"{home.build_catalog}: nothing to publish", next_step="run: warehouse build"
+        )
 
 
 def read_catalog(catalog: Path, text: str) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""dbt in a process of its own: models, then stored marts, then tests, with one parse.
+"""dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
 
 ``python -m warehouse.transform HOME [docs]`` is started by ``warehouse.build`` on a build file. It
 writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
@@ -14,6 +14,7 @@ from typing import Any
 
 from warehouse.config import Settings, load_settings
 from warehouse.contracts import dbt_project_dir
+from warehouse.gate import audit_build, built_project
 from warehouse.home import Home
 from warehouse.project import load_project
 from warehouse.store import StoredMonth, store_marts
@@ -44,6 +45,8 @@ def transform(settings: Settings) -> bool:
         _tell("user models")
         for left_out in run_user_models(home, dbtRunner().invoke):
             _tell("left out", model=str(left_out.path), message=left_out.reason)
+    _tell("audit")
+    audit_build(settings, built_project(home))
     return _tell("done")
 
 

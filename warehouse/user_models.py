@@ -57,6 +57,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 
 def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
     project = home.build / "user"
+    shutil.rmtree(home.build / "dbt-user" / "target", ignore_errors=True)
     left_out: list[LeftOut] = []
     while files := [f for f in user_model_files(home) if f not in {out.path for out in left_out}]:
         options = _write_project(home, project, files)

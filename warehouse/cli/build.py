@@ -11,7 +11,7 @@ from warehouse.cli.common import home_option, put, say
 from warehouse.config import Settings
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
-from warehouse.publish import Published
+from warehouse.publish import Published, require_build
 from warehouse.publish import publish as publish_build
 from warehouse.publish import rollback as roll_back
 
@@ -41,11 +41,26 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 
 
 @click.command(epilog="Example: warehouse build --no-dbt && dbt build && warehouse publish")
+@click.option(
+    "--target",
+    type=click.Path(path_type=Path),
+    default=Path("target"),
+    show_default=True,
+    help="Folder where dbt left what it compiled.",
+)
 @home_option
-def publish(settings: Settings) -> int:
-    """Publish a build file that dbt has filled."""
+def publish(settings: Settings, target: Path) -> int:
+    """Publish a build file that dbt has filled: store the marts, audit, rename."""
+    from warehouse.gate import audit_build
+    from warehouse.project import load_project
+    from warehouse.store import store_marts
+
     home = Home(settings.home)
     with writing(home, "publish"):
+        require_build(home)
+        project = load_project(target)
+        store_marts(settings, project)
+        audit_build(settings, project)
         return _report(publish_build(home))
 
 
@@ -109,6 +124,7 @@ _STEPS = {
     "store": "storing the marts ...",
     "tests": "testing ...",
     "user models": "building your own models ...",
+    "audit": "auditing for look-ahead ...",
 }
 
 

@@ -1,0 +1,69 @@
+"""The look-ahead audit as a structural test of every build: a sample of it, in about a second.
+
+Its outcome goes to ``meta.results`` beside dbt's, where ``publish`` reads it: a leak in one of our
+models stops publication, one in a model of the user's own is a warning.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from warehouse.audit import ModelAudit, audit_sample
+from warehouse.config import Settings
+from warehouse.errors import NotFoundError
+from warehouse.home import Home
+from warehouse.project import Project, load_project
+from warehouse.sqltext import literal
+from warehouse.user_models import PACKAGE
+
+OURS = "warehouse"
+
+
+def audit_build(settings: Settings, project: Project) -> None:
+    """Audit the models in the build file on a sample and record how each came out."""
+    catalog = Home(settings.home).build_catalog
+    report = audit_sample(catalog, project, session=settings.session)
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(catalog))} as warehouse")
+        connection.executemany(
+            "insert into warehouse.meta.results values (?, 'audit', ?, ?, ?, ?)",
+            [
+                (
+                    audit.model.name,
+                    PACKAGE if audit.model.schema == "user" else OURS,
+                    "fail" if audit.findings else "pass",
+                    len(audit.findings),
+                    _message(audit),
+                )
+                for audit in report.models
+            ],
+        )
+
+
+def built_project(home: Home) -> Project:
+    """The models of the last build, the user's own included.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was built in this home, or ``.build`` was removed.
+    """
+    ours = home.build / "dbt" / "target"
+    if not _manifest(ours).is_file():
+        raise NotFoundError(
+            f"{ours}: no build left its models here", next_step="run: warehouse build --force"
+        )
+    project = load_project(ours)
+    theirs = home.build / "dbt-user" / "target"
+    return load_project(theirs, base=project) if _manifest(theirs).is_file() else project
+
+
+def _manifest(target: Path) -> Path:
+    return target / "manifest.json"
+
+
+def _message(audit: ModelAudit) -> str:
+    found = [str(finding) for finding in audit.findings]
+    return "\n".join(found) or f"{audit.verdict}, {audit.rows:,} rows compared"
