@@ -1,0 +1,119 @@
+"""What a build leaves: the same marts by every way, or nothing new; and the way back."""
+
+from __future__ import annotations
+
+import re
+import stat
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import warehouse
+
+Story = dict[str, Any]
+
+
+def test_sync_when_files_are_whole_then_all_are_in(story: Story) -> None:
+    assert story["sync"]["exit_code"] == 0, story["sync"]["stderr"]
+    assert "6 files taken in" in story["sync"]["stderr"]
+    assert story["sync"]["stdout"] == ""
+
+
+def test_by_hand_when_the_three_steps_are_taken_then_each_ends_well(story: Story) -> None:
+    assert story["no-dbt"]["exit_code"] == 0, story["no-dbt"]["stderr"]
+    assert "dbt build" in story["no-dbt"]["stderr"]
+    assert story["dbt"]["exit_code"] == 0, story["dbt"]["stdout"][-3000:]
+    assert story["publish"]["exit_code"] == 0, story["publish"]["stderr"]
+    published = story["home"] / "generations" / "1" / "warehouse.duckdb"
+    assert f"published generation 1: {published}" in story["publish"]["stderr"]
+    assert story["publish"]["stdout"] == ""
+    assert stat.S_IMODE(published.stat().st_mode) == 0o444
+
+
+def test_publish_when_dbt_has_not_run_then_refuses_with_the_next_step(story: Story) -> None:
+    early = story["publish too early"]
+    assert early["exit_code"] == 4
+    assert "holds no models" in early["stderr"] and "dbt build" in early["stderr"]
+
+
+def test_update_when_new_values_break_a_test_then_publishes_and_exits_with_one(
+    story: Story,
+) -> None:
+    update = story["update"]
+    assert update["exit_code"] == 1, update["stderr"]
+    assert "3 files taken in" in update["stderr"]
+    assert "published generation 2" in update["stderr"]
+    assert re.search(r"^warning: test \w*flow_features\w*", update["stderr"], re.MULTILINE)
+    assert "large_trade_share" in update["stderr"]
+
+
+def test_status_when_a_build_warned_then_lists_the_warning(story: Story) -> None:
+    assert story["status"]["exit_code"] == 0
+    assert "warnings of the last build" in story["status"]["stdout"]
+    assert "large_trade_share" in story["status"]["stdout"]
+    assert "9 files" in story["status"]["stdout"]
+
+
+def test_build_when_nothing_changed_then_does_nothing_and_says_so(story: Story) -> None:
+    assert story["build again"]["exit_code"] == 0
+    assert "up to date" in story["build again"]["stderr"]
+
+
+@pytest.mark.parametrize(
+    ("mart", "until"),
+    [
+        ("flow_features", "2025-11-01"),
+        ("l1_features", "2025-11-01"),
+        ("forward_returns", "2025-10-31"),
+    ],
+)
+def test_marts_when_built_by_either_way_then_are_the_same(
+    story: Story, mart: str, until: str
+) -> None:
+    """Generation 1 was built by hand, 2 by ``update``, with later bars that no feature may see.
+
+    One computes its windows in one sweep, the other month by month: the last bits may differ.
+    """
+    frames = []
+    for generation in (1, 2):
+        with warehouse.open(story["home"], generation=generation) as wh:
+            text = f"select * from {mart} where time < $until order by series_id, time"
+            frames.append(wh.sql(text, until=date.fromisoformat(until)).df())
+    assert len(frames[0]) > 1400
+    pd.testing.assert_frame_equal(*frames, rtol=1e-9, atol=1e-9)
+
+
+def test_build_when_a_structural_test_fails_then_the_old_catalog_stays(story: Story) -> None:
+    broken = story["broken"]
+    assert broken["exit_code"] == 4
+    assert "no_bars_at_all" in broken["stderr"]
+    assert "the old catalog stays" in broken["stderr"]
+    assert "next:" in broken["stderr"]
+    assert "Traceback" not in broken["stderr"]
+    assert story["after broken"]["stdout"].splitlines()[-1] == "2"
+    assert not (story["home"] / "generations" / "3").exists()
+
+
+def test_rollback_when_asked_then_goes_back_one_or_to_the_one_named(story: Story) -> None:
+    assert story["rollback"]["exit_code"] == 0
+    assert "generation 1 is the catalog now" in story["rollback"]["stderr"]
+    assert "2025-10-31 23:" in story["after rollback"]["stdout"]
+    assert "generation 2 is the catalog now" in story["rollback to 2"]["stderr"]
+
+
+def test_rollback_when_there_is_none_before_then_lists_what_is_kept(story: Story) -> None:
+    far = story["rollback too far"]
+    assert far["exit_code"] == 2
+    assert "kept generations: 1, 2" in far["stderr"]
+
+
+def test_home_when_all_is_done_then_no_step_left_scaffolding(story: Story) -> None:
+    home: Path = story["home"]
+    assert list(home.rglob("*.wal")) == []
+    assert list(home.glob(".warehouse*")) == []
+    assert [p for p in (home / "objects").iterdir() if p.suffix != ".parquet"] == []
+    assert story["sync"]["objects"] == 6
+    assert story["update"]["objects"] == story["rollback to 2"]["objects"] == 9
