@@ -58,7 +58,7 @@ def run_warehouse(
     if checkout is not None:
         extra["PYTHONPATH"] = str(checkout)
     finished = subprocess.run(
-        [sys.executable, "-m", "warehouse", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "warehouse", *map(str, arguments)],
         cwd=cwd,
         env=os.environ | extra,
         input=stdin or "",

@@ -133,7 +133,7 @@ def _run_child(
     log.parent.mkdir(parents=True, exist_ok=True)
     with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:
         child = subprocess.Popen(
-            [sys.executable, "-m", "warehouse.transform", str(home.root), *arguments],
+            [sys.executable, "-P", "-m", "warehouse.transform", str(home.root), *arguments],
             env=child_environment(settings),
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -28,6 +28,8 @@ SMALL = Market(
     symbols=(BTC,), intervals=("1h",), start=date(2025, 9, 1), end=date(2025, 11, 1), holes=2
 )
 NOVEMBER = date(2025, 11, 1), date(2025, 11, 5)
+POISON = ("dbt", "yaml", "duckdb", "warehouse")
+"""Modules of these names lie in the working folder, as they may in any researcher's."""
 HOME_NAME = "größe & co 'x'"
 KEPT = ("flow_features", "stg_", "keys", "_")
 """Beginnings of the model files that a broken checkout keeps beside the contracts."""
@@ -149,6 +151,8 @@ def story(shared_folder: Path) -> dict[str, Any]:
 
     def tell() -> dict[str, Any]:
         folder.mkdir()
+        for name in POISON:
+            (folder / f"{name}.py").write_text("raise SystemExit('a stray module was loaded')")
         said: dict[str, Any] = {}
         write_market(folder / "files", SMALL)
         said["sync"] = run("sync", "--from", folder / "files")

@@ -117,3 +117,12 @@ def test_home_when_all_is_done_then_no_step_left_scaffolding(story: Story) -> No
     assert [p for p in (home / "objects").iterdir() if p.suffix != ".parquet"] == []
     assert story["sync"]["objects"] == 6
     assert story["update"]["objects"] == story["rollback to 2"]["objects"] == 9
+
+
+def test_build_when_stray_modules_lie_in_the_working_folder_then_they_are_not_loaded(
+    story: Story,
+) -> None:
+    assert (story["folder"] / "dbt.py").is_file()
+    said = [run["stderr"] for run in story.values() if isinstance(run, dict) and "stderr" in run]
+    assert len(said) > 10
+    assert not any("a stray module was loaded" in text for text in said)

@@ -1,0 +1,404 @@
+"""The command line as a caller sees it: stdout, stderr and exit code of every verb."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support import BTC, Run, bar_table, copy_home, file_key, grid, run_warehouse, write_file
+from warehouse.home import Home, writing
+from warehouse.sync import sync_folder
+
+
+def sql(home: Path, cwd: Path, *arguments: object, stdin: str | None = None) -> Run:
+    return run_warehouse("--home", home, "sql", *arguments, cwd=cwd, stdin=stdin)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A home with one file in its lake and no catalog."""
+    write_file(
+        tmp_path / "files",
+        file_key("flow", "2025-09"),
+        bar_table("flow", grid(date(2025, 9, 1), 3)),
+    )
+    sync_folder(Home(tmp_path / "home"), tmp_path / "files")
+    return tmp_path / "home"
+
+
+# -- help and usage ------------------------------------------------------------------------------
+
+
+def test_help_when_asked_then_is_on_stdout_with_an_example(tmp_path: Path) -> None:
+    run = run_warehouse("--help", cwd=tmp_path)
+    assert (run.exit_code, run.stderr) == (0, "")
+    assert "Example" in run.stdout
+    for verb in ("demo", "sync", "build", "sql", "status"):
+        assert f"\n  {verb} " in run.stdout
+
+
+def test_version_when_asked_then_is_the_packages(tmp_path: Path) -> None:
+    import warehouse
+
+    run = run_warehouse("--version", cwd=tmp_path)
+    assert run.exit_code == 0
+    assert warehouse.__version__ in run.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-verb"],
+        ["sql"],
+        ["sql", "select 1", "--format", "xml"],
+        ["sql", "select 1", "-p", "nothing"],
+        ["sql", "select $x", "-p", "x:=[1"],
+        ["sync", "--from"],
+        ["sync", "--interval", "7m"],
+        ["build", "--no-such-option"],
+        ["rollback", "many"],
+    ],
+)
+def test_usage_when_wrong_then_exits_with_two_and_says_so_on_stderr(
+    demo_home: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    run = run_warehouse("--home", demo_home, *arguments, cwd=tmp_path)
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert run.stderr.strip()
+    assert "Traceback" not in run.stderr
+
+
+# -- where the home is ---------------------------------------------------------------------------
+
+
+def test_home_when_said_anywhere_then_is_that_one(demo_home: Path, tmp_path: Path) -> None:
+    text = ["sql", "select count(*) as n from flow_features", "--format", "csv"]
+    (tmp_path / ".env").write_text(f"WAREHOUSE_HOME={demo_home}\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "data").symlink_to(demo_home)
+    wrong = {"WAREHOUSE_HOME": str(tmp_path / "wrong")}
+    runs = {
+        "before the verb": run_warehouse(
+            "--home", demo_home, *text, cwd=elsewhere, environment=wrong
+        ),
+        "after the verb": run_warehouse(
+            *text, "--home", demo_home, cwd=elsewhere, environment=wrong
+        ),
+        "after wins": run_warehouse("--home", "wrong", *text, "--home", demo_home, cwd=elsewhere),
+        "relative": run_warehouse(
+            *text, "--home", os.path.relpath(demo_home, elsewhere), cwd=elsewhere
+        ),
+        "environment": run_warehouse(
+            *text, cwd=elsewhere, environment={"WAREHOUSE_HOME": str(demo_home)}
+        ),
+        ".env": run_warehouse(*text, cwd=tmp_path),
+        "./data": run_warehouse(*text, cwd=elsewhere),
+    }
+    assert {how: run.stdout.splitlines()[-1:] for how, run in runs.items()} == {
+        how: ["112944"] for how in runs
+    }
+
+
+def test_home_when_its_path_is_odd_then_every_step_works(tmp_path: Path) -> None:
+    home = tmp_path / 'ä b\'s "lake" %41 $HOME'
+    write_file(
+        tmp_path / "files",
+        file_key("flow", "2025-09"),
+        bar_table("flow", grid(date(2025, 9, 1), 3)),
+    )
+    runs = [
+        run_warehouse("sync", "--from", tmp_path / "files", "--home", home, cwd=tmp_path),
+        run_warehouse("build", "--no-dbt", "--home", home, cwd=tmp_path),
+        run_warehouse("status", "--home", home, cwd=tmp_path),
+    ]
+    assert [run.exit_code for run in runs] == [0, 0, 0], runs
+    assert str(home) in runs[2].stdout
+
+
+@pytest.mark.parametrize("verb", [["sql", "select 1"], ["describe"], ["symbols"], ["status"],
+                                  ["build"], ["publish"], ["rollback"], ["shell"]])  # fmt: skip
+def test_home_when_nothing_is_there_then_says_what_to_run(tmp_path: Path, verb: list[str]) -> None:
+    run = run_warehouse("--home", tmp_path / "nowhere", *verb, cwd=tmp_path)
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert run.stderr.startswith("error: ")
+    assert "next: run: warehouse" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+# -- sql -----------------------------------------------------------------------------------------
+
+ROWS = (
+    "select * from (values (1, 'a,\"b\"', 1.5, timestamp '2025-09-01 05:00:00', true),"
+    " (2, null, null, null, false)) as t(n, text, x, moment, yes)"
+)
+
+
+def test_sql_when_table_then_is_aligned(demo_home: Path, tmp_path: Path) -> None:
+    run = sql(demo_home, tmp_path, ROWS)
+    assert (run.exit_code, run.stderr) == (0, "")
+    lines = run.stdout.splitlines()
+    assert lines[0].split() == ["n", "text", "x", "moment", "yes"]
+    assert "2025-09-01 05:00" in lines[2]
+    assert len(lines) == 4
+
+
+def test_sql_when_csv_then_every_reader_reads_it_back(demo_home: Path, tmp_path: Path) -> None:
+    run = sql(demo_home, tmp_path, ROWS, "--format", "csv")
+    rows = list(csv.reader(io.StringIO(run.stdout)))
+    assert rows[0] == ["n", "text", "x", "moment", "yes"]
+    assert rows[1][:3] == ["1", 'a,"b"', "1.5"]
+    assert rows[1][3].startswith("2025-09-01 05:00:00")
+    assert rows[2][0] == "2" and rows[2][1:4] == ["", "", ""]
+
+
+def test_sql_when_json_then_is_one_valid_value(demo_home: Path, tmp_path: Path) -> None:
+    text = (
+        f"select *, 'nan'::double as missing, 'inf'::double as endless,"
+        f" sum(n::bigint) over () as total, [n] as some from ({ROWS}) order by n"
+    )
+
+    def refuse(token: str) -> None:
+        raise AssertionError(f"{token} is no JSON")
+
+    rows = json.loads(
+        sql(demo_home, tmp_path, text, "--format", "json").stdout, parse_constant=refuse
+    )
+    assert [row["n"] for row in rows] == [1, 2]
+    assert rows[0]["moment"].startswith("2025-09-01") and rows[1]["moment"] is None
+    assert rows[0]["total"] == 3
+    assert rows[0]["some"] == [1]
+    assert rows[0]["yes"] is True
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])
+def test_sql_when_written_to_a_file_then_stdout_stays_empty(
+    demo_home: Path, tmp_path: Path, form: str
+) -> None:
+    target = tmp_path / f"out.{form}"
+    run = sql(demo_home, tmp_path, "from l1_features", "--format", form, "-o", target)
+    assert (run.exit_code, run.stdout) == (0, ""), run.stderr
+    assert str(target) in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    if form == "parquet":
+        assert pq.read_metadata(target).num_rows == 112_944
+    elif form == "csv":
+        with target.open() as file:
+            assert sum(1 for _ in file) == 112_945
+
+
+def test_sql_when_parquet_and_no_rows_then_keeps_the_columns(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "none.parquet"
+    text = "from l1_features where false"
+    run = sql(demo_home, tmp_path, text, "--format", "parquet", "-o", target)
+    assert run.exit_code == 0, run.stderr
+    table = pq.read_table(target)
+    assert table.num_rows == 0
+    assert table.column_names[:2] == ["series_id", "exchange"]
+
+
+def test_sql_when_parquet_is_for_the_terminal_then_is_refused(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = sql(demo_home, tmp_path, "select 1", "--format", "parquet")
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert "-o" in run.stderr
+
+
+def test_sql_when_it_fails_then_leaves_no_file(demo_home: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+    text = "select symbol::integer from flow_features"
+    run = sql(demo_home, tmp_path, text, "--format", "csv", "-o", target)
+    assert run.exit_code == 2
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_sql_when_parameters_are_given_then_are_typed_by_their_looks(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    given = {
+        "day": "2025-09-01", "moment": "2025-09-01T05:00:00+02:00", "whole": "-3", "real": "1e-3",
+        "yes": "true", "no": "false", "text": "a=b c", "empty": "", "dotted": "1.2.3",
+    }  # fmt: skip
+    options = [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
+    options += ["-p", "list:=[1, 2]", "-p", "none:=null"]
+    names = [*given, "list", "none"]
+    text = "select " + ", ".join(f"typeof(${name}) as {name}" for name in names)
+    run = sql(demo_home, tmp_path, text, *options, "--format", "json")
+    assert run.exit_code == 0, run.stderr
+    assert json.loads(run.stdout) == [
+        {
+            "day": "DATE", "moment": "TIMESTAMP", "whole": "INTEGER", "real": "DOUBLE",
+            "yes": "BOOLEAN", "no": "BOOLEAN", "text": "VARCHAR", "empty": "VARCHAR",
+            "dotted": "VARCHAR", "list": "INTEGER[]", "none": '"NULL"',
+        }
+    ]  # fmt: skip
+    run = sql(demo_home, tmp_path, "select $m as m", "-p", given["moment"].join(["m=", ""]),
+              "--format", "csv")  # fmt: skip
+    assert run.stdout.splitlines()[-1].startswith("2025-09-01 03:00:00")
+
+
+def test_sql_when_it_comes_from_stdin_or_a_file_then_is_run(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ask.sql").write_text("select 6 * $n as n -- the answer\n", "utf-8")
+    for run in (
+        sql(demo_home, tmp_path, "-", "-p", "n=7", "--format", "csv", stdin="select 6 * $n as n"),
+        sql(demo_home, tmp_path, "ask.sql", "-p", "n=7", "--format", "csv"),
+    ):
+        assert (run.exit_code, run.stdout.split()[-1]) == (0, "42"), run.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["selec 1", "select symbo from flow_features", "from nowhere", "select 1; select 2", "",
+     "drop view flow_features", "select $x", "select symbol::integer from flow_features",
+     "from read_text('/etc/hostname')"],
+)  # fmt: skip
+def test_sql_when_wrong_or_refused_then_exits_with_two(
+    demo_home: Path, tmp_path: Path, text: str
+) -> None:
+    run = sql(demo_home, tmp_path, text)
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert run.stderr.startswith("error: ")
+    assert "Traceback" not in run.stderr
+
+
+def test_sql_when_the_reader_stops_early_then_ends_quietly(demo_home: Path, tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "warehouse", "--home", str(demo_home), "sql",
+         "from range(500000)", "--format", "csv"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout and child.stderr
+    child.stdout.readline()
+    child.stdout.close()
+    said = child.stderr.read()
+    child.stderr.close()
+    assert (child.wait(60), said) == (0, b"")
+
+
+# -- finding one's way ---------------------------------------------------------------------------
+
+
+def test_describe_when_named_then_shows_meaning_and_unit(demo_home: Path, tmp_path: Path) -> None:
+    run = run_warehouse("--home", demo_home, "describe", "flow_features", cwd=tmp_path)
+    assert run.exit_code == 0
+    assert "net_delta" in run.stdout and "[base]" in run.stdout
+    rows = json.loads(
+        run_warehouse("--home", demo_home, "describe", "flow", "--json", cwd=tmp_path).stdout
+    )
+    assert {"column", "type", "meaning"} <= set(rows[0])
+    run = run_warehouse("--home", demo_home, "describe", "flow_feature", cwd=tmp_path)
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert "flow_features" in run.stderr
+
+
+def test_symbols_when_asked_then_lists_what_is_in_the_lake(demo_home: Path, tmp_path: Path) -> None:
+    rows = json.loads(run_warehouse("--home", demo_home, "symbols", "--json", cwd=tmp_path).stdout)
+    assert [row["symbol"] for row in rows] == [BTC, "perpetual-ETH-USDT:USDT"]
+    assert rows[0]["intervals"] == "1h 5m"
+    assert (rows[0]["from"], rows[0]["until"]) == ("2025-09-01", "2026-02-28")
+
+
+def test_shell_when_there_is_one_then_reads_the_catalog_in_utc(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    if not (Path(sys.executable).parent / "duckdb").is_file():
+        pytest.skip("no duckdb-cli is installed")
+    text = (
+        "select count(*), current_setting('TimeZone') from flow_features;\ncreate table x(a int);"
+    )
+    run = run_warehouse("--home", demo_home, "shell", cwd=tmp_path, stdin=text)
+    assert "112944" in run.stdout and "UTC" in run.stdout
+    assert "read-only" in run.stderr
+
+
+# -- who is in the way ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [["build"], ["build", "--no-dbt"], ["publish"], ["rollback"],
+                                  ["sync", "--from", "{files}"]])  # fmt: skip
+def test_writer_when_another_one_writes_then_exits_with_five_and_names_it(
+    lake: Path, tmp_path: Path, verb: list[str]
+) -> None:
+    arguments = [part.replace("{files}", str(tmp_path / "files")) for part in verb]
+    with writing(Home(lake), "build"):
+        run = run_warehouse("--home", lake, *arguments, cwd=tmp_path)
+    assert (run.exit_code, run.stdout) == (5, "")
+    assert f"`warehouse build` (process {os.getpid()}, since" in run.stderr
+
+
+def test_reader_when_another_process_writes_then_is_not_in_its_way(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(demo_home, tmp_path / "home")
+    with writing(Home(home), "build"):
+        runs = [
+            sql(home, tmp_path, "select 1"),
+            run_warehouse("--home", home, "status", cwd=tmp_path),
+            run_warehouse("--home", home, "symbols", cwd=tmp_path),
+        ]
+    assert [run.exit_code for run in runs] == [0, 0, 0]
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "sealed"
+    folder.mkdir()
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_writer_when_the_home_is_read_only_then_exits_with_six(
+    lake: Path, read_only: Path, tmp_path: Path
+) -> None:
+    run = run_warehouse(
+        "sync", "--from", tmp_path / "files", "--home", read_only / "home", cwd=tmp_path
+    )
+    assert run.exit_code == 6
+    assert "cannot be written" in run.stderr
+
+
+def test_writer_when_the_home_cannot_be_made_then_exits_with_six(
+    lake: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    run = run_warehouse(
+        "sync", "--from", tmp_path / "files", "--home", tmp_path / "file" / "home", cwd=tmp_path
+    )
+    assert (run.exit_code, run.stdout) == (6, "")
+    assert "cannot be written" in run.stderr and "next:" in run.stderr
+
+
+def test_catalog_when_damaged_then_exits_with_four_and_a_next_step(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.duckdb").write_bytes(b"torn" * 5000)
+    run = sql(tmp_path, tmp_path, "select 1")
+    assert (run.exit_code, run.stdout) == (4, "")
+    assert "next: run: warehouse build" in run.stderr
+
+
+def test_settings_when_a_variable_is_wrong_then_exits_with_two_and_names_it(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = run_warehouse("--home", demo_home, "status", cwd=tmp_path,
+                        environment={"WAREHOUSE_THREADS": "many"})  # fmt: skip
+    assert run.exit_code == 2
+    assert "WAREHOUSE_THREADS" in run.stderr
