@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import yaml
 
 from tests.support import ROOT
 from warehouse.audit import (
+    FULL,
     AuditReport,
     Finding,
     Kind,
@@ -150,15 +151,24 @@ def test_planted_leaks_are_caught_with_model_column_and_cause(ground: Ground) ->
     assert 0 < first.reach_us < 3_600 * 10**6
 
 
-def test_the_real_models_pass_with_20_cuts(ground: Ground) -> None:
-    report = audit_lookahead(
-        ground.catalog, ground.project, models=ground.models("main"), size=SIZE
-    )
+def assert_real_models_pass(ground: Ground, size: SampleSize, seed: int) -> None:
+    real = ground.models("main")
+    report = audit_lookahead(ground.catalog, ground.project, models=real, size=size, seed=seed)
     assert report.passed, "\n".join(report.lines())
     assert len(report.cuts) == 20
     verdicts = {audit.verdict for audit in report.models}
     assert verdicts == {Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE}
     assert all(audit.rows for audit in report.models if audit.verdict is Verdict.CLEAN)
+
+
+def test_the_real_models_pass_with_20_cuts(ground: Ground) -> None:
+    assert_real_models_pass(ground, replace(SIZE, takes_turns=True), seed=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
+def test_the_real_models_pass_in_full(ground: Ground, seed: int) -> None:
+    assert_real_models_pass(ground, FULL, seed)
 
 
 def test_staging_is_audited_when_it_is_named(ground: Ground) -> None:

@@ -340,7 +340,7 @@ def test_a_statistic_of_the_whole_sample_is_in_sample_when_it_says_so(run: Run) 
         ("known_at::timestamptz", "known_at is TIMESTAMP WITH TIME ZONE; it must be TIMESTAMP"),
         ("known_at::varchar", "known_at is VARCHAR; it must be TIMESTAMP"),
         ("case when trades > 3 then known_at end", "rows have no known_at"),
-        ("error('so be it')::timestamp", "cannot be built on the data around a cut: "),
+        ("error('so be it')::timestamp", "cannot be built on the data known at a cut: "),
     ],
 )
 def test_what_cannot_be_judged_is_not_passed(run: Run, known_at: str, cause: str) -> None:

@@ -97,7 +97,14 @@ def audit_lookahead(
 
     def examine(cuts: Sequence[Cut]) -> Mapping[Relation, _Tally]:
         with open_scratch(catalog, needed, compared, session) as scratch:
-            audit = _Audit(scratch, needed, compared, sample.series, seed)
+            audit = _Audit(
+                scratch,
+                needed,
+                compared,
+                sample.series,
+                seed=seed,
+                takes_turns=size.takes_turns,
+            )
             for cut in cuts:
                 if not stopped.is_set():
                     audit.examine(cut)
@@ -212,6 +219,24 @@ def _conclude(model: Model, tally: _Tally) -> ModelAudit:
     return ModelAudit(model.relation, verdict, tuple(findings), tally.rows, untested)
 
 
+@dataclass(frozen=True, slots=True)
+class _Future:
+    """What stands after the cut in a world: which rows, under which name their results are kept."""
+
+    mode: Mode
+    rows: str
+    result: str
+
+
+_WHOLE = _Future(Mode.TRUNCATED, "cut", "whole")
+_NOISED = _Future(Mode.NOISE, "noise", "noised")
+_WORDS = {
+    "known": "the data known at a cut",
+    "whole": "the data around a cut",
+    "noised": "data with noise after a cut",
+}
+
+
 class _Audit:
     """The state of an audit from cut to cut."""
 
@@ -221,24 +246,26 @@ class _Audit:
         project: Project,
         compared: Sequence[Model],
         series: Mapping[int, SeriesKey],
+        *,
         seed: int,
+        takes_turns: bool,
     ) -> None:
         self._scratch, self._project, self._compared = scratch, project, list(compared)
-        self._series, self._seed = series, seed
+        self._series, self._seed, self._takes_turns = series, seed, takes_turns
         self.tallies: dict[Relation, _Tally] = defaultdict(_Tally)
 
     def examine(self, cut: Cut) -> None:
         """Build all models on the worlds of one cut, and compare."""
         self._scratch.enter_cut(cut, self._seed)
+        futures = self._futures(cut)
         failures: dict[Relation, str] = {}
-        for result, world, words in (
-            ("whole", World("cut"), "the data around a cut"),
-            ("known", World.until("cut", cut.at_us), "the data known at a cut"),
-            ("noised", World("noise"), "data with noise after a cut"),
+        for result, world in (
+            ("known", World.until("cut", cut.at_us)),
+            *((future.result, World(future.rows)) for future in futures),
         ):
             failed = self._scratch.build(world, result, self._project.models)
             failures |= {
-                relation: f"cannot be built on {words}: {message}"
+                relation: f"cannot be built on {_WORDS[result]}: {message}"
                 for relation, message in failed.items()
                 if relation not in failures
             }
@@ -253,7 +280,7 @@ class _Audit:
                 self._give_up(model, cut, unproven)
         for model in comparable:
             try:
-                self._compare(model, cut)
+                self._compare(model, cut, futures)
             except duckdb.Error as error:
                 self._give_up(model, cut, f"cannot be compared: {str(error).splitlines()[0]}")
         if cut.number % _SHORT_EVERY == 0:
@@ -263,50 +290,55 @@ class _Audit:
         """Empty where there is nothing to compare."""
         if not self._scratch.datasets_of(model):
             return ""
-        kind = dict(self._scratch.columns("whole", model)).get("known_at")
+        kind = dict(self._scratch.columns("known", model)).get("known_at")
         if kind is None:
             return "has no column known_at; add it, or declare config.meta.whole_sample"
         if not kind.startswith("TIMESTAMP") or kind.endswith("ZONE"):
             return f"known_at is {kind}; it must be TIMESTAMP, in UTC"
-        without = count_rows(self._scratch, model, "whole", "known_at is null")
+        without = count_rows(self._scratch, model, "known", "known_at is null")
         return f"{without} rows have no known_at" if without else None
 
     def _give_up(self, model: Model, cut: Cut, cause: str) -> None:
         finding = Finding(Kind.UNPROVEN, model.relation, None, cause)
         self.tallies[model.relation].add(cut.number, finding)
 
-    def _compare(self, model: Model, cut: Cut) -> None:
-        self._count(model, cut)
-        for result, mode in (("whole", Mode.TRUNCATED), ("noised", Mode.NOISE)):
-            if model.is_labels:
-                self._check_horizon(model, cut, result, mode)
-            else:
-                self._look_for_leaks(model, cut, result, mode)
-        self._look_for_labels(model, cut)
+    def _futures(self, cut: Cut) -> tuple[_Future, ...]:
+        if not self._takes_turns:
+            return _WHOLE, _NOISED
+        return (_NOISED,) if cut.is_holed else (_WHOLE,)
 
-    def _count(self, model: Model, cut: Cut) -> None:
+    def _compare(self, model: Model, cut: Cut, futures: Sequence[_Future]) -> None:
+        self._count(model, cut, futures[0])
+        for future in futures:
+            if model.is_labels:
+                self._check_horizon(model, cut, future)
+            else:
+                self._look_for_leaks(model, cut, future)
+        self._look_for_labels(model, cut, futures[0])
+
+    def _count(self, model: Model, cut: Cut, future: _Future) -> None:
         """A value counts as tested where any world has it."""
         tally = self.tallies[model.relation]
         whole, known = (
-            summarise(self._scratch, model, result, _known(cut)) for result in ("whole", "known")
+            summarise(self._scratch, model, result, _known(cut))
+            for result in (future.result, "known")
         )
         tally.rows += known.rows
         for name, count in known.filled.items():
             tally.filled[name] += max(count, whole.filled[name])
 
-    def _look_for_leaks(self, model: Model, cut: Cut, result: str, mode: Mode) -> None:
+    def _look_for_leaks(self, model: Model, cut: Cut, future: _Future) -> None:
         known = self.tallies[model.relation].findings
         differences = [
             difference
             for difference in find_differences(
-                self._scratch, model, (result, "known"), _known(cut), sorted(model.labels)
+                self._scratch, model, (future.result, "known"), _known(cut), sorted(model.labels)
             )
             if (Kind.LEAK, difference.column) not in known
         ]
-        rows = "cut" if mode is Mode.TRUNCATED else "noise"
-        causes = explain_leaks(self._scratch, model, differences, rows, self._tainted())
+        causes = explain_leaks(self._scratch, model, differences, future.rows, self._tainted())
         for difference, cause in zip(differences, causes, strict=True):
-            self._record(Kind.LEAK, model, difference, cut, mode, cause)
+            self._record(Kind.LEAK, model, difference, cut, future.mode, cause)
 
     def _tainted(self) -> dict[Relation, str]:
         tainted = {}
@@ -319,36 +351,39 @@ class _Audit:
                 tainted[model.relation] = "looks ahead itself"
         return tainted
 
-    def _look_for_labels(self, model: Model, cut: Cut) -> None:
+    def _look_for_labels(self, model: Model, cut: Cut, future: _Future) -> None:
         """A label that exists in a row known just at the cut must not be the same without after."""
         tally = self.tallies[model.relation]
         names = model.labels
         if model.is_labels:
-            names = frozenset(n for n, _ in self._scratch.columns("whole", model)) - set(KEYS)
+            names = frozenset(n for n, _ in self._scratch.columns("known", model)) - set(KEYS)
         names -= tally.labels_differing
         if not names:
             return
         at_cut = f"known_at = make_timestamp({cut.at_us})"
         whole, known = (
-            summarise(self._scratch, model, result, at_cut).filled for result in ("whole", "known")
+            summarise(self._scratch, model, result, at_cut).filled
+            for result in (future.result, "known")
         )
         seen = {name for name in names if whole[name]}
         tally.labels_seen |= seen
         tally.labels_differing |= {name for name in seen if whole[name] != known[name]}
         if seen <= tally.labels_differing:
             return
-        for difference in find_differences(self._scratch, model, ("whole", "known"), _known(cut)):
+        for difference in find_differences(
+            self._scratch, model, (future.result, "known"), _known(cut)
+        ):
             if difference.column in names:
                 tally.labels_differing.add(difference.column)
 
-    def _check_horizon(self, model: Model, cut: Cut, result: str, mode: Mode) -> None:
+    def _check_horizon(self, model: Model, cut: Cut, future: _Future) -> None:
         """Labels may look as far ahead as declared, no further."""
         if model.horizon_us is None:
             return
         settled = f"known_at <= make_timestamp({cut.at_us - model.horizon_us})"
         cause = Cause("needs rows from further ahead than config.meta.horizon says")
-        for difference in find_differences(self._scratch, model, (result, "known"), settled):
-            self._record(Kind.HORIZON, model, difference, cut, mode, cause)
+        for difference in find_differences(self._scratch, model, (future.result, "known"), settled):
+            self._record(Kind.HORIZON, model, difference, cut, future.mode, cause)
 
     def _check_lookbacks(self, models: Sequence[Model], cut: Cut) -> None:
         """Rows must not change when what lies further back than their lookback is taken away."""

@@ -32,14 +32,17 @@ class SampleSize:
         Most series; those of one instrument first, then others.
     bars
         Most bars of one series before a cut; after it at most a quarter of that.
+    takes_turns
+        Whether cuts are tried without the future and with noise for it in turn, instead of both.
     """
 
     series: int = 6
     bars: int = 4_000
+    takes_turns: bool = False
 
 
 FULL = SampleSize()
-QUICK = SampleSize(series=2, bars=600)
+QUICK = SampleSize(series=2, bars=600, takes_turns=True)
 
 
 @dataclass(frozen=True, slots=True)
