@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,7 +27,8 @@ class Crew:
     >>> found = []
     >>> with Crew(2) as crew:
     ...     crew.submit(lambda: 6 * 7, lambda outcome: found.append(outcome()))
-    ...     crew.finish_one()
+    ...     for finish in crew.wait(at_most=1):
+    ...         finish()
     >>> found
     [42]
     """
@@ -55,15 +57,17 @@ class Crew:
             thread.join(timeout=max(0.0, patient_until - time.monotonic()))
 
     def submit(self, work: Callable[[], T], then: Callable[[Outcome[T]], None]) -> None:
-        """Let a thread do ``work``; ``then`` is called with its outcome by :meth:`finish_one`."""
+        """Let a thread do ``work``; ``then`` is to be called with its outcome: see :meth:`wait`."""
         self.busy += 1
         self._todo.put((work, then))
 
-    def finish_one(self) -> None:
-        """Wait for the next piece of work to end and call its ``then`` in this thread."""
-        then, outcome = self._done.get()
-        self.busy -= 1
-        then(outcome)
+    def wait(self, *, at_most: int) -> list[Callable[[], None]]:
+        """Wait until a piece of work has ended; of all that have, the calls that finish them."""
+        ended = [self._done.get()]
+        while len(ended) < at_most and not self._done.empty():
+            ended.append(self._done.get())
+        self.busy -= len(ended)
+        return [partial(then, outcome) for then, outcome in ended]
 
     def _work(self) -> None:
         while (task := self._todo.get()) is not None:

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -182,6 +183,7 @@ class _Asking:
         wanted: Iterable[Wanted],
         found: Callable[[_Series], None],
         other_work: Callable[[Crew], bool] = lambda threads: False,
+        together: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Ask for all.
 
@@ -191,18 +193,24 @@ class _Asking:
             Called with each series that has an answer.
         other_work
             Gives the threads a piece of work that goes before the next question, if there is one.
+        together
+            Stands around the finishing of several pieces of work that have ended.
         """
+        connections = self.vendor.connections
         wanted_parts = self._open_parts(wanted)
-        with Crew(self.vendor.connections) as threads:
+        with Crew(connections) as threads:
             try:
                 while True:
-                    while threads.busy < 2 * self.vendor.connections and (
+                    while threads.busy < 3 * connections and (
                         other_work(threads) or self._ask_next(wanted_parts, threads, found)
                     ):
                         pass
                     if not threads.busy:
                         break
-                    threads.finish_one()
+                    ended = threads.wait(at_most=connections)
+                    with together():
+                        for finish in ended:
+                            finish()
             except BaseException:
                 self.vendor.stop.set()
                 raise
@@ -359,7 +367,7 @@ class _Fetching:
     def run(self, wanted: Iterable[Wanted]) -> None:
         """Fetch all that is wanted and not settled."""
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._asking.run(wanted, self._found, self._fetch_next)
+        self._asking.run(wanted, self._found, self._fetch_next, self._lake.together)
         for path in self._incoming.iterdir():
             if path.stem not in self._resumable:
                 path.unlink()

@@ -62,6 +62,7 @@ class Lake:
     def __init__(self, home: Home, manifest: Manifest) -> None:
         self.home = home
         self.manifest = manifest
+        self._admitted: list[tuple[FileKey, str]] | None = None
         for folder in (home.objects, home.lake, home.quarantine):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -88,8 +89,8 @@ class Lake:
         Parameters
         ----------
         source
-            The file's bytes; used up when ``consume`` is true (renamed, where it lies on the same
-            disk), else copied.
+            The file's bytes; used up when ``consume`` is true (they are durable then, and renamed
+            where they lie on the same disk), else copied.
         origin, stamp
             Where it came from (no query string), and what tells whether it changed there.
         current
@@ -105,8 +106,8 @@ class Lake:
         DiskError
             The disk is full or may not be written; nothing was taken in.
         """
-        with self._storing(key):
-            incoming, object = _hashed(source) if consume else self._copy_in(source)
+        with self._storing(key), self.together() as admitted:
+            incoming, object = (source, _sha256(source)) if consume else self._copy_in(source)
             size = incoming.stat().st_size
             if current is not None and current.object == object:
                 incoming.unlink()
@@ -121,21 +122,41 @@ class Lake:
                 return self._refuse(key, incoming, object, refused.what, origin)
             outcome, difference = self._compare(incoming, current, key)
             _move(incoming, self.object_path(object))
-            _sync_folder(self.home.objects)
-            with self.manifest.transaction():
-                self.manifest.record_file(
-                    key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
+            self.manifest.record_file(
+                key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
+            )
+            if current is not None:
+                self.manifest.record_restatement(
+                    key,
+                    kind=outcome,
+                    old_object=current.object,
+                    new_object=object,
+                    difference=difference,
                 )
-                if current is not None:
-                    self.manifest.record_restatement(
-                        key,
-                        kind=outcome,
-                        old_object=current.object,
-                        new_object=object,
-                        difference=difference,
-                    )
-            self.link(key, object)
+            admitted.append((key, object))
             return Admission(key, outcome, size, facts.rows, facts.missing, facts.unexpected)
+
+    @contextmanager
+    def together(self) -> Iterator[list[tuple[FileKey, str]]]:
+        """What is admitted inside becomes part of the lake at the end, all at once.
+
+        One flush of the disk serves many files. Leaving by an error takes none of them in; the next
+        ``sweep`` removes their objects. Inside another such block it is a part of that one. Yields
+        what was admitted so far.
+        """
+        if self._admitted is not None:
+            yield self._admitted
+            return
+        self._admitted = admitted = list[tuple[FileKey, str]]()
+        try:
+            with self.manifest.transaction():
+                yield admitted
+                if admitted:
+                    _sync_folder(self.home.objects)
+        finally:
+            self._admitted = None
+        for key, object in admitted:
+            self.link(key, object)
 
     def link(self, key: FileKey, object: str) -> None:
         """Let ``lake/…`` show this object: a hard link, or a copy where links fail."""
@@ -238,13 +259,6 @@ class Lake:
 def hash_name(path: Path) -> str:
     """A short name for a temporary file, the same for the same path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-
-
-def _hashed(source: Path) -> tuple[Path, str]:
-    """A file that is to be used up, durable, and its hash."""
-    with source.open("rb") as reader:
-        os.fsync(reader.fileno())
-        return source, hashlib.file_digest(reader, "sha256").hexdigest()
 
 
 def _move(source: Path, target: Path) -> None:

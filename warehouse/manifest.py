@@ -111,7 +111,10 @@ class Manifest:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, for several changes."""
+        """All or nothing, for several changes; inside another transaction a part of that one."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("begin immediate")
         try:
             yield

@@ -20,6 +20,8 @@ from warehouse.lake import Admission, Lake, Outcome
 from warehouse.manifest import Manifest, StoredFile
 from warehouse.plan import EmptyAnswer
 
+_FILES_TOGETHER = 16
+
 Progress = Callable[[FileKey, int], None]
 """Called after each file with its key and the bytes that were taken in."""
 
@@ -158,18 +160,20 @@ def sync_folder(
         lake.sweep()
         contracts = load_contracts()
         current = {file.key: file for file in manifest.files()}
-        for file in plan.files:
-            admission = lake.admit(
-                file.key,
-                file.source,
-                origin=str(file.source),
-                stamp=file.stamp,
-                contract=contracts.get(file.key.dataset),
-                current=current.get(file.key),
-            )
-            admissions.append(admission)
-            if progress is not None:
-                progress(file.key, file.size_bytes)
+        for first in range(0, len(plan.files), _FILES_TOGETHER):
+            with lake.together():
+                for file in plan.files[first : first + _FILES_TOGETHER]:
+                    admission = lake.admit(
+                        file.key,
+                        file.source,
+                        origin=str(file.source),
+                        stamp=file.stamp,
+                        contract=contracts.get(file.key.dataset),
+                        current=current.get(file.key),
+                    )
+                    admissions.append(admission)
+                    if progress is not None:
+                        progress(file.key, file.size_bytes)
         return finish(SyncReport(tuple(admissions), plan.unchanged, plan.unrecognised))
 
 
