@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -19,7 +19,8 @@ import duckdb
 
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
-from warehouse.reach import Place, Reach, origins, parameter_columns, reach
+from warehouse.lineage import ColumnOf, Outputs, named, outputs, parameter_columns
+from warehouse.reach import Place, Reach, reach
 from warehouse.tree import Tree, names, nodes
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Names:
         self._cursor = cursor
         self._home = home
         self._behind: dict[Place, frozenset[Place]] = {}
+        self._outputs: dict[Place, Outputs] = {}
+        self.traced: dict[ColumnOf, frozenset[ColumnOf]] = {}
 
     @cached_property
     def columns(self) -> dict[Place, dict[str, ColumnFacts]]:
@@ -96,15 +99,24 @@ class Names:
             return tuple(Reach(place, self.datasets(place)) for place in self._named(statement))
         return reach(statement.tree, params, self, self._cursor)
 
-    def origins(self, tree: Tree | None) -> dict[str, tuple[str | None, str | None]]:
-        """Unit and meaning of the output columns that are columns of the catalog."""
+    def origins(
+        self, tree: Tree | None, columns: Sequence[str]
+    ) -> dict[str, tuple[str | None, str | None]]:
+        """Unit and meaning of the output columns that show columns of the catalog."""
         found = {}
-        for name, origin in (origins(tree, self) if tree else {}).items():
-            if origin is not None:
-                facts = self.columns[origin.place].get(origin.column)
-                if facts is not None:
-                    found[name] = (facts.unit, facts.meaning if origin.is_plain else None)
+        for name, origin in (named(outputs(tree, self), columns) if tree else {}).items():
+            if origin.shows is not None:
+                facts = self.columns[origin.shows.place][origin.shows.column]
+                found[name] = (facts.unit, facts.meaning if origin.is_plain else None)
         return found
+
+    def outputs_of(self, place: Place) -> Outputs:
+        """Columns of a view with what they are computed from; none where it is a table."""
+        if place not in self._outputs:
+            text = self.definition(place)
+            tree = self.parse(text) if text else None
+            self._outputs[place] = outputs(tree, self) if tree else {}
+        return self._outputs[place]
 
     def parameter_types(self, tree: Tree | None) -> dict[str, str]:
         """Types of parameters that a query compares with columns, or casts."""

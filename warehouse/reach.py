@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import duckdb
@@ -19,9 +19,6 @@ from warehouse.tree import (
     Ctes,
     Source,
     Tree,
-    arguments_of,
-    excluded,
-    function_name,
     key_or_time,
     membership,
     names,
@@ -36,12 +33,6 @@ from warehouse.tree import (
     with_ctes,
 )
 
-_KEEPS_UNIT = {
-    "abs", "any_value", "arg_max", "arg_min", "avg", "ceil", "first", "floor", "last", "mad", "max",
-    "mean", "median", "min", "mode", "quantile", "quantile_cont", "quantile_disc", "round",
-    "round_even", "stddev", "stddev_pop", "stddev_samp", "sum", "trunc", "lag", "lead",
-    "first_value", "last_value",
-}  # fmt: skip
 _MIRRORED = {
     "COMPARE_EQUAL": "COMPARE_EQUAL",
     "COMPARE_GREATERTHAN": "COMPARE_LESSTHAN",
@@ -84,15 +75,6 @@ class Reach:
     keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     start: dt.datetime | None = None
     end: dt.datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The column of the catalog that an output column shows, as it is or through a function."""
-
-    place: Place
-    column: str
-    is_plain: bool
 
 
 class Catalog(Protocol):
@@ -336,89 +318,6 @@ def _select_of(expression: Tree) -> Tree:
         "sample": None,
         "qualify": None,
     }
-
-
-# -- what is shown -------------------------------------------------------------------------------
-
-
-def origins(tree: Tree, catalog: Catalog) -> dict[str, Origin | None]:
-    """Output columns by name with the catalog's column behind each; None for computed ones."""
-    return _outputs(tree, {}, catalog)
-
-
-def _outputs(node: Tree, outer: Ctes, catalog: Catalog) -> dict[str, Origin | None]:
-    ctes = with_ctes(node, outer)
-    if node["type"] == "SET_OPERATION_NODE":
-        return _outputs(sides(node)[0], ctes, catalog)
-    if node["type"] != "SELECT_NODE":
-        return {}
-    sources = [
-        (source.alias, _shown_by(source, ctes, catalog))
-        for source in sources_of(node["from_table"])[0]
-    ]
-    shown: dict[str, Origin | None] = {}
-    for item in node["select_list"]:
-        if item["class"] == "STAR":
-            wanted = (item.get("relation_name") or "").lower()
-            left_out = {str(name).lower() for name in excluded(item)}
-            for alias, columns in sources:
-                if wanted in ("", alias.lower()):
-                    for name, origin in columns.items():
-                        if name.lower() not in left_out:
-                            shown.setdefault(name, origin)
-            continue
-        origin = _origin(item, sources)
-        name = item.get("alias") or (
-            item["column_names"][-1] if item["class"] == "COLUMN_REF" else ""
-        )
-        if name:
-            shown[name] = origin
-    return shown
-
-
-def _shown_by(source: Source, ctes: Ctes, catalog: Catalog) -> dict[str, Origin | None]:
-    node = source.node
-    if node["type"] == "SUBQUERY":
-        return _outputs(query_of(node["subquery"]), ctes, catalog)
-    if node["type"] != "BASE_TABLE":
-        return {}
-    parts = names(node, "catalog_name", "schema_name", "table_name")
-    if len(parts) == 1 and parts[0].lower() in ctes:
-        inner, around = ctes[parts[0].lower()]
-        return _outputs(inner, around, catalog)
-    place = catalog.find(parts)
-    if place is None:
-        return {}
-    return {name: Origin(place, name, True) for name in catalog.columns[place]}
-
-
-def _origin(item: Tree, sources: list[tuple[str, dict[str, Origin | None]]]) -> Origin | None:
-    if item["class"] == "COLUMN_REF":
-        *qualifier, column = item["column_names"]
-        for alias, columns in sources:
-            if not qualifier or qualifier[-1].lower() == alias.lower():
-                for name, origin in columns.items():
-                    if name.lower() == column.lower():
-                        return origin
-        return None
-    if item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
-        arguments = arguments_of(item)
-        origin = _origin(arguments[0], sources) if arguments else None
-        return replace(origin, is_plain=False) if origin else None
-    return None
-
-
-def parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Parameters that a query compares with a column: (parameter, column)."""
-    for node in nodes(tree):
-        sides = [
-            node[side] for side in ("left", "right", "input", "lower", "upper") if side in node
-        ]
-        sides += [child for child in node.get("children") or [] if isinstance(child, dict)]
-        columns = [s["column_names"][-1] for s in sides if s.get("class") == "COLUMN_REF"]
-        for side in sides:
-            if side.get("class") == "PARAMETER" and len(columns) == 1:
-                yield side["identifier"], columns[0]
 
 
 def _flat(value: Any) -> list[Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from warehouse.holes import Hole
+    from warehouse.lineage import Trace
     from warehouse.query import Warehouse
     from warehouse.reach import Reach
     from warehouse.receipt import Receipt
@@ -134,7 +135,7 @@ class Result:
         A value is the type's text with the attributes ``unit`` and ``meaning``, which are None
         where the column is not one of the catalog's.
         """
-        origins = self._warehouse.names().origins(self._statement.tree)
+        origins = self._warehouse.names().origins(self._statement.tree, list(self.types))
         return {
             name: Column(kind, *origins.get(name, (None, None)))
             for name, kind in self.types.items()
@@ -155,6 +156,12 @@ class Result:
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
+
+    def trace(self) -> Trace:
+        """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
+        from warehouse.lineage import trace
+
+        return trace(self, self._warehouse.names(), self._statement.tree)
 
     @property
     def is_ordered(self) -> bool:

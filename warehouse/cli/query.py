@@ -1,4 +1,4 @@
-"""``warehouse sql``, ``describe``, ``symbols``, ``shell``."""
+"""``warehouse sql``, ``queries``, ``describe``, ``symbols``, ``shell``."""
 
 from __future__ import annotations
 
@@ -8,21 +8,49 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
-from warehouse.cli.common import home_option, json_option, put, put_json, say
-from warehouse.config import Settings
-from warehouse.display import render_arrow
-from warehouse.errors import ExitCode, NotFoundError, UsageError
+from warehouse.cli.answers import FORMATS, write_answer
+from warehouse.cli.common import home_option, json_option, put, put_json
+from warehouse.config import Settings, load_settings
+from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.query import Result, Warehouse
 
-if TYPE_CHECKING:
-    import pyarrow as pa
 
-FORMATS = ("table", "csv", "json", "parquet")
+def _complete(kind: str) -> Any:
+    """Completion of names of tables or of named queries, as far as the home has them."""
+
+    def complete(
+        ctx: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        said_here = ctx.get_parameter_source("settings") is ParameterSource.COMMANDLINE
+        before = ctx.find_root().params.get("home")
+        settings = ctx.params["settings"] if said_here else load_settings(before)
+        try:
+            with Warehouse(settings) as warehouse:
+                listed = warehouse.queries() if kind == "query" else warehouse.tables()
+                rows = listed.head(10_000)
+        except WarehouseError:
+            return []
+        if kind == "query":
+            found = [(name, purpose) for name, purpose, *_ in rows]
+        else:
+            found = [
+                (name if schema in ("main", "user") else f"{schema}.{name}", meaning)
+                for schema, name, meaning in rows
+            ]
+        return [
+            CompletionItem(name, help=meaning)
+            for name, meaning in found
+            if name.startswith(incomplete)
+        ]
+
+    return complete
 
 
 @click.command(
@@ -30,36 +58,104 @@ FORMATS = ("table", "csv", "json", "parquet")
 Examples:
   warehouse sql "select * from flow_features where symbol = $s limit 5" \\
       -p s=perpetual-BTC-USDT:USDT
+  warehouse sql -q large_trade_share -p start=2025-09-01 -p end=2025-10-01
   warehouse sql "from l1_features" --format parquet -o l1.parquet
+  warehouse sql --explain "select time, rolling_net_delta_1d from flow_features"
   echo "from help()" | warehouse sql -"""
 )
-@click.argument("text", metavar="SQL")
+@click.argument("text", metavar="[SQL]", required=False)
+@click.option(
+    "-q", "--query", "name", shell_complete=_complete("query"), help="Run a named query instead."
+)
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of $NAME.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("-o", "target", type=click.Path(path_type=Path), help="Write to a file, not stdout.")
-@click.option("--limit", type=int, default=40, show_default=True, help="Rows of a printed table.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=40, show_default=True, help="Rows of a table."
+)
+@click.option("--timeout", type=float, metavar="SECONDS", help="Stop after so long.")
+@click.option("--memory", metavar="SIZE", help="Memory for the query, as 2GB; more goes to disk.")
+@click.option("--strict", is_flag=True, help="Fail where bars are missing from what is asked.")
+@click.option("--explain", is_flag=True, help="Tell what the query touches; do not run it.")
+@click.option(
+    "--receipt", type=click.Path(path_type=Path), help="Write the answer's receipt to a file too."
+)
 @home_option
 def sql(
     settings: Settings,
-    text: str,
+    text: str | None,
+    name: str | None,
     parameters: tuple[str, ...],
     form: str,
+    as_json: bool,
     target: Path | None,
     limit: int,
+    explain: bool,
+    receipt: Path | None,
+    **limits: Any,
 ) -> int:
     """Run one SELECT and print the answer; SQL is a text, a file's name (*.sql) or - for stdin.
 
     Values are typed: ISO dates and datetimes (UTC), numbers, true and false; the rest is text.
-    NAME:=JSON gives lists and the like.
+    NAME:=JSON gives lists and the like. A table shows --limit rows, the other formats all.
     """
+    if (text is None) == (name is None):
+        raise UsageError(
+            "give SQL, or the name of a query with -q",
+            next_step='try: warehouse sql "from help()", or: warehouse queries',
+        )
     values = dict(parse_parameter(parameter) for parameter in parameters)
     with Warehouse(settings) as warehouse:
-        _write(warehouse.sql(_sql_text(text), values), form, target, limit)
+        if name is not None:
+            result = warehouse.query(name, values, **limits)
+        else:
+            result = warehouse.sql(_sql_text(text or ""), values, **limits)
+        if explain:
+            _put_trace(result, as_json or form == "json")
+            return ExitCode.DONE
+        write_answer(result, "json" if as_json else form, target, limit)
+        if receipt is not None:
+            result.receipt.save(receipt)
+    return ExitCode.DONE
+
+
+@click.command(epilog="Example: warehouse queries large_trade_share")
+@click.argument("name", required=False, shell_complete=_complete("query"))
+@json_option
+@home_option
+def queries(settings: Settings, name: str | None, as_json: bool) -> int:
+    """Named queries; or one of them: its purpose, parameters and SQL.
+
+    A file NAME.sql in the home's queries/ folder is a named query too.
+    """
+    with Warehouse(settings) as warehouse:
+        if name is None:
+            _show(warehouse.queries(), as_json)
+            return ExitCode.DONE
+        query = warehouse.named_query(name)
+    if as_json:
+        put_json(
+            {
+                "name": query.name,
+                "purpose": query.purpose,
+                "parameters": [
+                    {"name": p.name, "type": p.type, "default": p.default, "meaning": p.meaning}
+                    for p in query.parameters
+                ],
+                "sql": query.text,
+            }
+        )
+        return ExitCode.DONE
+    put(f"{query.purpose}\n")
+    for parameter in query.parameters:
+        put(f"  {parameter}\n      {parameter.meaning}")
+    put(f"\n{query.text.strip()}")
     return ExitCode.DONE
 
 
 @click.command(epilog="Example: warehouse describe flow_features")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_complete("table"))
 @json_option
 @home_option
 def describe(settings: Settings, name: str | None, as_json: bool) -> int:
@@ -152,50 +248,33 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         put_json(result.arrow().to_pylist())
     else:
-        put(render_arrow(result.arrow(), limit=10_000, wrap=True))
+        put(result.render(10_000, wrap=True))
 
 
-def _write(result: Result, form: str, target: Path | None, limit: int) -> None:
-    if form == "parquet" and target is None:
-        raise UsageError("parquet is not for the terminal", next_step="say -o FILE.parquet")
-    if target is None:
-        put(_as_text(result.arrow(), form, limit))
+def _put_trace(result: Result, as_json: bool) -> None:
+    """What a query touches: tables with what it selects of them, columns with their origins."""
+    from dataclasses import asdict
+
+    from warehouse.display import render_table
+
+    trace = result.trace()
+    if as_json:
+        put_json(asdict(trace))
         return
-    temporary = target.with_name(f".{target.name}.new")
-    try:
-        if form == "parquet":
-            _write_parquet(result, temporary)
-        else:
-            temporary.write_text(_as_text(result.arrow(), form, limit) + "\n", "utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    say(f"wrote {target}")
-
-
-def _as_text(table: pa.Table, form: str, limit: int) -> str:
-    if form == "table":
-        return render_arrow(table, limit=limit)
-    if form == "json":
-        return json.dumps(table.to_pylist(), indent=1, default=str)
-    import pyarrow as pa
-    import pyarrow.csv
-
-    buffer = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(table, buffer)
-    return str(buffer.getvalue().to_pybytes().decode()).removesuffix("\n")
-
-
-def _write_parquet(result: Result, path: Path) -> None:
-    """Stream the answer to a file; a result without rows gives a file without rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    batches = result.batches()
-    first = next(batches, None)
-    if first is None:
-        pq.write_table(result.arrow(), path)
-        return
-    with pq.ParquetWriter(path, first.schema) as writer:
-        for batch in (first, *batches):
-            writer.write_table(pa.Table.from_batches([batch]))
+    rows = [
+        (
+            str(reach.place),
+            " ".join(reach.datasets),
+            "; ".join(f"{key} {' '.join(map(str, v))}" for key, v in reach.keys.items()) or "all",
+            f"{reach.start or ''} .. {reach.end or ''}" if reach.start or reach.end else "all",
+        )
+        for reach in trace.reach
+    ]
+    put(render_table(["table", "vendor's datasets", "series", "span"], rows, wrap=True))
+    put("")
+    columns = [
+        (c.name, c.type, c.unit or "", " ".join(c.tables), " ".join(c.vendor))
+        for c in trace.columns
+    ]
+    head = ["column", "type", "unit", "computed from", "vendor's columns behind it"]
+    put(render_table(head, columns, wrap=True))

@@ -1,0 +1,105 @@
+"""How an answer leaves the command line: as a table, CSV, JSON or parquet, streamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from warehouse.cli.common import put, say
+from warehouse.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from warehouse.query import Result
+
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
+    """Write an answer to ``target``, which appears whole or not at all, or to stdout.
+
+    ``limit`` counts for tables only: the other formats hold every row.
+    """
+    if form == "parquet" and target is None:
+        raise UsageError("parquet is not for the terminal", next_step="say -o FILE.parquet")
+    if form == "table" and target is None:
+        put(result.render(limit))
+        return
+    if target is None:
+        sys.stdout.flush()
+        _write(result, form, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        with temporary.open("wb") as sink:
+            if form == "table":
+                sink.write((result.render(limit) + "\n").encode())
+            else:
+                _write(result, form, sink)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    say(f"wrote {target}")
+
+
+def _write(result: Result, form: str, sink: BinaryIO) -> None:
+    batches = result.batches()
+    first = next(batches, None)
+    schema = result.arrow().schema if first is None else first.schema
+    every = _chain(first, batches)
+    {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}[form](schema, every, sink)
+
+
+def _chain(
+    first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+    yield from rest
+
+
+def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    import pyarrow.csv
+
+    with pyarrow.csv.CSVWriter(sink, schema) as writer:
+        for batch in batches:
+            writer.write(batch)
+
+
+def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    """A JSON array with one object per line and row."""
+    begun = False
+    sink.write(b"[")
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        for batch in batches:
+            for row in batch.to_pylist():
+                line = json.dumps(_strict(row), default=str, ensure_ascii=False)
+                sink.write((",\n " if begun else "\n ").encode() + line.encode())
+                begun = True
+    sink.write(b"\n]\n" if begun else b"]\n")
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no NaN, infinity or decimals: the first are written as null, these as numbers."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {name: _strict(item) for name, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, list) else value
