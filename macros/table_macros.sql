@@ -1,0 +1,58 @@
+{#-
+    Table macros of the catalog, for what a view cannot do because it depends on an argument. They
+    are made after every run, so that they are there whichever models ran.
+-#}
+{% macro create_table_macros() -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] -%}
+        {{ return(adapter.dispatch('create_table_macros', 'warehouse')()) }}
+    {%- else -%}
+        select 1
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro duckdb__create_table_macros() -%}
+create or replace macro main.as_of(fast, fast_interval, slow, slow_interval, max_age) as table
+with fast_bars as (
+    select * from query_table(fast)
+    where "interval" = fast_interval
+),
+
+slow_bars as (
+    select * from query_table(slow)
+    where "interval" = slow_interval
+)
+
+select
+    fast_bars.*,
+    case when fast_bars.known_at - slow_bars.known_at <= max_age then slow_bars end as slow
+from fast_bars
+asof left join slow_bars
+    on
+        fast_bars.exchange = slow_bars.exchange
+        and fast_bars.symbol = slow_bars.symbol
+        and fast_bars.clock = slow_bars.clock
+        and fast_bars.known_at >= slow_bars.known_at;
+
+comment on macro table main.as_of is
+    'as_of(fast, fast_interval, slow, slow_interval, max_age): each bar of one mart with the last
+bar of another (or the same) that had closed by then, as the struct slow; NULL where that bar is
+older than max_age. Example: select time, net_delta, slow.spread_bps from as_of(''flow_features'',
+''5m'', ''l1_features'', ''1h'', interval ''2 hours'') where symbol = ''perpetual-BTC-USDT:USDT''';
+
+create or replace macro main.flow_from(start_time) as table
+select
+    *,
+    case
+        when net_delta is not null
+            then sum(net_delta) over (
+                partition by series_id order by "time"
+                rows between unbounded preceding and current row
+            )
+    end as cumulative_delta_from_start
+from main.flow_features
+where "time" >= start_time;
+
+comment on macro table main.flow_from is
+    'flow_from(start_time): flow_features from a moment on, with cumulative_delta_from_start, which
+begins at 0 there. [base] Example: select * from flow_from(timestamp ''2025-10-01'')'
+{%- endmacro %}

@@ -1,0 +1,97 @@
+"""The dbt project on a home with all metric datasets: it builds, passes its tests, is described."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from tests.oracle.project import dbt
+from warehouse.catalog import prepare_catalog
+from warehouse.config import load_settings
+from warehouse.contracts import load_contracts
+from warehouse.home import Home
+from warehouse.market import Market, write_market
+from warehouse.sync import sync_folder
+
+BTC = "perpetual-BTC-USDT:USDT"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The build file after ``dbt build``, and what dbt said."""
+    folder = tmp_path_factory.mktemp("models")
+    market = Market(
+        symbols=(BTC,),
+        datasets=tuple(name for name in load_contracts() if not name.startswith("raw_")),
+        intervals=("1h", "5m"),
+        clocks=("exchange", "true"),
+        start=date(2025, 9, 1),
+        end=date(2025, 9, 5),
+        missing_bars=0.001,
+    )
+    write_market(folder / "files", market)
+    home = folder / "home"
+    sync_folder(Home(home), folder / "files")
+    build_file = prepare_catalog(load_settings(home, {}), generation=1)
+    finished = dbt(home, "build")
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    return build_file, finished.stdout
+
+
+def test_build_on_all_datasets_passes_every_test_without_a_warning(
+    built: tuple[Path, str],
+) -> None:
+    assert "WARN=0 ERROR=0 SKIP=0" in built[1]
+
+
+def test_every_mart_and_column_has_a_comment_with_a_unit(built: tuple[Path, str]) -> None:
+    with duckdb.connect(built[0], read_only=True) as connection:
+        bare = connection.execute(
+            "select table_name || '.' || column_name from duckdb_columns()"
+            " where schema_name = 'main' and database_name = 'warehouse' and not internal"
+            " and not regexp_matches(coalesce(comment, ''), '\\[.+\\]')"
+        ).fetchall()
+        views = connection.execute(
+            "select view_name from duckdb_views()"
+            " where schema_name in ('main', 'staging') and not internal and comment is null"
+        ).fetchall()
+    assert bare == []
+    assert views == []
+
+
+@pytest.mark.parametrize("max_age", ["30 minutes", "3 hours"])
+def test_as_of_joins_the_last_closed_bar_as_merge_asof_does(
+    built: tuple[Path, str], max_age: str
+) -> None:
+    with duckdb.connect(built[0], read_only=True) as connection:
+        joined = connection.sql(
+            "select time, known_at, slow.time as slow_time, slow.close as slow_close"
+            f" from as_of('flow_features', '5m', 'flow_features', '1h', interval '{max_age}')"
+            " where clock = 'true' order by time"
+        ).df()
+        hourly = connection.sql(
+            "select known_at, close as slow_close from flow_features"
+            " where \"interval\" = '1h' and clock = 'true' order by time"
+        ).df()
+    expected = pd.merge_asof(
+        joined[["time", "known_at"]], hourly, on="known_at", tolerance=pd.Timedelta(max_age)
+    )
+    pd.testing.assert_series_equal(joined["slow_close"], expected["slow_close"])
+    closed = joined["slow_time"] + pd.Timedelta(hours=1)
+    assert (closed.dropna() <= joined["known_at"][closed.notna()]).all()
+    assert joined["slow_close"].notna().mean() > 0.5
+    assert joined["slow_close"].isna().any()
+
+
+def test_flow_from_a_moment_begins_its_sum_there(built: tuple[Path, str]) -> None:
+    with duckdb.connect(built[0], read_only=True) as connection:
+        rows = connection.sql(
+            "select net_delta, cumulative_delta_from_start from flow_from(timestamp '2025-09-03')"
+            " where \"interval\" = '5m' and clock = 'true' order by time"
+        ).df()
+    assert rows["cumulative_delta_from_start"].iloc[0] == rows["net_delta"].iloc[0]
+    assert rows["cumulative_delta_from_start"].iloc[-1] == pytest.approx(rows["net_delta"].sum())
