@@ -3,13 +3,18 @@
 Refused: a file that cannot be read, lacks a required column, holds a type that the contract cannot
 widen without loss, times outside the period, off the bar grid, NULL or twice. Not refused: missing
 or new columns (drift, recorded), rows out of order (sorted when read), odd values (they are data).
+
+A file is hostile until it has passed. DuckDB, which will show it, reads it first and within little
+memory, so that what is listed in a catalog can be read there; then pyarrow reads it value by value.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,12 +23,16 @@ import pyarrow.parquet as pq
 from warehouse.contracts import Column, Contract
 from warehouse.errors import FileRefusedError
 from warehouse.keys import FileKey, interval_us, us_datetime
+from warehouse.sqltext import identifier, literal
 
 RAW_TIME = "exchange_timestamp"
 RAW_KNOWN_AT = "local_timestamp"
 SIMULATED = b"warehouse.simulated"
 
 _ROW_GROUP_LIMIT_BYTES = 4 << 30
+_MOST_ROWS_PER_BYTE = 8
+_SLACK_ROWS = 10_000
+_ENGINE_MEMORY = "768MB"
 _BATCH_ROWS = 131_072
 _EXACT_IN_DOUBLE = 1 << 53
 
@@ -75,8 +84,9 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow
-            _check_size(file.metadata)
+            _check_size(file.metadata, path.stat().st_size, key)
             columns = _check_schema(schema, key, contract)
+            _require_engine_reads(path, columns)
             times, nulls = _read_all(file, key, contract)
     except FileRefusedError:
         raise
@@ -106,8 +116,15 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     )
 
 
-def _check_size(metadata: pq.FileMetaData) -> None:
-    """Refuse claims that could only exhaust memory, before a page is decompressed."""
+def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> None:
+    """Refuse claims that could only exhaust memory or patience, before a page is decompressed."""
+    most = size_bytes * _MOST_ROWS_PER_BYTE
+    if key.series.interval is not None:
+        period = key.period
+        most = (period.end_us - period.start_us) // interval_us(key.series.interval)
+        most += _SLACK_ROWS
+    if metadata.num_rows > most:
+        raise FileRefusedError(f"claims {metadata.num_rows:,} rows, at most {most:,} can be")
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         if not 0 <= group.total_byte_size <= _ROW_GROUP_LIMIT_BYTES:
@@ -116,10 +133,42 @@ def _check_size(metadata: pq.FileMetaData) -> None:
             )
 
 
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that keeps nothing and has little memory."""
+    connection = duckdb.connect(
+        config={
+            "memory_limit": _ENGINE_MEMORY,
+            "temp_directory": "",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set enable_external_file_cache = false")
+    return connection
+
+
+def _require_engine_reads(path: Path, columns: tuple[tuple[str, str], ...]) -> None:
+    """Let DuckDB decode every value; refuse a file that it cannot show."""
+    names = ", ".join(identifier(name) for name, _ in columns)
+    source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    try:
+        with _engine().cursor() as cursor:
+            cursor.execute(f"select bit_xor(hash({names})) from {source}").fetchall()
+    except duckdb.OutOfMemoryException as error:
+        raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
+    except (duckdb.Error, RuntimeError) as error:
+        reason = str(error).splitlines()[0].replace(str(path), "it")
+        raise FileRefusedError(f"cannot be read by DuckDB: {reason[:200]}") from error
+
+
 def _check_schema(
     schema: pa.Schema, key: FileKey, contract: Contract | None
 ) -> tuple[tuple[str, str], ...]:
     names = [name.lower() for name in schema.names]
+    if any(not name or "\0" in name for name in names):
+        raise FileRefusedError("a column has no name")
     if len(set(names)) != len(names):
         raise FileRefusedError("two columns have the same name")
     required = (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
@@ -127,12 +176,15 @@ def _check_schema(
         if name not in schema.names:
             raise FileRefusedError(f"has no column {name!r}")
         if not pa.types.is_timestamp(schema.field(name).type):
-            raise FileRefusedError(f"column {name!r} is {schema.field(name).type}, not a timestamp")
+            raise FileRefusedError(
+                f"column {name!r} is {_named(schema.field(name).type)}, not a timestamp"
+            )
     for field in schema:
         column = None if contract is None else contract.column(field.name)
         if column is not None and not _widens(field.type, column):
             raise FileRefusedError(
-                f"column {field.name!r} is {field.type}: {column.type} cannot hold it without loss"
+                f"column {field.name!r} is {_named(field.type)}:"
+                f" {column.type} cannot hold it without loss"
             )
     return tuple((field.name, _duckdb_type(field)) for field in schema)
 
@@ -151,6 +203,12 @@ def _widens(found: pa.DataType, column: Column) -> bool:
         case _:
             holds = pa.types.is_string(found) or pa.types.is_large_string(found)
     return bool(holds)
+
+
+def _named(kind: pa.DataType) -> str:
+    """A type for a line of text; nested ones can be of any length."""
+    text = str(kind)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _duckdb_type(field: pa.Field) -> str:
@@ -179,7 +237,8 @@ def _duckdb_type(field: pa.Field) -> str:
         name = "TIMESTAMP" if kind.tz is None else "TIMESTAMPTZ"
         return f"{name}_NS" if kind.unit == "ns" else name
     if kind not in known:
-        raise FileRefusedError(f"column {field.name!r} is {field.type}, which no view can show")
+        name = repr(field.name)[:80]
+        raise FileRefusedError(f"column {name} is {_named(field.type)}, which no view can show")
     return known[kind]
 
 
@@ -235,8 +294,16 @@ def _check_period(times: np.ndarray, key: FileKey) -> None:
         outside = int(((times < start) | (times >= end)).sum())
         raise FileRefusedError(
             f"{outside:,} of {len(times):,} rows lie outside {key.period.text}: "
-            f"{us_datetime(int(times[0]))} to {us_datetime(int(times[-1]))}"
+            f"{_moment(times[0])} to {_moment(times[-1])}"
         )
+
+
+def _moment(microseconds: np.int64) -> str:
+    """A time for a person, however absurd."""
+    try:
+        return str(us_datetime(int(microseconds)))
+    except OverflowError:
+        return f"{int(microseconds):,} microseconds since 1970"
 
 
 def _bar_runs(times: np.ndarray, key: FileKey) -> tuple[tuple[int, int], ...]:

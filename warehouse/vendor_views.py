@@ -7,6 +7,7 @@ has beyond the contract is kept. Values are untouched.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import duckdb
@@ -144,15 +145,20 @@ def _branch_sql(
             value = _converted(source, types[source], column.type)
         selected.append(f"{value} as {identifier(column.name)}")
     paths = [literal(str(home.object_path(file.file.object))) for file in files]
-    options = f"hive_partitioning = false, filename = {literal(_PATH)}" if bulk else _PLAIN
-    sql = f"select {', '.join(selected)}\nfrom read_parquet([{', '.join(paths)}], {options})"
+    path = _unused_name("path_of_the_object", types)
+    options = f"hive_partitioning = false, filename = {literal(path)}" if bulk else _PLAIN
+    sql = (
+        f"select {', '.join(selected)}"
+        f"\nfrom read_parquet([{', '.join(paths)}], {options}) as {_FILE}"
+    )
     if bulk:
         rows = [
             f"({path}, {', '.join(_key_values(file.file))}, {'null' if raw else _bar(file.file)})"
             for path, file in zip(paths, files, strict=True)
         ]
         names = ", ".join(("path", *_FILE_KEYS, "bar"))
-        sql += f"\njoin (values {', '.join(rows)}) as of_file({names}) on {_PATH} = of_file.path"
+        sql += f"\njoin (values {', '.join(rows)}) as of_file({names})"
+        sql += f" on {_FILE}.{path} = of_file.path"
     if spans:
         owned = " or ".join(
             f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans
@@ -162,7 +168,7 @@ def _branch_sql(
 
 
 _PLAIN = "hive_partitioning = false"
-_PATH = "path_of_the_object"
+_FILE = "of_lake"
 _FILE_KEYS = ("series_id", "exchange", "symbol", '"interval"', "clock")
 
 
@@ -186,17 +192,30 @@ def _empty_sql(columns: list[Column]) -> str:
 def _converted(name: str, found: str, wanted: str) -> str:
     """A file's column as the type that the view gives it; times without a zone are UTC."""
     if found == wanted:
-        return identifier(name)
+        return _of_file(name)
     if wanted == "TIMESTAMP" and found.startswith("TIMESTAMP"):
         return _utc(name, found)
     if wanted == "TIMESTAMPTZ" and found.startswith("TIMESTAMP"):
         return f"timezone('UTC', {_utc(name, found)})"
-    return f"{identifier(name)}::{wanted}"
+    return f"{_of_file(name)}::{wanted}"
 
 
 def _utc(name: str, kind: str) -> str:
     """A file's time as naive UTC in microseconds."""
-    column = identifier(name)
+    column = _of_file(name)
     if kind.endswith("_NS"):
         column = f"{column}::{kind.removesuffix('_NS')}"
     return f"timezone('UTC', {column})" if kind.startswith("TIMESTAMPTZ") else column
+
+
+def _of_file(name: str) -> str:
+    """A file's own column, whatever else bears that name."""
+    return f"{_FILE}.{identifier(name)}"
+
+
+def _unused_name(name: str, taken: Iterable[str]) -> str:
+    """A name that no column has; DuckDB's names know no case."""
+    lowered = {other.lower() for other in taken}
+    while name in lowered:
+        name += "_"
+    return name

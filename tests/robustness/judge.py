@@ -1,0 +1,92 @@
+"""A process that judges hostile files: it may crash, hang or swell, and is started anew.
+
+Reads one JSON line per case (``{"path", "dataset", "period"}``), has the file checked as sync does,
+lets DuckDB read what was accepted through the catalog's view, and answers with one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.support import file_key
+from warehouse.check import RAW_TIME, FileFacts, check_file
+from warehouse.contracts import load_contracts
+from warehouse.coverage import assign_ownership
+from warehouse.errors import FileRefusedError
+from warehouse.home import Home
+from warehouse.keys import FileKey
+from warehouse.manifest import StoredFile
+from warehouse.vendor_views import view_columns, view_sql
+
+
+def judge(path: Path, key: FileKey) -> dict[str, Any]:
+    started = time.monotonic()
+    contract = load_contracts().get(key.dataset)
+    verdict: dict[str, Any] = {}
+    try:
+        facts = check_file(path, key, contract)
+    except FileRefusedError as refused:
+        verdict = {"refused": refused.what}
+    verdict["check_s"] = round(time.monotonic() - started, 3)
+    verdict["peak_mb"] = peak_memory_mb()
+    if "refused" not in verdict:
+        verdict["rows"] = facts.rows
+        verdict["wrong"] = shown_wrongly(path, key, facts)
+    return verdict
+
+
+def peak_memory_mb() -> int:
+    """Most memory that this process has held; ``ru_maxrss`` would count its parent's too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
+    """What DuckDB says otherwise of an accepted file, read whole through the catalog's view."""
+    stored = StoredFile(1, key, 1, path.stem, path.stat().st_size, facts, "test", "", "2026-01-01")
+    owned = assign_ownership([stored])
+    columns = view_columns(load_contracts().get(key.dataset), owned)
+    home = Home(path.parent.parent)
+    for bulk in (False, True):
+        sql = view_sql(columns, owned, home, raw=key.is_raw, bulk=bulk)
+        with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
+            connection.execute("set timezone = 'UTC'")
+            try:
+                connection.execute(f"create view shown as {sql}")
+                connection.execute("select bit_xor(hash(shown)) from shown").fetchall()
+                times = connection.sql("select epoch_us(time) as t from shown").fetchnumpy()["t"]
+            except duckdb.Error as error:
+                return f"DuckDB cannot read it: {str(error)[:300]}"
+        if len(times) != facts.rows:
+            return f"{len(times)} rows are shown, {facts.rows} were checked"
+        name = RAW_TIME if key.is_raw else "time"
+        expected = pq.read_table(path, columns=[name])[name]
+        zone = expected.type.tz
+        checked = expected.cast(pa.timestamp("us", tz=zone)).cast(pa.int64()).to_numpy()
+        if not np.array_equal(np.sort(np.asarray(times)), np.sort(checked)):
+            return "other times are shown than were checked"
+    return None
+
+
+def main() -> None:
+    for line in sys.stdin:
+        case = json.loads(line)
+        try:
+            verdict = judge(Path(case["path"]), file_key(case["dataset"], case["period"]))
+        except BaseException as error:
+            verdict = {"wrong": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(verdict) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
