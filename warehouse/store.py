@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from warehouse.config import Settings
 from warehouse.contracts import load_contracts
@@ -121,11 +122,7 @@ class _Computation:
             if not reused:
                 self._compute(month, files, path, before)
             before = key
-            with duckdb.connect() as connection:
-                row = connection.execute(
-                    f"select num_rows from parquet_file_metadata({literal(str(path))})"
-                ).fetchone()
-            rows = int(row[0]) if row else 0
+            rows = pq.read_metadata(path).num_rows
             yield StoredMonth(self.model.name, text, path, rows, path.stat().st_size, reused)
 
     def _files(self, month: Period) -> list[OwnedFile]:
@@ -213,29 +210,19 @@ class _Computation:
     ) -> str:
         """The mart with its running columns continued from the month before.
 
-        Each running column began at the first row of the reach; what it had reached before the
-        month is taken off, and what earlier months had reached is added.
+        Each running column began at the first row of the reach: what it had reached there before
+        the month is taken off, and what all earlier months had reached (the carry) is added.
         """
         names = [identifier(name) for name in self.model.accumulates]
-        start = moment(month.start_us)
-
-        def last(name: str, condition: str) -> str:
-            where = f"{name} is not null and {condition}"
-            return f'arg_max({name}, "time") filter (where {where}) as {name}'
-
+        columns = ", ".join(names)
+        earlier = f"select series_id, {columns} from computed where false"
+        if before:
+            earlier = f"from read_parquet({literal(str(self._carry_path(before)))})"
         connection.execute(f"create temp table computed as {self.model.sql}")
-        reached_before = ", ".join(last(name, f'"time" < {start}') for name in names)
-        connection.execute(
-            f"create temp table base as select series_id, {reached_before}"
-            " from computed group by series_id"
-        )
-        carry_before = self.folder / f"{before}.carry"
-        earlier = (
-            f"select * from read_parquet({literal(str(carry_before))})"
-            if before
-            else "select series_id, " + ", ".join(names) + " from computed where false"
-        )
         connection.execute(f"create temp table carry as {earlier}")
+        connection.execute(
+            f"create temp table base as {_last_values(names, 'computed', '<', month)}"
+        )
         replaced = ", ".join(
             f"computed.{n} - coalesce(base.{n}, 0) + coalesce(carry.{n}, 0) as {n}" for n in names
         )
@@ -243,18 +230,29 @@ class _Computation:
             f"create temp table continued as select computed.* replace ({replaced}) from computed"
             " left join base using (series_id) left join carry using (series_id)"
         )
-        key = path.stem.removeprefix(f"{month.text}-")
-        carried = self.folder / f"{key}.carry"
+        carried = self._carry_path(path.stem.removeprefix(f"{month.text}-"))
         building = carried.with_suffix(".building")
-        reached = ", ".join(last(name, f'"time" >= {start}') for name in names)
         merged = ", ".join(f"coalesce(reached.{n}, carry.{n}) as {n}" for n in names)
         connection.execute(
-            f"copy (with reached as (select series_id, {reached} from continued group by series_id)"
+            f"copy (with reached as ({_last_values(names, 'continued', '>=', month)})"
             f" select series_id, {merged} from reached full join carry using (series_id)"
             f" order by series_id) to {literal(str(building))} (format parquet)"
         )
         building.replace(carried)
         return "continued"
+
+    def _carry_path(self, key: str) -> Path:
+        """Where the running columns stood at the end of the month with this key."""
+        return self.folder / f"{key}.carry"
+
+
+def _last_values(names: Sequence[str], table: str, side: str, month: Period) -> str:
+    """Per series the last known value of each column on one side of the month's start."""
+    last = ", ".join(
+        f'arg_max({name}, "time") filter (where {name} is not null) as {name}' for name in names
+    )
+    start = moment(month.start_us)
+    return f'select series_id, {last} from {table} where "time" {side} {start} group by series_id'
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:
