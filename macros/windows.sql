@@ -204,14 +204,17 @@ window
 
 {#- One value under the window rule. -#}
 {% macro _rolling(value, expression, length, min_bars, min_coverage, also=none) -%}
-    {%- set coverage = [var('min_window_coverage') | float, (1 if min_coverage is none else min_coverage) | float] | min -%}
+    {%- set wanted = 1.0 if min_coverage is none else min_coverage | float -%}
+    {%- set loosened = var('min_window_coverage') | float -%}
+    {%- set coverage = [wanted, loosened] | min -%}
     {%- if not expression is string or not expression | trim -%}
         {{ exceptions.raise_compiler_error(
             'rolling measure: name a column or write an expression, in quotes'
         ) }}
-    {%- elif not 0 < coverage <= 1 -%}
+    {%- elif not (0 < wanted <= 1 and 0 < loosened <= 1) -%}
         {{ exceptions.raise_compiler_error(
-            'min_coverage and the var min_window_coverage lie in (0, 1], not ' ~ coverage
+            'min_coverage and the var min_window_coverage lie in (0, 1], not ' ~ wanted ~ ' and '
+            ~ loosened
         ) }}
     {%- elif min_bars is not none and (min_coverage is not none or min_bars | int < 1) -%}
         {{ exceptions.raise_compiler_error(

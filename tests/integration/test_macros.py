@@ -1,0 +1,118 @@
+"""Macros of the dbt project: documented, and careful about their arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.support import ROOT
+
+MACROS = ROOT / "macros"
+
+# What a user may write by mistake, and what the error must say.
+MISTAKES = {
+    "{{ rolling_mean('x', '1 week') }}": "length '1 week': write a whole number and second",
+    "{{ rolling_mean('x', 'day') }}": "length 'day'",
+    "{{ rolling_sum('x', '0 days') }}": "length '0 days'",
+    "{{ rolling_std('x', '1.5 hours') }}": "length '1.5 hours'",
+    "{{ rolling_mean('x', '1 day', coverage=0.5) }}": "no keyword argument 'coverage'",
+    "{{ rolling_mean('', '1 day') }}": "name a column or write an expression",
+    "{{ rolling_mean(x, '1 day') }}": "name a column or write an expression",
+    "{{ rolling_mean('x', '1 day', min_coverage=1.5) }}": "lie in (0, 1], not",
+    "{{ rolling_mean('x', '1 day', min_coverage=0) }}": "lie in (0, 1], not",
+    "{{ rolling_mean('x', '1 day', min_bars=0) }}": "min_bars is a whole number of at least 1",
+    "{{ rolling_mean('x', '1 day', min_bars=2, min_coverage=0.5) }}": "without min_coverage",
+    "{{ rolling_rank('x', 'a day') }}": "length 'a day'",
+    "{{ windows() }}": "windows: name the lengths",
+    "{{ windows('1 dya') }}": "length '1 dya'",
+    "{{ mean_of('x') }}": "mean_of: give a list of columns",
+    "{{ mean_of(['x']) }}": "mean_of: give a list of columns",
+    "{{ join_at('a', 'b', 'tomorrow') }}": "length 'tomorrow'",
+    "{{ asof_join('a', 'b', 'c', by='series_id') }}": "by is a list of columns",
+    "{{ asof_value('x', 'a', 'b', 'old') }}": "length 'old'",
+}
+
+ACCEPTED = {
+    "{{ ratio('a', 'b') }}": "a / nullif(b, 0)",
+    "{{ ratio('a + 1', 'b') }}": "(a + 1) / nullif(b, 0)",
+    "{{ bps('a', 'b') }}": "a / nullif(b, 0) * 1e4",
+    "{{ change_pct('a', 'b') }}": "100 * (a / nullif(b, 0) - 1)",
+    "{{ rolling_count('x', '7 days') }}": "count(x) over last_7_days",
+    "{{ windows('1 day', '90 minutes') }}": "window last_1_day as ( partition by series_id order by"
+    " \"time\" range between interval '23:59:59.999999' preceding and current row ),"
+    ' last_90_minutes as ( partition by series_id order by "time" range between interval'
+    " '01:29:59.999999' preceding and current row )",
+    "{{ rolling_mean('x', '1 day') }}": 'case when count(x) over last_1_day * (known_at - "time") ='
+    " interval '1 day' then avg(x) over last_1_day end",
+}
+
+# One process for all: each call of dbt alone costs seconds.
+RUNNER = """
+import json, sys
+from dbt.cli.main import dbtRunner
+places, texts = json.loads(sys.argv[1]), json.loads(sys.stdin.read())
+parsed = dbtRunner().invoke(["--quiet", "parse", *places])
+answers = []
+for text in texts:
+    ran = dbtRunner(manifest=parsed.result).invoke(
+        ["--quiet", "compile", "--inline", text, *places]
+    )
+    if ran.success:
+        answers.append(ran.result.results[0].node.compiled_code)
+    else:
+        cause = ran.exception.__cause__ or ran.exception.__context__
+        answers.append(f"refused: {ran.exception} {cause}")
+with open(sys.argv[2], "w") as file:
+    json.dump(answers, file)
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What dbt makes of each text: SQL, or ``refused: …``."""
+    folder = tmp_path_factory.mktemp("macros")
+    (folder / ".build").mkdir()
+    places = ["--project-dir", ROOT, "--profiles-dir", ROOT]
+    places += ["--target-path", folder / "target", "--log-path", folder / "logs"]
+    texts = [*MISTAKES, *ACCEPTED]
+    subprocess.run(
+        [sys.executable, "-c", RUNNER, json.dumps([*map(str, places)]), str(folder / "answers")],
+        input=json.dumps(texts),
+        text=True,
+        capture_output=True,
+        env={**os.environ, "WAREHOUSE_HOME": str(folder)},
+        cwd=folder,
+        check=True,
+    )
+    return dict(zip(texts, json.loads((folder / "answers").read_text()), strict=True))
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_mistake_stops_compilation_and_is_named(answers: dict[str, str], text: str) -> None:
+    assert answers[text].startswith("refused: ")
+    assert MISTAKES[text] in " ".join(answers[text].split())
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_macro_compiles_to_sql_as_if_typed(answers: dict[str, str], text: str) -> None:
+    assert " ".join(answers[text].split()) == ACCEPTED[text]
+
+
+def test_every_macro_is_documented_with_its_arguments() -> None:
+    documented = {
+        macro["name"]: [argument["name"] for argument in macro.get("arguments", [])]
+        for macro in yaml.safe_load((MACROS / "macros.yml").read_text())["macros"]
+    }
+    written = {}
+    for path in sorted(MACROS.glob("*.sql")):
+        for name, arguments in re.findall(r"{%-? macro (\w+)\((.*?)\) -?%}", path.read_text()):
+            if not name.startswith(("_", "default__", "duckdb__")):
+                without_lists = re.sub(r"\[.*?\]", "", arguments)
+                written[name] = re.findall(r"(\w+)(?==|,|$)", re.sub(r"=[^,]*", "", without_lists))
+    assert documented == written
