@@ -1,0 +1,151 @@
+"""What the code may know of itself and of the world: imports, output, environment, size, cost."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+PACKAGE = ROOT / "warehouse"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
+HEAVY = (
+    "dbt", "duckdb", "httpx", "jinja2", "matplotlib", "numpy", "pandas", "polars", "pyarrow",
+    "rich", "sqlglot", "starlette", "uvicorn", "yaml",
+)  # fmt: skip
+"""Packages that cost time to load, and so are loaded by who needs them."""
+
+
+def test_imports_when_followed_then_go_in_one_direction() -> None:
+    program = Path(sys.executable).parent / "lint-imports"
+    finished = subprocess.run(
+        [program, "--no-cache", "--no-logo"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "0 broken" in finished.stdout
+
+
+# -- cost of imports -----------------------------------------------------------------------------
+
+
+def loaded_after(code: str, *arguments: object) -> set[str]:
+    """Heavy packages that a fresh process has loaded after running ``code``."""
+    tail = f"\nimport sys; sys.stderr.write(' '.join(m for m in {HEAVY} if m in sys.modules))"
+    finished = subprocess.run(
+        [sys.executable, "-c", code + tail, *map(str, arguments)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return set(finished.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import warehouse; warehouse.__version__", set()),
+        ("import warehouse; warehouse.WarehouseError", set()),
+        ("import warehouse.query", {"duckdb"}),
+        ("import warehouse.cli", set()),
+        ("import warehouse.config, warehouse.keys, warehouse.errors, warehouse.home", set()),
+        ("import warehouse.contracts", set()),
+        ("import warehouse.publish", {"duckdb"}),
+        ("import warehouse.display", set()),
+    ],
+)
+def test_import_when_cold_then_loads_only_what_it_needs(code: str, allowed: set[str]) -> None:
+    assert loaded_after(code) <= allowed
+
+
+def test_sql_when_asked_on_the_command_line_then_loads_no_build_or_frames(demo_home: Path) -> None:
+    code = (
+        "import sys; from warehouse.cli import run;"
+        " run(['--home', sys.argv[1], 'sql', 'select count(*) from flow_features'])"
+    )
+    assert loaded_after(code, demo_home) <= {"duckdb", "pyarrow", "numpy", "yaml", "sqlglot"}
+
+
+def test_help_when_asked_then_loads_nothing_heavy() -> None:
+    assert loaded_after("from warehouse.cli import run; run(['--help'])") == set()
+
+
+# -- output and environment ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_module_when_it_has_something_to_say_then_does_not_print(path: Path) -> None:
+    printed = [
+        node.lineno
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("print", "breakpoint", "input")
+    ]
+    assert printed == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_environment_when_read_then_by_config_alone(path: Path) -> None:
+    touched = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(TREES[path])
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("environ", "environb", "getenv", "putenv")
+            and ast.unparse(node.value) == "os"
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and any(alias.name in ("environ", "getenv") for alias in node.names)
+        )
+    ]
+    assert path.name == "config.py" or touched == []
+
+
+def test_environment_when_looked_for_then_config_is_found() -> None:
+    """The test above can fail: config.py is seen to read the environment."""
+    assert "os.environ" in ast.unparse(TREES[PACKAGE / "config.py"])
+
+
+TABLES = {("meta.py", "write_meta")}
+"""Functions that are one long table of rows, where cutting would not help a reader."""
+
+
+# -- size and shape ------------------------------------------------------------------------------
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def length(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
+    """Lines of the body that hold code."""
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    if not body:
+        return 0
+    held = (line.strip() for line in lines[body[0].lineno - 1 : body[-1].end_lineno])
+    return sum(bool(line) and not line.startswith("#") for line in held)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_module_when_written_then_is_small_enough_to_be_read(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+    assert len(lines) <= 500
+    long = {node.name for node in functions(TREES[path]) if length(node, lines) > 50}
+    assert {name for name in long if (path.name, name) not in TABLES} == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_module_when_opened_then_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(TREES[path])

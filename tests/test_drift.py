@@ -1,0 +1,219 @@
+"""What is said in two places says the same: contracts, views, models, README, settings, wheel."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+import pytest
+import yaml
+
+import warehouse
+from tests.support import ROOT, run_warehouse
+from warehouse.cli import cli
+from warehouse.config import Settings
+from warehouse.contracts import KEY_COLUMNS, load_contracts
+
+CONTRACTS = load_contracts()
+METRIC = [name for name, contract in CONTRACTS.items() if not contract.is_raw]
+VERBS = cli.list_commands(click.Context(cli))
+PROJECT = yaml.safe_load((ROOT / "dbt_project.yml").read_text("utf-8"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def columns(demo_home: Path) -> dict[str, dict[str, tuple[str, str]]]:
+    """Type and comment of every column of the demo's catalog, by ``schema.table`` and name."""
+    with duckdb.connect() as connection:
+        path = str(demo_home / "warehouse.duckdb").replace("'", "''")
+        connection.execute(f"attach '{path}' as warehouse (read_only)")
+        rows = connection.execute(
+            "select schema_name || '.' || table_name, column_name, data_type, comment"
+            " from duckdb_columns() where database_name = 'warehouse' order by all"
+        ).fetchall()
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for table, name, kind, comment in rows:
+        found.setdefault(table, {})[name] = (kind, comment or "")
+    return found
+
+
+# -- contracts, catalog, staging -----------------------------------------------------------------
+
+
+def expected_columns(dataset: str) -> dict[str, str]:
+    contract = CONTRACTS[dataset]
+    declared = [*KEY_COLUMNS, *(column for column in contract.columns if column.name != "time")]
+    long_names = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
+    return {column.name: long_names.get(column.type, column.type) for column in declared}
+
+
+@pytest.mark.parametrize("dataset", sorted(CONTRACTS))
+def test_vendor_view_when_compared_with_its_contract_then_is_the_same(
+    columns: dict[str, dict[str, tuple[str, str]]], dataset: str
+) -> None:
+    found = columns[f"vendor.{dataset}"]
+    assert {name: kind for name, (kind, _) in found.items()} == expected_columns(dataset)
+    for column in CONTRACTS[dataset].columns:
+        if column.name != "time":
+            assert found[column.name][1] == column.comment
+
+
+@pytest.mark.parametrize("dataset", METRIC)
+def test_staging_when_compared_with_its_contract_then_is_the_same(
+    columns: dict[str, dict[str, tuple[str, str]]], dataset: str
+) -> None:
+    found = columns[f"staging.stg_{dataset}"]
+    assert {name: kind for name, (kind, _) in found.items()} == expected_columns(dataset)
+    vendor = columns[f"vendor.{dataset}"]
+    assert {n: comment for n, (_, comment) in found.items()} == {
+        n: comment for n, (_, comment) in vendor.items()
+    }
+
+
+def test_staging_when_a_dataset_has_a_contract_then_has_a_model() -> None:
+    files = {path.stem for path in (ROOT / "models" / "staging").glob("stg_*.sql")}
+    assert files >= {f"stg_{name}" for name in METRIC}
+
+
+def test_contract_files_when_listed_then_are_named_like_their_datasets() -> None:
+    assert {path.stem for path in (ROOT / "models" / "vendor").glob("*.yml")} == set(CONTRACTS)
+
+
+# -- marts ---------------------------------------------------------------------------------------
+
+
+def mart_documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((ROOT / "models" / "marts").rglob("*.yml")):
+        for model in (yaml.safe_load(path.read_text("utf-8")) or {}).get("models", []):
+            yield model["name"], model
+
+
+MARTS = dict(mart_documents())
+
+
+def test_marts_when_listed_then_every_file_has_its_description() -> None:
+    assert {path.stem for path in (ROOT / "models" / "marts").rglob("*.sql")} == set(MARTS)
+
+
+@pytest.mark.parametrize("name", sorted(MARTS))
+def test_mart_when_built_then_every_column_has_meaning_and_unit(
+    columns: dict[str, dict[str, tuple[str, str]]], name: str
+) -> None:
+    found = columns[f"main.{name}"]
+    assert {column["name"] for column in MARTS[name]["columns"]} == set(found)
+    bare = {c: text for c, (_, text) in found.items() if not re.search(r".\[[^\[\]]+\]$", text)}
+    assert bare == {}
+    assert MARTS[name]["description"].strip()
+
+
+@pytest.mark.parametrize("name", sorted(MARTS))
+def test_mart_when_described_then_begins_with_its_grain(name: str) -> None:
+    assert MARTS[name]["description"].startswith("One row per ")
+
+
+# -- command line --------------------------------------------------------------------------------
+
+
+def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by the words that call it."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for verb in command.list_commands(context):
+            inner = command.get_command(context, verb)
+            assert inner is not None
+            yield from leaves(inner, f"{name} {verb}")
+    else:
+        yield name, command
+
+
+LEAVES = dict(leaves(cli, "warehouse"))
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_help_when_asked_of_a_verb_then_has_an_example(words: str) -> None:
+    command = LEAVES[words]
+    text = command.get_help(click.Context(command, info_name=words))
+    assert re.search(r"Examples?:", text)
+    assert words in re.split(r"Examples?:", text)[1]
+    assert "--home" in text
+    undocumented = [
+        option.name
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help and option.name not in PLAIN
+    ]
+    assert undocumented == []
+
+
+PLAIN = {"interval", "clock", "symbol", "exchange", "intervals", "clocks", "form"}
+"""Options whose name and choices say all."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_readme_when_read_then_names_every_verb(verb: str) -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert re.search(rf"(`{verb}`|warehouse {verb}\b)", text)
+
+
+def test_readme_when_it_calls_a_verb_then_there_is_such_a_verb() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) + re.findall(
+        r"`(warehouse [^`]+)`", text
+    )
+    called = {
+        verb
+        for block in blocks
+        for verb in re.findall(
+            r"(?:^|&& |bin/)warehouse (?:--home \S+ )?([a-z]+)", block, re.MULTILINE
+        )
+    }
+    assert called
+    assert called <= set(VERBS)
+
+
+def test_top_help_when_asked_then_every_verb_says_its_own_first_line(tmp_path: Path) -> None:
+    text = run_warehouse("--help", cwd=tmp_path).stdout
+    assert [line.split()[0] for line in text.split("Commands:")[1].splitlines()
+            if re.match(r"  [a-z]", line)] == VERBS  # fmt: skip
+
+
+# -- settings, project, wheel --------------------------------------------------------------------
+
+
+def test_session_when_dbt_opens_one_then_has_the_settings_of_config() -> None:
+    profile = yaml.safe_load((ROOT / "profiles.yml").read_text("utf-8"))
+    output = profile["warehouse"]["outputs"]["home"]
+    home = "{{ env_var('WAREHOUSE_HOME', 'data') }}"
+    session = Settings(
+        Path("/HOME"), memory_limit="{{ env_var('WAREHOUSE_MEMORY', '80%') }}"
+    ).session
+    assert output["settings"] == {
+        name: value.replace("/HOME", home) for name, value in session.items()
+    }
+    assert output["path"] == f"{home}/.build/warehouse.duckdb"
+    assert output["keep_open"] is False
+
+
+def test_session_when_dbt_runs_then_uses_the_profile_of_the_project() -> None:
+    profile = yaml.safe_load((ROOT / "profiles.yml").read_text("utf-8"))
+    assert PROJECT["profile"] in profile
+    assert PROJECT["flags"]["send_anonymous_usage_stats"] is False
+
+
+def test_wheel_when_built_then_carries_the_whole_dbt_project() -> None:
+    included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    for source, target in included.items():
+        assert (ROOT / source).exists(), source
+        assert target == f"warehouse/_dbt/{source}"
+    needed = [PROJECT[kind] for kind in ("model-paths", "macro-paths", "seed-paths", "test-paths")]
+    assert {path for paths in needed for path in paths} <= set(included)
+    assert {"dbt_project.yml", "profiles.yml"} <= set(included)
+
+
+def test_version_when_said_then_is_one() -> None:
+    assert PROJECT["version"] == warehouse.__version__
+    assert warehouse.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
