@@ -125,7 +125,7 @@ def check(
             raise _several(len(trees))
         _check_tree(trees[0], is_macro)
         bare = _without_tail(bare, reply, connection)
-        return Statement(_wrapped(bare), _parameters(bare), trees[0], False, bare)
+        return Statement(_wrapped(bare), parameters_of(bare), trees[0], False, bare)
     if reply["error_type"] == "parser":
         raise _syntax_error(bare, reply["error_message"])
     inner = _explained(bare)
@@ -138,7 +138,7 @@ def check(
             f"{prefix} {plan.text}", plan.parameters, plan.tree, True, f"{prefix} {plan.bare}"
         )
     _check_pivot(bare, is_macro)
-    return Statement(_wrapped(bare), _parameters(bare), None, False, bare)
+    return Statement(_wrapped(bare), parameters_of(bare), None, False, bare)
 
 
 # -- the engine's tree ---------------------------------------------------------------------------
@@ -179,7 +179,8 @@ def _wrapped(bare: str) -> str:
     return f"select * from (\n{bare}\n)"
 
 
-def _parameters(bare: str) -> frozenset[str]:
+def parameters_of(bare: str) -> frozenset[str]:
+    """Names after ``$`` in a text."""
     try:
         statements = duckdb.extract_statements(bare)
     except (duckdb.Error, ValueError) as error:

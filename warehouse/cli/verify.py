@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put_json, say
+from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
-from warehouse.errors import ExitCode
+from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
 from warehouse.verify import Finding, Kind, repair
 from warehouse.verify import verify as verify_home
 
 
-@click.command(epilog="Example: warehouse verify")
+@click.command(
+    epilog="""\b
+Examples:
+  warehouse verify
+  warehouse verify receipt.json          the answer of a receipt: identical, or what changed"""
+)
+@click.argument("receipt", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Compare names and sizes; do not read every file.")
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, then rebuild.")
 @json_option
 @home_option
-def verify(settings: Settings, quick: bool, mend: bool, as_json: bool) -> int:
+def verify(settings: Settings, receipt: Path | None, quick: bool, mend: bool, as_json: bool) -> int:
     """Is everything in the home as it was left? Manifest, lake, catalogs and marts.
 
     Exit code 4 if anything is damaged; each finding says what to run.
+
+    With RECEIPT, a file that `warehouse sql --receipt` or r.receipt.save wrote, its query is asked
+    again: identical (exit code 0), same inputs but other code, or which files were restated (1).
     """
+    if receipt is not None:
+        return _verify_receipt(settings, receipt, as_json=as_json)
     home = Home(settings.home)
     if mend:
         for line in repair(home):
@@ -40,6 +52,21 @@ def verify(settings: Settings, quick: bool, mend: bool, as_json: bool) -> int:
         _print(findings)
     damaged = any(finding.kind is Kind.DAMAGED for finding in findings)
     return ExitCode.DAMAGED if damaged else ExitCode.DONE
+
+
+def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
+    from warehouse.receipt import Receipt, Verdict, verify_receipt
+
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from error
+    outcome = verify_receipt(settings, Receipt.from_json(text))
+    if as_json:
+        put_json(asdict(outcome))
+    else:
+        put(str(outcome))
+    return ExitCode.DONE if outcome.verdict is Verdict.IDENTICAL else ExitCode.DATA_PROBLEMS
 
 
 def _print(findings: list[Finding]) -> None:

@@ -1,0 +1,78 @@
+"""``%load_ext warehouse``: a ``%%sql`` cell in notebooks, with parameters from Python variables.
+
+``%%sql`` runs the cell's SELECT on the home of ``$WAREHOUSE_HOME``, else ``./data``; ``%sql --home
+DIR`` chooses another for the session, and ``%%sql NAME`` keeps the answer in a variable. ``$x`` in
+the SQL is the value of the Python variable ``x``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+from warehouse.errors import QueryError
+from warehouse.query import Result, Warehouse
+from warehouse.query import open as open_warehouse
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register ``%sql`` and ``%%sql``; IPython calls this at ``%load_ext warehouse``."""
+    magic = _Magic(shell)
+    shell.register_magic_function(magic.run, magic_kind="line_cell", magic_name="sql")
+
+
+class _Magic:
+    """The magic and the warehouse that it keeps open."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._warehouse: Warehouse | None = None
+
+    def run(self, line: str, cell: str | None = None) -> Result | None:
+        """``%sql SELECT ...``, ``%sql --home DIR``, or ``%%sql [NAME]`` and the SELECT below."""
+        if cell is None and not line.startswith("--home"):
+            return self._ask(line)
+        options = self._options(line)
+        if options.home is not None:
+            self._open(options.home)
+        if cell is None:
+            return None
+        result = self._ask(cell)
+        if options.name is None:
+            return result
+        self._shell.user_ns[options.name] = result
+        return None
+
+    def _ask(self, text: str) -> Result:
+        from warehouse.guard import parameters_of
+
+        warehouse = self._warehouse or self._open(None)
+        variables = self._shell.user_ns
+        wanted = parameters_of(text)
+        missing = sorted(name for name in wanted if name not in variables)
+        if missing:
+            raise QueryError(
+                f"no variable {', '.join(missing)} for the parameters of this query",
+                next_step=f"set it in a cell before: {missing[0]} = ...",
+            )
+        return warehouse.sql(text, {name: variables[name] for name in wanted})
+
+    def _open(self, home: str | None) -> Warehouse:
+        if self._warehouse is not None:
+            self._warehouse.close()
+        self._warehouse = open_warehouse(home)
+        return self._warehouse
+
+    @staticmethod
+    def _options(line: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser(prog="%%sql", add_help=False, exit_on_error=False)
+        parser.add_argument("name", nargs="?")
+        parser.add_argument("--home")
+        try:
+            return parser.parse_args(shlex.split(line))
+        except (argparse.ArgumentError, SystemExit, ValueError) as error:
+            raise QueryError(
+                f"%%sql {line}: not understood",
+                next_step="write %%sql [NAME] [--home DIR], and the SELECT below it",
+            ) from error
