@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import polars as pl
@@ -53,6 +54,19 @@ def synced(
     assert report.exit_code == 0, report.failures
     prepare_catalog(settings, generation=1)
     yield settings
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The vendor's client loads all certificates anew for every file; here one will do."""
+    import certifi
+
+    first, end, _ = Path(certifi.where()).read_text("utf-8").partition("-----END CERTIFICATE-----")
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(first + end + "\n", "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 def our_frame(
