@@ -39,7 +39,7 @@ bar of another (or the same) that had closed by then, as the struct slow; NULL w
 older than max_age. Example: select time, net_delta, slow.spread_bps from as_of(''flow_features'',
 ''5m'', ''l1_features'', ''1h'', interval ''2 hours'') where symbol = ''perpetual-BTC-USDT:USDT''';
 
-create or replace macro main.flow_from(start_time) as table
+create or replace macro main.flow_from(start_time, flow := 'main.flow_features') as table
 select
     *,
     case
@@ -49,7 +49,7 @@ select
                 rows between unbounded preceding and current row
             )
     end as cumulative_delta_from_start
-from main.flow_features
+from query_table(flow)
 where "time" >= start_time;
 
 comment on macro table main.flow_from is
