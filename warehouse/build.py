@@ -51,12 +51,12 @@ def build(
     """
     home = Home(settings.home)
     home.require_lake()
-    with writing(home, "build"):
+    with writing(home, "build") as lock:
         inputs = fingerprint(settings)
         if not force and inputs == _published_inputs(home):
             return None
         prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
-        _run_child(settings, home, [], progress)
+        _run_child(settings, home, [], progress, lock=lock)
         return publish(home)
 
 
@@ -113,12 +113,12 @@ def write_docs(settings: Settings) -> Path:
     home = Home(settings.home)
     require_catalog(home)
     page = home.root / "docs.html"
-    with writing(home, "docs"):
+    with writing(home, "docs") as lock:
         home.build.mkdir(exist_ok=True)
         home.build_catalog.unlink(missing_ok=True)
         shutil.copyfile(home.catalog, home.build_catalog)
         try:
-            _run_child(settings, home, ["docs"], None)
+            _run_child(settings, home, ["docs"], None, lock=lock)
             (home.build / "dbt" / "target" / "static_index.html").replace(page)
         finally:
             home.build_catalog.unlink(missing_ok=True)
@@ -126,32 +126,37 @@ def write_docs(settings: Settings) -> Path:
 
 
 def _run_child(
-    settings: Settings, home: Home, arguments: list[str], progress: Progress | None
+    settings: Settings, home: Home, arguments: list[str], progress: Progress | None, *, lock: int
 ) -> None:
-    """Run ``warehouse.transform`` as a child; dbt stays out of this process."""
+    """Run ``warehouse.transform`` as a child; dbt stays out of this process.
+
+    The child holds the home's lock as long as it lives, and ends when this process does: so what
+    outlives a killed build can never write into the next one.
+    """
     log = home.build / "dbt" / "dbt.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:
-        child = subprocess.Popen(
+        failure = None
+        with subprocess.Popen(
             [sys.executable, "-P", "-m", "warehouse.transform", str(home.root), *arguments],
             env=child_environment(settings),
+            pass_fds=(lock,),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-        )
-        failure = None
-        try:
-            for line in child.stdout or ():
-                event = _event(line)
-                if event.get("step") == "failed":
-                    failure = str(event["message"])
-                if progress is not None and event:
-                    progress(event)
-            code = child.wait()
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
+        ) as child:
+            try:
+                for line in child.stdout or ():
+                    event = _event(line)
+                    if event.get("step") == "failed":
+                        failure = str(event["message"])
+                    if progress is not None and event:
+                        progress(event)
+                code = child.wait()
+            except BaseException:
+                child.kill()
+                raise
         if code and failure is None:
             errors.seek(0)
             failure = errors.read().strip()[-2000:] or f"the child process ended with {code}"

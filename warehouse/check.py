@@ -159,6 +159,8 @@ def _require_engine_reads(path: Path, columns: tuple[tuple[str, str], ...]) -> N
     except duckdb.OutOfMemoryException as error:
         raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
     except (duckdb.Error, RuntimeError) as error:
+        if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
+            _engine.cache_clear()  # it refuses everything from now on
         reason = str(error).splitlines()[0].replace(str(path), "it")
         raise FileRefusedError(f"cannot be read by DuckDB: {reason[:200]}") from error
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from warehouse.errors import DiskError, LockedError, NotFoundError
+from warehouse.errors import DamagedError, DiskError, LockedError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,20 @@ class Home:
     def lock(self) -> Path:
         return self.root / ".lock"
 
+    def holds_objects(self) -> bool:
+        """Whether there are bytes of the vendor, whatever the manifest says."""
+        return self.objects.is_dir() and any(
+            path.suffix == ".parquet" for path in self.objects.iterdir()
+        )
+
     def require_lake(self) -> None:
         """Raise unless something was synced into this home."""
         if not self.manifest.is_file():
+            if self.holds_objects():
+                raise DamagedError(
+                    f"{self.manifest}: is lost, the files of the lake are there",
+                    next_step="run: warehouse verify --repair",
+                )
             raise NotFoundError(
                 f"{self.root}: nothing was synced into this home yet",
                 next_step="run: warehouse demo, or: warehouse sync --from FOLDER",
@@ -88,10 +99,11 @@ class Home:
 
 
 @contextmanager
-def writing(home: Home, verb: str) -> Iterator[None]:
+def writing(home: Home, verb: str) -> Iterator[int]:
     """Hold the home's lock, so that one process writes at a time.
 
     The lock is the kernel's and dies with its process: one left by a killed process is no lock.
+    Yields the lock's descriptor; a child that inherits it holds the lock until it has ended too.
 
     Raises
     ------
@@ -120,7 +132,7 @@ def writing(home: Home, verb: str) -> Iterator[None]:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         note = {"pid": os.getpid(), "verb": verb, "since": since}
         os.pwrite(handle, json.dumps(note).encode(), 0)
-        yield
+        yield handle
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)

@@ -24,7 +24,9 @@ RAW_PREFIX = "raw_"
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f/\\%]{0,127}")
-_PERIOD = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?")
+_PERIOD = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
+_YEARS = range(1970, 2200)
+_LONGEST_SEGMENT = 240
 
 
 def interval_us(interval: str) -> int:
@@ -96,6 +98,7 @@ class SeriesKey:
     def __post_init__(self) -> None:
         _require(_NAME.fullmatch(self.exchange) is not None, "exchange", self.exchange)
         _require(_SYMBOL.fullmatch(self.symbol) is not None, "symbol", self.symbol)
+        _require(_is_encodable(self.symbol), "symbol", self.symbol)
         if (self.interval is None) != (self.clock is None):
             raise UsageError(f"series {self}: interval and clock go together")
         if self.interval is not None:
@@ -116,9 +119,10 @@ class Period:
     def __post_init__(self) -> None:
         _require(_PERIOD.fullmatch(self.text) is not None, "period", self.text)
         try:
-            self._first()
+            year = self._first().year
         except ValueError as error:
             raise UsageError(f"period {self.text!r} is no month or day: {error}") from error
+        _require(year in _YEARS, "period", self.text)
 
     @property
     def is_day(self) -> bool:
@@ -224,6 +228,14 @@ def us_datetime(microseconds: int) -> datetime:
     '1970-01-01T00:00:00'
     """
     return datetime.fromisoformat("1970-01-01") + timedelta(microseconds=microseconds)
+
+
+def _is_encodable(symbol: str) -> bool:
+    """Whether a symbol can stand in a path: disks take 255 bytes, and no half of a surrogate."""
+    try:
+        return len(encode(symbol)) <= _LONGEST_SEGMENT
+    except UnicodeEncodeError:
+        return False
 
 
 def _require(condition: bool, what: str, value: object) -> None:

@@ -2,8 +2,9 @@
 
 A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
 under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
-killed anywhere leaves at most a temporary file, an object without a row or a missing link, and
-``sweep`` puts all three right.
+killed anywhere leaves at most a temporary file, an object without a row or a missing link.
+``sweep`` puts the first and the last right; an object without a row is in nobody's way: it is taken
+in when the file comes again, or removed by ``prune``. Nothing else here removes an object.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from warehouse.check import check_file
 from warehouse.contracts import Contract
-from warehouse.errors import DiskError, FileRefusedError
+from warehouse.errors import DamagedError, DiskError, FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest, StoredFile
@@ -173,15 +176,18 @@ class Lake:
     def sweep(self) -> list[Path]:
         """Put right what a killed process left; returns what was removed.
 
-        Removes temporary files, objects that no row of the manifest names, and links that are no
-        current file's; makes links that are missing or show another object.
+        Removes temporary files and links that are no current file's; makes links that are missing
+        or show another object. A file in ``lake/`` that is nobody's link is a user's: it stays.
+
+        Raises
+        ------
+        DamagedError
+            The object of a current file is missing.
         """
         removed = []
-        named = {self.object_path(object).name for object in self.manifest.objects()}
-        for path in self.home.objects.iterdir():
-            if path.name not in named:
-                path.unlink()
-                removed.append(path)
+        for path in self.home.objects.glob(f"{_INCOMING}*"):
+            path.unlink()
+            removed.append(path)
         expected = dict(self.manifest.current_objects())
         paths = {self.link_path(key): key for key in expected}
         missing = set(expected)
@@ -190,16 +196,25 @@ class Lake:
                 path = Path(folder, name)
                 key = paths.get(path)
                 if key is None:
-                    path.unlink()
-                    removed.append(path)
+                    if _is_ours(path):
+                        path.unlink()
+                        removed.append(path)
                 elif self._shows(path, expected[key]):
                     missing.discard(key)
         for key in sorted(missing):
+            if not self.object_path(expected[key]).is_file():
+                raise DamagedError(
+                    f"{key}: its object is missing, {self.object_path(expected[key])}",
+                    next_step="run: warehouse verify --repair",
+                )
             self.link(key, expected[key])
         return removed
 
     def _shows(self, path: Path, object: str) -> bool:
-        found, wanted = path.stat(), self.object_path(object).stat()
+        try:
+            found, wanted = path.stat(), self.object_path(object).stat()
+        except FileNotFoundError:
+            return False
         return found.st_ino == wanted.st_ino or (
             found.st_size == wanted.st_size and _sha256(path) == object
         )
@@ -251,9 +266,19 @@ class Lake:
     ) -> tuple[Outcome, dict[str, Any]]:
         if current is None:
             return Outcome.ADDED, {}
-        difference = compare_files(self.object_path(current.object), incoming, is_raw=key.is_raw)
+        try:
+            old = self.object_path(current.object)
+            difference = compare_files(old, incoming, is_raw=key.is_raw)
+        except (pa.ArrowException, OSError, ValueError, KeyError):
+            return Outcome.RESTATED, {"unreadable": f"objects/{current.object}.parquet"}
         outcome = Outcome.GROWN if difference.only_grew else Outcome.RESTATED
         return outcome, difference.plain()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file in ``lake/`` is a link to something, or a link that was being made."""
+    is_temporary = path.name.startswith(".") and path.name.endswith(".parquet.new")
+    return is_temporary or path.is_symlink() or path.stat().st_nlink > 1
 
 
 def hash_name(path: Path) -> str:

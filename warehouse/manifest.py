@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from warehouse.check import FileFacts
-from warehouse.errors import DamagedError
+from warehouse.errors import DamagedError, DiskError, LockedError, UsageError, WarehouseError
+from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.schema import HOME_VERSION, STEPS
 
@@ -79,21 +80,36 @@ class Manifest:
         The SQLite file; created when ``create`` is true and it is not there.
     clock
         Gives the moment that is written beside every change, as :func:`utc_now` writes it.
+
+    Raises
+    ------
+    DamagedError
+        It cannot be read, or it is lost: it is empty or not there, but objects are.
+    DiskError
+        The disk is full, or the file may not be written.
     """
 
     def __init__(
         self, path: Path, *, create: bool = False, clock: Callable[[], str] | None = None
     ) -> None:
-        if not create and not path.is_file():
-            raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
+        if not path.is_file():
+            self._require_not_lost(path)
+            if not create:
+                raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
         self.path = path
         self._now = clock or utc_now
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        except sqlite3.Error as error:
+            raise _told(path, error) from error
         try:
             self._prepare()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.Error, ValueError) as error:
             self._connection.close()
-            raise DamagedError(f"{path}: not a manifest ({error})", next_step=_REPAIR) from error
+            raise _told(path, error) from error
+        except WarehouseError:
+            self._connection.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -105,9 +121,21 @@ class Manifest:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error) and _code(error) in _TOLD:
+            raise _told(self.path, error) from error
 
     def close(self) -> None:
         self._connection.close()
+
+    def require_sound(self) -> None:
+        """Raise DamagedError unless SQLite finds its pages, indices and references whole."""
+        try:
+            found = self._connection.execute("pragma integrity_check(1)").fetchall()
+            found += self._connection.execute("pragma foreign_key_check").fetchall()
+        except sqlite3.Error as error:
+            raise _told(self.path, error) from error
+        if found != [("ok",)]:
+            raise DamagedError(f"{self.path}: {found[0][0]}", next_step=_REPAIR)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -372,6 +400,8 @@ class Manifest:
 
     def _prepare(self) -> None:
         """Bring the tables to this product's version, in one transaction."""
+        if self._version() == 0:
+            self._require_not_lost(self.path)
         if self._version() < HOME_VERSION:
             with self.transaction():
                 for step in STEPS[self._version() :]:
@@ -384,6 +414,14 @@ class Manifest:
             raise DamagedError(
                 f"{self.path}: written by a newer version of the product",
                 next_step="upgrade the package",
+            )
+
+    @staticmethod
+    def _require_not_lost(path: Path) -> None:
+        """An empty manifest beside objects would make strays of them all."""
+        if Home(path.parent).holds_objects():
+            raise DamagedError(
+                f"{path}: is lost, the files of the lake are there", next_step=_REPAIR
             )
 
     def _version(self) -> int:
@@ -417,7 +455,14 @@ def _flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
 
 
 def _stored_file(row: tuple[Any, ...]) -> StoredFile:
-    return StoredFile(row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10]), *row[11:])
+    try:
+        return StoredFile(
+            row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10]), *row[11:]
+        )
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise DamagedError(
+            f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=_REPAIR
+        ) from error
 
 
 def _plain(facts: FileFacts) -> dict[str, Any]:
@@ -431,3 +476,33 @@ def _facts(text: str) -> FileFacts:
     for name in ("missing", "unexpected"):
         plain[name] = tuple(plain[name])
     return FileFacts(**plain)
+
+
+_OF_DISK = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
+_OF_OTHERS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_TOLD = _OF_DISK | _OF_OTHERS | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary result code; 0 where it gave none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _told(path: Path, error: Exception) -> WarehouseError:
+    """What SQLite says, as one of our errors."""
+    if _code(error) in _OF_DISK:
+        return DiskError(
+            f"{path}: cannot be read or written ({error})",
+            next_step="free some space or mend permissions, then run the same command again",
+        )
+    if _code(error) in _OF_OTHERS:
+        return LockedError(
+            f"{path}: another process is writing to it", next_step="run the same command again"
+        )
+    return DamagedError(f"{path}: not a manifest ({error})", next_step=_REPAIR)

@@ -8,6 +8,7 @@ new one.
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,20 @@ class Published:
 
 def generations(home: Home) -> list[int]:
     """Numbers of the generations on disk, in order."""
-    if not home.generations.is_dir():
-        return []
-    return sorted(int(p.name) for p in home.generations.iterdir() if p.name.isdigit())
+    return [number for number in _numbers(home) if generation_path(home, number).is_file()]
 
 
 def next_generation(home: Home) -> int:
-    """The number that the next published catalog will bear."""
-    return max(generations(home), default=0) + 1
+    """The number that the next published catalog will bear; none is ever given twice."""
+    return max(_numbers(home), default=0) + 1
+
+
+def _numbers(home: Home) -> list[int]:
+    """Folders of generations, of which a killed or a pruned one may hold no catalog."""
+    if not home.generations.is_dir():
+        return []
+    names = (path.name for path in home.generations.iterdir())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def generation_path(home: Home, generation: int) -> Path:
@@ -108,6 +115,9 @@ def current_generation(home: Home) -> int:
         Nothing was published yet.
     """
     require_catalog(home)
+    for number in reversed(generations(home)):
+        if generation_path(home, number).samefile(home.catalog):
+            return number
     return _inspect(home.catalog)[0]
 
 
@@ -115,6 +125,13 @@ def rollback(home: Home, generation: int | None = None) -> int:
     """Make an earlier generation current again; the one before the current by default.
 
     The caller holds the home's lock.
+
+    Raises
+    ------
+    NotFoundError
+        No such generation is kept.
+    DamagedError
+        Its catalog cannot be read; the current one stays.
     """
     kept = generations(home)
     current = current_generation(home)
@@ -126,7 +143,15 @@ def rollback(home: Home, generation: int | None = None) -> int:
             f"no generation {'before ' + str(current) if wanted is None else wanted} is kept",
             next_step=f"kept generations: {listed}",
         )
-    _point_to(home, generation_path(home, wanted))
+    target = generation_path(home, wanted)
+    _inspect(target)
+    try:
+        _point_to(home, target)
+    except OSError as error:
+        raise DiskError(
+            f"{home.catalog}: cannot be replaced ({error.strerror}); it stays as it is",
+            next_step="free some space or mend permissions, then run the same command again",
+        ) from error
     return wanted
 
 
@@ -192,10 +217,15 @@ def _is_warning(result: NodeResult) -> bool:
 
 
 def _point_to(home: Home, target: Path) -> None:
-    """Let ``warehouse.duckdb`` be ``target``, in one step."""
+    """Let ``warehouse.duckdb`` be ``target``, in one step: a link, or a copy where links fail."""
     temporary = home.root / ".warehouse.duckdb.new"
     temporary.unlink(missing_ok=True)
-    os.link(target, temporary)
+    try:
+        os.link(target, temporary)
+    except OSError:
+        shutil.copyfile(target, temporary)
+        temporary.chmod(0o444)
+        _flush(temporary)
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
     temporary.replace(home.catalog)
     _flush(home.root)

@@ -1,14 +1,16 @@
 """dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
 
-``python -m warehouse.transform HOME [docs]`` is started by ``warehouse.build`` on a build file. It
-writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
+``python -m warehouse.transform HOME [docs]`` is started by ``warehouse.build`` on a build file, and
+ends when its standard input does. It writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
 and the outcome of every node to ``meta.results``, which decides what ``publish`` does.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,14 @@ def _tell(step: str, **facts: object) -> bool:
     return step != "failed"
 
 
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: it holds the other end."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     act = document if sys.argv[2:] == ["docs"] else transform
     sys.exit(0 if act(load_settings(sys.argv[1])) else 1)

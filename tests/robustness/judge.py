@@ -69,7 +69,7 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
         if len(times) != facts.rows:
             return f"{len(times)} rows are shown, {facts.rows} were checked"
         name = RAW_TIME if key.is_raw else "time"
-        expected = pq.read_table(path, columns=[name])[name]
+        expected = pq.ParquetFile(path).read(columns=[name])[name]
         zone = expected.type.tz
         checked = expected.cast(pa.timestamp("us", tz=zone)).cast(pa.int64()).to_numpy()
         if not np.array_equal(np.sort(np.asarray(times)), np.sort(checked)):

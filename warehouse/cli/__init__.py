@@ -93,6 +93,13 @@ def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 
 
+_OF_DISK = frozenset(
+    getattr(errno, name)
+    for name in "ENOSPC EROFS EACCES EPERM EDQUOT EFBIG EIO EISDIR ENOTDIR ENAMETOOLONG".split()
+)
+"""What a disk or its permissions refuse; no fault of the program."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     sys.exit(run(arguments))
@@ -118,7 +125,7 @@ def run(arguments: list[str] | None = None) -> int:
     except WarehouseError as error:
         return _report(error, debug)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT):
+        if error.errno not in _OF_DISK:
             raise
         named = f"{error.filename}: " if error.filename else ""
         return _report(DiskError(f"{named}{error.strerror}"), debug)
