@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from warehouse.keys import Period, SeriesKey, interval_us, us_datetime
-from warehouse.manifest import StoredFile
+from warehouse.records import StoredFile
 
 Span = tuple[int, int]
 

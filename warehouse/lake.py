@@ -28,7 +28,8 @@ from warehouse.contracts import Contract
 from warehouse.errors import DamagedError, DiskError, FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
-from warehouse.manifest import Manifest, StoredFile
+from warehouse.manifest import Manifest
+from warehouse.records import StoredFile
 from warehouse.restatement import compare_files
 
 _BLOCK_BYTES = 1 << 20

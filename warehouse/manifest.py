@@ -10,7 +10,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from warehouse.check import FileFacts
 from warehouse.errors import DamagedError, DiskError, LockedError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
+from warehouse.records import Refusal, Restatement, StoredFile
 from warehouse.schema import HOME_VERSION, STEPS
 
 _REPAIR = "run: warehouse verify --repair"
@@ -28,47 +28,6 @@ _SELECT_FILES = (
     " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
     " from files join series using (series_id)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """One row of ``files``: a vendor file that is, or was, in the lake."""
-
-    file_id: int
-    key: FileKey
-    series_id: int
-    object: str
-    size_bytes: int
-    facts: FileFacts
-    origin: str
-    origin_stamp: str
-    fetched_at: str
-    superseded_at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One row of ``quarantine``: a file that did not pass its check."""
-
-    key: FileKey
-    object: str
-    size_bytes: int
-    reason: str
-    origin: str
-    refused_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restatement:
-    """One row of ``restatements``: a file whose bytes changed at the vendor."""
-
-    key: FileKey
-    series_id: int
-    kind: str
-    old_object: str
-    new_object: str
-    difference: dict[str, Any]
-    seen_at: str
 
 
 class Manifest:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from warehouse.coverage import Span, intersect, merge, subtract
 from warehouse.errors import UsageError, VendorError
 from warehouse.keys import DAY_US, FileKey, Period, SeriesKey, date_us, us_datetime
-from warehouse.manifest import StoredFile
+from warehouse.records import StoredFile
 
 SETTLE_US = 2 * DAY_US
 """How long after the end of a period the vendor may still add to it."""

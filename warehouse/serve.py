@@ -35,8 +35,9 @@ from warehouse.contracts import Contract, load_contracts
 from warehouse.errors import DiskError, UsageError
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, DAY_US, INTERVALS, RAW_PREFIX, SeriesKey, us_datetime
-from warehouse.manifest import Manifest, StoredFile
+from warehouse.manifest import Manifest
 from warehouse.plan import months
+from warehouse.records import StoredFile
 from warehouse.transport import is_loopback
 from warehouse.vendor import PREVIEW_DAYS, PREVIEW_RAW_DAYS, PREVIEW_SERIES
 

@@ -17,8 +17,9 @@ from warehouse.folder import FoundFile, Said, scan_folder
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey
 from warehouse.lake import Admission, Lake, Outcome
-from warehouse.manifest import Manifest, StoredFile
+from warehouse.manifest import Manifest
 from warehouse.plan import EmptyAnswer
+from warehouse.records import StoredFile
 
 _FILES_TOGETHER = 16
 

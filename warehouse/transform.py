@@ -1,8 +1,9 @@
 """dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
 
 ``python -m warehouse.transform HOME [docs]`` is started by ``warehouse.build`` on a build file, and
-ends when its standard input does. It writes one JSON object per line to stdout (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``,
-and the outcome of every node to ``meta.results``, which decides what ``publish`` does.
+ends when its standard input does. It writes one JSON object per line to stdout (``{"step": …}``),
+dbt's log to ``.build/dbt/dbt.log``, and the outcome of every node to ``meta.results``, which
+decides what ``publish`` does.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from warehouse.contracts import KEY_COLUMNS, Column, Contract, load_contracts
 from warehouse.coverage import OwnedFile, Span
 from warehouse.home import Home
 from warehouse.keys import interval_us
-from warehouse.manifest import StoredFile
+from warehouse.records import StoredFile
 from warehouse.sqltext import identifier, literal, moment
 
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)

@@ -24,8 +24,9 @@ from warehouse.folder import scan_folder
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.lake import Lake
-from warehouse.manifest import Manifest, StoredFile
+from warehouse.manifest import Manifest
 from warehouse.publish import generation_path, generations, read_catalog
+from warehouse.records import StoredFile
 
 
 class Kind(StrEnum):

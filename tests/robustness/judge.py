@@ -24,7 +24,7 @@ from warehouse.coverage import assign_ownership
 from warehouse.errors import FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
-from warehouse.manifest import StoredFile
+from warehouse.records import StoredFile
 from warehouse.vendor_views import view_columns, view_sql
 
 

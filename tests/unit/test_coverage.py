@@ -24,7 +24,7 @@ from warehouse.coverage import (
     total,
 )
 from warehouse.keys import FileKey, date_us
-from warehouse.manifest import StoredFile
+from warehouse.records import StoredFile
 
 HOUR_US = 3_600_000_000
 spans = st.lists(

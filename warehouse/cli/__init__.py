@@ -95,7 +95,10 @@ def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
 
 _OF_DISK = frozenset(
     getattr(errno, name)
-    for name in "ENOSPC EROFS EACCES EPERM EDQUOT EFBIG EIO EISDIR ENOTDIR ENAMETOOLONG".split()
+    for name in (
+        *("ENOSPC", "EROFS", "EACCES", "EPERM", "EDQUOT"),
+        *("EFBIG", "EIO", "EISDIR", "ENOTDIR", "ENAMETOOLONG"),
+    )
 )
 """What a disk or its permissions refuse; no fault of the program."""
 

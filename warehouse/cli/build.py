@@ -64,18 +64,26 @@ def publish(settings: Settings, target: Path) -> int:
         return _report(publish_build(home))
 
 
-@click.command(epilog="Example: warehouse update --from ~/aperiodic-files")
-@click.option("--from", "folder", type=click.Path(path_type=Path), help="As in `warehouse sync`.")
+@click.command(
+    epilog="""\b
+Examples:
+  warehouse update                             what warehouse.toml subscribes to
+  warehouse update --from ~/aperiodic-files    a folder of vendor files""",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS OF SYNC]...")
 @home_option
 @click.pass_context
-def update(ctx: click.Context, settings: Settings, folder: Path | None) -> int:
-    """Sync, then build; the line for cron. Builds even when some files were refused."""
+def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -> int:
+    """Sync, then build: the line for cron. Takes what `warehouse sync` takes.
+
+    Builds even when some files were refused; does nothing where nothing is new.
+    """
     from warehouse.cli.sync import sync
 
-    home = str(settings.home)
-    arguments = ["--home", home, *(["--from", str(folder)] if folder else [])]
-    synced = sync.main(arguments, standalone_mode=False, parent=ctx.parent)
-    built = build.main(["--home", home], standalone_mode=False, parent=ctx.parent)
+    home = ["--home", str(settings.home)]
+    synced = sync.main([*home, *arguments], standalone_mode=False, parent=ctx.parent)
+    built = build.main(home, standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
 
 
