@@ -11,7 +11,7 @@ import duckdb
 
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
-from warehouse.session import describe, reader, run
+from warehouse.session import describe, fetch, reader, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,10 @@ class Result:
         if self._table is not None:
             columns = self._table.slice(0, rows).columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
-        return self._run(lambda c: c.execute(self._statement.text, self.params).fetchmany(rows))
+        text = self._statement.text
+        if not self._statement.explains:
+            text = f"select * from (\n{text}\n) limit {int(rows)}"
+        return self._run(lambda c: fetch(c, text, self.params))
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Stream the answer in batches of at most ``rows``, without storing it."""
@@ -181,8 +184,7 @@ class Result:
             return len(self.arrow())
         if self._count is None:
             text = f"select count(*) from (\n{self._statement.text}\n)"
-            row = self._run(lambda c: c.execute(text, self.params).fetchone())
-            self._count = int(row[0]) if row else 0
+            self._count = int(self._run(lambda c: fetch(c, text, self.params))[0][0])
         return self._count
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
+
+_STOPPING_S = 30
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -86,6 +88,20 @@ def describe(
     return {str(row[0]): str(row[1]) for row in rows}
 
 
+def fetch(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
+) -> list[tuple[Any, ...]]:
+    """Every row of a query, for small answers.
+
+    DuckDB 1.5 holds Python's lock while it fetches rows, and so could not be interrupted; it lets
+    go of it only while Arrow reads.
+    """
+    if _IS_LAZY:
+        return list(cursor.sql(text, params=params).fetchall())
+    columns = reader(cursor, text, params, 100_000).read_all().columns
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
 def reader(
     cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object], rows: int
 ) -> pa.RecordBatchReader:
@@ -107,23 +123,24 @@ def run(
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
+    done = threading.Event()  # Thread.join loses count of its thread when Ctrl-C interrupts it
 
     def work() -> None:
         try:
             outcome.append(act())
         except BaseException as error:
             failure.append(error)
+        finally:
+            done.set()
 
-    worker = threading.Thread(target=work, name="warehouse-query", daemon=True)
-    worker.start()
+    threading.Thread(target=work, name="warehouse-query", daemon=True).start()
     try:
-        worker.join(timeout_s)
-        late = worker.is_alive()
+        in_time = done.wait(timeout_s)
     except BaseException:
-        _stop(cursor, worker)
+        _stop(cursor, done)
         raise
-    if late:
-        _stop(cursor, worker)
+    if not in_time:
+        _stop(cursor, done)
         if not outcome:
             raise TimeoutError(f"stopped after {timeout_s} s")
     if failure:
@@ -131,12 +148,12 @@ def run(
     return outcome[0]
 
 
-def _stop(cursor: duckdb.DuckDBPyConnection, worker: threading.Thread) -> None:
+def _stop(cursor: duckdb.DuckDBPyConnection, done: threading.Event) -> None:
     """Interrupt until the work has ended: it may not have begun when the first one comes."""
-    give_up = time.monotonic() + 30
-    while worker.is_alive() and time.monotonic() < give_up:
+    give_up = time.monotonic() + _STOPPING_S
+    while not done.is_set() and time.monotonic() < give_up:
         cursor.interrupt()
-        worker.join(0.05)
+        done.wait(0.05)
 
 
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
