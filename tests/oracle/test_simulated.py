@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from tests.oracle import measures
@@ -60,26 +58,43 @@ NO_DEVIATION = {
 NO_DEPTH = "depth_5 depth_10 depth_20 depth_25 dollar_depth_20 depth_rank_7d"
 
 
-@dataclass(frozen=True)
-class World:
-    """One interval and clock of the simulated market."""
+KEYS = {"series_id", "exchange", "symbol", "interval", "clock", "known_at"}
 
-    interval: str
-    clock: str
-    tables: dict[str, dict[int, pa.Table]]
+SEASONAL = {
+    "flow_features": ["taker_buy_sell_ratio", "large_trade_share", "net_delta_notional_m"],
+    "derivative_features": ["funding_rate_bps", "basis_bps"],
+    "execution_costs": [
+        "spread_bps",
+        "realized_vol_1h_bps",
+        "depth_20",
+        "dollar_depth_20",
+        "impact_coef_bps_per_quote",
+        "expected_cost_50k_bps",
+        "abs_toxicity",
+    ],
+}
 
-    def panel(self, series_id: int) -> Panel:
-        frames = {name: by_series[series_id].to_pandas() for name, by_series in self.tables.items()}
-        return Panel.of(frames, interval_us(self.interval) // 1_000_000)
+
+@pytest.mark.parametrize("clock", ["exchange", "true"])
+@pytest.mark.parametrize("interval", SPANS)
+def test_marts_as_pandas_has_them(models: Models, interval: str, clock: str) -> None:
+    panels = simulate(models, interval, clock)
+    for series_id, panel in panels.items():
+        oracles = {mart: oracle(panel) for mart, (_, oracle) in MARTS.items()}
+        for mart, (base, _) in MARTS.items():
+            actual = of_series(models, mart, series_id)
+            here = panel.has(*base)
+            assert actual.index.tolist() == here[here].index.tolist(), mart
+            assert set(oracles[mart]) == set(actual.columns) - KEYS, mart
+            assert_equal(actual, oracles[mart], of=mart)
+            assert_many_values(actual, oracles[mart], mart, interval, clock)
+        assert_settlements(models, series_id, panel, interval)
+        assert_seasonality(models, series_id, oracles)
+        assert_bars(models, series_id, panel)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[f"{interval}-{clock}" for interval in SPANS for clock in ("exchange", "true")],
-)
-def world(request: pytest.FixtureRequest, models: Models) -> World:
-    """The market in the vendor's tables of ``models``."""
-    interval, clock = request.param.split("-")
+def simulate(models: Models, interval: str, clock: str) -> dict[int, Panel]:
+    """Fill the vendor's tables with a market of two symbols; the panel of each series."""
     start, end = SPANS[interval]
     market = Market(
         symbols=SYMBOLS,
@@ -94,116 +109,91 @@ def world(request: pytest.FixtureRequest, models: Models) -> World:
     )
     served = [name for name in DATASETS if clock == "exchange" or not name.startswith("l2_")]
     tables = {
-        name: {
-            number: bars(market, name, symbol=symbol, interval=interval, clock=clock)
-            for number, symbol in enumerate(SYMBOLS, start=1)
+        number: {
+            name: bars(market, name, symbol=symbol, interval=interval, clock=clock)
+            for name in served
         }
-        for name in served
+        for number, symbol in enumerate(SYMBOLS, start=1)
     }
     models.fill(
         {
             name: joined(
                 keyed(
-                    rows,
+                    tables[number][name],
                     interval=interval,
                     clock=clock,
                     series_id=number,
-                    symbol=SYMBOLS[number - 1],
+                    symbol=symbol,
                 )
-                for number, rows in by_series.items()
+                for number, symbol in enumerate(SYMBOLS, start=1)
             )
-            for name, by_series in tables.items()
+            for name in served
         }
     )
-    return World(interval, clock, tables)
+    seconds = interval_us(interval) // 1_000_000
+    return {
+        number: Panel.of({name: rows.to_pandas() for name, rows in held.items()}, seconds)
+        for number, held in tables.items()
+    }
 
 
-@pytest.mark.parametrize("mart", MARTS)
-def test_mart_as_pandas_has_it(world: World, models: Models, mart: str) -> None:
-    base, oracle = MARTS[mart]
-    rows = models.rows(mart)
-    for series_id, of_series in rows.groupby("series_id"):
-        panel = world.panel(series_id)
-        actual = of_series.set_index("time")
-        expected = oracle(panel)
-        here = panel.has(*base)
-        assert actual.index.tolist() == here[here].index.tolist()
-        assert set(expected) == set(actual.columns) - set(KEYS)
-        assert_equal(actual, expected, of=mart)
-        assert_many_values(world, actual, expected, mart)
+def of_series(models: Models, mart: str, series_id: int) -> pd.DataFrame:
+    """The mart's rows of one series by time, as a query that filters sees them."""
+    text = f"select * from warehouse.{mart} where series_id = {series_id} order by time"
+    return models.query(text).set_index("time")
 
 
-KEYS = ("series_id", "exchange", "symbol", "interval", "clock", "known_at")
-
-
-def assert_many_values(world: World, actual: pd.DataFrame, expected: Measures, mart: str) -> None:
+def assert_many_values(
+    actual: pd.DataFrame, expected: Measures, mart: str, interval: str, clock: str
+) -> None:
     """An oracle that agrees on NULLs only proves nothing."""
-    empty = NO_DEVIATION.get(world.interval, "").split()
-    empty += NO_DEPTH.split() if world.clock == "true" else []
-    empty += ["next_15m_return_bps", "next_15m_mid_return_bps"] * (
-        world.interval not in ("1m", "5m", "15m")
-    )
+    empty = NO_DEVIATION.get(interval, "").split()
+    empty += NO_DEPTH.split() if clock == "true" else []
+    if interval not in ("1m", "5m"):
+        empty += ["next_15m_return_bps", "next_15m_mid_return_bps"]
     for name in expected:
         share = actual[name].notna().mean()
         if name in empty:
-            assert share == 0, f"{mart}.{name} at {world.interval}: expected no value"
+            assert share == 0, f"{mart}.{name} at {interval}: expected no value"
         else:
-            assert share >= 0.3, f"{mart}.{name} at {world.interval}: only {share:.0%} values"
+            assert share >= 0.3, f"{mart}.{name} at {interval}: only {share:.0%} values"
 
 
-def test_funding_settlements_as_pandas_has_them(world: World, models: Models) -> None:
-    rows = models.rows("funding_settlements")
-    if world.interval == "1d":
-        assert rows.empty  # a bar of a day hides two of its three settlements
+def assert_settlements(models: Models, series_id: int, panel: Panel, interval: str) -> None:
+    actual = of_series(models, "funding_settlements", series_id)
+    if interval == "1d":
+        assert actual.empty  # a bar of a day hides two of its three settlements
         return
-    for series_id, of_series in rows.groupby("series_id"):
-        index, expected = measures.funding_settlements(world.panel(series_id))
-        actual = of_series.set_index("time")
-        assert actual.index.tolist() == index.tolist()
-        assert_equal(actual, expected, of="funding_settlements")
-        assert actual["settled_rate"].notna().mean() > 0.9
+    index, expected = measures.funding_settlements(panel)
+    assert actual.index.tolist() == index.tolist()
+    assert_equal(actual, expected, of="funding_settlements")
+    assert actual["settled_rate"].notna().mean() > 0.9
 
 
-def test_seasonality_as_pandas_groups_it(world: World, models: Models) -> None:
-    rows = models.rows("seasonality", order="series_id, measure, weekday, hour")
-    sources = {
-        "flow_features": ["taker_buy_sell_ratio", "large_trade_share", "net_delta_notional_m"],
-        "derivative_features": ["funding_rate_bps", "basis_bps"],
-        "execution_costs": [
-            "spread_bps",
-            "realized_vol_1h_bps",
-            "depth_20",
-            "dollar_depth_20",
-            "impact_coef_bps_per_quote",
-            "expected_cost_50k_bps",
-            "abs_toxicity",
-        ],
-    }
-    for series_id, of_series in rows.groupby("series_id"):
-        panel = world.panel(series_id)
-        for mart, names in sources.items():
-            oracle = MARTS[mart][1](panel)
-            for name in names:
-                values = oracle[name].values.dropna()
-                groups = values.groupby([values.index.day_of_week + 1, values.index.hour])
-                told = of_series[of_series["measure"] == name].set_index(["weekday", "hour"])
-                count = groups.count()
-                assert told.index.tolist() == count.index.tolist()
-                wanted = {
-                    "mean": Expected(groups.mean()),
-                    "median": Expected(groups.median()),
-                    "count": Expected(count),
-                }
-                assert_equal(told, wanted, of=f"seasonality {name}")
+def assert_seasonality(models: Models, series_id: int, oracles: dict[str, Measures]) -> None:
+    rows = models.query(
+        f"select * from warehouse.seasonality where series_id = {series_id} order by weekday, hour"
+    )
+    for mart, names in SEASONAL.items():
+        for name in names:
+            values = oracles[mart][name].values.dropna()
+            groups = values.groupby([values.index.day_of_week + 1, values.index.hour])
+            told = rows[rows["measure"] == name].set_index(["weekday", "hour"])
+            count = groups.count()
+            assert told.index.tolist() == count.index.tolist()
+            wanted = {
+                "mean": Expected(groups.mean()),
+                "median": Expected(groups.median()),
+                "count": Expected(count),
+            }
+            assert_equal(told, wanted, of=f"seasonality {name}")
 
 
-def test_bars_as_pandas_merges_them(world: World, models: Models) -> None:
-    for series_id, of_series in models.rows("bars").groupby("series_id"):
-        panel = world.panel(series_id)
-        here = panel.has(*world.tables)
-        actual = of_series.set_index("time")
-        assert actual.index.tolist() == here[here].index.tolist()
-        for dataset, frame in panel.frames.items():
-            prefix = "" if dataset == "ohlcv" else f"{dataset}__"
-            expected = {f"{prefix}{name}": Expected(frame[name]) for name in frame}
-            assert_equal(actual, expected, of="bars", tolerance=0)
+def assert_bars(models: Models, series_id: int, panel: Panel) -> None:
+    actual = of_series(models, "bars", series_id)
+    here = panel.has(*panel.rows)
+    assert actual.index.tolist() == here[here].index.tolist()
+    for dataset, frame in panel.frames.items():
+        prefix = "" if dataset == "ohlcv" else f"{dataset}__"
+        expected = {f"{prefix}{name}": Expected(frame[name]) for name in frame}
+        assert_equal(actual, expected, of="bars", tolerance=0)
