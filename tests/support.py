@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -54,7 +55,7 @@ def run_warehouse(
     checkout: Path | None = None,
 ) -> Run:
     """``warehouse …`` in a process of its own; with ``checkout`` that one's code, not ours."""
-    extra = dict(environment or {})
+    extra = {"COLUMNS": "100", **(environment or {})}
     if checkout is not None:
         extra["PYTHONPATH"] = str(checkout)
     finished = subprocess.run(
@@ -72,13 +73,22 @@ def run_warehouse(
 
 
 def once(note: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``make`` gives, made by the first worker that comes and kept for all in ``note``."""
+    """What ``make`` gives, made by the first worker that comes and kept for all in ``note``.
+
+    Where it failed for the first it fails for all, without being tried again.
+    """
     with note.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not note.is_file():
-            note.write_text(json.dumps(make()), "utf-8")
+            try:
+                made = {"made": make()}
+            except Exception:
+                made = {"failed": traceback.format_exc()}
+            note.write_text(json.dumps(made), "utf-8")
     kept: dict[str, Any] = json.loads(note.read_text("utf-8"))
-    return kept
+    assert "failed" not in kept, kept["failed"]
+    found: dict[str, Any] = kept["made"]
+    return found
 
 
 # -- files in the vendor's shape -----------------------------------------------------------------

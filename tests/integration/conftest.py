@@ -159,7 +159,8 @@ def story(shared_folder: Path) -> dict[str, Any]:
         said["no-dbt"] = run("build", "--no-dbt")
         said["publish too early"] = run("publish")
         said["dbt"] = asdict(dbt_by_hand(home, folder / "dbt"))
-        said["publish"] = run("publish")
+        said["publish"] = run("publish", "--target", folder / "dbt" / "target")
+        assert said["publish"]["exit_code"] == 0, said["publish"]["stderr"] + said["dbt"]["stdout"]
         readers = Readers(home)
         odd_november(folder / "files")
         said["update"] = run("update", "--from", folder / "files")

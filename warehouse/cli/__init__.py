@@ -36,6 +36,10 @@ _VERBS = {
 """Verb to module below ``warehouse.cli``, in the order of ``--help``."""
 
 
+class _ReaderLeft(Exception):
+    """Nobody reads stdout any more."""
+
+
 class _Verbs(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -48,6 +52,13 @@ class _Verbs(click.Group):
         module = import_module(f"warehouse.cli.{_VERBS[name]}")
         command: click.Command = getattr(module, name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; where a reader such as ``head`` left early, click itself would end with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderLeft from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs with their first lines, without importing them all."""
@@ -122,7 +133,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing is damaged, run the same command again", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+    except _ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except WarehouseError as error:
