@@ -59,11 +59,12 @@ def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
 def _recognise(path: Path, said: Said) -> FoundFile:
     parts: dict[str, str] = {}
     first_pair = None
-    for index, segment in enumerate(path.parts[:-1]):
+    for index, segment in reversed(list(enumerate(path.parts[:-1]))):
         name, equals, value = segment.partition("=")
-        if equals and value and name in _SEGMENTS:
-            parts[name] = value
-            first_pair = index if first_pair is None else first_pair
+        if not (equals and value and name in _SEGMENTS):
+            break
+        parts.setdefault(name, value)
+        first_pair = index
     dataset, is_raw = said.dataset, False
     if first_pair is not None and dataset is None:
         dataset = path.parts[first_pair - 1]

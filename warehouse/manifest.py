@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from warehouse.check import FileFacts
-from warehouse.errors import DamagedError, DiskError, LockedError, UsageError, WarehouseError
+from warehouse.errors import DamagedError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.records import Refusal, Restatement, StoredFile
 from warehouse.schema import HOME_VERSION, STEPS
+from warehouse.sqlite_errors import REPAIR, is_told, told
 
-_REPAIR = "run: warehouse verify --repair"
 _SELECT_FILES = (
     "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
     " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
@@ -60,12 +60,12 @@ class Manifest:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         except sqlite3.Error as error:
-            raise _told(path, error) from error
+            raise told(path, error) from error
         try:
             self._prepare()
         except (sqlite3.Error, ValueError) as error:
             self._connection.close()
-            raise _told(path, error) from error
+            raise told(path, error) from error
         except WarehouseError:
             self._connection.close()
             raise
@@ -80,8 +80,8 @@ class Manifest:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error) and _code(error) in _TOLD:
-            raise _told(self.path, error) from error
+        if isinstance(error, sqlite3.Error) and is_told(error):
+            raise told(self.path, error) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -92,9 +92,9 @@ class Manifest:
             found = self._connection.execute("pragma integrity_check(1)").fetchall()
             found += self._connection.execute("pragma foreign_key_check").fetchall()
         except sqlite3.Error as error:
-            raise _told(self.path, error) from error
+            raise told(self.path, error) from error
         if found != [("ok",)]:
-            raise DamagedError(f"{self.path}: {found[0][0]}", next_step=_REPAIR)
+            raise DamagedError(f"{self.path}: {found[0][0]}", next_step=REPAIR)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -337,6 +337,52 @@ class Manifest:
                 (*place, series.interval or "", series.clock or ""),
             )
 
+    def correct(self, file: StoredFile, *, facts: FileFacts, size_bytes: int) -> None:
+        """Write down anew what a file of known bytes holds."""
+        self._connection.execute(
+            "update files set facts = ?, size_bytes = ? where file_id = ?",
+            (json.dumps(_plain(facts)), size_bytes, file.file_id),
+        )
+
+    def restore_history(
+        self, restatements: Iterable[Restatement], refusals: Iterable[Refusal]
+    ) -> None:
+        """Bring what was seen before into a manifest made anew, with its times."""
+        with self.transaction():
+            self._connection.executemany(
+                "insert into restatements (dataset, series_id, period, kind, old_object,"
+                " new_object, difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        one.key.dataset,
+                        self.series_id(one.key.series),
+                        one.key.period.text,
+                        one.kind,
+                        one.old_object,
+                        one.new_object,
+                        json.dumps(one.difference),
+                        one.seen_at,
+                    )
+                    for one in restatements
+                ],
+            )
+            self._connection.executemany(
+                "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
+                " object, size_bytes, reason, origin, refused_at)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *_flat(one.key),
+                        one.object,
+                        one.size_bytes,
+                        one.reason,
+                        one.origin,
+                        one.refused_at,
+                    )
+                    for one in refusals
+                ],
+            )
+
     def forget_superseded(self, objects: Iterable[str]) -> None:
         """Drop the rows of former files whose objects are about to be removed."""
         with self.transaction():
@@ -380,7 +426,7 @@ class Manifest:
         """An empty manifest beside objects would make strays of them all."""
         if Home(path.parent).holds_objects():
             raise DamagedError(
-                f"{path}: is lost, the files of the lake are there", next_step=_REPAIR
+                f"{path}: is lost, the files of the lake are there", next_step=REPAIR
             )
 
     def _version(self) -> int:
@@ -388,7 +434,7 @@ class Manifest:
             return 0
         row = self._connection.execute("select value from home where name = 'version'").fetchone()
         if row is None:
-            raise DamagedError(f"{self.path}: says no version", next_step=_REPAIR)
+            raise DamagedError(f"{self.path}: says no version", next_step=REPAIR)
         return int(row[0])
 
 
@@ -420,7 +466,7 @@ def _stored_file(row: tuple[Any, ...]) -> StoredFile:
         )
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DamagedError(
-            f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=_REPAIR
+            f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=REPAIR
         ) from error
 
 
@@ -435,33 +481,3 @@ def _facts(text: str) -> FileFacts:
     for name in ("missing", "unexpected"):
         plain[name] = tuple(plain[name])
     return FileFacts(**plain)
-
-
-_OF_DISK = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-}
-_OF_OTHERS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_TOLD = _OF_DISK | _OF_OTHERS | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def _code(error: BaseException) -> int:
-    """SQLite's primary result code; 0 where it gave none."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _told(path: Path, error: Exception) -> WarehouseError:
-    """What SQLite says, as one of our errors."""
-    if _code(error) in _OF_DISK:
-        return DiskError(
-            f"{path}: cannot be read or written ({error})",
-            next_step="free some space or mend permissions, then run the same command again",
-        )
-    if _code(error) in _OF_OTHERS:
-        return LockedError(
-            f"{path}: another process is writing to it", next_step="run the same command again"
-        )
-    return DamagedError(f"{path}: not a manifest ({error})", next_step=_REPAIR)

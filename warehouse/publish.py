@@ -43,6 +43,25 @@ class Published:
     warnings: tuple[NodeResult, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a published catalog reads.
+
+    Attributes
+    ----------
+    home
+        Folder of the home when it was built.
+    objects
+        Hashes of the files that it shows.
+    months
+        Stored months, path below the home to number of rows.
+    """
+
+    home: str
+    objects: frozenset[str]
+    months: dict[str, int]
+
+
 def generations(home: Home) -> list[int]:
     """Numbers of the generations on disk, in order."""
     return [number for number in _numbers(home) if generation_path(home, number).is_file()]
@@ -91,7 +110,7 @@ def publish(home: Home) -> Published:
         home.build_catalog.chmod(0o444)
         _flush(home.build_catalog)
         home.build_catalog.replace(target)
-        _point_to(home, target)
+        point_to(home, target)
     except OSError as error:
         raise DiskError(
             f"{target}: cannot be published ({error.strerror}); the old catalog stays",
@@ -146,7 +165,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
     target = generation_path(home, wanted)
     _inspect(target)
     try:
-        _point_to(home, target)
+        point_to(home, target)
     except OSError as error:
         raise DiskError(
             f"{home.catalog}: cannot be replaced ({error.strerror}); it stays as it is",
@@ -180,6 +199,29 @@ def read_catalog(catalog: Path, text: str) -> list[tuple[Any, ...]]:
             f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
             next_step="run: warehouse build",
         ) from error
+
+
+def catalog_reads(catalog: Path) -> Reads:
+    """What a catalog of this product, or of an earlier one, reads.
+
+    Raises
+    ------
+    DamagedError
+        The file cannot be read as a catalog.
+    """
+    objects = read_catalog(catalog, "select object from warehouse.meta.files")
+    homes = read_catalog(catalog, "select home from warehouse.meta.build")
+    has_months = read_catalog(
+        catalog,
+        "select 1 from duckdb_tables() where database_name = 'warehouse'"
+        " and schema_name = 'meta' and table_name = 'stored'",
+    )
+    months = []
+    if has_months:
+        months = read_catalog(catalog, "select path, rows from warehouse.meta.stored")
+    if len(homes) != 1:
+        raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
+    return Reads(str(homes[0][0]), frozenset(o for (o,) in objects), dict(months))
 
 
 def _inspect(catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
@@ -216,8 +258,11 @@ def _is_warning(result: NodeResult) -> bool:
     return of_user or result.status == "warn"
 
 
-def _point_to(home: Home, target: Path) -> None:
-    """Let ``warehouse.duckdb`` be ``target``, in one step: a link, or a copy where links fail."""
+def point_to(home: Home, target: Path) -> None:
+    """Let ``warehouse.duckdb`` be ``target``, in one step: a link, or a copy where links fail.
+
+    The caller holds the home's lock.
+    """
     temporary = home.root / ".warehouse.duckdb.new"
     temporary.unlink(missing_ok=True)
     try:

@@ -2,25 +2,38 @@
 
 A kept generation pins every object and every stored month that it reads, so it gives the same
 answers for ever. ``prune`` removes generations first and then what no kept one needs: killed at any
-moment, it leaves nothing broken and the next prune finishes the work.
+moment, it leaves nothing broken and the next prune finishes the work. A generation that another
+process has open stays.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
+import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from warehouse.errors import NotFoundError, UsageError
+from warehouse.errors import DamagedError, NotFoundError, UsageError
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
-from warehouse.publish import current_generation, generation_path, generations, read_catalog
+from warehouse.publish import (
+    catalog_reads,
+    current_generation,
+    generation_path,
+    generations,
+    read_catalog,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _MARK = ".snapshot"
+_REPAIR = "run: warehouse verify --repair"
 KEEP_GENERATIONS = 5
 
 
@@ -36,23 +49,32 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune would remove."""
+    """What a prune would remove; ``in_use`` would go too if nobody had them open."""
 
     generations: tuple[int, ...]
     objects: tuple[str, ...]
     files: tuple[Path, ...]
     size_bytes: int
+    in_use: tuple[int, ...] = ()
 
 
 def list_generations(home: Home) -> list[Generation]:
-    """Every kept generation, the oldest first."""
+    """Every kept generation, the oldest first.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was published yet.
+    DamagedError
+        A kept generation cannot be read.
+    """
     current = current_generation(home)
     return [
         Generation(
             number,
             _built_at(generation_path(home, number)),
             number == current,
-            _snapshots(home, number),
+            snapshots_of(home, number),
         )
         for number in generations(home)
     ]
@@ -117,21 +139,44 @@ def take_snapshot(home: Home, name: str) -> int:
     return generation
 
 
+def drop_snapshot(home: Home, name: str) -> int:
+    """Take a name away; the generation stays until it is pruned like any other.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such snapshot.
+    """
+    with writing(home, "snapshot"):
+        for number in generations(home):
+            if name in snapshots_of(home, number):
+                (generation_path(home, number).parent / f"{name}{_MARK}").unlink()
+                return number
+    raise NotFoundError(f"no snapshot {name!r}", next_step="list them with: warehouse snapshot")
+
+
 def plan_prune(
     home: Home, *, keep: int = KEEP_GENERATIONS, older_than: datetime | None = None
 ) -> PrunePlan:
     """What would be removed: all but the current generation, named ones and the ``keep`` newest.
 
     With ``older_than`` (naive UTC) only generations that were built before it.
+
+    Raises
+    ------
+    DamagedError
+        A generation cannot be read, so that nobody knows what it needs: nothing may be removed.
     """
     kept = list_generations(home)
     newest = {generation.number for generation in kept[len(kept) - keep :]} if keep > 0 else set()
-    dropped = [
+    aged = [
         g.number
         for g in kept
         if not (g.is_current or g.snapshots or g.number in newest)
         and (older_than is None or g.built_at < older_than)
     ]
+    in_use = tuple(n for n in aged if _is_open_elsewhere(generation_path(home, n)))
+    dropped = [number for number in aged if number not in in_use]
     staying = [g.number for g in kept if g.number not in dropped]
     with Manifest(home.manifest) as manifest:
         files = manifest.files(superseded=True)
@@ -139,16 +184,17 @@ def plan_prune(
     needed_objects = {file.object for file in files if file.superseded_at is None}
     needed_marts: set[Path] = set()
     for number in staying:
-        objects, marts = _reads(home, generation_path(home, number))
-        needed_objects |= objects
-        needed_marts |= marts
-    objects = {file.object for file in files} - needed_objects
+        reads = catalog_reads(generation_path(home, number))
+        needed_objects |= reads.objects
+        needed_marts |= {home.root / path for path in reads.months}
+    objects = {file.object for file in files} | set(_objects_on_disk(home))
+    objects -= needed_objects
     unneeded = [home.object_path(object) for object in sorted(objects)]
     unneeded += [path for path in _mart_files(home) if not _is_needed(path, needed_marts)]
     unneeded += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
     catalogs = [generation_path(home, number) for number in dropped]
     size = sum(path.stat().st_size for path in (*unneeded, *catalogs) if path.is_file())
-    return PrunePlan(tuple(dropped), tuple(sorted(objects)), tuple(unneeded), size)
+    return PrunePlan(tuple(dropped), tuple(sorted(objects)), tuple(unneeded), size, in_use)
 
 
 def prune(
@@ -158,7 +204,8 @@ def prune(
     with writing(home, "prune"):
         plan = plan_prune(home, keep=keep, older_than=older_than)
         for number in plan.generations:
-            shutil.rmtree(generation_path(home, number).parent)
+            generation_path(home, number).unlink()
+        _sweep_folders(home)
         with Manifest(home.manifest) as manifest:
             manifest.forget_superseded(plan.objects)
         for path in plan.files:
@@ -166,23 +213,47 @@ def prune(
     return plan
 
 
-def _snapshots(home: Home, generation: int) -> tuple[str, ...]:
-    """Names stand as empty files beside the catalog, so they need nothing else to survive."""
+def snapshots_of(home: Home, generation: int) -> tuple[str, ...]:
+    """Names of a generation: empty files beside its catalog, which need nothing to survive."""
     folder = generation_path(home, generation).parent
     return tuple(sorted(path.name.removesuffix(_MARK) for path in folder.glob(f"*{_MARK}")))
 
 
 def _built_at(catalog: Path) -> datetime:
-    ((built_at,),) = read_catalog(catalog, "select built_at from warehouse.meta.build")
-    assert isinstance(built_at, datetime)
-    return built_at
+    rows = read_catalog(catalog, "select built_at from warehouse.meta.build")
+    if len(rows) != 1 or not isinstance(rows[0][0], datetime):
+        raise DamagedError(f"{catalog}: does not say when it was built", next_step=_REPAIR)
+    return rows[0][0]
 
 
-def _reads(home: Home, catalog: Path) -> tuple[set[str], set[Path]]:
-    """Objects and stored months that a catalog's views read."""
-    objects = read_catalog(catalog, "select object from warehouse.meta.files")
-    paths = read_catalog(catalog, "select path from warehouse.meta.stored")
-    return {object for (object,) in objects}, {home.root / path for (path,) in paths}
+def _objects_on_disk(home: Home) -> Iterable[str]:
+    """Objects, those that a killed sync left without a row among them."""
+    return (path.stem for path in home.objects.glob("*.parquet") if _HASH.fullmatch(path.stem))
+
+
+def _sweep_folders(home: Home) -> None:
+    """Remove folders without a catalog, but the last: so no number is ever given twice."""
+    folders = [path for path in home.generations.iterdir() if path.name.isdigit()]
+    last = max(folders, key=lambda path: int(path.name), default=None)
+    for folder in folders:
+        if folder != last and not (folder / "warehouse.duckdb").exists():
+            shutil.rmtree(folder)
+
+
+def _is_open_elsewhere(catalog: Path) -> bool:
+    """Whether another process reads a catalog: DuckDB locks what it has open."""
+    handle = os.open(catalog, os.O_RDONLY)
+    try:
+        is_mac = sys.platform == "darwin"
+        layout, place = ("qqihh", 3) if is_mac else ("hhqqi4x", 0)
+        question = [0, 0, 0, 0, 0]
+        question[place] = fcntl.F_WRLCK
+        answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(layout, *question))
+        return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def _mart_files(home: Home) -> Iterable[Path]:

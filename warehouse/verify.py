@@ -1,32 +1,34 @@
-"""Is everything in a home as it was left? Looks at all of it, changes nothing; ``repair`` mends.
+"""Is everything in a home as it was left? Looks at all of it and changes nothing.
 
 Manifest, objects, links, catalogs and stored months are held against each other. What a finding
-names as damaged cannot be trusted until it is repaired; what it names as stray is in nobody's way.
+names as damaged cannot be trusted until it is repaired (``warehouse.repair``); what is stale is
+mended by the next build; what is stray is in nobody's way; a note is about the data, not the home.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.check import check_file
-from warehouse.contracts import load_contracts
+from warehouse.check import FileFacts, check_file
+from warehouse.contracts import Column, load_contracts
+from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.errors import DamagedError, FileRefusedError
-from warehouse.folder import scan_folder
-from warehouse.home import Home, writing
-from warehouse.keys import FileKey, Period, SeriesKey
-from warehouse.lake import Lake
+from warehouse.home import Home
 from warehouse.manifest import Manifest
-from warehouse.publish import generation_path, generations, read_catalog
+from warehouse.publish import Reads, catalog_reads, generation_path, generations
 from warehouse.records import StoredFile
+from warehouse.retention import snapshots_of
+from warehouse.sqltext import identifier, literal
 
 
 class Kind(StrEnum):
@@ -35,20 +37,38 @@ class Kind(StrEnum):
     DAMAGED = "damaged"
     STALE = "stale"
     STRAY = "stray"
+    NOTE = "note"
+
+
+class About(StrEnum):
+    """Which part of the home a finding is about; decides how it is mended."""
+
+    MANIFEST = "manifest"
+    OBJECT = "object"
+    LINK = "link"
+    CATALOG = "catalog"
+    GENERATION = "generation"
+    MONTH = "month"
+    LEFTOVER = "leftover"
+    DATA = "data"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be, and what to do about it."""
+    """One thing that is not as it should be, and what to do about it.
+
+    ``subject`` is a path below the home, or a dataset.
+    """
 
     kind: Kind
+    about: About
     subject: str
     what: str
     next_step: str
 
 
-_REPAIR = "run: warehouse verify --repair"
-_BUILD = "run: warehouse build"
+REPAIR = "run: warehouse verify --repair"
+BUILD = "run: warehouse build"
 
 
 def verify(home: Home, *, quick: bool = False) -> list[Finding]:
@@ -57,101 +77,197 @@ def verify(home: Home, *, quick: bool = False) -> list[Finding]:
     Parameters
     ----------
     quick
-        Compare sizes only; do not read and check every file again.
+        Compare names and sizes only; do not read and check every file again.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was synced into this home yet.
     """
-    if not home.lake.is_dir():
+    if not home.manifest.is_file() and not home.holds_objects():
         home.require_lake()
     try:
         with Manifest(home.manifest) as manifest:
+            manifest.require_sound()
             files = manifest.files(superseded=True)
+            manifest.quarantine()
+            manifest.restatements()
     except DamagedError as error:
-        return [Finding(Kind.DAMAGED, "manifest.sqlite", error.what, _REPAIR)]
+        return [Finding(Kind.DAMAGED, About.MANIFEST, "manifest.sqlite", error.what, REPAIR)]
     current = [file for file in files if file.superseded_at is None]
     return [
         *_check_objects(home, files, quick=quick),
         *_check_links(home, current),
-        *_check_catalogs(home, {file.object for file in current}),
+        *_check_catalogs(home, files, quick=quick),
         *_check_leftovers(home),
+        *_note_gaps(current),
+        *(() if quick else _note_ranges(home, current)),
     ]
 
 
-# -- looking -------------------------------------------------------------------------------------
+# -- objects and links ---------------------------------------------------------------------------
+
+
+def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str | None:
+    """What is wrong with the bytes of a file; None where they are as they were taken in."""
+    path = home.object_path(file.object)
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if quick and size != file.size_bytes:
+        return f"has {size:,} bytes, the manifest says {file.size_bytes:,}"
+    if not quick and sha256_of(path) != file.object:
+        return "holds other bytes than its name says"
+    return None
+
+
+def wrong_facts(home: Home, file: StoredFile) -> str | None:
+    """Whether a file of sound bytes holds what the manifest says that it holds."""
+    path = home.object_path(file.object)
+    try:
+        facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
+    except FileRefusedError as refused:
+        return f"does not pass its check any more: {refused.what}"
+    for name in _LASTING_FACTS:
+        found, said = getattr(facts, name), getattr(file.facts, name)
+        if found != said:
+            return f"{name}: holds {_brief(found)}, the manifest says {_brief(said)}"
+    if path.stat().st_size != file.size_bytes:
+        return f"has {path.stat().st_size:,} bytes, the manifest says {file.size_bytes:,}"
+    return None
+
+
+_LASTING_FACTS = ("rows", "first_us", "last_us", "runs", "columns", "nulls", "is_sorted")
+"""Facts of the bytes alone; what is missing or new depends on the contract of the day."""
+assert set(_LASTING_FACTS) < set(FileFacts.__slots__)
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
-    contracts = load_contracts()
-    named = {file.object: file for file in files}
-    for object, file in named.items():
-        path = home.object_path(object)
-        what = None
-        if not path.is_file():
-            what = "is missing"
-        elif path.stat().st_size != file.size_bytes:
-            what = f"has {path.stat().st_size:,} bytes, the manifest says {file.size_bytes:,}"
-        elif not quick and _sha256(path) != object:
-            what = "holds other bytes than its name says"
-        elif not quick:
-            try:
-                facts = check_file(path, file.key, contracts.get(file.key.dataset))
-                if facts.rows != file.facts.rows:
-                    what = f"has {facts.rows:,} rows, the manifest says {file.facts.rows:,}"
-            except FileRefusedError as refused:
-                what = f"does not pass its check any more: {refused.what}"
+    damage = {f.object: object_damage(home, f, quick=quick) for f in files}
+    for file in files:
+        what = damage[file.object]
+        if what is None and not quick:
+            what = wrong_facts(home, file)
         if what is not None:
-            yield Finding(Kind.DAMAGED, f"objects/{path.name}", f"({file.key}) {what}", _REPAIR)
+            subject = f"objects/{file.object}.parquet"
+            yield Finding(Kind.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
     for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
-        if path.stem not in named:
-            step = "the next sync removes it, as does: warehouse verify --repair"
-            yield Finding(Kind.STRAY, f"objects/{path.name}", "is no file of the manifest", step)
+        if path.name.startswith("."):
+            step = "the next sync removes it"
+            what = "was left by a killed process"
+            yield Finding(Kind.STRAY, About.LEFTOVER, f"objects/{path.name}", what, step)
+        elif path.stem not in damage:
+            step = "sync takes it in if its file comes again, else: warehouse prune"
+            what = "is no file of the manifest"
+            yield Finding(Kind.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
 
 def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
     expected = {home.lake / file.key.path: file for file in current}
     for path, file in expected.items():
         if not path.is_file():
-            yield Finding(Kind.STALE, _below(home, path), "is missing", _REPAIR)
-        elif not _shows(path, home.object_path(file.object)):
-            yield Finding(Kind.STALE, _below(home, path), "shows another object", _REPAIR)
+            yield Finding(Kind.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
+        elif not shows(path, home.object_path(file.object)):
+            what = "shows another object"
+            yield Finding(Kind.STALE, About.LINK, _below(home, path), what, REPAIR)
     for folder, _, names in os.walk(home.lake):
         for name in names:
             path = Path(folder, name)
             if path not in expected:
-                yield Finding(Kind.STRAY, _below(home, path), "is no file of the manifest", _REPAIR)
+                step = f"take it in: warehouse sync --from {home.lake}, or move it away"
+                what = "is no file of the manifest"
+                yield Finding(Kind.STRAY, About.LINK, _below(home, path), what, step)
 
 
-def _check_catalogs(home: Home, current: set[str]) -> Iterator[Finding]:
+# -- catalogs and stored months ------------------------------------------------------------------
+
+
+def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
+    shown = frozenset(file.object for file in files if file.superseded_at is None)
     if not home.catalog.is_file():
-        yield Finding(Kind.STALE, "warehouse.duckdb", "is missing", _BUILD)
+        yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
     else:
-        shown = _catalog_reads(home.catalog)
-        if isinstance(shown, str):
-            yield Finding(Kind.DAMAGED, "warehouse.duckdb", shown, _BUILD)
-        elif shown[0] != current:
-            behind = len(shown[0] ^ current)
-            what = f"does not show the lake as it is: {behind:,} files differ"
-            yield Finding(Kind.STALE, "warehouse.duckdb", what, _BUILD)
-    for number in generations(home):
-        path = generation_path(home, number)
-        reads = _catalog_reads(path)
+        reads = readable(home.catalog, quick=quick)
         if isinstance(reads, str):
-            yield Finding(Kind.DAMAGED, _below(home, path), reads, "run: warehouse prune")
-            continue
-        for object in sorted(reads[0] - current):
-            if not home.object_path(object).is_file():
-                what = f"reads objects/{object}.parquet, which is missing"
-                yield Finding(Kind.DAMAGED, _below(home, path), what, "run: warehouse prune")
-        for name, rows in sorted(reads[1].items()):
-            wrong = _check_month(home.root / name, rows)
-            if wrong is not None:
-                yield Finding(Kind.DAMAGED, name, f"(of generation {number}) {wrong}", _REPAIR)
+            yield Finding(Kind.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
+        elif reads.objects != shown:
+            what = f"does not show the lake as it is: {len(reads.objects ^ shown):,} files differ"
+            yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
+        elif reads.home != str(home.root):
+            what = f"was built when the home was {reads.home}"
+            yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
+    known = {file.object for file in files}
+    months: dict[str, str | None] = {}
+    for number in generations(home):
+        yield from _check_generation(home, number, known, months, quick=quick)
 
 
-def _check_month(path: Path, rows: int) -> str | None:
+def _check_generation(
+    home: Home, number: int, known: set[str], months: dict[str, str | None], *, quick: bool
+) -> Iterator[Finding]:
+    """``known`` objects are looked at elsewhere, ``months`` hold what is known of them already."""
+    path = generation_path(home, number)
+    names = snapshots_of(home, number)
+    step = REPAIR
+    if names:
+        drop = " and ".join(f"warehouse snapshot {name} --drop" for name in names)
+        step = f"bring it back from a backup, or give it up: {drop}, then verify --repair"
+    reads = readable(path, quick=quick)
+    if isinstance(reads, str):
+        yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), reads, step)
+        return
+    for object in sorted(reads.objects - known):
+        if not home.object_path(object).is_file():
+            what = f"reads objects/{object}.parquet, which is missing"
+            yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
+    for name, rows in sorted(reads.months.items()):
+        if name not in months:
+            months[name] = month_damage(home.root / name, rows, quick=quick)
+            if months[name] is not None:
+                what = f"(of generation {number}) {months[name]}"
+                yield Finding(Kind.DAMAGED, About.MONTH, name, what, REPAIR)
+
+
+def readable(catalog: Path, *, quick: bool = False) -> Reads | str:
+    """What a catalog reads, or why it cannot be read; all its tables are read unless ``quick``."""
+    try:
+        reads = catalog_reads(catalog)
+    except DamagedError as error:
+        return error.what
+    return reads if quick else _table_damage(catalog) or reads
+
+
+def _table_damage(catalog: Path) -> str | None:
+    """DuckDB checks the sum of every block that it reads."""
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+            tables = connection.execute(
+                "select schema_name, table_name from duckdb_tables()"
+                " where database_name = 'warehouse'"
+            ).fetchall()
+            for schema, table in tables:
+                name = f"warehouse.{identifier(schema)}.{identifier(table)}"
+                connection.execute(f"select bit_xor(hash(t)) from {name} as t").fetchall()
+    except duckdb.Error as error:
+        return f"cannot be read whole: {str(error).splitlines()[0][:200]}"
+    return None
+
+
+def month_damage(path: Path, rows: int, *, quick: bool = False) -> str | None:
+    """What is wrong with a stored month; None where all its rows can be read."""
     if not path.is_file():
         return "is missing"
     try:
-        with pq.ParquetFile(path) as file:
-            found = sum(batch.num_rows for batch in file.iter_batches())
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            found = file.metadata.num_rows
+            if not quick:
+                found = sum(batch.num_rows for batch in file.iter_batches())
     except (pa.ArrowException, OSError, ValueError) as error:
         return f"cannot be read: {str(error).splitlines()[0][:200]}"
     return None if found == rows else f"has {found:,} rows, the catalog says {rows:,}"
@@ -159,151 +275,89 @@ def _check_month(path: Path, rows: int) -> str | None:
 
 def _check_leftovers(home: Home) -> Iterator[Finding]:
     """Files that only a killed process leaves."""
-    patterns = ("*.wal", ".*.new", "generations/*/*.wal", "marts/*/*.building")
-    for pattern in patterns:
+    for pattern in LEFTOVERS:
         for path in sorted(home.root.glob(pattern)):
             step = "the next build removes it, as does: warehouse verify --repair"
-            yield Finding(Kind.STRAY, _below(home, path), "was left by a killed process", step)
+            what = "was left by a killed process"
+            yield Finding(Kind.STRAY, About.LEFTOVER, _below(home, path), what, step)
 
 
-# -- mending -------------------------------------------------------------------------------------
+LEFTOVERS = ("*.wal", ".*.new", "generations/*/*.wal", "marts/*/*.building")
 
 
-def repair(home: Home) -> list[str]:
-    """Mend what can be mended without the vendor; returns what was done, in words.
-
-    A lost manifest is made again from the lake, with the series numbers of the catalog. A damaged
-    object is brought again from the folder that it came from, or forgotten, so that the next sync
-    fetches it; its bytes stay in quarantine. What a build makes is removed for the next build.
-    """
-    done: list[str] = []
-    with writing(home, "verify"):
-        findings = verify(home)
-        if any(finding.subject == "manifest.sqlite" for finding in findings):
-            done.append(_rebuild_manifest(home))
-        with Manifest(home.manifest, create=True) as manifest:
-            done += _mend_objects(home, manifest)
-            removed = Lake(home, manifest).sweep()
-            done += [f"removed {_below(home, path)}" for path in removed]
-        for finding in findings:
-            path = home.root / finding.subject
-            is_month = finding.kind is Kind.DAMAGED and finding.subject.startswith("marts/")
-            is_leftover = finding.kind is Kind.STRAY and not finding.subject.startswith("lake/")
-            if (is_month or is_leftover) and path.is_file():
-                path.unlink()
-                done.append(f"removed {finding.subject}")
-    return done
+# -- the data itself -----------------------------------------------------------------------------
 
 
-def _rebuild_manifest(home: Home) -> str:
-    """A manifest from what the lake shows; former files come from the kept generations."""
-    if home.manifest.exists():
-        home.manifest.replace(home.manifest.with_suffix(".damaged"))
-    contracts = load_contracts()
-    remembered = _remembered(home)
-    with Manifest(home.manifest, create=True) as manifest:
-        manifest.restore_series(_remembered_series(home))
-        shown = {_sha256(found.path): found for found in scan_folder(home.lake)}
-        former = [object for object in remembered if object not in shown]
-        for object in (*former, *shown):
-            key, origin = remembered.get(object, (None, "lake"))
-            path = home.object_path(object)
-            if object in shown:
-                key = shown[object].key
-                if not path.is_file():
-                    shutil.copyfile(shown[object].path, path)
-            if key is None or not path.is_file():
-                continue
-            manifest.record_file(
-                key,
-                object=object,
-                size_bytes=path.stat().st_size,
-                facts=check_file(path, key, contracts.get(key.dataset)),
-                origin=origin,
-                stamp="",
-            )
-            if object in former:
-                manifest.supersede(key)
-        count = len(manifest.files())
-    return f"made manifest.sqlite again from {count:,} files of the lake"
+def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
+    bars: dict[str, list[int]] = {}
+    for gap in find_gaps(assign_ownership(current)):
+        bars.setdefault(gap.dataset, []).append(gap.bars)
+    for dataset, missing in sorted(bars.items()):
+        what = f"{sum(missing):,} bars are missing, in {len(missing):,} gaps"
+        yield Finding(Kind.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
 
 
-def _remembered(home: Home) -> dict[str, tuple[FileKey | None, str]]:
-    """Key and origin by object, as kept catalogs remember them, the oldest first."""
-    columns = "object, dataset, exchange, symbol, interval, clock, period, origin"
-    known: dict[str, tuple[FileKey | None, str]] = {}
-    for catalog in reversed(_readable_catalogs(home)):
-        for row in read_catalog(catalog, f"select {columns} from warehouse.meta.files"):
-            object, dataset, exchange, symbol, interval, clock, period, origin = row
-            series = SeriesKey(exchange, symbol, interval, clock)
-            known[object] = (FileKey(dataset, series, Period(period)), origin)
-    return known
+def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
+    """Values beyond the contract's range; they are data, and never refused."""
+    for dataset, contract in load_contracts().items():
+        ranged = [c for c in contract.columns if (c.minimum, c.maximum) != (None, None)]
+        outside = dict.fromkeys((column.name for column in ranged), 0)
+        for file in current:
+            if file.key.dataset == dataset:
+                for name, count in _outside(home, file, ranged):
+                    outside[name] += count
+        for name, count in outside.items():
+            if count:
+                what = f"{name}: {count:,} values lie outside the contract's range"
+                step = "see: warehouse status, after a build"
+                yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
 
 
-def _remembered_series(home: Home) -> dict[int, SeriesKey]:
-    """Numbers of series as the newest readable catalog has them, so that they stay the same."""
-    columns = "series_id, exchange, symbol, interval, clock"
-    for catalog in _readable_catalogs(home):
-        rows = read_catalog(catalog, f"select {columns} from warehouse.meta.series")
-        return {number: SeriesKey(*parts) for number, *parts in rows}
-    return {}
+def _outside(home: Home, file: StoredFile, ranged: Iterable[Column]) -> list[tuple[str, int]]:
+    held = {name for name, _ in file.facts.columns}
+    columns = [column for column in ranged if column.name in held]
+    path = home.object_path(file.object)
+    if not columns or not path.is_file():
+        return []
+    counts = ", ".join(f"count(*) filter (where {_beyond(column)})" for column in columns)
+    try:
+        with _engine().cursor() as cursor:
+            row = cursor.execute(
+                f"select {counts} from read_parquet({literal(str(path))},"
+                " hive_partitioning = false)"
+            ).fetchone()
+    except duckdb.Error:  # its damage is a finding already
+        _engine.cache_clear()
+        return []
+    return list(zip((column.name for column in columns), row or (), strict=True))
 
 
-def _mend_objects(home: Home, manifest: Manifest) -> list[str]:
-    done = []
-    for file in manifest.files(superseded=True):
-        path = home.object_path(file.object)
-        if path.is_file() and _sha256(path) == file.object:
-            continue
-        if path.is_file():
-            path.replace(home.quarantine / f"{file.object}.damaged")
-        source = Path(file.origin)
-        if source.is_absolute() and source.is_file() and _sha256(source) == file.object:
-            _restore(source, path)
-            done.append(f"brought {file.key} again from {source}")
-        else:
-            manifest.forget(file)
-            done.append(f"forgot {file.key}, so that the next sync fetches it")
-    return done
+def _beyond(column: Column) -> str:
+    name = identifier(column.name)
+    below = [] if column.minimum is None else [f"{name} < {column.minimum}"]
+    above = [] if column.maximum is None else [f"{name} > {column.maximum}"]
+    return f"isfinite({name}::double) and ({' or '.join([*below, *above])})"
 
 
-def _restore(source: Path, path: Path) -> None:
-    temporary = path.with_name(f".incoming-{path.stem}")
-    shutil.copyfile(source, temporary)
-    temporary.chmod(0o444)
-    temporary.replace(path)
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 # -- helpers -------------------------------------------------------------------------------------
 
 
-def _readable_catalogs(home: Home) -> list[Path]:
-    """Published catalogs that open, the newest first."""
-    kept = [generation_path(home, number) for number in reversed(generations(home))]
-    found = (path for path in (home.catalog, *kept) if path.is_file())
-    return [path for path in found if not isinstance(_catalog_reads(path), str)]
-
-
-def _catalog_reads(catalog: Path) -> tuple[set[str], dict[str, int]] | str:
-    """Objects and stored months that a catalog reads, or why it cannot be read."""
-    try:
-        objects = read_catalog(catalog, "select object from warehouse.meta.files")
-        months = read_catalog(catalog, "select path, rows from warehouse.meta.stored")
-    except DamagedError as error:
-        return error.what
-    return {object for (object,) in objects}, dict(months)
-
-
-def _shows(link: Path, object: Path) -> bool:
+def shows(link: Path, object: Path) -> bool:
+    """Whether a link, or a copy where links fail, shows an object."""
     if not object.is_file():
         return False
     found, wanted = link.stat(), object.stat()
     return found.st_ino == wanted.st_ino or (
-        found.st_size == wanted.st_size and _sha256(link) == object.stem
+        found.st_size == wanted.st_size and sha256_of(link) == object.stem
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,11 +9,12 @@ import click
 from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
 from warehouse.display import render_size, render_table
-from warehouse.errors import ExitCode
+from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
 from warehouse.retention import (
     KEEP_GENERATIONS,
     PrunePlan,
+    drop_snapshot,
     list_generations,
     plan_prune,
     take_snapshot,
@@ -23,15 +24,21 @@ from warehouse.retention import prune as prune_home
 
 @click.command(epilog="Example: warehouse snapshot paper-v1")
 @click.argument("name", required=False)
+@click.option("--drop", is_flag=True, help="Take NAME away, so that prune may remove what it kept.")
 @json_option
 @home_option
-def snapshot(settings: Settings, name: str | None, as_json: bool) -> int:
+def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) -> int:
     """Give the current generation a NAME, for ever; without NAME, list the generations.
 
     A named generation keeps its files and models as they are:
     warehouse.open(snapshot="paper-v1").
     """
     home = Home(settings.home)
+    if drop and name is None:
+        raise UsageError("--drop without a NAME", next_step="say: warehouse snapshot NAME --drop")
+    if drop and name is not None:
+        say(f"generation {drop_snapshot(home, name)} is not the snapshot {name} any more")
+        return ExitCode.DONE
     if name is not None:
         say(f"generation {take_snapshot(home, name)} is the snapshot {name} now")
         return ExitCode.DONE
@@ -79,6 +86,8 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
         return ExitCode.DONE
     listed = ", ".join(map(str, plan.generations)) or "none"
     say(f"{'removed' if yes else 'would remove'} generations: {listed}")
+    for number in plan.in_use:
+        say(f"generation {number} stays: somebody has it open")
     for path in plan.files:
         put(str(path.relative_to(home.root)))
     say(f"{len(plan.files):,} files, {render_size(plan.size_bytes)} with the generations")
@@ -91,6 +100,7 @@ def _facts(plan: PrunePlan, *, removed: bool) -> dict[str, object]:
     return {
         "removed": removed,
         "generations": plan.generations,
+        "in_use": plan.in_use,
         "files": [str(path) for path in plan.files],
         "size_bytes": plan.size_bytes,
     }

@@ -11,7 +11,7 @@ from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
-from warehouse.verify import Finding, Kind, repair
+from warehouse.verify import Finding, Kind
 from warehouse.verify import verify as verify_home
 
 
@@ -29,7 +29,8 @@ Examples:
 def verify(settings: Settings, receipt: Path | None, quick: bool, mend: bool, as_json: bool) -> int:
     """Is everything in the home as it was left? Manifest, lake, catalogs and marts.
 
-    Exit code 4 if anything is damaged; each finding says what to run.
+    Exit code 4 if anything is damaged; each finding says what to run. Notes are about the data
+    (missing bars, values beyond the contract) and no fault of the home.
 
     With RECEIPT, a file that `warehouse sql --receipt` or r.receipt.save wrote, its query is asked
     again: identical (exit code 0), same inputs but other code, or which files were restated (1).
@@ -38,13 +39,11 @@ def verify(settings: Settings, receipt: Path | None, quick: bool, mend: bool, as
         return _verify_receipt(settings, receipt, as_json=as_json)
     home = Home(settings.home)
     if mend:
-        for line in repair(home):
-            say(line)
-        if any(finding.next_step == "run: warehouse build" for finding in verify_home(home)):
-            from warehouse.build import build
+        from warehouse.build import build
+        from warehouse.repair import repair
 
-            say("building ...")
-            build(settings)
+        for line in repair(home, lambda: build(settings, force=True)):
+            say(line)
     findings = verify_home(home, quick=quick)
     if as_json:
         put_json([asdict(finding) for finding in findings])
@@ -72,4 +71,5 @@ def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
 def _print(findings: list[Finding]) -> None:
     for finding in findings:
         say(f"{finding.kind}: {finding.subject} {finding.what}\n  next: {finding.next_step}")
-    say("all is as it was left" if not findings else f"{len(findings):,} findings")
+    faults = sum(finding.kind is not Kind.NOTE for finding in findings)
+    say(f"{faults:,} findings" if faults else "all is as it was left")
