@@ -31,7 +31,7 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --processes $(JOBS) models
+	$(BIN)/sqlfluff lint --processes $(JOBS) models tests/dbt
 
 test: lint
 	$(BIN)/pytest -n $(JOBS)

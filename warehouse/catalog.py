@@ -81,6 +81,10 @@ _MACROS = {
             union all
             select schema_name, table_name, comment
             from duckdb_tables() where database_name = current_database()
+            union all
+            select schema_name, function_name || '()', comment
+            from duckdb_functions()
+            where not internal and database_name = current_database()
         )
         order by instr('main user vendor meta staging', "schema"), "schema", name
         """,

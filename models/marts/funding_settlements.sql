@@ -22,32 +22,11 @@ rates as (
     where funding_rate is not null
 ),
 
-schedules as (
-    select
-        exchange,
-        symbol,
-        period_hours
-    from {{ ref('funding_schedules') }}
-),
-
-series as (
-    select distinct
-        series_id,
-        exchange,
-        symbol
-    from funding
-),
-
--- at most one schedule of the venue and one of the symbol: the seed has each once
 scheduled as (
     select
-        series.series_id,
-        coalesce(of_symbol.period_hours, of_venue.period_hours) as period_hours
-    from series
-    left join schedules as of_venue
-        on series.exchange = of_venue.exchange and of_venue.symbol is null
-    left join schedules as of_symbol
-        on series.exchange = of_symbol.exchange and series.symbol = of_symbol.symbol
+        series_id,
+        period_hours
+    from {{ ref('int_settlement_periods') }}
 ),
 
 -- a bar that is longer than the period hides settlements, and one that straddles them has none

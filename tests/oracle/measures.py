@@ -282,6 +282,22 @@ def funding_settlements(panel: Panel, period_hours: int = 8) -> tuple[pd.Index, 
     }
 
 
+def funding_labels(panel: Panel, period_hours: int = 8) -> Measures:
+    rate, close = panel.column("funding", "funding_rate"), panel.column("ohlcv", "close")
+    fillable = HOUR // panel.seconds
+    filled = rate.ffill(limit=fillable) if fillable else rate
+    ends = panel.grid.astype("int64") // 1_000_000 + panel.seconds
+    before = ends % (period_hours * HOUR) == 0
+    leg = (filled * 1e4).where(before, 0.0).where(panel.has("funding"))
+    if period_hours * HOUR % panel.seconds:
+        leg = leg * np.nan
+    after = (divide(ahead(close, 1), close) - 1) * 1e4 - leg
+    return {
+        "next_bar_funding_bps": Expected(leg),
+        "next_bar_return_after_funding_bps": Expected(after),
+    }
+
+
 def order_sizes(panel: Panel) -> Measures:
     sizes = ("small", "medium", "large")
 

@@ -36,6 +36,7 @@ MARTS: dict[str, tuple[tuple[str, ...], Callable[[Panel], Measures]]] = {
         ("funding", "basis", "open_interest"),
         measures.derivative_features,
     ),
+    "funding_labels": (("funding",), measures.funding_labels),
     "execution_costs": (("l1_price",), measures.execution_costs),
     "order_sizes": (("flow", "trade_size"), measures.order_sizes),
 }
@@ -52,7 +53,7 @@ NO_DEVIATION = {
     " next_1h_volatility_bps next_6h_volatility_bps next_1d_volatility_bps"
     " next_1h_max_drawdown_bps next_6h_max_drawdown_bps next_1h_return_bps"
     " next_4h_return_bps next_6h_return_bps next_1h_mid_return_bps next_4h_mid_return_bps"
-    " stress_regime"
+    " stress_regime next_bar_funding_bps next_bar_return_after_funding_bps"
     " price_return_bps_1h oi_change_1h_pct",
 }
 NO_DEPTH = "depth_5 depth_10 depth_20 depth_25 dollar_depth_20 depth_rank_7d"

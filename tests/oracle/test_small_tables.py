@@ -109,6 +109,7 @@ CASES = {
         measures.derivative_features,
         ("funding", "basis", "open_interest", "ohlcv"),
     ),
+    "funding_labels": (("funding",), measures.funding_labels, ("funding", "ohlcv")),
     "execution_costs": (
         ("l1_price",),
         measures.execution_costs,
