@@ -25,7 +25,9 @@ from tests.support import (
     run_warehouse,
     write_file,
 )
+from warehouse.home import Home
 from warehouse.keys import FileKey, encode
+from warehouse.sync import sync_folder
 
 SEPTEMBER = date(2025, 9, 1)
 KEYS = [
@@ -138,7 +140,7 @@ def test_sync_when_there_is_no_such_folder_then_exits_with_two(tmp_path: Path) -
 
 
 def test_sync_when_run_again_then_does_nothing_and_says_so(tmp_path: Path, folder: Path) -> None:
-    sync(tmp_path, "--from", folder)
+    sync_folder(Home(tmp_path / "home"), folder)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "home" / "objects").iterdir()}
     run = sync(tmp_path, "--from", folder)
     assert (run.exit_code, run.stdout) == (0, "")
@@ -149,7 +151,7 @@ def test_sync_when_run_again_then_does_nothing_and_says_so(tmp_path: Path, folde
 def test_sync_when_files_were_touched_or_moved_then_reads_but_changes_nothing(
     tmp_path: Path, folder: Path
 ) -> None:
-    sync(tmp_path, "--from", folder)
+    sync_folder(Home(tmp_path / "home"), folder)
     moved = folder.rename(tmp_path / "moved")
     for path in moved.rglob("*.parquet"):
         os.utime(path, (1, 1))
@@ -161,7 +163,7 @@ def test_sync_when_files_were_touched_or_moved_then_reads_but_changes_nothing(
 def test_sync_when_a_file_grew_or_was_restated_then_says_which(
     tmp_path: Path, folder: Path
 ) -> None:
-    sync(tmp_path, "--from", folder)
+    sync_folder(Home(tmp_path / "home"), folder)
     grown, restated = KEYS[0], KEYS[1]
     write_file(folder, grown, bar_table("flow", grid(SEPTEMBER, 5)))
     changed = table_of(restated)
@@ -187,9 +189,7 @@ def test_dry_run_when_asked_then_prints_the_plan_and_makes_nothing(
     assert len(lines) == 2 + 4
     assert any("raw_trades" in line and "2025-09" in line for line in lines)
     assert "would read 4 files" in run.stderr
-    facts = json.loads(sync(tmp_path, "--from", folder, "--dry-run", "--json").stdout)
-    assert len(facts["files"]) == 4
-    sync(tmp_path, "--from", folder)
+    sync_folder(Home(tmp_path / "home"), folder)
     facts = json.loads(sync(tmp_path, "--from", folder, "--dry-run", "--json").stdout)
     assert (facts["files"], facts["unchanged"]) == ([], 4)
 

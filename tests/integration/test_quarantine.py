@@ -12,6 +12,8 @@ import pyarrow as pa
 import pytest
 
 from tests.support import Run, bar_table, file_key, grid, run_warehouse, write_file
+from warehouse.home import Home
+from warehouse.sync import sync_folder
 
 Sync = Callable[..., Run]
 REASONS = {
@@ -71,18 +73,18 @@ def test_sync_when_files_are_bad_then_names_each_with_its_reason(
 
 
 def test_quarantine_when_a_file_is_kept_then_it_is_the_very_bytes(
-    sync: Sync, tmp_path: Path, folder: Path
+    tmp_path: Path, folder: Path
 ) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*.parquet")}
-    sync()
+    sync_folder(Home(tmp_path / "home"), folder)
     for path in (tmp_path / "home" / "quarantine").iterdir():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.stem
         assert path.suffix == ".refused"
     assert {path: path.read_bytes() for path in folder.rglob("*.parquet")} == before
 
 
-def test_status_when_files_were_refused_then_names_them(sync: Sync, tmp_path: Path) -> None:
-    sync()
+def test_status_when_files_were_refused_then_names_them(tmp_path: Path, folder: Path) -> None:
+    sync_folder(Home(tmp_path / "home"), folder)
     run = run_warehouse("status", "--home", tmp_path / "home", cwd=tmp_path)
     assert run.exit_code == 0
     for month, reason in REASONS.items():
@@ -95,9 +97,9 @@ def test_status_when_files_were_refused_then_names_them(sync: Sync, tmp_path: Pa
 
 
 def test_sync_when_run_again_then_brings_the_bad_ones_up_again_and_no_other(
-    sync: Sync, tmp_path: Path
+    sync: Sync, tmp_path: Path, folder: Path
 ) -> None:
-    sync()
+    sync_folder(Home(tmp_path / "home"), folder)
     run = sync("--json")
     assert run.exit_code == 1
     facts = json.loads(run.stdout)
@@ -108,7 +110,7 @@ def test_sync_when_run_again_then_brings_the_bad_ones_up_again_and_no_other(
 def test_sync_when_a_bad_file_was_mended_then_it_leaves_quarantine(
     sync: Sync, tmp_path: Path, folder: Path
 ) -> None:
-    sync()
+    sync_folder(Home(tmp_path / "home"), folder)
     for text in REASONS:
         start = date.fromisoformat(f"{text}-01")
         write_file(folder, file_key("flow", text), bar_table("flow", grid(start, 3)))
@@ -122,7 +124,7 @@ def test_sync_when_a_bad_file_was_mended_then_it_leaves_quarantine(
 def test_sync_when_a_known_good_file_turned_bad_then_the_good_one_stays(
     sync: Sync, tmp_path: Path, folder: Path
 ) -> None:
-    sync()
+    sync_folder(Home(tmp_path / "home"), folder)
     key = file_key("flow", "2025-09")
     (folder / key.path).write_bytes(b"torn")
     run = sync()

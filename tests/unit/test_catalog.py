@@ -321,7 +321,7 @@ def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(catalog: Catal
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     monthly=st.sets(st.integers(0, 95), max_size=60),
