@@ -256,11 +256,7 @@ def _explained(bare: str) -> tuple[str, str] | None:
 
 def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
     """Let a PIVOT pass that the engine's parser gives no tree of, by sqlglot's tree of it."""
-    try:
-        statements = duckdb.extract_statements(bare)
-    except (duckdb.Error, ValueError) as error:
-        raise _syntax_error(bare, str(error)) from error
-    kinds = [statement.type.name for statement in statements]
+    kinds = _kinds(bare)
     if kinds not in (["MULTI"], ["CREATE", "SELECT"]) or "pivot" not in bare.lower():
         if len(kinds) > 1:
             raise _several(len(kinds))
@@ -288,6 +284,18 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
                 _check_table(part.name)
         elif isinstance(node, exp.Func):
             _check_scalar(_function_name(node))
+
+
+def _kinds(bare: str) -> list[str]:
+    """Kinds of the statements in a text, in the engine's words."""
+    try:
+        statements = duckdb.extract_statements(bare)
+    except (duckdb.Error, ValueError) as error:
+        raise _syntax_error(bare, str(error)) from error
+    try:
+        return [statement.type.name for statement in statements]
+    except ValueError:  # a kind that the engine has no name for
+        return ["this statement"] * len(statements)
 
 
 def _function_name(node: Any) -> str:

@@ -67,6 +67,7 @@ class Warehouse:
         self._wanted = generation
         self._connection = self._connect()
         self._names: Names | None = None
+        self._macros: frozenset[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +97,7 @@ class Warehouse:
         """Go over to the generation that is published now."""
         fresh = self._connect()
         self._connection.close()
-        self._connection, self._names = fresh, None
+        self._connection, self._names, self._macros = fresh, None, None
 
     def sql(
         self,
@@ -274,7 +275,7 @@ class Warehouse:
         self, connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyConnection:
         try:
-            return cursor_of(connection or self._connection)
+            return cursor_of(connection or self._connection, self.settings.home)
         except duckdb.ConnectionException as error:
             raise UsageError(
                 f"{self.home.root}: this warehouse was closed", next_step="open it again"
@@ -282,16 +283,13 @@ class Warehouse:
 
     def _is_macro(self, name: str) -> bool:
         """Whether a table macro of that name stands in the catalog."""
-        row = (
-            self._cursor()
-            .execute(
-                "select 1 from duckdb_functions() where function_type = 'table_macro'"
-                " and database_name = 'warehouse' and lower(function_name) = lower($name) limit 1",
-                {"name": name},
+        if self._macros is None:
+            rows = self._cursor().execute(
+                "select lower(function_name) from duckdb_functions()"
+                " where function_type = 'table_macro' and database_name = 'warehouse'"
             )
-            .fetchone()
-        )
-        return row is not None
+            self._macros = frozenset(row[0] for row in rows.fetchall())
+        return name.lower() in self._macros
 
 
 def _nearest(name: str, names: list[str]) -> str:
