@@ -16,7 +16,7 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, QueryError
-from warehouse.sqltext import literal
+from warehouse.sqltext import HOME_VARIABLE, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,10 +73,11 @@ def open_session(
     return connection
 
 
-def cursor_of(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """A connection of its own on the same session, where the catalog is the default."""
+def cursor_of(connection: duckdb.DuckDBPyConnection, home: Path) -> duckdb.DuckDBPyConnection:
+    """A connection of its own on the same session: the catalog is the default, ``home`` is here."""
     cursor = connection.cursor()
     cursor.execute("use warehouse")
+    cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(home))}")
     return cursor
 
 

@@ -29,7 +29,7 @@ from warehouse.home import Home
 from warehouse.keys import Period
 from warehouse.manifest import Manifest
 from warehouse.project import Model, Project, create_schemas, create_seeds
-from warehouse.sqltext import identifier, literal, moment
+from warehouse.sqltext import files_below, identifier, literal, moment
 from warehouse.vendor_views import comment, view_columns, view_sql
 
 STORE_VERSION = 1
@@ -283,8 +283,9 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
         connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
         connection.execute("use warehouse")
         for name in dict.fromkeys(month.model for month in stored):
-            paths = [month.path for month in stored if month.model == name]
-            _replace_view(connection, project.model(name), paths)
+            paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
+            listed = files_below(home.root, map(str, paths))
+            _replace_view(connection, project.model(name), listed)
         for s in stored:
             path = str(s.path.relative_to(home.root))
             connection.execute(
@@ -295,7 +296,7 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
         connection.execute("detach warehouse")
 
 
-def _replace_view(connection: duckdb.DuckDBPyConnection, model: Model, paths: list[Path]) -> None:
+def _replace_view(connection: duckdb.DuckDBPyConnection, model: Model, listed: str) -> None:
     view = model.relation.sql
     place = (model.relation.schema, model.relation.name)
     where = "database_name = 'warehouse' and schema_name = ? and"
@@ -307,11 +308,10 @@ def _replace_view(connection: duckdb.DuckDBPyConnection, model: Model, paths: li
         f" where {where} table_name = ? order by column_index",
         place,
     ).fetchall()
-    listed = ", ".join(literal(str(path)) for path in paths)
     names = ", ".join(identifier(name) for name, _ in columns)
     connection.execute(
         f"create or replace view {view} as select {names}"
-        f" from read_parquet([{listed}], hive_partitioning = false)"
+        f" from read_parquet({listed}, hive_partitioning = false)"
     )
     if meaning and meaning[0]:
         comment(connection, "view", view, meaning[0])

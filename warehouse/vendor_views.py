@@ -17,7 +17,7 @@ from warehouse.coverage import OwnedFile, Span
 from warehouse.home import Home
 from warehouse.keys import interval_us
 from warehouse.records import StoredFile
-from warehouse.sqltext import identifier, literal, moment
+from warehouse.sqltext import files_below, identifier, literal, moment
 
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 
@@ -147,10 +147,10 @@ def _branch_sql(
     paths = [literal(str(home.object_path(file.file.object))) for file in files]
     path = _unused_name("path_of_the_object", types)
     options = f"hive_partitioning = false, filename = {literal(path)}" if bulk else _PLAIN
-    sql = (
-        f"select {', '.join(selected)}"
-        f"\nfrom read_parquet([{', '.join(paths)}], {options}) as {_FILE}"
-    )
+    listed = f"[{', '.join(paths)}]"
+    if not bulk:
+        listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
+    sql = f"select {', '.join(selected)}\nfrom read_parquet({listed}, {options}) as {_FILE}"
     if bulk:
         rows = [
             f"({path}, {', '.join(_key_values(file.file))}, {'null' if raw else _bar(file.file)})"

@@ -20,6 +20,7 @@ from warehouse.config import Settings, load_settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.query import Result, Warehouse
+from warehouse.sqltext import HOME_VARIABLE, literal
 
 
 def _complete(kind: str) -> Any:
@@ -198,7 +199,8 @@ def shell(settings: Settings) -> int:
             next_step=f"run: pip install duckdb-cli, then: duckdb -readonly {home.catalog}",
         )
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
-    os.execv(program, [program, "-readonly", "-cmd", zone, str(home.catalog)])
+    here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
+    os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}", str(home.catalog)])
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:
