@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -39,7 +41,14 @@ def demo(ctx: click.Context, home: str | None) -> int:
     return ExitCode.DONE
 
 
+def _program() -> str:
+    """The command as it can be typed here: its path, where it is not on ``PATH``."""
+    if shutil.which("warehouse") is not None:
+        return "warehouse"
+    return _as_typed(Path(sys.executable).absolute().with_name("warehouse"))
+
+
 def _as_typed(root: Path) -> str:
-    """The home as a person would type it here."""
+    """A path as a person would type it here."""
     here = Path.cwd()
     return shlex.quote(str(root.relative_to(here) if root.is_relative_to(here) else root))
