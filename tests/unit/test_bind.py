@@ -1,0 +1,27 @@
+"""Values for named parameters; the kinds of values are tested through ``wh.sql``."""
+
+from __future__ import annotations
+
+import pytest
+
+from warehouse.bind import require_names
+from warehouse.errors import QueryError
+
+
+def test_names_when_they_fit_then_nothing_is_said() -> None:
+    require_names(frozenset("ab"), {"a": 1, "b": None})
+    require_names(frozenset("a"), {"a": 1}, optional=frozenset("b"))
+
+
+def test_names_when_they_do_not_fit_then_all_accepted_ones_are_listed_with_types() -> None:
+    with pytest.raises(QueryError) as caught:
+        require_names(
+            frozenset({"symbol"}),
+            {"symbl": 1},
+            lambda: {"symbol": "VARCHAR"},
+            optional=frozenset({"start"}),
+        )
+    assert caught.value.what == (
+        "parameters: missing symbol, unknown symbl (meant symbol?);"
+        " the query accepts $start, $symbol VARCHAR"
+    )
