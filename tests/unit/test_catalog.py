@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support import BTC, VENUE, bar_table, file_key, grid, times, utc, write_file
@@ -321,7 +321,10 @@ def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(catalog: Catal
 
 
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a catalog each: no time to shrink
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     monthly=st.sets(st.integers(0, 95), max_size=60),
