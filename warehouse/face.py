@@ -37,20 +37,6 @@ Frame = Any
 Output = Literal["polars", "pandas"]
 Place = str | os.PathLike[str] | None
 
-TRADE_METRICS = (
-    "vtwap",
-    "flow",
-    "trade_size",
-    "impact",
-    "range",
-    "updownticks",
-    "run_structure",
-    "returns",
-    "slippage",
-)
-BOOK_METRICS = ("l1_price", "l1_imbalance", "l1_liquidity", "l2_imbalance", "l2_liquidity")
-DERIVATIVE_METRICS = ("basis", "funding", "open_interest", "derivative_price")
-
 
 def get_ohlcv(
     api_key: str | None = None,
@@ -174,7 +160,7 @@ def get_metrics(
     >>> frame.shape[0], frame.columns[:2]
     (48, ['time', 'taker_buy_volume'])
     """
-    _require_one_of("metric", metric, (*TRADE_METRICS, *BOOK_METRICS))
+    _require_metric(metric)
     series = _series(timestamp, interval, exchange, symbol)
     return _frame(metric, series, start_date, end_date, output, home)
 
@@ -197,7 +183,7 @@ def get_derivative_metrics(
     home: Place = None,
 ) -> Frame:
     """Basis, funding, open interest or derivative prices; see :func:`get_metrics`."""
-    _require_one_of("metric", metric, DERIVATIVE_METRICS)
+    _require_metric(metric)
     series = _series(timestamp, interval, exchange, symbol)
     return _frame(metric, series, start_date, end_date, output, home)
 
@@ -389,6 +375,14 @@ def _day(value: date | str) -> date:
     if isinstance(value, str):
         return date.fromisoformat(value)
     return value.date() if isinstance(value, datetime) else value
+
+
+def _require_metric(metric: str) -> None:
+    """Any metric dataset will do: the vendor's client does not look closer either."""
+    from warehouse.contracts import load_contracts
+
+    known = [name for name, contract in load_contracts().items() if not contract.is_raw]
+    _require_one_of("metric", metric, known)
 
 
 def _require_one_of(what: str, value: str, known: Sequence[str]) -> None:

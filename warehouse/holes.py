@@ -19,7 +19,7 @@ class IncompleteError(WarehouseError):
     """Bars are missing from what a strict query selects; ``fields["holes"]`` has them all."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Hole:
     """A stretch that an answer lacks.
 
@@ -62,7 +62,7 @@ def find_holes(cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach]) -> t
     for reach in reaches:
         if reach.datasets and reach.place.schema != "meta":
             found |= {*_gaps(cursor, reach), *_refused(cursor, reach), *_outside(cursor, reach)}
-    return tuple(sorted(found, key=lambda hole: str((hole.dataset, hole.symbol, hole.start, hole))))
+    return tuple(sorted(found, key=lambda hole: (*_series_of(hole), str(hole.start))))
 
 
 def require_whole(holes: Sequence[Hole]) -> None:
@@ -153,6 +153,10 @@ def _hole(
 ) -> Hole:
     dataset, exchange, symbol, interval, clock = series
     return Hole(dataset, exchange, symbol, interval, clock, start, end, bars, reason)
+
+
+def _series_of(hole: Hole) -> list[str]:
+    return [getattr(hole, name) or "" for name in ("dataset", *_SERIES)]
 
 
 def _series_filter(

@@ -1,0 +1,249 @@
+"""Asking as a user does: the command line, stopping, limits, streaming, the vendor's own client."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import warehouse
+from tests.support import BTC, Run, run_warehouse
+from warehouse.errors import QueryError, UsageError
+
+ENDLESS = "select count(*) from range(100000) a, range(100000000) b where a.range + b.range = 3"
+
+
+def ask(home: Path, cwd: Path, *arguments: object, **options: str) -> Run:
+    return run_warehouse("--home", home, *arguments, cwd=cwd, **options)
+
+
+# -- the command line ----------------------------------------------------------------------------
+
+
+def test_sql_when_a_query_is_named_then_takes_its_parameters(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = ask(
+        demo_home, tmp_path, "sql", "-q", "large_trade_share", "--json",
+        "-p", "start=2025-10-01", "-p", "end=2025-10-02",
+    )  # fmt: skip
+    rows = json.loads(run.stdout)
+    assert len(rows) == 24 and rows[0]["time"] == "2025-10-01 00:00:00"
+    wrong = ask(demo_home, tmp_path, "sql", "-q", "large_trade_share", "-p", "symbl=x")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "meant symbol?" in wrong.stderr
+    nothing = ask(demo_home, tmp_path, "sql", "-q", "large_trade_shar")
+    assert nothing.exit_code == 2 and "did you mean large_trade_share" in nothing.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["select 1", "-q", "flow_summary"]])
+def test_sql_when_there_is_no_one_text_then_says_what_to_give(
+    demo_home: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    run = ask(demo_home, tmp_path, "sql", *arguments)
+    assert run.exit_code == 2 and "-q" in run.stderr
+
+
+def test_queries_when_listed_or_named_then_are_told(demo_home: Path, tmp_path: Path) -> None:
+    listed = json.loads(ask(demo_home, tmp_path, "queries", "--json").stdout)
+    assert {"name", "purpose", "parameters", "source"} == set(listed[0])
+    assert len(listed) >= 14
+    told = ask(demo_home, tmp_path, "queries", "l1_zoom").stdout
+    assert "start time = 2025-10-09" in told and "from l1_features" in told
+
+
+def test_explain_when_asked_then_names_tables_datasets_and_vendor_columns(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    text = "select time, rolling_net_delta_1d as d from flow_features where symbol = $s"
+    run = ask(demo_home, tmp_path, "sql", "--explain", text, "-p", f"s={BTC}")
+    assert run.exit_code == 0, run.stderr
+    assert "flow ohlcv" in run.stdout and f"symbol {BTC}" in run.stdout
+    assert "vendor.flow.volume_delta_notional" in run.stdout
+    facts = json.loads(
+        ask(demo_home, tmp_path, "sql", "--explain", text, "-p", f"s={BTC}", "--json").stdout
+    )
+    assert facts["columns"][1]["unit"] == "10^6 quote"
+
+
+def test_receipt_when_written_then_verifies(demo_home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    run = ask(demo_home, tmp_path, "sql", "-q", "flow_summary", "--receipt", path)
+    assert run.exit_code == 0, run.stderr
+    good = ask(demo_home, tmp_path, "verify", path)
+    assert (good.exit_code, good.stdout.strip()) == (0, "identical")
+    facts = json.loads(path.read_text())
+    facts["files"][0]["object"] = "0" * 64
+    path.write_text(json.dumps(facts))
+    other = ask(demo_home, tmp_path, "verify", path)
+    assert other.exit_code == 1
+    assert "restated: flow binance-futures" in other.stdout
+    path.write_text("not a receipt")
+    assert ask(demo_home, tmp_path, "verify", path).exit_code == 2
+    assert ask(demo_home, tmp_path, "verify", tmp_path / "none.json").exit_code == 2
+
+
+def test_strict_when_bars_are_missing_then_exits_with_one(demo_home: Path, tmp_path: Path) -> None:
+    text = "from flow_features where time >= '2025-08-01'"
+    run = ask(demo_home, tmp_path, "sql", "--strict", text)
+    assert (run.exit_code, run.stdout) == (1, "")
+    assert "not in the lake" in run.stderr
+
+
+def test_completion_when_asked_then_knows_queries_and_tables(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    def complete(words: str, at: int) -> str:
+        environment = {"_WAREHOUSE_COMPLETE": "bash_complete", "COMP_WORDS": words,
+                       "COMP_CWORD": str(at)}  # fmt: skip
+        return run_warehouse(cwd=tmp_path, environment=environment).stdout
+
+    home = str(demo_home)
+    assert "flow_summary" in complete(f"warehouse --home {home} sql -q flow_s", 5)
+    assert "l1_features" in complete(f"warehouse describe --home {home} l1", 4)
+    assert complete("warehouse --home nowhere sql -q fl", 5).strip() == ""
+
+
+# -- stopping and limits -------------------------------------------------------------------------
+
+
+def test_interrupt_when_a_query_runs_then_stops_it_at_once(demo_home: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "warehouse", "--home", str(demo_home), "sql", ENDLESS]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    time.sleep(2)
+    running.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, b""), err
+    assert b"Traceback" not in err
+    assert time.monotonic() - began < 10
+
+
+def test_interrupt_when_in_a_session_then_the_session_goes_on(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    program = f"""
+import os, signal, threading, time, warehouse
+wh = warehouse.open({str(demo_home)!r})
+for read in ("head", "df", "batches"):
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        found = getattr(wh.sql({ENDLESS!r}), read)()
+        list(found)
+    except KeyboardInterrupt:
+        print(read, wh.sql("select 1").fetchall())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=90,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:3] == [f"{r} [(1,)]" for r in ("head", "df", "batches")], done
+
+
+@pytest.mark.parametrize("read", ["df", "head", "batches", "__len__"])
+def test_timeout_when_over_then_stops_and_the_session_goes_on(demo_home: Path, read: str) -> None:
+    with warehouse.open(demo_home) as wh:
+        result = wh.sql(ENDLESS, timeout=0.3)
+        with pytest.raises(QueryError, match=r"stopped after 0\.3 s") as caught:
+            for _ in getattr(result, read)() if read == "batches" else [getattr(result, read)()]:
+                pass
+        assert caught.value.next_step is not None
+        assert wh.sql("select 1", timeout=30).fetchall() == [(1,)]
+
+
+def test_timeout_when_batches_are_used_slowly_then_only_the_engine_is_timed(
+    demo_home: Path,
+) -> None:
+    with warehouse.open(demo_home) as wh:
+        for batch in wh.sql("from range(300)", timeout=2).batches(100):
+            time.sleep(1)
+            assert batch.num_rows == 100
+
+
+def test_memory_when_limited_then_holds_for_that_query_only(demo_home: Path) -> None:
+    with warehouse.open(demo_home) as wh:
+        text = "select current_setting('memory_limit')"
+        assert wh.sql(text, memory="300MB").fetchall() == [("286.1 MiB",)]
+        assert wh.sql(text).fetchall() != [("286.1 MiB",)]
+        with pytest.raises(QueryError, match="no amount of memory"):
+            wh.sql(text, memory="much")
+
+
+def test_parameters_when_named_like_an_option_then_go_by_the_mapping(demo_home: Path) -> None:
+    with warehouse.open(demo_home) as wh:
+        assert wh.sql("select $timeout + 1", {"timeout": 2}, timeout=60).fetchall() == [(3,)]
+
+
+def test_result_when_the_warehouse_was_closed_then_says_so(demo_home: Path) -> None:
+    with warehouse.open(demo_home) as wh:
+        result = wh.sql("select 1")
+    with pytest.raises(UsageError, match="closed"):
+        result.df()
+
+
+# -- streaming -----------------------------------------------------------------------------------
+
+STREAM = """
+import resource, sys, warehouse
+wh = warehouse.open(sys.argv[1])
+text = "select i, i * 2.0 as x, i + $a as y, 'text ' || (i % 10) as s from range($n) t(i)"
+print(sum(len(batch) for batch in wh.sql(text, a=1, n=int(sys.argv[2])).batches()))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def stream(home: Path, cwd: Path, rows: int) -> tuple[int, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, str(home), str(rows)], cwd=cwd, capture_output=True,
+        text=True, timeout=300, check=True,
+    )  # fmt: skip
+    counted, megabytes = done.stdout.split()
+    return int(counted), int(megabytes)
+
+
+def test_batches_when_the_answer_is_large_then_memory_stays_flat(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    counted, megabytes = stream(demo_home, tmp_path, 8_000_000)
+    assert counted == 8_000_000
+    assert megabytes < 350
+
+
+@pytest.mark.long
+def test_batches_when_fifty_million_rows_then_take_under_500_mb(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    counted, megabytes = stream(demo_home, tmp_path, 50_000_000)
+    assert counted == 50_000_000
+    assert megabytes < 500
+
+
+# -- cold start ----------------------------------------------------------------------------------
+
+
+def test_query_path_when_asked_then_loads_neither_arrow_nor_sqlglot(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    heavy = ["sqlglot", "dbt", "httpx", "yaml", "jinja2", "polars"]
+    if int(duckdb.__version__.split(".")[0]) >= 2:  # before, only Arrow can be interrupted
+        heavy += ["pyarrow", "pandas", "numpy"]
+    program = f"""
+import sys
+from warehouse.cli import run
+run(["--home", {str(demo_home)!r}, "sql", "select 1 as a"])
+heavy = {heavy}
+sys.exit(" ".join(name for name in heavy if name in sys.modules) or None)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done

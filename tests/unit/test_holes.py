@@ -1,0 +1,185 @@
+"""What a query reaches, and the holes in it: predicates literal, bound, through CTEs and joins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+
+import warehouse
+from tests.asking import ETH, write_small_home
+from tests.support import BTC, utc
+from warehouse.holes import IncompleteError
+
+GAP = (utc("2025-09-02 00:00"), utc("2025-09-02 06:00"))
+
+
+@pytest.fixture(scope="module")
+def wh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[warehouse.Warehouse]:
+    home = write_small_home(tmp_path_factory.mktemp("asking") / "home", symbols=(BTC, ETH))
+    with warehouse.open(home) as opened:
+        yield opened
+
+
+def reached(wh: warehouse.Warehouse, text: str, **params: Any) -> list[tuple[Any, ...]]:
+    found = wh.sql(text, params).reach
+    return sorted((str(r.place), r.keys, r.start, r.end) for r in found)
+
+
+BTC_ONLY = {"symbol": (BTC,)}
+SEP_3 = utc("2025-09-03 00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "expected"),
+    [
+        ("from mart", {}, [("mart", {}, None, None)]),
+        (f"from mart where symbol = '{BTC}'", {}, [("mart", BTC_ONLY, None, None)]),
+        (f"from mart where '{BTC}' = symbol", {}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol = $s", {"s": BTC}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol in $s", {"s": [BTC]}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol = any($s)", {"s": [BTC]}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol in ($s, 'x') and symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol = $s or close > 1", {"s": BTC}, [("mart", {}, None, None)]),
+        ("from mart where symbol <> $s", {"s": BTC}, [("mart", {}, None, None)]),
+        ("from mart where symbol like 'perp%'", {}, [("mart", {}, None, None)]),
+        ("from mart where not symbol = $s", {"s": BTC}, [("mart", {}, None, None)]),
+        ("from mart where $s is null or symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None)]),
+        ("from mart where $s is null or symbol = $s", {"s": None}, [("mart", {}, None, None)]),
+        ("from mart where time >= $a", {"a": date(2025, 9, 3)}, [("mart", {}, SEP_3, None)]),
+        ("from mart where time > $a", {"a": date(2025, 9, 3)},
+         [("mart", {}, datetime(2025, 9, 3, 0, 0, 0, 1), None)]),  # noqa: DTZ001
+        ("from mart where time < '2025-09-03'", {}, [("mart", {}, None, SEP_3)]),
+        ("from mart where $a > time", {"a": date(2025, 9, 3)}, [("mart", {}, None, SEP_3)]),
+        ("from mart where time < date '2025-09-01' + interval 2 day", {},
+         [("mart", {}, None, SEP_3)]),
+        ("from mart where time < $a::date + $n::integer", {"a": date(2025, 9, 1), "n": 2},
+         [("mart", {}, None, SEP_3)]),
+        ("from mart where time < timestamptz '2025-09-03 02:00:00+02'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("from mart where time between '2025-09-03' and '2025-09-03'", {},
+         [("mart", {}, SEP_3, datetime(2025, 9, 3, 0, 0, 0, 1))]),  # noqa: DTZ001
+        ("from mart where time < known_at", {}, [("mart", {}, None, None)]),
+        ("with x as (from mart) from x where time < '2025-09-03'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("with x as (select close, time from mart) from x where time < '2025-09-03'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("with x as (select close, known_at as time from mart) from x where time < '2025-09-03'",
+         {}, [("mart", {}, None, None)]),
+        ("with x as (from mart limit 3) from x where time < '2025-09-03'", {},
+         [("mart", {}, None, None)]),
+        ("select * from (select * exclude (close) from mart) where time < '2025-09-03'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("with mart as (from vendor.flow) from mart", {}, [("vendor.flow", {}, None, None)]),
+        ("from vendor.flow union all by name from vendor.ohlcv", {},
+         [("vendor.flow", {}, None, None), ("vendor.ohlcv", {}, None, None)]),
+        ("select a.close from mart a join vendor.flow b using (series_id, time)"
+         " where a.symbol = $s and b.time < '2025-09-03'", {"s": BTC},
+         [("mart", BTC_ONLY, None, SEP_3), ("vendor.flow", BTC_ONLY, None, SEP_3)]),
+        ("select a.close from mart a join vendor.flow b on a.series_id = b.series_id"
+         " where a.symbol = $s and a.time < '2025-09-03'", {"s": BTC},
+         [("mart", BTC_ONLY, None, SEP_3), ("vendor.flow", BTC_ONLY, None, None)]),
+        ("select a.close from mart a, vendor.flow b where a.symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None), ("vendor.flow", {}, None, None)]),
+        ("select (select max(close) from vendor.ohlcv) from mart where symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None), ("vendor.ohlcv", {}, None, None)]),
+        ("from rows_of('vendor.flow')", {}, [("vendor.flow", {}, None, None)]),
+        ("describe mart", {}, [("mart", {}, None, None)]),
+        ("pivot mart on symbol using avg(close)", {}, [("mart", {}, None, None)]),
+        ("select 1", {}, []),
+    ],
+)  # fmt: skip
+def test_reach_when_predicates_are_certain_then_restrict_and_else_do_not(
+    wh: warehouse.Warehouse, text: str, params: dict[str, Any], expected: list[tuple[Any, ...]]
+) -> None:
+    assert reached(wh, text, **params) == expected
+
+
+def test_reach_when_a_mart_is_read_then_names_the_datasets_behind_it(
+    wh: warehouse.Warehouse,
+) -> None:
+    for name, datasets in [
+        ("mart", ("flow", "ohlcv")),
+        ('"user".mine', ("flow", "ohlcv")),
+        ("staging.stg_flow", ("flow",)),
+        ("warehouse.vendor.ohlcv", ("ohlcv",)),
+        ("meta.gaps", ()),
+    ]:
+        (found,) = wh.sql(f"from {name}").reach
+        assert found.datasets == datasets
+
+
+@pytest.mark.parametrize(
+    ("where", "there"),
+    [
+        ("symbol = $s", True),
+        ("symbol = $s and time < '2025-09-02'", False),
+        ("symbol = $s and time < '2025-09-02 00:00:01'", True),
+        ("symbol = $s and time >= '2025-09-02 05:00'", True),
+        ("symbol = $s and time >= '2025-09-02 06:00'", False),
+        ("symbol = $s and interval = '1h' and clock = 'true'", True),
+        ("symbol <> $s", True),
+    ],
+)
+def test_warnings_when_bars_are_missing_then_name_those_in_the_span(
+    wh: warehouse.Warehouse, where: str, there: bool
+) -> None:
+    holes = wh.sql(f"from mart where {where}", s=BTC).warnings
+    gaps = [hole for hole in holes if hole.bars is not None]
+    assert [(hole.dataset, hole.symbol, hole.start, hole.end, hole.bars) for hole in gaps] == (
+        [("flow", BTC, *GAP, 6)] if there else []
+    )
+    if there:
+        assert "6 bars" in str(gaps[0]) and "2025-09-02 06:00" in str(gaps[0])
+
+
+def test_warnings_when_another_series_is_asked_then_are_none(wh: warehouse.Warehouse) -> None:
+    assert wh.sql("from mart where symbol = $s", s=ETH).warnings == ()
+    assert wh.sql("from mart where series_id in (select 99)").warnings != ()
+
+
+def test_warnings_when_a_file_was_refused_then_names_it_and_why(wh: warehouse.Warehouse) -> None:
+    (hole,) = wh.sql("from vendor.ohlcv where symbol = $s", s=BTC).warnings
+    assert (hole.dataset, hole.start, hole.end) == (
+        "ohlcv", utc("2025-11-01"), utc("2025-12-01"),
+    )  # fmt: skip
+    assert "refused" in hole.reason
+    assert (
+        wh.sql("from vendor.ohlcv where symbol = $s and time < '2025-11-01'", s=BTC).warnings == ()
+    )
+    by_number = wh.sql("select series_id from meta.series where symbol = $s", s=BTC).fetchall()
+    assert wh.sql("from vendor.ohlcv where series_id = $n", n=by_number[0][0]).warnings == (hole,)
+
+
+def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
+    wh: warehouse.Warehouse,
+) -> None:
+    result = wh.sql(
+        "from vendor.flow where symbol = $s and time >= '2025-08-01' and time < '2025-11-03'", s=ETH
+    )
+    assert [(hole.start, hole.end) for hole in result.warnings] == [
+        (utc("2025-08-01"), utc("2025-09-01")),
+        (utc("2025-11-01"), utc("2025-11-03")),
+    ]
+    (nothing,) = wh.sql("from vendor.flow where symbol = 'BTC'").warnings
+    assert (nothing.symbol, nothing.reason) == ("BTC", "no such series")
+
+
+def test_strict_when_there_are_holes_then_raises_before_running(wh: warehouse.Warehouse) -> None:
+    with pytest.raises(IncompleteError) as caught:
+        wh.sql("from mart where symbol = $s", s=BTC, strict=True)
+    assert len(caught.value.fields["holes"]) == 2  # type: ignore[arg-type]
+    assert len(wh.sql("from mart where symbol = $s", s=ETH, strict=True)) == 61 * 24
+
+
+def test_display_when_there_are_holes_then_hints_at_them(wh: warehouse.Warehouse) -> None:
+    shown = wh.sql("from mart where symbol = $s order by time", s=BTC)._repr_html_()
+    assert "the first 20 shown" in shown and "1,458 rows" in shown
+    assert "incomplete" in shown and "6 bars" in shown
+    whole = wh.sql("select symbol, '<b>' as html from mart where symbol = $s limit 2", s=ETH)
+    assert "incomplete" not in whole._repr_html_()
+    assert "2 rows" in whole._repr_html_() and "&lt;b&gt;" in whole._repr_html_()

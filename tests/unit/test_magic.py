@@ -1,0 +1,65 @@
+"""``%%sql`` in notebooks, on IPython's own shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from tests.asking import write_small_home
+from tests.support import BTC
+from warehouse.errors import QueryError
+from warehouse.query import Result
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_home(tmp_path_factory.mktemp("magic") / "home", symbols=(BTC,))
+
+
+@pytest.fixture
+def shell(home: Path) -> Iterator[Any]:
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "warehouse")
+    shell.run_line_magic("sql", f"--home '{home}'")
+    yield shell
+    shell.run_line_magic("unload_ext", "warehouse")
+    InteractiveShell.clear_instance()
+
+
+def test_cell_when_it_names_variables_then_binds_them(shell: Any) -> None:
+    shell.user_ns |= {"symbol": BTC, "until": date(2025, 9, 2)}
+    result = shell.run_cell_magic(
+        "sql", "", "select count(*) as n from mart where symbol = $symbol and time < $until;\n"
+    )
+    assert isinstance(result, Result)
+    assert result.fetchall() == [(24,)]
+    assert "<table" in result._repr_html_()
+
+
+def test_cell_when_it_is_given_a_name_then_keeps_the_answer_there(shell: Any) -> None:
+    assert shell.run_cell_magic("sql", "found", "select 1 as a") is None
+    assert shell.user_ns["found"].fetchall() == [(1,)]
+
+
+def test_line_when_it_is_a_select_then_answers(shell: Any) -> None:
+    assert shell.run_line_magic("sql", "select 2 as a").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "word"),
+    [
+        ("", "select $nothing", "nothing"),
+        ("--what", "select 1", "not understood"),
+        ("a b", "select 1", "not understood"),
+        ("'", "select 1", "not understood"),
+        ("", "copy mart to 'x'", "COPY"),
+    ],
+)
+def test_cell_when_it_is_wrong_then_says_why(shell: Any, line: str, cell: str, word: str) -> None:
+    with pytest.raises(QueryError, match=word):
+        shell.run_cell_magic("sql", line, cell)
