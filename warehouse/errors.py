@@ -83,6 +83,10 @@ class DamagedError(WarehouseError):
     exit_code = ExitCode.DAMAGED
 
 
+class NewerHomeError(DamagedError):
+    """A home that a newer version of the product wrote: not damaged, but not ours to touch."""
+
+
 class BuildError(WarehouseError):
     """A build did not pass; the published catalog is the old one."""
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from warehouse.check import FileFacts
-from warehouse.errors import DamagedError, UsageError, WarehouseError
+from warehouse.errors import DamagedError, NewerHomeError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.records import Refusal, Restatement, StoredFile
@@ -416,7 +416,7 @@ class Manifest:
                     "insert or replace into home values ('version', ?)", (str(HOME_VERSION),)
                 )
         if self._version() > HOME_VERSION:
-            raise DamagedError(
+            raise NewerHomeError(
                 f"{self.path}: written by a newer version of the product",
                 next_step="upgrade the package",
             )

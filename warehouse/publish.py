@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,10 +192,17 @@ def read_catalog(catalog: Path, text: str) -> list[tuple[Any, ...]]:
     DamagedError
         The file cannot be read as a catalog.
     """
+    with _opened(catalog) as connection:
+        return connection.execute(text).fetchall()
+
+
+@contextmanager
+def _opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A catalog as ``warehouse``; whatever DuckDB says of it is damage."""
     try:
         with duckdb.connect() as connection:
             connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
-            return connection.execute(text).fetchall()
+            yield connection
     except duckdb.Error as error:
         raise DamagedError(
             f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
@@ -209,16 +218,19 @@ def catalog_reads(catalog: Path) -> Reads:
     DamagedError
         The file cannot be read as a catalog.
     """
-    objects = read_catalog(catalog, "select object from warehouse.meta.files")
-    homes = read_catalog(catalog, "select home from warehouse.meta.build")
-    has_months = read_catalog(
-        catalog,
-        "select 1 from duckdb_tables() where database_name = 'warehouse'"
-        " and schema_name = 'meta' and table_name = 'stored'",
-    )
-    months = []
-    if has_months:
-        months = read_catalog(catalog, "select path, rows from warehouse.meta.stored")
+    with _opened(catalog) as connection:
+
+        def rows(text: str) -> list[tuple[Any, ...]]:
+            return connection.execute(text).fetchall()
+
+        homes = rows("select home from warehouse.meta.build")
+        objects = rows("select object from warehouse.meta.files")
+        months = []
+        if rows(
+            "select 1 from duckdb_tables() where database_name = 'warehouse'"
+            " and schema_name = 'meta' and table_name = 'stored'"
+        ):
+            months = rows("select path, rows from warehouse.meta.stored")
     if len(homes) != 1:
         raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
     return Reads(str(homes[0][0]), frozenset(o for (o,) in objects), dict(months))

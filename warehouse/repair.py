@@ -60,18 +60,23 @@ def repair(home: Home, build: Build) -> list[str]:
         if any(f.about in (About.CATALOG, About.MONTH) for f in findings):
             done.append("building anew")
             build()
-            with writing(home, "verify"):
-                done += _retire(home, verify(home))
+            findings = verify(home)
+        with writing(home, "verify"):
+            done += _retire(home, findings)
     return done
 
 
 def _mend_lake(home: Home) -> Iterator[str]:
-    if any(finding.about is About.MANIFEST for finding in verify(home, quick=True)):
+    findings = verify(home, quick=True)
+    if any(finding.about is About.MANIFEST for finding in findings):
         yield _rebuild_manifest(home)
     with Manifest(home.manifest, create=True) as manifest:
         yield from _mend_objects(home, manifest)
         for path in Lake(home, manifest).sweep():
             yield f"removed {path.relative_to(home.root)}"
+    links = sum(f.about is About.LINK and f.kind is not Kind.STRAY for f in findings)
+    if links:
+        yield f"made {links:,} links of the lake again"
 
 
 # -- the manifest --------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ _TOLD = _OF_DISK | _OF_OTHERS | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 def is_told(error: BaseException | None) -> bool:
     """Whether an error is about the file, and no fault of the program."""
-    return isinstance(error, sqlite3.Error) and _code(error) in _TOLD
+    is_of_schema = isinstance(error, sqlite3.OperationalError) and "no such" in str(error)
+    return is_of_schema or (isinstance(error, sqlite3.Error) and _code(error) in _TOLD)
 
 
 def told(path: Path, error: Exception) -> WarehouseError:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from warehouse.check import FileFacts, check_file
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
-from warehouse.errors import DamagedError, FileRefusedError
+from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
 from warehouse.home import Home
 from warehouse.manifest import Manifest
 from warehouse.publish import Reads, catalog_reads, generation_path, generations
@@ -83,6 +83,8 @@ def verify(home: Home, *, quick: bool = False) -> list[Finding]:
     ------
     NotFoundError
         Nothing was synced into this home yet.
+    NewerHomeError
+        A newer version of the product wrote it.
     """
     if not home.manifest.is_file() and not home.holds_objects():
         home.require_lake()
@@ -92,6 +94,8 @@ def verify(home: Home, *, quick: bool = False) -> list[Finding]:
             files = manifest.files(superseded=True)
             manifest.quarantine()
             manifest.restatements()
+    except NewerHomeError:
+        raise
     except DamagedError as error:
         return [Finding(Kind.DAMAGED, About.MANIFEST, "manifest.sqlite", error.what, REPAIR)]
     current = [file for file in files if file.superseded_at is None]
@@ -189,10 +193,11 @@ def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
 
 def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
     shown = frozenset(file.object for file in files if file.superseded_at is None)
+    look = _Catalogs(quick=quick)
     if not home.catalog.is_file():
         yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
     else:
-        reads = readable(home.catalog, quick=quick)
+        reads = look.reads(home.catalog)
         if isinstance(reads, str):
             yield Finding(Kind.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
         elif reads.objects != shown:
@@ -204,11 +209,25 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
     known = {file.object for file in files}
     months: dict[str, str | None] = {}
     for number in generations(home):
-        yield from _check_generation(home, number, known, months, quick=quick)
+        yield from _check_generation(home, number, look, known, months)
+
+
+class _Catalogs:
+    """Looks at each catalog once, though the current one is a link to a generation."""
+
+    def __init__(self, *, quick: bool) -> None:
+        self.quick = quick
+        self._seen: dict[int, Reads | str] = {}
+
+    def reads(self, catalog: Path) -> Reads | str:
+        place = catalog.stat().st_ino
+        if place not in self._seen:
+            self._seen[place] = readable(catalog, quick=self.quick)
+        return self._seen[place]
 
 
 def _check_generation(
-    home: Home, number: int, known: set[str], months: dict[str, str | None], *, quick: bool
+    home: Home, number: int, look: _Catalogs, known: set[str], months: dict[str, str | None]
 ) -> Iterator[Finding]:
     """``known`` objects are looked at elsewhere, ``months`` hold what is known of them already."""
     path = generation_path(home, number)
@@ -217,7 +236,7 @@ def _check_generation(
     if names:
         drop = " and ".join(f"warehouse snapshot {name} --drop" for name in names)
         step = f"bring it back from a backup, or give it up: {drop}, then verify --repair"
-    reads = readable(path, quick=quick)
+    reads = look.reads(path)
     if isinstance(reads, str):
         yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), reads, step)
         return
@@ -227,7 +246,7 @@ def _check_generation(
             yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
     for name, rows in sorted(reads.months.items()):
         if name not in months:
-            months[name] = month_damage(home.root / name, rows, quick=quick)
+            months[name] = month_damage(home.root / name, rows, quick=look.quick)
             if months[name] is not None:
                 what = f"(of generation {number}) {months[name]}"
                 yield Finding(Kind.DAMAGED, About.MONTH, name, what, REPAIR)

@@ -1,0 +1,187 @@
+"""Small homes, and what all tests here ask of a home: is it whole, and what does it hold?"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+import subprocess
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+import warehouse
+from tests.support import bar_table, file_key, grid, write_file
+from warehouse.build import fingerprint
+from warehouse.catalog import prepare_catalog
+from warehouse.config import Settings
+from warehouse.home import Home, writing
+from warehouse.manifest import Manifest
+from warehouse.publish import next_generation, publish
+from warehouse.sqltext import files_below, literal
+from warehouse.sync import sync_folder
+from warehouse.verify import Finding, Kind, verify
+
+ROWS = 48
+DATASETS = ("flow", "ohlcv")
+MONTHS = ("2025-09", "2025-10", "2025-11")
+FILES = len(DATASETS) * len(MONTHS)
+ROUND_SQL = (
+    "select (select generation from meta.build) as generation, min(v), max(v), count(*)"
+    " from (select taker_buy_volume as v from vendor.flow"
+    "   union all select open from vendor.ohlcv"
+    "   union all select taker_buy_volume from main.flow_features)"
+)
+"""Every value that can be asked for is the number of the round: two of them are two generations."""
+
+
+def write_round(folder: Path, number: int, *, datasets: tuple[str, ...] = DATASETS) -> None:
+    """Files of a vendor that restates everything in every round."""
+    for dataset in datasets:
+        for month in MONTHS:
+            first = date.fromisoformat(f"{month}-01")
+            table = bar_table(dataset, grid(first, ROWS))
+            for name in ("taker_buy_volume", "open"):
+                if name in table.column_names:
+                    place = table.column_names.index(name)
+                    values = [float(number)] * ROWS
+                    table = table.set_column(place, name, [values])
+            write_file(folder, file_key(dataset, month), table)
+
+
+def sync_round(home: Home, folder: Path, number: int) -> None:
+    write_round(folder, number)
+    sync_folder(home, folder)
+
+
+def quick_build(home: Home) -> int:
+    """Publish a catalog without dbt: one mart, stored, and the word that all went well."""
+    settings = Settings(home.root)
+    with writing(home, "build"):
+        inputs = fingerprint(settings)
+        prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
+        name = f"marts/flow_features/2025-09-{inputs[:20]}.parquet"
+        with duckdb.connect(home.build_catalog) as connection:
+            rows = _store(connection, home.root / name)
+            listed = files_below(home.root, [name])
+            connection.execute(
+                "create view main.flow_features as"
+                f" select * from read_parquet({listed}, hive_partitioning = false)"
+            )
+            connection.execute(
+                "insert into meta.stored values ('flow_features', '2025-09', ?, ?, ?, false)",
+                [name, rows, (home.root / name).stat().st_size],
+            )
+            connection.execute(
+                "insert into meta.results values"
+                " ('flow_features', 'model', 'warehouse', 'success', 0, '')"
+            )
+        return publish(home).generation
+
+
+def _store(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """The mart's file, made once as the store makes it: aside, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        building = path.with_suffix(".building")
+        connection.execute(
+            "copy (from vendor.flow order by series_id, time)"
+            f" to {literal(str(building))} (format parquet)"
+        )
+        building.replace(path)
+    (rows,) = connection.execute("select count(*) from vendor.flow").fetchone() or (0,)
+    return int(rows)
+
+
+def keep_aside(home: Home) -> None:
+    """Remember a home as it is, hard links and all, for :func:`put_back`."""
+    _copy(home.root, home.root.with_name("kept"))
+
+
+def put_back(home: Home) -> None:
+    """Make a home as it was, at the same path: its catalogs name files by it."""
+    subprocess.run(["chmod", "-R", "u+w", home.root], check=False)
+    shutil.rmtree(home.root, ignore_errors=True)
+    _copy(home.root.with_name("kept"), home.root)
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", source, target], check=True)
+
+
+def answer(home: Home, generation: int | None = None) -> tuple[Any, ...]:
+    """What a reader hears: generation, least and largest round, rows."""
+    with warehouse.open(home.root, generation=generation) as opened:
+        (row,) = opened.sql(ROUND_SQL).fetchall()
+    return tuple(row)
+
+
+# -- whole? --------------------------------------------------------------------------------------
+
+
+def faults(home: Home) -> list[Finding]:
+    """What ``verify`` finds, notes on the data apart."""
+    return [finding for finding in verify(home) if finding.kind is not Kind.NOTE]
+
+
+def damage(home: Home) -> list[Finding]:
+    return [finding for finding in verify(home) if finding.kind is Kind.DAMAGED]
+
+
+def tree(home: Home) -> dict[str, str]:
+    """All that must be the same whatever happened on the way: bytes by path, rows of the manifest.
+
+    What bears a time of its own (catalogs, stamps) is left out; what catalogs show is in.
+    """
+    found = {
+        str(path.relative_to(home.root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in (home.objects, home.lake, home.marts)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    with Manifest(home.manifest) as manifest:
+        for file in manifest.files():
+            found[f"manifest {file.key}"] = f"{file.series_id} {file.object} {file.facts}"
+        for refusal in manifest.quarantine():
+            found[f"quarantine {refusal.key}"] = f"{refusal.object} {refusal.reason}"
+    return found
+
+
+def current_tree(home: Home) -> dict[str, str]:
+    """As :func:`tree`, without former versions, of which an undisturbed home has others."""
+    with Manifest(home.manifest) as manifest:
+        current = {f"objects/{file.object}.parquet" for file in manifest.files()}
+    return {
+        path: digest
+        for path, digest in tree(home).items()
+        if not path.startswith("objects/") or path in current
+    }
+
+
+def require_no_leftovers(home: Home) -> None:
+    """No lock is held, and no file of a step under way is there."""
+    with writing(home, "test"):
+        pass
+    patterns = ("**/*.wal", "**/*.new", "**/*.part", "**/*.building", "**/.incoming-*")
+    left = [path for pattern in patterns for path in home.root.glob(pattern)]
+    left += list(home.root.glob("manifest.sqlite-*"))
+    assert not left, left
+
+
+def sqlite_rows(home: Home, text: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(home.manifest)
+    try:
+        return connection.execute(text).fetchall()
+    finally:
+        connection.close()
+
+
+def change_manifest(home: Home, text: str) -> None:
+    connection = sqlite3.connect(home.manifest)
+    try:
+        connection.execute(text)
+        connection.commit()
+    finally:
+        connection.close()

@@ -1,0 +1,246 @@
+"""What is kept gives the same answers for ever; what nobody needs goes, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import pytest
+
+from tests.robustness.homes import (
+    FILES,
+    MONTHS,
+    ROWS,
+    answer,
+    damage,
+    faults,
+    keep_aside,
+    put_back,
+    quick_build,
+    sync_round,
+)
+from tests.support import run_warehouse
+from warehouse.errors import DamagedError, NotFoundError, UsageError
+from warehouse.home import Home
+from warehouse.publish import generation_path, generations, next_generation, rollback
+from warehouse.retention import (
+    drop_snapshot,
+    find_generation,
+    list_generations,
+    plan_prune,
+    prune,
+    take_snapshot,
+)
+
+ANSWER_ROWS = 3 * len(MONTHS) * ROWS
+
+
+@pytest.fixture(scope="module")
+def four_rounds(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Four generations, each of a round that restated every file."""
+    folder = tmp_path_factory.mktemp("rounds")
+    home = Home(folder / "home")
+    for number in range(1, 5):
+        sync_round(home, folder / "files", number)
+        assert quick_build(home) == number
+    keep_aside(home)
+    return home
+
+
+@pytest.fixture
+def home(four_rounds: Home) -> Home:
+    put_back(four_rounds)
+    return four_rounds
+
+
+def age(home: Home, number: int, days: int) -> None:
+    """Let a generation have been built so many days earlier."""
+    path = generation_path(home, number)
+    path.chmod(0o644)
+    with duckdb.connect(path) as connection:
+        connection.execute(f"update meta.build set built_at = built_at - interval {days} day")
+    path.chmod(0o444)
+
+
+def test_every_kept_generation_answers_as_it_did(home: Home) -> None:
+    for number in range(1, 5):
+        assert answer(home, number) == (number, number, number, ANSWER_ROWS)
+    assert answer(home) == answer(home, 4)
+
+
+def test_prune_keeps_the_newest_with_all_that_they_read(home: Home) -> None:
+    plan = plan_prune(home, keep=2)
+    assert plan.generations == (1, 2)
+    assert len(plan.objects) == 2 * FILES
+    assert generations(home) == [1, 2, 3, 4], "a plan changes nothing"
+    assert prune(home, keep=2) == plan
+    assert generations(home) == [3, 4]
+    assert answer(home, 3) == (3, 3, 3, ANSWER_ROWS)
+    assert answer(home) == (4, 4, 4, ANSWER_ROWS)
+    assert len(list(home.objects.iterdir())) == 2 * FILES
+    assert not faults(home)
+    assert prune(home, keep=2).files == ()
+
+
+def test_prune_never_removes_the_current_generation_whatever_it_is(home: Home) -> None:
+    rollback(home, 2)
+    assert prune(home, keep=0).generations == (1, 3, 4)
+    assert answer(home) == (2, 2, 2, ANSWER_ROWS)
+    # the lake's own files stay too: round 4 is what it holds
+    assert len(list(home.objects.iterdir())) == 2 * FILES
+    assert not damage(home)
+
+
+def test_no_number_is_ever_given_twice(home: Home) -> None:
+    rollback(home, 2)
+    prune(home, keep=0)
+    assert next_generation(home) == 5
+    assert quick_build(home) == 5
+    prune(home, keep=0)
+    assert generations(home) == [5]
+    assert next_generation(home) == 6
+
+
+def test_a_snapshot_keeps_its_files_until_it_is_given_up(home: Home) -> None:
+    rollback(home, 1)
+    assert take_snapshot(home, "paper-v1") == 1
+    rollback(home, 4)
+    prune(home, keep=0)
+    assert generations(home) == [1, 4]
+    assert find_generation(home, snapshot="paper-v1") == 1
+    assert answer(home, 1) == (1, 1, 1, ANSWER_ROWS)
+    assert not faults(home)
+    assert drop_snapshot(home, "paper-v1") == 1
+    assert prune(home, keep=0).generations == (1,)
+    with pytest.raises(NotFoundError, match="no snapshot 'paper-v1'"):
+        find_generation(home, snapshot="paper-v1")
+    with pytest.raises(NotFoundError, match="no snapshot"):
+        drop_snapshot(home, "paper-v1")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-x", "x" * 65, "a\0b", "ä", "a b"])
+def test_a_snapshots_name_cannot_leave_its_folder(home: Home, name: str) -> None:
+    with pytest.raises(UsageError, match="no name for a snapshot"):
+        take_snapshot(home, name)
+
+
+def test_a_snapshots_name_is_given_once(home: Home) -> None:
+    take_snapshot(home, "v1")
+    with pytest.raises(UsageError, match="is there already, of generation 4"):
+        take_snapshot(home, "v1")
+
+
+def test_as_of_is_the_newest_generation_that_was_there_then(home: Home) -> None:
+    for number, days in ((1, 30), (2, 20), (3, 10)):
+        age(home, number, days)
+    now = datetime.now(UTC)
+    assert find_generation(home) == 4
+    assert find_generation(home, as_of=now + timedelta(seconds=5)) == 4
+    assert find_generation(home, as_of=now - timedelta(days=9)) == 3
+    assert find_generation(home, as_of=(now - timedelta(days=15)).replace(tzinfo=None)) == 2
+    eastern = datetime.fromisoformat("2026-01-01T00:00:00-05:00").tzinfo
+    assert find_generation(home, as_of=(now - timedelta(days=25)).astimezone(eastern)) == 1
+    with pytest.raises(NotFoundError, match="as old as"):
+        find_generation(home, as_of=now - timedelta(days=31))
+
+
+def test_prune_by_age_takes_only_the_older(home: Home) -> None:
+    for number, days in ((1, 30), (2, 20)):
+        age(home, number, days)
+    limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=25)
+    assert plan_prune(home, keep=0, older_than=limit).generations == (1,)
+
+
+def test_what_somebody_has_open_stays(home: Home) -> None:
+    """A notebook on an old generation goes on, through the API and through a bare DuckDB."""
+    text = "select min(taker_buy_volume)::int from vendor.flow"
+    readers = [
+        f"import warehouse; w = warehouse.open({str(home.root)!r}, generation=1)",
+        f"import duckdb; w = duckdb.connect({str(generation_path(home, 2))!r}, read_only=True)",
+    ]
+    wait = f"print('open', flush=True); input(); print(w.sql({text!r}).fetchall())"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"{code}; {wait}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for code in readers
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None and process.stdout.readline() == "open\n"
+        plan = prune(home, keep=0)
+        assert (plan.generations, plan.in_use) == ((3,), (1, 2))
+        done = run_warehouse("prune", "--keep", 0, "--home", home.root, cwd=home.root)
+        assert "generation 1 stays: somebody has it open" in done.stderr
+        for number, process in enumerate(processes, 1):
+            said, _ = process.communicate("\n", timeout=60)
+            assert said == f"[({number},)]\n"
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert prune(home, keep=0).generations == (1, 2)
+
+
+def test_prune_when_a_generation_cannot_be_read_then_removes_nothing(home: Home) -> None:
+    path = generation_path(home, 2)
+    path.chmod(0o644)
+    path.write_bytes(b"torn" * 1000)
+    before = sorted(home.root.rglob("*"))
+    with pytest.raises(DamagedError, match="cannot be read as a catalog"):
+        prune(home, keep=0)
+    assert sorted(home.root.rglob("*")) == before
+
+
+def test_prune_when_a_killed_one_left_a_folder_then_goes_on(home: Home) -> None:
+    generation_path(home, 1).unlink()
+    assert generations(home) == [2, 3, 4]
+    assert [g.number for g in list_generations(home)] == [2, 3, 4]
+    assert not faults(home)
+    prune(home, keep=2)
+    assert sorted(path.name for path in home.generations.iterdir()) == ["3", "4"]
+
+
+def test_prune_takes_objects_that_a_killed_sync_left(home: Home) -> None:
+    stray = home.objects / f"{'a' * 64}.parquet"
+    stray.write_bytes(b"x")
+    assert prune(home, keep=9).files == (stray,)
+    assert not stray.exists()
+
+
+def test_rollback_when_the_current_catalog_is_damaged_then_works(home: Home) -> None:
+    path = generation_path(home, 4)
+    path.chmod(0o644)
+    path.write_bytes(b"torn" * 1000)
+    assert rollback(home) == 3
+    assert answer(home) == (3, 3, 3, ANSWER_ROWS)
+
+
+def test_rollback_when_the_wanted_one_is_damaged_then_the_current_stays(home: Home) -> None:
+    path = generation_path(home, 2)
+    path.chmod(0o644)
+    path.write_bytes(b"torn" * 1000)
+    with pytest.raises(DamagedError):
+        rollback(home, 2)
+    assert answer(home) == (4, 4, 4, ANSWER_ROWS)
+
+
+def test_the_command_line_names_lists_drops_and_prunes(home: Home) -> None:
+    def run(*arguments: object) -> str:
+        done = run_warehouse(*arguments, "--home", home.root, cwd=home.root)
+        assert done.exit_code == 0, done.stderr
+        return done.stdout + done.stderr
+
+    assert "generation 4 is the snapshot paper-v1 now" in run("snapshot", "paper-v1")
+    assert "paper-v1" in run("snapshot")
+    would = run("prune", "--keep", 1)
+    assert "would remove generations: 1, 2, 3" in would and "--yes" in would
+    assert "removed generations: 1, 2, 3" in run("prune", "--keep", 1, "--yes")
+    assert "any more" in run("snapshot", "paper-v1", "--drop")
+    refused = run_warehouse("snapshot", "--drop", "--home", home.root, cwd=home.root)
+    assert refused.exit_code == 2

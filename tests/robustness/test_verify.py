@@ -1,0 +1,526 @@
+"""Every kind of damage, planted one by one: it is found, named, and heals to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.robustness.homes import (
+    FILES,
+    MONTHS,
+    ROWS,
+    answer,
+    change_manifest,
+    current_tree,
+    damage,
+    faults,
+    keep_aside,
+    put_back,
+    quick_build,
+    require_no_leftovers,
+    sqlite_rows,
+    sync_round,
+)
+from tests.support import VENUE, bar_table, file_key, grid, run_warehouse, write_file
+from warehouse.errors import DamagedError, NotFoundError
+from warehouse.home import Home
+from warehouse.keys import SeriesKey
+from warehouse.manifest import Manifest
+from warehouse.publish import generation_path, generations, rollback
+from warehouse.repair import repair
+from warehouse.retention import prune, take_snapshot
+from warehouse.schema import HOME_VERSION
+from warehouse.sync import sync_folder
+from warehouse.verify import About, Kind, verify
+
+ANSWER_ROWS = 3 * len(MONTHS) * ROWS
+MONTH_START, DECEMBER = date(2025, 9, 1), date(2025, 12, 1)
+
+
+@pytest.fixture(scope="module")
+def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Two rounds of restated files, two generations, one file in quarantine."""
+    folder = tmp_path_factory.mktemp("verify")
+    home = Home(folder / "home")
+    sync_round(home, folder / "files", 1)
+    quick_build(home)
+    bad = write_file(folder / "files", file_key("funding", "2025-09"), bar_table("funding", []))
+    bad.write_bytes(b"no parquet at all")
+    sync_round(home, folder / "files", 2)
+    quick_build(home)
+    keep_aside(home)
+    return home
+
+
+@pytest.fixture
+def home(two_rounds: Home) -> Home:
+    put_back(two_rounds)
+    return two_rounds
+
+
+@pytest.fixture
+def files(home: Home) -> Path:
+    return home.root.with_name("files")
+
+
+# -- what is planted -----------------------------------------------------------------------------
+
+
+def an_object(home: Home, *, current: bool = True) -> Path:
+    with Manifest(home.manifest) as manifest:
+        found = [
+            file
+            for file in manifest.files(superseded=True)
+            if (file.superseded_at is None) == current and file.key.dataset == "flow"
+        ]
+    return home.object_path(found[1].object)
+
+
+def a_link(home: Home) -> Path:
+    return sorted(home.lake.glob("flow/**/*.parquet"))[1]
+
+
+def a_month(home: Home) -> Path:
+    """The stored month that the current catalog reads."""
+    return max(home.marts.glob("*/*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def flip(path: Path, place: int | None = None) -> None:
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if place is None else place] ^= 0x10
+    # in place, as a disk does: every hard link shows it
+    with path.open("r+b") as file:
+        file.write(content)
+
+
+def cut(path: Path) -> None:
+    path.chmod(0o644)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    path.chmod(0o644)
+    os.truncate(path, 0)
+
+
+def flip_blocks(path: Path) -> None:
+    """Some bits in every block of a DuckDB file."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        for place in range(3 * 4096 + 100, size, 50_000):
+            file.seek(place)
+            byte = file.read(1)
+            file.seek(place)
+            file.write(bytes([byte[0] ^ 0xFF]))
+
+
+def other_object(home: Home) -> None:
+    """A link that shows another file."""
+    link, other = a_link(home), sorted(home.lake.glob("ohlcv/**/*.parquet"))[0]
+    link.unlink()
+    os.link(other, link)
+
+
+def cut_copy(home: Home) -> None:
+    """What a link is where links fail, cut."""
+    link, copy = a_link(home), home.root / "copy"
+    shutil.copyfile(link, copy)
+    cut(copy)
+    copy.replace(link)
+
+
+def both(*acts: Callable[[], object]) -> None:
+    for act in acts:
+        act()
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """What is done to a home, and what verify must say of it."""
+
+    name: str
+    act: Callable[[Home], object]
+    kind: Kind
+    about: About
+    says: str
+    seen_quickly: bool = True
+
+
+PLANTS = [
+    Plant("object gone", lambda h: an_object(h).unlink(), Kind.DAMAGED, About.OBJECT, "is missing"),
+    Plant(
+        "object and link gone",
+        lambda h: both(an_object(h).unlink, a_link(h).unlink),
+        Kind.DAMAGED, About.OBJECT, "is missing",
+    ),
+    Plant(
+        "object flipped", lambda h: flip(an_object(h)), Kind.DAMAGED, About.OBJECT,
+        "holds other bytes", seen_quickly=False,
+    ),
+    Plant(
+        "object cut", lambda h: cut(an_object(h)), Kind.DAMAGED, About.OBJECT, "holds other bytes"
+    ),
+    Plant(
+        "object empty", lambda h: empty(an_object(h)), Kind.DAMAGED, About.OBJECT,
+        "holds other bytes",
+    ),
+    Plant(
+        "all objects gone", lambda h: shutil.rmtree(h.objects), Kind.DAMAGED, About.OBJECT,
+        "is missing",
+    ),
+    Plant("link gone", lambda h: a_link(h).unlink(), Kind.STALE, About.LINK, "is missing"),
+    Plant("lake gone", lambda h: shutil.rmtree(h.lake), Kind.STALE, About.LINK, "is missing"),
+    Plant("wrong link", other_object, Kind.STALE, About.LINK, "shows another object"),
+    Plant(
+        "link is a cut copy",
+        cut_copy,
+        Kind.STALE, About.LINK, "shows another object",
+    ),
+    Plant(
+        "manifest gone", lambda h: h.manifest.unlink(), Kind.DAMAGED, About.MANIFEST, "is lost"
+    ),
+    Plant(
+        "manifest empty", lambda h: empty(h.manifest), Kind.DAMAGED, About.MANIFEST, "is lost"
+    ),
+    Plant(
+        "manifest no manifest", lambda h: flip(h.manifest, 3), Kind.DAMAGED,
+        About.MANIFEST, "not a manifest",
+    ),
+    Plant("manifest cut", lambda h: cut(h.manifest), Kind.DAMAGED, About.MANIFEST, "manifest"),
+    Plant(
+        "a table gone", lambda h: change_manifest(h, "drop table restatements"), Kind.DAMAGED,
+        About.MANIFEST, "no such table",
+    ),
+    Plant(
+        "facts torn",
+        lambda h: change_manifest(h, "update files set facts = substr(facts, 1, 50)"),
+        Kind.DAMAGED, About.MANIFEST, "cannot be read",
+    ),
+    Plant(
+        "facts wrong",
+        lambda h: change_manifest(
+            h, f"update files set facts = replace(facts, '\"rows\": {ROWS}', '\"rows\": 47')"
+        ),
+        Kind.DAMAGED, About.OBJECT, "rows: holds 48, the manifest says 47", seen_quickly=False,
+    ),
+    Plant(
+        "size wrong", lambda h: change_manifest(h, "update files set size_bytes = 1"),
+        Kind.DAMAGED, About.OBJECT, "the manifest says 1",
+    ),
+    Plant(
+        "catalog gone", lambda h: h.catalog.unlink(), Kind.STALE, About.CATALOG, "is missing"
+    ),
+    Plant(
+        "generations gone",
+        lambda h: both(lambda: shutil.rmtree(h.generations), h.catalog.unlink),
+        Kind.STALE, About.CATALOG, "is missing",
+    ),
+    Plant(
+        "catalog cut", lambda h: cut(h.catalog), Kind.DAMAGED, About.CATALOG, "cannot be read"
+    ),
+    Plant(
+        "catalog flipped", lambda h: flip_blocks(h.catalog), Kind.DAMAGED, About.CATALOG,
+        "cannot be read",
+    ),
+    Plant(
+        "old generation cut", lambda h: cut(generation_path(h, 1)), Kind.DAMAGED,
+        About.GENERATION, "cannot be read",
+    ),
+    Plant(
+        "month gone", lambda h: a_month(h).unlink(), Kind.DAMAGED, About.MONTH, "is missing"
+    ),
+    Plant("month cut", lambda h: cut(a_month(h)), Kind.DAMAGED, About.MONTH, "cannot be read"),
+    Plant(
+        "marts gone", lambda h: shutil.rmtree(h.marts), Kind.DAMAGED, About.MONTH, "is missing"
+    ),
+    Plant(
+        "stray temporary", lambda h: (h.objects / ".incoming-1-x").write_bytes(b"x"),
+        Kind.STRAY, About.LEFTOVER, "killed",
+    ),
+    Plant(
+        "stray WAL", lambda h: h.catalog.with_name("warehouse.duckdb.wal").touch(), Kind.STRAY,
+        About.LEFTOVER, "killed",
+    ),
+    Plant(
+        "stray mart", lambda h: (h.marts / "flow_features" / "x.building").touch(), Kind.STRAY,
+        About.LEFTOVER, "killed",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
+def test_damage_is_found_named_and_healed_to_the_same_bytes(
+    home: Home, files: Path, plant: Plant
+) -> None:
+    before = current_tree(home)
+    plant.act(home)
+    found = faults(home)
+    mine = [f for f in found if (f.kind, f.about) == (plant.kind, plant.about)]
+    assert any(plant.says in finding.what for finding in mine), found
+    assert all(finding.next_step for finding in found)
+    quick = [f for f in verify(home, quick=True) if f.kind is not Kind.NOTE]
+    assert bool(quick) == plant.seen_quickly, quick
+    said = repair(home, lambda: quick_build(home))
+    assert said
+    sync_folder(home, files)
+    if [finding.about for finding in faults(home)] == [About.CATALOG]:
+        quick_build(home)
+    assert faults(home) == []
+    after = current_tree(home)
+    assert {k: v for k, v in after.items() if "marts/" not in k} == {
+        k: v for k, v in before.items() if "marts/" not in k
+    }
+    assert answer(home)[1:] == (2.0, 2.0, ANSWER_ROWS)
+    require_no_leftovers(home)
+
+
+def test_a_sound_home_has_no_findings_but_notes(home: Home) -> None:
+    found = verify(home)
+    assert {finding.kind for finding in found} == {Kind.NOTE}
+    assert any("bars are missing" in finding.what for finding in found)
+    assert not repair(home, lambda: pytest.fail("nothing is to be built"))
+
+
+def test_verify_changes_nothing(home: Home) -> None:
+    flip(an_object(home))
+    a_month(home).unlink()
+    before = {path: path.stat() for path in home.root.rglob("*")}
+    verify(home)
+    after = {path: path.stat() for path in home.root.rglob("*")}
+    for path, status in before.items():
+        now = after.pop(path)
+        assert (now.st_size, now.st_mtime_ns, now.st_ino) == (
+            status.st_size, status.st_mtime_ns, status.st_ino
+        ), path  # fmt: skip
+    assert not after
+
+
+def test_verify_when_there_is_no_home_then_says_so_and_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="nothing was synced"):
+        verify(Home(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_values_beyond_the_contract_are_noted(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    starts = grid(MONTH_START, ROWS)
+    below = pa.array([-5.0] * ROWS)
+    write_file(
+        tmp_path / "files",
+        file_key("flow", "2025-09"),
+        bar_table("flow", starts, taker_buy_volume=below),
+    )
+    sync_folder(home, tmp_path / "files")
+    notes = [finding.what for finding in verify(home) if finding.kind is Kind.NOTE]
+    assert any(f"taker_buy_volume: {ROWS} values lie outside" in note for note in notes), notes
+
+
+# -- a lost manifest -----------------------------------------------------------------------------
+
+
+def test_sync_when_the_manifest_is_lost_then_removes_nothing(home: Home, files: Path) -> None:
+    """What a person must never see: an empty manifest, and a sync that clears away its strays."""
+    home.manifest.unlink()
+    before = sorted(home.root.rglob("*.parquet"))
+    with pytest.raises(DamagedError, match="lost") as caught:
+        sync_folder(home, files)
+    assert "verify --repair" in str(caught.value)
+    home.manifest.touch()
+    with pytest.raises(DamagedError, match="lost"):
+        sync_folder(home, files)
+    for verb in (["status"], ["build"], ["sync", "--from", str(files)], ["verify"]):
+        done = run_warehouse(*verb, "--home", home.root, cwd=files)
+        assert done.exit_code == 4, (verb, done.stderr)
+        assert "verify --repair" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert sorted(home.root.rglob("*.parquet")) == before
+    assert answer(home)[1:3] == (2.0, 2.0), "readers do not need the manifest"
+
+
+def test_a_manifest_made_again_knows_what_the_old_one_knew(home: Home, files: Path) -> None:
+    """Numbers of series, former files, restatements, refusals, and when each file was fetched."""
+    queries = [
+        "select * from series order by 1",
+        "select dataset, series_id, period, object, size_bytes, facts, superseded_at is null"
+        " from files order by 1, 2, 3, 4",
+        "select dataset, series_id, period, kind, old_object, new_object, seen_at"
+        " from restatements order by 1, 2, 3",
+        "select dataset, period, object, reason from quarantine where resolved_at is null",
+    ]
+    before = [sqlite_rows(home, text) for text in queries]
+    assert [len(rows) for rows in before] == [1, 2 * FILES, FILES, 1]
+    home.manifest.unlink()
+    repair(home, lambda: quick_build(home))
+    assert [sqlite_rows(home, text) for text in queries] == before
+    assert not faults(home)
+    assert prune(home, keep=9).files == ()
+
+
+def test_numbers_of_series_survive_whatever_the_order_of_their_names(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    for symbol in ("perpetual-ZZZ-USDT:USDT", "perpetual-AAA-USDT:USDT"):
+        key = file_key("flow", "2025-09", symbol=symbol)
+        write_file(tmp_path / "files", key, bar_table("flow", grid(MONTH_START, ROWS)))
+        sync_folder(home, tmp_path / "files")
+    quick_build(home)
+    with Manifest(home.manifest) as manifest:
+        before = dict(manifest.series())
+    assert before[1] == SeriesKey(VENUE, "perpetual-ZZZ-USDT:USDT", "1h", "true")
+    home.manifest.unlink()
+    repair(home, lambda: quick_build(home))
+    with Manifest(home.manifest) as manifest:
+        assert dict(manifest.series()) == before
+
+
+def test_a_manifest_made_again_does_not_make_unsettled_files_settled(
+    home: Home, files: Path
+) -> None:
+    """A file counts as fetched when its bytes were written, not when the manifest was mended."""
+    path = an_object(home)
+    os.utime(path, (1_757_000_000, 1_757_000_000))
+    home.manifest.unlink()
+    repair(home, lambda: quick_build(home))
+    with Manifest(home.manifest) as manifest:
+        (file,) = [f for f in manifest.files() if f.object == path.stem]
+    assert file.fetched_at == "2025-09-04 15:33:20"
+
+
+def test_a_manifest_made_again_takes_no_damaged_file_for_a_good_one(
+    home: Home, files: Path
+) -> None:
+    path = an_object(home)
+    table = pq.read_table(path)
+    changed = table.set_column(1, table.column_names[1], [[9.0] * len(table)])
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.truncate(0)
+        pq.write_table(changed, file)
+    home.manifest.unlink()
+    repair(home, lambda: quick_build(home))
+    with Manifest(home.manifest) as manifest:
+        assert path.stem not in {f.object for f in manifest.files()}
+        assert len(manifest.files()) == FILES - 1
+    sync_folder(home, files)
+    quick_build(home)
+    assert answer(home)[1:] == (2.0, 2.0, ANSWER_ROWS)
+    assert not damage(home)
+
+
+def test_a_manifest_that_is_newer_than_the_product_is_left_alone(home: Home, files: Path) -> None:
+    change_manifest(home, f"update home set value = '{HOME_VERSION + 1}'")
+    before = home.manifest.read_bytes()
+    with pytest.raises(DamagedError, match="newer version of the product") as caught:
+        sync_folder(home, files)
+    assert "upgrade the package" in str(caught.value)
+    assert home.manifest.read_bytes() == before
+
+
+def test_a_newer_manifest_is_never_rebuilt_by_an_older_product(home: Home) -> None:
+    change_manifest(home, f"update home set value = '{HOME_VERSION + 1}'")
+    before = home.manifest.read_bytes()
+    with pytest.raises(DamagedError, match="newer version"):
+        repair(home, lambda: quick_build(home))
+    assert home.manifest.read_bytes() == before
+
+
+# -- what cannot be had again --------------------------------------------------------------------
+
+
+def test_a_snapshot_that_lost_a_file_is_named_and_kept(home: Home, files: Path) -> None:
+    rollback(home, 1)
+    take_snapshot(home, "paper-v1")
+    rollback(home, 2)
+    former = an_object(home, current=False)
+    former.unlink()
+    repair(home, lambda: quick_build(home))
+    (finding,) = damage(home)
+    assert finding.about is About.GENERATION
+    assert "warehouse snapshot paper-v1 --drop" in finding.next_step
+    assert 1 in generations(home)
+    run_warehouse("snapshot", "paper-v1", "--drop", "--home", home.root, cwd=files)
+    repair(home, lambda: quick_build(home))
+    assert not faults(home)
+
+
+def test_bytes_that_were_damaged_are_kept_in_quarantine(home: Home, files: Path) -> None:
+    path = an_object(home)
+    flip(path)
+    torn = path.read_bytes()
+    away = files.rename(files.with_name("away"))
+    repair(home, lambda: quick_build(home))
+    away.rename(files)
+    assert torn in [kept.read_bytes() for kept in home.quarantine.glob("*.damaged")]
+
+
+def test_a_file_of_the_user_in_the_lake_is_left_and_named(home: Home, files: Path) -> None:
+    """Somebody drops a parquet file into lake/: it is theirs until it is taken in."""
+    key = file_key("ohlcv", "2025-12")
+    mine = write_file(home.lake, key, bar_table("ohlcv", grid(DECEMBER, 3)))
+    notes = home.lake / "notes.txt"
+    notes.write_text("mine")
+    before = mine.read_bytes()
+    sync_folder(home, files)
+    repair(home, lambda: quick_build(home))
+    assert (mine.read_bytes(), notes.read_text()) == (before, "mine")
+    found = {finding.subject: finding for finding in faults(home)}
+    assert {finding.kind for finding in found.values()} == {Kind.STRAY}
+    step = found[str(mine.relative_to(home.root))].next_step
+    assert f"warehouse sync --from {home.lake}" in step
+    notes.unlink()
+    done = run_warehouse("sync", "--from", home.lake, "--home", home.root, cwd=files)
+    assert done.exit_code == 0, done.stderr
+    with Manifest(home.manifest) as manifest:
+        assert len(manifest.files()) == FILES + 1
+    assert [finding.about for finding in faults(home)] == [About.CATALOG]
+
+
+def test_sync_when_an_object_is_missing_then_says_what_to_run(home: Home, files: Path) -> None:
+    an_object(home).unlink()
+    a_link(home).unlink()
+    with pytest.raises(DamagedError, match="its object is missing") as caught:
+        sync_folder(home, files)
+    assert "verify --repair" in str(caught.value)
+
+
+def test_sync_when_the_old_version_is_damaged_then_the_new_one_comes_in(
+    home: Home, files: Path
+) -> None:
+    for path in home.objects.glob("*.parquet"):
+        flip(path, 4)
+    sync_round(home, files, 3)
+    quick_build(home)
+    assert answer(home)[1:] == (3.0, 3.0, ANSWER_ROWS)
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_names_what_it_finds_and_exits_with_4(home: Home) -> None:
+    path = an_object(home)
+    flip(path)
+    done = run_warehouse("verify", "--json", "--home", home.root, cwd=home.root)
+    assert done.exit_code == 4
+    found = [f for f in json.loads(done.stdout) if f["kind"] != "note"]
+    assert [(f["subject"], f["next_step"]) for f in found] == [
+        (f"objects/{path.name}", "run: warehouse verify --repair")
+    ]
+    plain = run_warehouse("verify", "--home", home.root, cwd=home.root)
+    assert plain.exit_code == 4
+    assert "1 findings" in plain.stderr
+
+
+def test_the_command_says_when_all_is_well(home: Home) -> None:
+    done = run_warehouse("verify", "--home", home.root, cwd=home.root)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "all is as it was left" in done.stderr
