@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -27,10 +28,14 @@ from warehouse.keys import (
 
 assets = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=8)
 days = st.dates(date(2000, 1, 1), date(2099, 12, 31))
-symbols = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\\%\x7f", exclude_categories=("C",)),
-    max_size=60,
-).map("s".__add__)
+symbols = (
+    st.text(
+        st.characters(codec="utf-8", exclude_characters="/\\%\x7f", exclude_categories=("C",)),
+        max_size=60,
+    )
+    .map("s".__add__)
+    .filter(lambda text: len(quote(text, safe="")) <= 200)
+)
 
 
 @st.composite
@@ -159,6 +164,8 @@ def test_parse_when_text_is_anything_then_never_raises(text: str) -> None:
         ("okx", "spot-BTC-USD", "1h", None),
         ("okx", "spot-BTC-USD", None, "true"),
         ("okx", "s" * 200, "1h", "true"),
+        ("okx", "s" + "ä" * 60, "1h", "true"),
+        ("okx", "s\ud800", "1h", "true"),
     ],
 )
 def test_series_when_a_part_cannot_be_a_name_then_is_refused(
