@@ -60,6 +60,8 @@ def publish_without_dbt(root: Path, generation: int = 1) -> None:
         connection.execute(f"attach '{home.build_catalog}' as warehouse")
         connection.execute("use warehouse")
         connection.execute(VIEWS)
+        stored = min(home.objects.glob("*.parquet"))
+        connection.execute(f"create view main.stored as from read_parquet(['{stored}'])")
     home.catalog.unlink(missing_ok=True)
     shutil.copy(home.build_catalog, home.catalog)
 

@@ -165,8 +165,15 @@ class Names:
 
     def _read_by(self, place: Place) -> list[Place]:
         text = self.definition(place)
+        if text and "read_parquet" in text:  # a stored mart of which nothing more is known
+            return self._vendor_with_files
         found = self.tables_in(text) if text else []
         return [other for other in found if other != place]
+
+    @cached_property
+    def _vendor_with_files(self) -> list[Place]:
+        rows = self._cursor.execute("select distinct dataset from meta.files").fetchall()
+        return [Place("vendor", row[0]) for row in rows]
 
     def tables_in(self, text: str) -> list[Place]:
         """The catalog's tables that a SELECT names."""

@@ -137,11 +137,13 @@ class Warehouse:
 
         Examples
         --------
+        >>> import warehouse
+        >>> from datetime import date
         >>> with warehouse.open(demo_home) as wh:
         ...     r = wh.sql(
         ...         "select time, close from flow_features where interval = $i and time < $end",
         ...         i="1h",
-        ...         end=dt.date(2025, 9, 2),
+        ...         end=date(2025, 9, 2),
         ...     )
         ...     len(r), r.columns["close"].unit
         (48, 'quote/base')
@@ -182,6 +184,7 @@ class Warehouse:
 
         Examples
         --------
+        >>> import warehouse
         >>> with warehouse.open(demo_home) as wh:
         ...     len(wh.query("flow_seasonality"))
         168
