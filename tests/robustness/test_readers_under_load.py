@@ -1,0 +1,129 @@
+"""Four readers ask without pause while rounds of sync, build and publish go on, one of them killed.
+
+Every value of a round is its number, so an answer of two generations would show two numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.robustness.homes import (
+    MONTHS,
+    ROWS,
+    answer,
+    faults,
+    quick_build,
+    require_no_leftovers,
+    sync_round,
+    write_round,
+)
+from tests.robustness.reader import KINDS
+from tests.support import ROOT, run_warehouse
+from warehouse.home import Home
+from warehouse.publish import current_generation
+
+ROUNDS = 10
+KILLED = 6
+ANSWER_ROWS = 3 * len(MONTHS) * ROWS
+
+
+@pytest.mark.parametrize(
+    "with_dbt",
+    [
+        pytest.param((8,), id="a killed and a whole round with dbt"),
+        pytest.param(tuple(range(1, ROUNDS + 1)), id="all with dbt", marks=pytest.mark.long),
+    ],
+)
+def test_readers_never_fail_and_never_hear_two_generations(
+    tmp_path: Path, with_dbt: tuple[int, ...]
+) -> None:
+    home, files, stop = Home(tmp_path / "home"), tmp_path / "files", tmp_path / "stop"
+    sync_round(home, files, 0)
+    round_of = {quick_build(home): 0}
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.robustness.reader", kind, home.root, stop],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind in KINDS
+    ]
+    try:
+        for number in range(1, ROUNDS + 1):
+            if number == KILLED:
+                kill_a_round(home, files, number, after_s=3.0)
+            run_round(home, files, number, with_dbt=number in with_dbt)
+            round_of[current_generation(home)] = number
+        time.sleep(1.0)
+    finally:
+        stop.touch()
+        told = [json.loads(reader.communicate(timeout=120)[0] or "{}") for reader in readers]
+    heard: set[tuple[int, float]] = set()
+    for kind, said in zip(KINDS, told, strict=True):
+        assert said["errors"] == [], kind
+        assert said["count"] >= 3, kind
+        heard |= {check_answer(one, round_of) for one in said["heard"]}
+        assert ROUNDS in {number for _, number in heard}, "the last round is heard"
+    assert len(heard) > 3, "readers heard several generations"
+    assert answer(home)[1:] == (ROUNDS, ROUNDS, ANSWER_ROWS)
+    assert not faults(home)
+    require_no_leftovers(home)
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [[7, 1.0, 2.0, ANSWER_ROWS], [7, 2.0, 2.0, ANSWER_ROWS], [7, 1.0, 1.0, ANSWER_ROWS - 1]],
+)
+def test_an_answer_of_two_generations_would_be_noticed(heard: list[Any]) -> None:
+    assert check_answer([7, 1.0, 1.0, ANSWER_ROWS], {7: 1}) == (7, 1.0)
+    with pytest.raises(AssertionError):
+        check_answer(heard, {7: 1})
+
+
+def check_answer(heard: list[Any], round_of: dict[int, int]) -> tuple[int, float]:
+    """An answer of exactly one generation, and of the round that made it."""
+    generation, least, largest, rows = heard
+    assert least == largest, heard
+    assert rows == ANSWER_ROWS, heard
+    assert least == round_of[int(generation)], heard
+    return int(generation), least
+
+
+def run_round(home: Home, files: Path, number: int, *, with_dbt: bool) -> None:
+    if not with_dbt:
+        sync_round(home, files, number)
+        quick_build(home)
+        return
+    write_round(files, number)
+    done = run_warehouse("update", "--from", files, "--home", home.root, cwd=files)
+    assert done.exit_code in (0, 1), done.stderr
+
+
+def kill_a_round(home: Home, files: Path, number: int, *, after_s: float) -> None:
+    """``warehouse update``, killed while dbt works; what it started ends with it."""
+    write_round(files, number)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "warehouse", "update", "--from", files, "--home", home.root],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    time.sleep(after_s)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while is_locked(home) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_locked(home), "what a killed build had started still runs"
+
+
+def is_locked(home: Home) -> bool:
+    done = run_warehouse("rollback", 10**6, "--home", home.root, cwd=home.root)
+    return done.exit_code == 5
