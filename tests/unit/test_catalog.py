@@ -323,7 +323,6 @@ def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(catalog: Catal
 @settings(
     max_examples=6,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a catalog each: no time to shrink
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
