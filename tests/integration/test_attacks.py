@@ -217,6 +217,29 @@ ALLOWED = [
     'select "close" from flow_features limit 1',
     "select list_transform([1, 2], lambda x: x + 1)",
     "select 'https://example.com/a.csv' as text",
+    "from flow_features a positional join l1_features b select a.close limit 1",
+    "select columns('close|time') from flow_features limit 1",
+    "select columns(*)::varchar from meta.build",
+    "select * exclude (close) replace (symbol as exchange) from flow_features limit 1",
+    "select f.* from flow_features f join l1_features b on f.series_id = b.series_id limit 1",
+    "select * rename (close as last) from flow_features limit 1",
+    "from flow_features semi join l1_features using (series_id, time) limit 1",
+    "select symbol, grouping(symbol), count(*) from flow_features group by rollup (symbol)",
+    "select close from flow_features tablesample 1% limit 1",
+    "from (describe flow_features)",
+    "from (values (1, 2)) t(a, b), lateral (select a + b as c)",
+    "select {'a': close}.a, [close][1], close between 1 and 2 from flow_features limit 1",
+    "select * from flow_features where (symbol, interval) in (('a', 'b'))",
+    "select * from flow_features where time in (select max(time) from flow_features)",
+    "select max(time) from flow_features where time >= current_date - interval 1 day",
+    "select count(*) from flow_features where series_id in (1, null)",
+    "select 1 union all by name select 2 as b",
+    "with a(x) as (select close from flow_features) select x from a limit 1",
+    "select close as x, x + 1 as y from flow_features where x > 0 limit 1",
+    "from unnest([1, 2]) as t(a)",
+    "select unnest({'a': 1, 'b': 2})",
+    "select first(close order by time) over () from flow_features limit 1",
+    "select distinct on (symbol) symbol, close from flow_features order by symbol, time",
 ]
 
 
@@ -278,5 +301,12 @@ def test_attacks_when_past_the_guard_then_form_and_locks_hold_alone(
 
 
 @pytest.mark.parametrize("text", ALLOWED)
-def test_query_when_it_only_reads_then_runs(wh: warehouse.Warehouse, text: str) -> None:
-    assert wh.sql(text).arrow().num_columns > 0
+def test_query_when_it_only_reads_then_runs_and_tells_all_about_itself(
+    wh: warehouse.Warehouse, text: str
+) -> None:
+    result = wh.sql(text)
+    assert result.arrow().num_columns == len(result.columns) > 0
+    assert len(result.trace().columns) == len(result.columns)
+    assert "<table" in result._repr_html_()
+    assert isinstance(result.warnings, tuple)
+    assert result.receipt.rows == len(result) or "sample" in text or "analyze" in text
