@@ -24,6 +24,7 @@ from warehouse.transport import (
     is_certificate_failure,
     plain_url,
     retry_after_s,
+    whole_number,
 )
 from warehouse.vendor import NoAnswerError, RequestRefusedError
 
@@ -128,7 +129,7 @@ class _Download:
                         raise self._refused(status)
                     hint_s = retry_after_s(response)
                 problem = f"status {status}"
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 problem, status = describe_failure(error), 0
                 if is_certificate_failure(error):
                     raise self._no_answer(problem) from None
@@ -272,17 +273,15 @@ def stamp_of(response: httpx.Response) -> str:
 def _length(response: httpx.Response) -> int | None:
     """Size of the whole body, where the server says it and the bytes come unchanged."""
     said = response.headers.get("content-length", "")
-    return int(said) if said.isdigit() and "content-encoding" not in response.headers else None
+    return None if "content-encoding" in response.headers else whole_number(said)
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int | None]:
     """First byte and size of the whole, from ``bytes 5-9/10``."""
     said = response.headers.get("content-range", "").removeprefix("bytes ")
     place, _, whole = said.partition("/")
-    first = place.partition("-")[0]
-    if not first.isdigit():
-        return -1, None
-    return int(first), int(whole) if whole.isdigit() else None
+    first = whole_number(place.partition("-")[0])
+    return -1 if first is None else first, whole_number(whole)
 
 
 def _note_path(part: Path) -> Path:

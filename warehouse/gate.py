@@ -42,6 +42,16 @@ def audit_build(settings: Settings, project: Project) -> None:
         )
 
 
+def record_models(settings: Settings, project: Project) -> None:
+    """Keep the models' compiled SQL in the build file: stored marts show only files."""
+    rows = [(model.relation.schema, model.name, model.sql) for model in project.models]
+    with duckdb.connect() as connection:
+        catalog = Home(settings.home).build_catalog
+        connection.execute(f"attach {literal(str(catalog))} as warehouse")
+        connection.execute("delete from warehouse.meta.models")
+        connection.executemany("insert into warehouse.meta.models values (?, ?, ?)", rows)
+
+
 def built_project(home: Home) -> Project:
     """The models of the last build, the user's own included.
 

@@ -240,4 +240,5 @@ def _is_encodable(symbol: str) -> bool:
 
 def _require(condition: bool, what: str, value: object) -> None:
     if not condition:
-        raise UsageError(f"{what} {value!r} is not a name that the vendor can have given")
+        text = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:100]}..."
+        raise UsageError(f"{what} {text} is not a name that the vendor can have given")

@@ -147,6 +147,7 @@ def write_meta(
         ],
         "results": (),
         "stored": (),
+        "models": (),
     }
     for name, rows in tables.items():
         _write_table(connection, name, list(rows))
@@ -347,6 +348,14 @@ _META: dict[str, tuple[str, list[tuple[str, pa.DataType, str]]]] = {
             ("rows", pa.int64(), "Rows."),
             ("size_bytes", pa.int64(), "Size."),
             ("reused", pa.bool_(), "Whether an earlier build had computed it."),
+        ],
+    ),
+    "models": (
+        "One row per model of this catalog, with the SQL that made it.",
+        [
+            ("schema", pa.string(), "Schema of the model."),
+            ("name", pa.string(), "Model."),
+            ("sql", pa.string(), "What dbt compiled."),
         ],
     ),
     "results": (

@@ -17,7 +17,7 @@ from typing import Any
 
 from warehouse.config import Settings, load_settings
 from warehouse.contracts import dbt_project_dir
-from warehouse.gate import audit_build, built_project
+from warehouse.gate import audit_build, built_project, record_models
 from warehouse.home import Home
 from warehouse.project import load_project
 from warehouse.store import StoredMonth, store_marts
@@ -49,7 +49,9 @@ def transform(settings: Settings) -> bool:
         for left_out in run_user_models(home, dbtRunner().invoke):
             _tell("left out", model=str(left_out.path), message=left_out.reason)
     _tell("audit")
-    audit_build(settings, built_project(home))
+    project = built_project(home)
+    record_models(settings, project)
+    audit_build(settings, project)
     return _tell("done")
 
 

@@ -246,7 +246,7 @@ def plain_url(url: str) -> str:
         place = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "a link that is no URL"
-    return f"{parts.scheme}://{place}{parts.path}"
+    return _printable(f"{parts.scheme}://{place}{parts.path}")[:300]
 
 
 def redact(text: str, *secrets: str | None) -> str:
@@ -260,14 +260,26 @@ def redact(text: str, *secrets: str | None) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[key]")
-    return _QUERY.sub("?[...]", " ".join(text.split()))[:300]
+    return _QUERY.sub("?[...]", " ".join(_printable(text).split()))[:300]
+
+
+def whole_number(text: str) -> int | None:
+    """A number as servers write it, in at most 18 digits; None for anything else.
+
+    Examples
+    --------
+    >>> whole_number("120"), whole_number("-1"), whole_number("\u00b2"), whole_number("9" * 99)
+    (120, None, None, None)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
     """Seconds that the server asks to wait, from either form of ``Retry-After``."""
     value = response.headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
+    seconds = whole_number(value)
+    if seconds is not None:
+        return float(seconds)
     moment, now = _http_date(value), server_time(response) or datetime.now(UTC)
     return None if moment is None else max(0.0, (moment - now).total_seconds())
 
@@ -277,7 +289,7 @@ def server_time(response: httpx.Response) -> datetime | None:
     return _http_date(response.headers.get("date", ""))
 
 
-def describe_failure(error: httpx.TransportError) -> str:
+def describe_failure(error: httpx.RequestError) -> str:
     """Why there was no answer, in a few plain words."""
     match error:
         case httpx.TimeoutException():
@@ -290,11 +302,13 @@ def describe_failure(error: httpx.TransportError) -> str:
             return f"no connection ({redact(str(error))})"
         case httpx.RemoteProtocolError():
             return "the connection broke off"
+        case httpx.DecodingError():
+            return "the body is encoded in a way that was not asked for"
         case _:
             return f"the connection failed ({type(error).__name__})"
 
 
-def is_certificate_failure(error: httpx.TransportError) -> bool:
+def is_certificate_failure(error: httpx.RequestError) -> bool:
     """Whether trying again cannot help, because the server's certificate is not trusted."""
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
@@ -311,6 +325,11 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         raise _refused_link(location) from None
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor or cannot be written at all."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 class _Redacting(logging.Filter):
@@ -334,7 +353,7 @@ def _keep_quiet() -> None:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 

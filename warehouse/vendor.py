@@ -35,6 +35,7 @@ from warehouse.transport import (
     redact,
     retry_after_s,
     server_time,
+    whole_number,
 )
 
 PREVIEW_SERIES = SeriesKey("binance-futures", "perpetual-BTC-USDT:USDT", "5m", "exchange")
@@ -43,6 +44,8 @@ PREVIEW_RAW_DAYS = (date(2025, 6, 1), date(2025, 7, 1))
 """The slice that the vendor gives to everybody: one series, one month; ends excluded."""
 
 _LINK_LIFETIME_S = 300.0
+_LARGEST_ANSWER_BYTES = 16 << 20
+_MOST_SYMBOLS = 50_000
 _LONGEST_RAW_DAYS = 366
 _REFRESH_DAYS = 92
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -157,9 +160,9 @@ class Vendor:
         about = f"the symbols of {exchange}"
         answer = self._ask("metadata/symbols", {"exchange": exchange}, about=about)
         found = answer.get("symbols") if isinstance(answer, dict) else None
-        if not isinstance(found, list):
+        if not isinstance(found, list) or len(found) > _MOST_SYMBOLS:
             raise _senseless(about)
-        return sorted(str(symbol) for symbol in found)
+        return sorted({str(symbol) for symbol in found})
 
     def _ranges(self, wanted: Wanted) -> list[tuple[date, date]]:
         """The span in parts that the vendor answers: raw requests span at most 366 days."""
@@ -195,8 +198,8 @@ class Vendor:
                 with self.transport.get(
                     url, params=params, secret_headers=self._secret_headers()
                 ) as response:
-                    body = b"".join(self.transport.blocks(response))
-            except httpx.TransportError as error:
+                    body = self._whole_body(response, about)
+            except httpx.RequestError as error:
                 problem = describe_failure(error)
                 if is_certificate_failure(error):
                     raise self._no_answer(about, problem) from None
@@ -212,13 +215,22 @@ class Vendor:
                 self.transport.pause(failures, url, hint_s=hint_s)
         raise self._no_answer(about, problem)
 
+    def _whole_body(self, response: httpx.Response, about: str) -> bytes:
+        """An answer in memory, unless it is larger than any that makes sense."""
+        body = bytearray()
+        for block in self.transport.blocks(response):
+            body += block
+            if len(body) > _LARGEST_ANSWER_BYTES:
+                raise _senseless(about)
+        return bytes(body)
+
     def _secret_headers(self) -> dict[str, str]:
         return {"X-API-KEY": self._key} if self._key else {}
 
     def _answer(self, status: int, body: bytes, about: str) -> Any:
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if status == 200 and answer is not None:
             return answer
@@ -336,7 +348,7 @@ def unknown_symbol(exchange: str, symbol: str, symbols: list[str]) -> VendorErro
     """What to say of a symbol that is not among the venue's, with the nearest that are."""
     near = difflib.get_close_matches(symbol, symbols, n=3, cutoff=0.5)
     step = (
-        f"did you mean {', '.join(near)}?"
+        f"did you mean {redact(', '.join(near))}?"
         if near
         else "symbols are written like perpetual-BTC-USDT:USDT"
     )
@@ -358,7 +370,7 @@ def _period(entry: dict[str, Any], *, is_raw: bool, about: str) -> Period:
             return Period(str(entry["period"]))
         text = f"{int(entry['year']):04d}-{int(entry['month']):02d}"
         return Period(f"{text}-{int(entry['day']):02d}" if entry.get("day") else text)
-    except (KeyError, TypeError, ValueError, UsageError):
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError):
         raise _senseless(about) from None
 
 
@@ -368,14 +380,16 @@ def _lifetime_s(url: str) -> float:
         said = parse_qs(urlsplit(url).query).get("X-Amz-Expires", [""])[0]
     except ValueError:
         return _LINK_LIFETIME_S
-    return float(said) if said.isdigit() else _LINK_LIFETIME_S
+    seconds = whole_number(said)
+    return _LINK_LIFETIME_S if seconds is None else float(seconds)
 
 
 def _said(answer: Any, key: str) -> str:
     """What the vendor's error says, fit for a line of ours."""
     if not isinstance(answer, dict):
         return ""
-    texts = [answer.get("error"), *(answer.get("details") or [])]
+    details = answer.get("details")
+    texts = [answer.get("error"), *(details if isinstance(details, list) else [])]
     text = redact("; ".join(str(text) for text in texts if text), key)
     return f": {text}" if text else ""
 

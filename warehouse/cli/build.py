@@ -51,7 +51,7 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 @home_option
 def publish(settings: Settings, target: Path) -> int:
     """Publish a build file that dbt has filled: store the marts, audit, rename."""
-    from warehouse.gate import audit_build
+    from warehouse.gate import audit_build, record_models
     from warehouse.project import load_project
     from warehouse.store import store_marts
 
@@ -60,6 +60,7 @@ def publish(settings: Settings, target: Path) -> int:
         require_build(home)
         project = load_project(target)
         store_marts(settings, project)
+        record_models(settings, project)
         audit_build(settings, project)
         return _report(publish_build(home))
 
