@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,7 @@ def load_settings(
     return Settings(
         home=Path(chosen).expanduser().absolute(),
         threads=_count(variables, "WAREHOUSE_THREADS"),
-        memory_limit=variables.get("WAREHOUSE_MEMORY") or None,
+        memory_limit=_memory(variables, "WAREHOUSE_MEMORY"),
         api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
         api_key=variables.get("APERIODIC_API_KEY") or None,
     )
@@ -96,9 +97,23 @@ def _count(variables: Mapping[str, str], name: str) -> int | None:
     text = variables.get(name, "")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{name}={text}: not a whole number from 1", next_step=f"unset {name}")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+        raise UsageError(
+            f"{name}={text[:80]}: not a whole number from 1", next_step=f"unset {name}"
+        )
     return int(text)
+
+
+def _memory(variables: Mapping[str, str], name: str) -> str | None:
+    """A variable that is an amount of memory as DuckDB takes it, or absent."""
+    text = variables.get(name, "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})? ?([KMGT]i?B|%)", text, re.IGNORECASE):
+        raise UsageError(
+            f"{name}={text[:80]}: no amount of memory", next_step="write it as 500MB or 2GB"
+        )
+    return text
 
 
 def variable(name: str) -> str | None:
@@ -113,4 +128,10 @@ def _dotenv() -> dict[str, str]:
         return {}
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    try:
+        found = dotenv_values(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f".env: cannot be read ({error})", next_step="mend or remove the file"
+        ) from error
+    return {name: value for name, value in found.items() if value is not None}

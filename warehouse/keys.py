@@ -39,7 +39,7 @@ def interval_us(interval: str) -> int:
     """
     if interval not in INTERVALS:
         raise UsageError(
-            f"interval {interval!r} is not one the vendor serves",
+            f"interval {interval!r:.80} is not one the vendor serves",
             next_step=f"choose one of {', '.join(INTERVALS)}",
             interval=interval,
         )
@@ -219,6 +219,12 @@ def date_us(day: date) -> int:
     return (day - date(1970, 1, 1)).days * DAY_US
 
 
+def day_after(day: date) -> date:
+    """The end, excluded, of a range whose last day is ``day``."""
+    _require(day.year in _YEARS, "day", day.isoformat())
+    return day + timedelta(days=1)
+
+
 def us_datetime(microseconds: int) -> datetime:
     """A naive UTC datetime from microseconds since the epoch.
 
@@ -241,4 +247,7 @@ def _is_encodable(symbol: str) -> bool:
 def _require(condition: bool, what: str, value: object) -> None:
     if not condition:
         text = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:100]}..."
-        raise UsageError(f"{what} {text} is not a name that the vendor can have given")
+        raise UsageError(
+            f"{what} {text} is not a name that the vendor can have given",
+            next_step="check how it is spelt",
+        )

@@ -27,7 +27,7 @@ from typing import Any
 
 from warehouse.contracts import load_contracts
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.keys import CLOCKS, RAW_PREFIX, SeriesKey, interval_us
+from warehouse.keys import CLOCKS, RAW_PREFIX, SeriesKey, day_after, interval_us
 from warehouse.plan import Wanted
 
 _LISTS = ("datasets", "exchanges", "symbols", "intervals", "clocks")
@@ -66,8 +66,9 @@ def load_subscriptions(path: Path) -> list[Subscription]:
             next_step="name datasets and --exchange, --symbol, --interval, --clock, --start; "
             f"or write the file: {_EXAMPLE}",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not TOML ({error})", next_step="mend that line") from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise UsageError(f"{path}: not TOML ({reason})", next_step="mend that line") from error
     tables = document.get("sync")
     if not isinstance(tables, list) or not tables:
         raise UsageError(f"{path}: no [[sync]] table", next_step=f"write one: {_EXAMPLE}")
@@ -146,7 +147,7 @@ def _matching(patterns: Iterable[str], names: Iterable[str], what: str) -> list[
     for pattern in patterns:
         fit = [n for n in names if fnmatchcase(n, pattern)] if _is_pattern(pattern) else [pattern]
         if not fit:
-            raise UsageError(f"no {what} fits {pattern!r}", next_step="check the pattern")
+            raise UsageError(f"no {what} fits {pattern!r:.80}", next_step="check the pattern")
         found += fit
     return list(dict.fromkeys(found))
 
@@ -160,7 +161,7 @@ def _subscription(table: Any, where: str) -> Subscription:
         raise UsageError(f"{where}: not a table", next_step=f"write: {_EXAMPLE}")
     for name in table:
         if name not in _KEYS:
-            raise UsageError(f"{where}: unknown key {name!r}", next_step=f"write: {_EXAMPLE}")
+            raise UsageError(f"{where}: unknown key {name!r:.80}", next_step=f"write: {_EXAMPLE}")
     lists = {name: _texts(table.get(name, []), f"{where}: {name}") for name in _LISTS}
     for name in ("datasets", "exchanges", "symbols"):
         if not lists[name]:
@@ -169,12 +170,12 @@ def _subscription(table: Any, where: str) -> Subscription:
         interval_us(interval)
     for clock in lists["clocks"]:
         if clock not in CLOCKS:
-            raise UsageError(f"{where}: clock {clock!r}", next_step="write true or exchange")
+            raise UsageError(f"{where}: clock {clock!r:.80}", next_step="write true or exchange")
     last = _day(table.get("end"), f"{where}: end")
     start = _day(table.get("start"), f"{where}: start")
     if start is None:
         raise UsageError(f"{where}: no start", next_step="write start = 2025-01-01")
-    return Subscription(**lists, start=start, end=None if last is None else last + timedelta(1))
+    return Subscription(**lists, start=start, end=None if last is None else day_after(last))
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:

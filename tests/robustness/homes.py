@@ -19,7 +19,7 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
-from warehouse.publish import next_generation, publish
+from warehouse.publish import catalog_reads, next_generation, publish
 from warehouse.sqltext import files_below, literal
 from warehouse.sync import sync_folder
 from warehouse.verify import Finding, Kind, verify
@@ -150,13 +150,18 @@ def tree(home: Home) -> dict[str, str]:
 
 
 def current_tree(home: Home) -> dict[str, str]:
-    """As :func:`tree`, without former versions, of which an undisturbed home has others."""
+    """As :func:`tree`, without former versions and months, of which an undisturbed home has others.
+
+    Months are those that the published catalog reads.
+    """
     with Manifest(home.manifest) as manifest:
         current = {f"objects/{file.object}.parquet" for file in manifest.files()}
+    if home.catalog.is_file():
+        current |= set(catalog_reads(home.catalog).months)
     return {
         path: digest
         for path, digest in tree(home).items()
-        if not path.startswith("objects/") or path in current
+        if not path.startswith(("objects/", "marts/")) or path in current
     }
 
 

@@ -65,8 +65,20 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
 
 
 @click.command(epilog="Example: warehouse prune --keep 3, then: warehouse prune --keep 3 --yes")
-@click.option("--keep", default=KEEP_GENERATIONS, show_default=True, help="Newest to keep.")
-@click.option("--older-than", "days", type=int, metavar="DAYS", help="Only those older than this.")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=KEEP_GENERATIONS,
+    show_default=True,
+    help="Newest to keep.",
+)
+@click.option(
+    "--older-than",
+    "days",
+    type=click.IntRange(0, 36_500),
+    metavar="DAYS",
+    help="Only those older than this.",
+)
 @click.option("--yes", is_flag=True, help="Remove; without it the plan is printed only.")
 @json_option
 @home_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from warehouse.display import render_size, render_table
 from warehouse.errors import ExitCode, UsageError
 from warehouse.folder import Said
 from warehouse.home import Home
-from warehouse.keys import CLOCKS, INTERVALS
+from warehouse.keys import CLOCKS, INTERVALS, day_after
 from warehouse.lake import Outcome
 from warehouse.sync import FolderPlan, SyncReport, plan_folder, sync_folder
 
@@ -94,7 +94,7 @@ def sync(
         intervals,
         clocks,
         start.date() if start else None,
-        end.date() + timedelta(days=1) if end else None,
+        day_after(end.date()) if end else None,
     )
     home = Home(settings.home)
     if folder is not None:
