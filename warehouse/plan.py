@@ -46,6 +46,7 @@ class Wanted:
                 f"{self.dataset} {self.series}: the range ends before it starts",
                 next_step="give --start and --end as inclusive UTC dates, the earlier one first",
             )
+        FileKey(self.dataset, self.series, Period(self.start.isoformat()))  # or is no name
 
     def __str__(self) -> str:
         last = self.end - timedelta(days=1)

@@ -32,6 +32,7 @@ from warehouse.plan import Wanted
 
 _LISTS = ("datasets", "exchanges", "symbols", "intervals", "clocks")
 _KEYS = (*_LISTS, "start", "end")
+_LONGEST_TEXT = 200
 _EXAMPLE = "[[sync]] datasets, exchanges, symbols, intervals, clocks, start and, if you like, end"
 
 
@@ -182,6 +183,8 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
         raise UsageError(f"{where}: not a list of texts", next_step='write ["...", "..."]')
+    if any(len(text) > _LONGEST_TEXT for text in values):
+        raise UsageError(f"{where}: a text of more than {_LONGEST_TEXT}", next_step="shorten it")
     return tuple(values)
 
 

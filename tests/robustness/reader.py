@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 import warehouse
-from tests.robustness.homes import ROUND_SQL
+from tests.robustness.support import ROUND_SQL
 
 PAUSE_S = 0.1
 """Between questions, so that two cores are enough for readers and builds."""

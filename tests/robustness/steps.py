@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.robustness.homes import quick_build
+from tests.robustness.support import quick_build
 from warehouse.home import Home, writing
 from warehouse.publish import generations, rollback
 from warehouse.retention import prune

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.robustness.homes import (
+from tests.robustness.steps import VERBS
+from tests.robustness.support import (
     MONTHS,
     ROWS,
     answer,
@@ -28,7 +29,6 @@ from tests.robustness.homes import (
     sync_round,
     write_round,
 )
-from tests.robustness.steps import VERBS
 from tests.support import ROOT, run_warehouse
 from warehouse.home import Home
 from warehouse.repair import repair

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.robustness.homes import damage
+from tests.robustness.support import damage
 from tests.support import BTC, VENUE, bar_table, grid
 from warehouse.errors import VendorError, WarehouseError
 from warehouse.fetch import plan_vendor, sync_vendor

@@ -78,7 +78,7 @@ def test_a_subscription_is_refused_in_words_or_gives_names_that_stay_inside(
     for number in range(count):
         chance = random.Random(number)
         path.write_text(spoilt_toml(chance), "utf-8")
-        symbols = chance.sample(ODD_TEXT, 5)
+        symbols = [*chance.sample(ODD_TEXT, 5), "perpetual-ETH-USDT:USDT"]
         try:
             found = resolve(
                 load_subscriptions(path), today=TODAY, symbols_of=lambda exchange, s=symbols: s

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.robustness.homes import (
+from tests.robustness.reader import KINDS
+from tests.robustness.support import (
     MONTHS,
     ROWS,
     answer,
@@ -24,7 +25,6 @@ from tests.robustness.homes import (
     sync_round,
     write_round,
 )
-from tests.robustness.reader import KINDS
 from tests.support import ROOT, run_warehouse
 from warehouse.home import Home
 from warehouse.publish import current_generation

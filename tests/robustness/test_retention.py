@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from tests.robustness.homes import (
+from tests.robustness.support import (
     FILES,
     MONTHS,
     ROWS,

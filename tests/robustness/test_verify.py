@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.robustness.homes import (
+from tests.robustness.support import (
     FILES,
     MONTHS,
     ROWS,
