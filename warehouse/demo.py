@@ -28,8 +28,8 @@ PANEL_SQL = """
 select
     flow.time,
     flow.close,
-    round(flow.net_delta, 1) as net_delta,
-    round(flow.rolling_net_delta_1d, 1) as rolling_net_delta_1d,
+    round(flow.net_delta, 1) as net_delta_btc,
+    round(flow.rolling_net_delta_1d, 1) as net_delta_1d_m_usdt,
     round(flow.large_trade_share_1d, 4) as large_trade_share_1d,
     round(book.spread_bps, 4) as spread_bps
 from flow_features as flow
@@ -92,7 +92,7 @@ def draw(panel: pa.Table, path: Path) -> Path:
     price.plot(time, values("close"), color="#1f3b57", linewidth=0.9)
     price.set_ylabel("close (USDT)")
     price.set_title(f"{SYMBOL}, 1h bars, simulated data (UTC)", loc="left", fontsize=11)
-    net = values("rolling_net_delta_1d")
+    net = values("net_delta_1d_m_usdt")
     delta.fill_between(time, net, 0, where=net > 0, color="#2a9d6f", linewidth=0)  # type: ignore[operator]
     delta.fill_between(time, net, 0, where=net <= 0, color="#c8553d", linewidth=0)  # type: ignore[operator]
     delta.set_ylabel("net delta, 1 day\n(million USDT)")

@@ -18,8 +18,7 @@ MODEL = PROJECT / "models" / "marts" / "bars.sql"
 DESCRIPTION = (
     "One row per bar that any metric dataset of the series has, with the columns of all of them"
     " side by side: those of ohlcv under their own names, all others as <dataset>__<column>. Where"
-    " a dataset lacks the bar its columns are NULL, as are NaN and infinity. Written by"
-    " tests/unit/test_bars_contract.py from models/vendor."
+    " a dataset lacks the bar its columns are NULL, as are NaN and infinity."
 )
 
 

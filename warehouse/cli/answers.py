@@ -30,6 +30,8 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
         raise UsageError("parquet is not for the terminal", next_step="say -o FILE.parquet")
     if form == "table" and target is None:
         put(result.render(limit))
+        if not len(result):
+            say("0 rows")
         return
     if target is None:
         sys.stdout.flush()

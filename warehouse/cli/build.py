@@ -83,9 +83,17 @@ def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -
     from warehouse.cli.sync import sync
 
     home = ["--home", str(settings.home)]
+    ctx.find_root().meta["builds"] = True
     synced = sync.main([*home, *arguments], standalone_mode=False, parent=ctx.parent)
+    if not _holds_files(Home(settings.home)):
+        return int(synced or 0)
     built = build.main(home, standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
+
+
+def _holds_files(home: Home) -> bool:
+    """Whether there is anything to build from."""
+    return home.manifest.is_file() and any(home.lake.rglob("*.parquet"))
 
 
 @click.command(epilog="Example: warehouse rollback")

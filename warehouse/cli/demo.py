@@ -35,9 +35,10 @@ def demo(ctx: click.Context, home: str | None) -> int:
     where = _as_typed(made.home.root)
     put(f"\npicture   {made.picture}\ncatalog   {made.home.catalog}\n")
     put("try next:")
-    put(f"  warehouse --home {where} status")
-    put(f"  warehouse --home {where} sql \"from l1_features where interval = '1h' limit 5\"")
-    put(f"  warehouse --home {where} describe flow_features")
+    latest = "select time, symbol, spread_bps, depth_imbalance from l1_features"
+    latest += " where interval = '1h' order by time desc limit 6"
+    for verb in ("status", f'sql "{latest}"', "describe flow_features"):
+        put(f"  {_program()} --home {where} {verb}")
     return ExitCode.DONE
 
 

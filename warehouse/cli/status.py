@@ -76,7 +76,10 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
             " count(distinct (series_id, period)) as files"
             " from meta.drift group by dataset, kind order by dataset, kind"
         ),
-        "warnings": rows("select name, message from meta.results where status = 'warn'"),
+        "warnings": rows(
+            "select name, message from meta.results where status = 'warn'"
+            " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
+        ),
     }
 
 

@@ -242,6 +242,8 @@ def print_report(report: SyncReport, as_json: bool = False) -> None:
         if missing or unexpected:
             say(f"drift: {dataset}: {len(missing)} columns missing (NULL), {len(unexpected)} new")
     say(_last_line(report))
+    if report.taken_in and not click.get_current_context().find_root().meta.get("builds"):
+        say("  next: warehouse build")
 
 
 def _say_some(label: str, lines: list[str]) -> None:

@@ -72,4 +72,4 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         say(f"{finding.kind}: {finding.subject} {finding.what}\n  next: {finding.next_step}")
     faults = sum(finding.kind is not Kind.NOTE for finding in findings)
-    say(f"{faults:,} findings" if faults else "all is as it was left")
+    say(f"findings: {faults:,}" if faults else "all is as it was left")
