@@ -17,7 +17,13 @@ from warehouse import __version__
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings, child_environment
 from warehouse.contracts import dbt_project_dir
-from warehouse.errors import BuildError, DamagedError
+from warehouse.errors import (
+    ROOM_OR_RIGHTS,
+    BuildError,
+    DamagedError,
+    DiskError,
+    tells_of_disk,
+)
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
 from warehouse.publish import (
@@ -160,6 +166,11 @@ def _run_child(
         if code and failure is None:
             errors.seek(0)
             failure = errors.read().strip()[-2000:] or f"the child process ended with {code}"
+    if failure is not None and tells_of_disk(failure):
+        raise DiskError(
+            f"{home.root}: the models could not be written; the old catalog stays\n{failure}",
+            next_step=ROOM_OR_RIGHTS,
+        )
     if failure is not None:
         raise BuildError(
             f"the models could not be built; the old catalog stays\n{failure}",

@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.coverage import assign_ownership
-from warehouse.errors import DiskError
+from warehouse.errors import ROOM_OR_RIGHTS, DiskError, tells_of_disk
 from warehouse.home import Home
 from warehouse.manifest import Manifest
 from warehouse.meta import write_meta
@@ -46,7 +46,22 @@ def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") ->
         for leftover in home.build.glob("warehouse.duckdb*"):
             leftover.unlink()
     except OSError as error:
-        raise DiskError(f"{home.build}: cannot be written ({error.strerror})") from error
+        raise DiskError(
+            f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
+        ) from error
+    try:
+        _write(settings, home, generation, inputs)
+    except duckdb.Error as error:
+        if not tells_of_disk(str(error)):
+            raise
+        raise DiskError(
+            f"{home.build_catalog}: cannot be written ({str(error).splitlines()[0]})",
+            next_step=ROOM_OR_RIGHTS,
+        ) from error
+    return home.build_catalog
+
+
+def _write(settings: Settings, home: Home, generation: int, inputs: str) -> None:
     with Manifest(home.manifest) as manifest, duckdb.connect() as connection:
         for name, value in settings.session.items():
             connection.execute(f"set {name} = {literal(value)}")
@@ -64,7 +79,6 @@ def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") ->
         connection.execute("checkpoint warehouse")
         connection.execute("use memory")
         connection.execute("detach warehouse")
-    return home.build_catalog
 
 
 # -- macros --------------------------------------------------------------------------------------

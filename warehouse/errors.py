@@ -103,3 +103,26 @@ class DiskError(WarehouseError):
     """The disk is full, or a folder may not be written."""
 
     exit_code = ExitCode.DISK
+
+
+def tells_of_disk(text: str) -> bool:
+    """Whether what a library said is about a disk that is full or may not be written.
+
+    Examples
+    --------
+    >>> tells_of_disk('Could not write file "x.wal": No space left on device')
+    True
+    """
+    words = (
+        "could not write",
+        "no space left",
+        "file too large",
+        "read-only file system",
+        "disk quota exceeded",
+        "permission denied",
+    )
+    return any(word in text.lower() for word in words)
+
+
+ROOM_OR_RIGHTS = "free some space or mend permissions, then run the same command again"
+"""The next step of most disk errors."""

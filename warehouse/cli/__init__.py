@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from warehouse.errors import DiskError, ExitCode, WarehouseError
+from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, WarehouseError
 
 _VERBS = {
     "demo": "demo",
@@ -142,7 +142,8 @@ def run(arguments: list[str] | None = None) -> int:
         if error.errno not in _OF_DISK:
             raise
         named = f"{error.filename}: " if error.filename else ""
-        return _report(DiskError(f"{named}{error.strerror}"), debug)
+        told = DiskError(f"{named}{error.strerror}", next_step=ROOM_OR_RIGHTS)
+        return _report(told, debug)
 
 
 def _report(error: WarehouseError, debug: bool) -> int:
