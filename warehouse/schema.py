@@ -50,7 +50,7 @@ create table runs (
 """,
     # 2: what the vendor need not be asked again; homes of version 1 may have it already
     """
-create table if not exists settled (                                -- spans that need not be asked about again
+create table if not exists settled (                  -- spans that need not be asked about again
     dataset text not null, exchange text not null, symbol text not null,
     interval text not null, clock text not null,
     start_us integer not null, end_us integer not null,

@@ -35,9 +35,7 @@ def demo(ctx: click.Context, home: str | None) -> int:
     where = _as_typed(made.home.root)
     put(f"\npicture   {made.picture}\ncatalog   {made.home.catalog}\n")
     put("try next:")
-    latest = "select time, symbol, spread_bps, depth_imbalance from l1_features"
-    latest += " where interval = '1h' order by time desc limit 6"
-    for verb in ("status", f'sql "{latest}"', "describe flow_features"):
+    for verb in ("status", "sql -q large_trade_share", "describe flow_features"):
         put(f"  {_program()} --home {where} {verb}")
     return ExitCode.DONE
 
