@@ -176,9 +176,7 @@ def _decimals(value: float) -> int:
 
 def _is_number_column(values: Sequence[Any]) -> bool:
     known = [value for value in values if value is not None]
-    return all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) for value in known
-    )
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known)
 
 
 def _is_text_column(values: Sequence[Any]) -> bool:
