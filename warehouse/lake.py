@@ -144,8 +144,8 @@ class Lake:
     def together(self) -> Iterator[list[tuple[FileKey, str]]]:
         """What is admitted inside becomes part of the lake at the end, all at once.
 
-        One flush of the disk serves many files. Leaving by an error takes none of them in; the next
-        ``sweep`` removes their objects. Inside another such block it is a part of that one. Yields
+        One flush of the disk serves many files. Leaving by an error takes none of them in; their
+        objects wait for the next run. Inside another such block it is a part of that one. Yields
         what was admitted so far.
         """
         if self._admitted is not None:

@@ -106,7 +106,8 @@ class Manifest:
         try:
             yield
         except BaseException:
-            self._connection.execute("rollback")
+            if self._connection.in_transaction:  # a full disk has ended it already
+                self._connection.execute("rollback")
             raise
         self._connection.execute("commit")
 

@@ -19,7 +19,7 @@ import duckdb
 
 from warehouse.errors import BuildError, DamagedError, DiskError, NotFoundError
 from warehouse.home import Home
-from warehouse.sqltext import literal
+from warehouse.sqltext import identifier, literal
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
@@ -210,8 +210,13 @@ def _opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         ) from error
 
 
-def catalog_reads(catalog: Path) -> Reads:
+def catalog_reads(catalog: Path, *, whole: bool = False) -> Reads:
     """What a catalog of this product, or of an earlier one, reads.
+
+    Parameters
+    ----------
+    whole
+        Read every table too: DuckDB checks the sum of each block.
 
     Raises
     ------
@@ -231,6 +236,13 @@ def catalog_reads(catalog: Path) -> Reads:
             " and schema_name = 'meta' and table_name = 'stored'"
         ):
             months = rows("select path, rows from warehouse.meta.stored")
+        if whole:
+            for schema, table in rows(
+                "select schema_name, table_name from duckdb_tables()"
+                " where database_name = 'warehouse'"
+            ):
+                name = f"warehouse.{identifier(schema)}.{identifier(table)}"
+                rows(f"select bit_xor(hash(t)) from {name} as t")
     if len(homes) != 1:
         raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
     return Reads(str(homes[0][0]), frozenset(o for (o,) in objects), dict(months))

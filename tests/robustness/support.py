@@ -26,7 +26,7 @@ from warehouse.verify import Finding, Kind, verify
 
 ROWS = 48
 DATASETS = ("flow", "ohlcv")
-MONTHS = ("2025-09", "2025-10", "2025-11")
+MONTHS = ("2025-09", "2025-10")
 FILES = len(DATASETS) * len(MONTHS)
 ROUND_SQL = (
     "select (select generation from meta.build) as generation, min(v), max(v), count(*)"

@@ -517,7 +517,7 @@ def test_the_command_names_what_it_finds_and_exits_with_4(home: Home) -> None:
     ]
     plain = run_warehouse("verify", "--home", home.root, cwd=home.root)
     assert plain.exit_code == 4
-    assert "1 findings" in plain.stderr
+    assert "findings: 1" in plain.stderr
 
 
 def test_the_command_says_when_all_is_well(home: Home) -> None:
