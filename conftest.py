@@ -18,7 +18,7 @@ from hypothesis import settings
 settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("suite")
 
-os.environ["TZ"] = "America/New_York"
+os.environ["TZ"] = os.environ.get("TEST_TZ", "America/New_York")
 time.tzset()
 for name in list(os.environ):
     if name.startswith(("APERIODIC_", "WAREHOUSE_", "DBT_")) and name != "WAREHOUSE_REAL_DATA":
