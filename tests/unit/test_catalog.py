@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ def make_catalog(folder: Path, files: Files) -> duckdb.DuckDBPyConnection:
     connection.execute(f"attach '{path}' as warehouse (read_only)")
     connection.execute("use warehouse")
     assert connection.sql("select current_setting('TimeZone')").fetchall() == [
-        ("America/New_York",)
+        (os.environ["TZ"],)
     ], "the point of these tests: no answer may depend on the reader's zone"
     return connection
 
