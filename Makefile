@@ -9,6 +9,7 @@ help:
 	@echo "make demo       install, then a simulated market end to end"
 	@echo "make test       install, then all checks and tests"
 	@echo "make test-long  the long crash, fault and fuzz tests too"
+	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
 	@echo "make bench      the benchmarks"
 	@echo "make clean      remove the environment and the demo"
 
@@ -44,3 +45,5 @@ bench: .venv/installed-test
 
 clean:
 	rm -rf .venv demo
+
+include matrix.mk
