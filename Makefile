@@ -10,7 +10,7 @@ help:
 	@echo "make test       install, then all checks and tests"
 	@echo "make test-long  the long crash, fault and fuzz tests too"
 	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
-	@echo "make bench      the benchmarks"
+	@echo "make bench      sync against the vendor's client"
 	@echo "make clean      remove the environment and the demo"
 
 $(BIN)/python:
@@ -41,7 +41,7 @@ test-long: lint
 	$(BIN)/pytest -n $(JOBS) -m 'long or not long' --timeout 3600
 
 bench: .venv/installed-test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/sync.py
 
 clean:
 	rm -rf .venv demo
