@@ -9,6 +9,7 @@ import click
 
 from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
+from warehouse.display import render_table
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
 from warehouse.verify import Finding, Kind
@@ -19,14 +20,23 @@ from warehouse.verify import verify as verify_home
     epilog="""\b
 Examples:
   warehouse verify
+  warehouse verify --numerics            does DuckDB here compute what the models mean?
   warehouse verify receipt.json          the answer of a receipt: identical, or what changed"""
 )
 @click.argument("receipt", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Compare names and sizes; do not read every file.")
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, then rebuild.")
+@click.option("--numerics", is_flag=True, help="Core measures of this DuckDB, recomputed exactly.")
 @json_option
 @home_option
-def verify(settings: Settings, receipt: Path | None, quick: bool, mend: bool, as_json: bool) -> int:
+def verify(
+    settings: Settings,
+    receipt: Path | None,
+    quick: bool,
+    mend: bool,
+    numerics: bool,
+    as_json: bool,
+) -> int:
     """Is everything in the home as it was left? Manifest, lake, catalogs and marts.
 
     Exit code 4 if anything is damaged; each finding says what to run. Notes are about the data
@@ -37,6 +47,8 @@ def verify(settings: Settings, receipt: Path | None, quick: bool, mend: bool, as
     """
     if receipt is not None:
         return _verify_receipt(settings, receipt, as_json=as_json)
+    if numerics:
+        return _verify_numerics(settings, as_json=as_json)
     home = Home(settings.home)
     if mend:
         from warehouse.build import build
@@ -51,6 +63,28 @@ def verify(settings: Settings, receipt: Path | None, quick: bool, mend: bool, as
         _print(findings)
     damaged = any(finding.kind is Kind.DAMAGED for finding in findings)
     return ExitCode.DAMAGED if damaged else ExitCode.DONE
+
+
+def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
+    from warehouse.numerics import TOLERANCE, compare_numerics
+
+    found = compare_numerics(settings)
+    disagree = [one for one in found if not one.agrees]
+    if as_json:
+        put_json([asdict(one) | {"agrees": one.agrees} for one in found])
+    else:
+        columns = ["mart", "column", "values", "NULLs", "largest error", "NULLs differ"]
+        rows = [
+            (one.mart, one.column, one.values, one.nulls, f"{one.error:.1e}", one.nulls_differ)
+            for one in found
+        ]
+        put(render_table(columns, rows))
+        say(
+            f"{len(disagree)} of {len(found)} measures are not what the models mean"
+            if disagree
+            else f"all {len(found)} measures agree to {TOLERANCE:.0e} of what is summed up"
+        )
+    return ExitCode.DAMAGED if disagree else ExitCode.DONE
 
 
 def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:

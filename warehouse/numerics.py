@@ -1,0 +1,309 @@
+"""Does this machine's DuckDB compute what the models mean? Core measures against plain arithmetic.
+
+The models of the last build run on a small simulated market with a gap, NaN and infinity planted,
+and are held against the definitions computed here from the same bars with exact sums, bar by bar.
+The measures are those whose rounding or NULL rule a DuckDB version could change: sums, means,
+standard deviations, z-scores, running totals, returns over a horizon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from warehouse.config import Settings
+from warehouse.contracts import KEY_COLUMNS, load_contracts
+from warehouse.errors import NotFoundError
+from warehouse.home import Home
+from warehouse.project import Project, create_schemas, create_seeds, create_views, load_project
+from warehouse.sqltext import identifier, literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TOLERANCE = 1e-9
+"""Largest error, relative to the scale of what was summed up."""
+
+_DAY = 24
+_SYMBOL = "perpetual-BTC-USDT:USDT"
+_GAP, _NAN_AT, _INFINITE_AT = range(120, 123), 200, 290
+Value = float | None
+Expected = list[tuple[Value, float]]
+"""Per bar what is meant, NULL as None, and the scale that its error is measured against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One measure over all bars: ``error`` is the largest one, in units of its scale."""
+
+    mart: str
+    column: str
+    values: int
+    nulls: int
+    error: float
+    nulls_differ: int
+
+    @property
+    def agrees(self) -> bool:
+        return not self.nulls_differ and self.error <= TOLERANCE and self.values > 0
+
+
+def compare_numerics(settings: Settings) -> list[Comparison]:
+    """Compute the core measures both ways.
+
+    Raises
+    ------
+    NotFoundError
+        There is no build whose models could be run.
+    """
+    target = Home(settings.home).build / "dbt" / "target"
+    if not (target / "manifest.json").is_file():
+        raise NotFoundError(
+            f"{target}: no models of a build", next_step="run: warehouse build --force"
+        )
+    tables = {name: _spoilt(name) for name in _COLUMNS}
+    with duckdb.connect() as connection:
+        _run_models(connection, settings, load_project(target), tables)
+        found = {
+            mart: connection.sql(
+                f"select {', '.join(columns)} from warehouse.main.{mart} order by time"
+            ).fetchall()
+            for mart, columns in _MEASURES.items()
+        }
+    meant = _meant({name: _bars(name, table) for name, table in tables.items()})
+    return [
+        _compare(mart, column, [row[place] for row in found[mart]], meant[mart, column])
+        for mart, columns in _MEASURES.items()
+        for place, column in enumerate(columns)
+    ]
+
+
+_COLUMNS = {
+    "flow": ("volume_delta", "volume_delta_notional", "taker_buy_sell_ratio"),
+    "ohlcv": ("close",),
+    "l1_price": ("bid_price", "ask_price", "midprice"),
+}
+_MEASURES = {
+    "flow_features": (
+        "rolling_net_delta_1d",
+        "rolling_buy_sell_ratio_1d",
+        "cumulative_delta",
+        "delta_size_zscore_1d",
+    ),
+    "l1_features": ("spread_bps", "rolling_spread_bps_1d", "mid_return_bps", "realized_vol_1d_bps"),
+    "forward_returns": ("next_1h_return_bps", "next_1d_return_bps"),
+}
+
+
+def _spoilt(dataset: str) -> pa.Table:
+    """Three weeks of hourly bars, some missing, with NaN and infinity in what is measured."""
+    import pyarrow as pa
+
+    from warehouse.market import Market, bars
+
+    start, end = date(2025, 9, 1), date(2025, 9, 22)
+    table = bars(
+        Market(symbols=(_SYMBOL,), start=start, end=end),
+        dataset,
+        symbol=_SYMBOL,
+        interval="1h",
+        clock="true",
+        start=start,
+        end=end,
+    )
+    for name in _COLUMNS[dataset]:
+        values = [float(value) for value in table[name].to_pylist()]
+        values[_NAN_AT], values[_INFINITE_AT] = math.nan, math.inf
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values, pa.float64()))
+    kept = [place for place in range(len(table)) if place not in _GAP]
+    return table.take(kept)
+
+
+def _run_models(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    project: Project,
+    tables: dict[str, pa.Table],
+) -> None:
+    """All models over tables that stand where the catalog has its views."""
+    for name, value in settings.session.items():
+        connection.execute(f"set {name} = {literal(value)}")
+    connection.execute("attach ':memory:' as warehouse")
+    connection.execute("use warehouse")
+    create_schemas(connection, project)
+    create_seeds(connection, project)
+    for name, contract in load_contracts().items():
+        columns = (*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time"))
+        typed = ", ".join(f"{identifier(c.name)} {c.type}" for c in columns)
+        connection.execute(f"create table vendor.{identifier(name)} ({typed})")
+        if name in tables:
+            connection.register("incoming_rows", tables[name])
+            connection.execute(
+                f"insert into vendor.{identifier(name)} by name"
+                " select 1 as series_id, 'simulated' as exchange,"
+                f" {literal(_SYMBOL)} as symbol, '1h' as \"interval\", 'true' as clock,"
+                ' "time" + interval 1 hour as known_at, * from incoming_rows'
+            )
+            connection.unregister("incoming_rows")
+    create_views(connection, project)
+
+
+# -- what is meant -------------------------------------------------------------------------------
+
+Bars = dict[str, list[Value]]
+"""Columns on the whole grid: None where a bar is missing, or its value is not finite."""
+
+
+def _bars(dataset: str, table: pa.Table) -> Bars:
+    import pyarrow as pa
+
+    seconds = table["time"].cast(pa.timestamp("s")).cast(pa.int64()).to_pylist()
+    starts = [second // 3600 for second in seconds]
+    first, last = starts[0], starts[-1]
+    grid: Bars = {"is_there": [None] * (last - first + 1)}
+    for start in starts:
+        grid["is_there"][start - first] = 1.0
+    for name in _COLUMNS[dataset]:
+        column: list[Value] = [None] * (last - first + 1)
+        for start, value in zip(starts, table[name].to_pylist(), strict=True):
+            column[start - first] = value if math.isfinite(value) else None
+        grid[name] = column
+    return grid
+
+
+def _meant(bars: dict[str, Bars]) -> dict[tuple[str, str], Expected]:
+    flow, ohlcv, book = bars["flow"], bars["ohlcv"], bars["l1_price"]
+    net = [_over(value, 1e6) for value in flow["volume_delta_notional"]]
+    size = [None if value is None else abs(value) for value in net]
+    spread = [
+        None if None in (bid, ask, mid) else (ask - bid) / mid * 1e4  # type: ignore[operator]
+        for bid, ask, mid in zip(
+            book["bid_price"], book["ask_price"], book["midprice"], strict=True
+        )
+    ]
+    moves = [None, *_returns(book["midprice"], 1)[:-1]]
+    vol = [(_times(std, math.sqrt(_DAY)), 1.0) for std in _windows(moves, _std)]
+    scores = [
+        None if None in (x, mean) or not std or std <= 1e-12 * abs(mean) else (x - mean) / std  # type: ignore[operator,arg-type]
+        for x, mean, std in zip(size, _windows(size, _mean), _windows(size, _std), strict=True)
+    ]
+    found = {
+        ("flow_features", "rolling_net_delta_1d"): _scaled(net, _sum, _absolute_sum),
+        ("flow_features", "rolling_buy_sell_ratio_1d"): _scaled(
+            flow["taker_buy_sell_ratio"], _mean, _absolute_mean
+        ),
+        ("flow_features", "cumulative_delta"): _running(flow["volume_delta"]),
+        ("flow_features", "delta_size_zscore_1d"): _plain(scores),
+        ("l1_features", "spread_bps"): _plain(spread),
+        ("l1_features", "rolling_spread_bps_1d"): _scaled(spread, _mean, _absolute_mean),
+        ("l1_features", "mid_return_bps"): _plain(moves),
+        ("l1_features", "realized_vol_1d_bps"): [
+            (value, max(1.0, abs(value or 0.0))) for value, _ in vol
+        ],
+        ("forward_returns", "next_1h_return_bps"): _plain(_returns(ohlcv["close"], 1)),
+        ("forward_returns", "next_1d_return_bps"): _plain(_returns(ohlcv["close"], _DAY)),
+    }
+    there = {"flow_features": flow, "l1_features": book, "forward_returns": ohlcv}
+    return {
+        (mart, column): [
+            one for one, is_there in zip(meant, there[mart]["is_there"], strict=True) if is_there
+        ]
+        for (mart, column), meant in found.items()
+    }
+
+
+Measure = Callable[[Sequence[float]], float]
+
+
+def _windows(values: list[Value], measure: Measure) -> list[Value]:
+    """A measure of the day's bars up to each; None unless all are there."""
+    found: list[Value] = []
+    for end in range(1, len(values) + 1):
+        window = [v for v in values[max(0, end - _DAY) : end] if v is not None]
+        found.append(measure(window) if len(window) == _DAY else None)
+    return found
+
+
+def _sum(window: Sequence[float]) -> float:
+    return math.fsum(window)
+
+
+def _mean(window: Sequence[float]) -> float:
+    return math.fsum(window) / len(window)
+
+
+def _std(window: Sequence[float]) -> float:
+    mean = _mean(window)
+    return math.sqrt(math.fsum((x - mean) ** 2 for x in window) / (len(window) - 1))
+
+
+def _absolute_sum(window: Sequence[float]) -> float:
+    return math.fsum(map(abs, window))
+
+
+def _absolute_mean(window: Sequence[float]) -> float:
+    return _absolute_sum(window) / len(window)
+
+
+def _scaled(values: list[Value], measure: Measure, scale: Measure) -> Expected:
+    pairs = zip(_windows(values, measure), _windows(values, scale), strict=True)
+    return [(value, size or 1.0) for value, size in pairs]
+
+
+def _plain(values: list[Value]) -> Expected:
+    return [(value, max(1.0, abs(value or 0.0))) for value in values]
+
+
+def _running(values: list[Value]) -> Expected:
+    """A total that goes over gaps and is NULL where its input is."""
+    seen: list[float] = []
+    found: Expected = []
+    for value in values:
+        if value is not None:
+            seen.append(value)
+        total = math.fsum(seen) if value is not None else None
+        found.append((total, math.fsum(map(abs, seen)) or 1.0))
+    return found
+
+
+def _returns(values: list[Value], bars_ahead: int) -> list[Value]:
+    """Change in basis points from each bar to the one exactly so many bars later."""
+    later = [*values[bars_ahead:], *[None] * bars_ahead]
+    return [
+        None if now is None or then is None else (then / now - 1) * 1e4
+        for now, then in zip(values, later, strict=True)
+    ]
+
+
+def _over(value: Value, divisor: float) -> Value:
+    return None if value is None else value / divisor
+
+
+def _times(value: Value, factor: float) -> Value:
+    return None if value is None else value * factor
+
+
+def _compare(mart: str, column: str, found: list[Value], meant: Expected) -> Comparison:
+    assert len(found) == len(meant), f"{mart}: {len(found)} rows, {len(meant)} bars"
+    errors = [
+        abs(value - expected) / scale
+        for value, (expected, scale) in zip(found, meant, strict=True)
+        if value is not None and expected is not None
+    ]
+    return Comparison(
+        mart,
+        column,
+        values=len(errors),
+        nulls=sum(value is None for value in found),
+        error=max((math.inf if math.isnan(e) else e for e in errors), default=math.inf),
+        nulls_differ=sum(
+            (value is None) != (expected is None)
+            for value, (expected, _) in zip(found, meant, strict=True)
+        ),
+    )
