@@ -8,6 +8,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Sequence
+from itertools import chain, groupby, zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
 _MIN_TEXT_WIDTH = 10
+_MARK_WIDTH = 3
+"""Of the ellipsis for columns that are left out, and the space beside it."""
+_KEYS = ("time", "symbol", "interval")
+"""Columns that tell which row it is: never cut while there is room, and the last to be left out."""
+_MINOR_KEYS = ("exchange", "clock", "known_at", "series_id")
+"""Columns that are left out before any measure is."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 """What a terminal would obey instead of showing."""
@@ -27,12 +34,14 @@ def render_table(
     *,
     width: int | None = None,
     wrap: bool = False,
+    hint: str = "",
 ) -> str:
     """Rows under their column names: numbers on their decimal points, text to the left.
 
     Where the table is wider than ``width`` (the terminal's by default), the last column goes over
-    several lines if ``wrap``; else long texts are cut, then columns are left out in the middle, and
-    both are marked by an ellipsis.
+    several lines if ``wrap``; else long texts are cut, then columns are left out, and both are
+    marked by an ellipsis. Time, symbol and interval stay; a last line says how many columns are
+    not shown, and ``hint`` how to see them.
 
     Examples
     --------
@@ -52,8 +61,8 @@ def render_table(
     if wrap:
         widths[-1] = last_width
     else:
-        widths = _shrink(widths, [_is_text_column(column) for column in values], width)
-    shown = _fit(widths, width)
+        widths = _shrink(columns, widths, [_is_text_column(column) for column in values], width)
+    shown = _fit(columns, widths, width)
 
     def line(row: Sequence[str]) -> str:
         parts = ("…" if i is None else _pad(row[i], widths[i], right[i]) for i in shown)
@@ -64,6 +73,10 @@ def render_table(
         folded = (textwrap.wrap(row[-1], widths[-1]) or [""]) if wrap else [row[-1]]
         lines.append(line([*row[:-1], folded[0]]))
         lines += [line([*[""] * (len(row) - 1), rest]) for rest in folded[1:]]
+    if None in shown:
+        hidden = len(columns) - len(shown) + 1
+        told = f"… {hidden:,} more of {len(columns):,} columns" + (f": {hint}" if hint else "")
+        lines += textwrap.wrap(told, width, subsequent_indent="  ")
     return "\n".join(lines)
 
 
@@ -128,9 +141,9 @@ def render_size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} TB"
 
 
-def terminal_width() -> int:
-    """Columns of the terminal; 100 where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns
+def terminal_width(otherwise: int = 100) -> int:
+    """Columns of the terminal; ``otherwise`` where there is none."""
+    return shutil.get_terminal_size((otherwise, 24)).columns
 
 
 def _format_column(values: Sequence[Any]) -> list[str]:
@@ -189,11 +202,23 @@ def _pad(text: str, width: int, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
-def _shrink(widths: list[int], text: list[bool], limit: int) -> list[int]:
-    """Cut the widest text columns until the table fits or none is wider than the least width."""
+def _shrink(
+    columns: Sequence[str], widths: Sequence[int], text: Sequence[bool], limit: int
+) -> list[int]:
+    """Cut the widest text columns until the table fits or none is wider than the least width.
+
+    Keys are cut only where they alone do not fit.
+    """
+    keys = [name in _KEYS for name in columns]
+    widths = _cut(widths, [t and not key for t, key in zip(text, keys, strict=True)], limit)
+    least = [w for w, key in zip(widths, keys, strict=True) if key]
+    return widths if _total(least) + _MARK_WIDTH <= limit else _cut(widths, text, limit)
+
+
+def _cut(widths: Sequence[int], may_be_cut: Sequence[bool], limit: int) -> list[int]:
     widths = list(widths)
-    while sum(widths) + 2 * (len(widths) - 1) > limit:
-        texts = [i for i, is_text in enumerate(text) if is_text]
+    while _total(widths) > limit:
+        texts = [i for i, is_text in enumerate(may_be_cut) if is_text]
         widest = max(texts, key=lambda i: widths[i], default=None)
         if widest is None or widths[widest] <= _MIN_TEXT_WIDTH:
             break
@@ -201,20 +226,37 @@ def _shrink(widths: list[int], text: list[bool], limit: int) -> list[int]:
     return widths
 
 
-def _fit(widths: list[int], limit: int) -> list[int | None]:
-    """Indexes of the columns to show; None stands for those left out in the middle."""
-    if sum(widths) + 2 * (len(widths) - 1) <= limit:
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _fit(columns: Sequence[str], widths: Sequence[int], limit: int) -> list[int | None]:
+    """Indexes of the columns to show; None stands where most of the others are left out."""
+    if _total(widths) <= limit:
         return list(range(len(widths)))
-    left: list[int] = []
-    right: list[int] = []
-    used = 3
-    for step in range(len(widths)):
-        index = step // 2 if step % 2 == 0 else len(widths) - 1 - step // 2
+    chosen: set[int] = set()
+    used = _MARK_WIDTH - 2
+    for index in _by_weight(columns):
         used += widths[index] + 2
-        if used > limit and (left or right):
+        if used > limit and chosen:
             break
-        (left if step % 2 == 0 else right).append(index)
-    return [*left, None, *reversed(right)]
+        chosen.add(index)
+    hidden = [i for i in range(len(widths)) if i not in chosen]
+    if not hidden:
+        return list(range(len(widths)))
+    stretches = groupby(enumerate(hidden), lambda placed: placed[1] - placed[0])
+    mark = max(([i for _, i in stretch] for _, stretch in stretches), key=len)[0]
+    return [None if i == mark else i for i in sorted(chosen | {mark})]
+
+
+def _by_weight(columns: Sequence[str]) -> list[int]:
+    """Indexes of the columns: keys first, then from both ends inwards, what says least last."""
+    names = list(columns)
+    keys = [names.index(name) for name in _KEYS if name in names]
+    minor = [names.index(name) for name in _MINOR_KEYS if name in names]
+    others = [i for i in range(len(names)) if i not in {*keys, *minor}]
+    inwards = chain.from_iterable(zip_longest(others, reversed(others)))
+    return [*keys, *dict.fromkeys(i for i in inwards if i is not None), *minor]
 
 
 def _resample(values: Sequence[float | None], width: int) -> list[float | None]:

@@ -190,14 +190,24 @@ class Result:
     def __repr__(self) -> str:
         return self.render(20)
 
-    def render(self, rows: int, *, width: int | None = None, wrap: bool = False) -> str:
-        """The first rows as a table for people, with a last line where there are more."""
+    def render(
+        self,
+        rows: int,
+        *,
+        width: int | None = None,
+        wrap: bool = False,
+        hint: str = "name them, widen the terminal, or take .df()",
+    ) -> str:
+        """The first rows as a table for people, with a last line where there are more.
+
+        ``hint`` says how to see columns for which there is no room.
+        """
         from warehouse.display import render_table
 
         if self._statement.explains:
             return "\n".join(str(plan) for _, plan in self.fetchall())
         head = self.head(rows + 1)
-        text = render_table(list(self.types), head[:rows], width=width, wrap=wrap)
+        text = render_table(list(self.types), head[:rows], width=width, wrap=wrap, hint=hint)
         if len(head) > rows:
             text += f"\n… {len(self) - rows:,} more of {len(self):,} rows"
         return text

@@ -293,6 +293,20 @@ def test_sql_when_the_reader_stops_early_then_ends_quietly(demo_home: Path, tmp_
     assert (child.wait(60), said) == (0, b"")
 
 
+def test_sql_when_the_terminal_is_narrow_then_keys_stay_and_what_is_hidden_is_counted(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = run_warehouse(
+        *("--home", demo_home, "sql", "from flow_features limit 5"),
+        cwd=tmp_path,
+        environment={"COLUMNS": "80"},
+    )
+    head, _, first, *_, last = run.stdout.splitlines()
+    assert head.split()[:3] == ["symbol", "interval", "time"]
+    assert first.startswith(BTC)
+    assert last.startswith("… 18 more of 23 columns: name those you want")
+
+
 # -- finding one's way ---------------------------------------------------------------------------
 
 

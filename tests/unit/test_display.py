@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import utc
+from tests.support import BTC, utc
 from warehouse.display import render_arrow, render_chart, render_size, render_table
 
 cells = st.one_of(
@@ -33,7 +33,8 @@ def test_table_when_cells_are_any_then_fits_the_terminal(
     lines = render_table(names, rows, width=width, wrap=wrap).split("\n")
     assert max(map(len, lines)) <= max(width, 40)
     if not wrap:
-        assert len(lines) == 2 + len(rows)
+        told = " ".join(lines[2 + len(rows) :])
+        assert bool(told) == told.startswith("… ") == ("  …" in lines[1])
 
 
 def test_table_when_numbers_then_they_stand_on_their_points() -> None:
@@ -71,6 +72,38 @@ def test_table_when_too_wide_then_leaves_out_the_middle_and_says_so() -> None:
     assert all(len(line) <= 60 for line in lines)
     assert lines[0].startswith("column_0") and lines[0].endswith("column_19")
     assert "…" in lines[0]
+    shown = lines[0].split()
+    assert lines[-1] == f"… {20 - len(shown) + 1} more of 20 columns"
+
+
+FLOW = [
+    *("series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"),
+    *(f"measure_{i}" for i in range(16)),
+]
+BAR = [1, "binance-futures", BTC, "1h", "true", utc("2025-09-01 05:00"), utc("2025-09-01 06:00")]
+
+
+@pytest.mark.parametrize("width", [54, 60, 80, 100, 140])
+def test_table_when_too_wide_then_time_symbol_and_interval_stay_whole(width: int) -> None:
+    lines = render_table(FLOW, [BAR + [1.5] * 16], width=width, hint="say csv").split("\n")
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[:3] == ["symbol", "interval", "time"]
+    assert lines[2].split()[:4] == [BTC, "1h", "2025-09-01", "05:00"]
+    hidden = 23 - len(lines[0].replace("…", "").split())
+    assert lines[3] == f"… {hidden} more of 23 columns: say csv"
+
+
+def test_table_when_there_is_room_for_little_then_time_is_the_last_to_go() -> None:
+    lines = render_table(FLOW, [BAR + [1.5] * 16], width=21).split("\n")
+    assert lines[0].replace("…", "").split() == ["time"]
+    assert lines[2].startswith("2025-09-01 05:00")
+
+
+def test_table_when_other_texts_can_be_cut_then_keys_are_not() -> None:
+    names = ["symbol", "time", "note"]
+    lines = render_table(names, [[BTC, BAR[5], "a long note of it"]], width=58).split("\n")
+    assert lines[0].split() == names
+    assert lines[2] == f"{BTC}  2025-09-01 05:00  a long note of…"
 
 
 def test_table_when_text_is_long_then_cuts_it_or_wraps_the_last_column() -> None:

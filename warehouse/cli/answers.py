@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from warehouse.query import Result
 
 FORMATS = ("table", "csv", "json", "parquet")
+_HINT = "name them, widen the terminal, or say --format csv"
 
 
 def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
@@ -29,7 +30,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     if form == "parquet" and target is None:
         raise UsageError("parquet is not for the terminal", next_step="say -o FILE.parquet")
     if form == "table" and target is None:
-        put(result.render(limit))
+        put(result.render(limit, hint=_HINT))
         if not len(result):
             say("0 rows")
         return
@@ -42,7 +43,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     try:
         with temporary.open("wb") as sink:
             if form == "table":
-                sink.write((result.render(limit) + "\n").encode())
+                sink.write((result.render(limit, hint=_HINT) + "\n").encode())
             else:
                 _write(result, form, sink)
         temporary.replace(target)
