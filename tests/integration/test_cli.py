@@ -304,7 +304,7 @@ def test_sql_when_the_terminal_is_narrow_then_keys_stay_and_what_is_hidden_is_co
     head, _, first, *_, last = run.stdout.splitlines()
     assert head.split()[:3] == ["symbol", "interval", "time"]
     assert first.startswith(BTC)
-    assert last.startswith("… 18 more of 23 columns: name those you want")
+    assert last.startswith("… 18 more of 23 columns: name them, ")
 
 
 # -- finding one's way ---------------------------------------------------------------------------
