@@ -29,6 +29,11 @@ class Home:
         return self.root / "generations"
 
     @property
+    def publications(self) -> Path:
+        """A line for each time that a generation became current."""
+        return self.generations / "published.jsonl"
+
+    @property
     def objects(self) -> Path:
         return self.root / "objects"
 

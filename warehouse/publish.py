@@ -7,11 +7,13 @@ new one.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,14 @@ class Published:
     generation: int
     catalog: Path
     warnings: tuple[NodeResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """That a generation became current, ``at`` which moment (naive UTC)."""
+
+    at: datetime
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,20 @@ def _numbers(home: Home) -> list[int]:
 
 def generation_path(home: Home, generation: int) -> Path:
     return home.generations / str(generation) / "warehouse.duckdb"
+
+
+def publications(home: Home) -> list[Publication]:
+    """What was published and rolled back to when, in order; lines that were torn are left out."""
+    try:
+        lines = home.publications.read_text("utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            note = json.loads(line)
+            found.append(Publication(datetime.fromisoformat(note["at"]), int(note["generation"])))
+    return found
 
 
 def publish(home: Home) -> Published:
@@ -285,7 +309,7 @@ def _is_warning(result: NodeResult) -> bool:
 def point_to(home: Home, target: Path) -> None:
     """Let ``warehouse.duckdb`` be ``target``, in one step: a link, or a copy where links fail.
 
-    The caller holds the home's lock.
+    When that was is noted. The caller holds the home's lock.
     """
     temporary = home.root / ".warehouse.duckdb.new"
     temporary.unlink(missing_ok=True)
@@ -298,6 +322,15 @@ def point_to(home: Home, target: Path) -> None:
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
     temporary.replace(home.catalog)
     _flush(home.root)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with suppress(OSError):  # it is published all the same: the time of its build stands in
+        _note(home, Publication(now, int(target.parent.name)))
+
+
+def _note(home: Home, publication: Publication) -> None:
+    line = json.dumps({"at": publication.at.isoformat(), "generation": publication.generation})
+    with home.publications.open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")  # a line of its own, though the one before was torn
 
 
 def _flush(path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -24,47 +25,74 @@ from warehouse.result import Column, Result
 from warehouse.session import cursor_of, open_session
 
 if TYPE_CHECKING:
+    from warehouse.history import Moment
     from warehouse.named import NamedQuery
     from warehouse.names import Names
 
 __all__ = ["Column", "Result", "Warehouse", "open"]
 
 
-def open(home: str | os.PathLike[str] | None = None, *, generation: int | None = None) -> Warehouse:
-    """Open a home's published catalog, read-only.
+def open(
+    home: str | os.PathLike[str] | None = None,
+    *,
+    generation: int | None = None,
+    as_of: Moment | None = None,
+    snapshot: str | None = None,
+) -> Warehouse:
+    """Open a home's published catalog, read-only; the current one, or one of the past.
 
     Parameters
     ----------
     home
         The home's folder; ``$WAREHOUSE_HOME``, else ``./data``, by default.
     generation
-        An earlier generation by its number; the current one by default.
+        A kept generation by its number.
+    as_of
+        The catalog of that moment (included), by when it was published or rolled back to. A naive
+        datetime or ISO text is UTC, an aware one is converted, a date is the start of its UTC day.
+    snapshot
+        A generation by the name that ``warehouse snapshot`` gave it.
 
     Raises
     ------
     NotFoundError
-        The home, its catalog or that generation is not there.
+        The home, its catalog or that generation is not there; the message lists what is kept.
+    UsageError
+        More than one of the three is given, or ``as_of`` is no moment.
 
     Examples
     --------
     >>> import warehouse
+    >>> from datetime import UTC, datetime
     >>> with warehouse.open(demo_home) as wh:
     ...     wh.sql("select count(*) from flow_features where interval = $i", i="1h").fetchall()
     [(8688,)]
+    >>> with warehouse.open(demo_home, as_of=datetime.now(UTC)) as wh:
+    ...     wh.generation
+    1
     """
-    return Warehouse(load_settings(home), generation=generation)
+    settings = load_settings(home)
+    return Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
 
 
 class Warehouse:
     """One published generation, open for reading; a context manager.
 
-    It keeps its generation, whatever is published meanwhile, until :meth:`refresh`.
+    It keeps its generation, whatever is published meanwhile, until :meth:`refresh`. Which one it
+    is, :func:`open` explains.
     """
 
-    def __init__(self, settings: Settings, *, generation: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        generation: int | None = None,
+        as_of: Moment | None = None,
+        snapshot: str | None = None,
+    ) -> None:
         self.settings = settings
         self.home = Home(settings.home)
-        self._wanted = generation
+        self._wanted = _wanted(self.home, generation, as_of, snapshot)
         self._connection = self._connect()
         self._names: Names | None = None
         self._macros: frozenset[str] | None = None
@@ -88,13 +116,23 @@ class Warehouse:
         self._connection.close()
 
     @property
+    def catalog(self) -> Path:
+        """The file of the generation that is asked, which a new connection would open."""
+        if self._wanted is None:
+            return self.home.catalog
+        return self.home.generations / str(self._wanted) / "warehouse.duckdb"
+
+    @property
     def generation(self) -> int:
         """Number of the generation that answers."""
         row = self._cursor().execute("select generation from meta.build").fetchone()
         return int(row[0]) if row else 0
 
     def refresh(self) -> None:
-        """Go over to the generation that is published now."""
+        """Go over to the generation that is published now.
+
+        Where one of the past was asked for, it stays.
+        """
         fresh = self._connect()
         self._connection.close()
         self._connection, self._names, self._macros = fresh, None, None
@@ -261,18 +299,14 @@ class Warehouse:
         return self._names
 
     def _connect(self, memory: str | None = None) -> duckdb.DuckDBPyConnection:
-        if self._wanted is None:
-            path, missing = self.home.catalog, "no catalog yet"
-        else:
-            path = self.home.generations / str(self._wanted) / "warehouse.duckdb"
-            missing = f"no generation {self._wanted}"
-        if not path.is_file():
+        if not self.catalog.is_file():
+            gone = f"generation {self._wanted} is not kept any more"
             raise NotFoundError(
-                f"{self.home.root}: {missing}",
+                f"{self.home.root}: {'no catalog yet' if self._wanted is None else gone}",
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
                 home=str(self.home.root),
             )
-        return open_session(self.settings, path, memory=memory)
+        return open_session(self.settings, self.catalog, memory=memory)
 
     def _cursor(
         self, connection: duckdb.DuckDBPyConnection | None = None
@@ -293,6 +327,17 @@ class Warehouse:
             )
             self._macros = frozenset(row[0] for row in rows.fetchall())
         return name.lower() in self._macros
+
+
+def _wanted(
+    home: Home, generation: int | None, as_of: Moment | None, snapshot: str | None
+) -> int | None:
+    """Number of the generation of the past that is asked for; None for the current one."""
+    if generation is None and as_of is None and snapshot is None:
+        return None
+    from warehouse.history import find_generation
+
+    return find_generation(home, generation=generation, as_of=as_of, snapshot=snapshot)
 
 
 def _nearest(name: str, names: list[str]) -> str:

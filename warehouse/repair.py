@@ -17,13 +17,13 @@ from warehouse.check import check_file
 from warehouse.contracts import load_contracts
 from warehouse.errors import FileRefusedError
 from warehouse.folder import scan_folder
+from warehouse.history import snapshots_of
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.lake import Lake
 from warehouse.manifest import Manifest
 from warehouse.publish import generation_path, generations, point_to, read_catalog
 from warehouse.records import Refusal, Restatement, StoredFile
-from warehouse.retention import snapshots_of
 from warehouse.verify import (
     About,
     Finding,

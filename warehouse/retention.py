@@ -16,10 +16,11 @@ import struct
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from warehouse.errors import DamagedError, NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.history import SNAPSHOT_MARK, list_generations, snapshots_of
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
 from warehouse.publish import (
@@ -27,24 +28,11 @@ from warehouse.publish import (
     current_generation,
     generation_path,
     generations,
-    read_catalog,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_MARK = ".snapshot"
-_REPAIR = "run: warehouse verify --repair"
 KEEP_GENERATIONS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A generation on disk; ``built_at`` is naive UTC, ``snapshots`` are the names it bears."""
-
-    number: int
-    built_at: datetime
-    is_current: bool
-    snapshots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,62 +44,6 @@ class PrunePlan:
     files: tuple[Path, ...]
     size_bytes: int
     in_use: tuple[int, ...] = ()
-
-
-def list_generations(home: Home) -> list[Generation]:
-    """Every kept generation, the oldest first.
-
-    Raises
-    ------
-    NotFoundError
-        Nothing was published yet.
-    DamagedError
-        A kept generation cannot be read.
-    """
-    current = current_generation(home)
-    return [
-        Generation(
-            number,
-            _built_at(generation_path(home, number)),
-            number == current,
-            snapshots_of(home, number),
-        )
-        for number in generations(home)
-    ]
-
-
-def find_generation(
-    home: Home, *, snapshot: str | None = None, as_of: datetime | None = None
-) -> int:
-    """The generation that bears a name, or the newest that was built at or before a moment.
-
-    Parameters
-    ----------
-    as_of
-        Naive is UTC, aware is converted; included.
-
-    Raises
-    ------
-    NotFoundError
-        There is none; the message lists what there is.
-    """
-    kept = list_generations(home)
-    if snapshot is not None:
-        for generation in kept:
-            if snapshot in generation.snapshots:
-                return generation.number
-        named = ", ".join(name for g in kept for name in g.snapshots) or "none"
-        raise NotFoundError(f"no snapshot {snapshot!r}", next_step=f"snapshots: {named}")
-    if as_of is None:
-        return current_generation(home)
-    moment = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
-    earlier = [generation for generation in kept if generation.built_at <= moment]
-    if not earlier:
-        first = kept[0].built_at if kept else "never"
-        raise NotFoundError(
-            f"no generation is as old as {moment} UTC", next_step=f"the oldest is of {first} UTC"
-        )
-    return earlier[-1].number
 
 
 def take_snapshot(home: Home, name: str) -> int:
@@ -135,7 +67,7 @@ def take_snapshot(home: Home, name: str) -> int:
                 f"the snapshot {name!r} is there already, of generation {taken[name]}",
                 next_step="choose another name",
             )
-        (generation_path(home, generation).parent / f"{name}{_MARK}").touch()
+        (generation_path(home, generation).parent / f"{name}{SNAPSHOT_MARK}").touch()
     return generation
 
 
@@ -150,7 +82,7 @@ def drop_snapshot(home: Home, name: str) -> int:
     with writing(home, "snapshot"):
         for number in generations(home):
             if name in snapshots_of(home, number):
-                (generation_path(home, number).parent / f"{name}{_MARK}").unlink()
+                (generation_path(home, number).parent / f"{name}{SNAPSHOT_MARK}").unlink()
                 return number
     raise NotFoundError(f"no snapshot {name!r}", next_step="list them with: warehouse snapshot")
 
@@ -211,19 +143,6 @@ def prune(
         for path in plan.files:
             path.unlink(missing_ok=True)
     return plan
-
-
-def snapshots_of(home: Home, generation: int) -> tuple[str, ...]:
-    """Names of a generation: empty files beside its catalog, which need nothing to survive."""
-    folder = generation_path(home, generation).parent
-    return tuple(sorted(path.name.removesuffix(_MARK) for path in folder.glob(f"*{_MARK}")))
-
-
-def _built_at(catalog: Path) -> datetime:
-    rows = read_catalog(catalog, "select built_at from warehouse.meta.build")
-    if len(rows) != 1 or not isinstance(rows[0][0], datetime):
-        raise DamagedError(f"{catalog}: does not say when it was built", next_step=_REPAIR)
-    return rows[0][0]
 
 
 def _objects_on_disk(home: Home) -> Iterable[str]:

@@ -23,11 +23,11 @@ from warehouse.check import FileFacts, check_file
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
+from warehouse.history import snapshots_of
 from warehouse.home import Home
 from warehouse.manifest import Manifest
 from warehouse.publish import Reads, catalog_reads, generation_path, generations
 from warehouse.records import StoredFile
-from warehouse.retention import snapshots_of
 from warehouse.sqltext import identifier, literal
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import duckdb
+import numpy as np
+import pandas as pd
 import pytest
 
+import warehouse
 from tests.robustness.support import (
     FILES,
     MONTHS,
+    ROUND_SQL,
     ROWS,
     answer,
     damage,
@@ -23,12 +29,17 @@ from tests.robustness.support import (
 )
 from tests.support import run_warehouse
 from warehouse.errors import DamagedError, NotFoundError, UsageError
+from warehouse.history import find_generation, list_generations
 from warehouse.home import Home
-from warehouse.publish import generation_path, generations, next_generation, rollback
+from warehouse.publish import (
+    generation_path,
+    generations,
+    next_generation,
+    publications,
+    rollback,
+)
 from warehouse.retention import (
     drop_snapshot,
-    find_generation,
-    list_generations,
     plan_prune,
     prune,
     take_snapshot,
@@ -56,7 +67,15 @@ def home(four_rounds: Home) -> Home:
 
 
 def age(home: Home, number: int, days: int) -> None:
-    """Let a generation have been built so many days earlier."""
+    """Let a generation have been built and published so many days earlier."""
+    earlier = timedelta(days=days)
+    notes = [
+        replace(note, at=note.at - earlier) if note.generation == number else note
+        for note in publications(home)
+    ]
+    home.publications.write_text(
+        "".join(f'{{"at": "{n.at.isoformat()}", "generation": {n.generation}}}\n' for n in notes)
+    )
     path = generation_path(home, number)
     path.chmod(0o644)
     with duckdb.connect(path) as connection:
@@ -132,18 +151,131 @@ def test_a_snapshots_name_is_given_once(home: Home) -> None:
         take_snapshot(home, "v1")
 
 
-def test_as_of_is_the_newest_generation_that_was_there_then(home: Home) -> None:
+# -- time travel ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aged(home: Home) -> tuple[Home, datetime]:
+    """Generations of 30, 20 and 10 days ago and of today; and what is now, naive UTC."""
     for number, days in ((1, 30), (2, 20), (3, 10)):
         age(home, number, days)
-    now = datetime.now(UTC)
-    assert find_generation(home) == 4
-    assert find_generation(home, as_of=now + timedelta(seconds=5)) == 4
-    assert find_generation(home, as_of=now - timedelta(days=9)) == 3
-    assert find_generation(home, as_of=(now - timedelta(days=15)).replace(tzinfo=None)) == 2
+    return home, datetime.now(UTC).replace(tzinfo=None)
+
+
+def of(home: Home, **which: object) -> int:
+    with warehouse.open(home.root, **which) as opened:
+        assert opened.sql(ROUND_SQL).fetchall()[0][0] == opened.generation
+        return opened.generation
+
+
+def test_as_of_is_what_was_published_last_then(aged: tuple[Home, datetime]) -> None:
+    home, now = aged
+    assert of(home, as_of=now + timedelta(seconds=5)) == 4
+    assert of(home, as_of=now - timedelta(days=9)) == 3
+    assert of(home, as_of=now - timedelta(days=15)) == 2
     eastern = datetime.fromisoformat("2026-01-01T00:00:00-05:00").tzinfo
-    assert find_generation(home, as_of=(now - timedelta(days=25)).astimezone(eastern)) == 1
-    with pytest.raises(NotFoundError, match="as old as"):
-        find_generation(home, as_of=now - timedelta(days=31))
+    long_ago = (now - timedelta(days=25)).replace(tzinfo=UTC)
+    assert of(home, as_of=long_ago.astimezone(eastern)) == 1
+    assert of(home, as_of=long_ago.isoformat()) == of(home, as_of=long_ago.date()) == 1
+    assert of(home, as_of=pd.Timestamp(long_ago)) == of(home, as_of=np.datetime64(now)) - 3
+    published = publications(home)[1].at
+    assert of(home, as_of=published) == 2, "the moment itself is included"
+    assert of(home, as_of=published - timedelta(microseconds=1)) == 1
+    with pytest.raises(NotFoundError, match="nothing was published") as caught:
+        of(home, as_of=now - timedelta(days=31))
+    assert f"1 of {publications(home)[0].at:%F %T} UTC, 2 of" in str(caught.value)
+
+
+def test_as_of_after_a_rollback_is_what_was_rolled_back_to(aged: tuple[Home, datetime]) -> None:
+    home, now = aged
+    rollback(home, 2)
+    assert of(home) == of(home, as_of=datetime.now(UTC)) == 2
+    assert of(home, as_of=now) == 4
+    assert [g.number for g in list_generations(home) if g.published_at > now] == [2]
+
+
+def test_as_of_a_pruned_generation_gives_no_other_in_its_place(
+    aged: tuple[Home, datetime],
+) -> None:
+    home, now = aged
+    rollback(home, 1)
+    take_snapshot(home, "paper-v1")
+    rollback(home, 4)
+    prune(home, keep=2)
+    assert generations(home) == [1, 3, 4]
+    assert of(home, as_of=now - timedelta(days=9)) == 3
+    with pytest.raises(NotFoundError, match=r"was generation 2, .* not kept any more") as caught:
+        of(home, as_of=now - timedelta(days=15))
+    assert "1 (paper-v1) of" in str(caught.value)
+
+
+def test_as_of_where_nothing_was_noted_goes_by_the_time_of_building(
+    aged: tuple[Home, datetime],
+) -> None:
+    """As in a home of an earlier version, or where a line was torn."""
+    home, now = aged
+    home.publications.unlink()
+    assert of(home, as_of=now - timedelta(days=15)) == 2
+    assert of(home, as_of=now) == 4
+    home.publications.write_text('{"at": "2026-01')
+    rollback(home, 3)
+    assert [note.generation for note in publications(home)] == [3]
+    assert of(home, as_of=datetime.now(UTC)) == 3
+    assert of(home, as_of=now) == 4
+
+
+def test_one_of_the_past_stays_when_refreshed(home: Home) -> None:
+    with warehouse.open(home.root, snapshot=None, generation=2) as opened:
+        opened.refresh()
+        assert opened.generation == 2
+    rollback(home, 3)
+    take_snapshot(home, "v3")
+    assert of(home, snapshot="v3") == 3
+    with pytest.raises(NotFoundError, match="no snapshot 'v4'") as caught:
+        of(home, snapshot="v4")
+    assert "snapshots: v3" in str(caught.value)
+    with pytest.raises(NotFoundError, match="no generation 9 is kept") as caught:
+        of(home, generation=9)
+    assert "kept generations: 1 of" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        {"generation": 1, "as_of": "2026-01-01"},
+        {"snapshot": "v1", "as_of": date(2026, 1, 1)},
+        {"as_of": "yesterday"},
+        {"as_of": 2026},
+        {"as_of": pd.NaT},
+    ],
+)
+def test_what_is_no_one_generation_is_refused(home: Home, which: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        warehouse.open(home.root, **which)
+
+
+def test_the_commands_go_back_too(aged: tuple[Home, datetime]) -> None:
+    home, now = aged
+
+    def run(*arguments: object, code: int = 0) -> str:
+        done = run_warehouse(*arguments, "--home", home.root, cwd=home.root)
+        assert done.exit_code == code, done.stderr
+        return done.stdout + done.stderr
+
+    asked = json.loads(run("sql", ROUND_SQL, "--json", "--generation", 2))
+    assert list(asked[0].values()) == list(answer(home, 2))
+    early = (now - timedelta(days=25)).isoformat(timespec="seconds")
+    text = "from meta.build select generation"
+    assert json.loads(run("sql", text, "--json", "--as-of", early)) == [{"generation": 1}]
+    assert "flow_features" in run("describe", "--generation", 1)
+    assert "BTC" in run("symbols", "--as-of", early)
+    assert "no snapshot 'x'" in run("sql", "select 1", "--snapshot", "x", code=2)
+    assert "more than one" in run("symbols", "--snapshot", "x", "--generation", 1, code=2)
+    listed = json.loads(run("snapshot", "--json"))
+    assert [one["published_at"] for one in listed] == [str(n.at) for n in publications(home)]
+
+
+# -- age and use ---------------------------------------------------------------------------------
 
 
 def test_prune_by_age_takes_only_the_older(home: Home) -> None:
@@ -203,7 +335,7 @@ def test_prune_when_a_killed_one_left_a_folder_then_goes_on(home: Home) -> None:
     assert [g.number for g in list_generations(home)] == [2, 3, 4]
     assert not faults(home)
     prune(home, keep=2)
-    assert sorted(path.name for path in home.generations.iterdir()) == ["3", "4"]
+    assert sorted(path.name for path in home.generations.iterdir()) == ["3", "4", "published.jsonl"]
 
 
 def test_prune_takes_objects_that_a_killed_sync_left(home: Home) -> None:

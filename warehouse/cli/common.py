@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -27,6 +28,29 @@ def home_option(command: F) -> F:
         callback=to_settings,
         help="Folder of the warehouse [$WAREHOUSE_HOME, ./data].",
     )(command)
+
+
+def past_options(command: F) -> F:
+    """``--generation``, ``--as-of``, ``--snapshot``: the verb gets them as the mapping ``past``."""
+
+    @wraps(command)
+    def collected(
+        *arguments: Any,
+        generation: int | None,
+        as_of: str | None,
+        snapshot: str | None,
+        **others: Any,
+    ) -> Any:
+        past = {"generation": generation, "as_of": as_of, "snapshot": snapshot}
+        return command(*arguments, past=past, **others)
+
+    for option in (
+        click.option("--snapshot", metavar="NAME", help="Ask the generation of that name."),
+        click.option("--as-of", metavar="TIME", help="Ask the catalog of that time, ISO in UTC."),
+        click.option("--generation", type=int, metavar="N", help="Ask an earlier generation."),
+    ):
+        option(collected)
+    return cast(F, collected)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON value.")

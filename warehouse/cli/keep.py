@@ -10,12 +10,12 @@ from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
 from warehouse.display import render_size, render_table
 from warehouse.errors import ExitCode, UsageError
+from warehouse.history import list_generations
 from warehouse.home import Home
 from warehouse.retention import (
     KEEP_GENERATIONS,
     PrunePlan,
     drop_snapshot,
-    list_generations,
     plan_prune,
     take_snapshot,
 )
@@ -30,7 +30,7 @@ from warehouse.retention import prune as prune_home
 def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) -> int:
     """Give the current generation a NAME, for ever; without NAME, list the generations.
 
-    A named generation keeps its files and models as they are:
+    A named generation keeps its files and models as they are: warehouse sql --snapshot paper-v1,
     warehouse.open(snapshot="paper-v1").
     """
     home = Home(settings.home)
@@ -49,6 +49,7 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
                 {
                     "generation": g.number,
                     "built_at": g.built_at,
+                    "published_at": g.published_at,
                     "current": g.is_current,
                     "snapshots": g.snapshots,
                 }
@@ -57,10 +58,13 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
         )
         return ExitCode.DONE
     rows = [
-        (g.number, g.built_at, "current" if g.is_current else "", " ".join(g.snapshots))
+        (
+            *(g.number, g.built_at, g.published_at),
+            *("current" if g.is_current else "", " ".join(g.snapshots)),
+        )
         for g in kept
     ]
-    put(render_table(["generation", "built_at", "", "snapshots"], rows))
+    put(render_table(["generation", "built_at", "published_at", "", "snapshots"], rows))
     return ExitCode.DONE
 
 

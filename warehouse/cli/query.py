@@ -15,10 +15,9 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from warehouse.cli.answers import FORMATS, write_answer
-from warehouse.cli.common import home_option, json_option, put, put_json
+from warehouse.cli.common import home_option, json_option, past_options, put, put_json
 from warehouse.config import Settings, load_settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
-from warehouse.home import Home
 from warehouse.query import Result, Warehouse
 from warehouse.sqltext import HOME_VARIABLE, literal
 
@@ -62,6 +61,7 @@ Examples:
   warehouse sql -q large_trade_share -p start=2025-09-01 -p end=2025-10-01
   warehouse sql "from l1_features" --format parquet -o l1.parquet
   warehouse sql --explain "select time, rolling_net_delta_1d from flow_features"
+  warehouse sql "from l1_features" --as-of 2026-01-31T12:00
   echo "from help()" | warehouse sql -"""
 )
 @click.argument("text", metavar="[SQL]", required=False)
@@ -82,9 +82,11 @@ Examples:
 @click.option(
     "--receipt", type=click.Path(path_type=Path), help="Write the answer's receipt to a file too."
 )
+@past_options
 @home_option
 def sql(
     settings: Settings,
+    past: dict[str, Any],
     text: str | None,
     name: str | None,
     parameters: tuple[str, ...],
@@ -107,7 +109,7 @@ def sql(
             next_step='try: warehouse sql "from help()", or: warehouse queries',
         )
     values = dict(parse_parameter(parameter) for parameter in parameters)
-    with Warehouse(settings) as warehouse:
+    with Warehouse(settings, **past) as warehouse:
         if name is not None:
             result = warehouse.query(name, values, **limits)
         else:
@@ -158,20 +160,22 @@ def queries(settings: Settings, name: str | None, as_json: bool) -> int:
 @click.command(epilog="Example: warehouse describe flow_features")
 @click.argument("name", required=False, shell_complete=_complete("table"))
 @json_option
+@past_options
 @home_option
-def describe(settings: Settings, name: str | None, as_json: bool) -> int:
+def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json: bool) -> int:
     """Columns of a table or view with meaning and unit; without NAME, what there is."""
-    with Warehouse(settings) as warehouse:
+    with Warehouse(settings, **past) as warehouse:
         _show(warehouse.tables() if name is None else warehouse.describe(name), as_json)
     return ExitCode.DONE
 
 
 @click.command(epilog="Example: warehouse symbols --json")
 @json_option
+@past_options
 @home_option
-def symbols(settings: Settings, as_json: bool) -> int:
+def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
     """What is in the lake, by exchange and symbol."""
-    with Warehouse(settings) as warehouse:
+    with Warehouse(settings, **past) as warehouse:
         found = warehouse.sql(
             "select exchange, symbol,"
             " string_agg(distinct interval, ' ' order by interval) as intervals,"
@@ -185,22 +189,22 @@ def symbols(settings: Settings, as_json: bool) -> int:
 
 
 @click.command(epilog="Example: warehouse shell")
+@past_options
 @home_option
-def shell(settings: Settings) -> int:
+def shell(settings: Settings, past: dict[str, Any]) -> int:
     """The DuckDB shell on the published catalog, read-only."""
-    home = Home(settings.home)
-    if not home.catalog.is_file():
-        raise NotFoundError(f"{home.root}: no catalog yet", next_step="run: warehouse build")
+    with Warehouse(settings, **past) as warehouse:
+        home, catalog = warehouse.home, warehouse.catalog
     beside = Path(sys.executable).parent / "duckdb"
     program = str(beside) if beside.is_file() else shutil.which("duckdb")
     if program is None:
         raise NotFoundError(
             "no DuckDB shell is installed",
-            next_step=f"run: pip install duckdb-cli, then: duckdb -readonly {home.catalog}",
+            next_step=f"run: pip install duckdb-cli, then: duckdb -readonly {catalog}",
         )
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
-    os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}", str(home.catalog)])
+    os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}", str(catalog)])
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:
