@@ -1,0 +1,57 @@
+"""One process that asks questions: ``python -m benchmarks.asking WAY FOLDER KIND REPEATS [NAME]``.
+
+``WAY`` is ``warehouse`` (its Python face), ``catalog`` (the published file in plain DuckDB) or
+``native`` (sorted tables of one DuckDB file); ``KIND`` is ``ask`` or ``plan``. Prints, by question,
+the seconds of each time, and a digest of the answer's size.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.questions import OF_VENDOR, PLANNED, QUESTIONS
+
+
+def opened(way: str, folder: Path) -> Callable[[str], Any]:
+    """How this way gets an answer as an Arrow table."""
+    if way == "warehouse":
+        import warehouse
+
+        face = warehouse.open(folder / "home")
+        return lambda text: face.sql(text).arrow()
+    import duckdb
+
+    path = folder / ("home/warehouse.duckdb" if way == "catalog" else "native.duckdb")
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute(f"attach '{path}' as warehouse (read_only)")
+    connection.execute("use warehouse")
+    return lambda text: connection.sql(text).to_arrow_table()
+
+
+def main() -> None:
+    way, folder, kind, repeats, *names = sys.argv[1:]
+    questions = QUESTIONS | OF_VENDOR
+    if kind == "plan":
+        questions = {name: f"explain {text}" for name, text in PLANNED.items()}
+    seconds: dict[str, list[float]] = {}
+    rows: dict[str, int] = {}
+    answer = opened(way, Path(folder))
+    for name in names or questions:
+        if kind == "plan":
+            answer = opened(way, Path(folder))
+        seconds[name] = []
+        for _ in range(1 + int(repeats)):
+            started = time.perf_counter()
+            rows[name] = answer(questions[name]).num_rows
+            seconds[name].append(time.perf_counter() - started)
+    print(json.dumps({"seconds": seconds, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
