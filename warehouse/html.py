@@ -31,7 +31,7 @@ def render_html(result: Result, holes: Sequence[Hole]) -> str:
     )
     return (
         f'<table class="dataframe"><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
-        f"<p>{escape(_size(result, len(head)))}{_hint(holes)}</p>"
+        f"<p>{escape(_size(result, len(head)))}{_reason(result.hint)}{_hint(holes)}</p>"
     )
 
 
@@ -39,6 +39,10 @@ def _size(result: Result, head: int) -> str:
     total = len(result) if head > _ROWS else head
     size = f"{total:,} row{'s' * (total != 1)} x {len(result.columns)} columns"
     return f"{size}, the first {_ROWS} shown" if head > _ROWS else size
+
+
+def _reason(hint: str | None) -> str:
+    return "" if hint is None else f"<br>{escape(hint)}"
 
 
 def _hint(holes: Sequence[Hole]) -> str:

@@ -72,6 +72,7 @@ class Result:
         self._connection = connection or warehouse._connection
         self._table: pa.Table | None = None
         self._count: int | None = None
+        self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
         self.types = self._describe()
 
@@ -105,10 +106,13 @@ class Result:
         if self._table is not None:
             columns = self._table.slice(0, rows).columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
+        if self._head is not None and rows <= self._head[0]:
+            return self._head[1][:rows]
         text = self._statement.text
         if not self._statement.explains:
             text = f"select * from (\n{text}\n) limit {int(rows)}"
-        return self._run(lambda c: fetch(c, text, self.params))
+        self._head = rows, self._run(lambda c: fetch(c, text, self.params))
+        return list(self._head[1])
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Stream the answer in batches of at most ``rows``, without storing it."""
@@ -156,6 +160,22 @@ class Result:
         return find_holes(self._cursor_on_catalog(), self.reach)
 
     @property
+    def hint(self) -> str | None:
+        """Why an answer without rows, or with one of 0 and NULL only, says nothing.
+
+        One line where what the query names (clock, interval, symbol, exchange, time) is not in
+        this home, with what is; else None. Worked out when asked for.
+        """
+        if self._statement.explains:
+            return None
+        rows = self.head(2)
+        if len(rows) > 1 or any(value for row in rows for value in row):
+            return None
+        from warehouse.holes import explain_empty
+
+        return explain_empty(self._cursor_on_catalog(), self.reach)
+
+    @property
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
@@ -182,13 +202,16 @@ class Result:
         """Rows of the answer; counted by the engine where the answer is not stored."""
         if self._table is not None or self._statement.explains:
             return len(self.arrow())
+        if self._head is not None and len(self._head[1]) < self._head[0]:
+            return len(self._head[1])
         if self._count is None:
             text = f"select count(*) from (\n{self._statement.text}\n)"
             self._count = int(self._run(lambda c: fetch(c, text, self.params))[0][0])
         return self._count
 
     def __repr__(self) -> str:
-        return self.render(20)
+        text, hint = self.render(20), self.hint
+        return text if hint is None else f"{text}\n{hint}"
 
     def render(
         self,

@@ -293,6 +293,18 @@ def test_sql_when_the_reader_stops_early_then_ends_quietly(demo_home: Path, tmp_
     assert (child.wait(60), said) == (0, b"")
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_sql_when_nothing_is_found_then_stderr_says_what_there_is(
+    demo_home: Path, tmp_path: Path, form: str
+) -> None:
+    for name in ("large_trade_share", "flow_summary"):
+        run = sql(demo_home, tmp_path, "-q", name, "-p", "clock=exchange", "--format", form)
+        assert run.exit_code == 0, run.stderr
+        assert run.stderr.splitlines()[-1] == (
+            "hint: flow has no series with clock 'exchange'; here: true"
+        )
+
+
 def test_sql_when_the_terminal_is_narrow_then_keys_stay_and_what_is_hidden_is_counted(
     demo_home: Path, tmp_path: Path
 ) -> None:

@@ -184,3 +184,65 @@ def test_display_when_there_are_holes_then_hints_at_them(wh: warehouse.Warehouse
     whole = wh.sql("select symbol, '<b>' as html from mart where symbol = $s limit 2", s=ETH)
     assert "incomplete" not in whole._repr_html_()
     assert "2 rows" in whole._repr_html_() and "&lt;b&gt;" in whole._repr_html_()
+
+
+# -- why an answer is empty ----------------------------------------------------------------------
+
+BOTH = f"{BTC}, {ETH}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("from mart where clock = 'exchange'", "flow has no series with clock 'exchange';"
+         " here: true"),
+        ("select count(*) as n, avg(close) as close from mart where clock = $c",
+         "flow has no series with clock 'x'; here: true"),
+        (f"from mart where interval = '5m' and symbol = '{BTC}'",
+         "flow has no series with interval '5m'; here: 1h"),
+        ("from mart where symbol in ('perpetual-ETH-USDT', 'a')", "flow has no series with"
+         f" symbol 'a' or 'perpetual-ETH-USDT'; here: {BOTH}"),
+        ("from vendor.ohlcv where exchange = 'binance' and symbol = 'BTC'",
+         "ohlcv has no series with symbol 'BTC' and exchange 'binance';"
+         f" here: symbol {BOTH}; exchange binance-futures"),
+        ("from vendor.flow where series_id = 99", "flow has no series with series_id 99;"
+         " here: 1, 2"),
+        ("from vendor.flow where time < '2025-01-01'", "flow is here from 2025-09-01 00:00"
+         " to 2025-10-31 23:00 only"),
+        ("from vendor.l1_price where symbol = 'a'", "nothing of l1_price is in this home;"
+         " see: warehouse status"),
+        ("from mart where close < 0", None),
+        (f"from mart where symbol = '{BTC}' and close < 0", None),
+        ("select 0 as n", None),
+        ("from meta.files where dataset = 'a'", None),
+        ("from mart limit 1", None),
+        ("explain from mart where clock = 'exchange'", None),
+    ],
+)  # fmt: skip
+def test_hint_when_an_answer_is_empty_then_names_what_is_not_here(
+    wh: warehouse.Warehouse, text: str, hint: str | None
+) -> None:
+    result = wh.sql(text, {"c": "x"} if "$c" in text else {})
+    assert result.hint == hint
+    assert (hint or "") in repr(result)
+    if hint is not None and "'" not in hint:
+        assert hint in result._repr_html_()
+
+
+def test_hint_when_one_of_two_series_is_asked_for_wrongly_then_is_about_that_one(
+    wh: warehouse.Warehouse,
+) -> None:
+    result = wh.sql(
+        "select a.time from mart as a, mart as b where a.series_id = b.series_id"
+        f" and a.symbol = '{BTC}' and b.symbol = 'perpetual-ETH-USD'"
+    )
+    assert result.hint == (
+        f"flow has no series with symbol 'perpetual-ETH-USD'; here: {ETH}, {BTC}"
+    )
+
+
+def test_head_when_read_before_then_is_not_asked_again(wh: warehouse.Warehouse) -> None:
+    result = wh.sql("select random() as x from range(5)")
+    whole = result.head(10)
+    assert (len(whole), len(result)) == (5, 5)
+    assert result.head(2) == whole[:2]

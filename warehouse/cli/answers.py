@@ -31,33 +31,49 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
         raise UsageError("parquet is not for the terminal", next_step="say -o FILE.parquet")
     if form == "table" and target is None:
         put(result.render(limit, hint=_HINT))
-        if not len(result):
+        if not result.head(1):
             say("0 rows")
+        _say_hint(result)
         return
     if target is None:
         sys.stdout.flush()
-        _write(result, form, sys.stdout.buffer)
+        is_blank = _write(result, form, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+        if is_blank:
+            _say_hint(result)
         return
     temporary = target.with_name(f".{target.name}.new")
+    is_blank = form == "table"
     try:
         with temporary.open("wb") as sink:
             if form == "table":
                 sink.write((result.render(limit, hint=_HINT) + "\n").encode())
             else:
-                _write(result, form, sink)
+                is_blank = _write(result, form, sink)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     say(f"wrote {target}")
+    if is_blank:
+        _say_hint(result)
 
 
-def _write(result: Result, form: str, sink: BinaryIO) -> None:
+def _say_hint(result: Result) -> None:
+    hint = result.hint
+    if hint is not None:
+        say(f"hint: {hint}")
+
+
+def _write(result: Result, form: str, sink: BinaryIO) -> bool:
+    """Write every row; return whether they say nothing: there is none, or one of 0 and NULL."""
     batches = result.batches()
     first = next(batches, None)
     schema = result.arrow().schema if first is None else first.schema
     every = _chain(first, batches)
     {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}[form](schema, every, sink)
+    return first is None or (
+        first.num_rows < 2 and not any(v for row in first.to_pylist() for v in row.values())
+    )
 
 
 def _chain(
