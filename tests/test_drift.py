@@ -12,11 +12,12 @@ import click
 import duckdb
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 import warehouse
 from tests.support import ROOT, run_warehouse
 from warehouse.cli import cli
-from warehouse.config import Settings
+from warehouse.config import load_settings
 from warehouse.contracts import KEY_COLUMNS, load_contracts
 
 CONTRACTS = load_contracts()
@@ -184,17 +185,19 @@ def test_top_help_when_asked_then_every_verb_says_its_own_first_line(tmp_path: P
 # -- settings, project, wheel --------------------------------------------------------------------
 
 
-def test_session_when_dbt_opens_one_then_has_the_settings_of_config() -> None:
+@pytest.mark.parametrize("environment", [{}, {"WAREHOUSE_THREADS": "2", "WAREHOUSE_MEMORY": "1GB"}])
+def test_session_when_dbt_opens_one_then_has_the_settings_of_config(
+    environment: dict[str, str],
+) -> None:
+    settings = load_settings("/HOME", environment)
+    variables = environment | {"WAREHOUSE_HOME": "/HOME"}
     profile = yaml.safe_load((ROOT / "profiles.yml").read_text("utf-8"))
-    output = profile["warehouse"]["outputs"]["home"]
-    home = "{{ env_var('WAREHOUSE_HOME', 'data') }}"
-    session = Settings(
-        Path("/HOME"), memory_limit="{{ env_var('WAREHOUSE_MEMORY', '80%') }}"
-    ).session
-    assert output["settings"] == {
-        name: value.replace("/HOME", home) for name, value in session.items()
+    output = {
+        name: NativeEnvironment().from_string(str(value)).render(env_var=variables.get)
+        for name, value in profile["warehouse"]["outputs"]["home"].items()
     }
-    assert output["path"] == f"{home}/.build/warehouse.duckdb"
+    assert output["settings"] == settings.session
+    assert output["path"] == "/HOME/.build/warehouse.duckdb"
     assert output["keep_open"] is False
 
 

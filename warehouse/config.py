@@ -113,7 +113,11 @@ def _memory(variables: Mapping[str, str], name: str) -> str | None:
         raise UsageError(
             f"{name}={text[:80]}: no amount of memory", next_step="write it as 500MB or 2GB"
         )
-    return text
+    if not text.endswith("%"):
+        return text
+    # DuckDB before 2.0 takes no share of the machine's memory
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return f"{int(size * float(text[:-1]) / 100) >> 20}MiB"
 
 
 def variable(name: str) -> str | None:

@@ -47,6 +47,16 @@ def test_session_when_limits_are_set_then_holds_them() -> None:
     assert settings.session["memory_limit"] == "1GB"
 
 
+def test_memory_when_a_share_then_is_an_amount_that_every_duckdb_takes() -> None:
+    whole, half = (
+        load_settings(environment={"WAREHOUSE_MEMORY": share}).memory_limit
+        for share in ("100%", "50 %")
+    )
+    assert whole is not None and half is not None
+    assert whole.endswith("MiB")
+    assert int(whole[:-3]) // 2 == int(half[:-3])
+
+
 def test_threads_when_no_number_then_says_which_variable_is_wrong() -> None:
     with pytest.raises(UsageError, match="WAREHOUSE_THREADS"):
         load_settings(environment={"WAREHOUSE_THREADS": "many"})
