@@ -2,7 +2,9 @@
 # newer Python that is here, in another time zone, from another folder, in a home with an odd name.
 # Each environment stands under .matrix/ and is made once.
 MATRIX_DUCKDB ?= 1.5.6
-MATRIX_PYTHONS ?= $(foreach v,3.12 3.13 3.14,$(shell python$(v) -c 'import sys; print(sys.executable)' 2>/dev/null))
+MATRIX_PYTHONS ?= $(foreach v,3.12 3.13 3.14,$(or \
+	$(shell python$(v) -c 'import sys; print(sys.executable)' 2>/dev/null), \
+	$(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v))))))
 MATRIX_TZ ?= Pacific/Chatham
 MATRIX_TESTS ?= tests/unit tests/robustness/test_retention.py tests/robustness/test_verify.py \
 	tests/robustness/test_old_homes.py tests/robustness/test_moved_home.py \

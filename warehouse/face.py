@@ -10,6 +10,7 @@ how to get it.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -356,7 +357,7 @@ def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: P
     if series.interval is not None:
         words += ["--interval", series.interval, "--clock", str(series.clock)]
     words += ["--start", str(first), "--end", str(last)]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def _manifest(home: Place) -> Manifest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -183,7 +184,8 @@ def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
         for name in names:
             path = Path(folder, name)
             if path not in expected:
-                step = f"take it in: warehouse sync --from {home.lake}, or move it away"
+                lake = shlex.quote(str(home.lake))
+                step = f"take it in: warehouse sync --from {lake}, or move it away"
                 what = "is no file of the manifest"
                 yield Finding(Kind.STRAY, About.LINK, _below(home, path), what, step)
 

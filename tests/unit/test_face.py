@@ -6,6 +6,7 @@ That its frames equal the real client's is tested where that client is: tests/in
 from __future__ import annotations
 
 import inspect
+import shlex
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ def test_metrics_when_days_are_missing_then_the_error_has_the_sync_line(
     first, last = span.split(" to ")
     assert span in caught.value.what
     assert caught.value.next_step == (
-        f"run: warehouse --home {home} sync flow --exchange {VENUE} --symbol {asked['symbol']}"
+        f"run: warehouse --home {shlex.quote(str(home))} sync flow"
+        f" --exchange {VENUE} --symbol {asked['symbol']}"
         f" --interval {asked['interval']} --clock {asked['timestamp']}"
         f" --start {first} --end {last}"
     )
@@ -126,7 +128,7 @@ def test_sync_line_when_typed_then_the_command_line_takes_it(home: Path) -> None
 
     with pytest.raises(NotFoundError) as caught:
         warehouse.get_ohlcv(home=home, **(ASKED | {"start_date": date(2025, 8, 1)}))
-    _, *words = str(caught.value.next_step).removeprefix("run: ").split()
+    _, *words = shlex.split(str(caught.value.next_step).removeprefix("run: "))
     context = cli.make_context("warehouse", words[:2])
     command = cli.get_command(context, "sync")
     assert command is not None
