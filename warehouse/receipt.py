@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +20,8 @@ import duckdb
 
 from warehouse import __version__
 from warehouse.config import Settings
-from warehouse.errors import NotFoundError, QueryError
+from warehouse.errors import NotFoundError, QueryError, WarehouseError
+from warehouse.home import Home
 from warehouse.reach import Reach
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ class ReceiptVerdict:
 
     ``restated`` files have other bytes now, ``gone`` ones are no longer shown, ``new`` ones were
     not there; ``problem`` says why the query no longer runs, if it does not.
+
+    Where the answer is another, ``kept`` is the receipt's own generation if it is kept and still
+    gives the answer, and ``pruned`` are the files whose bytes this home has no more.
     """
 
     verdict: Verdict
@@ -144,6 +148,8 @@ class ReceiptVerdict:
     gone: tuple[ReceiptFile, ...] = ()
     new: tuple[ReceiptFile, ...] = ()
     problem: str | None = None
+    kept: int | None = None
+    pruned: tuple[ReceiptFile, ...] = ()
 
     def __str__(self) -> str:
         lines = [str(self.verdict)]
@@ -151,7 +157,19 @@ class ReceiptVerdict:
             lines[0] += ", the same answer" if self.same_answer else ", another answer"
         for what, files in (("restated", self.restated), ("gone", self.gone), ("new", self.new)):
             lines += [f"  {what}: {file}" for file in files]
-        return "\n".join([*lines, *([f"  {self.problem}"] if self.problem else [])])
+        lines += [f"  {self.problem}"] if self.problem else []
+        return "\n".join([*lines, *self._past()])
+
+    def _past(self) -> Iterator[str]:
+        """Whether the answer can still be had from what is kept."""
+        if self.same_answer:
+            return
+        if self.kept is not None:
+            yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
+            return
+        yield "  its own generation is not kept in this home, or gives another answer too"
+        for file in self.pruned:
+            yield f"  not in this home any more: {file} ({file.object})"
 
 
 def make_receipt(result: Result, cursor: duckdb.DuckDBPyConnection) -> Receipt:
@@ -187,9 +205,32 @@ def verify_receipt(settings: Settings, receipt: Receipt) -> ReceiptVerdict:
         try:
             again = warehouse.sql(receipt.sql, receipt.params).receipt
         except (QueryError, NotFoundError) as error:
-            return ReceiptVerdict(
+            found = ReceiptVerdict(
                 Verdict.OTHER_CODE, False, warehouse.generation, problem=error.what
             )
+        else:
+            found = _compare(receipt, again)
+    if found.same_answer:
+        return found
+    home = Home(settings.home)
+    pruned = tuple(file for file in receipt.files if not home.object_path(file.object).is_file())
+    return replace(found, kept=_still_given(settings, receipt), pruned=pruned)
+
+
+def _still_given(settings: Settings, receipt: Receipt) -> int | None:
+    """The receipt's generation, if it is kept here and gives the answer."""
+    from warehouse.query import Warehouse
+
+    try:
+        with Warehouse(settings, generation=receipt.generation) as past:
+            again = past.sql(receipt.sql, receipt.params).receipt
+    except WarehouseError:
+        return None
+    same = (receipt.content, receipt.files) == (again.content, again.files)
+    return receipt.generation if same else None
+
+
+def _compare(receipt: Receipt, again: Receipt) -> ReceiptVerdict:
     before, now = ({file.key: file for file in r.files} for r in (receipt, again))
     restated = [now[key] for key in before.keys() & now.keys() if before[key] != now[key]]
     gone = [before[key] for key in before.keys() - now.keys()]

@@ -28,6 +28,7 @@ from tests.robustness.support import (
     sync_round,
 )
 from tests.support import run_warehouse
+from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError, UsageError
 from warehouse.history import find_generation, list_generations
 from warehouse.home import Home
@@ -38,6 +39,7 @@ from warehouse.publish import (
     publications,
     rollback,
 )
+from warehouse.receipt import verify_receipt
 from warehouse.retention import (
     drop_snapshot,
     plan_prune,
@@ -273,6 +275,33 @@ def test_the_commands_go_back_too(aged: tuple[Home, datetime]) -> None:
     assert "more than one" in run("symbols", "--snapshot", "x", "--generation", 1, code=2)
     listed = json.loads(run("snapshot", "--json"))
     assert [one["published_at"] for one in listed] == [str(n.at) for n in publications(home)]
+
+
+def test_a_receipt_says_whether_its_answer_can_still_be_had(home: Home) -> None:
+    with warehouse.open(home.root, generation=2) as opened:
+        path = opened.sql("from flow_features order by time").receipt.save(home.root / "r.json")
+
+    def verified() -> str:
+        done = run_warehouse("verify", path, "--home", home.root, cwd=home.root)
+        assert done.exit_code == 1, done.stderr
+        return done.stdout
+
+    assert "other inputs, another answer\n  restated: flow" in verified()
+    assert "generation 2 still gives it: warehouse sql --generation 2" in verified()
+    prune(home, keep=1)
+    said = verified()
+    assert "its own generation is not kept" in said
+    assert said.count("not in this home any more: flow") == len(MONTHS)
+
+
+def test_a_receipt_of_a_snapshot_outlives_a_prune(home: Home) -> None:
+    rollback(home, 2)
+    take_snapshot(home, "paper-v1")
+    with warehouse.open(home.root) as opened:
+        receipt = opened.sql("from flow_features order by time").receipt
+    rollback(home, 4)
+    prune(home, keep=0)
+    assert verify_receipt(Settings(home.root), receipt).kept == 2
 
 
 # -- age and use ---------------------------------------------------------------------------------

@@ -84,7 +84,9 @@ def test_verify_when_code_or_inputs_changed_then_says_which(tmp_path: Path) -> N
     ordered = receipt_of(home, s=BTC, end=date(2025, 10, 3))
     loose = receipt_of(home, "select close from mart where symbol = $s", s=BTC)
     changed = Receipt.from_json(json.dumps(json.loads(ordered.to_json()) | {"content": "0" * 64}))
-    assert str(verify_receipt(settings, changed)) == "same inputs, other code"
+    verdict, past = str(verify_receipt(settings, changed)).splitlines()
+    assert verdict == "same inputs, other code"
+    assert "own generation is not kept" in past
 
     write_month(tmp_path / "new", "flow", BTC, 10, volume_delta=pa.array([2.0] * 744))
     sync_folder(Home(home), tmp_path / "new")
