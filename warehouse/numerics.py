@@ -2,8 +2,8 @@
 
 The models of the last build run on a small simulated market with a gap, NaN and infinity planted,
 and are held against the definitions computed here from the same bars with exact sums, bar by bar.
-The measures are those whose rounding or NULL rule a DuckDB version could change: sums, means,
-standard deviations, z-scores, running totals, returns over a horizon.
+The measures are those whose rounding, NULL or tie rule a DuckDB version could change: sums, means,
+standard deviations, z-scores, ranks, running totals, returns over a horizon.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-9
 """Largest error, relative to the scale of what was summed up."""
 
-_DAY = 24
+_DAY, _WEEK = 24, 7 * 24
+_LEAST_RANKED = _WEEK / 4
 _SYMBOL = "perpetual-BTC-USDT:USDT"
 _GAP, _NAN_AT, _INFINITE_AT = range(120, 123), 200, 290
 Value = float | None
@@ -84,9 +85,15 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
 
 
 _COLUMNS = {
-    "flow": ("volume_delta", "volume_delta_notional", "taker_buy_sell_ratio"),
+    "flow": (
+        "volume_delta",
+        "volume_delta_notional",
+        "taker_buy_sell_ratio",
+        "flow_toxicity_score",
+    ),
     "ohlcv": ("close",),
     "l1_price": ("bid_price", "ask_price", "midprice"),
+    "funding": ("funding_rate",),
 }
 _MEASURES = {
     "flow_features": (
@@ -96,6 +103,8 @@ _MEASURES = {
         "delta_size_zscore_1d",
     ),
     "l1_features": ("spread_bps", "rolling_spread_bps_1d", "mid_return_bps", "realized_vol_1d_bps"),
+    "derivative_features": ("funding_rate_bps_z_1d", "rank_funding"),
+    "execution_costs": ("toxicity_rank_7d",),
     "forward_returns": ("next_1h_return_bps", "next_1d_return_bps"),
 }
 
@@ -189,27 +198,38 @@ def _meant(bars: dict[str, Bars]) -> dict[tuple[str, str], Expected]:
     ]
     moves = [None, *_returns(book["midprice"], 1)[:-1]]
     vol = [(_times(std, math.sqrt(_DAY)), 1.0) for std in _windows(moves, _std)]
-    scores = [
-        None if None in (x, mean) or not std or std <= 1e-12 * abs(mean) else (x - mean) / std  # type: ignore[operator,arg-type]
-        for x, mean, std in zip(size, _windows(size, _mean), _windows(size, _std), strict=True)
-    ]
+    funding = [_times(value, 1e4) for value in bars["funding"]["funding_rate"]]
+    toxicity = [None if value is None else abs(value) for value in flow["flow_toxicity_score"]]
     found = {
         ("flow_features", "rolling_net_delta_1d"): _scaled(net, _sum, _absolute_sum),
         ("flow_features", "rolling_buy_sell_ratio_1d"): _scaled(
             flow["taker_buy_sell_ratio"], _mean, _absolute_mean
         ),
         ("flow_features", "cumulative_delta"): _running(flow["volume_delta"]),
-        ("flow_features", "delta_size_zscore_1d"): _plain(scores),
+        ("flow_features", "delta_size_zscore_1d"): _plain(_scores(size)),
         ("l1_features", "spread_bps"): _plain(spread),
         ("l1_features", "rolling_spread_bps_1d"): _scaled(spread, _mean, _absolute_mean),
         ("l1_features", "mid_return_bps"): _plain(moves),
         ("l1_features", "realized_vol_1d_bps"): [
             (value, max(1.0, abs(value or 0.0))) for value, _ in vol
         ],
+        ("derivative_features", "funding_rate_bps_z_1d"): _plain(_scores(funding)),
+        ("derivative_features", "rank_funding"): _plain(
+            [None if n < 2 else (rank - 1) / (n - 1) for rank, n in _ranks(funding)]
+        ),
+        ("execution_costs", "toxicity_rank_7d"): _plain(
+            [None if not n else rank / n for rank, n in _ranks(toxicity)]
+        ),
         ("forward_returns", "next_1h_return_bps"): _plain(_returns(ohlcv["close"], 1)),
         ("forward_returns", "next_1d_return_bps"): _plain(_returns(ohlcv["close"], _DAY)),
     }
-    there = {"flow_features": flow, "l1_features": book, "forward_returns": ohlcv}
+    there = {
+        "flow_features": flow,
+        "l1_features": book,
+        "derivative_features": bars["funding"],
+        "execution_costs": book,
+        "forward_returns": ohlcv,
+    }
     return {
         (mart, column): [
             one for one, is_there in zip(meant, there[mart]["is_there"], strict=True) if is_there
@@ -241,6 +261,33 @@ def _mean(window: Sequence[float]) -> float:
 def _std(window: Sequence[float]) -> float:
     mean = _mean(window)
     return math.sqrt(math.fsum((x - mean) ** 2 for x in window) / (len(window) - 1))
+
+
+def _scores(values: list[Value]) -> list[Value]:
+    """How many standard deviations of the day's bars each lies above their mean."""
+    means, deviations = _windows(values, _mean), _windows(values, _std)
+    return [
+        (x - mean) / std
+        if x is not None and mean is not None and std is not None and std > 1e-12 * abs(mean)
+        else None
+        for x, mean, std in zip(values, means, deviations, strict=True)
+    ]
+
+
+def _ranks(values: list[Value]) -> list[tuple[float, int]]:
+    """Rank of each among the week's bars up to it, from 1, ties averaged; and of how many.
+
+    Of none where it is NULL itself, or less than a quarter of the bars are there.
+    """
+    found = []
+    for end, value in enumerate(values, 1):
+        window = [v for v in values[max(0, end - _WEEK) : end] if v is not None]
+        if value is None or len(window) < _LEAST_RANKED:
+            found.append((0.0, 0))
+            continue
+        below, equal = sum(v < value for v in window), window.count(value)
+        found.append((below + (equal + 1) / 2, len(window)))
+    return found
 
 
 def _absolute_sum(window: Sequence[float]) -> float:

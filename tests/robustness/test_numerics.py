@@ -27,7 +27,7 @@ def home(demo_home: Path, tmp_path: Path) -> Path:
 
 def test_numerics_of_this_duckdb_agree(home: Path) -> None:
     found = compare_numerics(Settings(home))
-    assert len(found) == 10
+    assert len(found) == 13
     assert [one for one in found if not one.agrees] == []
     assert all(one.values > 350 and one.nulls >= 2 for one in found)
 
@@ -38,6 +38,8 @@ def test_numerics_of_this_duckdb_agree(home: Path) -> None:
         ("stddev_samp", "stddev_pop", "realized_vol_1d_bps"),
         ("/ 1e6", "/ 1.00001e6", "rolling_net_delta_1d"),
         ("sum(net_delta)", "1.00001 * sum(net_delta)", "cumulative_delta"),
+        ("cume_dist(", "percent_rank(", "toxicity_rank_7d"),
+        ("nulls last", "desc nulls last", "rank_funding"),
     ],
 )
 def test_numerics_when_a_model_computes_otherwise_then_it_is_named(
@@ -61,6 +63,6 @@ def test_the_command_prints_each_measure_and_its_error(demo_home: Path, tmp_path
     done = run_warehouse("verify", "--numerics", "--home", demo_home, cwd=tmp_path)
     assert done.exit_code == 0, done.stderr
     assert "realized_vol_1d_bps" in done.stdout
-    assert "all 10 measures agree" in done.stderr
+    assert "all 13 measures agree" in done.stderr
     machine = run_warehouse("verify", "--numerics", "--json", "--home", demo_home, cwd=tmp_path)
     assert all(one["agrees"] for one in json.loads(machine.stdout))

@@ -66,6 +66,8 @@ def verify(
 
 
 def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
+    import duckdb
+
     from warehouse.numerics import TOLERANCE, compare_numerics
 
     found = compare_numerics(settings)
@@ -80,9 +82,11 @@ def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
         ]
         put(render_table(columns, rows))
         say(
-            f"{len(disagree)} of {len(found)} measures are not what the models mean"
+            f"DuckDB {duckdb.__version__}: {len(disagree)} of {len(found)} measures are not what"
+            " the models mean\n  next: pip install another duckdb, then: warehouse build --force"
             if disagree
-            else f"all {len(found)} measures agree to {TOLERANCE:.0e} of what is summed up"
+            else f"DuckDB {duckdb.__version__}: all {len(found)} measures agree with their"
+            f" definitions, to {TOLERANCE:.0e} of the size of what is summed up"
         )
     return ExitCode.DAMAGED if disagree else ExitCode.DONE
 
