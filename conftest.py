@@ -6,6 +6,7 @@ It lies at the root so that the examples in ``warehouse/`` stand on it too.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -23,6 +24,9 @@ time.tzset()
 for name in list(os.environ):
     if name.startswith(("APERIODIC_", "WAREHOUSE_", "DBT_")) and name != "WAREHOUSE_REAL_DATA":
         del os.environ[name]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what goes on behind it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LOOPBACK = ("127.", "localhost", "::1")
 

@@ -73,6 +73,18 @@ def test_sql_when_asked_on_the_command_line_then_loads_no_build_or_frames(demo_h
     assert loaded_after(code, demo_home) <= {"duckdb", "pyarrow", "numpy", "yaml", "sqlglot"}
 
 
+def test_open_when_the_catalog_of_today_is_asked_then_looks_at_no_other(demo_home: Path) -> None:
+    code = (
+        "import sys, warehouse; warehouse.open(sys.argv[1]).sql('select 1').fetchall();"
+        " print(*(m for m in ('history', 'publish', 'retention') if f'warehouse.{m}' in sys.modules))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, demo_home],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert finished.stdout.split() == []
+
+
 def test_help_when_asked_then_loads_nothing_heavy() -> None:
     assert loaded_after("from warehouse.cli import run; run(['--help'])") == set()
 

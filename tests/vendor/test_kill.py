@@ -99,7 +99,10 @@ def test_interrupted_it_says_so_soon_and_the_next_run_completes(
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == ExitCode.INTERRUPTED, said
     assert "interrupted" in said
     assert time.monotonic() - started < 20
