@@ -18,7 +18,9 @@ from benchmarks.questions import OF_VENDOR, PLANNED, QUESTIONS
 
 
 def opened(way: str, folder: Path) -> Callable[[str], Any]:
-    """How this way gets an answer as an Arrow table."""
+    """How this way gets an answer as an Arrow table; Arrow itself is loaded already."""
+    import pyarrow  # noqa: F401
+
     if way == "warehouse":
         import warehouse
 
