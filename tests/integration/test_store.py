@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.oracle.project import compile_models
+from tests.oracle.project import compiled_models
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home
@@ -33,9 +33,9 @@ MARTS = ("flow_features", "l1_features", "forward_returns", "funding_settlements
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(shared_folder: Path) -> Project:
     """The models of ``MARTS`` and what they read."""
-    whole = load_project(compile_models(tmp_path_factory.mktemp("dbt")))
+    whole = load_project(compiled_models(shared_folder))
     return replace(whole, models=whole.with_ancestors(whole.model(name) for name in MARTS))
 
 

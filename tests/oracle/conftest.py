@@ -1,4 +1,4 @@
-"""The compiled models, once per session."""
+"""The compiled models, once for all workers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.project import Models, compile_models
+from tests.oracle.project import Models, compiled_models
 
 
 @pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def target(shared_folder: Path) -> Path:
     """dbt's target folder with every model compiled."""
-    return compile_models(tmp_path_factory.mktemp("dbt"))
+    return compiled_models(shared_folder)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from tests.support import ROOT
+from tests.support import ROOT, once
 from warehouse.contracts import KEY_COLUMNS, load_contracts
 from warehouse.keys import interval_us
 from warehouse.project import create_schemas, create_seeds, create_views, load_project
@@ -46,6 +46,15 @@ def compile_models(folder: Path, **variables: object) -> Path:
     finished = dbt(folder, "--quiet", "compile", *chosen)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return folder / "target"
+
+
+def compiled_models(shared_folder: Path) -> Path:
+    """The target folder of all models as they are, compiled once for all workers; to be read."""
+    made = once(
+        shared_folder / "compiled.json",
+        lambda: {"target": str(compile_models(shared_folder / "compiled"))},
+    )
+    return Path(made["target"])
 
 
 class Models:
