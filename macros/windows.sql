@@ -18,6 +18,10 @@
 
     The relation has series_id, time and known_at, and one row per bar. A second engine takes part
     by `<engine>__<macro>`, dbt's dispatch.
+
+    Each length gives two windows: `last_1_day` is the span of time, `bars_1_day` as many rows as
+    the span has bars. Where no bar is missing the two hold the same rows, and the second is much
+    faster; a measure that wants all its bars takes it, once it has seen that none is missing.
 -#}
 
 
@@ -31,6 +35,10 @@ window
     {{ _window(length) }} as (
         partition by series_id order by "time"
         range between {{ just_less_than(length) }} preceding and current row
+    ),
+    {{ _bars(length) }} as (
+        partition by series_id order by "time"
+        rows between {{ _bars_before(length) }} preceding and current row
     ){{ ',' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
@@ -53,9 +61,9 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_mean(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        'avg(' ~ expression ~ ') over ' ~ warehouse._window(length),
-        expression, length, min_bars, min_coverage
+        warehouse._mean(expression, over), expression, length, min_bars, min_coverage
     ) }}
 {%- endmacro %}
 
@@ -67,9 +75,9 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_sum(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        'sum(' ~ expression ~ ') over ' ~ warehouse._window(length),
-        expression, length, min_bars, min_coverage
+        'sum(' ~ expression ~ ') over ' ~ over, expression, length, min_bars, min_coverage
     ) }}
 {%- endmacro %}
 
@@ -81,9 +89,9 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_min(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        'min(' ~ expression ~ ') over ' ~ warehouse._window(length),
-        expression, length, min_bars, min_coverage
+        'min(' ~ expression ~ ') over ' ~ over, expression, length, min_bars, min_coverage
     ) }}
 {%- endmacro %}
 
@@ -96,9 +104,9 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_std(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        'stddev_samp(' ~ expression ~ ') over ' ~ warehouse._window(length),
-        expression, length, min_bars, min_coverage
+        'stddev_samp(' ~ expression ~ ') over ' ~ over, expression, length, min_bars, min_coverage
     ) }}
 {%- endmacro %}
 
@@ -114,8 +122,9 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_zscore(expression, length, of, min_bars, min_coverage) -%}
-    {%- set mean = 'avg(' ~ expression ~ ') over ' ~ warehouse._window(length) -%}
-    {%- set deviation = 'stddev_samp(' ~ expression ~ ') over ' ~ warehouse._window(length) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
+    {%- set mean = warehouse._mean(expression, over) -%}
+    {%- set deviation = 'stddev_samp(' ~ expression ~ ') over ' ~ over -%}
     {{ warehouse._rolling(
         '(' ~ (of or expression) ~ ' - ' ~ mean ~ ')\n                / ' ~ deviation,
         expression, length, min_bars, min_coverage,
@@ -135,9 +144,10 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_rank(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        '(' ~ warehouse._average_rank(expression, length) ~ ' - 1)\n                / nullif('
-        ~ warehouse.rolling_count(expression, length) ~ ' - 1, 0)',
+        '(' ~ warehouse._average_rank(expression, over) ~ ' - 1)\n                / nullif(count('
+        ~ expression ~ ') over ' ~ over ~ ' - 1, 0)',
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
 {%- endmacro %}
@@ -154,9 +164,10 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_percentile(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        warehouse._average_rank(expression, length) ~ '\n                / '
-        ~ warehouse.rolling_count(expression, length),
+        warehouse._average_rank(expression, over) ~ '\n                / count('
+        ~ expression ~ ') over ' ~ over,
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
 {%- endmacro %}
@@ -195,33 +206,63 @@ window
 {%- endmacro %}
 
 
-{#- last_1_day for '1 day'. -#}
+{#- last_1_day for '1 day': the window as a span of time. -#}
 {% macro _window(length) -%}
     {%- do warehouse.length_s(length) -%}
     last_{{ length | replace(' ', '_') }}
 {%- endmacro %}
 
 
-{#- One value under the window rule. -#}
-{% macro _rolling(value, expression, length, min_bars, min_coverage, also=none) -%}
+{#- bars_1_day for '1 day': the window as a number of rows. -#}
+{% macro _bars(length) -%}
+    {%- do warehouse.length_s(length) -%}
+    bars_{{ length | replace(' ', '_') }}
+{%- endmacro %}
+
+
+{#- Rows before the current one in a window that misses no bar. -#}
+{% macro _bars_before(length) -%}
+    greatest({{ warehouse.bars_in(length) }}, 1)::bigint - 1
+{%- endmacro %}
+
+
+{#- Share of the window's bars that must be there. -#}
+{% macro _coverage(min_coverage) -%}
     {%- set wanted = 1.0 if min_coverage is none else min_coverage | float -%}
     {%- set loosened = var('min_window_coverage') | float -%}
-    {%- set coverage = [wanted, loosened] | min -%}
-    {%- if not expression is string or not expression | trim -%}
-        {{ exceptions.raise_compiler_error(
-            'rolling measure: name a column or write an expression, in quotes'
-        ) }}
-    {%- elif not (0 < wanted <= 1 and 0 < loosened <= 1) -%}
+    {%- if not (0 < wanted <= 1 and 0 < loosened <= 1) -%}
         {{ exceptions.raise_compiler_error(
             'min_coverage and the var min_window_coverage lie in (0, 1], not ' ~ wanted ~ ' and '
             ~ loosened
+        ) }}
+    {%- endif -%}
+    {{ return([wanted, loosened] | min) }}
+{%- endmacro %}
+
+
+{#- The window that a measure looks at: by rows where it wants every bar, else by time. -#}
+{% macro _frame(length, min_bars, min_coverage) -%}
+    {%- if min_bars is none and warehouse._coverage(min_coverage) == 1 -%}
+        {{ return(warehouse._bars(length)) }}
+    {%- endif -%}
+    {{ return(warehouse._window(length)) }}
+{%- endmacro %}
+
+
+{#- One value under the window rule. -#}
+{% macro _rolling(value, expression, length, min_bars, min_coverage, also=none) -%}
+    {%- set coverage = warehouse._coverage(min_coverage) -%}
+    {%- if not expression is string or not expression | trim -%}
+        {{ exceptions.raise_compiler_error(
+            'rolling measure: name a column or write an expression, in quotes'
         ) }}
     {%- elif min_bars is not none and (min_coverage is not none or min_bars | int < 1) -%}
         {{ exceptions.raise_compiler_error(
             'min_bars is a whole number of at least 1 and stands without min_coverage'
         ) }}
     {%- endif -%}
-    {%- set count = warehouse.rolling_count(expression, length) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
+    {%- set count = 'count(' ~ expression ~ ') over ' ~ over -%}
     {%- set seconds = warehouse.length_s(length) -%}
     {%- set whole = seconds ~ ' % epoch(known_at - "time") = 0' -%}
     case
@@ -229,7 +270,8 @@ window
                 {{ count }} >= {{ min_bars }}
                 and {{ whole }}
             {%- elif coverage == 1 -%}
-                {{ count }} * (known_at - "time") = interval '{{ length }}'
+                {{ count }} = {{ warehouse.bars_in(length) }}
+                and known_at - first_value("time") over {{ over }} = interval '{{ length }}'
             {%- else -%}
                 {{ count }} * epoch(known_at - "time") >= {{ (coverage * seconds) | round(6) }}
                 and {{ whole }}
@@ -242,11 +284,17 @@ window
 {%- endmacro %}
 
 
+{#- The mean as DuckDB's avg has it; a sum and a count that others need too are computed once. -#}
+{% macro _mean(expression, over) -%}
+    sum({{ expression }}) over {{ over }} / count({{ expression }}) over {{ over }}
+{%- endmacro %}
+
+
 {#- Rank in the window, from 1, ties averaged: half way from the first of its peers to the last. -#}
-{% macro _average_rank(expression, length) -%}
+{% macro _average_rank(expression, over) -%}
     (
-                    rank(order by {{ expression }} nulls last) over {{ warehouse._window(length) }}
-                    + cume_dist(order by {{ expression }} nulls last) over {{ warehouse._window(length) }}
-                    * count(*) over {{ warehouse._window(length) }}
+                    rank(order by {{ expression }} nulls last) over {{ over }}
+                    + cume_dist(order by {{ expression }} nulls last) over {{ over }}
+                    * count(*) over {{ over }}
                 ) / 2
 {%- endmacro %}

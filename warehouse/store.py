@@ -30,12 +30,15 @@ from warehouse.keys import Period
 from warehouse.manifest import Manifest
 from warehouse.project import Model, Project, create_schemas, create_seeds
 from warehouse.sqltext import files_below, identifier, literal, moment
-from warehouse.vendor_views import comment, view_columns, view_sql
+from warehouse.vendor_views import comment, create_key_types, view_columns, view_sql
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Raised when the way months are computed changes, so that no older file is reused."""
 
 ROW_GROUP_ROWS = 40_960
+_PARQUET = (
+    f"format parquet, parquet_version v2, compression lz4_raw, row_group_size {ROW_GROUP_ROWS}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +110,32 @@ class _Computation:
         datasets = {s.name for m in self.lineage for s in m.sources if s.schema == "vendor"}
         self.datasets = sorted(datasets)
         self.owned = [f for f in owned if f.file.key.dataset in datasets and f.spans]
+        self.columns = {
+            name: view_columns(load_contracts().get(name), files)
+            for name, files in self._by_dataset(self.owned)
+        }
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:
         """Every month that holds a file of what the mart reads."""
         self.folder.mkdir(exist_ok=True)
         before = ""
-        for text in sorted({f.file.key.period.month for f in self.owned}):
-            month = Period(text)
-            files = self._files(month)
-            key = self._key(month, files, before if self.model.accumulates else "")
-            path = self.folder / f"{text}-{key}.parquet"
-            reused = path.is_file()
-            if not reused:
-                self._compute(month, files, path, before)
-            before = key
-            rows = pq.read_metadata(path).num_rows
-            yield StoredMonth(self.model.name, text, path, rows, path.stat().st_size, reused)
+        with duckdb.connect() as connection:
+            is_open = False
+            for text in sorted({f.file.key.period.month for f in self.owned}):
+                month = Period(text)
+                files = self._files(month)
+                key = self._key(month, files, before if self.model.accumulates else "")
+                path = self.folder / f"{text}-{key}.parquet"
+                reused = path.is_file()
+                if not reused:
+                    if not is_open:
+                        self._open(connection)
+                        is_open = True
+                    self._compute(connection, month, files, path, before)
+                before = key
+                rows = pq.read_metadata(path).num_rows
+                yield StoredMonth(self.model.name, text, path, rows, path.stat().st_size, reused)
 
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's reach of the month."""
@@ -143,10 +155,7 @@ class _Computation:
                 for seed in self.project.seeds
                 if any(seed.relation in model.depends_on for model in self.lineage)
             ],
-            "columns": [
-                [(c.name, c.type) for c in view_columns(load_contracts().get(name), files_of)]
-                for name, files_of in self._by_dataset(self.owned)
-            ],
+            "columns": [[(c.name, c.type) for c in columns] for columns in self.columns.values()],
             "month": month.text,
             "files": [
                 (
@@ -166,93 +175,103 @@ class _Computation:
         for dataset in self.datasets:
             yield dataset, [f for f in files if f.file.key.dataset == dataset]
 
-    def _compute(self, month: Period, files: list[OwnedFile], path: Path, before: str) -> None:
-        with duckdb.connect() as connection:
-            for name, value in self.settings.session.items():
-                connection.execute(f"set {name} = {literal(value)}")
-            connection.execute("attach ':memory:' as warehouse")
-            connection.execute("use warehouse")
-            self._create_inputs(connection, month, files)
-            inside = f'"time" >= {moment(month.start_us)} and "time" < {moment(month.end_us)}'
-            source = f"({self.model.sql})"
-            if self.model.accumulates:
-                source = self._accumulated(connection, month, path, before)
-            building = path.with_suffix(".building")
-            connection.execute(
-                f'copy (select * from {source} where {inside} order by series_id, "time")'
-                f" to {literal(str(building))}"
-                f" (format parquet, parquet_version v2, compression zstd,"
-                f" row_group_size {ROW_GROUP_ROWS})"
-            )
-        building.replace(path)
-
-    def _create_inputs(
-        self, connection: duckdb.DuckDBPyConnection, month: Period, files: list[OwnedFile]
-    ) -> None:
-        """Vendor views over the month's reach, seeds, and the models below the mart as views."""
+    def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Seeds, vendor views and the models below the mart, in a database in memory."""
+        for name, value in self.settings.session.items():
+            connection.execute(f"set {name} = {literal(value)}")
+        connection.execute("attach ':memory:' as warehouse")
+        connection.execute("use warehouse")
         create_schemas(connection, self.project)
         create_seeds(connection, self.project)
-        contracts = load_contracts()
-        everything = dict(self._by_dataset(self.owned))
-        for dataset, chosen in self._by_dataset(files):
-            columns = view_columns(contracts.get(dataset), everything[dataset])
-            sql = view_sql(columns, chosen, self.home, raw=dataset.startswith("raw_"), bulk=True)
-            connection.execute(
-                f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
-                f' where "time" >= {moment(month.start_us - self.lookback_us)}'
-                f" and known_at <= {moment(month.end_us + self.horizon_us)}"
-            )
+        create_key_types(connection, self.owned)
+        self._show_inputs(connection, self.owned, "false")
         for model in self.lineage[:-1]:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
+
+    def _compute(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        month: Period,
+        files: list[OwnedFile],
+        path: Path,
+        before: str,
+    ) -> None:
+        reach = (
+            f'"time" >= {moment(month.start_us - self.lookback_us)}'
+            f" and known_at <= {moment(month.end_us + self.horizon_us)}"
+        )
+        self._show_inputs(connection, files, reach)
+        source = f"({self.model.sql})"
+        if self.model.accumulates:
+            source = self._accumulated(connection, month, path, before)
+        within = f'"time" >= {moment(month.start_us)} and "time" < {moment(month.end_us)}'
+        building = path.with_suffix(".building")
+        connection.execute(
+            f'copy (select * from {source} where {within} order by series_id, "time")'
+            f" to {literal(str(building))} ({_PARQUET})"
+        )
+        building.replace(path)
+
+    def _show_inputs(
+        self, connection: duckdb.DuckDBPyConnection, files: list[OwnedFile], condition: str
+    ) -> None:
+        """Let the vendor views read these files."""
+        for dataset, chosen in self._by_dataset(files):
+            raw = dataset.startswith("raw_")
+            sql = view_sql(self.columns[dataset], chosen, self.home, raw=raw, bulk=True)
+            connection.execute(
+                f"create or replace view vendor.{identifier(dataset)} as"
+                f" select * from (\n{sql}\n) where {condition}"
+            )
 
     def _accumulated(
         self, connection: duckdb.DuckDBPyConnection, month: Period, path: Path, before: str
     ) -> str:
-        """The mart with its running columns continued from the month before.
+        """A query: the mart with its running columns continued from the month before.
 
         Each running column began at the first row of the reach: what it had reached there before
         the month is taken off, and what all earlier months had reached (the carry) is added.
         """
         names = [identifier(name) for name in self.model.accumulates]
-        columns = ", ".join(names)
-        earlier = f"select series_id, {columns} from computed where false"
+        earlier = f"select series_id, {', '.join(names)} from computed where false"
         if before:
             earlier = f"from read_parquet({literal(str(self._carry_path(before)))})"
-        connection.execute(f"create temp table computed as {self.model.sql}")
-        connection.execute(f"create temp table carry as {earlier}")
+        start, known = moment(month.start_us), 'arg_max({0}, "time") filter (where {0} is not null'
+        reached = ", ".join(
+            f'{known.format(name)} and "time" {side} {start}) as {end}_{place}'
+            for place, name in enumerate(names)
+            for side, end in (("<", "base"), (">=", "last"))
+        )
+        carried = ", ".join(f"{name} as carry_{place}" for place, name in enumerate(names))
+        connection.execute(f"create or replace temp table computed as {self.model.sql}")
         connection.execute(
-            f"create temp table base as {_last_values(names, 'computed', '<', month)}"
+            "create or replace temp table reached as select *"
+            f" from (select series_id, {reached} from computed group by series_id)"
+            f" full join (select series_id, {carried} from ({earlier})) using (series_id)"
         )
-        replaced = ", ".join(
-            f"computed.{n} - coalesce(base.{n}, 0) + coalesce(carry.{n}, 0) as {n}" for n in names
+        shift = "- coalesce(base_{0}, 0) + coalesce(carry_{0}, 0)"
+        carry = ", ".join(
+            f"coalesce(last_{place} {shift.format(place)}, carry_{place}) as {name}"
+            for place, name in enumerate(names)
         )
+        carry_path = self._carry_path(path.stem.removeprefix(f"{month.text}-"))
+        building = carry_path.with_suffix(".building")
         connection.execute(
-            f"create temp table continued as select computed.* replace ({replaced}) from computed"
-            " left join base using (series_id) left join carry using (series_id)"
+            f"copy (select series_id, {carry} from reached order by series_id)"
+            f" to {literal(str(building))} (format parquet)"
         )
-        carried = self._carry_path(path.stem.removeprefix(f"{month.text}-"))
-        building = carried.with_suffix(".building")
-        merged = ", ".join(f"coalesce(reached.{n}, carry.{n}) as {n}" for n in names)
-        connection.execute(
-            f"copy (with reached as ({_last_values(names, 'continued', '>=', month)})"
-            f" select series_id, {merged} from reached full join carry using (series_id)"
-            f" order by series_id) to {literal(str(building))} (format parquet)"
+        building.replace(carry_path)
+        continued = ", ".join(
+            f"{name} {shift.format(place)} as {name}" for place, name in enumerate(names)
         )
-        building.replace(carried)
-        return "continued"
+        return (
+            f"(select computed.* replace ({continued}) from computed"
+            " join reached using (series_id))"
+        )
 
     def _carry_path(self, key: str) -> Path:
         """Where the running columns stood at the end of the month with this key."""
         return self.folder / f"{key}.carry"
-
-
-def _last_values(names: Sequence[str], table: str, side: str, month: Period) -> str:
-    """Per series the last known value of each column on one side of the month's start."""
-    last = ", ".join(
-        f'arg_max({name}, "time") filter (where {name} is not null) as {name}' for name in names
-    )
-    start = moment(month.start_us)
-    return f'select series_id, {last} from {table} where "time" {side} {start} group by series_id'
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import duckdb
 
@@ -98,45 +97,43 @@ def view_sql(
 ) -> str:
     """The SELECT of a dataset's view over some of its files.
 
-    One branch per series and set of columns, so that reading a series touches its files only. With
-    ``bulk`` one branch per set of columns, which binds much faster where all is read anyway.
+    One branch per series, so that reading a series touches its files only. With ``bulk`` all files
+    of the same columns are one branch, which binds much faster where all is read anyway; the key
+    columns that are texts then have the types of :func:`create_key_types`.
     """
-    branches: dict[tuple[Any, ...], list[OwnedFile]] = defaultdict(list)
+    alike: dict[tuple[tuple[str, str], ...], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
         if owned_file.spans:
-            partial = () if owned_file.owns_all else owned_file.spans
-            series = None if bulk else owned_file.file.series_id
-            branches[series, owned_file.file.facts.columns, partial].append(owned_file)
-    if not branches:
+            alike[owned_file.file.facts.columns].append(owned_file)
+    if not alike:
         return _empty_sql(columns)
     return "\nunion all\n".join(
-        _branch_sql(columns, group, home, spans=place[2], raw=raw, bulk=bulk)
-        for place, group in sorted(branches.items(), key=lambda item: item[1][0].file.file_id)
+        _select_sql(columns, group, home, raw=raw, bulk=bulk) for group in alike.values()
     )
 
 
-def _branch_sql(
-    columns: list[Column],
-    files: list[OwnedFile],
-    home: Home,
-    *,
-    spans: tuple[Span, ...],
-    raw: bool,
-    bulk: bool,
+def create_key_types(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]) -> None:
+    """An enum for each key column that is a text: a window carries those along at less cost."""
+    series = [owned_file.file.key.series for owned_file in files]
+    for name, kind in _KEY_TYPES.items():
+        texts = sorted({getattr(one, name) or "" for one in series}) or [""]
+        connection.execute(f"create type {kind} as enum ({', '.join(map(literal, texts))})")
+
+
+def _select_sql(
+    columns: list[Column], files: list[OwnedFile], home: Home, *, raw: bool, bulk: bool
 ) -> str:
-    first = files[0].file
-    types = dict(first.facts.columns)
-    contract = load_contracts().get(first.key.dataset)
+    """Files of the same columns, under the names and in the types of the view."""
+    types = dict(files[0].file.facts.columns)
+    keys = {name: _unused_name(f"key_{name}", types) for name in (*_FILE_KEYS, "bar", "path")}
+    contract = load_contracts().get(files[0].file.key.dataset)
     source_names = {_free_name(name, contract): name for name in types}
     clocks = ("exchange_timestamp", "local_timestamp") if raw else ("time", "time")
     time, known_at = (_utc(name, types[name]) for name in clocks)
-    keys = [f"of_file.{name}" for name in _FILE_KEYS] if bulk else _key_values(first)
-    if not raw:
-        known_at += " + of_file.bar" if bulk else f" + {_bar(first)}"
     selected = [
-        *(f"{value} as {name}" for value, name in zip(keys, _FILE_KEYS, strict=True)),
+        *(f"{keys[name]} as {identifier(name)}" for name in _FILE_KEYS),
         f'{time} as "time"',
-        f"{known_at} as known_at",
+        f"{known_at}{'' if raw else ' + ' + keys['bar']} as known_at",
     ]
     for column in columns:
         source = source_names.get(column.name)
@@ -144,44 +141,72 @@ def _branch_sql(
         if source is not None:
             value = _converted(source, types[source], column.type)
         selected.append(f"{value} as {identifier(column.name)}")
+    branches: dict[tuple[int | None, tuple[Span, ...]], list[OwnedFile]] = defaultdict(list)
+    for owned_file in files:
+        partial = () if owned_file.owns_all else owned_file.spans
+        branches[None if bulk else owned_file.file.series_id, partial].append(owned_file)
+    rows_of = _rows_of_files if bulk else _rows_of_series
+    rows = "\nunion all\n".join(
+        rows_of(group, home, keys) + _inside(time, spans)
+        for (_, spans), group in sorted(branches.items(), key=lambda b: b[1][0].file.file_id)
+    )
+    return f"select {', '.join(selected)}\nfrom (\n{rows}\n)"
+
+
+def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
+    """What files of one series hold, and the series' keys as constants."""
+    listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
+    values = ", ".join(f"{value} as {keys[name]}" for name, value in _keys(files[0].file).items())
+    return f"select {values}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
+
+
+def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
+    """What files of any series hold, and the keys joined to it by the name of the file."""
     paths = [literal(str(home.object_path(file.file.object))) for file in files]
-    path = _unused_name("path_of_the_object", types)
-    options = f"hive_partitioning = false, filename = {literal(path)}" if bulk else _PLAIN
-    listed = f"[{', '.join(paths)}]"
-    if not bulk:
-        listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
-    sql = f"select {', '.join(selected)}\nfrom read_parquet({listed}, {options}) as {_FILE}"
-    if bulk:
-        rows = [
-            f"({path}, {', '.join(_key_values(file.file))}, {'null' if raw else _bar(file.file)})"
-            for path, file in zip(paths, files, strict=True)
-        ]
-        names = ", ".join(("path", *_FILE_KEYS, "bar"))
-        sql += f"\njoin (values {', '.join(rows)}) as of_file({names})"
-        sql += f" on {_FILE}.{path} = of_file.path"
-    if spans:
-        owned = " or ".join(
-            f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans
-        )
-        sql += f"\nwhere {owned}"
-    return sql
+    rows = ", ".join(
+        f"({path}, {', '.join(_keys(file.file).values())})"
+        for path, file in zip(paths, files, strict=True)
+    )
+    names = [name for name in keys if name != "path"]
+    typed = ", ".join(
+        f"{identifier(name)}{f'::{_KEY_TYPES[name]}' if name in _KEY_TYPES else ''} as {keys[name]}"
+        for name in names
+    )
+    each_once = ", ".join(dict.fromkeys(paths))  # series may share an object
+    return (
+        f"select * from read_parquet([{each_once}], {_PLAIN}, filename = {literal(keys['path'])})"
+        f"\njoin (select path as {keys['path']}, {typed}"
+        f" from (values {rows}) as of_file(path, {', '.join(map(identifier, names))}))"
+        f" using ({keys['path']})"
+    )
+
+
+def _inside(time: str, spans: tuple[Span, ...]) -> str:
+    """The condition that a row lies in one of the spans; nothing where there are none."""
+    owned = (f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans)
+    return f"\nwhere {' or '.join(owned)}" if spans else ""
 
 
 _PLAIN = "hive_partitioning = false"
 _FILE = "of_lake"
-_FILE_KEYS = ("series_id", "exchange", "symbol", '"interval"', "clock")
+_FILE_KEYS = ("series_id", "exchange", "symbol", "interval", "clock")
+_KEY_TYPES = {
+    name: f"vendor.name_of_{name}" for name in ("exchange", "symbol", "interval", "clock")
+}
 
 
-def _key_values(file: StoredFile) -> list[str]:
-    """What the manifest says of a file, as SQL, in the order of ``_FILE_KEYS``."""
+def _keys(file: StoredFile) -> dict[str, str]:
+    """What the manifest says of a file, as SQL; ``bar`` is NULL for what has no bars."""
     series = file.key.series
-    texts = (series.exchange, series.symbol, series.interval, series.clock)
-    values = ["null::VARCHAR" if text is None else literal(text) for text in texts]
-    return [f"{file.series_id}::INTEGER", *values]
-
-
-def _bar(file: StoredFile) -> str:
-    return f"interval '{interval_us(file.key.series.interval or '') // 1_000_000} seconds'"
+    texts = {name: getattr(series, name) for name in _KEY_TYPES}
+    length = "null::INTERVAL"
+    if not file.key.is_raw:
+        length = f"interval '{interval_us(series.interval or '') // 1_000_000} seconds'"
+    return {
+        "series_id": f"{file.series_id}::INTEGER",
+        **{n: "null::VARCHAR" if text is None else literal(text) for n, text in texts.items()},
+        "bar": length,
+    }
 
 
 def _empty_sql(columns: list[Column]) -> str:
@@ -192,25 +217,20 @@ def _empty_sql(columns: list[Column]) -> str:
 def _converted(name: str, found: str, wanted: str) -> str:
     """A file's column as the type that the view gives it; times without a zone are UTC."""
     if found == wanted:
-        return _of_file(name)
+        return identifier(name)
     if wanted == "TIMESTAMP" and found.startswith("TIMESTAMP"):
         return _utc(name, found)
     if wanted == "TIMESTAMPTZ" and found.startswith("TIMESTAMP"):
         return f"timezone('UTC', {_utc(name, found)})"
-    return f"{_of_file(name)}::{wanted}"
+    return f"{identifier(name)}::{wanted}"
 
 
 def _utc(name: str, kind: str) -> str:
     """A file's time as naive UTC in microseconds."""
-    column = _of_file(name)
+    column = identifier(name)
     if kind.endswith("_NS"):
         column = f"{column}::{kind.removesuffix('_NS')}"
     return f"timezone('UTC', {column})" if kind.startswith("TIMESTAMPTZ") else column
-
-
-def _of_file(name: str) -> str:
-    """A file's own column, whatever else bears that name."""
-    return f"{_FILE}.{identifier(name)}"
 
 
 def _unused_name(name: str, taken: Iterable[str]) -> str:
