@@ -135,15 +135,23 @@ class AuditReport:
         return not self.findings
 
     def lines(self) -> Iterator[str]:
-        """The report for a person: a line per model, then every finding."""
+        """The report for a person: a line per model, what was not tried, then every finding."""
         width = max((len(str(audit.model)) for audit in self.models), default=0)
         for audit in self.models:
             line = f"{audit.model!s:{width}}  {audit.verdict:9}  {audit.rows:>9,} rows"
             if audit.untested and audit.verdict is not Verdict.UNTESTED:
                 named = ", ".join(audit.untested[:_MOST_NAMED])
                 more = len(audit.untested) - _MOST_NAMED
-                line += f"  always NULL: {named}{f' and {more} more' if more > 0 else ''}"
+                line += f"  not tried (always NULL): {named}"
+                line += f" and {more} more" if more > 0 else ""
             yield line
+        untried = [len(audit.untested) for audit in self.models if audit.untested]
+        if untried:
+            yield ""
+            yield (
+                f"not tried: {sum(untried):,} columns of {len(untried):,} models, which were NULL"
+                " wherever they were compared; nothing is known of them (--json names them all)"
+            )
         for finding in self.findings:
             yield ""
             yield str(finding)
