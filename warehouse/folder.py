@@ -1,11 +1,7 @@
 """A folder of vendor files as a source: which file of the vendor is each parquet file in it?
 
-Known layouts, recognised file by file from the path:
-
-- ``<dataset>/exchange=…/symbol=…/interval=…/timestamp=…/2025-09.parquet`` (the lake's own)
-- ``raw/<dataset>/exchange=…/symbol=…/2025-06.parquet`` (the lake's own)
-- ``<dataset>/exchange=…/symbol=…/year=2025/month=06[/day=01]/data.parquet`` (the vendor's client)
-- ``2025-09.parquet`` or ``2025-09-11.parquet`` with everything else said by the caller
+The layouts of ``LAYOUTS`` are recognised file by file from the path: the lake's own, and that of
+the vendor's client; and ``2025-09.parquet`` with everything else said by the caller.
 """
 
 from __future__ import annotations
@@ -15,6 +11,14 @@ from pathlib import Path
 
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.keys import RAW_PREFIX, FileKey, Period, SeriesKey, decode
+
+LAYOUTS = (
+    "DATASET/exchange=…/symbol=…/interval=…/timestamp=…/2025-09.parquet",
+    "raw/DATASET/exchange=…/symbol=…/2025-06.parquet",
+    "DATASET/exchange=…/symbol=…/year=2025/month=06[/day=01]/data.parquet",
+    "2025-09.parquet or 2025-09-11.parquet, with all five options",
+)
+"""Where a file of the vendor may lie; ``timestamp`` is the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +79,23 @@ def _recognise(path: Path, said: Said) -> FoundFile:
     symbol = said.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
     if dataset is None or exchange is None or symbol is None:
         return FoundFile(
-            path, None, "its path does not name dataset, exchange and symbol; say them by options"
+            path, None, f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
         )
-    raw = dataset.startswith(RAW_PREFIX)
+    interval, clock = said.interval or parts.get("interval"), said.clock or parts.get("timestamp")
+    if dataset.startswith(RAW_PREFIX):
+        interval = clock = None
+    elif interval is None or clock is None:
+        return FoundFile(path, None, f"no {_listed(interval=interval, clock=clock)}")
     try:
-        series = SeriesKey(
-            exchange,
-            symbol,
-            None if raw else said.interval or parts.get("interval"),
-            None if raw else said.clock or parts.get("timestamp"),
-        )
+        series = SeriesKey(exchange, symbol, interval, clock)
         return FoundFile(path, FileKey(dataset, series, Period(_period(path, parts))))
     except UsageError as error:
         return FoundFile(path, None, error.what)
+
+
+def _listed(**parts: str | None) -> str:
+    missing = [name for name, value in parts.items() if value is None]
+    return " and no ".join(missing)
 
 
 _SEGMENTS = frozenset({"exchange", "symbol", "interval", "timestamp", "year", "month", "day"})

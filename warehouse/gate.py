@@ -27,6 +27,8 @@ def audit_build(settings: Settings, project: Project) -> None:
     report = audit_sample(catalog, project, session=settings.session)
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(catalog))} as warehouse")
+        standing = _user_relations(connection)
+        audits = [a for a in report.models if a.model.schema != "user" or a.model.name in standing]
         connection.executemany(
             "insert into warehouse.meta.results values (?, 'audit', ?, ?, ?, ?)",
             [
@@ -37,13 +39,27 @@ def audit_build(settings: Settings, project: Project) -> None:
                     len(audit.findings),
                     _message(audit),
                 )
-                for audit in report.models
+                for audit in audits
             ],
         )
-        for audit in report.models:
+        for audit in audits:
             if audit.findings and audit.model.schema == "user":
                 warning = f"LOOKS AHEAD, do not use as a feature: {audit.findings[0].cause}"
-                connection.execute(f"comment on view {audit.model.sql} is {literal(warning)}")
+                kind = standing[audit.model.name]
+                connection.execute(f"comment on {kind} {audit.model.sql} is {literal(warning)}")
+
+
+def _user_relations(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The user's models that stand in the build file, each as view or table.
+
+    One that dbt could not build is there by name in ``meta.results`` already.
+    """
+    where = "database_name = 'warehouse' and schema_name = 'user'"
+    rows = connection.execute(
+        f"select view_name, 'view' from duckdb_views() where {where}"
+        f" union all select table_name, 'table' from duckdb_tables() where {where}"
+    )
+    return {str(name): str(kind) for name, kind in rows.fetchall()}
 
 
 def record_models(settings: Settings, project: Project) -> None:

@@ -63,9 +63,9 @@ def load_subscriptions(path: Path) -> list[Subscription]:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"{path}: no such file, so nothing is subscribed to",
-            next_step="name datasets and --exchange, --symbol, --interval, --clock, --start; "
-            f"or write the file: {_EXAMPLE}",
+            f"nothing is subscribed to: there is no {path}",
+            next_step="name what is wanted: DATASET --exchange --symbol --interval --clock --start;"
+            f" take in a folder: --from FOLDER; or write that file: {_EXAMPLE}",
         ) from error
     except (ValueError, RecursionError) as error:
         reason = str(error)[:200]

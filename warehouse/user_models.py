@@ -7,6 +7,7 @@ first model that it cannot read; here that model is named and left out, and the 
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from warehouse.home import Home
 from warehouse.sqltext import literal
 
 PACKAGE = "user_models"
+_MOST_LINES = 20
+_LONGEST_LINE = 300
 
 Invoke = Callable[[list[str]], Any]
 """Runs one dbt command in this process and returns dbt's result object."""
@@ -42,15 +45,29 @@ def user_model_files(home: Home) -> list[Path]:
 def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
     """Build and test the user's models in the build file; those that cannot be read are returned.
 
-    Outcomes of all are in ``meta.results`` under the package ``user_models``.
+    Outcomes of all are in ``meta.results`` under the package ``user_models``; a model that failed
+    has the file and line there, then what dbt said.
     """
     left_out = _build_readable(home, invoke)
-    if left_out:
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
-            connection.executemany(
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
+        failed = connection.execute(
+            "select name, message from warehouse.meta.results"
+            " where package = ? and resource_type = 'model' and status = 'error'",
+            [PACKAGE],
+        ).fetchall()
+        paths = {path.stem: path for path in user_model_files(home)}
+        for name, message in failed:
+            if name in paths and message:
+                connection.execute(
+                    "update warehouse.meta.results set message = ?"
+                    " where package = ? and resource_type = 'model' and name = ?",
+                    [_told(home, paths[name], message), PACKAGE, name],
+                )
+        for out in left_out:
+            connection.execute(
                 "insert into warehouse.meta.results values (?, 'model', ?, 'error', null, ?)",
-                [(out.path.stem, PACKAGE, out.reason) for out in left_out],
+                [out.path.stem, PACKAGE, out.reason],
             )
     return left_out
 
@@ -68,7 +85,7 @@ def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
             break
         reason = _reason(parsed)
         broken = _blamed(files, reason) or _first_unreadable(home, project, files, invoke)
-        left_out += [LeftOut(path, reason) for path in broken]
+        left_out += [LeftOut(path, _told(home, path, reason)) for path in broken]
     return left_out
 
 
@@ -114,8 +131,34 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _reason(result: Any) -> str:
-    text = str(result.exception or "dbt could not read it")
-    return " ".join(text.split())[:500]
+    return str(result.exception or "dbt could not read it")
+
+
+def _told(home: Home, path: Path, reason: str) -> str:
+    """The model's file and line as ``models/mine.sql:3``, then dbt's words, line by line."""
+    line = _line_of(path.read_text("utf-8", errors="replace").splitlines(), reason)
+    place = path.relative_to(home.root).as_posix() + (f":{line}" if line else "")
+    said = [text.rstrip() for text in reason.strip().splitlines() if text.strip()]
+    return "\n".join([place, *(text[:_LONGEST_LINE] for text in said[:_MOST_LINES])])
+
+
+def _line_of(lines: Sequence[str], reason: str) -> int | None:
+    """The line that a message is about, counted from 1; None where it cannot be told.
+
+    Jinja counts lines of the file. DuckDB counts those of the statement that dbt made of it, but
+    shows the text; else the first name that is quoted is looked for.
+    """
+    counted = re.search(r"^\s*line (\d+)\s*$", reason, re.MULTILINE)
+    if counted:
+        return int(counted[1])
+    shown = re.search(r"^\s*LINE \d+: (.*)$", reason, re.MULTILINE)
+    wanted = [shown[1].strip().removeprefix("...").removesuffix("...").strip()] if shown else []
+    wanted += re.findall(r"node named '([^']+)'", reason) + re.findall(r'"([^"\n]+)"', reason)
+    for text in filter(None, wanted):
+        found = next((i for i, line in enumerate(lines, 1) if text in line), None)
+        if found is not None:
+            return found
+    return None
 
 
 def _blamed(files: Sequence[Path], reason: str) -> list[Path]:

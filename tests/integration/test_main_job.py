@@ -25,6 +25,7 @@ from tests.support import (
     run_warehouse,
     write_file,
 )
+from warehouse.folder import LAYOUTS
 from warehouse.home import Home
 from warehouse.keys import FileKey, encode
 from warehouse.sync import sync_folder
@@ -100,6 +101,42 @@ def test_sync_when_folder_is_the_clients_tree_then_takes_it_in(tmp_path: Path) -
     }
 
 
+def test_sync_when_many_files_are_of_no_known_layout_then_says_so_once(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / "odd").mkdir(exist_ok=True)
+        (tmp_path / "odd" / f"{number}.parquet").write_bytes(b"")
+    run = sync(tmp_path, "--from", tmp_path / "odd")
+    assert run.exit_code == 1
+    said = run.stderr.splitlines()
+    assert said[0] == "not taken in: 8 files whose path does not say which vendor file"
+    assert (said[1].split(":")[0], said[6]) == ("  0.parquet", "  and 3 more, see --json")
+
+
+def test_sync_when_folder_holds_no_file_then_says_so(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    run = sync(tmp_path, "--from", tmp_path / "empty")
+    assert run.exit_code == 0
+    assert f"no *.parquet file below {tmp_path / 'empty'}" in run.stderr
+
+
+def test_sync_when_columns_differ_then_sync_and_status_name_them(tmp_path: Path) -> None:
+    for period, lacking in (("2025-09", 6), ("2025-10", 2)):
+        table = table_of(file_key("flow", period))
+        names = [name for name in table.column_names if name != "time"]
+        table = table.drop_columns(names[:lacking]).append_column("fresh", table.column("time"))
+        write_file(tmp_path / "files", file_key("flow", period), table)
+    run = sync(tmp_path, "--from", tmp_path / "files")
+    few = f"{', '.join(names[:4])} and 2 more"
+    assert f"drift: flow: {few} missing (read NULL), in 2 of 2 files" in run.stderr
+    assert "drift: flow: fresh beyond the contract (kept), in 2 of 2 files" in run.stderr
+    home = tmp_path / "home"
+    assert run_warehouse("--home", home, "build", "--no-dbt", cwd=tmp_path).exit_code == 0
+    shutil.copy(home / ".build" / "warehouse.duckdb", home)
+    told = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
+    assert f"{', '.join(sorted(names[:6])[:4])} and 2 more missing (read NULL), in 2 files" in told
+    assert "fresh beyond the contract (kept), in 2 files" in told
+
+
 def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
@@ -110,7 +147,15 @@ def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None
         )
     run = sync(tmp_path, "--from", flat)
     assert run.exit_code == 1
-    assert run.stderr.count("not taken in") == 2
+    assert run.stderr.count("not taken in") == 1
+    assert "not taken in: 2 files whose path does not say" in run.stderr
+    assert "  2025-09.parquet: no dataset and no exchange and no symbol" in run.stderr
+    assert "--dataset --exchange --symbol --interval --clock" in run.stderr
+    assert all(layout in run.stderr for layout in LAYOUTS)
+    run = sync(tmp_path, "--from", flat, "--dry-run", "--dataset", "flow", "--exchange", VENUE,
+               "--symbol", BTC)  # fmt: skip
+    assert "not recognised: 2 files" in run.stderr
+    assert "2025-09.parquet: no interval and no clock" in run.stderr
     said = ["--dataset", "flow", "--exchange", VENUE, "--symbol", BTC, "--interval", "1h",
             "--clock", "true"]  # fmt: skip
     run = sync(tmp_path, "--from", flat, *said)
@@ -226,7 +271,9 @@ def test_real_files_when_synced_then_every_one_is_in_with_drift_named(real: dict
     assert real["sync"]["exit_code"] == 0, real["sync"]["stderr"]
     count = len(list(real["folder"].rglob("*.parquet")))
     assert f"{count} files taken in" in real["sync"]["stderr"]
-    assert "drift: flow: 30 columns missing" in real["sync"]["stderr"]
+    (line,) = [x for x in real["sync"]["stderr"].splitlines() if x.startswith("drift: flow: ")]
+    assert " and 26 more missing (read NULL), in " in line
+    assert 'warehouse sql "from meta.drift"' in real["sync"]["stderr"]
 
 
 def test_real_files_when_built_then_marts_hold_their_bars(real: dict[str, Any]) -> None:

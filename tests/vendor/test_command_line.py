@@ -47,9 +47,12 @@ def test_sync_dry_run_then_sync_then_nothing_new(tmp_path: Path, test_vendor: Te
 def test_sync_without_a_dataset_takes_what_the_home_subscribes_to(
     tmp_path: Path, test_vendor: TestVendor
 ) -> None:
-    missing = warehouse(test_vendor, tmp_path, "sync")
-    assert missing.exit_code == 2
-    assert "warehouse.toml: no such file" in missing.stderr
+    for verb in ("sync", "update"):
+        missing = warehouse(test_vendor, tmp_path, verb, key="")
+        assert missing.exit_code == 2
+        assert "nothing is subscribed to: there is no" in missing.stderr
+        assert "warehouse.toml" in missing.stderr and "--from FOLDER" in missing.stderr
+        assert "APERIODIC_API_KEY" not in missing.stderr
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "warehouse.toml").write_text(
         '[[sync]]\ndatasets = ["flow", "raw_trades"]\nexchanges = ["binance-futures"]\n'

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from warehouse.cli.common import home_option, put, say
+from warehouse.cli.common import home_option, indented, put, say
 from warehouse.config import Settings
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
@@ -130,8 +130,8 @@ def _tell(event: dict[str, Any]) -> None:
             "rows": int(rows),
         } if rows:
             say(f"  stored {model} {month}: {rows:,} rows")
-        case {"step": "left out", "model": path, "message": message}:
-            say(f"  left out {path}: {message}")
+        case {"step": "left out", "message": str(message)}:
+            say(f"  left out {message.splitlines()[0]}")
         case {"step": str(step)} if step in _STEPS:
             say(_STEPS[step])
 
@@ -147,7 +147,6 @@ _STEPS = {
 
 def _report(published: Published) -> int:
     for warning in published.warnings:
-        message = " ".join(warning.message.split())[:300]
-        say(f"warning: {warning.resource_type} {warning.name}: {message}")
+        say(f"warning: {warning.resource_type} {warning.name}: {indented(warning.message)}")
     say(f"published generation {published.generation}: {published.catalog}")
     return ExitCode.DATA_PROBLEMS if published.warnings else ExitCode.DONE

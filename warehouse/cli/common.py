@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -64,6 +64,20 @@ def say(text: str = "") -> None:
 def put(text: str) -> None:
     """Data: stdout."""
     click.echo(text)
+
+
+def indented(text: str) -> str:
+    """A text of several lines as the rest of a line: what follows the first stands further in."""
+    return text.strip().replace("\n", "\n    ")
+
+
+DRIFT_QUERY = 'warehouse sql "from meta.drift"'
+
+
+def first_few(names: Sequence[str], count: int = 4) -> str:
+    """``a, b, c, d and 3 more``."""
+    more = f" and {len(names) - count:,} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
 def put_json(value: Any) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put, put_json
+from warehouse.cli.common import (
+    DRIFT_QUERY,
+    first_few,
+    home_option,
+    indented,
+    json_option,
+    put,
+    put_json,
+)
 from warehouse.config import Settings
 from warehouse.display import render_size, render_table
 from warehouse.errors import ExitCode
@@ -72,7 +80,7 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
             " from meta.gaps order by bars desc, dataset, series_id, gap_from limit 5"
         ),
         "drift": rows(
-            'select dataset, kind, count(distinct "column") as columns,'
+            'select dataset, kind, list(distinct "column" order by "column") as columns,'
             " count(distinct (series_id, period)) as files"
             " from meta.drift group by dataset, kind order by dataset, kind"
         ),
@@ -100,8 +108,9 @@ def _render(facts: dict[str, Any]) -> str:
         )
         lines += ["", _table(catalog["datasets"]) or "no rows"]
         lines += _section("largest gaps", _table(catalog["largest_gaps"]))
-        lines += _section("columns that differ from the contract", _table(catalog["drift"]))
-        lines += _section("warnings of the last build", _table(catalog["warnings"]))
+        lines += _section("columns that differ from the contract", _drift(catalog["drift"]))
+        warned = [f"{w['name']}: {indented(w['message'] or '')}" for w in catalog["warnings"]]
+        lines += _section("warnings of the last build", "\n".join(warned))
     refused = [f"{r['file']}\n    {r['reason']}" for r in facts["quarantine"]]
     lines += _section("in quarantine", "\n".join(refused))
     return "\n".join(lines)
@@ -109,6 +118,18 @@ def _render(facts: dict[str, Any]) -> str:
 
 def _section(title: str, body: str) -> list[str]:
     return ["", f"{title}:", body] if body else []
+
+
+def _drift(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{row['dataset']}: {first_few(row['columns'])}"
+        f" {_KINDS.get(row['kind'], row['kind'])}, in {row['files']:,} files"
+        for row in rows
+    ]
+    return "\n".join([*lines, f"  every column: {DRIFT_QUERY}"] if lines else [])
+
+
+_KINDS = {"missing": "missing (read NULL)", "unexpected": "beyond the contract (kept)"}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

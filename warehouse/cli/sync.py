@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put, put_json, say
+from warehouse.cli.common import (
+    DRIFT_QUERY,
+    first_few,
+    home_option,
+    json_option,
+    put,
+    put_json,
+    say,
+)
 from warehouse.config import Settings
 from warehouse.display import render_size, render_table
 from warehouse.errors import ExitCode, UsageError
-from warehouse.folder import Said
+from warehouse.folder import LAYOUTS, FoundFile, Said
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, INTERVALS, day_after
-from warehouse.lake import Outcome
+from warehouse.lake import Admission, Outcome
 from warehouse.sync import FolderPlan, SyncReport, plan_folder, sync_folder
 
 if TYPE_CHECKING:
-    from warehouse.plan import VendorPlan, Wanted
+    from warehouse.plan import VendorPlan
     from warehouse.subscription import Subscription
     from warehouse.vendor import Vendor
 
 _LINES_SHOWN = 20
+_FILES_SHOWN = 5
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -106,27 +115,35 @@ def sync(
         return _sync_folder(home, folder, _said(said, dataset), dry_run=dry_run, as_json=as_json)
     if dataset is not None:
         raise UsageError("--dataset goes with --from", next_step=f"say: sync {dataset} ...")
+    chosen = _chosen(home, said, preview=preview)
     with _vendor(settings, preview=preview, connections=connections) as vendor:
-        return _sync_vendor(home, vendor, said, recheck=recheck, dry_run=dry_run, as_json=as_json)
+        return _sync_vendor(home, vendor, chosen, recheck=recheck, dry_run=dry_run, as_json=as_json)
 
 
 def _sync_folder(home: Home, folder: Path, said: Said, *, dry_run: bool, as_json: bool) -> int:
     if dry_run:
-        _print_folder_plan(plan_folder(home, folder, said), as_json)
+        _print_folder_plan(plan_folder(home, folder, said), as_json, folder)
         return ExitCode.DONE
     report = sync_folder(home, folder, said)
-    print_report(report, as_json)
+    print_report(report, as_json, folder=folder)
     return report.exit_code
 
 
 def _sync_vendor(
-    home: Home, vendor: Vendor, said: Subscription, *, recheck: bool, dry_run: bool, as_json: bool
+    home: Home,
+    vendor: Vendor,
+    chosen: Sequence[Subscription],
+    *,
+    recheck: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     from warehouse.fetch import plan_vendor, sync_vendor
     from warehouse.progress import show_progress
+    from warehouse.subscription import resolve
 
     now = datetime.now(UTC)
-    wanted = _wanted(home, vendor, said, now.date())
+    wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols)
     if dry_run:
         plan = plan_vendor(home, wanted, vendor, now=now, recheck=recheck)
         _print_vendor_plan(plan, as_json)
@@ -143,18 +160,16 @@ def _vendor(settings: Settings, *, preview: bool, connections: int) -> Vendor:
     return Vendor(settings.api_url, settings.api_key, preview=preview, connections=connections)
 
 
-def _wanted(home: Home, vendor: Vendor, said: Subscription, today: date) -> list[Wanted]:
+def _chosen(home: Home, said: Subscription, *, preview: bool) -> list[Subscription]:
     """What the options ask for; without a dataset the home's subscription, or the preview."""
-    from warehouse.subscription import load_subscriptions, resolve
+    from warehouse.subscription import load_subscriptions
 
-    if vendor.preview:
-        chosen = [_preview(said)]
-    elif said.datasets:
+    if preview:
+        return [_preview(said)]
+    if said.datasets:
         _require(said)
-        chosen = [said]
-    else:
-        chosen = [_narrowed(one, said) for one in load_subscriptions(home.subscription)]
-    return resolve(chosen, today=today, symbols_of=vendor.symbols)
+        return [said]
+    return [_narrowed(one, said) for one in load_subscriptions(home.subscription)]
 
 
 def _preview(said: Subscription) -> Subscription:
@@ -223,8 +238,8 @@ def _said(said: Subscription, dataset: str | None) -> Said:
 # -- what is printed -----------------------------------------------------------------------------
 
 
-def print_report(report: SyncReport, as_json: bool = False) -> None:
-    """What a sync did: problems by name, the rest by number."""
+def print_report(report: SyncReport, as_json: bool = False, folder: Path | None = None) -> None:
+    """What a sync did, from ``folder`` or the vendor: problems by name, the rest by number."""
     if as_json:
         put_json(_report_facts(report))
         return
@@ -233,15 +248,13 @@ def print_report(report: SyncReport, as_json: bool = False) -> None:
     _say_some("empty", sorted(map(str, report.empty)))
     for admission in report.refused:
         say(f"refused: {admission.key}\n  {admission.reason}; the bytes are kept in quarantine/")
-    for found in report.unrecognised:
-        say(f"not taken in: {found.path}\n  {found.problem}")
+    _say_unrecognised("not taken in", report.unrecognised, folder)
     for failure in report.failures:
         say(f"failed: {failure}")
-    drifted = {(a.key.dataset, a.missing, a.unexpected) for a in report.taken_in}
-    for dataset, missing, unexpected in sorted(drifted):
-        if missing or unexpected:
-            say(f"drift: {dataset}: {len(missing)} columns missing (NULL), {len(unexpected)} new")
+    _say_drift(report.taken_in)
     say(_last_line(report))
+    if folder is not None and not (report.admissions or report.unchanged or report.unrecognised):
+        say(f"  there is no *.parquet file below {folder}")
     if report.taken_in and not click.get_current_context().find_root().meta.get("builds"):
         say("  next: warehouse build")
 
@@ -252,6 +265,47 @@ def _say_some(label: str, lines: list[str]) -> None:
         say(f"{label}: {line}")
     if len(lines) > _LINES_SHOWN:
         say(f"{label}: {len(lines) - _LINES_SHOWN:,} more, see --json")
+
+
+def _say_unrecognised(label: str, unrecognised: Sequence[FoundFile], folder: Path | None) -> None:
+    """Files of a folder that could be any: how many, the first of them, and the two ways out."""
+    if not unrecognised:
+        return
+    root = (folder or Path()).resolve()
+    count = len(unrecognised)
+    say(f"{label}: {count:,} file{'s' * (count != 1)} whose path does not say which vendor file")
+    for found in unrecognised[:_FILES_SHOWN]:
+        shown = found.path.relative_to(root) if found.path.is_relative_to(root) else found.path
+        say(f"  {shown}: {found.problem}")
+    if count > _FILES_SHOWN:
+        say(f"  and {count - _FILES_SHOWN:,} more, see --json")
+    say("  next: say what the paths do not, for all files of the folder:")
+    say("    --dataset --exchange --symbol --interval --clock")
+    say("  or let them lie as in one of:")
+    for layout in LAYOUTS:
+        say(f"    {layout}")
+
+
+def _say_drift(admissions: Sequence[Admission]) -> None:
+    """Which columns differ from the contract, by dataset, in how many of the files taken in."""
+    datasets = sorted({admission.key.dataset for admission in admissions})
+    told = False
+    for dataset in datasets:
+        files = [admission for admission in admissions if admission.key.dataset == dataset]
+        for names, meaning in (
+            ([a.missing for a in files], "missing (read NULL)"),
+            ([a.unexpected for a in files], "beyond the contract (kept)"),
+        ):
+            columns = list(dict.fromkeys(name for some in names for name in some))
+            if columns:
+                count = sum(bool(some) for some in names)
+                say(
+                    f"drift: {dataset}: {first_few(columns)} {meaning},"
+                    f" in {count:,} of {len(files):,} files"
+                )
+                told = True
+    if told:
+        say(f"  every column, once it is built: {DRIFT_QUERY}")
 
 
 def _last_line(report: SyncReport) -> str:
@@ -276,7 +330,7 @@ def _last_line(report: SyncReport) -> str:
     )
 
 
-def _print_folder_plan(plan: FolderPlan, as_json: bool) -> None:
+def _print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
     if as_json:
         put_json(
             {
@@ -295,8 +349,7 @@ def _print_folder_plan(plan: FolderPlan, as_json: bool) -> None:
             (f.key.dataset, str(f.key.series), f.key.period.text, f.size_bytes) for f in plan.files
         ]
         put(render_table(["dataset", "series", "period", "bytes"], rows))
-    for found in plan.unrecognised:
-        say(f"not recognised: {found.path}\n  {found.problem}")
+    _say_unrecognised("not recognised", plan.unrecognised, folder)
     say(
         f"would read {len(plan.files):,} files, {render_size(plan.size_bytes)};"
         f" {len(plan.unchanged):,} are known and unchanged"

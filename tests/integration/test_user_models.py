@@ -1,0 +1,67 @@
+"""The user's own models beside ours: those that fail are told with file and line, and stop none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import warehouse
+from tests.support import Run, copy_home, run_warehouse
+
+MODELS = {
+    "good.sql": """
+select series_id, symbol, "interval", "time", known_at, spread_bps
+from {{ ref('l1_features') }}
+""",
+    "kept.sql": """
+{{ config(materialized='table') }}
+select series_id, "interval", "time", known_at, lead(spread_bps) over w as next_spread
+from {{ ref('l1_features') }} window w as (partition by series_id order by "time")
+""",
+    "no_ref.sql": "select *\nfrom {{ ref('flow_featurez') }}\n",
+    "no_jinja.sql": "select a,\n  {{ rolling_zscore('a', }}\nfrom {{ ref('l1_features') }}\n",
+    "deeper/no_column.sql": "select series_id,\n  x + 1 as y\nfrom {{ ref('l1_features') }}\n",
+    "deeper/no_syntax.sql": "select series_id,\n  1 + as y\nfrom {{ ref('l1_features') }}\n",
+}
+PLACES = {
+    "no_ref": ("models/no_ref.sql:2", "which was not found"),
+    "no_jinja": ("models/no_jinja.sql:2", "expected ')'"),
+    "no_column": ("models/deeper/no_column.sql:2", 'Referenced column "x" not found'),
+    "no_syntax": ("models/deeper/no_syntax.sql:2", "syntax error"),
+}
+
+
+@pytest.fixture(scope="module")
+def built(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+    home = copy_home(demo_home, tmp_path_factory.mktemp("user") / "home")
+    for name, text in MODELS.items():
+        path = home / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return home, run_warehouse("--home", home, "build", cwd=home.parent)
+
+
+def test_build_when_models_fail_then_publishes_and_names_file_and_line(
+    built: tuple[Path, Run],
+) -> None:
+    home, run = built
+    assert run.exit_code == 1, run.stderr
+    assert "published generation" in run.stderr
+    with warehouse.open(home) as wh:
+        assert len(wh.sql("from user.good limit 1")) == 1
+    for text in (run.stderr, run_warehouse("--home", home, "status", cwd=home.parent).stdout):
+        for name, (place, reason) in PLACES.items():
+            after = text.split(f"{name}: {place}\n", 1)[1]
+            assert reason in "\n".join(after.splitlines()[:6])
+            assert after.startswith("    ")
+
+
+def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
+    built: tuple[Path, Run],
+) -> None:
+    with warehouse.open(built[0]) as wh:
+        told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
+                if schema == "user"}  # fmt: skip
+    assert set(told) == {"good", "kept"}
+    assert told["kept"].startswith("LOOKS AHEAD")
