@@ -57,6 +57,14 @@ def test_queries_when_listed_or_named_then_are_told(demo_home: Path, tmp_path: P
     assert len(listed) >= 14
     told = ask(demo_home, tmp_path, "queries", "l1_zoom").stdout
     assert "start time = 2025-10-09" in told and "from l1_features" in told
+    purpose = next(row["purpose"] for row in listed if row["name"] == "flow_toxicity")
+    for width in ("60", "80", "400"):
+        run = run_warehouse(
+            *("--home", demo_home, "queries"), cwd=tmp_path, environment={"COLUMNS": width}
+        )
+        assert max(map(len, run.stdout.splitlines())) <= int(width)
+        assert purpose in " ".join(run.stdout.replace("package", "").split())
+        assert "warehouse queries NAME" in run.stderr
 
 
 def test_explain_when_asked_then_names_tables_datasets_and_vendor_columns(

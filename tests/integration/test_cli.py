@@ -355,6 +355,31 @@ def test_shell_when_there_is_one_then_reads_the_catalog_in_utc(
     assert "read-only" in run.stderr
 
 
+def test_shell_when_it_is_on_the_path_or_nowhere_then_is_run_or_told_how_to_get(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.symlink_to(Path(sys.executable).resolve())
+    shell = tmp_path / "bin" / "duckdb"
+    shell.parent.mkdir()
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": str(shell.parent)}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-m", "warehouse", "--home", demo_home, "shell"],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    told = run()
+    assert told.returncode == 2
+    assert f"{python} -m pip install duckdb-cli" in told.stderr
+    assert f"duckdb -readonly {demo_home / 'warehouse.duckdb'}" in told.stderr
+    shell.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    shell.chmod(0o755)
+    given = run().stdout.splitlines()
+    assert (given[0], given[-1]) == ("-readonly", str(demo_home / "warehouse.duckdb"))
+
+
 # -- who is in the way ---------------------------------------------------------------------------
 
 

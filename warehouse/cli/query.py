@@ -15,8 +15,9 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from warehouse.cli.answers import FORMATS, write_answer
-from warehouse.cli.common import home_option, json_option, past_options, put, put_json
+from warehouse.cli.common import home_option, json_option, past_options, put, put_json, say
 from warehouse.config import Settings, load_settings
+from warehouse.display import render_table, terminal_width
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.query import Result, Warehouse
 from warehouse.sqltext import HOME_VARIABLE, literal
@@ -134,7 +135,7 @@ def queries(settings: Settings, name: str | None, as_json: bool) -> int:
     """
     with Warehouse(settings) as warehouse:
         if name is None:
-            _show(warehouse.queries(), as_json)
+            _list_queries(warehouse.queries(), as_json)
             return ExitCode.DONE
         query = warehouse.named_query(name)
     if as_json:
@@ -155,6 +156,16 @@ def queries(settings: Settings, name: str | None, as_json: bool) -> int:
         put(f"  {parameter}\n      {parameter.meaning}")
     put(f"\n{query.text.strip()}")
     return ExitCode.DONE
+
+
+def _list_queries(listed: Result, as_json: bool) -> None:
+    """Names and purposes; what goes in is shown with a single one, or as JSON."""
+    if as_json:
+        _show(listed, as_json)
+        return
+    rows = [(name, source, purpose) for name, purpose, _, source in listed.fetchall()]
+    put(render_table(["name", "source", "purpose"], rows, width=_width(), wrap=True))
+    say("parameters and SQL of one: warehouse queries NAME")
 
 
 @click.command(epilog="Example: warehouse describe flow_features")
@@ -199,8 +210,9 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
     program = str(beside) if beside.is_file() else shutil.which("duckdb")
     if program is None:
         raise NotFoundError(
-            "no DuckDB shell is installed",
-            next_step=f"run: pip install duckdb-cli, then: duckdb -readonly {catalog}",
+            f"no DuckDB shell: there is no {beside}, and no duckdb on PATH",
+            next_step=f"run: {sys.executable} -m pip install duckdb-cli, then: warehouse shell;"
+            f" or with a DuckDB shell of your own, 1.4 or newer: duckdb -readonly {catalog}",
         )
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
@@ -254,14 +266,17 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         put_json(result.arrow().to_pylist())
     else:
-        put(result.render(10_000, wrap=True))
+        put(result.render(10_000, width=_width(), wrap=True))
+
+
+def _width() -> int:
+    """The terminal's; where nobody sees the lines they may be of any length."""
+    return terminal_width(otherwise=100_000)
 
 
 def _put_trace(result: Result, as_json: bool) -> None:
     """What a query touches: tables with what it selects of them, columns with their origins."""
     from dataclasses import asdict
-
-    from warehouse.display import render_table
 
     trace = result.trace()
     if as_json:
