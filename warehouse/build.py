@@ -26,6 +26,7 @@ from warehouse.errors import (
 )
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
+from warehouse.months import StoredMonth, stored_event
 from warehouse.publish import (
     Published,
     next_generation,
@@ -61,7 +62,10 @@ def build(
         inputs = fingerprint(settings)
         if not force and inputs == _published_inputs(home):
             return None
-        prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
+        generation = next_generation(home)
+        prepare_catalog(
+            settings, generation=generation, inputs=inputs, progress=_gathered(progress)
+        )
         _run_child(settings, home, [], progress, lock=lock)
         return publish(home)
 
@@ -96,6 +100,11 @@ def fingerprint(settings: Settings) -> str:
     }
     versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
     return hashlib.sha256(json.dumps([lake, texts, versions]).encode()).hexdigest()
+
+
+def _gathered(progress: Progress | None) -> Callable[[StoredMonth], None] | None:
+    """The build's progress as one that takes months, told as those of marts are."""
+    return None if progress is None else lambda month: progress(stored_event(month))
 
 
 def _published_inputs(home: Home) -> str | None:

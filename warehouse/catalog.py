@@ -1,8 +1,8 @@
 """The catalog: schemas ``vendor`` and ``meta`` over the lake, in a private DuckDB file.
 
 ``prepare_catalog`` writes that file afresh from the manifest; dbt then adds the models to it and
-``publish`` makes it the catalog. Views list objects by absolute path and take their key columns
-from the manifest: no glob, no hive value, no name of a column decides anything at query time.
+``publish`` makes it the catalog. Views list their files one by one, and key columns come from the
+manifest: no glob, no hive value, no name of a column decides anything at query time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import duckdb
 from warehouse.config import Settings
 from warehouse.coverage import assign_ownership
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError, tells_of_disk
+from warehouse.gather import gather
 from warehouse.home import Home
 from warehouse.manifest import Manifest
-from warehouse.meta import write_meta
+from warehouse.meta import write_meta, write_stored
+from warehouse.months import Progress
 from warehouse.sqltext import identifier, literal
 from warehouse.vendor_views import comment, write_vendor
 
@@ -24,7 +26,13 @@ STORAGE_VERSION = "v1.4.0"
 """Oldest DuckDB that must be able to open the catalog."""
 
 
-def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") -> Path:
+def prepare_catalog(
+    settings: Settings,
+    *,
+    generation: int,
+    inputs: str = "",
+    progress: Progress | None = None,
+) -> Path:
     """Write the private build file: what the vendor gave, and what is known of it.
 
     Parameters
@@ -33,6 +41,8 @@ def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") ->
         Number that the catalog will bear once it is published.
     inputs
         Hash of all that the build is made from, to be found again in ``meta.build``.
+    progress
+        Called with each month that is gathered.
 
     Returns
     -------
@@ -50,7 +60,7 @@ def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") ->
             f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
         ) from error
     try:
-        _write(settings, home, generation, inputs)
+        _write(settings, home, generation, inputs, progress)
     except duckdb.Error as error:
         if not tells_of_disk(str(error)):
             raise
@@ -61,7 +71,9 @@ def prepare_catalog(settings: Settings, *, generation: int, inputs: str = "") ->
     return home.build_catalog
 
 
-def _write(settings: Settings, home: Home, generation: int, inputs: str) -> None:
+def _write(
+    settings: Settings, home: Home, generation: int, inputs: str, progress: Progress | None
+) -> None:
     with Manifest(home.manifest) as manifest, duckdb.connect() as connection:
         for name, value in settings.session.items():
             connection.execute(f"set {name} = {literal(value)}")
@@ -71,10 +83,14 @@ def _write(settings: Settings, home: Home, generation: int, inputs: str) -> None
         )
         connection.execute("use warehouse")
         owned = assign_ownership(manifest.files())
+        gathered = gather(settings, home, owned, progress=progress)
+        paths = {dataset: [month.path for month in months] for dataset, months in gathered.items()}
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
-        write_vendor(connection, owned, home)
+        write_vendor(connection, owned, home, paths)
         write_meta(connection, owned, manifest, settings, generation, inputs)
+        for months in gathered.values():
+            write_stored(connection, home, months)
         _write_macros(connection)
         connection.execute("checkpoint warehouse")
         connection.execute("use memory")

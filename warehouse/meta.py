@@ -15,8 +15,10 @@ from warehouse import __version__
 from warehouse.config import Settings
 from warehouse.contracts import KEY_COLUMNS, load_contracts
 from warehouse.coverage import OwnedFile, cover_months, find_gaps
+from warehouse.home import Home
 from warehouse.keys import Symbol, us_datetime
 from warehouse.manifest import Manifest, utc_now
+from warehouse.months import StoredMonth
 from warehouse.sqltext import identifier
 from warehouse.vendor_views import comment, view_columns
 
@@ -151,6 +153,24 @@ def write_meta(
     }
     for name, rows in tables.items():
         _write_table(connection, name, list(rows))
+
+
+def write_stored(
+    connection: duckdb.DuckDBPyConnection, home: Home, months: Iterable[StoredMonth]
+) -> None:
+    """Add months to ``meta.stored``, which verify and prune go by."""
+    for month in months:
+        connection.execute(
+            "insert into meta.stored values (?, ?, ?, ?, ?, ?)",
+            (
+                month.model,
+                month.month,
+                str(month.path.relative_to(home.root)),
+                month.rows,
+                month.size_bytes,
+                month.reused,
+            ),
+        )
 
 
 def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:
@@ -340,9 +360,9 @@ _META: dict[str, tuple[str, list[tuple[str, pa.DataType, str]]]] = {
         ],
     ),
     "stored": (
-        "One row per month of a mart that is stored; its view reads these files.",
+        "One row per month of a mart, or of a dataset of many series, that a view reads.",
         [
-            ("model", pa.string(), "Mart."),
+            ("model", pa.string(), "Mart, or vendor.<dataset>."),
             ("month", pa.string(), "UTC month of the bars' starts."),
             ("path", pa.string(), "File below the home."),
             ("rows", pa.int64(), "Rows."),

@@ -14,46 +14,32 @@ month; such a mart's months also depend on the month before.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
 from warehouse.config import Settings
 from warehouse.contracts import load_contracts
 from warehouse.coverage import OwnedFile, assign_ownership
+from warehouse.gather import gather
 from warehouse.home import Home
 from warehouse.keys import Period
 from warehouse.manifest import Manifest
+from warehouse.meta import write_stored
+from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
 from warehouse.project import Model, Project, create_schemas, create_seeds
 from warehouse.sqltext import files_below, identifier, literal, moment
-from warehouse.vendor_views import comment, create_key_types, view_columns, view_sql
+from warehouse.vendor_views import (
+    comment,
+    create_key_types,
+    gathered_sql,
+    view_columns,
+    view_sql,
+)
 
 STORE_VERSION = 2
 """Raised when the way months are computed changes, so that no older file is reused."""
-
-ROW_GROUP_ROWS = 40_960
-_PARQUET = (
-    f"format parquet, parquet_version v2, compression lz4_raw, row_group_size {ROW_GROUP_ROWS}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMonth:
-    """One month of one mart: a file below ``marts/``, of rows sorted by series_id and time."""
-
-    model: str
-    month: str
-    path: Path
-    rows: int
-    size_bytes: int
-    reused: bool
-
-
-Progress = Callable[[StoredMonth], None]
 
 
 def store_marts(
@@ -69,10 +55,11 @@ def store_marts(
         leftover.unlink()
     with Manifest(home.manifest) as manifest:
         owned = assign_ownership(manifest.files())
+    gathered = gather(settings, home, owned)
     stored: list[StoredMonth] = []
     for model in project.models:
         if is_storable(project, model):
-            computation = _Computation(settings, home, project, model, owned)
+            computation = _Computation(settings, home, project, model, owned, gathered)
             for month in computation.run():
                 stored.append(month)
                 if progress is not None:
@@ -101,6 +88,7 @@ class _Computation:
         project: Project,
         model: Model,
         owned: Sequence[OwnedFile],
+        gathered: Mapping[str, Sequence[StoredMonth]],
     ) -> None:
         reach = _reach(project, model)
         assert reach is not None, "only storable models come here"
@@ -114,6 +102,11 @@ class _Computation:
             name: view_columns(load_contracts().get(name), files)
             for name, files in self._by_dataset(self.owned)
         }
+        self.gathered = {
+            (dataset, month.month): month.path
+            for dataset, months in gathered.items()
+            for month in months
+        }
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:
@@ -125,26 +118,25 @@ class _Computation:
             for text in sorted({f.file.key.period.month for f in self.owned}):
                 month = Period(text)
                 files = self._files(month)
-                key = self._key(month, files, before if self.model.accumulates else "")
-                path = self.folder / f"{text}-{key}.parquet"
+                facts = self._facts(files, before if self.model.accumulates else "")
+                path = month_path(self.folder, text, facts)
                 reused = path.is_file()
                 if not reused:
                     if not is_open:
                         self._open(connection)
                         is_open = True
                     self._compute(connection, month, files, path, before)
-                before = key
-                rows = pq.read_metadata(path).num_rows
-                yield StoredMonth(self.model.name, text, path, rows, path.stat().st_size, reused)
+                before = _key_of(path, month)
+                yield stored_month(self.model.name, text, path, reused=reused)
 
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's reach of the month."""
         start, end = month.start_us - self.lookback_us, month.end_us + self.horizon_us
         return [f for f in self.owned if any(a < end and start < b for a, b in f.spans)]
 
-    def _key(self, month: Period, files: list[OwnedFile], before: str) -> str:
-        """A name for all that the month's rows depend on."""
-        facts = {
+    def _facts(self, files: list[OwnedFile], before: str) -> object:
+        """All that a month's rows depend on."""
+        return {
             "store": STORE_VERSION,
             "duckdb": duckdb.__version__,
             "sql": [(str(model.relation), model.sql) for model in self.lineage],
@@ -156,7 +148,6 @@ class _Computation:
                 if any(seed.relation in model.depends_on for model in self.lineage)
             ],
             "columns": [[(c.name, c.type) for c in columns] for columns in self.columns.values()],
-            "month": month.text,
             "files": [
                 (
                     f.file.key.dataset,
@@ -169,7 +160,6 @@ class _Computation:
             ],
             "before": before,
         }
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
     def _by_dataset(self, files: Sequence[OwnedFile]) -> Iterator[tuple[str, list[OwnedFile]]]:
         for dataset in self.datasets:
@@ -205,24 +195,29 @@ class _Computation:
         if self.model.accumulates:
             source = self._accumulated(connection, month, path, before)
         within = f'"time" >= {moment(month.start_us)} and "time" < {moment(month.end_us)}'
-        building = path.with_suffix(".building")
-        connection.execute(
-            f'copy (select * from {source} where {within} order by series_id, "time")'
-            f" to {literal(str(building))} ({_PARQUET})"
-        )
-        building.replace(path)
+        write_month(connection, f"select * from {source} where {within}", path)
 
     def _show_inputs(
         self, connection: duckdb.DuckDBPyConnection, files: list[OwnedFile], condition: str
     ) -> None:
         """Let the vendor views read these files."""
         for dataset, chosen in self._by_dataset(files):
-            raw = dataset.startswith("raw_")
-            sql = view_sql(self.columns[dataset], chosen, self.home, raw=raw, bulk=True)
+            sql = self._input_sql(dataset, chosen)
             connection.execute(
                 f"create or replace view vendor.{identifier(dataset)} as"
                 f" select * from (\n{sql}\n) where {condition}"
             )
+
+    def _input_sql(self, dataset: str, files: list[OwnedFile]) -> str:
+        """What the files hold, and maybe more of their months."""
+        columns = self.columns[dataset]
+        months = sorted({f.file.key.period.month for f in files})
+        gathered = [self.gathered[dataset, m] for m in months if (dataset, m) in self.gathered]
+        if gathered:
+            listed = ", ".join(literal(str(path)) for path in gathered)
+            return gathered_sql(columns, f"[{listed}]", typed_keys=True)
+        raw = dataset.startswith("raw_")
+        return view_sql(columns, files, self.home, raw=raw, bulk=True)
 
     def _accumulated(
         self, connection: duckdb.DuckDBPyConnection, month: Period, path: Path, before: str
@@ -254,7 +249,7 @@ class _Computation:
             f"coalesce(last_{place} {shift.format(place)}, carry_{place}) as {name}"
             for place, name in enumerate(names)
         )
-        carry_path = self._carry_path(path.stem.removeprefix(f"{month.text}-"))
+        carry_path = self._carry_path(_key_of(path, month))
         building = carry_path.with_suffix(".building")
         connection.execute(
             f"copy (select series_id, {carry} from reached order by series_id)"
@@ -272,6 +267,11 @@ class _Computation:
     def _carry_path(self, key: str) -> Path:
         """Where the running columns stood at the end of the month with this key."""
         return self.folder / f"{key}.carry"
+
+
+def _key_of(path: Path, month: Period) -> str:
+    """What stands for a month's facts in the name of its file."""
+    return path.stem.removeprefix(f"{month.text}-")
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:
@@ -305,12 +305,7 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
             paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
             listed = files_below(home.root, map(str, paths))
             _replace_view(connection, project.model(name), listed)
-        for s in stored:
-            path = str(s.path.relative_to(home.root))
-            connection.execute(
-                "insert into meta.stored values (?, ?, ?, ?, ?, ?)",
-                (s.model, s.month, path, s.rows, s.size_bytes, s.reused),
-            )
+        write_stored(connection, home, stored)
         connection.execute("use memory")
         connection.execute("detach warehouse")
 

@@ -19,8 +19,9 @@ from warehouse.config import Settings, load_settings
 from warehouse.contracts import dbt_project_dir
 from warehouse.gate import audit_build, built_project, record_models
 from warehouse.home import Home
+from warehouse.months import StoredMonth, stored_event
 from warehouse.project import load_project
-from warehouse.store import StoredMonth, store_marts
+from warehouse.store import store_marts
 from warehouse.user_models import run_user_models, user_model_files
 
 
@@ -75,7 +76,7 @@ def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
 
 
 def _stored(month: StoredMonth) -> None:
-    _tell("stored", model=month.model, month=month.month, rows=month.rows, reused=month.reused)
+    _tell(**stored_event(month))
 
 
 def _failures(built: Any) -> str:

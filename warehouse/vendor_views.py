@@ -7,11 +7,12 @@ has beyond the contract is kept. Values are untouched.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import duckdb
 
-from warehouse.contracts import KEY_COLUMNS, Column, Contract, load_contracts
+from warehouse.contracts import KEY_COLUMNS, OTHER_TYPE, Column, Contract, load_contracts
 from warehouse.coverage import OwnedFile, Span
 from warehouse.home import Home
 from warehouse.keys import interval_us
@@ -21,7 +22,13 @@ from warehouse.sqltext import files_below, identifier, literal, moment
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 
 
-def write_vendor(connection: duckdb.DuckDBPyConnection, owned: list[OwnedFile], home: Home) -> None:
+def write_vendor(
+    connection: duckdb.DuckDBPyConnection,
+    owned: list[OwnedFile],
+    home: Home,
+    gathered: Mapping[str, Sequence[Path]],
+) -> None:
+    """Create the views; a dataset whose months were gathered is read from those files."""
     by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
     for owned_file in owned:
         by_dataset[owned_file.file.key.dataset].append(owned_file)
@@ -31,9 +38,11 @@ def write_vendor(connection: duckdb.DuckDBPyConnection, owned: list[OwnedFile], 
         files = by_dataset.get(dataset, [])
         columns = view_columns(contract, files)
         view = f"vendor.{identifier(dataset)}"
-        connection.execute(
-            f"create view {view} as\n{view_sql(columns, files, home, raw=_is_raw(dataset))}"
-        )
+        sql = view_sql(columns, files, home, raw=_is_raw(dataset))
+        if dataset in gathered:
+            names = (str(path.relative_to(home.root)) for path in gathered[dataset])
+            sql = gathered_sql(columns, files_below(home.root, names))
+        connection.execute(f"create view {view} as\n{sql}")
         meaning = contract.description if contract else "Not in the contracts: taken as it came."
         comment(connection, "view", view, meaning)
         for column in (*KEY_COLUMNS, *columns):
@@ -84,6 +93,8 @@ def _free_name(name: str, contract: Contract | None) -> str:
 
 
 def _widest(kinds: set[str]) -> str:
+    if OTHER_TYPE in kinds:
+        return "VARCHAR"
     if len(kinds) == 1:
         return next(iter(kinds))
     integers = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
@@ -118,6 +129,18 @@ def create_key_types(connection: duckdb.DuckDBPyConnection, files: Iterable[Owne
     for name, kind in _KEY_TYPES.items():
         texts = sorted({getattr(one, name) or "" for one in series}) or [""]
         connection.execute(f"create type {kind} as enum ({', '.join(map(literal, texts))})")
+
+
+def gathered_sql(columns: list[Column], listed: str, *, typed_keys: bool = False) -> str:
+    """The SELECT of a dataset's view over files that were written from it, an SQL list.
+
+    With ``typed_keys`` the key columns that are texts have the types of :func:`create_key_types`.
+    """
+    types = {c.name: c.type for c in (*KEY_COLUMNS, *columns)}
+    if typed_keys:
+        types |= _KEY_TYPES
+    selected = (f"{identifier(n)}::{kind} as {identifier(n)}" for n, kind in types.items())
+    return f"select {', '.join(selected)} from read_parquet({listed}, {_PLAIN})"
 
 
 def _select_sql(

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,9 +24,10 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.market import Market, write_market
+from warehouse.months import StoredMonth
 from warehouse.project import Project, create_seeds, create_views, load_project
 from warehouse.sqltext import literal
-from warehouse.store import StoredMonth, store_marts
+from warehouse.store import store_marts
 from warehouse.sync import sync_folder
 
 DATASETS = ("ohlcv", "flow", "l1_price", "funding")
@@ -172,6 +174,90 @@ def test_any_sequence_of_syncs_when_built_equals_a_full_rebuild(
     full = store(tmp_path / "fresh", project)
     assert not any(month.reused for month in full)
     assert contents(stored) == contents(full)
+
+
+# -- gathered months -----------------------------------------------------------------------------
+
+
+def test_marts_when_datasets_are_gathered_then_hold_the_same_bits(
+    project: Project, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(tmp_path / "home", market)
+    apart = store(tmp_path / "home", project)
+    sync_in_same_order(tmp_path / "home", tmp_path / "fresh")
+    monkeypatch.setattr("warehouse.gather.WIDE_SERIES", 0)
+    gathered = store(tmp_path / "fresh", project)
+    folders = {path.name for path in Home(tmp_path / "fresh").marts.iterdir()}
+    assert {f"vendor.{dataset}" for dataset in DATASETS} <= folders
+    assert [(m.model, m.month) for m in apart] == [(m.model, m.month) for m in gathered]
+    for one, other in zip(apart, gathered, strict=True):
+        found, meant = pd.read_parquet(other.path), pd.read_parquet(one.path)
+        assert found.equals(meant), one.path
+
+
+def test_vendor_view_when_gathered_then_shows_what_the_files_hold(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with NaN, one of another width, days over a month: values, types, comments."""
+    copy = tmp_path / "market"
+    shutil.copytree(market, copy)
+    odd = sorted(copy.glob("flow/**/interval=1h/**/2025-1*.parquet"))
+    table = pq.read_table(odd[0])
+    values = table["volume_delta"].to_numpy().copy()
+    values[:3] = [np.nan, -np.inf, -0.0]
+    place = table.schema.get_field_index("volume_delta")
+    pq.write_table(table.set_column(place, "volume_delta", pa.array(values)), odd[0])
+    extra = pa.array([f"{n}" for n in range(len(pq.read_table(odd[1])))])
+    pq.write_table(
+        pq.read_table(odd[1]).drop_columns(["flow_entropy"]).append_column("new", extra), odd[1]
+    )
+    month = pq.read_table(odd[2])
+    pq.write_table(month.slice(24, 24), odd[2].with_name("2025-12-02.parquet"))
+    sync(tmp_path / "home", copy)
+    apart = vendor_views(tmp_path / "home")
+    monkeypatch.setattr("warehouse.gather.WIDE_SERIES", 1)
+    gathered = vendor_views(tmp_path / "home")
+    assert any((tmp_path / "home" / "marts" / "vendor.flow").iterdir())
+    assert apart == gathered
+    assert len(apart["flow"][0]) > 2_000
+
+
+def test_gathered_month_when_a_file_is_restated_then_is_the_only_new_one(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warehouse.gather.WIDE_SERIES", 1)
+    copy, home = tmp_path / "market", tmp_path / "home"
+    shutil.copytree(market, copy)
+    sync(home, copy)
+    told: list[StoredMonth] = []
+    prepare_catalog(Settings(home), generation=1, progress=told.append)
+    assert told and not any(month.reused for month in told)
+    restate(next(copy.glob("flow/**/interval=1h/**/2025-10.parquet")), random.Random(1))
+    sync(home, copy)
+    told.clear()
+    prepare_catalog(Settings(home), generation=2, progress=told.append)
+    assert [(m.model, m.month) for m in told if not m.reused] == [("vendor.flow", "2025-10")]
+
+
+def vendor_views(home: Path) -> dict[str, tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
+    """Each dataset's rows, as text so that NaN and -0.0 count, and its columns with comments."""
+    with duckdb.connect() as connection:
+        catalog = prepare_catalog(Settings(home), generation=1)
+        connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+        connection.execute("use warehouse")
+        return {
+            dataset: (
+                connection.sql(
+                    f"select columns(*)::varchar from vendor.{dataset} order by series_id, time"
+                ).fetchall(),
+                connection.execute(
+                    "select column_name, data_type, comment from duckdb_columns()"
+                    " where schema_name = 'vendor' and table_name = ? order by column_index",
+                    [dataset],
+                ).fetchall(),
+            )
+            for dataset in DATASETS
+        }
 
 
 def sync_in_same_order(home: Path, fresh: Path) -> None:
