@@ -29,14 +29,16 @@ from warehouse.vendor_views import create_key_types, view_columns, view_sql
 
 
 def judge(path: Path, key: FileKey) -> dict[str, Any]:
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     contract = load_contracts().get(key.dataset)
     verdict: dict[str, Any] = {}
     try:
         facts = check_file(path, key, contract)
     except FileRefusedError as refused:
         verdict = {"refused": refused.what}
-    verdict["check_s"] = round(time.monotonic() - started, 3)
+    # whichever is less: a busy machine prolongs the first, several threads the second
+    seconds = min(time.monotonic() - started, time.process_time() - worked)
+    verdict["check_s"] = round(seconds, 3)
     verdict["peak_mb"] = peak_memory_mb()
     if "refused" not in verdict:
         verdict["rows"] = facts.rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -476,7 +477,7 @@ def test_a_file_of_the_user_in_the_lake_is_left_and_named(home: Home, files: Pat
     found = {finding.subject: finding for finding in faults(home)}
     assert {finding.kind for finding in found.values()} == {Kind.STRAY}
     step = found[str(mine.relative_to(home.root))].next_step
-    assert f"warehouse sync --from {home.lake}" in step
+    assert f"warehouse sync --from {shlex.quote(str(home.lake))}" in step
     notes.unlink()
     done = run_warehouse("sync", "--from", home.lake, "--home", home.root, cwd=files)
     assert done.exit_code == 0, done.stderr
