@@ -22,6 +22,10 @@ TYPES = {
 }
 
 
+OTHER_TYPE = "OTHER"
+"""Type of a file's column, beyond its contract, that not every DuckDB names: shown as text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a dataset.
