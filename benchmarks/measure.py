@@ -72,11 +72,18 @@ def run(
 
 
 def alternate(ways: Mapping[str, Callable[[], Run]], runs: int) -> dict[str, list[Run]]:
-    """Every way in turn, ``runs`` times round, after one round that does not count."""
-    for way in ways.values():
-        way()
-    rounds = [{name: way() for name, way in ways.items()} for _ in range(runs)]
-    return {name: [done[name] for done in rounds] for name in ways}
+    """Every way in turn, ``runs`` times round, after one round that does not count.
+
+    What each run took is said on stderr as it goes.
+    """
+    done: dict[str, list[Run]] = {name: [] for name in ways}
+    for count in range(1 + runs):
+        for name, way in ways.items():
+            cost = way()
+            sys.stderr.write(f"  {count or 'first'}  {name}  {cost.wall_s:.2f} s\n")
+            if count:
+                done[name].append(cost)
+    return done
 
 
 def python(module: str, *arguments: str) -> list[str]:
