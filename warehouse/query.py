@@ -187,12 +187,13 @@ class Warehouse:
         (48, 'quote/base')
         """
         values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
-        statement = check(text, self._cursor(), self._is_macro)
+        connection = self._connection if memory is None else self._connect(memory)
+        cursor = self._cursor(connection)
+        statement = check(text, cursor, self._is_macro)
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )
-        connection = None if memory is None else self._connect(memory)
-        result = Result(self, statement, values, timeout_s=timeout, connection=connection)
+        result = Result(self, statement, values, connection, cursor, timeout_s=timeout)
         if strict:
             from warehouse.holes import require_whole
 

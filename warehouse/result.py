@@ -60,21 +60,22 @@ class Result:
         warehouse: Warehouse,
         statement: Statement,
         params: dict[str, object],
+        connection: duckdb.DuckDBPyConnection,
+        cursor: duckdb.DuckDBPyConnection,
         *,
         timeout_s: float | None = None,
-        connection: duckdb.DuckDBPyConnection | None = None,
     ) -> None:
         self.text = statement.bare
         self.params = params
         self._warehouse = warehouse
         self._statement = statement
         self._timeout_s = timeout_s
-        self._connection = connection or warehouse._connection
+        self._connection = connection
         self._table: pa.Table | None = None
         self._count: int | None = None
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
-        self.types = self._describe()
+        self.types = self._describe(cursor)
 
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
@@ -240,13 +241,26 @@ class Result:
 
         return render_html(self, self.warnings)
 
-    def _describe(self) -> dict[str, str]:
-        """Names and types of the columns; so the whole query is bound, and wrong ones raise."""
+    def _describe(self, cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        """Names and types of the columns; so the whole query is bound, and wrong ones raise.
+
+        Binding takes milliseconds and so has no thread of its own, but for what has no tree: PIVOT
+        reads its rows to know its columns.
+        """
+        text = self._statement.text
         if self._statement.explains:
-            inner = self._statement.text.partition("select * from (")
-            self._run(lambda c: describe(c, inner[1] + inner[2], self.params))
+            inner = text.partition("select * from (")
+            text = inner[1] + inner[2]
+        if self._statement.tree is None:
+            types = self._run(lambda c: describe(c, text, self.params), cursor)
+        else:
+            try:
+                types = describe(cursor, text, self.params)
+            except duckdb.Error as error:
+                raise self._query_error(error) from error
+        if self._statement.explains:
             return {"explain_key": "VARCHAR", "explain_value": "VARCHAR"}
-        return self._run(lambda c: describe(c, self._statement.text, self.params))
+        return types
 
     def _reader(self, cursor: duckdb.DuckDBPyConnection, rows: int) -> pa.RecordBatchReader:
         return reader(cursor, self._statement.text, self.params, rows)

@@ -56,6 +56,8 @@ def open_session(
     try:
         for name, value in settings.session.items():
             connection.execute(f"set global {name} = {literal(value)}")
+        # footers are read once a session: no file that a catalog lists ever changes
+        connection.execute("set global parquet_metadata_cache = true")
         connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
         connection.execute("use warehouse")
         if memory is not None:
