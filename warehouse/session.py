@@ -1,14 +1,14 @@
 """One read-only DuckDB session on a published catalog: opened, locked, and run so that it stops.
 
-A query runs on a thread of its own while the caller waits: so Ctrl-C and a time limit reach the
-engine at once in every version, and the session is good for the next query.
+A query runs on another thread while the caller waits: so Ctrl-C and a time limit reach the engine
+at once in every version, and the session is good for the next query.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -124,39 +124,29 @@ def run(
     TimeoutError
         It took longer than ``timeout_s``.
     """
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-    done = threading.Event()  # Thread.join loses count of its thread when Ctrl-C interrupts it
-
-    def work() -> None:
-        try:
-            outcome.append(act())
-        except BaseException as error:
-            failure.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=work, name="warehouse-query", daemon=True).start()
+    future = _workers.submit(act)
     try:
-        in_time = done.wait(timeout_s)
+        wait([future], timeout_s)
     except BaseException:
-        _stop(cursor, done)
+        _stop(cursor, future)
         raise
-    if not in_time:
-        _stop(cursor, done)
-        if not outcome:
+    if not future.done():
+        _stop(cursor, future)
+        if not future.done() or future.exception() is not None:
             raise TimeoutError(f"stopped after {timeout_s} s")
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    return future.result()
 
 
-def _stop(cursor: duckdb.DuckDBPyConnection, done: threading.Event) -> None:
+_workers = ThreadPoolExecutor(64, thread_name_prefix="warehouse-query")
+"""Threads that are kept: the first query on a new one takes milliseconds longer."""
+
+
+def _stop(cursor: duckdb.DuckDBPyConnection, future: Future[T]) -> None:
     """Interrupt until the work has ended: it may not have begun when the first one comes."""
     give_up = time.monotonic() + _STOPPING_S
-    while not done.is_set() and time.monotonic() < give_up:
+    while not future.done() and time.monotonic() < give_up:
         cursor.interrupt()
-        done.wait(0.05)
+        wait([future], 0.05)
 
 
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
