@@ -71,13 +71,15 @@ def run(
     return Run(**cost, said=_json(printed[-1]) if printed else None)
 
 
-def alternate(ways: Mapping[str, Callable[[], Run]], runs: int) -> dict[str, list[Run]]:
-    """Every way in turn, ``runs`` times round, after one round that does not count.
+def alternate(
+    ways: Mapping[str, Callable[[], Run]], runs: int, *, settle: bool = True
+) -> dict[str, list[Run]]:
+    """Every way in turn, ``runs`` times round; to settle, after one round that does not count.
 
     What each run took is said on stderr as it goes.
     """
     done: dict[str, list[Run]] = {name: [] for name in ways}
-    for count in range(1 + runs):
+    for count in range(0 if settle else 1, 1 + runs):
         for name, way in ways.items():
             cost = way()
             sys.stderr.write(f"  {count or 'first'}  {name}  {cost.wall_s:.2f} s\n")

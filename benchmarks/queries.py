@@ -39,7 +39,7 @@ def measure(data: Path, *, is_full: bool) -> Part:
     part = Part("queries", f"on {files:,} files (milliseconds, to an Arrow table)")
     runs = 3
     _ask(part, alternate(_commands(folder, WAYS, "ask"), runs))
-    _plan(part, alternate(_commands(folder, WAYS[:2], "plan"), runs))
+    _plan(part, alternate(_commands(folder, WAYS[:2], "plan"), runs, settle=False))
     return part
 
 
@@ -61,7 +61,7 @@ def write_native(folder: Path) -> None:
 
 
 def _commands(folder: Path, ways: tuple[str, ...], kind: str) -> dict[str, Callable[[], Run]]:
-    repeats = str(REPEATS if kind == "ask" else 2)
+    repeats = str(REPEATS if kind == "ask" else 1)
     return {
         way: partial(run, python("benchmarks.asking", way, str(folder), kind, repeats))
         for way in ways

@@ -66,12 +66,13 @@ class Part:
         return facts
 
     def __str__(self) -> str:
-        blocks = [f"== {self.name}: {self.title}"]
-        if self.lines:
-            blocks.append(_aligned(_measured(self.lines)))
-        if self.goals:
-            blocks.append(_aligned(_held(self.goals)))
-        return "\n".join([*blocks, *self.notes])
+        tables = [_aligned(rows) for rows in self.tables()]
+        return "\n".join([f"== {self.name}: {self.title}", *tables, *self.notes])
+
+    def tables(self) -> list[list[list[str]]]:
+        """Medians and goals as rows of text, the head first."""
+        measured = [_measured(self.lines)] if self.lines else []
+        return measured + ([_held(self.goals)] if self.goals else [])
 
 
 def _measured(lines: Sequence[Line]) -> list[list[str]]:
