@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
+SIZE ?= small
 
 .PHONY: help demo test test-long lint bench clean
 
@@ -10,7 +11,7 @@ help:
 	@echo "make test       install, then all checks and tests"
 	@echo "make test-long  the long crash, fault and fuzz tests too"
 	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
-	@echo "make bench      sync against the vendor's client"
+	@echo "make bench      the speed beside other ways; SIZE=full for all of it"
 	@echo "make clean      remove the environment and the demo"
 
 $(BIN)/python:
@@ -24,6 +25,10 @@ $(BIN)/python:
 .venv/installed-test: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch .venv/installed $@
+
+.venv/installed-bench: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
+	@touch .venv/installed .venv/installed-test $@
 
 demo: .venv/installed
 	$(BIN)/warehouse demo
@@ -40,8 +45,8 @@ test: lint
 test-long: lint
 	$(BIN)/pytest -n $(JOBS) -m 'long or not long' --timeout 3600
 
-bench: .venv/installed-test
-	$(BIN)/python benchmarks/sync.py
+bench: .venv/installed-bench
+	$(BIN)/python -m benchmarks --size $(SIZE) --out build/benchmarks.json
 
 clean:
 	rm -rf .venv demo
