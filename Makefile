@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo test test-long lint bench clean
+.PHONY: help demo test pytest test-long lint bench clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
@@ -39,8 +39,12 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes $(JOBS) models tests/dbt
 
-test: lint
-	$(BIN)/pytest -n $(JOBS)
+# Checks and tests share the cores; tests of one file stay on one worker, with what they share.
+test: .venv/installed-test
+	@$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: .venv/installed-test
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-long: lint
 	$(BIN)/pytest -n $(JOBS) -m 'long or not long' --timeout 3600
