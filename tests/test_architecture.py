@@ -58,6 +58,7 @@ def loaded_after(code: str, *arguments: object) -> set[str]:
         ("import warehouse.config, warehouse.keys, warehouse.errors, warehouse.home", set()),
         ("import warehouse.contracts", set()),
         ("import warehouse.publish", {"duckdb"}),
+        ("import warehouse.fetch, warehouse.cli.sync", {"httpx", "rich"}),
         ("import warehouse.display", set()),
     ],
 )

@@ -10,7 +10,7 @@ memory, so that what is listed in a catalog can be read there; then pyarrow read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from warehouse.contracts import Column, Contract
+from warehouse.contracts import OTHER_TYPE, Column, Contract
 from warehouse.errors import FileRefusedError
 from warehouse.keys import FileKey, interval_us, us_datetime
+from warehouse.records import FileFacts
 from warehouse.sqltext import identifier, literal
 
 RAW_TIME = "exchange_timestamp"
@@ -35,42 +36,13 @@ _SLACK_ROWS = 10_000
 _ENGINE_MEMORY = "768MB"
 _BATCH_ROWS = 131_072
 _EXACT_IN_DOUBLE = 1 << 53
+_DEEPEST_TYPE = 8
+_LONGEST_TYPE = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What was seen in a file that passed.
-
-    Attributes
-    ----------
-    rows
-        Number of rows.
-    first_us, last_us
-        Smallest and largest time, microseconds since the epoch; ``None`` in an empty file.
-    runs
-        Unbroken stretches of bars as half-open ``(start_us, end_us)``, in order; none for raw data.
-    columns
-        Name and DuckDB type of every column, in file order.
-    missing, unexpected
-        Drift: columns that the contract expects and the file lacks, and the other way round.
-    nulls
-        Number of NULLs over all columns (NaN is a value, not NULL).
-    is_sorted
-        Whether rows stand in the order of time.
-    simulated
-        Whether the file says of itself that its data is simulated.
-    """
-
-    rows: int
-    first_us: int | None
-    last_us: int | None
-    runs: tuple[tuple[int, int], ...]
-    columns: tuple[tuple[str, str], ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    nulls: int
-    is_sorted: bool
-    simulated: bool
+def prepare() -> None:
+    """Open the engine, so that the first file need not wait for it."""
+    _engine()
 
 
 def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts:
@@ -85,8 +57,9 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             _check_size(file.metadata, path.stat().st_size, key)
-            columns = _check_schema(schema, key, contract)
-            _require_engine_reads(path, columns)
+            _check_schema(schema, key, contract)
+            _require_engine_reads(path, schema.names)
+            columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
             times, nulls = _read_all(file, key, contract)
     except FileRefusedError:
         raise
@@ -149,10 +122,10 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _require_engine_reads(path: Path, columns: tuple[tuple[str, str], ...]) -> None:
+def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
     """Let DuckDB decode every value; refuse a file that it cannot show."""
-    names = ", ".join(identifier(name) for name, _ in columns)
-    source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    names = ", ".join(map(identifier, columns))
+    source = _source(path)
     try:
         with _engine().cursor() as cursor:
             cursor.execute(f"select bit_xor(hash({names})) from {source}").fetchall()
@@ -165,9 +138,11 @@ def _require_engine_reads(path: Path, columns: tuple[tuple[str, str], ...]) -> N
         raise FileRefusedError(f"cannot be read by DuckDB: {reason[:200]}") from error
 
 
-def _check_schema(
-    schema: pa.Schema, key: FileKey, contract: Contract | None
-) -> tuple[tuple[str, str], ...]:
+def _source(path: Path) -> str:
+    return f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+
+
+def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) -> None:
     names = [name.lower() for name in schema.names]
     if any(not name or "\0" in name for name in names):
         raise FileRefusedError("a column has no name")
@@ -188,7 +163,6 @@ def _check_schema(
                 f"column {field.name!r} is {_named(field.type)}:"
                 f" {column.type} cannot hold it without loss"
             )
-    return tuple((field.name, _duckdb_type(field)) for field in schema)
 
 
 def _widens(found: pa.DataType, column: Column) -> bool:
@@ -213,35 +187,63 @@ def _named(kind: pa.DataType) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def _duckdb_type(field: pa.Field) -> str:
-    kind = field.type
+_SCALARS = {
+    pa.null(): "INTEGER",
+    pa.bool_(): "BOOLEAN",
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.uint8(): "UTINYINT",
+    pa.uint16(): "USMALLINT",
+    pa.uint32(): "UINTEGER",
+    pa.uint64(): "UBIGINT",
+    pa.float16(): "FLOAT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.large_string(): "VARCHAR",
+    pa.date32(): "DATE",
+}
+
+
+def _plain_type(kind: pa.DataType) -> str | None:
+    """The DuckDB type of a column; None for nested, decimal and odd ones."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    known = {
-        pa.null(): "INTEGER",
-        pa.bool_(): "BOOLEAN",
-        pa.int8(): "TINYINT",
-        pa.int16(): "SMALLINT",
-        pa.int32(): "INTEGER",
-        pa.int64(): "BIGINT",
-        pa.uint8(): "UTINYINT",
-        pa.uint16(): "USMALLINT",
-        pa.uint32(): "UINTEGER",
-        pa.uint64(): "UBIGINT",
-        pa.float16(): "FLOAT",
-        pa.float32(): "FLOAT",
-        pa.float64(): "DOUBLE",
-        pa.string(): "VARCHAR",
-        pa.large_string(): "VARCHAR",
-        pa.date32(): "DATE",
-    }
     if pa.types.is_timestamp(kind):
         name = "TIMESTAMP" if kind.tz is None else "TIMESTAMPTZ"
         return f"{name}_NS" if kind.unit == "ns" else name
-    if kind not in known:
-        name = repr(field.name)[:80]
-        raise FileRefusedError(f"column {name} is {_named(field.type)}, which no view can show")
-    return known[kind]
+    return _SCALARS.get(kind)
+
+
+def _odd_type(field: pa.Field, path: Path) -> str:
+    """What DuckDB itself calls a column's type, where every DuckDB understands that name.
+
+    Only columns beyond the contract come here.
+    """
+    if not _is_common(field.type):
+        return OTHER_TYPE
+    with _engine().cursor() as cursor:
+        row = cursor.execute(
+            f"describe select {identifier(field.name)} from {_source(path)}"
+        ).fetchone()
+    return str(row[1]) if row and len(row[1]) <= _LONGEST_TYPE else OTHER_TYPE
+
+
+def _is_common(kind: pa.DataType, depth: int = 0) -> bool:
+    """Whether every DuckDB has this type, under one name."""
+    if depth > _DEEPEST_TYPE:
+        return False
+    if pa.types.is_nested(kind) and not pa.types.is_union(kind):
+        parts = [kind.field(i).type for i in range(kind.num_fields)]
+        return bool(parts) and all(_is_common(part, depth + 1) for part in parts)
+    if pa.types.is_timestamp(kind):
+        return bool(kind.unit != "ns")
+    return kind in _COMMON or pa.types.is_decimal128(kind)
+
+
+_COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()}
 
 
 def _read_all(
@@ -286,8 +288,10 @@ def _microseconds(values: pa.Array, name: str) -> np.ndarray:
         cast = values.cast(pa.timestamp("us", tz=values.type.tz))
     except pa.ArrowInvalid as error:
         raise FileRefusedError(f"column {name!r} holds times finer than a microsecond") from error
-    times: np.ndarray = cast.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    return times
+    if not len(cast):
+        return np.empty(0, np.int64)
+    # Array.to_numpy would load pandas
+    return np.frombuffer(cast.buffers()[1], np.int64, len(cast), cast.offset * 8)
 
 
 def _check_period(times: np.ndarray, key: FileKey) -> None:

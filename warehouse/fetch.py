@@ -183,6 +183,7 @@ class _Asking:
         wanted: Iterable[Wanted],
         found: Callable[[_Series], None],
         other_work: Callable[[Crew], bool] = lambda threads: False,
+        meanwhile: Callable[[], None] = lambda: None,
         together: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Ask for all.
@@ -193,6 +194,8 @@ class _Asking:
             Called with each series that has an answer.
         other_work
             Gives the threads a piece of work that goes before the next question, if there is one.
+        meanwhile
+            Called each time before the threads are waited for.
         together
             Stands around the finishing of several pieces of work that have ended.
         """
@@ -207,6 +210,7 @@ class _Asking:
                         pass
                     if not threads.busy:
                         break
+                    meanwhile()
                     ended = threads.wait(at_most=connections)
                     with together():
                         for finish in ended:
@@ -363,14 +367,24 @@ class _Fetching:
         self._contracts = load_contracts()
         self._ready: deque[tuple[_Series, PlannedFetch, bool]] = deque()
         self._resumable: set[str] = set()
+        self._is_begun = False
 
     def run(self, wanted: Iterable[Wanted]) -> None:
         """Fetch all that is wanted and not settled."""
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._asking.run(wanted, self._found, self._fetch_next, self._lake.together)
+        self._asking.run(
+            wanted, self._found, self._fetch_next, self._load_check, self._lake.together
+        )
         for path in self._incoming.iterdir():
             if path.stem not in self._resumable:
                 path.unlink()
+
+    def _load_check(self) -> None:
+        """Load what checks files while the first of them is under way: both take as long."""
+        if self._is_begun:
+            from warehouse.check import prepare
+
+            prepare()
 
     def _found(self, series: _Series) -> None:
         """Put the files of a series into the queue."""
@@ -398,6 +412,7 @@ class _Fetching:
             known_stamp=known,
             received=self._meter.received,
         )
+        self._is_begun = True
         threads.submit(work, partial(self._fetched, series, fetch, is_second, part))
         return True
 

@@ -5,6 +5,8 @@ under ``objects/``, row in the manifest (from here on it is in), link under ``la
 killed anywhere leaves at most a temporary file, an object without a row or a missing link.
 ``sweep`` puts the first and the last right; an object without a row is in nobody's way: it is taken
 in when the file comes again, or removed by ``prune``. Nothing else here removes an object.
+
+What reads parquet is loaded with the first file, not before: so a sync asks while it loads.
 """
 
 from __future__ import annotations
@@ -21,16 +23,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from warehouse.check import check_file
 from warehouse.contracts import Contract
 from warehouse.errors import DamagedError, DiskError, FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest
 from warehouse.records import StoredFile
-from warehouse.restatement import compare_files
 
 _BLOCK_BYTES = 1 << 20
 _INCOMING = ".incoming-"
@@ -117,6 +115,8 @@ class Lake:
                 incoming.unlink()
                 self.manifest.record_stamp(current, origin=origin, stamp=stamp)
                 return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
+            from warehouse.check import check_file
+
             try:
                 facts = check_file(incoming, key, contract)
             except FileRefusedError as refused:
@@ -267,6 +267,10 @@ class Lake:
     ) -> tuple[Outcome, dict[str, Any]]:
         if current is None:
             return Outcome.ADDED, {}
+        import pyarrow as pa
+
+        from warehouse.restatement import compare_files
+
         try:
             old = self.object_path(current.object)
             difference = compare_files(old, incoming, is_raw=key.is_raw)

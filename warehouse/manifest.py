@@ -15,11 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from warehouse.check import FileFacts
 from warehouse.errors import DamagedError, NewerHomeError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
-from warehouse.records import Refusal, Restatement, StoredFile
+from warehouse.records import FileFacts, Refusal, Restatement, StoredFile
 from warehouse.schema import HOME_VERSION, STEPS
 from warehouse.sqlite_errors import REPAIR, is_told, told
 

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.check import FileFacts, check_file
+from warehouse.check import check_file
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
@@ -28,7 +28,7 @@ from warehouse.history import snapshots_of
 from warehouse.home import Home
 from warehouse.manifest import Manifest
 from warehouse.publish import Reads, catalog_reads, generation_path, generations
-from warehouse.records import StoredFile
+from warehouse.records import FileFacts, StoredFile
 from warehouse.sqltext import identifier, literal
 
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support import file_key
-from warehouse.check import RAW_TIME, FileFacts, check_file
+from warehouse.check import RAW_TIME, check_file
 from warehouse.contracts import load_contracts
 from warehouse.coverage import assign_ownership
 from warehouse.errors import FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
-from warehouse.records import StoredFile
+from warehouse.records import FileFacts, StoredFile
 from warehouse.vendor_views import create_key_types, view_columns, view_sql
 
 

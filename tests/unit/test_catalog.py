@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,40 @@ def test_column_when_not_in_the_contract_then_is_kept_beside_the_keys(catalog: C
     }
     drift = connection.sql("select \"column\" from meta.drift where kind = 'unexpected'").fetchall()
     assert {name for (name,) in drift} == set(STRAY)
+
+
+ODD = {
+    "listed": pa.array([[1, 2]]),
+    "within": pa.array([{"a": 1, "b c": [{"d": "x"}]}]),
+    "mapped": pa.array([[("k", 1.5)]], pa.map_(pa.string(), pa.float64())),
+    "exact": pa.array([Decimal("1.25")], pa.decimal128(18, 4)),
+    "bytes": pa.array([b"x"]),
+    "lasting": pa.array([7], pa.duration("us")),
+    "mixed": pa.array([[1]]),
+}
+
+
+def test_column_when_nested_or_decimal_then_is_shown_where_files_have_it(catalog: Catalog) -> None:
+    with_odd, without = (bar_table("flow", grid(date(2025, month, 1), 1)) for month in (9, 10))
+    for name, values in ODD.items():
+        with_odd = with_odd.append_column(name, values)
+    without = without.append_column("mixed", pa.array([{"a": 1}]))
+    connection = catalog({FLOW: with_odd, file_key("flow", "2025-10"): without})
+    columns = columns_of(connection, "vendor.flow")
+    assert {name: columns[name][0] for name in ODD} == {
+        "listed": "BIGINT[]",
+        "within": 'STRUCT(a BIGINT, "b c" STRUCT(d VARCHAR)[])',
+        "mapped": "MAP(VARCHAR, DOUBLE)",
+        "exact": "DECIMAL(18,4)",
+        "bytes": "BLOB",
+        "lasting": "VARCHAR",
+        "mixed": "VARCHAR",
+    }
+    shown = f"select {', '.join(ODD)} from vendor.flow order by time"
+    assert connection.sql(shown).fetchall() == [
+        ([1, 2], {"a": 1, "b c": [{"d": "x"}]}, {"k": 1.5}, Decimal("1.2500"), b"x", "7", "[1]"),
+        (None, None, None, None, None, None, "{'a': 1}"),
+    ]
 
 
 def test_column_when_it_differs_from_the_contract_in_case_only_then_both_are_shown(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import bar_table, file_key, grid, times
-from warehouse.check import FileFacts, check_file
+from warehouse.check import check_file
 from warehouse.contracts import load_contracts
 from warehouse.errors import FileRefusedError
 from warehouse.keys import FileKey
+from warehouse.records import FileFacts
 
 SEPTEMBER = date(2025, 9, 1)
 HOUR_US = 3_600_000_000
@@ -286,19 +288,43 @@ def test_check_when_prices_are_integers_then_passes_while_a_double_holds_them(
         assert "would round" in refusal(tmp_path, table, file_key("ohlcv", "2025-09"))
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        pa.array([[1, 2]] * 48),
-        pa.array([{"a": 1}] * 48),
-        pa.array([b"x"] * 48),
-        pa.array([1] * 48, pa.duration("us")),
-    ],
-)
-def test_check_when_a_new_column_is_nested_or_odd_then_is_refused_by_name(
+def nested(depth: int) -> pa.Array:
+    values = pa.array([1.5] * 48)
+    for _ in range(depth):
+        values = pa.StructArray.from_arrays([values], names=["a"])
+    return values
+
+
+ODD = [
+    (pa.array([[1, 2], None] * 24), "BIGINT[]"),
+    (pa.array([{"a": 1, "b c": [{"d": "x"}]}] * 48), 'STRUCT(a BIGINT, "b c" STRUCT(d VARCHAR)[])'),
+    (pa.array([[("k", 1.5)]] * 48, pa.map_(pa.string(), pa.float64())), "MAP(VARCHAR, DOUBLE)"),
+    (pa.array([Decimal("1.25")] * 48, pa.decimal128(18, 4)), "DECIMAL(18,4)"),
+    (pa.array([Decimal("1.25")] * 48, pa.decimal256(60, 4)), "OTHER"),
+    (pa.array([b"x"] * 48), "BLOB"),
+    (pa.array([1] * 48, pa.duration("us")), "OTHER"),
+    (pa.array([1] * 48, pa.time64("ns")), "OTHER"),
+    (pa.array([[1]] * 48, pa.list_(pa.timestamp("ns"))), "OTHER"),
+    (pa.array([b"x" * 16] * 48, pa.binary(16)), "OTHER"),
+    (nested(12), "OTHER"),
+]
+
+
+@pytest.mark.parametrize(("values", "kind"), ODD)
+def test_check_when_a_new_column_is_nested_or_odd_then_is_kept_and_named(
+    tmp_path: Path, values: pa.Array, kind: str
+) -> None:
+    facts = check(tmp_path, with_column(bar_table("flow", STARTS), "extra", values))
+    assert facts.unexpected == ("extra",)
+    assert facts.columns[-1] == ("extra", kind)
+
+
+@pytest.mark.parametrize("values", [values for values, _ in ODD])
+def test_check_when_a_column_of_the_contract_is_nested_or_odd_then_is_refused_by_name(
     tmp_path: Path, values: pa.Array
 ) -> None:
-    assert "'extra'" in refusal(tmp_path, with_column(bar_table("flow", STARTS), "extra", values))
+    table = with_column(bar_table("flow", STARTS), "volume_delta", values)
+    assert "'volume_delta'" in refusal(tmp_path, table)
 
 
 def test_check_when_text_is_dictionary_encoded_then_is_text(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import file_key, grid
-from warehouse.check import FileFacts
 from warehouse.coverage import (
     Gap,
     OwnedFile,
@@ -24,7 +23,7 @@ from warehouse.coverage import (
     total,
 )
 from warehouse.keys import FileKey, date_us
-from warehouse.records import StoredFile
+from warehouse.records import FileFacts, StoredFile
 
 HOUR_US = 3_600_000_000
 spans = st.lists(
