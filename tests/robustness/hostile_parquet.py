@@ -65,7 +65,8 @@ def make_case(number: int, seed: int = 0) -> Case:
     key, content = chance.choice(_bases())
     how = chance.choice(list(_SPOILT))
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
-        content = _SPOILT[how](content, chance)
+        if content:  # a file may have been cut to nothing
+            content = _SPOILT[how](content, chance)
     return Case(number, how, key, content)
 
 
