@@ -36,7 +36,7 @@ _SLACK_ROWS = 10_000
 _ENGINE_MEMORY = "768MB"
 _BATCH_ROWS = 131_072
 _EXACT_IN_DOUBLE = 1 << 53
-_DEEPEST_TYPE = 8
+_DEEPEST_TYPE = 16
 _LONGEST_TYPE = 2_000
 
 
@@ -157,12 +157,28 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
                 f"column {name!r} is {_named(schema.field(name).type)}, not a timestamp"
             )
     for field in schema:
+        if not _is_shallow(field.type):
+            raise FileRefusedError(
+                f"column {field.name[:80]!r} is nested more than {_DEEPEST_TYPE} deep"
+            )
         column = None if contract is None else contract.column(field.name)
         if column is not None and not _widens(field.type, column):
             raise FileRefusedError(
                 f"column {field.name!r} is {_named(field.type)}:"
                 f" {column.type} cannot hold it without loss"
             )
+
+
+def _is_shallow(kind: pa.DataType) -> bool:
+    """Whether a type ends within few levels: engines take minutes over thousands of them."""
+    level = [kind]
+    for _ in range(_DEEPEST_TYPE + 1):
+        level = [
+            k.field(i).type for k in level if pa.types.is_nested(k) for i in range(k.num_fields)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _widens(found: pa.DataType, column: Column) -> bool:
@@ -231,13 +247,11 @@ def _odd_type(field: pa.Field, path: Path) -> str:
     return str(row[1]) if row and len(row[1]) <= _LONGEST_TYPE else OTHER_TYPE
 
 
-def _is_common(kind: pa.DataType, depth: int = 0) -> bool:
+def _is_common(kind: pa.DataType) -> bool:
     """Whether every DuckDB has this type, under one name."""
-    if depth > _DEEPEST_TYPE:
-        return False
     if pa.types.is_nested(kind) and not pa.types.is_union(kind):
         parts = [kind.field(i).type for i in range(kind.num_fields)]
-        return bool(parts) and all(_is_common(part, depth + 1) for part in parts)
+        return bool(parts) and all(map(_is_common, parts))
     if pa.types.is_timestamp(kind):
         return bool(kind.unit != "ns")
     return kind in _COMMON or pa.types.is_decimal128(kind)

@@ -306,7 +306,6 @@ ODD = [
     (pa.array([1] * 48, pa.time64("ns")), "OTHER"),
     (pa.array([[1]] * 48, pa.list_(pa.timestamp("ns"))), "OTHER"),
     (pa.array([b"x" * 16] * 48, pa.binary(16)), "OTHER"),
-    (nested(12), "OTHER"),
 ]
 
 
@@ -317,6 +316,16 @@ def test_check_when_a_new_column_is_nested_or_odd_then_is_kept_and_named(
     facts = check(tmp_path, with_column(bar_table("flow", STARTS), "extra", values))
     assert facts.unexpected == ("extra",)
     assert facts.columns[-1] == ("extra", kind)
+
+
+def test_check_when_a_new_column_is_nested_without_end_then_is_refused_by_name(
+    tmp_path: Path,
+) -> None:
+    table = bar_table("flow", STARTS)
+    assert check(tmp_path, with_column(table, "extra", nested(16))).unexpected == ("extra",)
+    assert "'extra' is nested more than 16 deep" in refusal(
+        tmp_path, with_column(table, "extra", nested(17))
+    )
 
 
 @pytest.mark.parametrize("values", [values for values, _ in ODD])
