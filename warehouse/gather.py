@@ -19,12 +19,12 @@ from warehouse.coverage import OwnedFile
 from warehouse.home import Home
 from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
 from warehouse.sqltext import literal
-from warehouse.vendor_views import create_key_types, view_columns, view_sql
+from warehouse.vendor_views import view_columns, view_sql
 
 WIDE_SERIES = 64
 """Largest number of series that a dataset's view plans one by one, in some 50 ms."""
 
-GATHER_VERSION = 1
+GATHER_VERSION = 2
 """Raised when the way months are gathered changes, so that no older file is reused."""
 
 
@@ -73,8 +73,6 @@ def _gather_dataset(
             with duckdb.connect() as connection:
                 for setting, value in settings.session.items():
                     connection.execute(f"set {setting} = {literal(value)}")
-                connection.execute("create schema vendor")
-                create_key_types(connection, of_month)
                 rows = view_sql(columns, of_month, home, raw=False, bulk=True)
                 write_month(connection, f"select * from (\n{rows}\n)", path)
         gathered.append(stored_month(name, month, path, reused=reused))

@@ -32,13 +32,12 @@ from warehouse.project import Model, Project, create_schemas, create_seeds
 from warehouse.sqltext import files_below, identifier, literal, moment
 from warehouse.vendor_views import (
     comment,
-    create_key_types,
     gathered_sql,
     view_columns,
     view_sql,
 )
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 """Raised when the way months are computed changes, so that no older file is reused."""
 
 
@@ -173,7 +172,6 @@ class _Computation:
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
         create_seeds(connection, self.project)
-        create_key_types(connection, self.owned)
         self._show_inputs(connection, self.owned, "false")
         for model in self.lineage[:-1]:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
@@ -215,7 +213,7 @@ class _Computation:
         gathered = [self.gathered[dataset, m] for m in months if (dataset, m) in self.gathered]
         if gathered:
             listed = ", ".join(literal(str(path)) for path in gathered)
-            return gathered_sql(columns, f"[{listed}]", typed_keys=True)
+            return gathered_sql(columns, f"[{listed}]")
         raw = dataset.startswith("raw_")
         return view_sql(columns, files, self.home, raw=raw, bulk=True)
 

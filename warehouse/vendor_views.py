@@ -109,8 +109,7 @@ def view_sql(
     """The SELECT of a dataset's view over some of its files.
 
     One branch per series, so that reading a series touches its files only. With ``bulk`` all files
-    of the same columns are one branch, which binds much faster where all is read anyway; the key
-    columns that are texts then have the types of :func:`create_key_types`.
+    of the same columns are one branch, which binds much faster where all is read anyway.
     """
     alike: dict[tuple[tuple[str, str], ...], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -123,23 +122,11 @@ def view_sql(
     )
 
 
-def create_key_types(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]) -> None:
-    """An enum for each key column that is a text: a window carries those along at less cost."""
-    series = [owned_file.file.key.series for owned_file in files]
-    for name, kind in _KEY_TYPES.items():
-        texts = sorted({getattr(one, name) or "" for one in series}) or [""]
-        connection.execute(f"create type {kind} as enum ({', '.join(map(literal, texts))})")
-
-
-def gathered_sql(columns: list[Column], listed: str, *, typed_keys: bool = False) -> str:
-    """The SELECT of a dataset's view over files that were written from it, an SQL list.
-
-    With ``typed_keys`` the key columns that are texts have the types of :func:`create_key_types`.
-    """
-    types = {c.name: c.type for c in (*KEY_COLUMNS, *columns)}
-    if typed_keys:
-        types |= _KEY_TYPES
-    selected = (f"{identifier(n)}::{kind} as {identifier(n)}" for n, kind in types.items())
+def gathered_sql(columns: list[Column], listed: str) -> str:
+    """The SELECT of a dataset's view over files that were written from it, an SQL list."""
+    selected = (
+        f"{identifier(c.name)}::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)
+    )
     return f"select {', '.join(selected)} from read_parquet({listed}, {_PLAIN})"
 
 
@@ -191,14 +178,11 @@ def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> 
         for path, file in zip(paths, files, strict=True)
     )
     names = [name for name in keys if name != "path"]
-    typed = ", ".join(
-        f"{identifier(name)}{f'::{_KEY_TYPES[name]}' if name in _KEY_TYPES else ''} as {keys[name]}"
-        for name in names
-    )
+    renamed = ", ".join(f"{identifier(name)} as {keys[name]}" for name in names)
     each_once = ", ".join(dict.fromkeys(paths))  # series may share an object
     return (
         f"select * from read_parquet([{each_once}], {_PLAIN}, filename = {literal(keys['path'])})"
-        f"\njoin (select path as {keys['path']}, {typed}"
+        f"\njoin (select path as {keys['path']}, {renamed}"
         f" from (values {rows}) as of_file(path, {', '.join(map(identifier, names))}))"
         f" using ({keys['path']})"
     )
@@ -213,15 +197,12 @@ def _inside(time: str, spans: tuple[Span, ...]) -> str:
 _PLAIN = "hive_partitioning = false"
 _FILE = "of_lake"
 _FILE_KEYS = ("series_id", "exchange", "symbol", "interval", "clock")
-_KEY_TYPES = {
-    name: f"vendor.name_of_{name}" for name in ("exchange", "symbol", "interval", "clock")
-}
 
 
 def _keys(file: StoredFile) -> dict[str, str]:
     """What the manifest says of a file, as SQL; ``bar`` is NULL for what has no bars."""
     series = file.key.series
-    texts = {name: getattr(series, name) for name in _KEY_TYPES}
+    texts = {name: getattr(series, name) for name in _FILE_KEYS if name != "series_id"}
     length = "null::INTERVAL"
     if not file.key.is_raw:
         length = f"interval '{interval_us(series.interval or '') // 1_000_000} seconds'"

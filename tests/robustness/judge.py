@@ -25,7 +25,7 @@ from warehouse.errors import FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
 from warehouse.records import FileFacts, StoredFile
-from warehouse.vendor_views import create_key_types, view_columns, view_sql
+from warehouse.vendor_views import view_columns, view_sql
 
 
 def judge(path: Path, key: FileKey) -> dict[str, Any]:
@@ -62,8 +62,6 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
         sql = view_sql(columns, owned, home, raw=key.is_raw, bulk=bulk)
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
             connection.execute("set timezone = 'UTC'")
-            connection.execute("create schema vendor")
-            create_key_types(connection, owned)
             try:
                 connection.execute(f"create view shown as {sql}")
                 connection.execute("select bit_xor(hash(shown)) from shown").fetchall()
