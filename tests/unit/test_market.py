@@ -182,7 +182,7 @@ def test_columns_and_types_of_raw_data_are_the_contract(dataset: str, exchange: 
         }[column.type]
         assert table.schema.field(column.name).type == kind, column.name
     time = table["exchange_timestamp"].to_numpy()
-    assert np.all(np.diff(time) >= np.timedelta64(0))
+    assert np.all(np.diff(time) >= np.timedelta64(0, "us"))
     assert np.all(table["local_timestamp"].to_numpy() > time)
 
 
