@@ -51,7 +51,7 @@ def wh(demo_home: Path) -> Iterator[warehouse.Warehouse]:
         (np.datetime64("2025-09-01T05"), (FIVE, "TIMESTAMP")),
         (np.datetime64("2025-09-01T05", "ns"), (FIVE, "TIMESTAMP")),
         (pd.NaT, (None, '"NULL"')),
-        (np.datetime64("NaT"), (None, '"NULL"')),
+        (np.datetime64("NaT", "us"), (None, '"NULL"')),
         (pd.NA, (None, '"NULL"')),
         (None, (None, '"NULL"')),
         (True, (True, "BOOLEAN")),
