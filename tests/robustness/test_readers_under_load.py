@@ -1,4 +1,4 @@
-"""Four readers ask again and again while rounds of sync, build and publish go on, one of them killed.
+"""Four readers ask in a loop while rounds of sync, build and publish go on, one of them killed.
 
 Every value of a round is its number, so an answer of two generations would show two numbers.
 """
