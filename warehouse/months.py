@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from warehouse.sqltext import literal
 
-ROW_GROUP_ROWS = 40_960
+ROW_GROUP_ROWS = 20_480
 _FORMAT = (
     f"format parquet, parquet_version v2, compression lz4_raw, row_group_size {ROW_GROUP_ROWS}"
 )

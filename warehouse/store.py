@@ -37,7 +37,7 @@ from warehouse.vendor_views import (
     view_sql,
 )
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 """Raised when the way months are computed changes, so that no older file is reused."""
 
 
