@@ -30,6 +30,7 @@ def transform(settings: Settings) -> bool:
     from dbt.cli.main import dbtRunner
 
     target, common = dbt_folders(settings)
+    forget_other_projects(target, dbt_project_dir())
     parsed = dbtRunner().invoke(["--quiet", "parse", *common])
     if not parsed.success:
         return _tell("failed", message=str(parsed.exception or "dbt could not read the models"))
@@ -73,6 +74,19 @@ def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
     target = folder / "target"
     options = ["--project-dir", project, "--profiles-dir", project]
     return target, [*options, "--target-path", str(target), "--log-path", str(folder)]
+
+
+def forget_other_projects(target: Path, project: Path) -> None:
+    """Let dbt read the project anew where it last read one of another place.
+
+    What it keeps of its last parse names seeds by the folder they were in, and it does not notice
+    that the product has moved since: another environment, another version of Python.
+    """
+    place = target / "project_dir"
+    if not place.is_file() or place.read_text(encoding="utf-8") != str(project):
+        (target / "partial_parse.msgpack").unlink(missing_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        place.write_text(str(project), encoding="utf-8")
 
 
 def _stored(month: StoredMonth) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import warehouse
+from warehouse.transform import forget_other_projects
 
 Story = dict[str, Any]
 
@@ -126,3 +127,13 @@ def test_build_when_stray_modules_lie_in_the_working_folder_then_they_are_not_lo
     said = [run["stderr"] for run in story.values() if isinstance(run, dict) and "stderr" in run]
     assert len(said) > 10
     assert not any("a stray module was loaded" in text for text in said)
+
+
+def test_parse_when_the_product_has_moved_then_is_not_taken_over(tmp_path: Path) -> None:
+    target, kept = tmp_path / "target", tmp_path / "target" / "partial_parse.msgpack"
+    forget_other_projects(target, Path("/old/env"))
+    kept.write_bytes(b"a parse")
+    forget_other_projects(target, Path("/old/env"))
+    assert kept.is_file(), "the same place: dbt goes on from its last parse"
+    forget_other_projects(target, Path("/new/env"))
+    assert not kept.exists()
