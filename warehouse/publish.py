@@ -328,9 +328,12 @@ def point_to(home: Home, target: Path) -> None:
 
 
 def _note(home: Home, publication: Publication) -> None:
+    """Add a line, in a new file: a copy of the home by hard links does not get it."""
     line = json.dumps({"at": publication.at.isoformat(), "generation": publication.generation})
-    with home.publications.open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}\n")  # a line of its own, though the one before was torn
+    before = home.publications.read_bytes() if home.publications.is_file() else b""
+    temporary = home.root / f".{home.publications.name}.new"
+    temporary.write_bytes(before + f"\n{line}\n".encode())
+    temporary.replace(home.publications)
 
 
 def _flush(path: Path) -> None:

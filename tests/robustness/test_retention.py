@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -27,7 +28,7 @@ from tests.robustness.support import (
     quick_build,
     sync_round,
 )
-from tests.support import run_warehouse
+from tests.support import copy_home, run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError, UsageError
 from warehouse.history import find_generation, list_generations
@@ -224,6 +225,13 @@ def test_as_of_where_nothing_was_noted_goes_by_the_time_of_building(
     assert [note.generation for note in publications(home)] == [3]
     assert of(home, as_of=datetime.now(UTC)) == 3
     assert of(home, as_of=now) == 4
+
+
+def test_a_home_copied_by_hard_links_has_a_past_of_its_own(home: Home, tmp_path: Path) -> None:
+    copied = Home(copy_home(home.root, tmp_path / "copy"))
+    rollback(copied, 2)
+    assert of(home, as_of=datetime.now(UTC)) == 4
+    assert len(publications(copied)) == len(publications(home)) + 1
 
 
 def test_one_of_the_past_stays_when_refreshed(home: Home) -> None:
