@@ -53,7 +53,7 @@ def month_path(folder: Path, month: str, facts: object) -> Path:
     Examples
     --------
     >>> month_path(Path("marts/bars"), "2025-09", ["sql", "files"]).name
-    '2025-09-9fb99b2fb42b26a9df3c.parquet'
+    '2025-09-bb621a45e8636707eebe.parquet'
     """
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return folder / f"{month}-{digest[:20]}.parquet"

@@ -42,7 +42,7 @@ def render() -> str:
     contracts = load_contracts()
     lines = ["version: 2", "", "models:", "  - name: bars", *_folded(DESCRIPTION, "    ")]
     lines += ["    config:", "      meta:", "        lookback: 0 days", "        horizon: 0 days"]
-    lines += ["    data_tests:", "      - unique_grain", "    columns:"]
+    lines += ["    data_tests:", "      - unique_grain", "      - keys_of_series", "    columns:"]
     for key in KEY_COLUMNS:
         lines += [f"      - name: {key.name}", f"        data_type: {key.type.lower()}"]
         lines += [f"        description: \"{{{{ doc('{key.name}') }}}}\""]
