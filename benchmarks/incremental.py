@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.data import VENUE, files_of, symbols
-from benchmarks.measure import Run, median, product, run
+from benchmarks.measure import Run, costs, median, product, run
 from benchmarks.table import Goal, Line, Part
 from warehouse.market import Market
 
@@ -32,12 +32,7 @@ def measure(data: Path, *, is_full: bool) -> Part:
             done.setdefault(way, []).append(cost)
     part = Part("incremental", f"{len(market.symbols)} symbols, 5m bars, {MONTHS} months (seconds)")
     for way, runs in done.items():
-        figures = {
-            "wall_s": [each.wall_s for each in runs],
-            "processor_s": [each.processor_s for each in runs],
-            "peak_mb": [each.peak_mb for each in runs],
-        }
-        part.lines.append(Line("build", way, figures))
+        part.lines.append(Line("build", way, costs(runs)))
     wall_s = {way: median([each.wall_s for each in runs]) for way, runs in done.items()}
     overhead = wall_s["nothing to compute"]
     share = (wall_s[f"all {MONTHS} months"] - overhead) / MONTHS

@@ -88,6 +88,15 @@ def alternate(
     return done
 
 
+def costs(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """What the kernel said of each run, as the figures of a line."""
+    return {
+        "wall_s": [each.wall_s for each in runs],
+        "processor_s": [each.processor_s for each in runs],
+        "peak_mb": [each.peak_mb for each in runs],
+    }
+
+
 def python(module: str, *arguments: str) -> list[str]:
     """The command that runs a module with this interpreter."""
     return [sys.executable, "-m", module, *arguments]

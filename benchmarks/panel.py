@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 from benchmarks.contestants.task import MEASURES, Task
 from benchmarks.data import VENUE, files_of, home_of, symbols
 from benchmarks.features import command, installed
-from benchmarks.measure import Run, alternate, python, run
+from benchmarks.measure import Run, alternate, costs, python, run
 from benchmarks.table import Goal, Line, Part
 from warehouse.market import Market
 
@@ -83,13 +84,7 @@ def _compare(
     done = alternate(contestants, runs)
     work = f"{count} symbols"
     for way, each in done.items():
-        figures = {
-            "wall_s": [one.wall_s for one in each],
-            "processor_s": [one.processor_s for one in each],
-            "peak_mb": [one.peak_mb for one in each],
-        }
-        figures["work_s"] = [_work_s(one) for one in each]
-        part.lines.append(Line(work, way, figures))
+        part.lines.append(Line(work, way, _figures(each)))
     _judge(part, work)
 
 
@@ -104,6 +99,10 @@ def _judge(part: Part, work: str) -> None:
         Goal(f"{work}: store step / Polars, in memory", store_s / in_memory, at_most=2.5),
         Goal(f"{work}: read back / Polars, in memory", back / in_memory, at_most=0.2),
     ]
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, list[float]]:
+    return {**costs(runs), "work_s": [_work_s(each) for each in runs]}
 
 
 def _work_s(done: Run) -> float:
@@ -133,13 +132,7 @@ def _bounded(part: Part, data: Path, count: int, memory: str) -> None:
     cost = _rebuild(home, {"WAREHOUSE_MEMORY": memory})
     if _digest(home) != before:
         raise SystemExit(f"{count} symbols with {memory}: other numbers than without a limit")
-    figures = {
-        "wall_s": [cost.wall_s],
-        "processor_s": [cost.processor_s],
-        "peak_mb": [cost.peak_mb],
-        "work_s": [_work_s(cost)],
-    }
-    part.lines.append(Line(f"{count} symbols", f"warehouse, build with {memory}", figures))
+    part.lines.append(Line(f"{count} symbols", f"warehouse, build with {memory}", _figures([cost])))
     if memory == "2GB":
         part.goals.append(Goal(f"{count} symbols: peak / 2 GB", cost.peak_mb / 2048, at_most=1))
 

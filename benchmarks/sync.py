@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.data import VENUE, files_of, home_of
-from benchmarks.measure import Run, alternate, product, run
+from benchmarks.measure import Run, alternate, costs, product, run
 from benchmarks.serving import served
 from benchmarks.table import Goal, Line, Part
 from warehouse.market import Market
@@ -85,12 +85,8 @@ def _with_files(part: Part, data: Path, files: int, *, runs: int) -> None:
     shutil.rmtree(data / name / "synced")
     work = f"{len(written):,} files"
     for way, each in done.items():
-        figures = {
-            "wall_s": [one.wall_s for one in each],
-            "processor_s": [one.processor_s for one in each],
-            "peak_mb": [one.peak_mb for one in each],
-        }
-        part.lines.append(Line(work, way, figures, f"{size_mb:.0f} MB" if way == FIRST else ""))
+        note = f"{size_mb:.0f} MB" if way == FIRST else ""
+        part.lines.append(Line(work, way, costs(each), note))
     ratio = part.median(work, FIRST, "wall_s") / part.median(work, CLIENT_WAY, "wall_s")
     part.goals.append(Goal(f"{work}: first sync / vendor's client", ratio, at_most=1))
 

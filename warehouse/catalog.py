@@ -19,7 +19,7 @@ from warehouse.home import Home
 from warehouse.manifest import Manifest
 from warehouse.meta import write_meta, write_stored
 from warehouse.months import Progress
-from warehouse.sqltext import identifier, literal
+from warehouse.sqltext import identifier, literal, settings_sql
 from warehouse.vendor_views import comment, write_vendor
 
 STORAGE_VERSION = "v1.4.0"
@@ -75,8 +75,7 @@ def _write(
     settings: Settings, home: Home, generation: int, inputs: str, progress: Progress | None
 ) -> None:
     with Manifest(home.manifest) as manifest, duckdb.connect() as connection:
-        for name, value in settings.session.items():
-            connection.execute(f"set {name} = {literal(value)}")
+        connection.execute(settings_sql(settings.session))
         connection.execute(
             f"attach {literal(str(home.build_catalog))} as warehouse"
             f" (storage_version {literal(STORAGE_VERSION)})"

@@ -18,7 +18,7 @@ from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import OwnedFile
 from warehouse.home import Home
 from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
-from warehouse.sqltext import literal
+from warehouse.sqltext import settings_sql
 from warehouse.vendor_views import view_columns, view_sql
 
 WIDE_SERIES = 64
@@ -71,9 +71,8 @@ def _gather_dataset(
         reused = path.is_file()
         if not reused:
             with duckdb.connect() as connection:
-                for setting, value in settings.session.items():
-                    connection.execute(f"set {setting} = {literal(value)}")
-                rows = view_sql(columns, of_month, home, raw=False, bulk=True)
+                connection.execute(settings_sql(settings.session))
+                rows = view_sql(columns, of_month, home, bulk=True)
                 write_month(connection, f"select * from (\n{rows}\n)", path)
         gathered.append(stored_month(name, month, path, reused=reused))
         if progress is not None:

@@ -103,6 +103,15 @@ class Home:
             )
 
 
+def flush(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def writing(home: Home, verb: str) -> Iterator[int]:
     """Hold the home's lock, so that one process writes at a time.

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.contracts import Contract
-from warehouse.errors import DamagedError, DiskError, FileRefusedError
-from warehouse.home import Home
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
+from warehouse.home import Home, flush
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest
 from warehouse.records import StoredFile
@@ -109,7 +109,7 @@ class Lake:
             The disk is full or may not be written; nothing was taken in.
         """
         with self._storing(key), self.together() as admitted:
-            incoming, object = (source, _sha256(source)) if consume else self._copy_in(source)
+            incoming, object = (source, sha256_of(source)) if consume else self._copy_in(source)
             size = incoming.stat().st_size
             if current is not None and current.object == object:
                 incoming.unlink()
@@ -156,7 +156,7 @@ class Lake:
             with self.manifest.transaction():
                 yield admitted
                 if admitted:
-                    _sync_folder(self.home.objects)
+                    flush(self.home.objects)  # before the manifest speaks of what is in it
         finally:
             self._admitted = None
         for key, object in admitted:
@@ -200,7 +200,7 @@ class Lake:
                     if _is_ours(path):
                         path.unlink()
                         removed.append(path)
-                elif self._shows(path, expected[key]):
+                elif shows(path, self.object_path(expected[key])):
                     missing.discard(key)
         for key in sorted(missing):
             if not self.object_path(expected[key]).is_file():
@@ -210,15 +210,6 @@ class Lake:
                 )
             self.link(key, expected[key])
         return removed
-
-    def _shows(self, path: Path, object: str) -> bool:
-        try:
-            found, wanted = path.stat(), self.object_path(object).stat()
-        except FileNotFoundError:
-            return False
-        return found.st_ino == wanted.st_ino or (
-            found.st_size == wanted.st_size and _sha256(path) == object
-        )
 
     @contextmanager
     def _storing(self, key: FileKey) -> Iterator[None]:
@@ -232,7 +223,7 @@ class Lake:
             reason = getattr(error, "strerror", None) or str(error)
             raise DiskError(
                 f"{key}: cannot be stored under {self.home.root} ({reason})",
-                next_step="free some space or mend permissions, then run the same command again",
+                next_step=ROOM_OR_RIGHTS,
             ) from error
 
     def _copy_in(self, source: Path) -> tuple[Path, str]:
@@ -308,15 +299,17 @@ def _move(source: Path, target: Path) -> None:
     target.chmod(0o444)
 
 
-def _sha256(path: Path) -> str:
+def shows(link: Path, object: Path) -> bool:
+    """Whether a link, or a copy where links fail, shows an object."""
+    try:
+        found, wanted = link.stat(), object.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_ino == wanted.st_ino or (
+        found.st_size == wanted.st_size and sha256_of(link) == object.stem
+    )
+
+
+def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable before the manifest speaks of them."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

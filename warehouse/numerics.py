@@ -21,7 +21,7 @@ from warehouse.contracts import KEY_COLUMNS, load_contracts
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.project import Project, create_schemas, create_seeds, create_views, load_project
-from warehouse.sqltext import identifier, literal
+from warehouse.sqltext import identifier, literal, settings_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,8 +141,7 @@ def _run_models(
     tables: dict[str, pa.Table],
 ) -> None:
     """All models over tables that stand where the catalog has its views."""
-    for name, value in settings.session.items():
-        connection.execute(f"set {name} = {literal(value)}")
+    connection.execute(settings_sql(settings.session))
     connection.execute("attach ':memory:' as warehouse")
     connection.execute("use warehouse")
     create_schemas(connection, project)

@@ -19,8 +19,8 @@ from typing import Any
 
 import duckdb
 
-from warehouse.errors import BuildError, DamagedError, DiskError, NotFoundError
-from warehouse.home import Home
+from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
+from warehouse.home import Home, flush
 from warehouse.sqltext import identifier, literal
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
@@ -134,7 +134,7 @@ def publish(home: Home) -> Published:
         target.parent.mkdir(parents=True, exist_ok=True)
         home.build_catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
         home.build_catalog.chmod(0o444)
-        _flush(home.build_catalog)
+        flush(home.build_catalog)
         home.build_catalog.replace(target)
         point_to(home, target)
     except OSError as error:
@@ -195,7 +195,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
     except OSError as error:
         raise DiskError(
             f"{home.catalog}: cannot be replaced ({error.strerror}); it stays as it is",
-            next_step="free some space or mend permissions, then run the same command again",
+            next_step=ROOM_OR_RIGHTS,
         ) from error
     return wanted
 
@@ -318,10 +318,10 @@ def point_to(home: Home, target: Path) -> None:
     except OSError:
         shutil.copyfile(target, temporary)
         temporary.chmod(0o444)
-        _flush(temporary)
+        flush(temporary)
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
     temporary.replace(home.catalog)
-    _flush(home.root)
+    flush(home.root)
     now = datetime.now(UTC).replace(tzinfo=None)
     with suppress(OSError):  # it is published all the same: the time of its build stands in
         _note(home, Publication(now, int(target.parent.name)))
@@ -334,11 +334,3 @@ def _note(home: Home, publication: Publication) -> None:
     temporary = home.root / f".{home.publications.name}.new"
     temporary.write_bytes(before + f"\n{line}\n".encode())
     temporary.replace(home.publications)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,7 +20,7 @@ from warehouse.folder import scan_folder
 from warehouse.history import snapshots_of
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey, Period, SeriesKey
-from warehouse.lake import Lake
+from warehouse.lake import Lake, sha256_of
 from warehouse.manifest import Manifest
 from warehouse.publish import generation_path, generations, point_to, read_catalog
 from warehouse.records import Refusal, Restatement, StoredFile
@@ -30,7 +30,6 @@ from warehouse.verify import (
     Kind,
     object_damage,
     readable,
-    sha256_of,
     verify,
     wrong_facts,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from warehouse.errors import DamagedError, DiskError, LockedError, WarehouseError
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, LockedError, WarehouseError
 
 REPAIR = "run: warehouse verify --repair"
 _OF_DISK = {
@@ -30,7 +30,7 @@ def told(path: Path, error: Exception) -> WarehouseError:
     if _code(error) in _OF_DISK:
         return DiskError(
             f"{path}: cannot be read or written ({error})",
-            next_step="free some space or mend permissions, then run the same command again",
+            next_step=ROOM_OR_RIGHTS,
         )
     if _code(error) in _OF_OTHERS:
         return LockedError(

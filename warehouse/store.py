@@ -29,13 +29,8 @@ from warehouse.manifest import Manifest
 from warehouse.meta import write_stored
 from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
 from warehouse.project import Model, Project, create_schemas, create_seeds
-from warehouse.sqltext import files_below, identifier, literal, moment
-from warehouse.vendor_views import (
-    comment,
-    gathered_sql,
-    view_columns,
-    view_sql,
-)
+from warehouse.sqltext import files_below, identifier, literal, moment, settings_sql
+from warehouse.vendor_views import comment, gathered_sql, view_columns, view_sql
 
 STORE_VERSION = 4
 """Raised when the way months are computed changes, so that no older file is reused."""
@@ -166,8 +161,7 @@ class _Computation:
 
     def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Seeds, vendor views and the models below the mart, in a database in memory."""
-        for name, value in self.settings.session.items():
-            connection.execute(f"set {name} = {literal(value)}")
+        connection.execute(settings_sql(self.settings.session))
         connection.execute("attach ':memory:' as warehouse")
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
@@ -214,8 +208,7 @@ class _Computation:
         if gathered:
             listed = ", ".join(literal(str(path)) for path in gathered)
             return gathered_sql(columns, f"[{listed}]")
-        raw = dataset.startswith("raw_")
-        return view_sql(columns, files, self.home, raw=raw, bulk=True)
+        return view_sql(columns, files, self.home, bulk=True)
 
     def _accumulated(
         self, connection: duckdb.DuckDBPyConnection, month: Period, path: Path, before: str

@@ -38,7 +38,7 @@ def write_vendor(
         files = by_dataset.get(dataset, [])
         columns = view_columns(contract, files)
         view = f"vendor.{identifier(dataset)}"
-        sql = view_sql(columns, files, home, raw=_is_raw(dataset))
+        sql = view_sql(columns, files, home)
         if dataset in gathered:
             names = (str(path.relative_to(home.root)) for path in gathered[dataset])
             sql = gathered_sql(columns, files_below(home.root, names))
@@ -74,10 +74,6 @@ def comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: s
     connection.execute(f"comment on {kind} {name} is {literal(text)}")
 
 
-def _is_raw(dataset: str) -> bool:
-    return dataset.startswith("raw_")
-
-
 def _free_name(name: str, contract: Contract | None) -> str:
     """A column's name in the view: ``file_`` before what is, but for case, another's name there.
 
@@ -104,7 +100,7 @@ def _widest(kinds: set[str]) -> str:
 
 
 def view_sql(
-    columns: list[Column], files: list[OwnedFile], home: Home, *, raw: bool, bulk: bool = False
+    columns: list[Column], files: list[OwnedFile], home: Home, *, bulk: bool = False
 ) -> str:
     """The SELECT of a dataset's view over some of its files.
 
@@ -118,7 +114,7 @@ def view_sql(
     if not alike:
         return _empty_sql(columns)
     return "\nunion all\n".join(
-        _select_sql(columns, group, home, raw=raw, bulk=bulk) for group in alike.values()
+        _select_sql(columns, group, home, bulk=bulk) for group in alike.values()
     )
 
 
@@ -130,13 +126,12 @@ def gathered_sql(columns: list[Column], listed: str) -> str:
     return f"select {', '.join(selected)} from read_parquet({listed}, {_PLAIN})"
 
 
-def _select_sql(
-    columns: list[Column], files: list[OwnedFile], home: Home, *, raw: bool, bulk: bool
-) -> str:
+def _select_sql(columns: list[Column], files: list[OwnedFile], home: Home, *, bulk: bool) -> str:
     """Files of the same columns, under the names and in the types of the view."""
     types = dict(files[0].file.facts.columns)
     keys = {name: _unused_name(f"key_{name}", types) for name in (*_FILE_KEYS, "bar", "path")}
-    contract = load_contracts().get(files[0].file.key.dataset)
+    of_first = files[0].file.key
+    contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
     source_names = {_free_name(name, contract): name for name in types}
     clocks = ("exchange_timestamp", "local_timestamp") if raw else ("time", "time")
     time, known_at = (_utc(name, types[name]) for name in clocks)

@@ -7,7 +7,6 @@ mended by the next build; what is stray is in nobody's way; a note is about the 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
 from warehouse.history import snapshots_of
 from warehouse.home import Home
+from warehouse.lake import sha256_of, shows
 from warehouse.manifest import Manifest
 from warehouse.publish import Reads, catalog_reads, generation_path, generations
 from warehouse.records import FileFacts, StoredFile
@@ -348,21 +348,6 @@ def _engine() -> duckdb.DuckDBPyConnection:
 
 
 # -- helpers -------------------------------------------------------------------------------------
-
-
-def shows(link: Path, object: Path) -> bool:
-    """Whether a link, or a copy where links fail, shows an object."""
-    if not object.is_file():
-        return False
-    found, wanted = link.stat(), object.stat()
-    return found.st_ino == wanted.st_ino or (
-        found.st_size == wanted.st_size and sha256_of(link) == object.stem
-    )
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _below(home: Home, path: Path) -> str:

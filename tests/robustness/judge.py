@@ -59,7 +59,7 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
     columns = view_columns(load_contracts().get(key.dataset), owned)
     home = Home(path.parent.parent)
     for bulk in (False, True):
-        sql = view_sql(columns, owned, home, raw=key.is_raw, bulk=bulk)
+        sql = view_sql(columns, owned, home, bulk=bulk)
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
             connection.execute("set timezone = 'UTC'")
             try:

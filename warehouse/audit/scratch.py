@@ -18,7 +18,7 @@ from warehouse.audit.sample import ORIGIN, Cut, load_cut
 from warehouse.contracts import KEY_COLUMNS
 from warehouse.errors import BuildError, DamagedError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
-from warehouse.sqltext import identifier, literal
+from warehouse.sqltext import identifier, literal, settings_sql
 
 VENDOR = "vendor"
 KEYS = tuple(column.name for column in KEY_COLUMNS)
@@ -221,8 +221,7 @@ def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.D
         The catalog cannot be read.
     """
     with duckdb.connect() as connection:
-        for name, value in session.items():
-            connection.execute(f"set {name} = {literal(value)}")
+        connection.execute(settings_sql(session))
         try:
             connection.execute(f"attach {literal(str(catalog))} as {ORIGIN} (read_only)")
         except duckdb.Error as error:
