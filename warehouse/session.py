@@ -28,6 +28,10 @@ _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 
 _STOPPING_S = 30
 
+_SWAPS = 5
+"""How often a catalog is opened anew because another was published while DuckDB opened it, which
+does so by name and more than once: it may have met parts of two."""
+
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -52,6 +56,30 @@ def open_session(
     QueryError
         ``memory`` is no amount of memory.
     """
+    for _ in range(_SWAPS):
+        found = _identity(catalog)
+        try:
+            connection = _open(settings, catalog, memory)
+        except DamagedError:
+            if _identity(catalog) == found:
+                raise
+            continue
+        if _identity(catalog) == found:
+            return connection
+        connection.close()
+    return _open(settings, catalog, memory)
+
+
+def _identity(catalog: Path) -> tuple[int, ...] | None:
+    """Which file a path leads to now."""
+    try:
+        facts = catalog.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _open(settings: Settings, catalog: Path, memory: str | None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config=_CONFIG)
     try:
         for name, value in settings.session.items():
