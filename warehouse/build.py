@@ -27,6 +27,7 @@ from warehouse.errors import (
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
 from warehouse.months import StoredMonth, stored_event
+from warehouse.native import copy_marts
 from warehouse.publish import (
     Published,
     next_generation,
@@ -60,14 +61,27 @@ def build(
     home.require_lake()
     with writing(home, "build") as lock:
         inputs = fingerprint(settings)
-        if not force and inputs == _published_inputs(home):
-            return None
-        generation = next_generation(home)
-        prepare_catalog(
-            settings, generation=generation, inputs=inputs, progress=_gathered(progress)
-        )
-        _run_child(settings, home, [], progress, lock=lock)
-        return publish(home)
+        published = None
+        if force or inputs != _published_inputs(home):
+            prepare_catalog(
+                settings,
+                generation=next_generation(home),
+                inputs=inputs,
+                progress=_gathered(progress),
+            )
+            _run_child(settings, home, [], progress, lock=lock)
+            published = publish(home)
+        _copy(settings, progress)
+        return published
+
+
+def _copy(settings: Settings, progress: Progress | None) -> None:
+    """The native copy of what is published now; where there is none, all works without it."""
+    tell = progress or (lambda _: None)
+    tell({"step": "native"})
+    reason = copy_marts(settings)
+    if reason is not None:
+        tell({"step": "no native copy", "message": reason})
 
 
 def prepare(settings: Settings) -> Path:

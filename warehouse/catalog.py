@@ -20,7 +20,8 @@ from warehouse.manifest import Manifest
 from warehouse.meta import write_meta, write_stored
 from warehouse.months import Progress
 from warehouse.sqltext import identifier, literal, settings_sql
-from warehouse.vendor_views import comment, write_vendor
+from warehouse.vendor_views import write_vendor
+from warehouse.views import comment
 
 STORAGE_VERSION = "v1.4.0"
 """Oldest DuckDB that must be able to open the catalog."""

@@ -15,6 +15,7 @@ from warehouse.errors import UsageError
 
 DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
+NATIVE_GB = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Settings:
         Absolute path of the folder that holds everything a user owns.
     threads, memory_limit
         DuckDB's limits; ``None`` leaves DuckDB's own default.
+    native_gb
+        Marts of up to so many GB in all are copied into tables for sessions; 0 copies none.
     api_url
         Base URL of the vendor's API, without a trailing slash.
     api_key
@@ -36,6 +39,7 @@ class Settings:
     home: Path
     threads: int | None = None
     memory_limit: str | None = None
+    native_gb: int = NATIVE_GB
     api_url: str = DEFAULT_API_URL
     api_key: str | None = field(default=None, repr=False)
 
@@ -72,10 +76,12 @@ def load_settings(
     """
     variables = _dotenv() | dict(os.environ if environment is None else environment)
     chosen = home or variables.get("WAREHOUSE_HOME") or "data"
+    native_gb = _count(variables, "WAREHOUSE_NATIVE_GB", least=0)
     return Settings(
         home=Path(chosen).expanduser().absolute(),
         threads=_count(variables, "WAREHOUSE_THREADS"),
         memory_limit=_memory(variables, "WAREHOUSE_MEMORY"),
+        native_gb=NATIVE_GB if native_gb is None else native_gb,
         api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
         api_key=variables.get("APERIODIC_API_KEY") or None,
     )
@@ -92,14 +98,14 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
-def _count(variables: Mapping[str, str], name: str) -> int | None:
-    """A variable that counts something: a whole number from 1, or absent."""
+def _count(variables: Mapping[str, str], name: str, *, least: int = 1) -> int | None:
+    """A variable that counts something: a whole number, or absent."""
     text = variables.get(name, "")
     if not text:
         return None
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+    if not re.fullmatch(r"0*[0-9]{1,6}", text) or int(text) < least:
         raise UsageError(
-            f"{name}={text[:80]}: not a whole number from 1", next_step=f"unset {name}"
+            f"{name}={text[:80]}: not a whole number from {least}", next_step=f"unset {name}"
         )
     return int(text)
 

@@ -155,10 +155,10 @@ def _bare(text: str) -> str:
 
 def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> Tree:
     try:
-        row = connection.execute(
+        ((written,),) = connection.execute(
             "select json_serialize_sql($text::varchar)", {"text": text}
-        ).fetchone()
-        reply: Tree = json.loads(row[0]) if row else {}
+        ).fetchall()
+        reply: Tree = json.loads(written)
     except RecursionError as error:
         raise QueryError("the SQL is nested too deeply to be checked") from error
     except (duckdb.Error, ValueError) as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from warehouse.errors import DamagedError, DiskError, LockedError, NotFoundError
 
@@ -101,6 +102,27 @@ class Home:
                 next_step="run: warehouse demo, or: warehouse sync --from FOLDER",
                 home=str(self.root),
             )
+
+
+class NativeCopy(NamedTuple):
+    """The marts of a generation as tables, and the catalog that reads them there."""
+
+    tables: Path
+    catalog: Path
+
+
+def native_copy(generation: Path) -> NativeCopy:
+    """Where the native copy of a generation stands, given its folder; few generations have one."""
+    return NativeCopy(generation / "native.duckdb", generation / "session.duckdb")
+
+
+def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
+    """The native copy of the generation that a catalog file belongs to; None if it has none."""
+    for marked in home.generations.glob("*/session.duckdb"):
+        published = marked.with_name("warehouse.duckdb")
+        if published.is_file() and published.samefile(catalog):
+            return native_copy(marked.parent)
+    return None
 
 
 def flush(path: Path) -> None:

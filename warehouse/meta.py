@@ -20,7 +20,8 @@ from warehouse.keys import Symbol, us_datetime
 from warehouse.manifest import Manifest, utc_now
 from warehouse.months import StoredMonth
 from warehouse.sqltext import identifier
-from warehouse.vendor_views import comment, view_columns
+from warehouse.vendor_views import view_columns
+from warehouse.views import comment
 
 
 def write_meta(

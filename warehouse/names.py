@@ -30,6 +30,8 @@ _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
     r"^\s*create\s.*?\bas\b\s*(?=[\s(](?:with|select|from|values)\b|\()", re.I | re.S
 )
+_STORED = re.compile(r"\bread_parquet\b|\bnative\.")
+"""In the text of a view that reads stored months, or their native copy."""
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I
@@ -196,7 +198,7 @@ class Names:
                 " where database_name = 'warehouse' and not internal and schema_name <> 'vendor'"
             ).fetchall()
         }
-        stored = {place for place, text in found.items() if "read_parquet" in text}
+        stored = {place for place, text in found.items() if _STORED.search(text)}
         return found | self._stored_definitions(stored) if stored else found
 
     def _stored_definitions(self, stored: set[Place]) -> dict[Place, str]:

@@ -7,9 +7,12 @@ new one.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -94,6 +97,26 @@ def _numbers(home: Home) -> list[int]:
 
 def generation_path(home: Home, generation: int) -> Path:
     return home.generations / str(generation) / "warehouse.duckdb"
+
+
+def is_open_elsewhere(home: Home, generation: int) -> bool:
+    """Whether another process reads a generation: DuckDB locks what it has open."""
+    return any(map(_is_locked, generation_path(home, generation).parent.glob("*.duckdb")))
+
+
+def _is_locked(path: Path) -> bool:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        is_mac = sys.platform == "darwin"
+        layout, place = ("qqihh", 3) if is_mac else ("hhqqi4x", 0)
+        question = [0, 0, 0, 0, 0]
+        question[place] = fcntl.F_WRLCK
+        answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(layout, *question))
+        return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def publications(home: Home) -> list[Publication]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ import duckdb
 from warehouse.bind import bound, require_names
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.guard import check
+from warehouse.guard import Statement, check
 from warehouse.home import Home
 from warehouse.result import Column, Result
 from warehouse.session import cursor_of, open_session
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from warehouse.names import Names
 
 __all__ = ["Column", "Result", "Warehouse", "open"]
+
+_MOST_STATEMENTS = 256
+"""Texts whose check is kept, for those who ask the same with other parameters."""
+
+_MOST_IDLE = 8
 
 
 def open(
@@ -94,8 +100,14 @@ class Warehouse:
         self.home = Home(settings.home)
         self._wanted = _wanted(self.home, generation, as_of, snapshot)
         self._connection = self._connect()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew with what is kept of one generation."""
         self._names: Names | None = None
         self._macros: frozenset[str] | None = None
+        self._statements: dict[str, Statement] = {}
+        self._idle: list[duckdb.DuckDBPyConnection] = []
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +125,7 @@ class Warehouse:
 
     def close(self) -> None:
         """Let go of the catalog."""
+        self._forget()
         self._connection.close()
 
     @property
@@ -134,8 +147,8 @@ class Warehouse:
         Where one of the past was asked for, it stays.
         """
         fresh = self._connect()
-        self._connection.close()
-        self._connection, self._names, self._macros = fresh, None, None
+        self.close()
+        self._connection = fresh
 
     def sql(
         self,
@@ -189,7 +202,12 @@ class Warehouse:
         values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
         connection = self._connection if memory is None else self._connect(memory)
         cursor = self._cursor(connection)
-        statement = check(text, cursor, self._is_macro)
+        statement = self._statements.get(text)
+        if statement is None:
+            statement = check(text, cursor, self._is_macro)
+            if len(self._statements) >= _MOST_STATEMENTS:
+                self._statements.clear()
+            self._statements[text] = statement
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )
@@ -246,7 +264,7 @@ class Warehouse:
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
-        return self._cursor()
+        return self._new_cursor()
 
     def tables(self) -> Result:
         """Every table and view with its meaning: columns schema, name, meaning."""
@@ -296,7 +314,7 @@ class Warehouse:
         if self._names is None:
             from warehouse.names import Names
 
-            self._names = Names(self._cursor(), self.home)
+            self._names = Names(self._new_cursor(), self.home)
         return self._names
 
     def _connect(self, memory: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -310,6 +328,22 @@ class Warehouse:
         return open_session(self.settings, self.catalog, memory=memory)
 
     def _cursor(
+        self, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """A cursor for one use: an idle one of the same session, or a new one."""
+        if self._idle and connection in (None, self._connection):
+            with suppress(IndexError):  # another thread was faster
+                return self._idle.pop()
+        return self._new_cursor(connection)
+
+    def _give_back(
+        self, connection: duckdb.DuckDBPyConnection, cursor: duckdb.DuckDBPyConnection
+    ) -> None:
+        """Keep a cursor whose answer was read to its end."""
+        if connection is self._connection and len(self._idle) < _MOST_IDLE:
+            self._idle.append(cursor)
+
+    def _new_cursor(
         self, connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyConnection:
         try:

@@ -11,7 +11,7 @@ import duckdb
 
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
-from warehouse.session import describe, fetch, reader, run
+from warehouse.session import Source, bind, describe, fetch, reader, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,13 +75,18 @@ class Result:
         self._count: int | None = None
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
+        self._bound: tuple[duckdb.DuckDBPyConnection, Source] | None = None
         self.types = self._describe(cursor)
+        if self._bound is None:
+            warehouse._give_back(connection, cursor)
 
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
             if self._table is None:
-                self._table = self._run(lambda c: self._reader(c, 1_000_000).read_all())
+                cursor, source = self._source()
+                self._table = self._run(lambda _: source(1_000_000).read_all(), cursor)
+                self._warehouse._give_back(self._connection, cursor)
             return self._table
 
     def df(self) -> pd.DataFrame:
@@ -117,7 +122,9 @@ class Result:
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Stream the answer in batches of at most ``rows``, without storing it."""
-        cursor, spent = self._cursor(), 0.0
+        spent = 0.0
+        with self._lock:
+            cursor, source = self._source()
 
         def timed(act: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
             nonlocal spent
@@ -128,10 +135,10 @@ class Result:
             finally:
                 spent += time.monotonic() - began
 
-        source = timed(lambda c: self._reader(c, rows))
+        reader = timed(lambda _: source(rows))
         while True:
             try:
-                batch = timed(lambda _: source.read_next_batch())
+                batch = timed(lambda _: reader.read_next_batch())
             except StopIteration:
                 return
             yield batch
@@ -255,15 +262,22 @@ class Result:
             types = self._run(lambda c: describe(c, text, self.params), cursor)
         else:
             try:
-                types = describe(cursor, text, self.params)
+                types, source = bind(cursor, text, self.params)
             except duckdb.Error as error:
                 raise self._query_error(error) from error
+            if source is not None and not self._statement.explains:
+                self._bound = cursor, source
         if self._statement.explains:
             return {"explain_key": "VARCHAR", "explain_value": "VARCHAR"}
         return types
 
-    def _reader(self, cursor: duckdb.DuckDBPyConnection, rows: int) -> pa.RecordBatchReader:
-        return reader(cursor, self._statement.text, self.params, rows)
+    def _source(self) -> tuple[duckdb.DuckDBPyConnection, Source]:
+        """A reader of the query and its cursor, for one reading; the caller holds the lock."""
+        if self._bound is not None:
+            bound, self._bound = self._bound, None
+            return bound
+        cursor = self._cursor()
+        return cursor, lambda rows: reader(cursor, self._statement.text, self.params, rows)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         return self._warehouse._cursor(self._connection)
@@ -280,7 +294,7 @@ class Result:
         """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
         on = cursor or self._cursor()
         try:
-            return run(on, lambda: act(on), timeout_s=timeout_s or self._timeout_s)
+            answer = run(on, lambda: act(on), timeout_s=timeout_s or self._timeout_s)
         except TimeoutError as error:
             raise QueryError(
                 f"stopped after {self._timeout_s:g} s, its time limit",
@@ -292,6 +306,9 @@ class Result:
         except (OSError, ValueError, RuntimeError) as error:
             # what the engine raises while pyarrow reads from it
             raise self._query_error(error) from error
+        if cursor is None:
+            self._warehouse._give_back(self._connection, on)
+        return answer
 
     def _query_error(self, error: Exception) -> QueryError:
         """The engine's words, with the nearest names where a table or column is unknown."""

@@ -8,12 +8,8 @@ process has open stays.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import shutil
-import struct
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +24,7 @@ from warehouse.publish import (
     current_generation,
     generation_path,
     generations,
+    is_open_elsewhere,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -107,7 +104,7 @@ def plan_prune(
         if not (g.is_current or g.snapshots or g.number in newest)
         and (older_than is None or g.built_at < older_than)
     ]
-    in_use = tuple(n for n in aged if _is_open_elsewhere(generation_path(home, n)))
+    in_use = tuple(n for n in aged if is_open_elsewhere(home, n))
     dropped = [number for number in aged if number not in in_use]
     staying = [g.number for g in kept if g.number not in dropped]
     with Manifest(home.manifest) as manifest:
@@ -157,22 +154,6 @@ def _sweep_folders(home: Home) -> None:
     for folder in folders:
         if folder != last and not (folder / "warehouse.duckdb").exists():
             shutil.rmtree(folder)
-
-
-def _is_open_elsewhere(catalog: Path) -> bool:
-    """Whether another process reads a catalog: DuckDB locks what it has open."""
-    handle = os.open(catalog, os.O_RDONLY)
-    try:
-        is_mac = sys.platform == "darwin"
-        layout, place = ("qqihh", 3) if is_mac else ("hhqqi4x", 0)
-        question = [0, 0, 0, 0, 0]
-        question[place] = fcntl.F_WRLCK
-        answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(layout, *question))
-        return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
 
 
 def _mart_files(home: Home) -> Iterable[Path]:

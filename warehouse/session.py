@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +17,16 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, QueryError
+from warehouse.home import Home, find_native_copy
 from warehouse.sqltext import HOME_VARIABLE, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
+
+Source = Callable[[int], "pa.RecordBatchReader"]
+"""Runs a query and streams its answer in batches of at most so many rows."""
 
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
@@ -44,6 +49,8 @@ def open_session(
 ) -> duckdb.DuckDBPyConnection:
     """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
 
+    Where the catalog has a native copy, that is attached instead.
+
     Parameters
     ----------
     memory
@@ -59,7 +66,7 @@ def open_session(
     for _ in range(_SWAPS):
         found = _identity(catalog)
         try:
-            connection = _open(settings, catalog, memory)
+            connection = _open_fastest(settings, catalog, memory)
         except DamagedError:
             if _identity(catalog) == found:
                 raise
@@ -67,6 +74,17 @@ def open_session(
         if _identity(catalog) == found:
             return connection
         connection.close()
+    return _open(settings, catalog, memory)
+
+
+def _open_fastest(
+    settings: Settings, catalog: Path, memory: str | None
+) -> duckdb.DuckDBPyConnection:
+    """The catalog's native copy; the catalog itself where there is none that can be opened."""
+    copy = find_native_copy(Home(settings.home), catalog)
+    if copy is not None:
+        with suppress(DamagedError):
+            return _open(settings, copy.catalog, memory, tables=copy.tables)
     return _open(settings, catalog, memory)
 
 
@@ -79,13 +97,17 @@ def _identity(catalog: Path) -> tuple[int, ...] | None:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _open(settings: Settings, catalog: Path, memory: str | None) -> duckdb.DuckDBPyConnection:
+def _open(
+    settings: Settings, catalog: Path, memory: str | None, *, tables: Path | None = None
+) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config=_CONFIG)
     try:
         for name, value in settings.session.items():
             connection.execute(f"set global {name} = {literal(value)}")
         # footers are read once a session: no file that a catalog lists ever changes
         connection.execute("set global parquet_metadata_cache = true")
+        if tables is not None:
+            connection.execute(f"attach {literal(str(tables))} as native (read_only)")
         connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
         connection.execute("use warehouse")
         if memory is not None:
@@ -109,6 +131,17 @@ def cursor_of(connection: duckdb.DuckDBPyConnection, home: Path) -> duckdb.DuckD
     cursor.execute("use warehouse")
     cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(home))}")
     return cursor
+
+
+def bind(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
+) -> tuple[dict[str, str], Source | None]:
+    """As :func:`describe`; and a reader of the query where what was bound can be read later."""
+    if not _IS_LAZY:
+        return describe(cursor, text, params), None
+    relation = cursor.sql(text, params=params)
+    types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    return types, relation.to_arrow_reader
 
 
 def describe(

@@ -30,7 +30,8 @@ from warehouse.meta import write_stored
 from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
 from warehouse.project import Model, Project, create_schemas, create_seeds
 from warehouse.sqltext import files_below, identifier, literal, moment, settings_sql
-from warehouse.vendor_views import comment, gathered_sql, view_columns, view_sql
+from warehouse.vendor_views import gathered_sql, view_columns, view_sql
+from warehouse.views import show_instead
 
 STORE_VERSION = 4
 """Raised when the way months are computed changes, so that no older file is reused."""
@@ -295,31 +296,9 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
         for name in dict.fromkeys(month.model for month in stored):
             paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
             listed = files_below(home.root, map(str, paths))
-            _replace_view(connection, project.model(name), listed)
+            relation = project.model(name).relation
+            source = f"read_parquet({listed}, hive_partitioning = false)"
+            show_instead(connection, relation.schema, relation.name, source)
         write_stored(connection, home, stored)
         connection.execute("use memory")
         connection.execute("detach warehouse")
-
-
-def _replace_view(connection: duckdb.DuckDBPyConnection, model: Model, listed: str) -> None:
-    view = model.relation.sql
-    place = (model.relation.schema, model.relation.name)
-    where = "database_name = 'warehouse' and schema_name = ? and"
-    meaning = connection.execute(
-        f"select comment from duckdb_views() where {where} view_name = ?", place
-    ).fetchone()
-    columns = connection.execute(
-        "select column_name, comment from duckdb_columns()"
-        f" where {where} table_name = ? order by column_index",
-        place,
-    ).fetchall()
-    names = ", ".join(identifier(name) for name, _ in columns)
-    connection.execute(
-        f"create or replace view {view} as select {names}"
-        f" from read_parquet({listed}, hive_partitioning = false)"
-    )
-    if meaning and meaning[0]:
-        comment(connection, "view", view, meaning[0])
-    for name, text in columns:
-        if text:
-            comment(connection, "column", f"{view}.{identifier(name)}", text)

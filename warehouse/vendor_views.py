@@ -18,6 +18,7 @@ from warehouse.home import Home
 from warehouse.keys import interval_us
 from warehouse.records import StoredFile
 from warehouse.sqltext import files_below, identifier, literal, moment
+from warehouse.views import comment
 
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 
@@ -68,10 +69,6 @@ def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Colu
         )
         for name in sorted(added)
     ]
-
-
-def comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: str) -> None:
-    connection.execute(f"comment on {kind} {name} is {literal(text)}")
 
 
 def _free_name(name: str, contract: Contract | None) -> str:

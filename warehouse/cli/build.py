@@ -52,6 +52,7 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 def publish(settings: Settings, target: Path) -> int:
     """Publish a build file that dbt has filled: store the marts, audit, rename."""
     from warehouse.gate import audit_build, record_models
+    from warehouse.native import copy_marts
     from warehouse.project import load_project
     from warehouse.store import store_marts
 
@@ -62,7 +63,9 @@ def publish(settings: Settings, target: Path) -> int:
         store_marts(settings, project)
         record_models(settings, project)
         audit_build(settings, project)
-        return _report(publish_build(home))
+        published = publish_build(home)
+        copy_marts(settings)
+        return _report(published)
 
 
 @click.command(
@@ -132,6 +135,8 @@ def _tell(event: dict[str, Any]) -> None:
             say(f"  stored {model} {month}: {rows:,} rows")
         case {"step": "left out", "message": str(message)}:
             say(f"  left out {message.splitlines()[0]}")
+        case {"step": "no native copy", "message": str(message)}:
+            say(f"  left out: questions from Python take longer ({message})")
         case {"step": str(step)} if step in _STEPS:
             say(_STEPS[step])
 
@@ -142,6 +147,7 @@ _STEPS = {
     "tests": "testing ...",
     "user models": "building your own models ...",
     "audit": "auditing for look-ahead ...",
+    "native": "copying the marts into tables ...",
 }
 
 

@@ -1,0 +1,259 @@
+"""The native copy: stored marts once more as sorted DuckDB tables, for sessions of Python and CLI.
+
+A small question to parquet spends its time on opening a file for each month; one to a sorted table
+opens none. So, once a catalog is published, the months that its marts read are copied into
+``native.duckdb`` beside it, and ``session.duckdb`` is the same catalog with those marts as views of
+the tables. A session opens this pair where it is there. Nothing needs it, only the current
+generation has one, and removing it costs nothing but time.
+
+A table holds its mart sorted by series and time, and then the mart's last months, one by one: a
+new month, or one that was computed anew, changes the end of the copy before and leaves the rest.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import duckdb
+
+from warehouse.catalog import STORAGE_VERSION
+from warehouse.config import Settings
+from warehouse.home import Home, NativeCopy, flush, native_copy
+from warehouse.keys import Period
+from warehouse.months import month_of
+from warehouse.publish import (
+    current_generation,
+    generation_path,
+    generations,
+    is_open_elsewhere,
+)
+from warehouse.sqltext import identifier, literal, moment, settings_sql
+from warehouse.views import show_instead
+
+FIRST_TAIL = 2
+"""Months that a copy made anew does not sort in: the next build changes them."""
+
+LONGEST_TAIL = 14
+"""Months after the sorted part beyond which all is sorted anew."""
+
+Stored = dict[str, list[str]]
+"""Paths below the home of the stored months of each mart, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Months that a table holds, by their paths; the first ``sorted`` of them as one part."""
+
+    months: list[str]
+    sorted: int
+
+
+def copy_marts(settings: Settings) -> str | None:
+    """Give the current generation its native copy, and take those of others away.
+
+    The caller holds the home's lock. A copy that is there stays; marts that are larger in all than
+    the settings allow get none.
+
+    Returns
+    -------
+    str or None
+        Why there is no copy although there should be one; nothing else suffers from that.
+    """
+    home = Home(settings.home)
+    current = current_generation(home)
+    _, catalog = _copy_of(home, current)
+    try:
+        stored, size_bytes = _stored(generation_path(home, current))
+        if not stored or size_bytes > settings.native_gb * 1e9:
+            remove_copy(home, current)
+        elif not catalog.is_file():
+            _make(settings, home, current, stored)
+        for number in generations(home):
+            if number != current and not is_open_elsewhere(home, number):
+                remove_copy(home, number)
+    except (duckdb.Error, OSError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def remove_copy(home: Home, generation: int) -> None:
+    """Take a generation's native copy away; the catalog first, without which none looks for it."""
+    tables, catalog = _copy_of(home, generation)
+    catalog.unlink(missing_ok=True)
+    tables.unlink(missing_ok=True)
+
+
+def copy_damage(home: Home, generation: int) -> str | None:
+    """What is wrong with a generation's native copy; None where it is whole, or not there.
+
+    Every block is read: DuckDB checks the sum of each.
+    """
+    tables, catalog = _copy_of(home, generation)
+    if not catalog.is_file():
+        return None
+    try:
+        with duckdb.connect() as connection:
+            _attach(connection, tables, "native", "read_only")
+            _attach(connection, catalog, "warehouse", "read_only")
+            for model, rows in connection.execute(
+                "select model, sum(rows) from warehouse.meta.stored"
+                " where not starts_with(model, 'vendor.') group by model order by model"
+            ).fetchall():
+                found = connection.execute(
+                    f"select count(*), bit_xor(hash(t)) from {_table(model)} as t"
+                ).fetchone()
+                if found is None or found[0] != rows:
+                    return f"{model}: holds other rows than the stored months"
+    except duckdb.Error as error:
+        return f"cannot be read ({str(error).splitlines()[0]})"
+    return None
+
+
+def continues(copied: dict[str, Copied], stored: Stored) -> bool:
+    """Whether tables that hold the one come to hold the other without being sorted anew.
+
+    Examples
+    --------
+    >>> stored = {"bars": ["2025-09-a", "2025-10-c", "2025-11-d"]}
+    >>> continues({"bars": Copied(["2025-09-a", "2025-10-b"], sorted=1)}, stored)
+    True
+    >>> continues({"bars": Copied(["2025-09-a", "2025-10-b"], sorted=2)}, stored)
+    False
+    """
+    return copied.keys() == stored.keys() and all(
+        stored[model][: held.sorted] == held.months[: held.sorted]
+        and len(stored[model]) - held.sorted <= LONGEST_TAIL
+        for model, held in copied.items()
+    )
+
+
+def _copy_of(home: Home, generation: int) -> NativeCopy:
+    return native_copy(generation_path(home, generation).parent)
+
+
+# -- making --------------------------------------------------------------------------------------
+
+
+def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> None:
+    """Write both files aside and put them in place, the tables first."""
+    tables, catalog = _copy_of(home, generation)
+    new_tables, new_catalog = home.build / tables.name, home.build / catalog.name
+    home.build.mkdir(exist_ok=True)
+    for new in (new_tables, new_catalog):
+        for leftover in home.build.glob(f"{new.name}*"):
+            leftover.unlink()
+    with duckdb.connect() as connection:
+        connection.execute(settings_sql(settings.session))
+        copied = _take_over(connection, home, stored, new_tables)
+        _attach(connection, new_tables, "native", f"storage_version {literal(STORAGE_VERSION)}")
+        connection.execute("create schema if not exists native.copied")
+        connection.execute(
+            "create or replace table native.copied.marts"
+            " (model varchar, months varchar[], sorted integer)"
+        )
+        for model, months in stored.items():
+            held = _write_table(connection, home, model, months, copied.get(model))
+            connection.execute(
+                "insert into native.copied.marts values (?, ?, ?)",
+                [model, held.months, held.sorted],
+            )
+        connection.execute("detach native")
+        _put(new_tables, tables)
+        shutil.copyfile(generation_path(home, generation), new_catalog)
+        _attach(connection, tables, "native", "read_only")
+        _attach(connection, new_catalog, "warehouse")
+        for model in stored:
+            show_instead(connection, "main", model, _table(model))
+        connection.execute("detach warehouse")
+    _put(new_catalog, catalog)
+
+
+def _take_over(
+    connection: duckdb.DuckDBPyConnection, home: Home, stored: Stored, to: Path
+) -> dict[str, Copied]:
+    """Begin with the newest tables that there are, if they can be continued; what they hold."""
+    for number in reversed(generations(home)):
+        tables, _ = _copy_of(home, number)
+        if not tables.is_file():
+            continue
+        try:
+            _attach(connection, tables, "earlier", "read_only")
+            rows = connection.execute("from earlier.copied.marts").fetchall()
+            connection.execute("detach earlier")
+        except duckdb.Error:  # damaged, or of a newer DuckDB: all is copied anew
+            return {}
+        copied = {model: Copied(months, count) for model, months, count in rows}
+        if continues(copied, stored):
+            shutil.copyfile(tables, to)
+            return copied
+    return {}
+
+
+def _write_table(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    model: str,
+    months: list[str],
+    held: Copied | None,
+) -> Copied:
+    """Let a mart's table hold these months."""
+    table = _table(model)
+    if held is None:
+        first = _rows_of(home, months[:1])
+        connection.execute(f"create or replace table {table} as {first} limit 0")
+        held = Copied([], max(len(months) - FIRST_TAIL, 0))
+        parts = [months[: held.sorted], *([month] for month in months[held.sorted :])]
+    else:
+        pairs = zip(held.months, months, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        for outdated in held.months[same : same + 1]:
+            start = moment(Period(month_of(Path(outdated))).start_us)
+            connection.execute(f'delete from {table} where "time" >= {start}')
+        parts = [[month] for month in months[same:]]
+    for part in parts:
+        if part:
+            rows = _rows_of(home, part)
+            connection.execute(f'insert into {table} {rows} order by series_id, "time"')
+    return Copied(months, held.sorted)
+
+
+def _rows_of(home: Home, months: list[str]) -> str:
+    listed = ", ".join(literal(str(home.root / path)) for path in months)
+    return f"from read_parquet([{listed}], hive_partitioning = false)"
+
+
+def _stored(catalog: Path) -> tuple[Stored, int]:
+    """The stored months of a catalog's marts, and their bytes."""
+    stored: Stored = {}
+    size_bytes = 0
+    with duckdb.connect() as connection:
+        _attach(connection, catalog, "warehouse", "read_only")
+        for model, path, size in connection.execute(
+            "select model, path, size_bytes from warehouse.meta.stored"
+            " where not starts_with(model, 'vendor.') order by model, month"
+        ).fetchall():
+            stored.setdefault(model, []).append(path)
+            size_bytes += size
+    return stored, size_bytes
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, path: Path, name: str, option: str | None = None
+) -> None:
+    options = "" if option is None else f" ({option})"
+    connection.execute(f"attach {literal(str(path))} as {name}{options}")
+
+
+def _table(model: str) -> str:
+    return f"native.main.{identifier(model)}"
+
+
+def _put(new: Path, place: Path) -> None:
+    """A finished file to its place, whole or not at all."""
+    new.chmod(0o444)
+    flush(new)
+    new.replace(place)
+    flush(place.parent)
