@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from warehouse.errors import QueryError
+from warehouse.ordering import Unsorted, without_order
 from warehouse.tree import Tree, names, nodes
 
 _QUERIES = (
@@ -81,6 +82,8 @@ class Statement:
         Whether it tells the plan rather than the answer.
     bare
         The user's text without a closing semicolon.
+    unsorted
+        The query without its ORDER BY, where its rows may lie in that order.
     """
 
     text: str
@@ -88,6 +91,7 @@ class Statement:
     tree: Tree | None
     explains: bool
     bare: str
+    unsorted: Unsorted | None = None
 
     @property
     def is_ordered(self) -> bool:
@@ -125,7 +129,10 @@ def check(
             raise _several(len(trees))
         _check_tree(trees[0], is_macro)
         bare = _without_tail(bare, reply, connection)
-        return Statement(_wrapped(bare), parameters_of(bare), trees[0], False, bare)
+        unsorted = without_order(bare, trees[0])
+        if unsorted is not None:
+            unsorted = replace(unsorted, text=_wrapped(unsorted.text))
+        return Statement(_wrapped(bare), parameters_of(bare), trees[0], False, bare, unsorted)
     if reply["error_type"] == "parser":
         raise _syntax_error(bare, reply["error_message"])
     inner = _explained(bare)

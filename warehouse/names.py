@@ -30,7 +30,7 @@ _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
     r"^\s*create\s.*?\bas\b\s*(?=[\s(](?:with|select|from|values)\b|\()", re.I | re.S
 )
-_STORED = re.compile(r"\bread_parquet\b|\bnative\.")
+_STORED = re.compile(r"\bread_parquet\b|\bfrom native\.main\.", re.I)
 """In the text of a view that reads stored months, or their native copy."""
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 _UNKNOWN_COLUMN = re.compile(
@@ -167,7 +167,7 @@ class Names:
 
     def _read_by(self, place: Place) -> list[Place]:
         text = self.definition(place)
-        if text and "read_parquet" in text:  # a stored mart of which nothing more is known
+        if text and _STORED.search(text):  # a stored mart of which nothing more is known
             return self._vendor_with_files
         found = self.tables_in(text) if text else []
         return [other for other in found if other != place]

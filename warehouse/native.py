@@ -71,18 +71,19 @@ def copy_marts(settings: Settings) -> str | None:
     home = Home(settings.home)
     current = current_generation(home)
     _, catalog = _copy_of(home, current)
+    reason = None
     try:
         stored, size_bytes = _stored(generation_path(home, current))
         if not stored or size_bytes > settings.native_gb * 1e9:
             remove_copy(home, current)
         elif not catalog.is_file():
             _make(settings, home, current, stored)
-        for number in generations(home):
-            if number != current and not is_open_elsewhere(home, number):
-                remove_copy(home, number)
     except (duckdb.Error, OSError) as error:
-        return str(error).splitlines()[0]
-    return None
+        reason = str(error).splitlines()[0]
+    for number in generations(home):
+        if number != current and not is_open_elsewhere(home, number):
+            remove_copy(home, number)
+    return reason
 
 
 def remove_copy(home: Home, generation: int) -> None:
@@ -147,35 +148,43 @@ def _copy_of(home: Home, generation: int) -> NativeCopy:
 def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> None:
     """Write both files aside and put them in place, the tables first."""
     tables, catalog = _copy_of(home, generation)
-    new_tables, new_catalog = home.build / tables.name, home.build / catalog.name
-    home.build.mkdir(exist_ok=True)
-    for new in (new_tables, new_catalog):
-        for leftover in home.build.glob(f"{new.name}*"):
-            leftover.unlink()
-    with duckdb.connect() as connection:
-        connection.execute(settings_sql(settings.session))
-        copied = _take_over(connection, home, stored, new_tables)
-        _attach(connection, new_tables, "native", _LAYOUT)
-        connection.execute("create schema if not exists native.copied")
+    aside = home.build / "native"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    new_tables, new_catalog = aside / tables.name, aside / catalog.name
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(settings_sql(settings.session))
+            _write_tables(connection, home, stored, new_tables)
+            _put(new_tables, tables)
+            shutil.copyfile(generation_path(home, generation), new_catalog)
+            _attach(connection, tables, "native", "read_only")
+            _attach(connection, new_catalog, "warehouse")
+            for model in stored:
+                show_instead(connection, "main", model, _table(model))
+            connection.execute("detach warehouse")
+        _put(new_catalog, catalog)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_tables(
+    connection: duckdb.DuckDBPyConnection, home: Home, stored: Stored, path: Path
+) -> None:
+    """A database with a table for each mart, continued from the newest one if that can be."""
+    copied = _take_over(connection, home, stored, path)
+    _attach(connection, path, "native", _LAYOUT)
+    connection.execute("create schema if not exists native.copied")
+    connection.execute(
+        "create or replace table native.copied.marts"
+        " (model varchar, months varchar[], sorted integer)"
+    )
+    for model, months in stored.items():
+        held = _write_table(connection, home, model, months, copied.get(model))
         connection.execute(
-            "create or replace table native.copied.marts"
-            " (model varchar, months varchar[], sorted integer)"
+            "insert into native.copied.marts values (?, ?, ?)", [model, held.months, held.sorted]
         )
-        for model, months in stored.items():
-            held = _write_table(connection, home, model, months, copied.get(model))
-            connection.execute(
-                "insert into native.copied.marts values (?, ?, ?)",
-                [model, held.months, held.sorted],
-            )
-        connection.execute("detach native")
-        _put(new_tables, tables)
-        shutil.copyfile(generation_path(home, generation), new_catalog)
-        _attach(connection, tables, "native", "read_only")
-        _attach(connection, new_catalog, "warehouse")
-        for model in stored:
-            show_instead(connection, "main", model, _table(model))
-        connection.execute("detach warehouse")
-    _put(new_catalog, catalog)
+    connection.execute("detach native")
 
 
 def _take_over(

@@ -22,6 +22,7 @@ from warehouse.home import Home, writing
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.lake import Lake, sha256_of
 from warehouse.manifest import Manifest
+from warehouse.native import remove_copy
 from warehouse.publish import generation_path, generations, point_to, read_catalog
 from warehouse.records import Refusal, Restatement, StoredFile
 from warehouse.verify import (
@@ -284,6 +285,9 @@ def _mend_catalog(home: Home) -> Iterator[str]:
         if finding.about is About.LEFTOVER and path.is_file():
             path.unlink()
             yield f"removed {finding.subject}"
+        elif finding.about is About.COPY:
+            remove_copy(home, int(path.parent.name))
+            yield f"removed {finding.subject}; the next build makes it again"
         elif finding.about is About.MONTH and path.is_file():
             _put_aside(home, path)
             yield f"put {finding.subject} aside"

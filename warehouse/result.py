@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
 
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
+from warehouse.ordering import BATCH_ROWS, read_in_order
 from warehouse.session import Source, bind, describe, fetch, reader, run
 
 if TYPE_CHECKING:
@@ -76,13 +78,16 @@ class Result:
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
         self._bound: tuple[duckdb.DuckDBPyConnection, Source] | None = None
+        self._unsorted: tuple[duckdb.DuckDBPyConnection, Source] | None = None
         self.types = self._describe(cursor)
-        if self._bound is None:
+        if self._bound is None and self._unsorted is None:
             warehouse._give_back(connection, cursor)
 
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
+            if self._table is None:
+                self._table = self._in_order()
             if self._table is None:
                 cursor, source = self._source()
                 self._table = self._run(lambda _: source(1_000_000).read_all(), cursor)
@@ -261,15 +266,38 @@ class Result:
         if self._statement.tree is None:
             types = self._run(lambda c: describe(c, text, self.params), cursor)
         else:
-            try:
-                types, source = bind(cursor, text, self.params)
-            except duckdb.Error as error:
-                raise self._query_error(error) from error
-            if source is not None and not self._statement.explains:
-                self._bound = cursor, source
+            types = self._bind(cursor, text)
         if self._statement.explains:
             return {"explain_key": "VARCHAR", "explain_value": "VARCHAR"}
         return types
+
+    def _bind(self, cursor: duckdb.DuckDBPyConnection, text: str) -> dict[str, str]:
+        """Bind the query as its first reading will run it."""
+        unsorted = self._statement.unsorted
+        if unsorted is not None:
+            with suppress(duckdb.Error):  # raised below, of the text as it is written
+                types, source = bind(cursor, unsorted.text, self.params)
+                if source is not None and unsorted.fits(types):
+                    self._unsorted = cursor, source
+                    return types
+        try:
+            types, source = bind(cursor, text, self.params)
+        except duckdb.Error as error:
+            raise self._query_error(error) from error
+        if source is not None and not self._statement.explains:
+            self._bound = cursor, source
+        return types
+
+    def _in_order(self) -> pa.Table | None:
+        """The answer without sorting it, if its rows lie in order; the caller holds the lock."""
+        if self._unsorted is None or self._statement.unsorted is None:
+            return None
+        column = self._statement.unsorted.column
+        (cursor, source), self._unsorted = self._unsorted, None
+        table = self._run(lambda _: read_in_order(source(BATCH_ROWS), column), cursor)
+        if table is not None:
+            self._warehouse._give_back(self._connection, cursor)
+        return table
 
     def _source(self) -> tuple[duckdb.DuckDBPyConnection, Source]:
         """A reader of the query and its cursor, for one reading; the caller holds the lock."""

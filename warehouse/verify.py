@@ -24,9 +24,10 @@ from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
 from warehouse.history import snapshots_of
-from warehouse.home import Home
+from warehouse.home import Home, native_copy
 from warehouse.lake import sha256_of, shows
 from warehouse.manifest import Manifest
+from warehouse.native import copy_damage
 from warehouse.publish import Reads, catalog_reads, generation_path, generations
 from warehouse.records import FileFacts, StoredFile
 from warehouse.sqltext import identifier, literal
@@ -50,6 +51,7 @@ class About(StrEnum):
     CATALOG = "catalog"
     GENERATION = "generation"
     MONTH = "month"
+    COPY = "copy"
     LEFTOVER = "leftover"
     DATA = "data"
 
@@ -246,6 +248,11 @@ def _check_generation(
         if not home.object_path(object).is_file():
             what = f"reads objects/{object}.parquet, which is missing"
             yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
+    damage = None if look.quick else copy_damage(home, number)
+    if damage is not None:
+        subject = _below(home, native_copy(path.parent).tables)
+        what = f"(the native copy of generation {number}) {damage}"
+        yield Finding(Kind.DAMAGED, About.COPY, subject, what, REPAIR)
     for name, rows in sorted(reads.months.items()):
         if name not in months:
             months[name] = month_damage(home.root / name, rows, quick=look.quick)

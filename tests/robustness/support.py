@@ -19,6 +19,7 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
+from warehouse.native import copy_marts
 from warehouse.publish import catalog_reads, next_generation, publish
 from warehouse.sqltext import files_below, literal
 from warehouse.sync import sync_folder
@@ -78,7 +79,9 @@ def quick_build(home: Home) -> int:
                 "insert into meta.results values"
                 " ('flow_features', 'model', 'warehouse', 'success', 0, '')"
             )
-        return publish(home).generation
+        generation = publish(home).generation
+        assert copy_marts(settings) is None
+        return generation
 
 
 def _store(connection: duckdb.DuckDBPyConnection, path: Path) -> int:

@@ -32,10 +32,12 @@ from tests.robustness.support import (
     sync_round,
 )
 from tests.support import VENUE, bar_table, file_key, grid, run_warehouse, write_file
+from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError
-from warehouse.home import Home
+from warehouse.home import Home, native_copy
 from warehouse.keys import SeriesKey
 from warehouse.manifest import Manifest
+from warehouse.native import copy_marts
 from warehouse.publish import generation_path, generations, rollback
 from warehouse.repair import repair
 from warehouse.retention import prune, take_snapshot
@@ -502,6 +504,22 @@ def test_sync_when_the_old_version_is_damaged_then_the_new_one_comes_in(
     sync_round(home, files, 3)
     quick_build(home)
     assert answer(home)[1:] == (3.0, 3.0, ANSWER_ROWS)
+
+
+def test_native_copy_when_damaged_is_found_and_taken_away_and_made_again(home: Home) -> None:
+    generation = generations(home)[-1]
+    tables = native_copy(generation_path(home, generation).parent).tables
+    expected = answer(home)
+    flip_blocks(tables)
+    assert [finding.about for finding in damage(home)] == [About.COPY]
+    done = repair(home, lambda: quick_build(home))
+    name = tables.relative_to(home.root)
+    assert f"removed {name}; the next build makes it again" in done
+    assert not faults(home)
+    assert answer(home) == expected
+    assert copy_marts(Settings(home.root)) is None
+    assert tables.is_file()
+    assert not faults(home)
 
 
 # -- the command ---------------------------------------------------------------------------------

@@ -1,0 +1,249 @@
+"""The native copy: the rows of the stored months, whatever became of them, and never needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import warehouse
+from warehouse.config import Settings
+from warehouse.home import Home, find_native_copy
+from warehouse.native import FIRST_TAIL, LONGEST_TAIL, MOST_COLUMNS, copy_damage, copy_marts
+from warehouse.publish import generation_path, generations, point_to
+from warehouse.session import open_session
+from warehouse.sqltext import literal
+
+MONTHS = [f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13)]
+MARTS = ("bars", "flow_features")
+
+Version = dict[str, dict[str, int]]
+"""Which version of each month a mart has."""
+
+
+class Published:
+    """A home whose generations are made by hand: catalogs over months of random rows."""
+
+    def __init__(self, root: Path, *, columns: int = 6) -> None:
+        self.home = Home(root)
+        self.settings = Settings(root)
+        self.columns = columns
+        root.mkdir(exist_ok=True)
+
+    def publish(self, version: Version) -> int:
+        number = max(generations(self.home), default=0) + 1
+        catalog = generation_path(self.home, number)
+        catalog.parent.mkdir(parents=True)
+        with duckdb.connect(catalog) as connection:
+            connection.execute("create schema meta")
+            connection.execute(f"create table meta.build as select {number} as generation,"
+                               f" {literal(str(self.home.root))} as home")  # fmt: skip
+            connection.execute("create table meta.stored (model varchar, month varchar,"
+                               " path varchar, rows bigint, size_bytes bigint)")  # fmt: skip
+            for mart, months in version.items():
+                paths = [self.month(mart, month, months[month]) for month in sorted(months)]
+                for path in paths:
+                    rows = pq.read_metadata(self.home.root / path).num_rows
+                    connection.execute(
+                        "insert into meta.stored values (?, ?, ?, ?, ?)",
+                        [mart, Path(path).name[:7], path, rows, 1_000],
+                    )
+                listed = [str(self.home.root / path) for path in paths]
+                connection.execute(f"create view main.{mart} as from read_parquet({listed})")
+                connection.execute(f"comment on view main.{mart} is 'what {mart} is'")
+                connection.execute(f"comment on column main.{mart}.a is 'first [bps]'")
+        catalog.chmod(0o444)
+        point_to(self.home, catalog)
+        return number
+
+    def month(self, mart: str, month: str, version: int) -> str:
+        """Path below the home of a month, whose rows are its own."""
+        path = self.home.marts / mart / f"{month}-{version}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            chooser = np.random.default_rng(hash((mart, month, version)) % 2**32)
+            count = 7
+            start = np.datetime64(month, "us")
+            values = {"series_id": np.repeat([1, 3], [3, 4]).astype(np.int32)}
+            values["time"] = start + np.r_[0:3, 0:4] * np.timedelta64(1, "h")
+            for name in "abcdefghijklmnopqrstuvwxyz"[: min(self.columns - 2, 26)]:
+                values[name] = chooser.normal(size=count)
+            for number in range(self.columns - 28):
+                values[f"x{number}"] = chooser.normal(size=count)
+            pq.write_table(pa.table(values), path)
+        return str(path.relative_to(self.home.root))
+
+    def shown(self, catalog: Path | None = None) -> dict[str, pa.Table]:
+        """All rows of every mart, as a session or as a plain DuckDB sees them."""
+        if catalog is None:
+            connection = open_session(self.settings, self.home.catalog)
+        else:
+            connection = duckdb.connect(catalog, read_only=True)
+        with connection:
+            return {
+                mart: connection.sql(
+                    f'from main.{mart} order by series_id, "time", a'
+                ).to_arrow_table()
+                for (mart,) in connection.execute(
+                    "select distinct model from meta.stored order by model"
+                ).fetchall()
+            }
+
+    def is_native(self) -> bool:
+        with open_session(self.settings, self.home.catalog) as connection:
+            databases = connection.execute("select database_name from duckdb_databases()")
+            return ("native",) in databases.fetchall()
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Published:
+    made = Published(tmp_path / "home")
+    made.publish({mart: dict.fromkeys(MONTHS[:6], 1) for mart in MARTS})
+    assert copy_marts(made.settings) is None
+    return made
+
+
+steps = st.lists(
+    st.fixed_dictionaries(
+        {
+            mart: st.dictionaries(st.sampled_from(MONTHS[:8]), st.integers(1, 2), max_size=8)
+            for mart in MARTS
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(steps=steps)
+def test_copy_after_any_sequence_of_builds_holds_the_rows_of_the_stored_months(
+    steps: list[Version],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Published(Path(folder) / "home")
+        for step in steps:
+            version = {mart: months for mart, months in step.items() if months}
+            number = made.publish(version)
+            assert copy_marts(made.settings) is None
+            assert made.is_native() == bool(version)
+            assert copy_damage(made.home, number) is None
+            assert made.shown() == made.shown(made.home.catalog)
+            copies = [path.parent.name for path in made.home.generations.glob("*/native.duckdb")]
+            assert copies == [str(number)] * bool(version), "an earlier one is of no use"
+
+
+def test_copy_when_a_month_is_added_or_changed_then_keeps_what_is_sorted(made: Published) -> None:
+    for last in range(7, len(MONTHS) + 1):
+        months = dict.fromkeys(MONTHS[:last], 1) | {MONTHS[last - 1]: 2}
+        number = made.publish(dict.fromkeys(MARTS, months))
+        assert copy_marts(made.settings) is None
+        tables = generation_path(made.home, number).with_name("native.duckdb")
+        with duckdb.connect(tables, read_only=True) as connection:
+            counts = connection.execute("select distinct sorted from copied.marts").fetchall()
+        sorted_anew = last - (6 - FIRST_TAIL) > LONGEST_TAIL
+        assert counts == [(6 - FIRST_TAIL,)] or sorted_anew, last
+        assert made.shown() == made.shown(made.home.catalog)
+    assert sorted_anew
+    assert counts[0][0] > 6
+
+
+def test_session_when_there_is_a_copy_then_has_the_comments_of_the_catalog(made: Published) -> None:
+    text = ("select table_name, column_name, data_type, comment from duckdb_columns()"
+            " where database_name = '{}' and not internal order by all")  # fmt: skip
+    with duckdb.connect(made.home.catalog, read_only=True) as plain:
+        expected = plain.execute(text.format("warehouse")).fetchall()
+    with open_session(made.settings, made.home.catalog) as session:
+        assert session.execute(text.format("warehouse")).fetchall() == expected
+        meaning = session.execute("select comment from duckdb_views() where view_name = 'bars'")
+        assert meaning.fetchall() == [("what bars is",)]
+
+
+@pytest.mark.parametrize("file", ["native.duckdb", "session.duckdb"])
+@pytest.mark.parametrize("how", ["cut", "gone", "other"])
+def test_session_when_the_copy_is_damaged_then_reads_the_catalog_itself(
+    made: Published, file: str, how: str
+) -> None:
+    expected = made.shown(made.home.catalog)
+    path = generation_path(made.home, 1).with_name(file)
+    held = path.read_bytes()
+    path.unlink()
+    if how != "gone":
+        path.write_bytes(held[:5_000] if how == "cut" else b"no database at all")
+    assert made.shown() == expected
+
+
+def test_copy_when_a_block_is_changed_then_is_found_damaged(made: Published) -> None:
+    path = generation_path(made.home, 1).with_name("native.duckdb")
+    path.chmod(0o644)
+    held = bytearray(path.read_bytes())
+    for place in range(3 * 4096, len(held), 4096):
+        held[place + 100] ^= 0xFF
+    path.write_bytes(held)
+    assert copy_damage(made.home, 1) is not None
+
+
+def test_copy_when_the_settings_allow_none_then_is_taken_away(made: Published) -> None:
+    assert find_native_copy(made.home, made.home.catalog) is not None
+    assert copy_marts(Settings(made.home.root, native_gb=0)) is None
+    assert find_native_copy(made.home, made.home.catalog) is None
+    assert not list(made.home.root.rglob("native.duckdb*"))
+
+
+def test_copy_when_a_mart_is_wide_then_leaves_it_as_it_is(tmp_path: Path) -> None:
+    made = Published(tmp_path / "home", columns=MOST_COLUMNS + 1)
+    made.publish({"bars": {MONTHS[0]: 1}})
+    assert copy_marts(made.settings) is None
+    assert not made.is_native()
+
+
+def test_copy_when_it_cannot_be_made_then_says_why_and_leaves_nothing(made: Published) -> None:
+    number = made.publish({"bars": {MONTHS[0]: 1}})
+    lost = made.home.root / made.month("bars", MONTHS[0], 1)
+    lost.write_bytes(b"no parquet")
+    reason = copy_marts(made.settings)
+    assert reason is not None and lost.name in reason
+    assert not list(generation_path(made.home, number).parent.glob("[ns]*.duckdb"))
+    assert not list(made.home.root.rglob("native*"))
+    assert not made.is_native()
+
+
+def test_copy_when_an_earlier_one_is_read_elsewhere_then_lets_it_be(made: Published) -> None:
+    code = (
+        "import sys, duckdb; c = duckdb.connect(sys.argv[1], read_only=True);"
+        " print('open', flush=True); sys.stdin.read()"
+    )
+    earlier = generation_path(made.home, 1).with_name("session.duckdb")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, earlier], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdout is not None and reader.stdout.readline()
+        made.publish({"bars": {MONTHS[0]: 1}})
+        copy_marts(made.settings)
+        assert earlier.is_file()
+        reader.communicate()
+    copy_marts(made.settings)
+    assert not earlier.exists()
+
+
+def test_marts_of_the_demo_when_asked_in_a_session_are_those_of_the_shell(demo_home: Path) -> None:
+    with (
+        warehouse.open(demo_home) as session,
+        duckdb.connect(demo_home / "warehouse.duckdb", read_only=True) as shell,
+    ):
+        raw = session.connection()
+        assert ("native",) in raw.execute("select database_name from duckdb_databases()").fetchall()
+        marts = raw.execute("select distinct model from meta.stored order by all").fetchall()
+        assert len(marts) >= 8
+        for (mart,) in marts:
+            text = f'from main.{mart} order by series_id, "time"'
+            assert raw.sql(text).to_arrow_table() == shell.sql(text).to_arrow_table(), mart
