@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,7 +132,7 @@ def check(
         unsorted = without_order(bare, trees[0])
         if unsorted is not None:
             unsorted = replace(unsorted, text=_wrapped(unsorted.text))
-        return Statement(_wrapped(bare), parameters_of(bare), trees[0], False, bare, unsorted)
+        return Statement(_wrapped(bare), _parameters_in(trees[0]), trees[0], False, bare, unsorted)
     if reply["error_type"] == "parser":
         raise _syntax_error(bare, reply["error_message"])
     inner = _explained(bare)
@@ -192,10 +192,23 @@ def parameters_of(bare: str) -> frozenset[str]:
         statements = duckdb.extract_statements(bare)
     except (duckdb.Error, ValueError) as error:
         raise _syntax_error(bare, str(error)) from error
-    found = {str(name) for statement in statements for name in statement.named_parameters}
+    return _named(str(name) for statement in statements for name in statement.named_parameters)
+
+
+def _parameters_in(tree: Tree) -> frozenset[str]:
+    """Names of parameters, which know no case, as each is written first."""
+    found: dict[str, str] = {}
+    parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
+    for node in sorted(parameters, key=lambda node: int(node["query_location"])):
+        found.setdefault(node["identifier"].lower(), node["identifier"])
+    return _named(found.values())
+
+
+def _named(parameters: Iterable[str]) -> frozenset[str]:
+    found = frozenset(parameters)
     if any(name.isdigit() for name in found):
         raise QueryError("parameters are bound by name", next_step="write $name instead of ? or $1")
-    return frozenset(found)
+    return found
 
 
 def _check_tree(tree: Tree, is_macro: Callable[[str], bool]) -> None:

@@ -118,6 +118,23 @@ def test_parameters_when_in_texts_and_comments_then_are_not_counted() -> None:
     assert parameters_of("select $a, '$b', \"$c\" -- $d") == {"a"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select $a, '$b', \"$c\" /* $d */",
+        "select $b, $a, $B, $A from range($n) limit $most offset $A",
+        "with x as (values ($v)) select case when v = $w then [$z] end from x as t(v)"
+        " where v in ($v, $u) group by grouping sets ((v), ($b)) having count(*) > $h order by $o",
+        "select sum($x) over (order by 1 rows $n preceding)",
+        "from range(3) select * replace ($r as range)",
+    ],
+)
+def test_parameters_when_taken_from_the_tree_are_those_of_the_engine(
+    connection: duckdb.DuckDBPyConnection, text: str
+) -> None:
+    assert check(text, connection).parameters == parameters_of(text) != frozenset()
+
+
 @given(st.text(max_size=40))
 def test_check_when_given_anything_then_passes_or_refuses(text: str) -> None:
     with duckdb.connect() as connection:
