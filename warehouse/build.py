@@ -78,8 +78,7 @@ def build(
 def _copy(settings: Settings, progress: Progress | None) -> None:
     """The native copy of what is published now; where there is none, all works without it."""
     tell = progress or (lambda _: None)
-    tell({"step": "native"})
-    reason = copy_marts(settings)
+    reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))
     if reason is not None:
         tell({"step": "no native copy", "message": reason})
 

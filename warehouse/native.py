@@ -13,6 +13,7 @@ new month, or one that was computed anew, changes the end of the copy before and
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -57,11 +58,16 @@ class Copied:
     sorted: int
 
 
-def copy_marts(settings: Settings) -> str | None:
+def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) -> str | None:
     """Give the current generation its native copy, and take those of others away.
 
     The caller holds the home's lock. A copy that is there stays; marts that are larger in all than
     the settings allow get none.
+
+    Parameters
+    ----------
+    begins
+        Called before something is copied.
 
     Returns
     -------
@@ -77,6 +83,8 @@ def copy_marts(settings: Settings) -> str | None:
         if not stored or size_bytes > settings.native_gb * 1e9:
             remove_copy(home, current)
         elif not catalog.is_file():
+            if begins is not None:
+                begins()
             _make(settings, home, current, stored)
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
