@@ -179,8 +179,16 @@ def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> No
 def _write_tables(
     connection: duckdb.DuckDBPyConnection, home: Home, stored: Stored, path: Path
 ) -> None:
-    """A database with a table for each mart, continued from the newest one if that can be."""
-    copied = _take_over(connection, home, stored, path)
+    """A database with a table for each mart: the newest one there is, continued if that can be."""
+    earlier = _newest_tables(home)
+    copied = {} if earlier is None else _copied_months(connection, earlier)
+    if earlier is not None and {m: held.months for m, held in copied.items()} == stored:
+        _link(earlier, path)
+        return
+    if earlier is not None and continues(copied, stored):
+        shutil.copyfile(earlier, path)
+    else:
+        copied = {}
     _attach(connection, path, "native", _LAYOUT)
     connection.execute("create schema if not exists native.copied")
     connection.execute(
@@ -195,25 +203,20 @@ def _write_tables(
     connection.execute("detach native")
 
 
-def _take_over(
-    connection: duckdb.DuckDBPyConnection, home: Home, stored: Stored, to: Path
-) -> dict[str, Copied]:
-    """Begin with the newest tables that there are, if they can be continued; what they hold."""
-    for number in reversed(generations(home)):
-        tables, _ = _copy_of(home, number)
-        if not tables.is_file():
-            continue
-        try:
-            _attach(connection, tables, "earlier", "read_only")
-            rows = connection.execute("from earlier.copied.marts").fetchall()
-            connection.execute("detach earlier")
-        except duckdb.Error:  # damaged, or of a newer DuckDB: all is copied anew
-            return {}
-        copied = {model: Copied(months, count) for model, months, count in rows}
-        if continues(copied, stored):
-            shutil.copyfile(tables, to)
-            return copied
-    return {}
+def _newest_tables(home: Home) -> Path | None:
+    tables = (_copy_of(home, number).tables for number in reversed(generations(home)))
+    return next(filter(Path.is_file, tables), None)
+
+
+def _copied_months(connection: duckdb.DuckDBPyConnection, tables: Path) -> dict[str, Copied]:
+    """What tables hold; nothing where that cannot be read, as of a newer DuckDB."""
+    try:
+        _attach(connection, tables, "earlier", "read_only")
+        rows = connection.execute("from earlier.copied.marts").fetchall()
+        connection.execute("detach earlier")
+    except duckdb.Error:
+        return {}
+    return {model: Copied(months, count) for model, months, count in rows}
 
 
 def _write_table(
@@ -276,6 +279,14 @@ def _attach(
 
 def _table(model: str) -> str:
     return f"native.main.{identifier(model)}"
+
+
+def _link(file: Path, path: Path) -> None:
+    """The same bytes under another name, as a copy where links fail."""
+    try:
+        path.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, path)
 
 
 def _put(new: Path, place: Path) -> None:

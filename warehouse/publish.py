@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
-from warehouse.home import Home, flush
+from warehouse.home import Home, flush, native_copy
 from warehouse.sqltext import identifier, literal
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
@@ -101,7 +101,9 @@ def generation_path(home: Home, generation: int) -> Path:
 
 def is_open_elsewhere(home: Home, generation: int) -> bool:
     """Whether another process reads a generation: DuckDB locks what it has open."""
-    return any(map(_is_locked, generation_path(home, generation).parent.glob("*.duckdb")))
+    catalog = generation_path(home, generation)
+    catalogs = (catalog, native_copy(catalog.parent).catalog)
+    return any(_is_locked(path) for path in catalogs if path.is_file())
 
 
 def _is_locked(path: Path) -> bool:

@@ -157,6 +157,15 @@ def test_copy_when_a_month_is_added_or_changed_then_keeps_what_is_sorted(made: P
     assert counts[0][0] > 6
 
 
+def test_copy_when_the_marts_are_the_same_then_is_the_same_file(made: Published) -> None:
+    before = generation_path(made.home, 1).with_name("native.duckdb").stat().st_ino
+    number = made.publish({mart: dict.fromkeys(MONTHS[:6], 1) for mart in MARTS})
+    assert copy_marts(made.settings) is None
+    assert generation_path(made.home, number).with_name("native.duckdb").stat().st_ino == before
+    assert made.is_native()
+    assert made.shown() == made.shown(made.home.catalog)
+
+
 def test_session_when_there_is_a_copy_then_has_the_comments_of_the_catalog(made: Published) -> None:
     text = ("select table_name, column_name, data_type, comment from duckdb_columns()"
             " where database_name = '{}' and not internal order by all")  # fmt: skip
