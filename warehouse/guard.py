@@ -132,7 +132,9 @@ def check(
         unsorted = without_order(bare, trees[0])
         if unsorted is not None:
             unsorted = replace(unsorted, text=_wrapped(unsorted.text))
-        return Statement(_wrapped(bare), _parameters_in(trees[0]), trees[0], False, bare, unsorted)
+        return Statement(
+            _wrapped(bare), _parameters_in(trees[0], bare), trees[0], False, bare, unsorted
+        )
     if reply["error_type"] == "parser":
         raise _syntax_error(bare, reply["error_message"])
     inner = _explained(bare)
@@ -195,12 +197,12 @@ def parameters_of(bare: str) -> frozenset[str]:
     return _named(str(name) for statement in statements for name in statement.named_parameters)
 
 
-def _parameters_in(tree: Tree) -> frozenset[str]:
+def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
     """Names of parameters, which know no case, as each is written first."""
+    written = {n["identifier"] for n in nodes(tree) if n.get("class") == "PARAMETER"}
     found: dict[str, str] = {}
-    parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
-    for node in sorted(parameters, key=lambda node: int(node["query_location"])):
-        found.setdefault(node["identifier"].lower(), node["identifier"])
+    for name in sorted(written, key=lambda name: bare.find(f"${name}")):
+        found.setdefault(name.lower(), name)
     return _named(found.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -67,6 +68,7 @@ def test_answer_when_rows_are_wanted_by_time_is_that_of_the_engine(
         assert found.sort_by(by_all) == again.sort_by(by_all) == expected.sort_by(by_all)
 
 
+@pytest.mark.skipif(duckdb.__version__ < "2", reason="before 2.0 a query is not bound ahead")
 @pytest.mark.parametrize("text", IN_ORDER)
 def test_query_of_one_series_by_time_is_not_sorted_again(demo_home: Path, text: str) -> None:
     with warehouse.open(demo_home) as wh:
