@@ -199,9 +199,12 @@ def parameters_of(bare: str) -> frozenset[str]:
 
 def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
     """Names of parameters, which know no case, as each is written first."""
-    written = {n["identifier"] for n in nodes(tree) if n.get("class") == "PARAMETER"}
+    parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
+    places = [node["query_location"] for node in parameters]
+    if len(set(places)) < len(places):  # DuckDB before 2.0 does not say where they are
+        return parameters_of(bare)
     found: dict[str, str] = {}
-    for name in sorted(written, key=lambda name: bare.find(f"${name}")):
+    for _, name in sorted(zip(places, (node["identifier"] for node in parameters), strict=True)):
         found.setdefault(name.lower(), name)
     return _named(found.values())
 

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,8 +120,9 @@ def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
     """The native copy of the generation that a catalog file belongs to; None if it has none."""
     for marked in home.generations.glob("*/session.duckdb"):
         published = marked.with_name("warehouse.duckdb")
-        if published.is_file() and published.samefile(catalog):
-            return native_copy(marked.parent)
+        with suppress(OSError):  # pruned meanwhile
+            if published.samefile(catalog):
+                return native_copy(marked.parent)
     return None
 
 

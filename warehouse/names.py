@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, wraps
+from threading import RLock
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
@@ -47,19 +48,42 @@ class ColumnFacts:
     meaning: str | None
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[Names, P], T],
+) -> Callable[Concatenate[Names, P], T]:
+    """A method of Names for any thread: they share a cursor, and what they have found out."""
+
+    @wraps(method)
+    def locked(self: Names, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Names:
-    """Names of one generation."""
+    """Names of one generation; any thread may ask."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, home: Home) -> None:
+        self.lock = RLock()
         self._cursor = cursor
         self._home = home
         self._behind: dict[Place, frozenset[Place]] = {}
         self._outputs: dict[Place, Outputs] = {}
         self.traced: dict[ColumnOf, frozenset[ColumnOf]] = {}
 
-    @cached_property
+    @property
+    @_one_at_a_time
     def columns(self) -> dict[Place, dict[str, ColumnFacts]]:
         """Columns of every table and view, in order."""
+        return self._columns
+
+    @cached_property
+    def _columns(self) -> dict[Place, dict[str, ColumnFacts]]:
         found: dict[Place, dict[str, ColumnFacts]] = {}
         for schema, table, name, kind, comment in self._cursor.execute(
             "select schema_name, table_name, column_name, data_type, comment from duckdb_columns()"
@@ -71,6 +95,7 @@ class Names:
             found.setdefault(Place(schema, table), {})[name] = facts
         return found
 
+    @_one_at_a_time
     def find(self, parts: tuple[str, ...]) -> Place | None:
         """The table that a name in a query means."""
         for schema in (parts[-2],) if len(parts) > 1 else ("main",):
@@ -87,20 +112,24 @@ class Names:
                 return place
         return None
 
+    @_one_at_a_time
     def datasets(self, place: Place) -> tuple[str, ...]:
         """The vendor's datasets that a table or view is computed from, sorted."""
         return tuple(sorted(p.table for p in self._sources(place) if p.schema == "vendor"))
 
+    @_one_at_a_time
     def definition(self, place: Place) -> str | None:
         """The SELECT that a view or stored mart was computed by; None where it is not kept."""
         return self._definitions.get(place)
 
+    @_one_at_a_time
     def reach(self, statement: Statement, params: Mapping[str, object]) -> tuple[Reach, ...]:
         """Tables that a statement reads, with the series and span that it selects of each."""
         if statement.tree is None:
             return tuple(Reach(place, self.datasets(place)) for place in self._named(statement))
         return reach(statement.tree, params, self, self._cursor)
 
+    @_one_at_a_time
     def origins(
         self, tree: Tree | None, columns: Sequence[str]
     ) -> dict[str, tuple[str | None, str | None]]:
@@ -112,6 +141,7 @@ class Names:
                 found[name] = (facts.unit, facts.meaning if origin.is_plain else None)
         return found
 
+    @_one_at_a_time
     def outputs_of(self, place: Place) -> Outputs:
         """Columns of a view with what they are computed from; none where it is a table."""
         if place not in self._outputs:
@@ -120,6 +150,7 @@ class Names:
             self._outputs[place] = outputs(tree, self) if tree else {}
         return self._outputs[place]
 
+    @_one_at_a_time
     def parameter_types(self, tree: Tree | None) -> dict[str, str]:
         """Types of parameters that a query compares with columns, or casts."""
         found: dict[str, str] = {}
@@ -129,6 +160,7 @@ class Names:
                 found.setdefault(name, kinds.pop())
         return found
 
+    @_one_at_a_time
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
         """Nearest names for the table or column that the engine does not know."""
         table = _UNKNOWN_TABLE.search(message)
@@ -177,12 +209,14 @@ class Names:
         rows = self._cursor.execute("select distinct dataset from meta.files").fetchall()
         return [Place("vendor", row[0]) for row in rows]
 
+    @_one_at_a_time
     def tables_in(self, text: str) -> list[Place]:
         """The catalog's tables that a SELECT names."""
         tree = self.parse(text)
         places = [self.find(parts) for parts in table_names(tree)] if tree else []
         return [place for place in dict.fromkeys(places) if place is not None]
 
+    @_one_at_a_time
     def parse(self, text: str) -> Tree | None:
         """The engine's tree of a SELECT; None where it has none."""
         row = self._cursor.execute("select json_serialize_sql($t::varchar)", {"t": text}).fetchone()

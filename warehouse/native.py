@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -28,7 +29,7 @@ from warehouse.publish import (
     current_generation,
     generation_path,
     generations,
-    is_open_elsewhere,
+    is_open,
 )
 from warehouse.sqltext import identifier, literal, moment, settings_sql
 from warehouse.views import show_instead
@@ -89,8 +90,9 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
     for number in generations(home):
-        if number != current and not is_open_elsewhere(home, number):
-            remove_copy(home, number)
+        with suppress(OSError):  # the next build tries again
+            if number != current and not is_open(home, number):
+                remove_copy(home, number)
     return reason
 
 
@@ -113,6 +115,7 @@ def copy_damage(home: Home, generation: int) -> str | None:
         with duckdb.connect() as connection:
             _attach(connection, tables, "native", "read_only")
             _attach(connection, catalog, "warehouse", "read_only")
+            _attach(connection, generation_path(home, generation), "published", "read_only")
             for model, rows in connection.execute(
                 "select model, sum(rows) from warehouse.meta.stored"
                 " where model in (select model from native.copied.marts)"
@@ -123,6 +126,10 @@ def copy_damage(home: Home, generation: int) -> str | None:
                 ).fetchone()
                 if found is None or found[0] != rows:
                     return f"{model}: holds other rows than the stored months"
+                if _columns(connection, _table(model)) != _columns(
+                    connection, f"published.main.{identifier(model)}"
+                ):
+                    return f"{model}: has other columns than the catalog"
     except duckdb.Error as error:
         return f"cannot be read ({str(error).splitlines()[0]})"
     return None
@@ -172,6 +179,9 @@ def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> No
                 show_instead(connection, "main", model, _table(model))
             connection.execute("detach warehouse")
         _put(new_catalog, catalog)
+    except BaseException:
+        remove_copy(home, generation)
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -228,8 +238,8 @@ def _write_table(
 ) -> Copied:
     """Let a mart's table hold these months."""
     table = _table(model)
-    if held is None:
-        first = _rows_of(home, months[:1])
+    first = _rows_of(home, months[:1])
+    if held is None or _columns(connection, table) != _columns(connection, first):
         connection.execute(f"create or replace table {table} as {first} limit 0")
         held = Copied([], max(len(months) - FIRST_TAIL, 0))
         parts = [months[: held.sorted], *([month] for month in months[held.sorted :])]
@@ -250,6 +260,11 @@ def _write_table(
 def _rows_of(home: Home, months: list[str]) -> str:
     listed = ", ".join(literal(str(home.root / path)) for path in months)
     return f"from read_parquet([{listed}], hive_partitioning = false)"
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
+    rows = connection.execute(f"describe {table}").fetchall()
+    return [(name, kind) for name, kind, *_ in rows]
 
 
 def _stored(catalog: Path) -> tuple[Stored, int]:
@@ -278,7 +293,8 @@ def _attach(
 
 
 def _table(model: str) -> str:
-    return f"native.main.{identifier(model)}"
+    """Named so that no listing of all databases shows the mart's columns twice."""
+    return f"native.main.{identifier(f'{model}_copy')}"
 
 
 def _link(file: Path, path: Path) -> None:

@@ -33,7 +33,8 @@ class Unsorted:
         """Whether the column is one of the answer's, without doubt, and holds moments."""
         kind = types.get(self.column, "")
         namesakes = re.compile(rf"{re.escape(self.column)}[_:]\d+", re.IGNORECASE)
-        return kind.startswith(("TIMESTAMP", "DATE")) and not any(map(namesakes.fullmatch, types))
+        is_moment = kind.startswith(("TIMESTAMP", "DATE")) and not kind.endswith("]")
+        return is_moment and not any(map(namesakes.fullmatch, types))
 
 
 def without_order(bare: str, tree: Tree) -> Unsorted | None:

@@ -99,22 +99,26 @@ def generation_path(home: Home, generation: int) -> Path:
     return home.generations / str(generation) / "warehouse.duckdb"
 
 
-def is_open_elsewhere(home: Home, generation: int) -> bool:
-    """Whether another process reads a generation: DuckDB locks what it has open."""
+def is_open(home: Home, generation: int) -> bool:
+    """Whether a session of ours, in this process or another, or another's DuckDB reads it."""
     catalog = generation_path(home, generation)
     catalogs = (catalog, native_copy(catalog.parent).catalog)
     return any(_is_locked(path) for path in catalogs if path.is_file())
 
 
 def _is_locked(path: Path) -> bool:
+    """Whether a session holds the file, or a DuckDB of another process has it open."""
     handle = os.open(path, os.O_RDONLY)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_mac = sys.platform == "darwin"
         layout, place = ("qqihh", 3) if is_mac else ("hhqqi4x", 0)
         question = [0, 0, 0, 0, 0]
         question[place] = fcntl.F_WRLCK
         answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(layout, *question))
         return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
     except OSError:
         return False
     finally:

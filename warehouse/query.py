@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +18,11 @@ import duckdb
 
 from warehouse.bind import bound, require_names
 from warehouse.config import Settings, load_settings
-from warehouse.errors import NotFoundError, UsageError
-from warehouse.guard import Statement, check
+from warehouse.errors import NotFoundError
+from warehouse.guard import check
 from warehouse.home import Home
 from warehouse.result import Column, Result
-from warehouse.session import cursor_of, open_session
+from warehouse.session import Session, open_session
 
 if TYPE_CHECKING:
     from warehouse.history import Moment
@@ -34,8 +33,6 @@ __all__ = ["Column", "Result", "Warehouse", "open"]
 
 _MOST_STATEMENTS = 256
 """Texts whose check is kept, for those who ask the same with other parameters."""
-
-_MOST_IDLE = 8
 
 
 def open(
@@ -99,15 +96,9 @@ class Warehouse:
         self.settings = settings
         self.home = Home(settings.home)
         self._wanted = _wanted(self.home, generation, as_of, snapshot)
-        self._connection = self._connect()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Begin anew with what is kept of one generation."""
+        self._session = self._open_session()
         self._names: Names | None = None
         self._macros: frozenset[str] | None = None
-        self._statements: dict[str, Statement] = {}
-        self._idle: list[duckdb.DuckDBPyConnection] = []
 
     def __enter__(self) -> Self:
         return self
@@ -125,20 +116,19 @@ class Warehouse:
 
     def close(self) -> None:
         """Let go of the catalog."""
-        self._forget()
-        self._connection.close()
+        self._session.close()
 
     @property
     def catalog(self) -> Path:
         """The file of the generation that is asked, which a new connection would open."""
         if self._wanted is None:
             return self.home.catalog
-        return self.home.generations / str(self._wanted) / "warehouse.duckdb"
+        return self._path_of(self._wanted)
 
     @property
     def generation(self) -> int:
         """Number of the generation that answers."""
-        row = self._cursor().execute("select generation from meta.build").fetchone()
+        row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
         return int(row[0]) if row else 0
 
     def refresh(self) -> None:
@@ -146,9 +136,9 @@ class Warehouse:
 
         Where one of the past was asked for, it stays.
         """
-        fresh = self._connect()
-        self.close()
-        self._connection = fresh
+        old, self._session = self._session, self._open_session()
+        self._names, self._macros = None, None
+        old.close()
 
     def sql(
         self,
@@ -200,18 +190,18 @@ class Warehouse:
         (48, 'quote/base')
         """
         values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
-        connection = self._connection if memory is None else self._connect(memory)
-        cursor = self._cursor(connection)
-        statement = self._statements.get(text)
+        session = self._session if memory is None else self._open_session(memory)
+        cursor = session.cursor()
+        statement = session.statements.get(text)
         if statement is None:
             statement = check(text, cursor, self._is_macro)
-            if len(self._statements) >= _MOST_STATEMENTS:
-                self._statements.clear()
-            self._statements[text] = statement
+            if len(session.statements) >= _MOST_STATEMENTS:
+                session.statements.clear()
+            session.statements[text] = statement
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )
-        result = Result(self, statement, values, connection, cursor, timeout_s=timeout)
+        result = Result(self, statement, values, session, cursor, timeout_s=timeout)
         if strict:
             from warehouse.holes import require_whole
 
@@ -264,7 +254,7 @@ class Warehouse:
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
-        return self._new_cursor()
+        return self._session.new_cursor()
 
     def tables(self) -> Result:
         """Every table and view with its meaning: columns schema, name, meaning."""
@@ -314,54 +304,34 @@ class Warehouse:
         if self._names is None:
             from warehouse.names import Names
 
-            self._names = Names(self._new_cursor(), self.home)
+            self._names = Names(self._session.new_cursor(), self.home)
         return self._names
 
-    def _connect(self, memory: str | None = None) -> duckdb.DuckDBPyConnection:
-        if not self.catalog.is_file():
+    def _path_of(self, generation: int) -> Path:
+        return self.home.generations / str(generation) / "warehouse.duckdb"
+
+    def _open_session(self, memory: str | None = None) -> Session:
+        """A session on the wanted generation; one with its own memory on that of the session."""
+        catalog = self.catalog if memory is None else self._path_of(self.generation)
+        if not catalog.is_file():
             gone = f"generation {self._wanted} is not kept any more"
             raise NotFoundError(
                 f"{self.home.root}: {'no catalog yet' if self._wanted is None else gone}",
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
                 home=str(self.home.root),
             )
-        return open_session(self.settings, self.catalog, memory=memory)
-
-    def _cursor(
-        self, connection: duckdb.DuckDBPyConnection | None = None
-    ) -> duckdb.DuckDBPyConnection:
-        """A cursor for one use: an idle one of the same session, or a new one."""
-        if self._idle and connection in (None, self._connection):
-            with suppress(IndexError):  # another thread was faster
-                return self._idle.pop()
-        return self._new_cursor(connection)
-
-    def _give_back(
-        self, connection: duckdb.DuckDBPyConnection, cursor: duckdb.DuckDBPyConnection
-    ) -> None:
-        """Keep a cursor whose answer was read to its end."""
-        if connection is self._connection and len(self._idle) < _MOST_IDLE:
-            self._idle.append(cursor)
-
-    def _new_cursor(
-        self, connection: duckdb.DuckDBPyConnection | None = None
-    ) -> duckdb.DuckDBPyConnection:
-        try:
-            return cursor_of(connection or self._connection, self.settings.home)
-        except duckdb.ConnectionException as error:
-            raise UsageError(
-                f"{self.home.root}: this warehouse was closed", next_step="open it again"
-            ) from error
+        return open_session(self.settings, catalog, memory=memory)
 
     def _is_macro(self, name: str) -> bool:
         """Whether a table macro of that name stands in the catalog."""
-        if self._macros is None:
-            rows = self._cursor().execute(
+        macros = self._macros
+        if macros is None:
+            rows = self._session.new_cursor().execute(
                 "select lower(function_name) from duckdb_functions()"
                 " where function_type = 'table_macro' and database_name = 'warehouse'"
             )
-            self._macros = frozenset(row[0] for row in rows.fetchall())
-        return name.lower() in self._macros
+            macros = self._macros = frozenset(row[0] for row in rows.fetchall())
+        return name.lower() in macros
 
 
 def _wanted(

@@ -13,7 +13,7 @@ import duckdb
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
 from warehouse.ordering import BATCH_ROWS, read_in_order
-from warehouse.session import Source, bind, describe, fetch, reader, run
+from warehouse.session import Session, Source, bind, describe, fetch, reader, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class Result:
         warehouse: Warehouse,
         statement: Statement,
         params: dict[str, object],
-        connection: duckdb.DuckDBPyConnection,
+        session: Session,
         cursor: duckdb.DuckDBPyConnection,
         *,
         timeout_s: float | None = None,
@@ -72,7 +72,7 @@ class Result:
         self._warehouse = warehouse
         self._statement = statement
         self._timeout_s = timeout_s
-        self._connection = connection
+        self._session = session
         self._table: pa.Table | None = None
         self._count: int | None = None
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
@@ -81,17 +81,19 @@ class Result:
         self._unsorted: tuple[duckdb.DuckDBPyConnection, Source] | None = None
         self.types = self._describe(cursor)
         if self._bound is None and self._unsorted is None:
-            warehouse._give_back(connection, cursor)
+            self._give_back(cursor)
 
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
+            began = time.monotonic()
             if self._table is None:
                 self._table = self._in_order()
             if self._table is None:
                 cursor, source = self._source()
-                self._table = self._run(lambda _: source(1_000_000).read_all(), cursor)
-                self._warehouse._give_back(self._connection, cursor)
+                left = self._left_s(time.monotonic() - began)
+                self._table = self._run(lambda _: source(1_000_000).read_all(), cursor, left)
+                self._give_back(cursor)
             return self._table
 
     def df(self) -> pd.DataFrame:
@@ -133,7 +135,7 @@ class Result:
 
         def timed(act: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
             nonlocal spent
-            left = None if self._timeout_s is None else max(self._timeout_s - spent, 0.001)
+            left = self._left_s(spent)
             began = time.monotonic()
             try:
                 return self._run(act, cursor, left)
@@ -274,7 +276,7 @@ class Result:
     def _bind(self, cursor: duckdb.DuckDBPyConnection, text: str) -> dict[str, str]:
         """Bind the query as its first reading will run it."""
         unsorted = self._statement.unsorted
-        if unsorted is not None:
+        if unsorted is not None and unsorted.text not in self._session.unsorted:
             with suppress(duckdb.Error):  # raised below, of the text as it is written
                 types, source = bind(cursor, unsorted.text, self.params)
                 if source is not None and unsorted.fits(types):
@@ -292,11 +294,13 @@ class Result:
         """The answer without sorting it, if its rows lie in order; the caller holds the lock."""
         if self._unsorted is None or self._statement.unsorted is None:
             return None
-        column = self._statement.unsorted.column
+        unsorted = self._statement.unsorted
         (cursor, source), self._unsorted = self._unsorted, None
-        table = self._run(lambda _: read_in_order(source(BATCH_ROWS), column), cursor)
-        if table is not None:
-            self._warehouse._give_back(self._connection, cursor)
+        table = self._run(lambda _: read_in_order(source(BATCH_ROWS), unsorted.column), cursor)
+        if table is None:
+            self._session.unsorted.add(unsorted.text)
+        else:
+            self._give_back(cursor)
         return table
 
     def _source(self) -> tuple[duckdb.DuckDBPyConnection, Source]:
@@ -308,10 +312,19 @@ class Result:
         return cursor, lambda rows: reader(cursor, self._statement.text, self.params, rows)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        return self._warehouse._cursor(self._connection)
+        return self._session.cursor()
+
+    def _left_s(self, spent_s: float) -> float | None:
+        """What is left of the time limit."""
+        return None if self._timeout_s is None else max(self._timeout_s - spent_s, 0.001)
+
+    def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Let others have a cursor, unless a PIVOT left its types on it."""
+        if self._statement.tree is not None:
+            self._session.give_back(cursor)
 
     def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
-        return self._warehouse._cursor()
+        return self._warehouse.connection()
 
     def _run(
         self,
@@ -329,17 +342,16 @@ class Result:
                 next_step="ask for fewer series or a shorter span, or allow more with timeout=",
                 timeout_s=self._timeout_s,
             ) from error
-        except duckdb.Error as error:
-            raise self._query_error(error) from error
-        except (OSError, ValueError, RuntimeError) as error:
-            # what the engine raises while pyarrow reads from it
+        except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
+            # the latter are what the engine raises while pyarrow reads from it
             raise self._query_error(error) from error
         if cursor is None:
-            self._warehouse._give_back(self._connection, on)
+            self._give_back(on)
         return answer
 
     def _query_error(self, error: Exception) -> QueryError:
         """The engine's words, with the nearest names where a table or column is unknown."""
+        self._session.require_open()
         message = plain(str(error).partition("\nLINE ")[0])
         hint = self._warehouse.names().suggestion(str(error), self._statement.tree)
         return QueryError(message, next_step=hint, sql=self.text)

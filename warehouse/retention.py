@@ -17,14 +17,14 @@ from pathlib import Path
 
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.history import SNAPSHOT_MARK, list_generations, snapshots_of
-from warehouse.home import Home, writing
+from warehouse.home import Home, native_copy, writing
 from warehouse.manifest import Manifest
 from warehouse.publish import (
     catalog_reads,
     current_generation,
     generation_path,
     generations,
-    is_open_elsewhere,
+    is_open,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -104,7 +104,7 @@ def plan_prune(
         if not (g.is_current or g.snapshots or g.number in newest)
         and (older_than is None or g.built_at < older_than)
     ]
-    in_use = tuple(n for n in aged if is_open_elsewhere(home, n))
+    in_use = tuple(n for n in aged if is_open(home, n))
     dropped = [number for number in aged if number not in in_use]
     staying = [g.number for g in kept if g.number not in dropped]
     with Manifest(home.manifest) as manifest:
@@ -122,6 +122,7 @@ def plan_prune(
     unneeded += [path for path in _mart_files(home) if not _is_needed(path, needed_marts)]
     unneeded += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
     catalogs = [generation_path(home, number) for number in dropped]
+    catalogs += [copy for path in catalogs for copy in native_copy(path.parent)]
     size = sum(path.stat().st_size for path in (*unneeded, *catalogs) if path.is_file())
     return PrunePlan(tuple(dropped), tuple(sorted(objects)), tuple(unneeded), size, in_use)
 
@@ -133,6 +134,8 @@ def prune(
     with writing(home, "prune"):
         plan = plan_prune(home, keep=keep, older_than=older_than)
         for number in plan.generations:
+            for copy in native_copy(generation_path(home, number).parent):
+                copy.unlink(missing_ok=True)
             generation_path(home, number).unlink()
         _sweep_folders(home)
         with Manifest(home.manifest) as manifest:

@@ -6,22 +6,27 @@ at once in every version, and the session is good for the next query.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.errors import DamagedError, QueryError
+from warehouse.errors import DamagedError, QueryError, UsageError
 from warehouse.home import Home, find_native_copy
 from warehouse.sqltext import HOME_VARIABLE, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from warehouse.guard import Statement
 
 T = TypeVar("T")
 
@@ -32,6 +37,7 @@ _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
 
 _STOPPING_S = 30
+_MOST_IDLE = 8
 
 _SWAPS = 5
 """How often a catalog is opened anew because another was published while DuckDB opened it, which
@@ -44,9 +50,80 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def open_session(
-    settings: Settings, catalog: Path, *, memory: str | None = None
-) -> duckdb.DuckDBPyConnection:
+class Session:
+    """A connection to one generation, and what is kept between its queries.
+
+    Attributes
+    ----------
+    statements
+        Texts that were checked, with what was found.
+    unsorted
+        Texts whose rows turned out not to lie in order.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, pin: int, home: Path) -> None:
+        self.connection = connection
+        self.statements: dict[str, Statement] = {}
+        self.unsorted: set[str] = set()
+        self._home = home
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._is_closed = False
+        self._unpin = weakref.finalize(self, os.close, pin)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for one use: an idle one, or a new one."""
+        with suppress(IndexError):
+            return self._idle.pop()
+        return self.new_cursor()
+
+    def new_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor that nobody else ever gets: the catalog is its default, it knows the home.
+
+        Raises
+        ------
+        UsageError
+            The session was closed.
+        """
+        self.require_open()
+        try:
+            cursor = self.connection.cursor()
+            cursor.execute("use warehouse")
+            cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self._home))}")
+        except duckdb.ConnectionException:
+            self.require_open()
+            raise
+        return cursor
+
+    def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Keep a cursor whose answer was read to its end."""
+        if not self._is_closed and len(self._idle) < _MOST_IDLE:
+            self._idle.append(cursor)
+
+    def require_open(self) -> None:
+        """Raise UsageError if the session was closed."""
+        if self._is_closed:
+            raise UsageError(
+                f"{self._home}: this warehouse was closed, or refreshed since it was asked",
+                next_step="open it, or ask it, again",
+            )
+
+    def close(self) -> None:
+        """Let go of the generation; another thread may be at work on it."""
+        self._is_closed = True
+        self._idle.clear()
+        give_up = time.monotonic() + _STOPPING_S
+        while True:
+            try:
+                self.connection.close()
+                break
+            except duckdb.Error:  # that thread is making a cursor
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+        self._unpin()
+
+
+def open_session(settings: Settings, catalog: Path, *, memory: str | None = None) -> Session:
     """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
 
     Where the catalog has a native copy, that is attached instead.
@@ -64,17 +141,41 @@ def open_session(
         ``memory`` is no amount of memory.
     """
     for _ in range(_SWAPS):
-        found = _identity(catalog)
-        try:
-            connection = _open_fastest(settings, catalog, memory)
-        except DamagedError:
-            if _identity(catalog) == found:
-                raise
-            continue
-        if _identity(catalog) == found:
-            return connection
-        connection.close()
-    return _open(settings, catalog, memory)
+        with ExitStack() as opened:
+            pin = _pinned(catalog)
+            opened.callback(os.close, pin)
+            try:
+                connection = _open_fastest(settings, catalog, memory)
+            except DamagedError:
+                if _leads_to(catalog, pin):
+                    raise
+                continue
+            opened.callback(connection.close)
+            if _leads_to(catalog, pin):
+                opened.pop_all()
+                return Session(connection, pin, settings.home)
+    raise DamagedError(f"{catalog}: was replaced each time it was opened", next_step="try again")
+
+
+def _pinned(catalog: Path) -> int:
+    """A descriptor that tells the ``prune`` of any process that the generation is in use."""
+    try:
+        pin = os.open(catalog, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DamagedError(
+            f"{catalog}: cannot be opened ({error.strerror})", next_step="run: warehouse build"
+        ) from error
+    with suppress(OSError):  # where files cannot be locked
+        fcntl.flock(pin, fcntl.LOCK_SH)
+    return pin
+
+
+def _leads_to(catalog: Path, pin: int) -> bool:
+    """Whether the catalog is still the file of the descriptor."""
+    try:
+        return os.path.samestat(catalog.stat(), os.fstat(pin))
+    except OSError:
+        return False
 
 
 def _open_fastest(
@@ -86,15 +187,6 @@ def _open_fastest(
         with suppress(DamagedError):
             return _open(settings, copy.catalog, memory, tables=copy.tables)
     return _open(settings, catalog, memory)
-
-
-def _identity(catalog: Path) -> tuple[int, ...] | None:
-    """Which file a path leads to now."""
-    try:
-        facts = catalog.stat()
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _open(
@@ -123,14 +215,6 @@ def _open(
             next_step="run: warehouse build",
         ) from error
     return connection
-
-
-def cursor_of(connection: duckdb.DuckDBPyConnection, home: Path) -> duckdb.DuckDBPyConnection:
-    """A connection of its own on the same session: the catalog is the default, ``home`` is here."""
-    cursor = connection.cursor()
-    cursor.execute("use warehouse")
-    cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(home))}")
-    return cursor
 
 
 def bind(
@@ -193,17 +277,26 @@ def run(
         raise
     if not future.done():
         _stop(cursor, future)
-        if not future.done() or future.exception() is not None:
+        if future.cancelled() or not future.done() or future.exception() is not None:
             raise TimeoutError(f"stopped after {timeout_s} s")
     return future.result()
 
 
-_workers = ThreadPoolExecutor(64, thread_name_prefix="warehouse-query")
-"""Threads that are kept: the first query on a new one takes milliseconds longer."""
+def _begin_threads() -> None:
+    """Threads that are kept: the first query on a new one takes milliseconds longer."""
+    global _workers
+    _workers = ThreadPoolExecutor(64, thread_name_prefix="warehouse-query")
+
+
+_workers: ThreadPoolExecutor
+_begin_threads()
+os.register_at_fork(after_in_child=_begin_threads)
 
 
 def _stop(cursor: duckdb.DuckDBPyConnection, future: Future[T]) -> None:
     """Interrupt until the work has ended: it may not have begun when the first one comes."""
+    if future.cancel():
+        return
     give_up = time.monotonic() + _STOPPING_S
     while not future.done() and time.monotonic() < give_up:
         cursor.interrupt()

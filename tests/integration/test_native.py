@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 import warehouse
 from warehouse.config import Settings
+from warehouse.errors import UsageError
 from warehouse.home import Home, find_native_copy
 from warehouse.native import FIRST_TAIL, LONGEST_TAIL, MOST_COLUMNS, copy_damage, copy_marts
-from warehouse.publish import generation_path, generations, point_to
+from warehouse.publish import generation_path, generations, is_open, point_to
+from warehouse.query import Warehouse
 from warehouse.session import open_session
 from warehouse.sqltext import literal
 
@@ -85,7 +87,7 @@ class Published:
     def shown(self, catalog: Path | None = None) -> dict[str, pa.Table]:
         """All rows of every mart, as a session or as a plain DuckDB sees them."""
         if catalog is None:
-            connection = open_session(self.settings, self.home.catalog)
+            connection = open_session(self.settings, self.home.catalog).connection
         else:
             connection = duckdb.connect(catalog, read_only=True)
         with connection:
@@ -99,7 +101,7 @@ class Published:
             }
 
     def is_native(self) -> bool:
-        with open_session(self.settings, self.home.catalog) as connection:
+        with open_session(self.settings, self.home.catalog).connection as connection:
             databases = connection.execute("select database_name from duckdb_databases()")
             return ("native",) in databases.fetchall()
 
@@ -157,6 +159,59 @@ def test_copy_when_a_month_is_added_or_changed_then_keeps_what_is_sorted(made: P
     assert counts[0][0] > 6
 
 
+@pytest.mark.parametrize("how", ["type", "order", "name", "more"])
+@pytest.mark.parametrize("count", [2, 9])
+def test_copy_when_a_mart_changes_its_columns_then_is_made_anew(
+    tmp_path: Path, how: str, count: int
+) -> None:
+    made = Published(tmp_path / "home")
+    for last in range(2, count + 1):
+        made.publish({"bars": dict.fromkeys(MONTHS[:last], 1)})
+        assert copy_marts(made.settings) is None
+    for month in MONTHS[:count]:
+        path = made.home.root / made.month("bars", month, 2)
+        table = pq.read_table(path)
+        changed = {
+            "type": table.set_column(3, "b", pa.array(range(len(table)), pa.int32())),
+            "order": table.select(["series_id", "time", "d", "a", "b", "c"]),
+            "name": table.rename_columns(["series_id", "time", "a", "b", "c", "e"]),
+            "more": table.append_column("e", table["a"]),
+        }
+        pq.write_table(changed[how], path)
+    number = made.publish({"bars": dict.fromkeys(MONTHS[:count], 2)})
+    assert copy_marts(made.settings) is None
+    assert made.is_native()
+    assert made.shown() == made.shown(made.home.catalog)
+    assert copy_damage(made.home, number) is None
+
+
+def test_session_when_another_generation_is_published_then_keeps_its_own(made: Published) -> None:
+    with Warehouse(made.settings) as asked:
+        made.publish({"bars": {MONTHS[0]: 2}})
+        assert copy_marts(made.settings) is None
+        assert is_open(made.home, 1), "by this very process"
+        text = "select generation, (select count(*) from bars) from meta.build"
+        assert asked.sql(text).fetchall() == [(1, 42)]
+        assert asked.sql(text, memory="100MB").fetchall() == [(1, 42)]
+        of_first = asked.sql(text)
+        asked.refresh()
+        assert asked.sql(text).fetchall() == [(2, 7)]
+        with pytest.raises(UsageError, match="refreshed since"):
+            of_first.fetchall()
+        assert not is_open(made.home, 1)
+        with duckdb.connect(generation_path(made.home, 2), read_only=True):
+            assert is_open(made.home, 2), "whatever else this process opens and closes"
+        assert is_open(made.home, 2)
+
+
+def test_listings_of_columns_when_there_is_a_copy_show_a_mart_once(made: Published) -> None:
+    with Warehouse(made.settings) as asked:
+        listed = asked.sql(
+            "select count(*) from information_schema.columns where table_name = 'bars'"
+        )
+        assert listed.fetchall() == [(6,)]
+
+
 def test_copy_when_the_marts_are_the_same_then_is_the_same_file(made: Published) -> None:
     before = generation_path(made.home, 1).with_name("native.duckdb").stat().st_ino
     number = made.publish({mart: dict.fromkeys(MONTHS[:6], 1) for mart in MARTS})
@@ -171,7 +226,7 @@ def test_session_when_there_is_a_copy_then_has_the_comments_of_the_catalog(made:
             " where database_name = '{}' and not internal order by all")  # fmt: skip
     with duckdb.connect(made.home.catalog, read_only=True) as plain:
         expected = plain.execute(text.format("warehouse")).fetchall()
-    with open_session(made.settings, made.home.catalog) as session:
+    with open_session(made.settings, made.home.catalog).connection as session:
         assert session.execute(text.format("warehouse")).fetchall() == expected
         meaning = session.execute("select comment from duckdb_views() where view_name = 'bars'")
         assert meaning.fetchall() == [("what bars is",)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -447,3 +449,52 @@ def test_face_when_imported_then_every_error_is_of_the_one_root() -> None:
     assert warehouse.WarehouseError is WarehouseError
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         warehouse.nothing  # noqa: B018
+
+
+# -- many at once --------------------------------------------------------------------------------
+
+
+def test_warehouse_when_many_threads_ask_what_is_behind_then_each_is_told_the_same(
+    demo_home: Path,
+) -> None:
+    text = "select time, net_delta from flow_features where symbol = $symbol order by time"
+
+    with warehouse.open(demo_home) as shared:
+
+        def told(_: int) -> tuple[object, ...]:
+            result = shared.sql(text, symbol=BTC)
+            unit = result.columns["net_delta"].unit
+            behind = [reach.datasets for reach in result.reach]
+            return unit, behind, len(result.receipt.files), len(result.warnings)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(told, range(24)))
+        with warehouse.open(demo_home) as alone:
+            shared = alone
+            assert answers == [told(0)] * len(answers)
+
+
+def test_query_when_asked_in_a_forked_process_then_is_answered(demo_home: Path) -> None:
+    code = (
+        "import os, sys, warehouse\n"
+        "def ask():\n"
+        "    with warehouse.open(sys.argv[1]) as wh:\n"
+        "        return wh.sql('select count(*) from flow_features').fetchall()[0][0]\n"
+        "count = ask()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os._exit(0 if ask() == count else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, demo_home], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "0", done.stderr
+
+
+def test_pivot_when_it_was_asked_then_leaves_no_types_to_the_next(wh: warehouse.Warehouse) -> None:
+    pivot = "pivot (select interval, close from flow_features) on interval using max(close)"
+    for _ in range(3):
+        assert len(wh.sql(pivot)) == 1
+    text = "select count(*) from duckdb_types() where type_name like '\\_\\_pivot%' escape '\\'"
+    assert [wh.sql(text).fetchall() for _ in range(9)] == [[(0,)]] * 9
