@@ -126,8 +126,8 @@ def copy_damage(home: Home, generation: int) -> str | None:
                 ).fetchone()
                 if found is None or found[0] != rows:
                     return f"{model}: holds other rows than the stored months"
-                if _columns(connection, _table(model)) != _columns(
-                    connection, f"published.main.{identifier(model)}"
+                if _kept_columns(connection, "native", f"{model}_copy") != _kept_columns(
+                    connection, "published", model
                 ):
                     return f"{model}: has other columns than the catalog"
     except duckdb.Error as error:
@@ -151,6 +151,18 @@ def continues(copied: dict[str, Copied], stored: Stored) -> bool:
         and len(stored[model]) - held.sorted <= LONGEST_TAIL
         for model, held in copied.items()
     )
+
+
+def _kept_columns(
+    connection: duckdb.DuckDBPyConnection, database: str, table: str
+) -> list[tuple[str, str]]:
+    """Names and types as a database keeps them: no file is opened, which may have moved."""
+    return connection.execute(
+        "select column_name, data_type from duckdb_columns()"
+        " where database_name = ? and schema_name = 'main' and table_name = ?"
+        " order by column_index",
+        [database, table],
+    ).fetchall()
 
 
 def _copy_of(home: Home, generation: int) -> NativeCopy:
