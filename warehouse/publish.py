@@ -110,15 +110,17 @@ def _is_locked(path: Path) -> bool:
     """Whether a session holds the file, or a DuckDB of another process has it open."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):  # where files know no such lock
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
         is_mac = sys.platform == "darwin"
         layout, place = ("qqihh", 3) if is_mac else ("hhqqi4x", 0)
         question = [0, 0, 0, 0, 0]
         question[place] = fcntl.F_WRLCK
         answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(layout, *question))
         return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
-    except BlockingIOError:
-        return True
     except OSError:
         return False
     finally:
