@@ -71,11 +71,11 @@ def build(
             )
             _run_child(settings, home, [], progress, lock=lock)
             published = publish(home)
-        _copy(settings, progress)
+        copy_published(settings, progress)
         return published
 
 
-def _copy(settings: Settings, progress: Progress | None) -> None:
+def copy_published(settings: Settings, progress: Progress | None) -> None:
     """The native copy of what is published now; where there is none, all works without it."""
     tell = progress or (lambda _: None)
     reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))

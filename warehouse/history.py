@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from warehouse.bind import bound
 from warehouse.errors import DamagedError, NotFoundError, UsageError
-from warehouse.home import Home
+from warehouse.home import Home, generation_path
 from warehouse.publish import (
     current_generation,
-    generation_path,
     generations,
     publications,
     read_catalog,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -104,6 +105,11 @@ class Home:
             )
 
 
+def generation_path(home: Home, generation: int) -> Path:
+    """Where the catalog of a generation stands."""
+    return home.generations / str(generation) / "warehouse.duckdb"
+
+
 class NativeCopy(NamedTuple):
     """The marts of a generation as tables, and the catalog that reads them there."""
 
@@ -111,19 +117,30 @@ class NativeCopy(NamedTuple):
     catalog: Path
 
 
-def native_copy(generation: Path) -> NativeCopy:
-    """Where the native copy of a generation stands, given its folder; few generations have one."""
-    return NativeCopy(generation / "native.duckdb", generation / "session.duckdb")
+def native_copy(home: Home, generation: int) -> NativeCopy:
+    """Where the native copy of a generation stands; few generations have one."""
+    folder = generation_path(home, generation).parent
+    return NativeCopy(folder / "native.duckdb", folder / "session.duckdb")
 
 
 def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
     """The native copy of the generation that a catalog file belongs to; None if it has none."""
     for marked in home.generations.glob("*/session.duckdb"):
-        published = marked.with_name("warehouse.duckdb")
-        with suppress(OSError):  # pruned meanwhile
-            if published.samefile(catalog):
-                return native_copy(marked.parent)
+        with suppress(OSError, ValueError):  # pruned meanwhile; or no generation's folder
+            generation = int(marked.parent.name)
+            if generation_path(home, generation).samefile(catalog):
+                return native_copy(home, generation)
     return None
+
+
+def link_or_copy(file: Path, path: Path) -> bool:
+    """Give a file another name, or where links fail a copy; whether it is the same file."""
+    try:
+        os.link(file, path)
+    except OSError:
+        shutil.copyfile(file, path)
+        return False
+    return True
 
 
 def flush(path: Path) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from warehouse.contracts import Contract
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
-from warehouse.home import Home, flush
+from warehouse.home import Home, flush, link_or_copy
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest
 from warehouse.records import StoredFile
@@ -168,10 +168,7 @@ class Lake:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.new")
         temporary.unlink(missing_ok=True)
-        try:
-            os.link(self.object_path(object), temporary)
-        except OSError:
-            shutil.copyfile(self.object_path(object), temporary)
+        link_or_copy(self.object_path(object), temporary)
         temporary.replace(path)
 
     def sweep(self) -> list[Path]:

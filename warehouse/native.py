@@ -22,15 +22,10 @@ from pathlib import Path
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.home import Home, NativeCopy, flush, native_copy
+from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
 from warehouse.keys import Period
 from warehouse.months import month_of
-from warehouse.publish import (
-    current_generation,
-    generation_path,
-    generations,
-    is_open,
-)
+from warehouse.publish import current_generation, generations, is_open
 from warehouse.sqltext import identifier, literal, moment, settings_sql
 from warehouse.views import show_instead
 
@@ -77,7 +72,7 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     """
     home = Home(settings.home)
     current = current_generation(home)
-    _, catalog = _copy_of(home, current)
+    _, catalog = native_copy(home, current)
     reason = None
     try:
         stored, size_bytes = _stored(generation_path(home, current))
@@ -98,7 +93,7 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
 
 def remove_copy(home: Home, generation: int) -> None:
     """Take a generation's native copy away; the catalog first, without which none looks for it."""
-    tables, catalog = _copy_of(home, generation)
+    tables, catalog = native_copy(home, generation)
     catalog.unlink(missing_ok=True)
     tables.unlink(missing_ok=True)
 
@@ -108,7 +103,7 @@ def copy_damage(home: Home, generation: int) -> str | None:
 
     Every block is read: DuckDB checks the sum of each.
     """
-    tables, catalog = _copy_of(home, generation)
+    tables, catalog = native_copy(home, generation)
     if not catalog.is_file():
         return None
     try:
@@ -165,16 +160,12 @@ def _kept_columns(
     ).fetchall()
 
 
-def _copy_of(home: Home, generation: int) -> NativeCopy:
-    return native_copy(generation_path(home, generation).parent)
-
-
 # -- making --------------------------------------------------------------------------------------
 
 
 def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> None:
     """Write both files aside and put them in place, the tables first."""
-    tables, catalog = _copy_of(home, generation)
+    tables, catalog = native_copy(home, generation)
     aside = home.build / "native"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -205,7 +196,7 @@ def _write_tables(
     earlier = _newest_tables(home)
     copied = {} if earlier is None else _copied_months(connection, earlier)
     if earlier is not None and {m: held.months for m, held in copied.items()} == stored:
-        _link(earlier, path)
+        link_or_copy(earlier, path)
         return
     if earlier is not None and continues(copied, stored):
         shutil.copyfile(earlier, path)
@@ -218,15 +209,15 @@ def _write_tables(
         " (model varchar, months varchar[], sorted integer)"
     )
     for model, months in stored.items():
-        held = _write_table(connection, home, model, months, copied.get(model))
+        count = _write_table(connection, home, model, months, copied.get(model))
         connection.execute(
-            "insert into native.copied.marts values (?, ?, ?)", [model, held.months, held.sorted]
+            "insert into native.copied.marts values (?, ?, ?)", [model, months, count]
         )
     connection.execute("detach native")
 
 
 def _newest_tables(home: Home) -> Path | None:
-    tables = (_copy_of(home, number).tables for number in reversed(generations(home)))
+    tables = (native_copy(home, number).tables for number in reversed(generations(home)))
     return next(filter(Path.is_file, tables), None)
 
 
@@ -247,8 +238,8 @@ def _write_table(
     model: str,
     months: list[str],
     held: Copied | None,
-) -> Copied:
-    """Let a mart's table hold these months."""
+) -> int:
+    """Let a mart's table hold these months; how many of them are its sorted part."""
     table = _table(model)
     first = _rows_of(home, months[:1])
     if held is None or _columns(connection, table) != _columns(connection, first):
@@ -266,7 +257,7 @@ def _write_table(
         if part:
             rows = _rows_of(home, part)
             connection.execute(f'insert into {table} {rows} order by series_id, "time"')
-    return Copied(months, held.sorted)
+    return held.sorted
 
 
 def _rows_of(home: Home, months: list[str]) -> str:
@@ -307,14 +298,6 @@ def _attach(
 def _table(model: str) -> str:
     """Named so that no listing of all databases shows the mart's columns twice."""
     return f"native.main.{identifier(f'{model}_copy')}"
-
-
-def _link(file: Path, path: Path) -> None:
-    """The same bytes under another name, as a copy where links fail."""
-    try:
-        path.hardlink_to(file)
-    except OSError:
-        shutil.copyfile(file, path)
 
 
 def _put(new: Path, place: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import struct
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
-from warehouse.home import Home, flush, native_copy
+from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
 from warehouse.sqltext import identifier, literal
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
@@ -95,14 +94,9 @@ def _numbers(home: Home) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
-def generation_path(home: Home, generation: int) -> Path:
-    return home.generations / str(generation) / "warehouse.duckdb"
-
-
 def is_open(home: Home, generation: int) -> bool:
     """Whether a session of ours, in this process or another, or another's DuckDB reads it."""
-    catalog = generation_path(home, generation)
-    catalogs = (catalog, native_copy(catalog.parent).catalog)
+    catalogs = (generation_path(home, generation), native_copy(home, generation).catalog)
     return any(_is_locked(path) for path in catalogs if path.is_file())
 
 
@@ -344,10 +338,7 @@ def point_to(home: Home, target: Path) -> None:
     """
     temporary = home.root / ".warehouse.duckdb.new"
     temporary.unlink(missing_ok=True)
-    try:
-        os.link(target, temporary)
-    except OSError:
-        shutil.copyfile(target, temporary)
+    if not link_or_copy(target, temporary):
         temporary.chmod(0o444)
         flush(temporary)
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from warehouse.bind import bound, require_names
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError
 from warehouse.guard import check
-from warehouse.home import Home
+from warehouse.home import Home, generation_path
 from warehouse.result import Column, Result
 from warehouse.session import Session, open_session
 
@@ -123,7 +123,7 @@ class Warehouse:
         """The file of the generation that is asked, which a new connection would open."""
         if self._wanted is None:
             return self.home.catalog
-        return self._path_of(self._wanted)
+        return generation_path(self.home, self._wanted)
 
     @property
     def generation(self) -> int:
@@ -307,12 +307,9 @@ class Warehouse:
             self._names = Names(self._session.new_cursor(), self.home)
         return self._names
 
-    def _path_of(self, generation: int) -> Path:
-        return self.home.generations / str(generation) / "warehouse.duckdb"
-
     def _open_session(self, memory: str | None = None) -> Session:
         """A session on the wanted generation; one with its own memory on that of the session."""
-        catalog = self.catalog if memory is None else self._path_of(self.generation)
+        catalog = self.catalog if memory is None else generation_path(self.home, self.generation)
         if not catalog.is_file():
             gone = f"generation {self._wanted} is not kept any more"
             raise NotFoundError(

@@ -18,12 +18,12 @@ from warehouse.contracts import load_contracts
 from warehouse.errors import FileRefusedError
 from warehouse.folder import scan_folder
 from warehouse.history import snapshots_of
-from warehouse.home import Home, writing
+from warehouse.home import Home, generation_path, writing
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.lake import Lake, sha256_of
 from warehouse.manifest import Manifest
 from warehouse.native import remove_copy
-from warehouse.publish import generation_path, generations, point_to, read_catalog
+from warehouse.publish import generations, point_to, read_catalog
 from warehouse.records import Refusal, Restatement, StoredFile
 from warehouse.verify import (
     About,

@@ -308,11 +308,8 @@ class Result:
         if self._bound is not None:
             bound, self._bound = self._bound, None
             return bound
-        cursor = self._cursor()
+        cursor = self._session.cursor()
         return cursor, lambda rows: reader(cursor, self._statement.text, self.params, rows)
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        return self._session.cursor()
 
     def _left_s(self, spent_s: float) -> float | None:
         """What is left of the time limit."""
@@ -333,7 +330,7 @@ class Result:
         timeout_s: float | None = None,
     ) -> T:
         """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
-        on = cursor or self._cursor()
+        on = cursor or self._session.cursor()
         try:
             answer = run(on, lambda: act(on), timeout_s=timeout_s or self._timeout_s)
         except TimeoutError as error:

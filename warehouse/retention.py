@@ -17,15 +17,10 @@ from pathlib import Path
 
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.history import SNAPSHOT_MARK, list_generations, snapshots_of
-from warehouse.home import Home, native_copy, writing
+from warehouse.home import Home, generation_path, native_copy, writing
 from warehouse.manifest import Manifest
-from warehouse.publish import (
-    catalog_reads,
-    current_generation,
-    generation_path,
-    generations,
-    is_open,
-)
+from warehouse.native import remove_copy
+from warehouse.publish import catalog_reads, current_generation, generations, is_open
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -122,7 +117,7 @@ def plan_prune(
     unneeded += [path for path in _mart_files(home) if not _is_needed(path, needed_marts)]
     unneeded += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
     catalogs = [generation_path(home, number) for number in dropped]
-    catalogs += [copy for path in catalogs for copy in native_copy(path.parent)]
+    catalogs += [file for number in dropped for file in native_copy(home, number)]
     size = sum(path.stat().st_size for path in (*unneeded, *catalogs) if path.is_file())
     return PrunePlan(tuple(dropped), tuple(sorted(objects)), tuple(unneeded), size, in_use)
 
@@ -134,8 +129,7 @@ def prune(
     with writing(home, "prune"):
         plan = plan_prune(home, keep=keep, older_than=older_than)
         for number in plan.generations:
-            for copy in native_copy(generation_path(home, number).parent):
-                copy.unlink(missing_ok=True)
+            remove_copy(home, number)
             generation_path(home, number).unlink()
         _sweep_folders(home)
         with Manifest(home.manifest) as manifest:

@@ -24,11 +24,11 @@ from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
 from warehouse.history import snapshots_of
-from warehouse.home import Home, native_copy
+from warehouse.home import Home, generation_path, native_copy
 from warehouse.lake import sha256_of, shows
 from warehouse.manifest import Manifest
 from warehouse.native import copy_damage
-from warehouse.publish import Reads, catalog_reads, generation_path, generations
+from warehouse.publish import Reads, catalog_reads, generations
 from warehouse.records import FileFacts, StoredFile
 from warehouse.sqltext import identifier, literal
 
@@ -250,7 +250,7 @@ def _check_generation(
             yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
     damage = None if look.quick else copy_damage(home, number)
     if damage is not None:
-        subject = _below(home, native_copy(path.parent).tables)
+        subject = _below(home, native_copy(home, number).tables)
         what = f"(the native copy of generation {number}) {damage}"
         yield Finding(Kind.DAMAGED, About.COPY, subject, what, REPAIR)
     for name, rows in sorted(reads.months.items()):

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import warehouse
 from warehouse.config import Settings
 from warehouse.errors import UsageError
-from warehouse.home import Home, find_native_copy
+from warehouse.home import Home, find_native_copy, generation_path
 from warehouse.native import FIRST_TAIL, LONGEST_TAIL, MOST_COLUMNS, copy_damage, copy_marts
-from warehouse.publish import generation_path, generations, is_open, point_to
+from warehouse.publish import generations, is_open, point_to
 from warehouse.query import Warehouse
 from warehouse.session import open_session
 from warehouse.sqltext import literal

@@ -32,14 +32,8 @@ from tests.support import copy_home, run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError, UsageError
 from warehouse.history import find_generation, list_generations
-from warehouse.home import Home
-from warehouse.publish import (
-    generation_path,
-    generations,
-    next_generation,
-    publications,
-    rollback,
-)
+from warehouse.home import Home, generation_path
+from warehouse.publish import generations, next_generation, publications, rollback
 from warehouse.receipt import verify_receipt
 from warehouse.retention import (
     drop_snapshot,

@@ -34,11 +34,11 @@ from tests.robustness.support import (
 from tests.support import VENUE, bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError
-from warehouse.home import Home, native_copy
+from warehouse.home import Home, generation_path, native_copy
 from warehouse.keys import SeriesKey
 from warehouse.manifest import Manifest
 from warehouse.native import copy_marts
-from warehouse.publish import generation_path, generations, rollback
+from warehouse.publish import generations, rollback
 from warehouse.repair import repair
 from warehouse.retention import prune, take_snapshot
 from warehouse.schema import HOME_VERSION
@@ -508,7 +508,7 @@ def test_sync_when_the_old_version_is_damaged_then_the_new_one_comes_in(
 
 def test_native_copy_when_damaged_is_found_and_taken_away_and_made_again(home: Home) -> None:
     generation = generations(home)[-1]
-    tables = native_copy(generation_path(home, generation).parent).tables
+    tables = native_copy(home, generation).tables
     expected = answer(home)
     flip_blocks(tables)
     assert [finding.about for finding in damage(home)] == [About.COPY]

@@ -15,15 +15,8 @@ from tests.support import bar_table, copy_home, file_key, grid, write_file
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.errors import BuildError, DamagedError, NotFoundError
-from warehouse.home import Home
-from warehouse.publish import (
-    current_generation,
-    generation_path,
-    generations,
-    next_generation,
-    publish,
-    rollback,
-)
+from warehouse.home import Home, generation_path
+from warehouse.publish import current_generation, generations, next_generation, publish, rollback
 from warehouse.sync import sync_folder
 
 Result = tuple[str, str, str, str]

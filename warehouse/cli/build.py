@@ -51,8 +51,8 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 @home_option
 def publish(settings: Settings, target: Path) -> int:
     """Publish a build file that dbt has filled: store the marts, audit, rename."""
+    from warehouse.build import copy_published
     from warehouse.gate import audit_build, record_models
-    from warehouse.native import copy_marts
     from warehouse.project import load_project
     from warehouse.store import store_marts
 
@@ -64,7 +64,7 @@ def publish(settings: Settings, target: Path) -> int:
         record_models(settings, project)
         audit_build(settings, project)
         published = publish_build(home)
-        copy_marts(settings)
+        copy_published(settings, _tell)
         return _report(published)
 
 
