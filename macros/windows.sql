@@ -63,7 +63,8 @@ window
 {% macro default__rolling_mean(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        warehouse._mean(expression, over), expression, length, min_bars, min_coverage
+        warehouse._mean(expression, over), expression, length, min_bars, min_coverage,
+        of_sums=true
     ) }}
 {%- endmacro %}
 
@@ -77,7 +78,8 @@ window
 {% macro default__rolling_sum(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        'sum(' ~ expression ~ ') over ' ~ over, expression, length, min_bars, min_coverage
+        warehouse._sum(expression, over), expression, length, min_bars, min_coverage,
+        of_sums=true
     ) }}
 {%- endmacro %}
 
@@ -127,7 +129,7 @@ window
     {%- set deviation = 'stddev_samp(' ~ expression ~ ') over ' ~ over -%}
     {{ warehouse._rolling(
         '(' ~ (of or expression) ~ ' - ' ~ mean ~ ')\n                / ' ~ deviation,
-        expression, length, min_bars, min_coverage,
+        expression, length, min_bars, min_coverage, of_sums=true,
         also=deviation ~ '\n                    > 1e-12 * abs(' ~ mean ~ ')'
     ) }}
 {%- endmacro %}
@@ -220,9 +222,14 @@ window
 {%- endmacro %}
 
 
+{% macro _is_bars(over) -%}
+    {{ return(over.startswith('bars_')) }}
+{%- endmacro %}
+
+
 {#- Rows before the current one in a window that misses no bar. -#}
 {% macro _bars_before(length) -%}
-    greatest({{ warehouse.bars_in(length) }}, 1)::bigint - 1
+    greatest({{ warehouse.length_s(length) }}000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1
 {%- endmacro %}
 
 
@@ -249,8 +256,14 @@ window
 {%- endmacro %}
 
 
-{#- One value under the window rule. -#}
-{% macro _rolling(value, expression, length, min_bars, min_coverage, also=none) -%}
+{#-
+    One value under the window rule. All bars are there where the one so many rows before began a
+    length before this one ended. What is made of sums needs no count of its inputs then: the sum
+    says whether one is missing.
+-#}
+{% macro _rolling(
+    value, expression, length, min_bars, min_coverage, of_sums=false, also=none
+) -%}
     {%- set coverage = warehouse._coverage(min_coverage) -%}
     {%- if not expression is string or not expression | trim -%}
         {{ exceptions.raise_compiler_error(
@@ -270,8 +283,10 @@ window
                 {{ count }} >= {{ min_bars }}
                 and {{ whole }}
             {%- elif coverage == 1 -%}
-                {{ count }} = {{ warehouse.bars_in(length) }}
-                and known_at - first_value("time") over {{ over }} = interval '{{ length }}'
+                known_at - lag("time", {{ warehouse._bars_before(length) }}) over {{ over }} = interval '{{ length }}'
+                {%- if not of_sums %}
+                and {{ count }} = {{ warehouse.bars_in(length) }}
+                {%- endif %}
             {%- else -%}
                 {{ count }} * epoch(known_at - "time") >= {{ (coverage * seconds) | round(6) }}
                 and {{ whole }}
@@ -284,9 +299,24 @@ window
 {%- endmacro %}
 
 
-{#- The mean as DuckDB's avg has it; a sum and a count that others need too are computed once. -#}
+{#-
+    The sum, DOUBLE; over bars it is NULL where one of them lacks its input, for NaN spreads. The
+    engine computes equal sums of a select once: the text is the same wherever one is needed.
+-#}
+{% macro _sum(expression, over) -%}
+    {%- set input = '(' ~ expression ~ ')::double' -%}
+    {%- if warehouse._is_bars(over) -%}
+        nullif(sum(coalesce({{ input }}, 'nan')) over {{ over }}, 'nan')
+    {%- else -%}
+        sum({{ input }}) over {{ over }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- The mean as DuckDB's avg has it; over bars it is NULL where one of them lacks its input. -#}
 {% macro _mean(expression, over) -%}
-    sum({{ expression }}) over {{ over }} / count({{ expression }}) over {{ over }}
+    {%- set inputs = '*' if warehouse._is_bars(over) else expression -%}
+    {{ warehouse._sum(expression, over) }} / count({{ inputs }}) over {{ over }}
 {%- endmacro %}
 
 

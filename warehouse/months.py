@@ -70,11 +70,17 @@ def month_of(path: Path) -> str:
     return path.name[: len("2025-09")]
 
 
-def write_month(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    """Write the rows of a query that has series_id and time; the file appears when it is whole."""
+def write_month(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, selected: str = "*"
+) -> None:
+    """Write the rows of a query that has series_id and time; the file appears when it is whole.
+
+    ``selected`` is what is written of them, said of each row after they were sorted.
+    """
     building = path.with_suffix(".building")
     connection.execute(
-        f'copy ({query} order by series_id, "time") to {literal(str(building))} ({_FORMAT})'
+        f'copy (select {selected} from ({query} order by series_id, "time"))'
+        f" to {literal(str(building))} ({_FORMAT})"
     )
     building.replace(path)
 

@@ -82,6 +82,8 @@ class Model:
         ``None`` where this is unbounded or not declared.
     accumulates
         Columns that run from the first bar of a series, whatever ``lookback_us`` says.
+    addends_lookback_us
+        How far before ``time`` the inputs of what these add up lie; ``lookback_us`` by default.
     """
 
     relation: Relation
@@ -98,6 +100,7 @@ class Model:
     lookback_us: int | None
     horizon_us: int | None
     accumulates: tuple[str, ...]
+    addends_lookback_us: int | None
 
     @property
     def name(self) -> str:
@@ -290,10 +293,16 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
     meta = node["config"].get("meta") or {}
     read = _reads(node, nodes)
     relation = _relation(node)
+    accumulates = meta.get("accumulates", ())
     try:
         lookback_us, horizon_us = (
             length_us(str(meta.get(name, UNBOUNDED))) for name in ("lookback", "horizon")
         )
+        addends_us = lookback_us
+        if isinstance(accumulates, Mapping):
+            lengths = [length_us(str(length)) for length in accumulates.values()]
+            addends_us = max((us for us in lengths if us is not None), default=0)
+            addends_us = None if None in lengths else addends_us
     except UsageError as error:
         raise UsageError(f"model {relation}: {error.what}", next_step=error.next_step) from error
     return Model(
@@ -310,7 +319,8 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
         is_stored=bool(meta.get("stored", relation.schema == "main")),
         lookback_us=lookback_us,
         horizon_us=horizon_us,
-        accumulates=tuple(meta.get("accumulates", ())),
+        accumulates=tuple(accumulates),
+        addends_lookback_us=addends_us,
     )
 
 

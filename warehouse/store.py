@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -33,8 +34,11 @@ from warehouse.sqltext import files_below, identifier, literal, moment, settings
 from warehouse.vendor_views import gathered_sql, view_columns, view_sql
 from warehouse.views import show_instead
 
-STORE_VERSION = 4
+STORE_VERSION = 5
 """Raised when the way months are computed changes, so that no older file is reused."""
+
+
+_KEYS_OF_SERIES = frozenset(("exchange", "symbol", "interval", "clock"))
 
 
 def store_marts(
@@ -102,27 +106,29 @@ class _Computation:
             for dataset, months in gathered.items()
             for month in months
         }
+        self.adds_rows = model.addends_lookback_us == 0
+        self.written: dict[str, str] = {}
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:
         """Every month that holds a file of what the mart reads."""
         self.folder.mkdir(exist_ok=True)
-        before = ""
+        earlier: list[_Month] = []
         with duckdb.connect() as connection:
             is_open = False
             for text in sorted({f.file.key.period.month for f in self.owned}):
-                month = Period(text)
-                files = self._files(month)
-                facts = self._facts(files, before if self.model.accumulates else "")
-                path = month_path(self.folder, text, facts)
-                reused = path.is_file()
+                period = Period(text)
+                files = self._files(period)
+                before = earlier[-1].key if earlier and self.model.accumulates else ""
+                month = _Month(period, month_path(self.folder, text, self._facts(files, before)))
+                reused = month.path.is_file()
                 if not reused:
                     if not is_open:
                         self._open(connection)
                         is_open = True
-                    self._compute(connection, month, files, path, before)
-                before = _key_of(path, month)
-                yield stored_month(self.model.name, text, path, reused=reused)
+                    self._compute(connection, month, files, earlier)
+                earlier.append(month)
+                yield stored_month(self.model.name, text, month.path, reused=reused)
 
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's reach of the month."""
@@ -136,7 +142,7 @@ class _Computation:
             "duckdb": duckdb.__version__,
             "sql": [(str(model.relation), model.sql) for model in self.lineage],
             "reach": (self.lookback_us, self.horizon_us),
-            "accumulates": self.model.accumulates,
+            "accumulates": (self.model.accumulates, self.adds_rows),
             "seeds": [
                 (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
                 for seed in self.project.seeds
@@ -167,28 +173,63 @@ class _Computation:
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
         create_seeds(connection, self.project)
-        self._show_inputs(connection, self.owned, "false")
+        self._show_inputs(connection, [], "false")
         for model in self.lineage[:-1]:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
+        names = (row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall())
+        self.written = {name: identifier(name) for name in names}
+        series = {f.file.series_id: f.file.key.series for f in self.owned}
+        for key in _KEYS_OF_SERIES & self.written.keys():
+            texts = {series_id: getattr(keys, key) for series_id, keys in series.items()}
+            rows = ", ".join(
+                f"({series_id}, {'null' if text is None else literal(text)}::VARCHAR)"
+                for series_id, text in texts.items()
+            )
+            values = f"from (values {rows}) as of_series(series_id, value)"
+            self.written[key] = self._of_series(connection, f"key_{key}", values)
+
+    def _of_series(self, connection: duckdb.DuckDBPyConnection, variable: str, values: str) -> str:
+        """Keep one value of each series, from rows of series_id and value; what reads it for a row.
+
+        It is read after the rows are sorted: nothing before has to carry it.
+        """
+        last = max(f.file.series_id for f in self.owned)
+        connection.execute(
+            f"set variable {variable} = (select list(value order by id)"
+            f" from range(1, {last + 1}) as ids(id) left join ({values}) on id = series_id)"
+        )
+        return f"getvariable({literal(variable)})[series_id]"
 
     def _compute(
         self,
         connection: duckdb.DuckDBPyConnection,
-        month: Period,
+        month: _Month,
         files: list[OwnedFile],
-        path: Path,
-        before: str,
+        earlier: list[_Month],
     ) -> None:
+        start_us, end_us = month.period.start_us, month.period.end_us
         reach = (
-            f'"time" >= {moment(month.start_us - self.lookback_us)}'
-            f" and known_at <= {moment(month.end_us + self.horizon_us)}"
+            f'"time" >= {moment(start_us - self.lookback_us)}'
+            f" and known_at <= {moment(end_us + self.horizon_us)}"
         )
         self._show_inputs(connection, files, reach)
-        source = f"({self.model.sql})"
-        if self.model.accumulates:
-            source = self._accumulated(connection, month, path, before)
-        within = f'"time" >= {moment(month.start_us)} and "time" < {moment(month.end_us)}'
-        write_month(connection, f"select * from {source} where {within}", path)
+        source, written = f"({self.model.sql})", self.written
+        if self.model.accumulates and earlier:
+            if not self.adds_rows:
+                connection.execute(f"create or replace temp table computed as {self.model.sql}")
+                source = "computed"
+            self._carry(connection, month, earlier)
+            written = written | {
+                name: f"{identifier(name)} + coalesce({carried}, 0)"
+                for name, carried in self._carried(connection, month)
+            }
+        within = f'"time" >= {moment(start_us)} and "time" < {moment(end_us)}'
+        write_month(
+            connection,
+            f"select * from {source} where {within}",
+            month.path,
+            selected=", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items()),
+        )
 
     def _show_inputs(
         self, connection: duckdb.DuckDBPyConnection, files: list[OwnedFile], condition: str
@@ -211,59 +252,70 @@ class _Computation:
             return gathered_sql(columns, f"[{listed}]")
         return view_sql(columns, files, self.home, bulk=True)
 
-    def _accumulated(
-        self, connection: duckdb.DuckDBPyConnection, month: Period, path: Path, before: str
-    ) -> str:
-        """A query: the mart with its running columns continued from the month before.
+    def _carry(
+        self, connection: duckdb.DuckDBPyConnection, month: _Month, earlier: list[_Month]
+    ) -> None:
+        """Write where the running columns of each series stood before what the month adds to them.
 
-        Each running column began at the first row of the reach: what it had reached there before
-        the month is taken off, and what all earlier months had reached (the carry) is added.
+        Within the reach they begin anew. Where each row adds what is its own, that is all of the
+        reach; else what the month itself adds, for the first rows of a reach lack their inputs. It
+        stands in the stored months, at the last row with a value before that; for a series without
+        a row since the month before, in that month's own carry.
         """
-        names = [identifier(name) for name in self.model.accumulates]
-        earlier = f"select series_id, {', '.join(names)} from computed where false"
-        if before:
-            earlier = f"from read_parquet({literal(str(self._carry_path(before)))})"
-        start, known = moment(month.start_us), 'arg_max({0}, "time") filter (where {0} is not null'
-        reached = ", ".join(
-            f'{known.format(name)} and "time" {side} {start}) as {end}_{place}'
-            for place, name in enumerate(names)
-            for side, end in (("<", "base"), (">=", "last"))
+        before_us = self.lookback_us if self.adds_rows else 0
+        since, until = (m.period.start_us - before_us for m in (earlier[-1], month))
+        running = [identifier(name) for name in self.model.accumulates]
+        names = ", ".join(running)
+        paths = [literal(str(m.path)) for m in earlier if m.period.end_us > since]
+        values = (
+            f'select series_id, "time", {names} from read_parquet([{", ".join(paths)}])'
+            f' where "time" >= {moment(since)} and "time" < {moment(until)}'
         )
-        carried = ", ".join(f"{name} as carry_{place}" for place, name in enumerate(names))
-        connection.execute(f"create or replace temp table computed as {self.model.sql}")
+        if len(earlier) > 1:
+            values += (
+                f" union all select series_id, timestamp '-infinity', {names}"
+                f" from read_parquet({literal(str(earlier[-1].carry))})"
+            )
+        last = ", ".join(f'arg_max({name}, "time") as {name}' for name in running)
+        building = month.carry.with_suffix(".building")
         connection.execute(
-            "create or replace temp table reached as select *"
-            f" from (select series_id, {reached} from computed group by series_id)"
-            f" full join (select series_id, {carried} from ({earlier})) using (series_id)"
-        )
-        shift = "- coalesce(base_{0}, 0) + coalesce(carry_{0}, 0)"
-        carry = ", ".join(
-            f"coalesce(last_{place} {shift.format(place)}, carry_{place}) as {name}"
-            for place, name in enumerate(names)
-        )
-        carry_path = self._carry_path(_key_of(path, month))
-        building = carry_path.with_suffix(".building")
-        connection.execute(
-            f"copy (select series_id, {carry} from reached order by series_id)"
+            f"copy (select series_id, {last} from ({values}) group by series_id order by series_id)"
             f" to {literal(str(building))} (format parquet)"
         )
-        building.replace(carry_path)
-        continued = ", ".join(
-            f"{name} {shift.format(place)} as {name}" for place, name in enumerate(names)
-        )
-        return (
-            f"(select computed.* replace ({continued}) from computed"
-            " join reached using (series_id))"
-        )
+        building.replace(month.carry)
 
-    def _carry_path(self, key: str) -> Path:
-        """Where the running columns stood at the end of the month with this key."""
-        return self.folder / f"{key}.carry"
+    def _carried(
+        self, connection: duckdb.DuckDBPyConnection, month: _Month
+    ) -> Iterator[tuple[str, str]]:
+        """The running columns, and what reads for a row what its own is continued from."""
+        for place, name in enumerate(self.model.accumulates):
+            column = identifier(name)
+            carry = literal(str(month.carry))
+            values = f"select series_id, {column} as value from read_parquet({carry})"
+            if not self.adds_rows:
+                values += (
+                    f' union all select series_id, -arg_max({column}, "time") from computed'
+                    f' where "time" < {moment(month.period.start_us)} group by series_id'
+                )
+                values = f"select series_id, sum(value) as value from ({values}) group by series_id"
+            yield name, self._of_series(connection, f"carry_{place}", values)
 
 
-def _key_of(path: Path, month: Period) -> str:
-    """What stands for a month's facts in the name of its file."""
-    return path.stem.removeprefix(f"{month.text}-")
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """A month of a mart: its file, and what an accumulating mart keeps beside it."""
+
+    period: Period
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """What stands for the month's facts in the name of its file."""
+        return self.path.stem.removeprefix(f"{self.period.text}-")
+
+    @property
+    def carry(self) -> Path:
+        return self.path.with_name(f"{self.key}.carry")
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:

@@ -48,20 +48,26 @@ ACCEPTED = {
     ' last_1_hour as ( partition by series_id order by "time"'
     " range between interval '00:59:59.999999' preceding and current row ),"
     ' bars_1_hour as ( partition by series_id order by "time" rows between'
-    " greatest(epoch(interval '1 hour') / epoch(known_at - \"time\"), 1)::bigint - 1"
+    ' greatest(3600000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1'
     " preceding and current row ),"
     ' last_90_minutes as ( partition by series_id order by "time"'
     " range between interval '01:29:59.999999' preceding and current row ),"
     ' bars_90_minutes as ( partition by series_id order by "time" rows between'
-    " greatest(epoch(interval '90 minutes') / epoch(known_at - \"time\"), 1)::bigint - 1"
+    ' greatest(5400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1'
     " preceding and current row )",
-    "{{ rolling_mean('x', '1 day') }}": "case when count(x) over bars_1_day ="
-    " epoch(interval '1 day') / epoch(known_at - \"time\")"
-    " and known_at - first_value(\"time\") over bars_1_day = interval '1 day'"
-    " then sum(x) over bars_1_day / count(x) over bars_1_day end",
+    "{{ rolling_mean('x', '1 day') }}": 'case when known_at - lag("time",'
+    ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
+    " over bars_1_day = interval '1 day'"
+    " then nullif(sum(coalesce((x)::double, 'nan')) over bars_1_day, 'nan')"
+    " / count(*) over bars_1_day end",
+    "{{ rolling_min('x', '1 day') }}": 'case when known_at - lag("time",'
+    ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
+    " over bars_1_day = interval '1 day'"
+    " and count(x) over bars_1_day = epoch(interval '1 day') / epoch(known_at - \"time\")"
+    " then min(x) over bars_1_day end",
     "{{ rolling_sum('x', '1 day', min_coverage=0.5) }}": "case when count(x) over last_1_day"
     ' * epoch(known_at - "time") >= 43200.0 and 86400 % epoch(known_at - "time") = 0'
-    " then sum(x) over last_1_day end",
+    " then sum((x)::double) over last_1_day end",
 }
 
 # One process for all: each call of dbt alone costs seconds.

@@ -89,6 +89,18 @@ def rows(home: Path, mart: str) -> pd.DataFrame:
         return connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
 
 
+def assert_as_the_models_say(home: Path, project: Project) -> None:
+    """What the months hold is what one run of the models over all data says."""
+    by_month = {mart: rows(home, mart) for mart in MARTS}
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(Home(home).build_catalog))} as warehouse")
+        create_views(connection, project)
+        for mart in MARTS:
+            whole = connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
+            assert len(whole) > 700 or mart == "funding_settlements"
+            pd.testing.assert_frame_equal(by_month[mart], whole, rtol=1e-9, atol=1e-9)
+
+
 def restate(path: Path, chooser: random.Random) -> None:
     """The vendor changes some values of a file."""
     table = pq.read_table(path)
@@ -106,17 +118,27 @@ def test_months_put_together_equal_the_models_themselves(
 ) -> None:
     sync(tmp_path / "home", market)
     stored = store(tmp_path / "home", project)
-    by_month = {mart: rows(tmp_path / "home", mart) for mart in MARTS}
-    with duckdb.connect() as connection:
-        catalog = Home(tmp_path / "home").build_catalog
-        connection.execute(f"attach {literal(str(catalog))} as warehouse")
-        create_views(connection, project)
-        for mart in MARTS:
-            whole = connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
-            assert len(whole) > 700 or mart == "funding_settlements"
-            pd.testing.assert_frame_equal(by_month[mart], whole, rtol=1e-9, atol=1e-9)
+    assert_as_the_models_say(tmp_path / "home", project)
     assert {month.model for month in stored} >= set(MARTS)
     assert not any(month.reused for month in stored)
+
+
+def test_running_columns_when_series_pause_and_begin_late_then_go_on(
+    project: Project, tmp_path: Path
+) -> None:
+    """One symbol lacks two months in the middle, the other the first: each month's carry counts."""
+    market = tmp_path / "market"
+    symbols = ("perpetual-BTC-USDT:USDT", "perpetual-ETH-USDT:USDT")
+    span = {"start": date(2025, 9, 1), "end": date(2026, 1, 1)}
+    write_market(market, Market(symbols=symbols, datasets=DATASETS, intervals=("1h",), **span))
+    paused = list(market.glob("*/**/*BTC*/**/2025-1[01].parquet"))
+    late = list(market.glob("*/**/*ETH*/**/2025-09.parquet"))
+    assert (len(paused), len(late)) == (2 * len(DATASETS), len(DATASETS))
+    for path in paused + late:
+        path.unlink()
+    sync(tmp_path / "home", market)
+    store(tmp_path / "home", project)
+    assert_as_the_models_say(tmp_path / "home", project)
 
 
 def test_a_second_build_when_nothing_changed_computes_nothing(
