@@ -10,10 +10,11 @@ from benchmarks.contestants.task import Task, compete
 
 def prepare(task: Task) -> Callable[[], object]:
     opened = warehouse.open(task.home)
+    measures = ", ".join(task.measures)
     if len(task.symbols) > 1:
-        return lambda: opened.sql("from flow_features").arrow()
+        return lambda: opened.sql(f"select symbol, time, {measures} from flow_features").arrow()
     text = (
-        f"select time, {', '.join(task.measures)} from flow_features"
+        f"select time, {measures} from flow_features"
         " where symbol = $symbol and interval = $interval and clock = 'true' order by time"
     )
 
