@@ -105,7 +105,8 @@ def fingerprint(settings: Settings) -> str:
         ]
     ours = dbt_project_dir()
     folders = [ours / "models", ours / "macros", ours / "seeds", ours / "tests" / "dbt"]
-    sources = [path for folder in (*folders, home.models) for path in sorted(folder.rglob("*"))]
+    folders += [home.models, home.macros]
+    sources = [path for folder in folders for path in sorted(folder.rglob("*"))]
     texts = {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (ours / "dbt_project.yml", *sources)

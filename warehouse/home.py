@@ -64,6 +64,10 @@ class Home:
         return self.root / "models"
 
     @property
+    def macros(self) -> Path:
+        return self.root / "macros"
+
+    @property
     def queries(self) -> Path:
         return self.root / "queries"
 

@@ -9,6 +9,9 @@ a full rebuild gives the same bytes because it is the same computation.
 
 A column that runs from the first bar of its series (``meta.accumulates``) is carried from month to
 month; such a mart's months also depend on the month before.
+
+Exchange, symbol, interval and clock of a row are those of its series: they are said of it when it
+is written, so that neither windows nor sorting carry them.
 """
 
 from __future__ import annotations
@@ -36,7 +39,6 @@ from warehouse.views import show_instead
 
 STORE_VERSION = 5
 """Raised when the way months are computed changes, so that no older file is reused."""
-
 
 _KEYS_OF_SERIES = frozenset(("exchange", "symbol", "interval", "clock"))
 
@@ -106,8 +108,8 @@ class _Computation:
             for dataset, months in gathered.items()
             for month in months
         }
-        self.adds_rows = model.addends_lookback_us == 0
-        self.written: dict[str, str] = {}
+        self.adds_rows = model.addends_lookback_us == 0  # each row what is its own
+        self.written: dict[str, str] = {}  # how each column is said of a sorted row
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:

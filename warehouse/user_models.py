@@ -1,8 +1,9 @@
 """The user's own models: SQL files in ``HOME/models`` become views in the schema ``user``.
 
 They are a dbt project of their own, written anew for each build below ``.build``, with ours as its
-package: ``ref('flow_features')`` and our macros work as in our models. dbt stops a whole run at the
-first model that it cannot read; here that model is named and left out, and the rest goes on.
+package: ``ref('flow_features')`` and our macros work as in our models, and so do macros in
+``HOME/macros``. dbt stops a whole run at the first model that it cannot read; here that model is
+named and left out, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _write_project(home: Home, project: Path, files: Sequence[Path]) -> list[str
     packages.mkdir(parents=True)
     (packages / "warehouse").symlink_to(ours, target_is_directory=True)
     (project / "packages.yml").write_text(f"packages:\n  - local: {ours.as_posix()!r}\n", "utf-8")
-    macros = [ours / "macros", home.root / "macros"]
+    macros = [ours / "macros", home.macros]
     settings = {
         "name": PACKAGE,
         "version": "1.0.0",

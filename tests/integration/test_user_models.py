@@ -8,10 +8,12 @@ import pytest
 
 import warehouse
 from tests.support import Run, copy_home, run_warehouse
+from warehouse.build import fingerprint
+from warehouse.config import Settings
 
 MODELS = {
     "good.sql": """
-select series_id, symbol, "interval", "time", known_at, spread_bps
+select series_id, symbol, "interval", "time", known_at, {{ twice('spread_bps') }} as twice_bps
 from {{ ref('l1_features') }}
 """,
     "kept.sql": """
@@ -24,6 +26,7 @@ from {{ ref('l1_features') }} window w as (partition by series_id order by "time
     "deeper/no_column.sql": "select series_id,\n  x + 1 as y\nfrom {{ ref('l1_features') }}\n",
     "deeper/no_syntax.sql": "select series_id,\n  1 + as y\nfrom {{ ref('l1_features') }}\n",
 }
+TWICE = "{% macro twice(x) %}2 * {{ x }}{% endmacro %}"
 PLACES = {
     "no_ref": ("models/no_ref.sql:2", "which was not found"),
     "no_jinja": ("models/no_jinja.sql:2", "expected ')'"),
@@ -39,6 +42,8 @@ def built(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         path = home / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    (home / "macros").mkdir()
+    (home / "macros" / "twice.sql").write_text(TWICE)
     return home, run_warehouse("--home", home, "build", cwd=home.parent)
 
 
@@ -49,12 +54,27 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
     assert run.exit_code == 1, run.stderr
     assert "published generation" in run.stderr
     with warehouse.open(home) as wh:
-        assert len(wh.sql("from user.good limit 1")) == 1
+        rows = wh.sql(
+            "select twice_bps / spread_bps from user.good join l1_features"
+            " using (series_id, time) where spread_bps > 0 limit 1"
+        )
+        assert rows.fetchall() == [(2.0,)]
     for text in (run.stderr, run_warehouse("--home", home, "status", cwd=home.parent).stdout):
         for name, (place, reason) in PLACES.items():
             after = text.split(f"{name}: {place}\n", 1)[1]
             assert reason in "\n".join(after.splitlines()[:6])
             assert after.startswith("    ")
+
+
+def test_inputs_of_a_build_when_a_model_or_a_macro_changes_are_others(
+    built: tuple[Path, Run],
+) -> None:
+    home, _ = built
+    seen = {fingerprint(Settings(home))}
+    for path in (home / "models" / "good.sql", home / "macros" / "twice.sql"):
+        path.write_text(path.read_text() + "\n")
+        seen.add(fingerprint(Settings(home)))
+    assert len(seen) == 3
 
 
 def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
