@@ -192,8 +192,10 @@ def test_session_when_dbt_opens_one_then_has_the_settings_of_config(
     settings = load_settings("/HOME", environment)
     variables = environment | {"WAREHOUSE_HOME": "/HOME"}
     profile = yaml.safe_load((ROOT / "profiles.yml").read_text("utf-8"))
+    native = NativeEnvironment()
+    native.filters["as_bool"] = bool  # one of dbt's own
     output = {
-        name: NativeEnvironment().from_string(str(value)).render(env_var=variables.get)
+        name: native.from_string(str(value)).render(env_var=variables.get)
         for name, value in profile["warehouse"]["outputs"]["home"].items()
     }
     assert output["settings"] == settings.session

@@ -85,6 +85,7 @@ def _write(
         owned = assign_ownership(manifest.files())
         gathered = gather(settings, home, owned, progress=progress)
         paths = {dataset: [month.path for month in months] for dataset, months in gathered.items()}
+        connection.execute("begin")
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
         write_vendor(connection, owned, home, paths)
@@ -92,6 +93,7 @@ def _write(
         for months in gathered.values():
             write_stored(connection, home, months)
         _write_macros(connection)
+        connection.execute("commit")
         connection.execute("checkpoint warehouse")
         connection.execute("use memory")
         connection.execute("detach warehouse")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,8 +117,8 @@ class _Computation:
         """Every month that holds a file of what the mart reads."""
         self.folder.mkdir(exist_ok=True)
         earlier: list[_Month] = []
-        with duckdb.connect() as connection:
-            is_open = False
+        with ExitStack() as opened:
+            connection = None
             for text in sorted({f.file.key.period.month for f in self.owned}):
                 period = Period(text)
                 files = self._files(period)
@@ -125,9 +126,9 @@ class _Computation:
                 month = _Month(period, month_path(self.folder, text, self._facts(files, before)))
                 reused = month.path.is_file()
                 if not reused:
-                    if not is_open:
+                    if connection is None:
+                        connection = opened.enter_context(duckdb.connect())
                         self._open(connection)
-                        is_open = True
                     self._compute(connection, month, files, earlier)
                 earlier.append(month)
                 yield stored_month(self.model.name, text, month.path, reused=reused)
@@ -347,6 +348,7 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
         connection.execute("use warehouse")
+        connection.execute("begin")
         for name in dict.fromkeys(month.model for month in stored):
             paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
             listed = files_below(home.root, map(str, paths))
@@ -354,5 +356,6 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
             source = f"read_parquet({listed}, hive_partitioning = false)"
             show_instead(connection, relation.schema, relation.name, source)
         write_stored(connection, home, stored)
+        connection.execute("commit")
         connection.execute("use memory")
         connection.execute("detach warehouse")
