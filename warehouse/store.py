@@ -124,7 +124,7 @@ class _Computation:
                 files = self._files(period)
                 before = earlier[-1].key if earlier and self.model.accumulates else ""
                 month = _Month(period, month_path(self.folder, text, self._facts(files, before)))
-                reused = month.path.is_file()
+                reused = month.path.is_file() and (not before or month.carry.is_file())
                 if not reused:
                     if connection is None:
                         connection = opened.enter_context(duckdb.connect())

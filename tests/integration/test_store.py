@@ -141,6 +141,19 @@ def test_running_columns_when_series_pause_and_begin_late_then_go_on(
     assert_as_the_models_say(tmp_path / "home", project)
 
 
+def test_carries_when_lost_are_written_again(
+    project: Project, market: Path, tmp_path: Path
+) -> None:
+    sync(tmp_path, market)
+    first = contents(store(tmp_path, project))
+    carries = {path: path.read_bytes() for path in Home(tmp_path).marts.rglob("*.carry")}
+    assert len(carries) == 3 * 2, "of each month but the first, of two marts"
+    for path in carries:
+        path.unlink()
+    assert contents(store(tmp_path, project)) == first
+    assert {path: path.read_bytes() for path in carries} == carries
+
+
 def test_a_second_build_when_nothing_changed_computes_nothing(
     project: Project, market: Path, tmp_path: Path
 ) -> None:
