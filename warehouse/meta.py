@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from warehouse import __version__
 from warehouse.config import Settings
@@ -212,182 +211,181 @@ def _pairs(changes: dict[str, float | None]) -> list[dict[str, Any]]:
 
 
 _SERIES = [
-    ("series_id", pa.int32(), "Number of the series, the same in every generation."),
-    ("exchange", pa.string(), "Venue."),
-    ("symbol", pa.string(), "Instrument, Atlas symbology."),
-    ("interval", pa.string(), "Length of a bar; NULL for raw data."),
-    ("clock", pa.string(), "exchange or true; NULL for raw data."),
+    ("series_id", "INTEGER", "Number of the series, the same in every generation."),
+    ("exchange", "VARCHAR", "Venue."),
+    ("symbol", "VARCHAR", "Instrument, Atlas symbology."),
+    ("interval", "VARCHAR", "Length of a bar; NULL for raw data."),
+    ("clock", "VARCHAR", "exchange or true; NULL for raw data."),
 ]
-_TIME = pa.timestamp("us")
-_META: dict[str, tuple[str, list[tuple[str, pa.DataType, str]]]] = {
+_META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "datasets": (
         "One row per dataset that has a contract or a file.",
         [
-            ("dataset", pa.string(), "Name, as in vendor.<dataset>."),
-            ("title", pa.string(), "Name for people."),
-            ("category", pa.string(), "Family of the dataset."),
-            ("description", pa.string(), "What a row is."),
-            ("series", pa.int64(), "Series in the lake."),
-            ("files", pa.int64(), "Files in the lake."),
-            ("rows", pa.int64(), "Rows that vendor.<dataset> shows."),
-            ("size_bytes", pa.int64(), "Bytes of these files."),
+            ("dataset", "VARCHAR", "Name, as in vendor.<dataset>."),
+            ("title", "VARCHAR", "Name for people."),
+            ("category", "VARCHAR", "Family of the dataset."),
+            ("description", "VARCHAR", "What a row is."),
+            ("series", "BIGINT", "Series in the lake."),
+            ("files", "BIGINT", "Files in the lake."),
+            ("rows", "BIGINT", "Rows that vendor.<dataset> shows."),
+            ("size_bytes", "BIGINT", "Bytes of these files."),
         ],
     ),
     "columns": (
         "One row per column of every vendor view.",
         [
-            ("dataset", pa.string(), "Dataset."),
-            ("column", pa.string(), "Column."),
-            ("type", pa.string(), "DuckDB type."),
-            ("unit", pa.string(), "Unit."),
-            ("description", pa.string(), "Meaning."),
+            ("dataset", "VARCHAR", "Dataset."),
+            ("column", "VARCHAR", "Column."),
+            ("type", "VARCHAR", "DuckDB type."),
+            ("unit", "VARCHAR", "Unit."),
+            ("description", "VARCHAR", "Meaning."),
         ],
     ),
     "series": (
         "One row per series, with the parts of its symbol.",
         [
             *_SERIES,
-            ("type", pa.string(), "spot, perpetual, future, option."),
-            ("base", pa.string(), "Asset that is traded."),
-            ("quote", pa.string(), "Asset that prices are in."),
-            ("margin", pa.string(), "Asset that settles; NULL for spot."),
-            ("expiry", pa.date32(), "Day of delivery; NULL where there is none."),
+            ("type", "VARCHAR", "spot, perpetual, future, option."),
+            ("base", "VARCHAR", "Asset that is traded."),
+            ("quote", "VARCHAR", "Asset that prices are in."),
+            ("margin", "VARCHAR", "Asset that settles; NULL for spot."),
+            ("expiry", "DATE", "Day of delivery; NULL where there is none."),
         ],
     ),
     "files": (
         "One row per vendor file in the lake.",
         [
-            ("file_id", pa.int64(), "Number of the file."),
-            ("dataset", pa.string(), "Dataset."),
+            ("file_id", "BIGINT", "Number of the file."),
+            ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
-            ("period", pa.string(), "UTC month or day."),
-            ("object", pa.string(), "sha256 of the bytes; objects/<object>.parquet."),
-            ("path", pa.string(), "Path below the home, for people."),
-            ("size_bytes", pa.int64(), "Size."),
-            ("rows", pa.int64(), "Rows in the file."),
-            ("rows_hidden", pa.int64(), "Rows that a daily file shows instead."),
-            ("first_time", _TIME, "Smallest time, UTC."),
-            ("last_time", _TIME, "Largest time, UTC."),
-            ("owns_from", pa.list_(_TIME), "Starts of the spans that the file owns, included."),
-            ("owns_until", pa.list_(_TIME), "Ends of these spans, excluded."),
-            ("nulls", pa.int64(), "NULLs over all columns."),
-            ("is_sorted", pa.bool_(), "Whether rows stand in the order of time."),
-            ("simulated", pa.bool_(), "Whether the file says that its data is simulated."),
-            ("origin", pa.string(), "Where it came from."),
-            ("fetched_at", _TIME, "When it was taken in, UTC."),
+            ("period", "VARCHAR", "UTC month or day."),
+            ("object", "VARCHAR", "sha256 of the bytes; objects/<object>.parquet."),
+            ("path", "VARCHAR", "Path below the home, for people."),
+            ("size_bytes", "BIGINT", "Size."),
+            ("rows", "BIGINT", "Rows in the file."),
+            ("rows_hidden", "BIGINT", "Rows that a daily file shows instead."),
+            ("first_time", "TIMESTAMP", "Smallest time, UTC."),
+            ("last_time", "TIMESTAMP", "Largest time, UTC."),
+            ("owns_from", "TIMESTAMP[]", "Starts of the spans that the file owns, included."),
+            ("owns_until", "TIMESTAMP[]", "Ends of these spans, excluded."),
+            ("nulls", "BIGINT", "NULLs over all columns."),
+            ("is_sorted", "BOOLEAN", "Whether rows stand in the order of time."),
+            ("simulated", "BOOLEAN", "Whether the file says that its data is simulated."),
+            ("origin", "VARCHAR", "Where it came from."),
+            ("fetched_at", "TIMESTAMP", "When it was taken in, UTC."),
         ],
     ),
     "drift": (
         "One row per column that a file lacks or has beyond its contract.",
         [
-            ("dataset", pa.string(), "Dataset."),
+            ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
-            ("period", pa.string(), "UTC month or day."),
-            ("column", pa.string(), "Column."),
-            ("kind", pa.string(), "missing: reads NULL; unexpected: kept."),
+            ("period", "VARCHAR", "UTC month or day."),
+            ("column", "VARCHAR", "Column."),
+            ("kind", "VARCHAR", "missing: reads NULL; unexpected: kept."),
         ],
     ),
     "coverage": (
         "One row per dataset, series and month between its first and last file.",
         [
-            ("dataset", pa.string(), "Dataset."),
+            ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
-            ("month", pa.string(), "UTC month."),
-            ("files", pa.int64(), "Files of this month."),
-            ("rows", pa.int64(), "Rows that the view shows."),
-            ("expected_rows", pa.int64(), "Bars of the grid between the series' first and last."),
-            ("first_time", _TIME, "First bar, UTC."),
-            ("last_time", _TIME, "Last bar, UTC."),
-            ("gaps", pa.int64(), "Stretches of missing bars."),
-            ("duplicates", pa.int64(), "Bars shown twice; always 0, files with such are refused."),
-            ("nulls", pa.int64(), "NULLs over all columns of these files."),
+            ("month", "VARCHAR", "UTC month."),
+            ("files", "BIGINT", "Files of this month."),
+            ("rows", "BIGINT", "Rows that the view shows."),
+            ("expected_rows", "BIGINT", "Bars of the grid between the series' first and last."),
+            ("first_time", "TIMESTAMP", "First bar, UTC."),
+            ("last_time", "TIMESTAMP", "Last bar, UTC."),
+            ("gaps", "BIGINT", "Stretches of missing bars."),
+            ("duplicates", "BIGINT", "Bars shown twice; always 0, files with such are refused."),
+            ("nulls", "BIGINT", "NULLs over all columns of these files."),
         ],
     ),
     "gaps": (
         "One row per stretch of missing bars between the first and last bar of a series.",
         [
-            ("dataset", pa.string(), "Dataset."),
+            ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
-            ("gap_from", _TIME, "First missing bar, UTC, included."),
-            ("gap_until", _TIME, "First bar after the gap, UTC, excluded."),
-            ("bars", pa.int64(), "Missing bars."),
+            ("gap_from", "TIMESTAMP", "First missing bar, UTC, included."),
+            ("gap_until", "TIMESTAMP", "First bar after the gap, UTC, excluded."),
+            ("bars", "BIGINT", "Missing bars."),
         ],
     ),
     "quarantine": (
         "One row per file that was refused and not replaced by a good one since.",
         [
-            ("dataset", pa.string(), "Dataset."),
+            ("dataset", "VARCHAR", "Dataset."),
             *_SERIES[1:],
-            ("period", pa.string(), "UTC month or day."),
-            ("reason", pa.string(), "Why it was refused."),
-            ("size_bytes", pa.int64(), "Size."),
-            ("object", pa.string(), "sha256; quarantine/<object>.refused."),
-            ("origin", pa.string(), "Where it came from."),
-            ("refused_at", _TIME, "When, UTC."),
+            ("period", "VARCHAR", "UTC month or day."),
+            ("reason", "VARCHAR", "Why it was refused."),
+            ("size_bytes", "BIGINT", "Size."),
+            ("object", "VARCHAR", "sha256; quarantine/<object>.refused."),
+            ("origin", "VARCHAR", "Where it came from."),
+            ("refused_at", "TIMESTAMP", "When, UTC."),
         ],
     ),
     "restatements": (
         "One row per file whose bytes changed at its source.",
         [
-            ("dataset", pa.string(), "Dataset."),
+            ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
-            ("period", pa.string(), "UTC month or day."),
-            ("kind", pa.string(), "grown: rows were added at the end; restated: anything else."),
-            ("rows_added", pa.int64(), "Rows that only the new version has."),
-            ("rows_removed", pa.int64(), "Rows that only the old version has."),
-            ("rows_changed", pa.int64(), "Rows with another value in any column."),
+            ("period", "VARCHAR", "UTC month or day."),
+            ("kind", "VARCHAR", "grown: rows were added at the end; restated: anything else."),
+            ("rows_added", "BIGINT", "Rows that only the new version has."),
+            ("rows_removed", "BIGINT", "Rows that only the old version has."),
+            ("rows_changed", "BIGINT", "Rows with another value in any column."),
             (
                 "largest_relative_change",
-                pa.list_(pa.struct([("column", pa.string()), ("change", pa.float64())])),
+                'STRUCT("column" VARCHAR, change DOUBLE)[]',
                 "Per changed column max |new - old| / |old|; NULL where infinite.",
             ),
-            ("old_object", pa.string(), "sha256 of the old version."),
-            ("new_object", pa.string(), "sha256 of the new version."),
-            ("seen_at", _TIME, "When, UTC."),
+            ("old_object", "VARCHAR", "sha256 of the old version."),
+            ("new_object", "VARCHAR", "sha256 of the new version."),
+            ("seen_at", "TIMESTAMP", "When, UTC."),
         ],
     ),
     "build": (
         "One row: what this catalog was built by and from.",
         [
-            ("generation", pa.int64(), "Number of the generation."),
-            ("built_at", _TIME, "When the build began, UTC."),
-            ("product_version", pa.string(), "Version of this product."),
-            ("duckdb_version", pa.string(), "Version of DuckDB that built it."),
-            ("inputs", pa.string(), "Hash of all that it was built from."),
-            ("home", pa.string(), "Folder of the home when it was built."),
-            ("files", pa.int64(), "Files of the lake that it shows."),
-            ("threads", pa.int64(), "Setting; NULL is DuckDB's default."),
-            ("memory_limit", pa.string(), "Setting; NULL is DuckDB's default."),
+            ("generation", "BIGINT", "Number of the generation."),
+            ("built_at", "TIMESTAMP", "When the build began, UTC."),
+            ("product_version", "VARCHAR", "Version of this product."),
+            ("duckdb_version", "VARCHAR", "Version of DuckDB that built it."),
+            ("inputs", "VARCHAR", "Hash of all that it was built from."),
+            ("home", "VARCHAR", "Folder of the home when it was built."),
+            ("files", "BIGINT", "Files of the lake that it shows."),
+            ("threads", "BIGINT", "Setting; NULL is DuckDB's default."),
+            ("memory_limit", "VARCHAR", "Setting; NULL is DuckDB's default."),
         ],
     ),
     "stored": (
         "One row per month of a mart, or of a dataset of many series, that a view reads.",
         [
-            ("model", pa.string(), "Mart, or vendor.<dataset>."),
-            ("month", pa.string(), "UTC month of the bars' starts."),
-            ("path", pa.string(), "File below the home."),
-            ("rows", pa.int64(), "Rows."),
-            ("size_bytes", pa.int64(), "Size."),
-            ("reused", pa.bool_(), "Whether an earlier build had computed it."),
+            ("model", "VARCHAR", "Mart, or vendor.<dataset>."),
+            ("month", "VARCHAR", "UTC month of the bars' starts."),
+            ("path", "VARCHAR", "File below the home."),
+            ("rows", "BIGINT", "Rows."),
+            ("size_bytes", "BIGINT", "Size."),
+            ("reused", "BOOLEAN", "Whether an earlier build had computed it."),
         ],
     ),
     "models": (
         "One row per model of this catalog, with the SQL that made it.",
         [
-            ("schema", pa.string(), "Schema of the model."),
-            ("name", pa.string(), "Model."),
-            ("sql", pa.string(), "What dbt compiled."),
+            ("schema", "VARCHAR", "Schema of the model."),
+            ("name", "VARCHAR", "Model."),
+            ("sql", "VARCHAR", "What dbt compiled."),
         ],
     ),
     "results": (
         "One row per model, seed and test that dbt ran for this catalog.",
         [
-            ("name", pa.string(), "Node of the dbt project."),
-            ("resource_type", pa.string(), "model, seed or test."),
-            ("package", pa.string(), "dbt project that it belongs to."),
-            ("status", pa.string(), "success, pass, warn, fail, error, skipped."),
-            ("failures", pa.int64(), "Rows that broke a test."),
-            ("message", pa.string(), "What dbt said."),
+            ("name", "VARCHAR", "Node of the dbt project."),
+            ("resource_type", "VARCHAR", "model, seed or test."),
+            ("package", "VARCHAR", "dbt project that it belongs to."),
+            ("status", "VARCHAR", "success, pass, warn, fail, error, skipped."),
+            ("failures", "BIGINT", "Rows that broke a test."),
+            ("message", "VARCHAR", "What dbt said."),
         ],
     ),
 }
@@ -397,15 +395,13 @@ def _write_table(
     connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]
 ) -> None:
     meaning, columns = _META[name]
-    values = list(zip(*rows, strict=True)) or [()] * len(columns)
-    table = pa.table(
-        [pa.array(list(v), type=t) for v, (_, t, _) in zip(values, columns, strict=True)],
-        schema=pa.schema([(column, kind) for column, kind, _ in columns]),
-    )
     target = f"meta.{identifier(name)}"
-    connection.register("incoming_rows", table)
-    connection.execute(f"create table {target} as select * from incoming_rows")
-    connection.unregister("incoming_rows")
+    typed = ", ".join(
+        f"unnest(${place}::{kind}[]) as {identifier(column)}"
+        for place, (column, kind, _) in enumerate(columns, 1)
+    )
+    values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+    connection.execute(f"create table {target} as select {typed}", values)
     comment(connection, "table", target, meaning)
     for column, _, text in columns:
         comment(connection, "column", f"{target}.{identifier(column)}", text)
