@@ -88,9 +88,13 @@ def load_settings(
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Environment for a child process (dbt) that works on the same home, without the key."""
+    """Environment for a child process (dbt) that works on the same home, without the key.
+
+    It says that the child closes what dbt opens, so that dbt may keep it open meanwhile.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "APERIODIC_API_KEY"}
     environment["WAREHOUSE_HOME"] = str(settings.home)
+    environment["WAREHOUSE_DBT_KEEPS_OPEN"] = "true"
     if settings.threads is not None:
         environment["WAREHOUSE_THREADS"] = str(settings.threads)
     if settings.memory_limit is not None:

@@ -27,7 +27,6 @@ from warehouse.user_models import run_user_models, user_model_files
 
 def transform(settings: Settings) -> bool:
     """Fill the build file; whether dbt could run at all."""
-    os.environ["WAREHOUSE_DBT_KEEPS_OPEN"] = "true"
     target, common = dbt_folders(settings)
     forget_other_projects(target, dbt_project_dir())
     parsed = _invoke(["--quiet", "parse", *common])
