@@ -109,7 +109,8 @@ class _Computation:
             for dataset, months in gathered.items()
             for month in months
         }
-        self.adds_rows = model.addends_lookback_us == 0  # each row what is its own
+        # running columns add what is each row's own, and none of what is read looks back either
+        self.adds_rows = model.addends_lookback_us == 0 and self.lookback_us == model.lookback_us
         self.written: dict[str, str] = {}  # how each column is said of a sorted row
         self.folder = home.marts / model.name
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -89,13 +90,13 @@ def rows(home: Path, mart: str) -> pd.DataFrame:
         return connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
 
 
-def assert_as_the_models_say(home: Path, project: Project) -> None:
+def assert_as_the_models_say(home: Path, project: Project, marts: Sequence[str] = MARTS) -> None:
     """What the months hold is what one run of the models over all data says."""
-    by_month = {mart: rows(home, mart) for mart in MARTS}
+    by_month = {mart: rows(home, mart) for mart in marts}
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(Home(home).build_catalog))} as warehouse")
         create_views(connection, project)
-        for mart in MARTS:
+        for mart in marts:
             whole = connection.sql(f"from warehouse.main.{mart} order by series_id, time").df()
             assert len(whole) > 700 or mart == "funding_settlements"
             pd.testing.assert_frame_equal(by_month[mart], whole, rtol=1e-9, atol=1e-9)
@@ -139,6 +140,31 @@ def test_running_columns_when_series_pause_and_begin_late_then_go_on(
     sync(tmp_path / "home", market)
     store(tmp_path / "home", project)
     assert_as_the_models_say(tmp_path / "home", project)
+
+
+def test_running_column_when_its_mart_reads_windows_then_is_what_the_model_says(
+    project: Project, market: Path, tmp_path: Path
+) -> None:
+    """What it adds up looks back a day through the mart it reads, though it does not itself."""
+    read = project.model("l1_features")
+    relation = replace(read.relation, name="runs")
+    columns = 'series_id, exchange, symbol, "interval", clock, "time", known_at'
+    runs = replace(
+        read,
+        relation=relation,
+        sql=f"""select {columns}, sum(rolling_spread_bps_1d) over (
+            partition by series_id order by "time" rows unbounded preceding
+        ) as so_far from {read.relation.sql}""",
+        depends_on=(read.relation,),
+        sources=(),
+        lookback_us=0,
+        accumulates=("so_far",),
+        addends_lookback_us=0,
+    )
+    both = replace(project, models=(*project.with_ancestors([read]), runs))
+    sync(tmp_path, market)
+    assert {month.model for month in store(tmp_path, both)} == {"l1_features", "runs"}
+    assert_as_the_models_say(tmp_path, both, ["runs"])
 
 
 def test_carries_when_lost_are_written_again(
