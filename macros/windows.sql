@@ -229,7 +229,8 @@ window
 
 {#- Rows before the current one in a window that misses no bar. -#}
 {% macro _bars_before(length) -%}
-    greatest({{ warehouse.length_s(length) }}000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1
+    {%- set length_us = warehouse.length_s(length) * 1000000 -%}
+    greatest({{ length_us }} // (epoch_us(known_at) - epoch_us("time")), 1) - 1
 {%- endmacro %}
 
 

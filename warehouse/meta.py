@@ -159,18 +159,18 @@ def write_stored(
     connection: duckdb.DuckDBPyConnection, home: Home, months: Iterable[StoredMonth]
 ) -> None:
     """Add months to ``meta.stored``, which verify and prune go by."""
-    for month in months:
-        connection.execute(
-            "insert into meta.stored values (?, ?, ?, ?, ?, ?)",
-            (
-                month.model,
-                month.month,
-                str(month.path.relative_to(home.root)),
-                month.rows,
-                month.size_bytes,
-                month.reused,
-            ),
+    rows = [
+        (
+            month.model,
+            month.month,
+            str(month.path.relative_to(home.root)),
+            month.rows,
+            month.size_bytes,
+            month.reused,
         )
+        for month in months
+    ]
+    _write_rows(connection, "insert into meta.stored", "stored", rows)
 
 
 def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:
@@ -396,12 +396,20 @@ def _write_table(
 ) -> None:
     meaning, columns = _META[name]
     target = f"meta.{identifier(name)}"
+    _write_rows(connection, f"create table {target} as", name, rows)
+    comment(connection, "table", target, meaning)
+    for column, _, text in columns:
+        comment(connection, "column", f"{target}.{identifier(column)}", text)
+
+
+def _write_rows(
+    connection: duckdb.DuckDBPyConnection, into: str, name: str, rows: list[tuple[Any, ...]]
+) -> None:
+    """Rows of a table of ``meta`` in one statement, column by column."""
+    _, columns = _META[name]
     typed = ", ".join(
         f"unnest(${place}::{kind}[]) as {identifier(column)}"
         for place, (column, kind, _) in enumerate(columns, 1)
     )
     values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
-    connection.execute(f"create table {target} as select {typed}", values)
-    comment(connection, "table", target, meaning)
-    for column, _, text in columns:
-        comment(connection, "column", f"{target}.{identifier(column)}", text)
+    connection.execute(f"{into} select {typed}", values)

@@ -77,11 +77,16 @@ def write_month(
 
     ``selected`` is what is written of them, said of each row after they were sorted.
     """
+    rows = f'select {selected} from ({query} order by series_id, "time")'
+    write_whole(connection, rows, path, _FORMAT)
+
+
+def write_whole(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, options: str = "format parquet"
+) -> None:
+    """Write the rows of a query as they come; the file appears when it is whole."""
     building = path.with_suffix(".building")
-    connection.execute(
-        f'copy (select {selected} from ({query} order by series_id, "time"))'
-        f" to {literal(str(building))} ({_FORMAT})"
-    )
+    connection.execute(f"copy ({query}) to {literal(str(building))} ({options})")
     building.replace(path)
 
 

@@ -301,8 +301,8 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
         addends_us = lookback_us
         if isinstance(accumulates, Mapping):
             lengths = [length_us(str(length)) for length in accumulates.values()]
-            addends_us = max((us for us in lengths if us is not None), default=0)
-            addends_us = None if None in lengths else addends_us
+            bounded = [us for us in lengths if us is not None]
+            addends_us = max(bounded, default=0) if len(bounded) == len(lengths) else None
     except UsageError as error:
         raise UsageError(f"model {relation}: {error.what}", next_step=error.next_step) from error
     return Model(

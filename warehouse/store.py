@@ -32,7 +32,14 @@ from warehouse.home import Home
 from warehouse.keys import Period
 from warehouse.manifest import Manifest
 from warehouse.meta import write_stored
-from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
+from warehouse.months import (
+    Progress,
+    StoredMonth,
+    month_path,
+    stored_month,
+    write_month,
+    write_whole,
+)
 from warehouse.project import Model, Project, create_schemas, create_seeds
 from warehouse.sqltext import files_below, identifier, literal, moment, settings_sql
 from warehouse.vendor_views import gathered_sql, view_columns, view_sql
@@ -281,12 +288,11 @@ class _Computation:
                 f" from read_parquet({literal(str(earlier[-1].carry))})"
             )
         last = ", ".join(f'arg_max({name}, "time") as {name}' for name in running)
-        building = month.carry.with_suffix(".building")
-        connection.execute(
-            f"copy (select series_id, {last} from ({values}) group by series_id order by series_id)"
-            f" to {literal(str(building))} (format parquet)"
+        write_whole(
+            connection,
+            f"select series_id, {last} from ({values}) group by series_id order by series_id",
+            month.carry,
         )
-        building.replace(month.carry)
 
     def _carried(
         self, connection: duckdb.DuckDBPyConnection, month: _Month
