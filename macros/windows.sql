@@ -284,7 +284,8 @@ window
                 {{ count }} >= {{ min_bars }}
                 and {{ whole }}
             {%- elif coverage == 1 -%}
-                known_at - lag("time", {{ warehouse._bars_before(length) }}) over {{ over }} = interval '{{ length }}'
+                epoch_us(known_at) - epoch_us(lag("time", {{ warehouse._bars_before(length) }}) over {{ over }})
+                    = {{ seconds * 1000000 }}
                 {%- if not of_sums %}
                 and {{ count }} = {{ warehouse.bars_in(length) }}
                 {%- endif %}

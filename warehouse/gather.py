@@ -19,7 +19,7 @@ from warehouse.coverage import OwnedFile
 from warehouse.home import Home
 from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
 from warehouse.sqltext import settings_sql
-from warehouse.vendor_views import view_columns, view_sql
+from warehouse.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 
 WIDE_SERIES = 64
 """Largest number of series that a dataset's view plans one by one, in some 50 ms."""
@@ -72,7 +72,10 @@ def _gather_dataset(
         if not reused:
             with duckdb.connect() as connection:
                 connection.execute(settings_sql(settings.session))
-                rows = view_sql(columns, of_month, home, bulk=True)
+                lists: Lists = {}
+                rows = view_sql(columns, of_month, home, lists=lists)
+                set_series(connection, of_month)
+                set_lists(connection, lists)
                 write_month(connection, f"select * from (\n{rows}\n)", path)
         gathered.append(stored_month(name, month, path, reused=reused))
         if progress is not None:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -446,9 +447,18 @@ def utc_now() -> str:
 def _key(
     dataset: str, exchange: str, symbol: str, interval: str, clock: str, period: str
 ) -> FileKey:
-    return FileKey(
-        dataset, SeriesKey(exchange, symbol, interval or None, clock or None), Period(period)
-    )
+    return FileKey(dataset, _series(exchange, symbol, interval, clock), _period(period))
+
+
+@cache
+def _series(exchange: str, symbol: str, interval: str, clock: str) -> SeriesKey:
+    """A key that was checked once stands in every row of its series."""
+    return SeriesKey(exchange, symbol, interval or None, clock or None)
+
+
+@cache
+def _period(text: str) -> Period:
+    return Period(text)
 
 
 def _flat(key: FileKey) -> tuple[str, ...]:

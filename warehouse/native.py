@@ -178,8 +178,7 @@ def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> No
             shutil.copyfile(generation_path(home, generation), new_catalog)
             _attach(connection, tables, "native", "read_only")
             _attach(connection, new_catalog, "warehouse")
-            for model in stored:
-                show_instead(connection, "main", model, _table(model))
+            show_instead(connection, {("main", model): _table(model) for model in stored})
             connection.execute("detach warehouse")
         _put(new_catalog, catalog)
     except BaseException:

@@ -42,13 +42,20 @@ from warehouse.months import (
 )
 from warehouse.project import Model, Project, create_schemas, create_seeds
 from warehouse.sqltext import files_below, identifier, literal, moment, settings_sql
-from warehouse.vendor_views import gathered_sql, view_columns, view_sql
+from warehouse.vendor_views import (
+    SERIES_KEYS,
+    Lists,
+    gathered_sql,
+    key_of_series,
+    set_lists,
+    set_series,
+    view_columns,
+    view_sql,
+)
 from warehouse.views import show_instead
 
-STORE_VERSION = 5
+STORE_VERSION = 6
 """Raised when the way months are computed changes, so that no older file is reused."""
-
-_KEYS_OF_SERIES = frozenset(("exchange", "symbol", "interval", "clock"))
 
 
 def store_marts(
@@ -119,6 +126,7 @@ class _Computation:
         # running columns add what is each row's own, and none of what is read looks back either
         self.adds_rows = model.addends_lookback_us == 0 and self.lookback_us == model.lookback_us
         self.written: dict[str, str] = {}  # how each column is said of a sorted row
+        self.shown: dict[str, str] = {}  # the SQL of each vendor view
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:
@@ -144,7 +152,13 @@ class _Computation:
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's reach of the month."""
         start, end = month.start_us - self.lookback_us, month.end_us + self.horizon_us
-        return [f for f in self.owned if any(a < end and start < b for a, b in f.spans)]
+        return [
+            f
+            for f in self.owned
+            if f.spans[0][0] < end
+            and start < f.spans[-1][1]
+            and any(a < end and start < b for a, b in f.spans)
+        ]
 
     def _facts(self, files: list[OwnedFile], before: str) -> object:
         """All that a month's rows depend on."""
@@ -184,32 +198,15 @@ class _Computation:
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
         create_seeds(connection, self.project)
-        self._show_inputs(connection, [], "false")
+        set_series(connection, self.owned)
+        self.shown.clear()
+        self._show_inputs(connection, [], 0, 0)
         for model in self.lineage[:-1]:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
         names = (row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall())
         self.written = {name: identifier(name) for name in names}
-        series = {f.file.series_id: f.file.key.series for f in self.owned}
-        for key in _KEYS_OF_SERIES & self.written.keys():
-            texts = {series_id: getattr(keys, key) for series_id, keys in series.items()}
-            rows = ", ".join(
-                f"({series_id}, {'null' if text is None else literal(text)}::VARCHAR)"
-                for series_id, text in texts.items()
-            )
-            values = f"from (values {rows}) as of_series(series_id, value)"
-            self.written[key] = self._of_series(connection, f"key_{key}", values)
-
-    def _of_series(self, connection: duckdb.DuckDBPyConnection, variable: str, values: str) -> str:
-        """Keep one value of each series, from rows of series_id and value; what reads it for a row.
-
-        It is read after the rows are sorted: nothing before has to carry it.
-        """
-        last = max(f.file.series_id for f in self.owned)
-        connection.execute(
-            f"set variable {variable} = (select list(value order by id)"
-            f" from range(1, {last + 1}) as ids(id) left join ({values}) on id = series_id)"
-        )
-        return f"getvariable({literal(variable)})[series_id]"
+        for key in self.written.keys() & set(SERIES_KEYS):
+            self.written[key] = key_of_series(key)
 
     def _compute(
         self,
@@ -219,11 +216,7 @@ class _Computation:
         earlier: list[_Month],
     ) -> None:
         start_us, end_us = month.period.start_us, month.period.end_us
-        reach = (
-            f'"time" >= {moment(start_us - self.lookback_us)}'
-            f" and known_at <= {moment(end_us + self.horizon_us)}"
-        )
-        self._show_inputs(connection, files, reach)
+        self._show_inputs(connection, files, start_us - self.lookback_us, end_us + self.horizon_us)
         source, written = f"({self.model.sql})", self.written
         if self.model.accumulates and earlier:
             if not self.adds_rows:
@@ -243,17 +236,34 @@ class _Computation:
         )
 
     def _show_inputs(
-        self, connection: duckdb.DuckDBPyConnection, files: list[OwnedFile], condition: str
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: list[OwnedFile],
+        since_us: int,
+        until_us: int,
     ) -> None:
-        """Let the vendor views read these files."""
-        for dataset, chosen in self._by_dataset(files):
-            sql = self._input_sql(dataset, chosen)
-            connection.execute(
-                f"create or replace view vendor.{identifier(dataset)} as"
-                f" select * from (\n{sql}\n) where {condition}"
-            )
+        """Let the vendor views show what these files hold of bars within a span of time.
 
-    def _input_sql(self, dataset: str, files: list[OwnedFile]) -> str:
+        Most months differ from the one before in the lists and the span only, not in the SQL.
+        """
+        lists: Lists = {}
+        views = {
+            dataset: self._input_sql(dataset, chosen, lists)
+            for dataset, chosen in self._by_dataset(files)
+        }
+        set_lists(connection, lists)
+        connection.execute(f"set variable since = {moment(since_us)}")
+        connection.execute(f"set variable until = {moment(until_us)}")
+        for dataset, sql in views.items():
+            if self.shown.get(dataset) != sql:
+                connection.execute(
+                    f"create or replace view vendor.{identifier(dataset)} as"
+                    f" select * from (\n{sql}\n)"
+                    " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
+                )
+                self.shown[dataset] = sql
+
+    def _input_sql(self, dataset: str, files: list[OwnedFile], lists: Lists) -> str:
         """What the files hold, and maybe more of their months."""
         columns = self.columns[dataset]
         months = sorted({f.file.key.period.month for f in files})
@@ -261,7 +271,7 @@ class _Computation:
         if gathered:
             listed = ", ".join(literal(str(path)) for path in gathered)
             return gathered_sql(columns, f"[{listed}]")
-        return view_sql(columns, files, self.home, bulk=True)
+        return view_sql(columns, files, self.home, lists=lists)
 
     def _carry(
         self, connection: duckdb.DuckDBPyConnection, month: _Month, earlier: list[_Month]
@@ -308,7 +318,13 @@ class _Computation:
                     f' where "time" < {moment(month.period.start_us)} group by series_id'
                 )
                 values = f"select series_id, sum(value) as value from ({values}) group by series_id"
-            yield name, self._of_series(connection, f"carry_{place}", values)
+            last = max(f.file.series_id for f in self.owned)
+            variable = f"carry_{place}"
+            connection.execute(
+                f"set variable {variable} = (select list(value order by id)"
+                f" from range(1, {last + 1}) as ids(id) left join ({values}) on id = series_id)"
+            )
+            yield name, f"getvariable({literal(variable)})[series_id]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,12 +372,14 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
         connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
         connection.execute("use warehouse")
         connection.execute("begin")
+        sources = {}
         for name in dict.fromkeys(month.model for month in stored):
             paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
             listed = files_below(home.root, map(str, paths))
             relation = project.model(name).relation
             source = f"read_parquet({listed}, hive_partitioning = false)"
-            show_instead(connection, relation.schema, relation.name, source)
+            sources[relation.schema, relation.name] = source
+        show_instead(connection, sources)
         write_stored(connection, home, stored)
         connection.execute("commit")
         connection.execute("use memory")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -16,11 +17,18 @@ from warehouse.contracts import KEY_COLUMNS, OTHER_TYPE, Column, Contract, load_
 from warehouse.coverage import OwnedFile, Span
 from warehouse.home import Home
 from warehouse.keys import interval_us
-from warehouse.records import StoredFile
 from warehouse.sqltext import files_below, identifier, literal, moment
 from warehouse.views import comment
 
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
+
+SERIES_KEYS = ("exchange", "symbol", "interval", "clock")
+"""Key columns that are the same for all rows of a series."""
+
+_OF_SERIES = (*SERIES_KEYS, "bar_us")
+
+Lists = dict[str, tuple[str, list[Any]]]
+"""DuckDB variables that hold lists: type of the items, and the items."""
 
 
 def write_vendor(
@@ -97,12 +105,15 @@ def _widest(kinds: set[str]) -> str:
 
 
 def view_sql(
-    columns: list[Column], files: list[OwnedFile], home: Home, *, bulk: bool = False
+    columns: list[Column], files: list[OwnedFile], home: Home, *, lists: Lists | None = None
 ) -> str:
     """The SELECT of a dataset's view over some of its files.
 
-    One branch per series, so that reading a series touches its files only. With ``bulk`` all files
-    of the same columns are one branch, which binds much faster where all is read anyway.
+    One branch per series, so that reading a series touches its files only. With ``lists`` all files
+    of the same columns are one branch, which binds much faster where all is read anyway: its text
+    names no file, it reads them and their series from variables, which are added to ``lists``. It
+    needs a connection that knows these and the keys of the series: :func:`set_lists`,
+    :func:`set_series`.
     """
     alike: dict[tuple[tuple[str, str], ...], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -111,8 +122,37 @@ def view_sql(
     if not alike:
         return _empty_sql(columns)
     return "\nunion all\n".join(
-        _select_sql(columns, group, home, bulk=bulk) for group in alike.values()
+        _select_sql(columns, group, home, lists) for group in alike.values()
     )
+
+
+def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]) -> None:
+    """Let a connection know the keys of the files' series, for :func:`key_of_series`."""
+    found = {owned.file.series_id: owned.file.key.series for owned in files}
+    every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
+    lists: Lists = {
+        _by_series(name): ("VARCHAR", [series and getattr(series, name) for series in every])
+        for name in SERIES_KEYS
+    }
+    bars_us = [interval_us(s.interval) if s and s.interval else None for s in every]
+    set_lists(connection, {**lists, _by_series("bar_us"): ("BIGINT", bars_us)})
+
+
+def key_of_series(name: str, series_id: str = "series_id") -> str:
+    """The SQL that says a key of a row by its series, where the series are known.
+
+    Examples
+    --------
+    >>> key_of_series("symbol")
+    "getvariable('symbol_by_series')[series_id]"
+    """
+    return f"getvariable({literal(_by_series(name))})[{series_id}]"
+
+
+def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
+    """Let a connection know what the SQL of :func:`view_sql` reads."""
+    for name, (kind, values) in lists.items():
+        connection.execute(f"set variable {name} = $1::{kind}[]", [values])
 
 
 def gathered_sql(columns: list[Column], listed: str) -> str:
@@ -123,19 +163,23 @@ def gathered_sql(columns: list[Column], listed: str) -> str:
     return f"select {', '.join(selected)} from read_parquet({listed}, {_PLAIN})"
 
 
-def _select_sql(columns: list[Column], files: list[OwnedFile], home: Home, *, bulk: bool) -> str:
+def _select_sql(
+    columns: list[Column], files: list[OwnedFile], home: Home, lists: Lists | None
+) -> str:
     """Files of the same columns, under the names and in the types of the view."""
     types = dict(files[0].file.facts.columns)
-    keys = {name: _unused_name(f"key_{name}", types) for name in (*_FILE_KEYS, "bar", "path")}
+    keys = {name: _unused_name(f"key_{name}", types) for name in ("series_id", *_OF_SERIES)}
     of_first = files[0].file.key
     contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
     source_names = {_free_name(name, contract): name for name in types}
     clocks = ("exchange_timestamp", "local_timestamp") if raw else ("time", "time")
     time, known_at = (_utc(name, types[name]) for name in clocks)
+    if not raw:
+        known_at = f"make_timestamp(epoch_us({time}) + {keys['bar_us']})"
     selected = [
-        *(f"{keys[name]} as {identifier(name)}" for name in _FILE_KEYS),
+        *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_KEYS)),
         f'{time} as "time"',
-        f"{known_at}{'' if raw else ' + ' + keys['bar']} as known_at",
+        f"{known_at} as known_at",
     ]
     for column in columns:
         source = source_names.get(column.name)
@@ -143,13 +187,19 @@ def _select_sql(columns: list[Column], files: list[OwnedFile], home: Home, *, bu
         if source is not None:
             value = _converted(source, types[source], column.type)
         selected.append(f"{value} as {identifier(column.name)}")
+    if "file_index" in map(str.lower, types):  # which hides DuckDB's own of this name
+        lists = None
     branches: dict[tuple[int | None, tuple[Span, ...]], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
         partial = () if owned_file.owns_all else owned_file.spans
-        branches[None if bulk else owned_file.file.series_id, partial].append(owned_file)
-    rows_of = _rows_of_files if bulk else _rows_of_series
+        branches[owned_file.file.series_id if lists is None else None, partial].append(owned_file)
     rows = "\nunion all\n".join(
-        rows_of(group, home, keys) + _inside(time, spans)
+        (
+            _rows_of_series(group, home, keys)
+            if lists is None
+            else _rows_of_files(group, home, keys, lists)
+        )
+        + _inside(time, spans)
         for (_, spans), group in sorted(branches.items(), key=lambda b: b[1][0].file.file_id)
     )
     return f"select {', '.join(selected)}\nfrom (\n{rows}\n)"
@@ -158,25 +208,29 @@ def _select_sql(columns: list[Column], files: list[OwnedFile], home: Home, *, bu
 def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
     """What files of one series hold, and the series' keys as constants."""
     listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
-    values = ", ".join(f"{value} as {keys[name]}" for name, value in _keys(files[0].file).items())
-    return f"select {values}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
+    series = files[0].file.key.series
+    texts = {name: getattr(series, name) for name in SERIES_KEYS}
+    values = {
+        "series_id": f"{files[0].file.series_id}::INTEGER",
+        **{n: "null::VARCHAR" if text is None else literal(text) for n, text in texts.items()},
+        "bar_us": f"{'null' if series.interval is None else interval_us(series.interval)}::BIGINT",
+    }
+    selected = ", ".join(f"{value} as {keys[name]}" for name, value in values.items())
+    return f"select {selected}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
 
 
-def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
-    """What files of any series hold, and the keys joined to it by the name of the file."""
-    paths = [literal(str(home.object_path(file.file.object))) for file in files]
-    rows = ", ".join(
-        f"({path}, {', '.join(_keys(file.file).values())})"
-        for path, file in zip(paths, files, strict=True)
-    )
-    names = [name for name in keys if name != "path"]
-    renamed = ", ".join(f"{identifier(name)} as {keys[name]}" for name in names)
-    each_once = ", ".join(dict.fromkeys(paths))  # series may share an object
+def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lists: Lists) -> str:
+    """What files of any series hold, and the keys from lists: by file, then by series."""
+    number = len(lists) // 2
+    paths, series = f"paths_{number}", f"series_{number}"
+    lists[paths] = "VARCHAR", [str(home.object_path(file.file.object)) for file in files]
+    lists[series] = "INTEGER", [file.file.series_id for file in files]
+    series_id = keys["series_id"]
+    of_series = ", ".join(f"{key_of_series(n, series_id)} as {keys[n]}" for n in _OF_SERIES)
     return (
-        f"select * from read_parquet([{each_once}], {_PLAIN}, filename = {literal(keys['path'])})"
-        f"\njoin (select path as {keys['path']}, {renamed}"
-        f" from (values {rows}) as of_file(path, {', '.join(map(identifier, names))}))"
-        f" using ({keys['path']})"
+        f"select {of_series}, * from (select"
+        f" getvariable({literal(series)})[file_index::BIGINT + 1] as {series_id}, {_FILE}.*"
+        f" from read_parquet(getvariable({literal(paths)}), {_PLAIN}) as {_FILE})"
     )
 
 
@@ -188,21 +242,10 @@ def _inside(time: str, spans: tuple[Span, ...]) -> str:
 
 _PLAIN = "hive_partitioning = false"
 _FILE = "of_lake"
-_FILE_KEYS = ("series_id", "exchange", "symbol", "interval", "clock")
 
 
-def _keys(file: StoredFile) -> dict[str, str]:
-    """What the manifest says of a file, as SQL; ``bar`` is NULL for what has no bars."""
-    series = file.key.series
-    texts = {name: getattr(series, name) for name in _FILE_KEYS if name != "series_id"}
-    length = "null::INTERVAL"
-    if not file.key.is_raw:
-        length = f"interval '{interval_us(series.interval or '') // 1_000_000} seconds'"
-    return {
-        "series_id": f"{file.series_id}::INTEGER",
-        **{n: "null::VARCHAR" if text is None else literal(text) for n, text in texts.items()},
-        "bar": length,
-    }
+def _by_series(name: str) -> str:
+    return f"{name}_by_series"
 
 
 def _empty_sql(columns: list[Column]) -> str:

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from warehouse.sqltext import identifier, literal
+
+Name = tuple[str, str]
+"""Schema and name of a view."""
 
 
 def comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: str) -> None:
     connection.execute(f"comment on {kind} {name} is {literal(text)}")
 
 
-def show_instead(
-    connection: duckdb.DuckDBPyConnection, schema: str, name: str, source: str
-) -> None:
-    """Let a view of the database ``warehouse`` show these rows instead; its comments stay.
+def show_instead(connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, str]) -> None:
+    """Let views of the database ``warehouse`` show these rows instead; their comments stay.
 
-    ``source`` follows ``from`` and has the view's columns.
+    A source follows ``from`` and has the columns of the view whose schema and name stand before it.
     """
-    view = f"warehouse.{identifier(schema)}.{identifier(name)}"
-    where = "database_name = 'warehouse' and schema_name = ? and"
-    meaning = connection.execute(
-        f"select comment from duckdb_views() where {where} view_name = ?", [schema, name]
-    ).fetchone()
-    columns = connection.execute(
-        "select column_name, comment from duckdb_columns()"
-        f" where {where} table_name = ? order by column_index",
-        [schema, name],
-    ).fetchall()
-    names = ", ".join(identifier(column) for column, _ in columns)
-    connection.execute(f"create or replace view {view} as select {names} from {source}")
-    if meaning and meaning[0]:
-        comment(connection, "view", view, meaning[0])
-    for column, text in columns:
-        if text:
-            comment(connection, "column", f"{view}.{identifier(column)}", text)
+    said = {
+        (schema, name): text
+        for schema, name, text in connection.execute(
+            "select schema_name, view_name, comment from duckdb_views()"
+            " where database_name = 'warehouse'"
+        ).fetchall()
+    }
+    columns: dict[Name, list[tuple[str, str | None]]] = {name: [] for name in sources}
+    for schema, name, column, text in connection.execute(
+        "select schema_name, table_name, column_name, comment from duckdb_columns()"
+        " where database_name = 'warehouse' order by column_index"
+    ).fetchall():
+        if (schema, name) in columns:
+            columns[schema, name].append((column, text))
+    for (schema, name), source in sources.items():
+        view = f"warehouse.{identifier(schema)}.{identifier(name)}"
+        names = ", ".join(identifier(column) for column, _ in columns[schema, name])
+        connection.execute(f"create or replace view {view} as select {names} from {source}")
+        meaning = said[schema, name]
+        if meaning:
+            comment(connection, "view", view, meaning)
+        for column, text in columns[schema, name]:
+            if text:
+                comment(connection, "column", f"{view}.{identifier(column)}", text)

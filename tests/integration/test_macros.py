@@ -55,14 +55,14 @@ ACCEPTED = {
     ' bars_90_minutes as ( partition by series_id order by "time" rows between'
     ' greatest(5400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1'
     " preceding and current row )",
-    "{{ rolling_mean('x', '1 day') }}": 'case when known_at - lag("time",'
+    "{{ rolling_mean('x', '1 day') }}": 'case when epoch_us(known_at) - epoch_us(lag("time",'
     ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
-    " over bars_1_day = interval '1 day'"
+    " over bars_1_day) = 86400000000"
     " then nullif(sum(coalesce((x)::double, 'nan')) over bars_1_day, 'nan')"
     " / count(*) over bars_1_day end",
-    "{{ rolling_min('x', '1 day') }}": 'case when known_at - lag("time",'
+    "{{ rolling_min('x', '1 day') }}": 'case when epoch_us(known_at) - epoch_us(lag("time",'
     ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
-    " over bars_1_day = interval '1 day'"
+    " over bars_1_day) = 86400000000"
     " and count(x) over bars_1_day = epoch(interval '1 day') / epoch(known_at - \"time\")"
     " then min(x) over bars_1_day end",
     "{{ rolling_sum('x', '1 day', min_coverage=0.5) }}": "case when count(x) over last_1_day"

@@ -25,7 +25,7 @@ from warehouse.errors import FileRefusedError
 from warehouse.home import Home
 from warehouse.keys import FileKey
 from warehouse.records import FileFacts, StoredFile
-from warehouse.vendor_views import view_columns, view_sql
+from warehouse.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 
 
 def judge(path: Path, key: FileKey) -> dict[str, Any]:
@@ -58,11 +58,14 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
     owned = assign_ownership([stored])
     columns = view_columns(load_contracts().get(key.dataset), owned)
     home = Home(path.parent.parent)
-    for bulk in (False, True):
-        sql = view_sql(columns, owned, home, bulk=bulk)
+    for is_bulk in (False, True):
+        lists: Lists = {}
+        sql = view_sql(columns, owned, home, lists=lists if is_bulk else None)
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
             connection.execute("set timezone = 'UTC'")
             try:
+                set_series(connection, owned)
+                set_lists(connection, lists)
                 connection.execute(f"create view shown as {sql}")
                 connection.execute("select bit_xor(hash(shown)) from shown").fetchall()
                 times = connection.sql("select epoch_us(time) as t from shown").fetchnumpy()["t"]

@@ -23,10 +23,13 @@ from tests.support import BTC, VENUE, bar_table, file_key, grid, times, utc, wri
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.contracts import KEY_COLUMNS, load_contracts
+from warehouse.coverage import assign_ownership
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
+from warehouse.manifest import Manifest
 from warehouse.sync import sync_folder
+from warehouse.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 
 SEPTEMBER = date(2025, 9, 1)
 FLOW = file_key("flow", "2025-09")
@@ -62,7 +65,27 @@ def make_catalog(folder: Path, files: Files) -> duckdb.DuckDBPyConnection:
     assert connection.sql("select current_setting('TimeZone')").fetchall() == [
         (os.environ["TZ"],)
     ], "the point of these tests: no answer may depend on the reader's zone"
+    require_the_same_in_bulk(connection, home)
     return connection
+
+
+def require_the_same_in_bulk(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Builds read all files of a dataset at once, sessions each series: both see the same rows."""
+    with Manifest(home.manifest) as manifest:
+        owned = assign_ownership(manifest.files())
+    for dataset in {file.file.key.dataset for file in owned}:
+        files = [file for file in owned if file.file.key.dataset == dataset]
+        lists: Lists = {}
+        columns = view_columns(load_contracts().get(dataset), files)
+        bulk = view_sql(columns, files, home, lists=lists)
+        set_series(connection, files)
+        set_lists(connection, lists)
+        ways = (f'from vendor."{dataset}"', f"from ({bulk})")
+        one, other = (
+            connection.sql(f"select count(*), bit_xor(hash(t)) from ({way}) as t").fetchall()
+            for way in ways
+        )
+        assert one == other
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, view: str) -> dict[str, tuple[str, str]]:
@@ -317,6 +340,20 @@ def test_column_when_raw_file_has_a_time_of_its_own_then_is_kept(catalog: Catalo
     table = bar_table("raw_trades", grid(SEPTEMBER, 1)).append_column("time", pa.array([17]))
     rows = catalog({key: table}).sql("select file_time from vendor.raw_trades").fetchall()
     assert rows == [(17,)]
+
+
+def test_column_when_it_has_the_name_of_duckdbs_number_of_a_file_then_series_stay_apart(
+    catalog: Catalog,
+) -> None:
+    stray = pa.array([7])
+    files = {
+        file_key("flow", "2025-09", symbol=symbol): bar_table(
+            "flow", grid(SEPTEMBER, 1)
+        ).append_column("File_Index", stray)
+        for symbol in ("a", "b")
+    }
+    rows = catalog(files).sql("select symbol, File_Index from vendor.flow order by all").fetchall()
+    assert rows == [("a", 7), ("b", 7)]
 
 
 def test_column_when_new_and_of_two_types_then_takes_the_one_that_holds_both(
