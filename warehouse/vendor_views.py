@@ -215,8 +215,7 @@ def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) ->
         **{n: "null::VARCHAR" if text is None else literal(text) for n, text in texts.items()},
         "bar_us": f"{'null' if series.interval is None else interval_us(series.interval)}::BIGINT",
     }
-    selected = ", ".join(f"{value} as {keys[name]}" for name, value in values.items())
-    return f"select {selected}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
+    return _selected(values, keys, listed)
 
 
 def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lists: Lists) -> str:
@@ -225,13 +224,15 @@ def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lis
     paths, series = f"paths_{number}", f"series_{number}"
     lists[paths] = "VARCHAR", [str(home.object_path(file.file.object)) for file in files]
     lists[series] = "INTEGER", [file.file.series_id for file in files]
-    series_id = keys["series_id"]
-    of_series = ", ".join(f"{key_of_series(n, series_id)} as {keys[n]}" for n in _OF_SERIES)
-    return (
-        f"select {of_series}, * from (select"
-        f" getvariable({literal(series)})[file_index::BIGINT + 1] as {series_id}, {_FILE}.*"
-        f" from read_parquet(getvariable({literal(paths)}), {_PLAIN}) as {_FILE})"
-    )
+    series_id = f"getvariable({literal(series)})[file_index::BIGINT + 1]"
+    values = {"series_id": series_id, **{n: key_of_series(n, series_id) for n in _OF_SERIES}}
+    return _selected(values, keys, f"getvariable({literal(paths)})")
+
+
+def _selected(values: Mapping[str, str], keys: Mapping[str, str], listed: str) -> str:
+    """What files hold, with these values beside it under their names of ``keys``."""
+    selected = ", ".join(f"{value} as {keys[name]}" for name, value in values.items())
+    return f"select {selected}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
 
 
 def _inside(time: str, spans: tuple[Span, ...]) -> str:
