@@ -22,7 +22,7 @@ from warehouse.errors import NotFoundError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
 from warehouse.result import Column, Result
-from warehouse.session import Session, open_session
+from warehouse.session import MOST_STATEMENTS, Session, open_session
 
 if TYPE_CHECKING:
     from warehouse.history import Moment
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from warehouse.names import Names
 
 __all__ = ["Column", "Result", "Warehouse", "open"]
-
-_MOST_STATEMENTS = 256
-"""Texts whose check is kept, for those who ask the same with other parameters."""
 
 
 def open(
@@ -195,7 +192,7 @@ class Warehouse:
         statement = session.statements.get(text)
         if statement is None:
             statement = check(text, cursor, self._is_macro)
-            if len(session.statements) >= _MOST_STATEMENTS:
+            if len(session.statements) >= MOST_STATEMENTS:
                 session.statements.clear()
             session.statements[text] = statement
         require_names(

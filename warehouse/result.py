@@ -278,12 +278,12 @@ class Result:
         unsorted = self._statement.unsorted
         if unsorted is not None and unsorted.text not in self._session.unsorted:
             with suppress(duckdb.Error):  # raised below, of the text as it is written
-                types, source = bind(cursor, unsorted.text, self.params)
+                types, source = bind(self._session, cursor, unsorted.text, self.params)
                 if source is not None and unsorted.fits(types):
                     self._unsorted = cursor, source
                     return types
         try:
-            types, source = bind(cursor, text, self.params)
+            types, source = bind(self._session, cursor, text, self.params)
         except duckdb.Error as error:
             raise self._query_error(error) from error
         if source is not None and not self._statement.explains:
