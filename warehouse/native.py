@@ -8,6 +8,7 @@ generation has one, and removing it costs nothing but time.
 
 A table holds its mart sorted by series and time, and then the mart's last months, one by one: a
 new month, or one that was computed anew, changes the end of the copy before and leaves the rest.
+The file before is moved and changed where nobody reads it, else copied.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from warehouse.config import Settings
 from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
 from warehouse.keys import Period
 from warehouse.months import month_of
-from warehouse.publish import current_generation, generations, is_open
+from warehouse.publish import current_generation, generations, is_held, is_open
 from warehouse.sqltext import identifier, literal, moment, settings_sql
 from warehouse.views import show_instead
 
@@ -192,13 +193,15 @@ def _write_tables(
     connection: duckdb.DuckDBPyConnection, home: Home, stored: Stored, path: Path
 ) -> None:
     """A database with a table for each mart: the newest one there is, continued if that can be."""
-    earlier = _newest_tables(home)
-    copied = {} if earlier is None else _copied_months(connection, earlier)
+    earlier = _newest_copy(home)
+    copied = (
+        {} if earlier is None else _copied_months(connection, native_copy(home, earlier).tables)
+    )
     if earlier is not None and {m: held.months for m, held in copied.items()} == stored:
-        link_or_copy(earlier, path)
+        link_or_copy(native_copy(home, earlier).tables, path)
         return
     if earlier is not None and continues(copied, stored):
-        shutil.copyfile(earlier, path)
+        _move_or_copy(home, earlier, path)
     else:
         copied = {}
     _attach(connection, path, "native", _LAYOUT)
@@ -215,9 +218,26 @@ def _write_tables(
     connection.execute("detach native")
 
 
-def _newest_tables(home: Home) -> Path | None:
-    tables = (native_copy(home, number).tables for number in reversed(generations(home)))
-    return next(filter(Path.is_file, tables), None)
+def _newest_copy(home: Home) -> int | None:
+    """The newest generation that has tables."""
+    numbers = reversed(generations(home))
+    return next((n for n in numbers if native_copy(home, n).tables.is_file()), None)
+
+
+def _move_or_copy(home: Home, generation: int, path: Path) -> None:
+    """Make a generation's tables a file that may be changed: themselves, if nobody reads them.
+
+    A session holds its catalog before it looks for tables. So once these are out of their place,
+    who may be reading them holds the catalog already, or has them open under another name.
+    """
+    tables, catalog = native_copy(home, generation)
+    tables.replace(path)
+    if path.stat().st_nlink > 1 or is_open(home, generation) or is_held(path):
+        path.replace(tables)
+        shutil.copyfile(tables, path)
+    else:
+        catalog.unlink(missing_ok=True)
+        path.chmod(0o644)
 
 
 def _copied_months(connection: duckdb.DuckDBPyConnection, tables: Path) -> dict[str, Copied]:

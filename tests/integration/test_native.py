@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -157,6 +158,48 @@ def test_copy_when_a_month_is_added_or_changed_then_keeps_what_is_sorted(made: P
         assert made.shown() == made.shown(made.home.catalog)
     assert sorted_anew
     assert counts[0][0] > 6
+
+
+@pytest.mark.parametrize("read", ["by nobody", "in a session", "elsewhere", "by another name"])
+def test_copy_when_it_is_continued_then_is_the_same_file_unless_someone_reads_it(
+    made: Published, read: str
+) -> None:
+    months = dict.fromkeys(MONTHS[:6], 1)
+    earlier = generation_path(made.home, 1).with_name("native.duckdb")
+    inode, text = earlier.stat().st_ino, "select bit_xor(hash(b)) from bars as b"
+    code = (
+        "import sys, duckdb; c = duckdb.connect(sys.argv[1], read_only=True);"
+        " print('open', flush=True); sys.stdin.read();"
+        " print(c.execute('select bit_xor(hash(b)) from bars_copy as b').fetchone()[0])"
+    )
+    with ExitStack() as opened:
+        asked = opened.enter_context(Warehouse(made.settings))
+        ((before,),) = asked.sql(text).fetchall()
+        if read != "in a session":
+            asked.close()
+        if read == "by another name":
+            (made.home.root / "kept.duckdb").hardlink_to(earlier)
+        if read == "elsewhere":
+            reader = opened.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, earlier], stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )  # fmt: skip
+            assert reader.stdout is not None and reader.stdout.readline()
+        number = made.publish(dict.fromkeys(MARTS, months | {MONTHS[5]: 2, MONTHS[6]: 1}))
+        assert copy_marts(made.settings) is None
+        if read == "in a session":
+            assert asked.sql(text).fetchall() == [(before,)]
+        if read == "elsewhere":
+            assert int(reader.communicate()[0]) == before
+    tables = generation_path(made.home, number).with_name("native.duckdb")
+    assert (tables.stat().st_ino == inode) == (read == "by nobody")
+    assert copy_damage(made.home, number) is None
+    assert made.shown() == made.shown(made.home.catalog)
+    if read == "by another name":
+        with duckdb.connect(made.home.root / "kept.duckdb", read_only=True) as kept:
+            assert kept.sql("select bit_xor(hash(b)) from bars_copy as b").fetchall() == [(before,)]
 
 
 @pytest.mark.parametrize("how", ["type", "order", "name", "more"])
