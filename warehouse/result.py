@@ -13,7 +13,7 @@ import duckdb
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
 from warehouse.ordering import BATCH_ROWS, read_in_order
-from warehouse.session import Session, Source, bind, describe, fetch, reader, run
+from warehouse.session import Session, Source, ask, bind, describe, fetch, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ class Result:
             if self._table is None:
                 cursor, source = self._source()
                 left = self._left_s(time.monotonic() - began)
-                self._table = self._run(lambda _: source(1_000_000).read_all(), cursor, left)
+                self._table = self._run(lambda _: source.table(), cursor, left)
                 self._give_back(cursor)
             return self._table
 
@@ -142,7 +142,7 @@ class Result:
             finally:
                 spent += time.monotonic() - began
 
-        reader = timed(lambda _: source(rows))
+        reader = timed(lambda _: source.stream(rows))
         while True:
             try:
                 batch = timed(lambda _: reader.read_next_batch())
@@ -296,7 +296,9 @@ class Result:
             return None
         unsorted = self._statement.unsorted
         (cursor, source), self._unsorted = self._unsorted, None
-        table = self._run(lambda _: read_in_order(source(BATCH_ROWS), unsorted.column), cursor)
+        table = self._run(
+            lambda _: read_in_order(source.stream(BATCH_ROWS), unsorted.column), cursor
+        )
         if table is None:
             self._session.unsorted.add(unsorted.text)
         else:
@@ -304,12 +306,12 @@ class Result:
         return table
 
     def _source(self) -> tuple[duckdb.DuckDBPyConnection, Source]:
-        """A reader of the query and its cursor, for one reading; the caller holds the lock."""
+        """What runs the query, and its cursor, for one reading; the caller holds the lock."""
         if self._bound is not None:
             bound, self._bound = self._bound, None
             return bound
         cursor = self._session.cursor()
-        return cursor, lambda rows: reader(cursor, self._statement.text, self.params, rows)
+        return cursor, ask(cursor, self._statement.text, self.params)
 
     def _left_s(self, spent_s: float) -> float | None:
         """What is left of the time limit."""

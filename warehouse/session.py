@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +31,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Source = Callable[[int], "pa.RecordBatchReader"]
-"""Runs a query and streams its answer in batches of at most so many rows."""
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What runs a query: in batches of at most so many rows, or to one table, which is faster."""
+
+    stream: Callable[[int], pa.RecordBatchReader]
+    table: Callable[[], pa.Table]
+
 
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
@@ -242,7 +249,21 @@ def bind(
         return describe(cursor, text, params), None
     relation = cursor.sql(session.parsed(cursor, text), params=params)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-    return types, relation.to_arrow_reader
+    return types, Source(relation.to_arrow_reader, relation.to_arrow_table)
+
+
+def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> Source:
+    """What binds and runs a query each time it is used."""
+    if _IS_LAZY:
+        return Source(
+            lambda rows: cursor.sql(text, params=params).to_arrow_reader(rows),
+            lambda: cursor.sql(text, params=params).to_arrow_table(),
+        )
+
+    def stream(rows: int) -> pa.RecordBatchReader:
+        return cursor.execute(text, params).to_arrow_reader(rows)
+
+    return Source(stream, lambda: stream(1_000_000).read_all())
 
 
 def describe(
@@ -263,17 +284,8 @@ def fetch(
     """
     if _IS_LAZY:
         return list(cursor.sql(text, params=params).fetchall())
-    columns = reader(cursor, text, params, 100_000).read_all().columns
+    columns = ask(cursor, text, params).table().columns
     return list(zip(*(column.to_pylist() for column in columns), strict=True))
-
-
-def reader(
-    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object], rows: int
-) -> pa.RecordBatchReader:
-    """A reader that runs the query and streams its answer in batches of at most ``rows``."""
-    if _IS_LAZY:
-        return cursor.sql(text, params=params).to_arrow_reader(rows)
-    return cursor.execute(text, params).to_arrow_reader(rows)
 
 
 def run(
