@@ -29,6 +29,10 @@ facts = {"exit_code": os.waitstatus_to_exitcode(status), "wall_s": wall_s,
 print("\\n" + json.dumps(facts))
 """
 
+# Where Python may not keep what it compiled, a checkout is compiled in each run, and no package is.
+_ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+_ENVIRONMENT["PYTHONPATH"] = str(ROOT)
+
 PACKAGES = ("duckdb", "polars", "pandas", "numpy", "pyarrow", "chdb", "dbt-duckdb", "aperiodic")
 
 
@@ -59,7 +63,7 @@ def run(
     """
     launched = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LAUNCHER, *command],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
+        env=_ENVIRONMENT | dict(environment or {}),
         capture_output=True,
         text=True,
         check=True,
