@@ -63,7 +63,7 @@ window
 {% macro default__rolling_mean(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        warehouse._mean(expression, over), expression, length, min_bars, min_coverage,
+        warehouse._mean(expression, length, over), expression, length, min_bars, min_coverage,
         of_sums=true
     ) }}
 {%- endmacro %}
@@ -125,7 +125,7 @@ window
 
 {% macro default__rolling_zscore(expression, length, of, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
-    {%- set mean = warehouse._mean(expression, over) -%}
+    {%- set mean = warehouse._mean(expression, length, over) -%}
     {%- set deviation = 'stddev_samp(' ~ expression ~ ') over ' ~ over -%}
     {{ warehouse._rolling(
         '(' ~ (of or expression) ~ ' - ' ~ mean ~ ')\n                / ' ~ deviation,
@@ -227,10 +227,16 @@ window
 {%- endmacro %}
 
 
-{#- Rows before the current one in a window that misses no bar. -#}
-{% macro _bars_before(length) -%}
+{#- Rows of a window that misses no bar. -#}
+{% macro _bars_of(length) -%}
     {%- set length_us = warehouse.length_s(length) * 1000000 -%}
-    greatest({{ length_us }} // (epoch_us(known_at) - epoch_us("time")), 1) - 1
+    greatest({{ length_us }} // (epoch_us(known_at) - epoch_us("time")), 1)
+{%- endmacro %}
+
+
+{#- Those of them before the current one. -#}
+{% macro _bars_before(length) -%}
+    {{ warehouse._bars_of(length) }} - 1
 {%- endmacro %}
 
 
@@ -316,9 +322,12 @@ window
 
 
 {#- The mean as DuckDB's avg has it; over bars it is NULL where one of them lacks its input. -#}
-{% macro _mean(expression, over) -%}
-    {%- set inputs = '*' if warehouse._is_bars(over) else expression -%}
-    {{ warehouse._sum(expression, over) }} / count({{ inputs }}) over {{ over }}
+{% macro _mean(expression, length, over) -%}
+    {{ warehouse._sum(expression, over) }} / {% if warehouse._is_bars(over) -%}
+        {{ warehouse._bars_of(length) }}
+    {%- else -%}
+        count({{ expression }}) over {{ over }}
+    {%- endif -%}
 {%- endmacro %}
 
 

@@ -59,7 +59,7 @@ ACCEPTED = {
     ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
     " over bars_1_day) = 86400000000"
     " then nullif(sum(coalesce((x)::double, 'nan')) over bars_1_day, 'nan')"
-    " / count(*) over bars_1_day end",
+    ' / greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) end',
     "{{ rolling_min('x', '1 day') }}": 'case when epoch_us(known_at) - epoch_us(lag("time",'
     ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
     " over bars_1_day) = 86400000000"
