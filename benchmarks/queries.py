@@ -18,7 +18,7 @@ from warehouse.market import Market
 MARTS = ("flow_features", "l1_features", "forward_returns")
 VENDOR = ("flow", "ohlcv")
 WAYS = ("warehouse", "catalog", "native")
-REPEATS = 5
+REPEATS = 25
 PLAN_LIMIT_MS = {"flow": 50.0, "vend": 200.0}
 
 
