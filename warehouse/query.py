@@ -22,7 +22,7 @@ from warehouse.errors import NotFoundError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
 from warehouse.result import Column, Result
-from warehouse.session import MOST_STATEMENTS, Session, open_session
+from warehouse.session import Session, keep, open_session
 
 if TYPE_CHECKING:
     from warehouse.history import Moment
@@ -192,9 +192,7 @@ class Warehouse:
         statement = session.statements.get(text)
         if statement is None:
             statement = check(text, cursor, self._is_macro)
-            if len(session.statements) >= MOST_STATEMENTS:
-                session.statements.clear()
-            session.statements[text] = statement
+            keep(session.statements, text, statement)
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )

@@ -43,7 +43,7 @@ class Source:
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
 
-MOST_STATEMENTS = 256
+_MOST_STATEMENTS = 256
 """Texts whose check and whose parse are kept, for those who ask the same with other parameters."""
 
 _STOPPING_S = 30
@@ -94,10 +94,8 @@ class Session:
         """
         statement = self._parsed.get(text)
         if statement is None:
-            if len(self._parsed) >= MOST_STATEMENTS:
-                self._parsed.clear()
             (statement,) = cursor.extract_statements(text)
-            self._parsed[text] = statement
+            keep(self._parsed, text, statement)
         return statement
 
     def new_cursor(self) -> duckdb.DuckDBPyConnection:
@@ -145,6 +143,13 @@ class Session:
                     raise
                 time.sleep(0.01)
         self._unpin()
+
+
+def keep(kept: dict[str, T], text: str, value: T) -> None:
+    """Keep what was found out of a text; where that are too many, all others are forgotten."""
+    if len(kept) >= _MOST_STATEMENTS:
+        kept.clear()
+    kept[text] = value
 
 
 def open_session(settings: Settings, catalog: Path, *, memory: str | None = None) -> Session:

@@ -155,7 +155,7 @@ class _Computation:
         return [
             f
             for f in self.owned
-            if f.spans[0][0] < end
+            if f.spans[0][0] < end  # of most files their ends tell, in a third of the time
             and start < f.spans[-1][1]
             and any(a < end and start < b for a, b in f.spans)
         ]

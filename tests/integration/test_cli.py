@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import BTC, Run, bar_table, copy_home, file_key, grid, run_warehouse, write_file
+from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
 from warehouse.sync import sync_folder
 
@@ -77,6 +78,22 @@ def test_usage_when_wrong_then_exits_with_two_and_says_so_on_stderr(
     assert (run.exit_code, run.stdout) == (2, "")
     assert run.stderr.strip()
     assert "Traceback" not in run.stderr
+
+
+def test_interrupt_when_it_comes_while_a_class_is_made_then_exits_with_its_code(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "stopped.py").write_text(
+        "from unittest.mock import patch\n"
+        "from warehouse import cli\n"
+        "made = lambda *_, **__: exec('raise KeyboardInterrupt')  # as dataclasses make theirs\n"
+        "with patch.object(cli.cli, 'main', made):\n"
+        "    cli.main([])\n"
+    )
+    command = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == ExitCode.INTERRUPTED, done.stderr
+    assert done.stderr.startswith("interrupted; ")
 
 
 # -- where the home is ---------------------------------------------------------------------------

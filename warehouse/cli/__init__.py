@@ -132,6 +132,9 @@ def run(arguments: list[str] | None = None) -> int:
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing is damaged, run the same command again", err=True)
+        # One that came while a class was made stays noted in Python, which under -m would end by
+        # the signal instead of the exit code; running any text anew takes the note back.
+        exec("")
         return ExitCode.INTERRUPTED
     except _ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
