@@ -188,15 +188,16 @@ class Warehouse:
         """
         values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
         session = self._session if memory is None else self._open_session(memory)
-        cursor = session.cursor()
         statement = session.statements.get(text)
         if statement is None:
+            cursor = session.cursor()
             statement = check(text, cursor, self._is_macro)
+            session.give_back(cursor)
             keep(session.statements, text, statement)
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )
-        result = Result(self, statement, values, session, cursor, timeout_s=timeout)
+        result = Result(self, statement, values, session, timeout_s=timeout)
         if strict:
             from warehouse.holes import require_whole
 

@@ -13,7 +13,7 @@ import duckdb
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
 from warehouse.ordering import BATCH_ROWS, read_in_order
-from warehouse.session import Session, Source, ask, bind, describe, fetch, run
+from warehouse.session import Question, Session, ask, describe, fetch, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,6 @@ class Result:
         statement: Statement,
         params: dict[str, object],
         session: Session,
-        cursor: duckdb.DuckDBPyConnection,
         *,
         timeout_s: float | None = None,
     ) -> None:
@@ -77,11 +76,9 @@ class Result:
         self._count: int | None = None
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
-        self._bound: tuple[duckdb.DuckDBPyConnection, Source] | None = None
-        self._unsorted: tuple[duckdb.DuckDBPyConnection, Source] | None = None
-        self.types = self._describe(cursor)
-        if self._bound is None and self._unsorted is None:
-            self._give_back(cursor)
+        self._bound: Question | None = None
+        self._unsorted: Question | None = None
+        self.types = self._describe()
 
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
@@ -90,10 +87,11 @@ class Result:
             if self._table is None:
                 self._table = self._in_order()
             if self._table is None:
-                cursor, source = self._source()
+                question = self._question()
                 left = self._left_s(time.monotonic() - began)
-                self._table = self._run(lambda _: source.table(), cursor, left)
-                self._give_back(cursor)
+                self._table = self._run(lambda _: question.table(), question.cursor, left)
+                if question.key:
+                    self._session.release(question)
             return self._table
 
     def df(self) -> pd.DataFrame:
@@ -131,18 +129,18 @@ class Result:
         """Stream the answer in batches of at most ``rows``, without storing it."""
         spent = 0.0
         with self._lock:
-            cursor, source = self._source()
+            question = self._question()
 
         def timed(act: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
             nonlocal spent
             left = self._left_s(spent)
             began = time.monotonic()
             try:
-                return self._run(act, cursor, left)
+                return self._run(act, question.cursor, left)
             finally:
                 spent += time.monotonic() - began
 
-        reader = timed(lambda _: source.stream(rows))
+        reader = timed(lambda _: question.stream(rows))
         while True:
             try:
                 batch = timed(lambda _: reader.read_next_batch())
@@ -255,63 +253,66 @@ class Result:
 
         return render_html(self, self.warnings)
 
-    def _describe(self, cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    def _describe(self) -> dict[str, str]:
         """Names and types of the columns; so the whole query is bound, and wrong ones raise.
 
         Binding takes milliseconds and so has no thread of its own, but for what has no tree: PIVOT
         reads its rows to know its columns.
         """
-        text = self._statement.text
+        text, params = self._statement.text, self.params
         if self._statement.explains:
-            inner = text.partition("select * from (")
-            text = inner[1] + inner[2]
+            text = text[text.index("select * from (") :]
         if self._statement.tree is None:
-            types = self._run(lambda c: describe(c, text, self.params), cursor)
+            types = self._run(lambda c: describe(c, text, params))
         else:
-            types = self._bind(cursor, text)
+            types = self._bind(text)
         if self._statement.explains:
             return {"explain_key": "VARCHAR", "explain_value": "VARCHAR"}
         return types
 
-    def _bind(self, cursor: duckdb.DuckDBPyConnection, text: str) -> dict[str, str]:
+    def _bind(self, text: str) -> dict[str, str]:
         """Bind the query as its first reading will run it."""
         unsorted = self._statement.unsorted
         if unsorted is not None and unsorted.text not in self._session.unsorted:
             with suppress(duckdb.Error):  # raised below, of the text as it is written
-                types, source = bind(self._session, cursor, unsorted.text, self.params)
-                if source is not None and unsorted.fits(types):
-                    self._unsorted = cursor, source
-                    return types
+                question = self._session.bind(unsorted.text, self.params)
+                if unsorted.fits(question.types):
+                    self._unsorted = question
+                    return question.types
+                self._session.release(question)
         try:
-            types, source = bind(self._session, cursor, text, self.params)
+            question = self._session.bind(text, self.params)
         except duckdb.Error as error:
             raise self._query_error(error) from error
-        if source is not None and not self._statement.explains:
-            self._bound = cursor, source
-        return types
+        if self._statement.explains:
+            self._session.release(question)
+        else:
+            self._bound = question
+        return question.types
 
     def _in_order(self) -> pa.Table | None:
         """The answer without sorting it, if its rows lie in order; the caller holds the lock."""
         if self._unsorted is None or self._statement.unsorted is None:
             return None
         unsorted = self._statement.unsorted
-        (cursor, source), self._unsorted = self._unsorted, None
+        question, self._unsorted = self._unsorted, None
         table = self._run(
-            lambda _: read_in_order(source.stream(BATCH_ROWS), unsorted.column), cursor
+            lambda _: read_in_order(question.stream(BATCH_ROWS), unsorted.column), question.cursor
         )
         if table is None:
             self._session.unsorted.add(unsorted.text)
         else:
-            self._give_back(cursor)
+            self._session.release(question)
         return table
 
-    def _source(self) -> tuple[duckdb.DuckDBPyConnection, Source]:
-        """What runs the query, and its cursor, for one reading; the caller holds the lock."""
-        if self._bound is not None:
-            bound, self._bound = self._bound, None
-            return bound
-        cursor = self._session.cursor()
-        return cursor, ask(cursor, self._statement.text, self.params)
+    def _question(self) -> Question:
+        """What runs the query, for one reading; the caller holds the lock."""
+        question, self._bound = self._bound, None
+        if question is not None:
+            return question
+        if self._statement.tree is None or self._statement.explains:
+            return ask(self._session.cursor(), self._statement.text, self.params)
+        return self._session.bind(self._statement.text, self.params)
 
     def _left_s(self, spent_s: float) -> float | None:
         """What is left of the time limit."""

@@ -10,10 +10,11 @@ import fcntl
 import os
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,11 +34,26 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What runs a query: in batches of at most so many rows, or to one table, which is faster."""
+class Question:
+    """A query with its values on a cursor of its own, which runs each time that it is read.
 
+    Attributes
+    ----------
+    stream
+        Runs it and gives batches of at most so many rows.
+    table
+        Runs it and gives one table, which is faster.
+    types
+        Name and type of each column; empty where it was not bound.
+    key
+        What tells it from other questions.
+    """
+
+    cursor: duckdb.DuckDBPyConnection
     stream: Callable[[int], pa.RecordBatchReader]
     table: Callable[[], pa.Table]
+    types: dict[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
@@ -45,6 +61,9 @@ _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 
 _MOST_STATEMENTS = 256
 """Texts whose check and whose parse are kept, for those who ask the same with other parameters."""
+
+_MOST_QUESTIONS = 64
+"""Questions that are kept as they were bound, each with a cursor, for those who ask them again."""
 
 _STOPPING_S = 30
 _MOST_IDLE = 8
@@ -77,6 +96,7 @@ class Session:
         self.unsorted: set[str] = set()
         self._home = home
         self._parsed: dict[str, duckdb.Statement] = {}
+        self._questions: OrderedDict[str, Question] = OrderedDict()
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._is_closed = False
         self._unpin = weakref.finalize(self, os.close, pin)
@@ -87,16 +107,36 @@ class Session:
             return self._idle.pop()
         return self.new_cursor()
 
-    def parsed(self, cursor: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
-        """A text as the engine parsed it; parsing is a fifth of a small question's time.
+    def bind(self, text: str, params: dict[str, object]) -> Question:
+        """A query that passed :func:`warehouse.guard.check`, bound with its values but not run.
 
-        ``text`` is one statement that passed :func:`warehouse.guard.check`.
+        One that was asked before with the same values is bound already, as nothing of a generation
+        ever changes: of a small question's time parsing and binding are half.
         """
+        key = f"{params!r} {text}"
+        asked = self._questions.pop(key, None)
+        if asked is not None:
+            return asked
+        cursor = self.cursor()
+        if not _IS_LAZY:
+            return replace(ask(cursor, text, params), types=describe(cursor, text, params), key=key)
         statement = self._parsed.get(text)
         if statement is None:
             (statement,) = cursor.extract_statements(text)
             keep(self._parsed, text, statement)
-        return statement
+        relation = cursor.sql(statement, params=params)
+        types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+        return Question(cursor, relation.to_arrow_reader, relation.to_arrow_table, types, key)
+
+    def release(self, question: Question) -> None:
+        """Keep a bound question that was read to its end, or not at all, for the next who asks."""
+        if self._is_closed:
+            return
+        self._questions[question.key] = question
+        if len(self._questions) > _MOST_QUESTIONS:
+            with suppress(KeyError):
+                _, oldest = self._questions.popitem(last=False)
+                self.give_back(oldest.cursor)
 
     def new_cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor that nobody else ever gets: the catalog is its default, it knows the home.
@@ -133,6 +173,7 @@ class Session:
         """Let go of the generation; another thread may be at work on it."""
         self._is_closed = True
         self._idle.clear()
+        self._questions.clear()
         give_up = time.monotonic() + _STOPPING_S
         while True:
             try:
@@ -246,21 +287,11 @@ def _open(
     return connection
 
 
-def bind(
-    session: Session, cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
-) -> tuple[dict[str, str], Source | None]:
-    """As :func:`describe`; and a reader of the query where what was bound can be read later."""
-    if not _IS_LAZY:
-        return describe(cursor, text, params), None
-    relation = cursor.sql(session.parsed(cursor, text), params=params)
-    types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-    return types, Source(relation.to_arrow_reader, relation.to_arrow_table)
-
-
-def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> Source:
-    """What binds and runs a query each time it is used."""
+def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> Question:
+    """A query that is bound each time it is read."""
     if _IS_LAZY:
-        return Source(
+        return Question(
+            cursor,
             lambda rows: cursor.sql(text, params=params).to_arrow_reader(rows),
             lambda: cursor.sql(text, params=params).to_arrow_table(),
         )
@@ -268,7 +299,7 @@ def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object])
     def stream(rows: int) -> pa.RecordBatchReader:
         return cursor.execute(text, params).to_arrow_reader(rows)
 
-    return Source(stream, lambda: stream(1_000_000).read_all())
+    return Question(cursor, stream, lambda: stream(1_000_000).read_all())
 
 
 def describe(

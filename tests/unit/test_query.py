@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -320,6 +321,50 @@ def test_result_when_read_by_threads_at_once_then_each_gets_all(wh: warehouse.Wa
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(ask, range(12)))) == 1
+
+
+def test_question_when_asked_again_then_has_the_type_and_value_of_its_own_parameter(
+    wh: warehouse.Warehouse,
+) -> None:
+    values = (1, 1.0, True, "1", None, 2**40, 0.0, -0.0, FIVE, FIVE.date(), [1], ["1"])
+    plain = duckdb.connect()
+    for value in values * 2:
+        result, told = (
+            wh.sql("select $x as x", x=value),
+            plain.sql("select $x", params={"x": value}),
+        )
+        assert (result.types["x"], repr(result.fetchall())) == (
+            str(told.types[0]),
+            repr(told.fetchall()),
+        )
+
+
+def test_question_when_asked_again_then_runs_again(wh: warehouse.Warehouse) -> None:
+    text = "select random() as number, now() as moment"
+    asked = [wh.sql(text).fetchall()[0] for _ in range(5)]
+    assert len(set(asked)) == 5
+    assert [moment for _, moment in asked] == sorted(moment for _, moment in asked)
+
+
+def test_question_when_asked_again_with_a_wrong_value_then_is_refused(
+    wh: warehouse.Warehouse,
+) -> None:
+    text = "select count(*) from flow_features where time < $end"
+    assert wh.sql(text, end="2025-09-02").fetchall() == wh.sql(text, end="2025-09-02").fetchall()
+    with pytest.raises(QueryError, match="no day"):
+        wh.sql(text, end="no day").fetchall()
+
+
+def test_question_when_threads_ask_the_same_then_each_gets_all(wh: warehouse.Warehouse) -> None:
+    text = "select * from flow_features where symbol = $symbol order by time"
+    tables = {symbol: wh.sql(text, symbol=symbol).arrow() for symbol in (BTC, "none")}
+
+    def ask(number: int) -> bool:
+        symbol = (BTC, "none")[number % 3 == 0]
+        return bool(wh.sql(text, symbol=symbol).arrow().equals(tables[symbol]))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(60)))
 
 
 def test_session_when_opened_then_is_utc_and_locked(wh: warehouse.Warehouse) -> None:
