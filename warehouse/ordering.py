@@ -62,8 +62,8 @@ def without_order(bare: str, tree: Tree) -> Unsorted | None:
 
 def read_in_order(reader: pa.RecordBatchReader, column: str) -> pa.Table | None:
     """All rows of a reader, if no value of the column is NULL or less than the one before."""
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     batches, last = [], None
     with reader:
@@ -71,10 +71,13 @@ def read_in_order(reader: pa.RecordBatchReader, column: str) -> pa.Table | None:
             values = batch.column(column)
             if values.null_count:
                 return None
-            if len(values) and last is not None and values[0].value < last:
-                return None
-            if not pc.all(pc.greater_equal(values[1:], values[:-1]), min_count=0).as_py():
-                return None
-            last = values[-1].value if len(values) else last
+            whole = pa.int64() if values.type.bit_width == 64 else pa.int32()
+            moments = np.from_dlpack(values.view(whole))
+            if len(moments):
+                if last is not None and moments[0] < last:
+                    return None
+                if not (moments[1:] >= moments[:-1]).all():
+                    return None
+                last = moments[-1]
             batches.append(batch)
     return pa.Table.from_batches(batches, schema=reader.schema)

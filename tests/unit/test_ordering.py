@@ -105,11 +105,12 @@ def test_column_when_it_may_be_another_then_is_not_trusted(
 @given(
     values=st.lists(st.none() | st.integers(-3, 3), max_size=12),
     cuts=st.lists(st.integers(0, 12), max_size=4),
+    kind=st.sampled_from([pa.timestamp("us"), pa.timestamp("ns", "UTC"), pa.date32()]),
 )
 def test_rows_are_taken_if_and_only_if_they_lie_in_order(
-    values: list[int | None], cuts: list[int]
+    values: list[int | None], cuts: list[int], kind: pa.DataType
 ) -> None:
-    column = pa.array(values, pa.timestamp("us"))
+    column = pa.array(values, kind)
     table = pa.table({"time": column, "place": range(len(values))})
     edges = [0, *sorted(cut for cut in cuts if cut <= len(values)), len(values)]
     pieces = [table.slice(a, b - a) for a, b in pairwise(edges)]
