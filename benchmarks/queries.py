@@ -37,7 +37,7 @@ def measure(data: Path, *, is_full: bool) -> Part:
     write_native(folder)
     files = sum(1 for _ in (folder / "files").rglob("*.parquet"))
     part = Part("queries", f"on {files:,} files (milliseconds, to an Arrow table)")
-    runs = 3
+    runs = 7 if is_full else 3
     _ask(part, alternate(_commands(folder, WAYS, "ask"), runs))
     _plan(part, alternate(_commands(folder, WAYS[:2], "plan"), runs, settle=False))
     return part

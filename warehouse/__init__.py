@@ -68,9 +68,9 @@ def __getattr__(name: str) -> Any:
     """Load the part of the face that is asked for; ``import warehouse`` alone loads nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'warehouse' has no attribute {name!r}")
-    from importlib import import_module
+    from warehouse.loading import load
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(load(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -21,8 +21,9 @@ from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
+from warehouse.loading import load
 from warehouse.result import Column, Result
-from warehouse.session import Session, keep, open_session
+from warehouse.session import Session, in_background, keep, open_session
 
 if TYPE_CHECKING:
     from warehouse.history import Moment
@@ -72,7 +73,11 @@ def open(
     1
     """
     settings = load_settings(home)
-    return Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
+    opening = in_background(
+        lambda: Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
+    )
+    load("pyarrow")  # every answer needs it; the engine starts without Python's lock
+    return opening.result()
 
 
 class Warehouse:

@@ -12,6 +12,7 @@ import duckdb
 
 from warehouse.errors import QueryError
 from warehouse.guard import Statement, plain
+from warehouse.loading import load
 from warehouse.ordering import BATCH_ROWS, read_in_order
 from warehouse.session import Question, Session, ask, describe, fetch, run
 
@@ -96,14 +97,18 @@ class Result:
 
     def df(self) -> pd.DataFrame:
         """The answer as a pandas DataFrame; times naive UTC."""
-        frame: pd.DataFrame = self.arrow().to_pandas()
+        table = self.arrow()
+        load("pandas")
+        frame: pd.DataFrame = table.to_pandas()
         return frame
 
     def pl(self) -> pl.DataFrame:
         """The answer as a polars DataFrame; times naive UTC."""
+        table = self.arrow()
+        load("polars")
         import polars
 
-        frame = polars.from_arrow(self.arrow())
+        frame = polars.from_arrow(table)
         assert isinstance(frame, polars.DataFrame)
         return frame
 

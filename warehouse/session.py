@@ -65,6 +65,9 @@ _MOST_STATEMENTS = 256
 _MOST_QUESTIONS = 64
 """Questions that are kept as they were bound, each with a cursor, for those who ask them again."""
 
+_LONGEST_KEY = 100_000
+"""Characters of a text and its values beyond which a question is not kept."""
+
 _STOPPING_S = 30
 _MOST_IDLE = 8
 
@@ -130,7 +133,7 @@ class Session:
 
     def release(self, question: Question) -> None:
         """Keep a bound question that was read to its end, or not at all, for the next who asks."""
-        if self._is_closed:
+        if self._is_closed or len(question.key) > _LONGEST_KEY:
             return
         self._questions[question.key] = question
         if len(self._questions) > _MOST_QUESTIONS:
@@ -346,6 +349,11 @@ def run(
         if future.cancelled() or not future.done() or future.exception() is not None:
             raise TimeoutError(f"stopped after {timeout_s} s")
     return future.result()
+
+
+def in_background(act: Callable[[], T]) -> Future[T]:
+    """What ``act`` will give, on one of the threads that are kept."""
+    return _workers.submit(act)
 
 
 def _begin_threads() -> None:
