@@ -60,7 +60,7 @@ def measure(data: Path, *, is_full: bool) -> Part:
             )
             environment = {"APERIODIC_API_URL": url}
             part.notes += differences(task, WAYS, data / name, environment)
-            _one_interval(part, task, environment, runs=5 if is_full else 3)
+            _one_interval(part, task, environment, runs=9 if is_full else 3)
     return part
 
 
