@@ -255,6 +255,10 @@ class Warehouse:
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
+        return self._session.hand_out()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for what the package itself reads; users take :meth:`connection`."""
         return self._session.new_cursor()
 
     def tables(self) -> Result:

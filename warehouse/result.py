@@ -91,7 +91,7 @@ class Result:
                 question = self._question()
                 left = self._left_s(time.monotonic() - began)
                 self._table = self._run(lambda _: question.table(), question.cursor, left)
-                if question.key:
+                if self._statement.tree is not None:  # PIVOT leaves its types on the cursor
                     self._session.release(question)
             return self._table
 
@@ -329,7 +329,7 @@ class Result:
             self._session.give_back(cursor)
 
     def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
-        return self._warehouse.connection()
+        return self._warehouse.cursor()
 
     def _run(
         self,

@@ -46,7 +46,7 @@ class Question:
     types
         Name and type of each column; empty where it was not bound.
     key
-        What tells it from other questions.
+        What tells it from other questions; empty where it was not bound.
     """
 
     cursor: duckdb.DuckDBPyConnection
@@ -101,6 +101,7 @@ class Session:
         self._parsed: dict[str, duckdb.Statement] = {}
         self._questions: OrderedDict[str, Question] = OrderedDict()
         self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._keeps_questions = True
         self._is_closed = False
         self._unpin = weakref.finalize(self, os.close, pin)
 
@@ -114,7 +115,8 @@ class Session:
         """A query that passed :func:`warehouse.guard.check`, bound with its values but not run.
 
         One that was asked before with the same values is bound already, as nothing of a generation
-        ever changes: of a small question's time parsing and binding are half.
+        ever changes, unless by who holds a cursor (:meth:`hand_out`): of a small question's time
+        parsing and binding are half.
         """
         key = f"{params!r} {text}"
         asked = self._questions.pop(key, None)
@@ -132,8 +134,12 @@ class Session:
         return Question(cursor, relation.to_arrow_reader, relation.to_arrow_table, types, key)
 
     def release(self, question: Question) -> None:
-        """Keep a bound question that was read to its end, or not at all, for the next who asks."""
-        if self._is_closed or len(question.key) > _LONGEST_KEY:
+        """Keep a question that was read to its end, or not at all, for the next who asks it.
+
+        Where it was not bound, or may not be kept, its cursor is given back.
+        """
+        if not self._keeps_questions or not 0 < len(question.key) <= _LONGEST_KEY:
+            self.give_back(question.cursor)
             return
         self._questions[question.key] = question
         if len(self._questions) > _MOST_QUESTIONS:
@@ -159,6 +165,12 @@ class Session:
             raise
         return cursor
 
+    def hand_out(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for the user, who may make tables and change them: no question is kept then."""
+        self._keeps_questions = False
+        self._questions.clear()
+        return self.new_cursor()
+
     def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Keep a cursor whose answer was read to its end."""
         if not self._is_closed and len(self._idle) < _MOST_IDLE:
@@ -174,7 +186,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of the generation; another thread may be at work on it."""
-        self._is_closed = True
+        self._is_closed, self._keeps_questions = True, False
         self._idle.clear()
         self._questions.clear()
         give_up = time.monotonic() + _STOPPING_S
@@ -327,6 +339,11 @@ def fetch(
     return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
+def in_background(act: Callable[[], T]) -> Future[T]:
+    """What ``act`` will give, on one of the threads that are kept."""
+    return _workers.submit(act)
+
+
 def run(
     cursor: duckdb.DuckDBPyConnection, act: Callable[[], T], *, timeout_s: float | None = None
 ) -> T:
@@ -337,7 +354,7 @@ def run(
     TimeoutError
         It took longer than ``timeout_s``.
     """
-    future = _workers.submit(act)
+    future = in_background(act)
     try:
         with suppress(TimeoutError):
             future.exception(timeout_s)  # waits as wait() does, and costs half of it
@@ -349,11 +366,6 @@ def run(
         if future.cancelled() or not future.done() or future.exception() is not None:
             raise TimeoutError(f"stopped after {timeout_s} s")
     return future.result()
-
-
-def in_background(act: Callable[[], T]) -> Future[T]:
-    """What ``act`` will give, on one of the threads that are kept."""
-    return _workers.submit(act)
 
 
 def _begin_threads() -> None:

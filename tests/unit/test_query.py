@@ -355,6 +355,25 @@ def test_question_when_asked_again_with_a_wrong_value_then_is_refused(
         wh.sql(text, end="no day").fetchall()
 
 
+def test_question_when_its_table_was_made_anew_then_is_bound_anew(demo_home: Path) -> None:
+    text = "select * from memory.main.mine"
+    with warehouse.open(demo_home) as wh:
+        wh.sql("select 1 as one").arrow()
+        own = wh.connection()
+        for made in ("1 as a", "'x' as b, timestamp '2025-09-01' as time"):
+            own.execute(f"create or replace table memory.main.mine as select {made}")
+            expected = own.sql(text)
+            for _ in range(2):
+                result = wh.sql(text)
+                assert list(result.types.items()) == list(
+                    zip(expected.columns, map(str, expected.types), strict=True)
+                )
+                assert result.fetchall() == expected.fetchall()
+        own.execute("drop table memory.main.mine")
+        with pytest.raises(QueryError, match="mine"):
+            wh.sql(text)
+
+
 def test_question_when_threads_ask_the_same_then_each_gets_all(wh: warehouse.Warehouse) -> None:
     text = "select * from flow_features where symbol = $symbol order by time"
     tables = {symbol: wh.sql(text, symbol=symbol).arrow() for symbol in (BTC, "none")}
