@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from warehouse.contracts import OTHER_TYPE, Column, Contract
 from warehouse.errors import FileRefusedError
+from warehouse.interrupts import raise_if_interrupt
 from warehouse.keys import FileKey, interval_us, us_datetime
 from warehouse.records import FileFacts
 from warehouse.sqltext import identifier, literal
@@ -132,6 +133,7 @@ def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
     except duckdb.OutOfMemoryException as error:
         raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
     except (duckdb.Error, RuntimeError) as error:
+        raise_if_interrupt(error)
         if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
             _engine.cache_clear()  # it refuses everything from now on
         reason = str(error).splitlines()[0].replace(str(path), "it")

@@ -6,6 +6,8 @@ import gc
 from importlib import import_module
 from types import ModuleType
 
+from warehouse.interrupts import interruptible
+
 
 def load(name: str) -> ModuleType:
     """A module, imported without collecting garbage meanwhile.
@@ -20,7 +22,8 @@ def load(name: str) -> ModuleType:
     is_collecting = gc.isenabled()
     gc.disable()
     try:
-        return import_module(name)
+        with interruptible():
+            return import_module(name)
     finally:
         if is_collecting:
             gc.enable()

@@ -341,7 +341,9 @@ def fetch(
 
 def in_background(act: Callable[[], T]) -> Future[T]:
     """What ``act`` will give, on one of the threads that are kept."""
-    return _workers.submit(act)
+    future: Future[T] = Future()
+    _begin(future, act)
+    return future
 
 
 def run(
@@ -354,8 +356,9 @@ def run(
     TimeoutError
         It took longer than ``timeout_s``.
     """
-    future = in_background(act)
+    future: Future[T] = Future()
     try:
+        _begin(future, act)
         with suppress(TimeoutError):
             future.exception(timeout_s)  # waits as wait() does, and costs half of it
     except BaseException:
@@ -377,6 +380,27 @@ def _begin_threads() -> None:
 _workers: ThreadPoolExecutor
 _begin_threads()
 os.register_at_fork(after_in_child=_begin_threads)
+
+
+def _begin(future: Future[T], act: Callable[[], T]) -> None:
+    """Let a kept thread do ``act``, unless ``future`` is cancelled before."""
+    try:
+        _workers.submit(_fulfil, future, act)
+    except KeyboardInterrupt:
+        # It came while a thread was started, which the pool now may not know and would not end.
+        _workers.shutdown(wait=False)
+        _begin_threads()
+        raise
+
+
+def _fulfil(future: Future[T], act: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(act())
+    except BaseException as error:  # handed to whoever waits, who raises it
+        future.set_exception(error)
+        del future  # or both keep each other
 
 
 def _stop(cursor: duckdb.DuckDBPyConnection, future: Future[T]) -> None:

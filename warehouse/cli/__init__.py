@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, WarehouseError
+from warehouse.interrupts import interruptible
 
 _VERBS = {
     "demo": "demo",
@@ -123,7 +124,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; errors become a line on stderr and an exit code."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
-        outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False)
+        with interruptible():
+            outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False)
         return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
     except click.exceptions.Exit as done:
         return done.exit_code
