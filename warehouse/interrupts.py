@@ -41,9 +41,11 @@ def raise_if_interrupt(error: Exception) -> None:
 
     Examples
     --------
-    >>> raise_if_interrupt(RuntimeError("Query interrupted"))
-    Traceback (most recent call last):
-    KeyboardInterrupt
+    >>> try:
+    ...     raise_if_interrupt(RuntimeError("Query interrupted"))
+    ... except KeyboardInterrupt:
+    ...     print("Ctrl-C")
+    Ctrl-C
     """
     if isinstance(error, RuntimeError) and (
         str(error) == "Query interrupted" or isinstance(error.__cause__, KeyboardInterrupt)
