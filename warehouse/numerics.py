@@ -12,12 +12,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.contracts import KEY_COLUMNS, load_contracts
+from warehouse.contracts import KEY_COLUMNS, dbt_project_dir, load_contracts
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.project import Project, create_schemas, create_seeds, create_views, load_project
@@ -30,7 +31,8 @@ TOLERANCE = 1e-9
 """Largest error, relative to the scale of what was summed up."""
 
 _DAY, _WEEK = 24, 7 * 24
-_LEAST_RANKED = _WEEK / 4
+_RANKED_SHARE = 0.25
+"""Share of a week's bars that a rank asks for, unless the window rule asks for less."""
 _SYMBOL = "perpetual-BTC-USDT:USDT"
 _GAP, _NAN_AT, _INFINITE_AT = range(120, 123), 200, 290
 Value = float | None
@@ -76,7 +78,8 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
             ).fetchall()
             for mart, columns in _MEASURES.items()
         }
-    meant = _meant({name: _bars(name, table) for name, table in tables.items()})
+    grids = {name: _bars(name, table) for name, table in tables.items()}
+    meant = _meant(grids, _window_share(dbt_project_dir()))
     return [
         _compare(mart, column, [row[place] for row in found[mart]], meant[mart, column])
         for mart, columns in _MEASURES.items()
@@ -185,7 +188,16 @@ def _bars(dataset: str, table: pa.Table) -> Bars:
     return grid
 
 
-def _meant(bars: dict[str, Bars]) -> dict[tuple[str, str], Expected]:
+def _window_share(project: Path) -> float:
+    """The var ``min_window_coverage`` of the project that was built."""
+    import yaml
+
+    text = (project / "dbt_project.yml").read_text(encoding="utf-8")
+    return float(yaml.safe_load(text)["vars"]["min_window_coverage"])
+
+
+def _meant(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expected]:
+    """Every measure; its windows hold at least this share of their bars."""
     flow, ohlcv, book = bars["flow"], bars["ohlcv"], bars["l1_price"]
     net = [_over(value, 1e6) for value in flow["volume_delta_notional"]]
     size = [None if value is None else abs(value) for value in net]
@@ -196,28 +208,28 @@ def _meant(bars: dict[str, Bars]) -> dict[tuple[str, str], Expected]:
         )
     ]
     moves = [None, *_returns(book["midprice"], 1)[:-1]]
-    vol = [(_times(std, math.sqrt(_DAY)), 1.0) for std in _windows(moves, _std)]
+    vol = [(_times(std, math.sqrt(_DAY)), 1.0) for std in _windows(moves, _std, share)]
     funding = [_times(value, 1e4) for value in bars["funding"]["funding_rate"]]
     toxicity = [None if value is None else abs(value) for value in flow["flow_toxicity_score"]]
     found = {
-        ("flow_features", "rolling_net_delta_1d"): _scaled(net, _sum, _absolute_sum),
+        ("flow_features", "rolling_net_delta_1d"): _scaled(net, _sum, _absolute_sum, share),
         ("flow_features", "rolling_buy_sell_ratio_1d"): _scaled(
-            flow["taker_buy_sell_ratio"], _mean, _absolute_mean
+            flow["taker_buy_sell_ratio"], _mean, _absolute_mean, share
         ),
         ("flow_features", "cumulative_delta"): _running(flow["volume_delta"]),
-        ("flow_features", "delta_size_zscore_1d"): _plain(_scores(size)),
+        ("flow_features", "delta_size_zscore_1d"): _plain(_scores(size, share)),
         ("l1_features", "spread_bps"): _plain(spread),
-        ("l1_features", "rolling_spread_bps_1d"): _scaled(spread, _mean, _absolute_mean),
+        ("l1_features", "rolling_spread_bps_1d"): _scaled(spread, _mean, _absolute_mean, share),
         ("l1_features", "mid_return_bps"): _plain(moves),
         ("l1_features", "realized_vol_1d_bps"): [
             (value, max(1.0, abs(value or 0.0))) for value, _ in vol
         ],
-        ("derivative_features", "funding_rate_bps_z_1d"): _plain(_scores(funding)),
+        ("derivative_features", "funding_rate_bps_z_1d"): _plain(_scores(funding, share)),
         ("derivative_features", "rank_funding"): _plain(
-            [None if n < 2 else (rank - 1) / (n - 1) for rank, n in _ranks(funding)]
+            [None if n < 2 else (rank - 1) / (n - 1) for rank, n in _ranks(funding, share)]
         ),
         ("execution_costs", "toxicity_rank_7d"): _plain(
-            [None if not n else rank / n for rank, n in _ranks(toxicity)]
+            [None if not n else rank / n for rank, n in _ranks(toxicity, share)]
         ),
         ("forward_returns", "next_1h_return_bps"): _plain(_returns(ohlcv["close"], 1)),
         ("forward_returns", "next_1d_return_bps"): _plain(_returns(ohlcv["close"], _DAY)),
@@ -237,15 +249,15 @@ def _meant(bars: dict[str, Bars]) -> dict[tuple[str, str], Expected]:
     }
 
 
-Measure = Callable[[Sequence[float]], float]
+Measure = Callable[[Sequence[float]], Value]
 
 
-def _windows(values: list[Value], measure: Measure) -> list[Value]:
-    """A measure of the day's bars up to each; None unless all are there."""
+def _windows(values: list[Value], measure: Measure, share: float) -> list[Value]:
+    """A measure of the day's bars up to each; None unless this share of them is there."""
     found: list[Value] = []
     for end in range(1, len(values) + 1):
         window = [v for v in values[max(0, end - _DAY) : end] if v is not None]
-        found.append(measure(window) if len(window) == _DAY else None)
+        found.append(measure(window) if len(window) >= share * _DAY else None)
     return found
 
 
@@ -257,14 +269,16 @@ def _mean(window: Sequence[float]) -> float:
     return math.fsum(window) / len(window)
 
 
-def _std(window: Sequence[float]) -> float:
+def _std(window: Sequence[float]) -> Value:
+    if len(window) < 2:
+        return None
     mean = _mean(window)
     return math.sqrt(math.fsum((x - mean) ** 2 for x in window) / (len(window) - 1))
 
 
-def _scores(values: list[Value]) -> list[Value]:
+def _scores(values: list[Value], share: float) -> list[Value]:
     """How many standard deviations of the day's bars each lies above their mean."""
-    means, deviations = _windows(values, _mean), _windows(values, _std)
+    means, deviations = _windows(values, _mean, share), _windows(values, _std, share)
     return [
         (x - mean) / std
         if x is not None and mean is not None and std is not None and std > 1e-12 * abs(mean)
@@ -273,15 +287,16 @@ def _scores(values: list[Value]) -> list[Value]:
     ]
 
 
-def _ranks(values: list[Value]) -> list[tuple[float, int]]:
+def _ranks(values: list[Value], share: float) -> list[tuple[float, int]]:
     """Rank of each among the week's bars up to it, from 1, ties averaged; and of how many.
 
-    Of none where it is NULL itself, or less than a quarter of the bars are there.
+    Of none where it is NULL itself, or too few of the bars are there.
     """
+    least = min(share, _RANKED_SHARE) * _WEEK
     found = []
     for end, value in enumerate(values, 1):
         window = [v for v in values[max(0, end - _WEEK) : end] if v is not None]
-        if value is None or len(window) < _LEAST_RANKED:
+        if value is None or len(window) < least:
             found.append((0.0, 0))
             continue
         below, equal = sum(v < value for v in window), window.count(value)
@@ -297,8 +312,8 @@ def _absolute_mean(window: Sequence[float]) -> float:
     return _absolute_sum(window) / len(window)
 
 
-def _scaled(values: list[Value], measure: Measure, scale: Measure) -> Expected:
-    pairs = zip(_windows(values, measure), _windows(values, scale), strict=True)
+def _scaled(values: list[Value], measure: Measure, scale: Measure, share: float) -> Expected:
+    pairs = zip(_windows(values, measure, share), _windows(values, scale, share), strict=True)
     return [(value, size or 1.0) for value, size in pairs]
 
 
