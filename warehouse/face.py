@@ -28,6 +28,7 @@ from warehouse.keys import (
     date_us,
     us_datetime,
 )
+from warehouse.loading import load
 from warehouse.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -278,6 +279,7 @@ def _frame(
 def _read_polars(
     parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
 ) -> pl.DataFrame:
+    load("polars")
     import polars
 
     frames = []
@@ -299,6 +301,7 @@ def _read_polars(
 def _read_pandas(
     parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
 ) -> pd.DataFrame:
+    load("pandas")
     import pandas
     import pyarrow.parquet as pq
 

@@ -21,6 +21,7 @@ from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
+from warehouse.interrupts import interruptible
 from warehouse.loading import load
 from warehouse.result import Column, Result
 from warehouse.session import Session, in_background, keep, open_session
@@ -322,7 +323,8 @@ class Warehouse:
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
                 home=str(self.home.root),
             )
-        return open_session(self.settings, catalog, memory=memory)
+        with interruptible():
+            return open_session(self.settings, catalog, memory=memory)
 
     def _is_macro(self, name: str) -> bool:
         """Whether a table macro of that name stands in the catalog."""
