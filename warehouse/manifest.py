@@ -25,7 +25,9 @@ from warehouse.sqlite_errors import REPAIR, is_told, told
 
 _SELECT_FILES = (
     "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
-    " size_bytes, facts, origin, origin_stamp, fetched_at, superseded_at"
+    " size_bytes, iif(json_valid(facts), json_remove(facts, '$.columns'), facts),"
+    " iif(json_valid(facts), json_extract(facts, '$.columns'), null),"
+    " origin, origin_stamp, fetched_at, superseded_at"
     " from files join series using (series_id)"
 )
 
@@ -472,7 +474,7 @@ def _flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
 def _stored_file(row: tuple[Any, ...]) -> StoredFile:
     try:
         return StoredFile(
-            row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10]), *row[11:]
+            row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10], row[11]), *row[12:]
         )
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DamagedError(
@@ -484,10 +486,15 @@ def _plain(facts: FileFacts) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in FileFacts.__slots__}
 
 
-def _facts(text: str) -> FileFacts:
+def _facts(text: str, columns: str) -> FileFacts:
     plain = json.loads(text)
-    for name in ("runs", "columns"):
-        plain[name] = tuple(tuple(pair) for pair in plain[name])
+    plain["runs"] = tuple((start, end) for start, end in plain["runs"])
     for name in ("missing", "unexpected"):
         plain[name] = tuple(plain[name])
-    return FileFacts(**plain)
+    return FileFacts(columns=_columns(columns), **plain)
+
+
+@cache
+def _columns(text: str) -> tuple[tuple[str, str], ...]:
+    """Most files of a dataset have the same: they share one tuple."""
+    return tuple((name, type) for name, type in json.loads(text))
