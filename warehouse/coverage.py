@@ -2,8 +2,9 @@
 
 Pure arithmetic on half-open spans ``(start_us, end_us)`` from the manifest; no data file is read.
 
-Ownership: a daily file that holds rows owns its UTC day; a monthly file owns its month but for
-those days. So a bar appears once, and where both have it the daily file wins.
+Ownership: a daily file that holds rows owns its UTC day but for the bars that only the monthly file
+has; a monthly file owns the rest of its month. So every bar appears, once, and where both have it
+the daily file wins. Raw data has no bars: there a daily file owns all of its day.
 """
 
 from __future__ import annotations
@@ -75,22 +76,20 @@ class MonthCoverage:
 def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
     """Spans that each file owns; files in the order given."""
     files = list(files)
-    days: dict[tuple[str, int, str], list[Span]] = {}
-    for file in files:
-        period = file.key.period
-        if period.is_day and file.facts.rows:
-            place = (file.key.dataset, file.series_id, period.month)
-            days.setdefault(place, []).append((period.start_us, period.end_us))
+    monthly = {_month_of(file): file for file in files if not file.key.period.is_day}
+    taken: dict[tuple[str, int, str], list[Span]] = {}
+    spans: dict[int, list[Span]] = {}
+    for place, file in enumerate(files):
+        if file.key.period.is_day:
+            spans[place] = _of_day(file, monthly.get(_month_of(file)))
+            taken.setdefault(_month_of(file), []).extend(spans[place])
     owned = []
-    for file in files:
-        period = file.key.period
-        spans: list[Span] = [(period.start_us, period.end_us)]
-        if not period.is_day:
-            spans = subtract(spans, days.get((file.key.dataset, file.series_id, period.text), []))
-        elif not file.facts.rows:
-            spans = []
-        runs = intersect(file.facts.runs, spans)
-        owned.append(OwnedFile(file, tuple(spans), tuple(runs)))
+    for place, file in enumerate(files):
+        own = spans.get(place)
+        if own is None:
+            own = subtract([_period(file)], taken.get(_month_of(file), []))
+        runs = intersect(file.facts.runs, own)
+        owned.append(OwnedFile(file, tuple(own), tuple(runs)))
     return owned
 
 
@@ -205,6 +204,24 @@ def intersect(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
 def total(spans: Iterable[Span]) -> int:
     """Length of disjoint spans together."""
     return sum(end - start for start, end in spans)
+
+
+def _month_of(file: StoredFile) -> tuple[str, int, str]:
+    return file.key.dataset, file.series_id, file.key.period.month
+
+
+def _period(file: StoredFile) -> Span:
+    return file.key.period.start_us, file.key.period.end_us
+
+
+def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
+    """What a daily file owns beside the monthly one, if there is one."""
+    if not daily.facts.rows:
+        return []
+    day = [_period(daily)]
+    if monthly is None:
+        return day
+    return subtract(day, subtract(intersect(monthly.facts.runs, day), daily.facts.runs))
 
 
 def _by_series(

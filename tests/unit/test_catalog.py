@@ -405,7 +405,7 @@ def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(catalog: Catal
 def test_view_when_daily_files_overlap_a_monthly_then_shows_each_bar_once(
     tmp_path_factory: pytest.TempPathFactory, monthly: set[int], daily: dict[int, set[int]]
 ) -> None:
-    """Each bar carries the number of its file; the daily one wins where it has any bar that day."""
+    """Each bar carries the number of its file; the daily one wins where both have it."""
     hours = {0: sorted(monthly)} | {
         day + 1: sorted(day * 24 + hour for hour in some) for day, some in daily.items()
     }
@@ -420,9 +420,8 @@ def test_view_when_daily_files_overlap_a_monthly_then_shows_each_bar_once(
         found = connection.sql("select epoch_us(time), volume_delta from vendor.flow").fetchall()
         hidden = connection.sql("select coalesce(sum(rows_hidden), 0) from meta.files").fetchall()
         gaps = connection.sql("select coalesce(sum(bars), 0) from meta.gaps").fetchall()
-    taken = {day for day, some in daily.items() if some}
-    expected = {hour: float(day + 1) for day in taken for hour in hours[day + 1]}
-    expected |= {hour: 0.0 for hour in monthly if hour // 24 not in taken}
+    expected = dict.fromkeys(monthly, 0.0)
+    expected |= {hour: float(day + 1) for day in daily for hour in hours[day + 1]}
     shown = {int((at - starts[0]) // 3_600_000_000): value for at, value in found}
     assert len(found) == len(shown)
     assert shown == expected

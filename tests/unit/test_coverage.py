@@ -130,15 +130,11 @@ def shown_hours(owned: OwnedFile) -> list[int]:
 def test_ownership_when_daily_and_monthly_overlap_then_each_bar_is_shown_once(
     files: list[tuple[FileKey, set[int]]],
 ) -> None:
-    taken = {hour // 24 for key, hours in files if key.period.is_day for hour in hours}
-    expected = sorted(
-        hour
-        for key, hours in files
-        for hour in hours
-        if key.period.is_day or hour // 24 not in taken
-    )
+    daily = {hour for key, hours in files if key.period.is_day for hour in hours}
     owned = as_owned(files)
-    assert sorted(hour for one in owned for hour in shown_hours(one)) == expected
+    shown = {one.file.key: shown_hours(one) for one in owned}
+    for key, hours in files:
+        assert shown[key] == sorted(hours if key.period.is_day else hours - daily)
     for one in owned:
         assert one.rows_hidden == one.file.facts.rows - len(shown_hours(one))
         assert total(one.runs) // HOUR_US == len(shown_hours(one))

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -138,6 +139,21 @@ def test_packaged_queries_when_run_with_defaults_then_answer(demo_home: Path) ->
             assert result.warnings == ()
             measures = list(result.columns.values())[1:]
             assert any(column.unit for column in measures)
+
+
+def test_flow_price_and_delta_when_a_delta_is_missing_then_so_is_the_total_of_that_bar(
+    tmp_path: Path,
+) -> None:
+    text, values = find_query("flow_price_and_delta", tmp_path).prepare({"symbol": "X"})
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table flow_features as select 'binance-futures' as exchange, 'X' as symbol,"
+            " '1h' as interval, 'true' as clock, timestamp '2025-09-01' + n * interval 1 hour"
+            " as time, 10.0 + n as close, net_delta"
+            " from (values (0, 1.5), (1, null), (2, -4.0)) as bars(n, net_delta)"
+        )
+        found = connection.execute(text, values).fetchall()
+    assert [(close, total) for _, close, total in found] == [(10, 1.5), (11, None), (12, -2.5)]
 
 
 def test_query_when_an_identifier_is_chosen_then_its_unit_is_known(

@@ -11,7 +11,10 @@ parameters:
 select
     "time",
     close,
-    sum(net_delta) over (order by "time" rows unbounded preceding) as cumulative_delta
+    case
+        when net_delta is not null
+            then sum(net_delta) over (order by "time" rows unbounded preceding)
+    end as cumulative_delta
 from flow_features
 where
     exchange = $exchange
