@@ -260,7 +260,7 @@ def _project(manifest: _Node, base: Project | None) -> Project:
             relation = _relation(node)
             if node.get("compiled_code"):
                 models[relation] = _model(node, nodes)
-            elif relation not in models:
+            elif base is None and relation not in models:
                 raise BuildError(
                     f"model {relation} was not compiled by the last dbt run",
                     next_step=_BUILD_FIRST,

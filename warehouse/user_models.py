@@ -76,7 +76,11 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
     project = home.build / "user"
     shutil.rmtree(home.build / "dbt-user" / "target", ignore_errors=True)
-    left_out: list[LeftOut] = []
+    left_out = [
+        LeftOut(path, _told(home, path, why))
+        for path in user_model_files(home)
+        if (why := _no(path))
+    ]
     while files := [f for f in user_model_files(home) if f not in {out.path for out in left_out}]:
         options = _write_project(home, project, files)
         parsed = invoke(["--quiet", "parse", *options])
@@ -88,6 +92,17 @@ def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
         broken = _blamed(files, reason) or _first_unreadable(home, project, files, invoke)
         left_out += [LeftOut(path, _told(home, path, reason)) for path in broken]
     return left_out
+
+
+def _no(path: Path) -> str | None:
+    """Why dbt need not see a model: it would give up the whole run, or take it for one of ours."""
+    ours = {file.stem for file in (dbt_project_dir() / "models").rglob("*.sql")}
+    ours |= {file.stem for file in (dbt_project_dir() / "seeds").rglob("*.csv")}
+    if path.stem.lower() in ours:
+        return f"{path.stem} is the name of a model of ours: give the file another name"
+    if not path.read_text("utf-8", errors="replace").strip():
+        return "the file is empty: write a query into it, or remove it"
+    return None
 
 
 def _write_project(home: Home, project: Path, files: Sequence[Path]) -> list[str]:

@@ -25,6 +25,10 @@ from {{ ref('l1_features') }} window w as (partition by series_id order by "time
     "no_jinja.sql": "select a,\n  {{ rolling_zscore('a', }}\nfrom {{ ref('l1_features') }}\n",
     "deeper/no_column.sql": "select series_id,\n  x + 1 as y\nfrom {{ ref('l1_features') }}\n",
     "deeper/no_syntax.sql": "select series_id,\n  1 + as y\nfrom {{ ref('l1_features') }}\n",
+    "empty.sql": "",
+    "comment.sql": "-- later\n",
+    "config.sql": "{{ config(materialized='view') }}\n",
+    "bars.sql": "select 1 as one\n",
 }
 TWICE = "{% macro twice(x) %}2 * {{ x }}{% endmacro %}"
 PLACES = {
@@ -32,6 +36,10 @@ PLACES = {
     "no_jinja": ("models/no_jinja.sql:2", "expected ')'"),
     "no_column": ("models/deeper/no_column.sql:2", 'Referenced column "x" not found'),
     "no_syntax": ("models/deeper/no_syntax.sql:2", "syntax error"),
+    "empty": ("models/empty.sql", "the file is empty"),
+    "comment": ("models/comment.sql", "syntax error"),
+    "config": ("models/config.sql:1", "syntax error"),
+    "bars": ("models/bars.sql", "the name of a model of ours"),
 }
 
 
