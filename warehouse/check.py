@@ -1,8 +1,9 @@
 """Is this file what its name says? Reads one parquet file whole and returns facts, or refuses it.
 
-Refused: a file that cannot be read, lacks a required column, holds a type that the contract cannot
-widen without loss, times outside the period, off the bar grid, NULL or twice. Not refused: missing
-or new columns (drift, recorded), rows out of order (sorted when read), odd values (they are data).
+Refused: a file that cannot be read, lacks a required column or all others, holds a type that the
+contract cannot widen without loss, times outside the period, off the bar grid, NULL or twice. Not
+refused: missing or new columns (drift, recorded), rows out of order (sorted when read), odd values
+(they are data).
 
 A file is hostile until it has passed. DuckDB, which will show it, reads it first and within little
 memory, so that what is listed in a catalog can be read there; then pyarrow reads it value by value.
@@ -158,6 +159,11 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
             raise FileRefusedError(
                 f"column {name!r} is {_named(schema.field(name).type)}, not a timestamp"
             )
+    others = [name for name in schema.names if name not in required]
+    if contract is not None and others and not any(map(contract.column, others)):
+        raise FileRefusedError(
+            f"has none of the columns of {key.dataset}: is it a file of another dataset?"
+        )
     for field in schema:
         if not _is_shallow(field.type):
             raise FileRefusedError(

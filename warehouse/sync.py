@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from warehouse.contracts import load_contracts
@@ -175,7 +176,25 @@ def sync_folder(
                     admissions.append(admission)
                     if progress is not None:
                         progress(file.key, file.size_bytes)
-        return finish(SyncReport(tuple(admissions), plan.unchanged, plan.unrecognised))
+        return finish(
+            SyncReport(
+                tuple(admissions),
+                plan.unchanged,
+                plan.unrecognised,
+                warnings=_unknown_datasets({file.key.dataset for file in plan.files}),
+            )
+        )
+
+
+def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
+    """The vendor may have new ones; a folder or an option may be misnamed as well."""
+    known = load_contracts()
+    told = []
+    for name in sorted(names - known.keys()):
+        near = get_close_matches(name, known, n=3)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ""
+        told.append(f"{name} is no dataset that we know, no model reads it{guess}")
+    return tuple(told)
 
 
 @contextmanager

@@ -96,6 +96,18 @@ def test_interrupt_when_it_comes_while_a_class_is_made_then_exits_with_its_code(
     assert done.stderr.startswith("interrupted; ")
 
 
+def test_sync_when_a_dataset_is_misspelt_then_is_taken_in_and_said(tmp_path: Path) -> None:
+    write_file(
+        tmp_path / "files",
+        file_key("flwo", "2025-09"),
+        bar_table("flow", grid(date(2025, 9, 1), 3)),
+    )
+    run = run_warehouse("--home", "home", "sync", "--from", "files", cwd=tmp_path)
+    assert run.exit_code == 0
+    assert "warning: flwo is no dataset that we know" in run.stderr
+    assert "did you mean flow?" in run.stderr
+
+
 # -- where the home is ---------------------------------------------------------------------------
 
 

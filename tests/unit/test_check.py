@@ -93,6 +93,14 @@ def test_check_when_a_byte_is_wrong_then_is_refused_or_only_a_harmless_one(
     assert pq.read_table(path).equals(table)
 
 
+def test_check_when_the_file_is_of_another_dataset_then_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    pq.write_table(bar_table("l1_price", STARTS), path)
+    with pytest.raises(FileRefusedError, match="has none of the columns of flow"):
+        check_file(path, KEY, load_contracts()["flow"])
+    assert check_file(path, KEY, None).rows == len(STARTS)
+
+
 def test_check_when_footer_claims_more_rows_than_there_are_then_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     pq.write_table(bar_table("flow", grid(SEPTEMBER, 700)), path)
