@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.errors import DamagedError
+from warehouse.loading import load
 
 TYPES = {
     "double": "DOUBLE",
@@ -100,6 +101,7 @@ def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     >>> load_contracts()["flow"].column("taker_buy_volume").unit
     'base'
     """
+    load("yaml")
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -349,6 +349,9 @@ class _Asking:
             return None
         try:
             return self.vendor.symbols(exchange)
+        except RequestRefusedError as error:  # then nothing else of that venue is there either
+            self.failures.append(error)
+            return None
         except VendorError as error:
             log.info("no list of symbols: %s", error.what)
             return None

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import QueryError
+from warehouse.loading import load
 from warehouse.ordering import Unsorted, without_order
 from warehouse.tree import Tree, names, nodes
 
@@ -286,6 +287,7 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
         if len(kinds) > 1:
             raise _several(len(kinds))
         raise _refusal(kinds[0] if kinds else "no statement")
+    load("sqlglot")
     import sqlglot
     from sqlglot import exp
 

@@ -206,7 +206,11 @@ def _outside(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
         params,
     ).fetchall()
     holes = []
+    passed = {row[0] for row in rows} - {row[0] for row in rows if _meets(reach, *row[-2:])}
     for *series, first, last in rows:
+        if series[0] in passed and None in (reach.start, reach.end):
+            holes.append(_hole(series, reach.start, reach.end, None, "not in the lake"))
+            continue
         if reach.start is not None and reach.start < first:
             holes.append(_hole(series, reach.start, first, None, "not in the lake"))
         after = last + _bar(series[3])
@@ -218,6 +222,11 @@ def _outside(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
             one = [values[0] if len(values) == 1 else None for values in named]
             holes.append(_hole((dataset, *one), reach.start, reach.end, None, "no such series"))
     return holes
+
+
+def _meets(reach: Reach, first: dt.datetime, last: dt.datetime) -> bool:
+    """Whether any of the bars from ``first`` to ``last`` can lie in what is reached."""
+    return (reach.start is None or reach.start <= last) and (reach.end is None or first < reach.end)
 
 
 def _hole(

@@ -1,4 +1,4 @@
-"""Ctrl-C where DuckDB would make something else of it: an aborted process, or another error."""
+"""Ctrl-C where it would do harm: abort the process, turn into another error, break a library."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _AGAIN_S = 0.02
 """A Ctrl-C that has to wait is tried again after so long."""
@@ -20,8 +21,7 @@ def interruptible() -> Iterator[None]:
     Raised amid ``import duckdb``, some 0.1 s, it would abort the process: there it waits. Whoever
     has a handler of Ctrl-C of their own keeps it.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    is_ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_ours = _handler() is signal.default_int_handler
     if is_ours:
         signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -32,6 +32,28 @@ def interruptible() -> Iterator[None]:
     finally:
         if is_ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """While it stands, Ctrl-C waits, and comes at its end: for what must not end half-way."""
+    former = _handler()
+    if former not in (signal.default_int_handler, _interrupt):
+        yield
+        return
+    came = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+        if came:
+            raise KeyboardInterrupt
 
 
 def raise_if_interrupt(error: Exception) -> None:
@@ -51,6 +73,12 @@ def raise_if_interrupt(error: Exception) -> None:
         str(error) == "Query interrupted" or isinstance(error.__cause__, KeyboardInterrupt)
     ):
         raise KeyboardInterrupt from error
+
+
+def _handler() -> Any:
+    """What Ctrl-C does; None where that cannot be changed, in other threads than the main one."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return signal.getsignal(signal.SIGINT) if is_main else None
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:

@@ -6,13 +6,14 @@ import gc
 from importlib import import_module
 from types import ModuleType
 
-from warehouse.interrupts import interruptible
+from warehouse.interrupts import held_back
 
 
 def load(name: str) -> ModuleType:
-    """A module, imported without collecting garbage meanwhile.
+    """A module, imported whole: without collecting garbage, and Ctrl-C comes when it is done.
 
-    What a module makes stays; looking through all of it again and again is a tenth of the time.
+    What a module makes stays; looking through all of it again and again is a tenth of the time. Of
+    a package whose import was broken off parts stay, and Python cannot import it any more.
 
     Examples
     --------
@@ -22,7 +23,7 @@ def load(name: str) -> ModuleType:
     is_collecting = gc.isenabled()
     gc.disable()
     try:
-        with interruptible():
+        with held_back():
             return import_module(name)
     finally:
         if is_collecting:

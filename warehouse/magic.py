@@ -38,6 +38,8 @@ class _Magic:
             self._open(options.home)
         if cell is None:
             return None
+        if options.name is not None and not options.name.isidentifier():
+            raise QueryError(f"%%sql {options.name}: no name of a variable")
         result = self._ask(cell)
         if options.name is None:
             return result
@@ -59,9 +61,9 @@ class _Magic:
         return warehouse.sql(text, {name: variables[name] for name in wanted})
 
     def _open(self, home: str | None) -> Warehouse:
-        if self._warehouse is not None:
-            self._warehouse.close()
-        self._warehouse = open_warehouse(home)
+        former, self._warehouse = self._warehouse, open_warehouse(home)
+        if former is not None:
+            former.close()
         return self._warehouse
 
     @staticmethod

@@ -18,6 +18,7 @@ from typing import Any
 
 from warehouse.bind import bound, require_names
 from warehouse.errors import NotFoundError, QueryError
+from warehouse.loading import load
 from warehouse.sqltext import identifier
 
 _HEADER = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
@@ -120,6 +121,7 @@ def read_query(path: Path, source: str = "home") -> NamedQuery:
     header = _HEADER.match(text)
     if header is None:
         return NamedQuery(path.stem, text, "", _undeclared(text), source)
+    load("yaml")
     import yaml
 
     try:
@@ -176,6 +178,7 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
 
 
 def _rendered(text: str, chosen: Mapping[str, str]) -> str:
+    load("jinja2.sandbox")
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 

@@ -21,6 +21,7 @@ import duckdb
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
 from warehouse.lineage import ColumnOf, Outputs, named, outputs, parameter_columns
+from warehouse.loading import load
 from warehouse.reach import Place, Reach, reach
 from warehouse.tree import Tree, names, nodes
 
@@ -250,6 +251,7 @@ class Names:
 
     def _named(self, statement: Statement) -> list[Place]:
         """Tables of a text that only sqlglot reads."""
+        load("sqlglot")
         import sqlglot
         from sqlglot import exp
 

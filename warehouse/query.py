@@ -18,7 +18,7 @@ import duckdb
 
 from warehouse.bind import bound, require_names
 from warehouse.config import Settings, load_settings
-from warehouse.errors import NotFoundError
+from warehouse.errors import NotFoundError, UsageError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
 from warehouse.interrupts import interruptible
@@ -129,6 +129,7 @@ class Warehouse:
         return generation_path(self.home, self._wanted)
 
     @property
+    @interruptible()
     def generation(self) -> int:
         """Number of the generation that answers."""
         row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
@@ -139,10 +140,12 @@ class Warehouse:
 
         Where one of the past was asked for, it stays.
         """
+        self._session.require_open()
         old, self._session = self._session, self._open_session()
         self._names, self._macros = None, None
         old.close()
 
+    @interruptible()
     def sql(
         self,
         text: str,
@@ -192,6 +195,7 @@ class Warehouse:
         ...     len(r), r.columns["close"].unit
         (48, 'quote/base')
         """
+        _require_kinds(text, params, timeout, memory)
         values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
         session = self._session if memory is None else self._open_session(memory)
         statement = session.statements.get(text)
@@ -305,6 +309,7 @@ class Warehouse:
             symbol=symbol,
         )
 
+    @interruptible()
     def names(self) -> Names:
         """What the catalog's names stand for; read once per generation."""
         if self._names is None:
@@ -347,6 +352,26 @@ def _wanted(
     from warehouse.history import find_generation
 
     return find_generation(home, generation=generation, as_of=as_of, snapshot=snapshot)
+
+
+def _require_kinds(text: object, params: object, timeout: object, memory: object) -> None:
+    """Raise where an argument is of a kind that cannot be meant."""
+    if not isinstance(text, str):
+        raise UsageError(f"SQL is a text, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the SQL is no text in Unicode ({error.reason})") from error
+    if params is not None and not isinstance(params, Mapping):
+        raise UsageError(
+            f"parameters have names, a {type(params).__name__} has none",
+            next_step="write $name in the SQL and name=value, or a dict",
+        )
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
+        raise UsageError(f"timeout={timeout!r}: a number of seconds above 0 is meant")
+    if memory is not None and not isinstance(memory, str):
+        raise UsageError(f"memory={memory!r}: write it as '500MB' or '2GB'")
 
 
 def _nearest(name: str, names: list[str]) -> str:

@@ -22,6 +22,7 @@ from warehouse import __version__
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError, QueryError, WarehouseError
 from warehouse.home import Home
+from warehouse.loading import load
 from warehouse.reach import Reach
 
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ def content_hash(
 
 def _row_digests(batch: pa.RecordBatch) -> list[bytes]:
     """One digest per row, of its cells in fixed widths."""
+    load("pandas")  # pyarrow loads it to give values to NumPy
     import numpy as np
 
     if batch.num_rows == 0:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
 
-from warehouse.errors import QueryError
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, WarehouseError
 from warehouse.guard import Statement, plain
+from warehouse.interrupts import interruptible
 from warehouse.loading import load
 from warehouse.ordering import BATCH_ROWS, read_in_order
 from warehouse.session import Question, Session, ask, describe, fetch, run
@@ -154,6 +155,7 @@ class Result:
             yield batch
 
     @property
+    @interruptible()
     def columns(self) -> dict[str, Column]:
         """Each column's type, unit and meaning by its name, in order.
 
@@ -167,6 +169,7 @@ class Result:
         }
 
     @property
+    @interruptible()
     def warnings(self) -> tuple[Hole, ...]:
         """Bars that are missing from what the query selects, and files that were refused.
 
@@ -178,6 +181,7 @@ class Result:
         return find_holes(self._cursor_on_catalog(), self.reach)
 
     @property
+    @interruptible()
     def hint(self) -> str | None:
         """Why an answer without rows, or with one of 0 and NULL only, says nothing.
 
@@ -194,10 +198,12 @@ class Result:
         return explain_empty(self._cursor_on_catalog(), self.reach)
 
     @property
+    @interruptible()
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
 
+    @interruptible()
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
         from warehouse.lineage import trace
@@ -210,6 +216,7 @@ class Result:
         return self._statement.is_ordered
 
     @property
+    @interruptible()
     def receipt(self) -> Receipt:
         """What this answer was made from, to be kept beside it; see ``warehouse verify``."""
         from warehouse.receipt import make_receipt
@@ -331,6 +338,7 @@ class Result:
     def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
         return self._warehouse.cursor()
 
+    @interruptible()
     def _run(
         self,
         act: Callable[[duckdb.DuckDBPyConnection], T],
@@ -354,9 +362,18 @@ class Result:
             self._give_back(on)
         return answer
 
-    def _query_error(self, error: Exception) -> QueryError:
+    def _names_a_file(self, message: str) -> bool:
+        """Whether the engine speaks of one of the home's data files, which no query can name."""
+        home = self._warehouse.home
+        return any(f"{folder}/" in message for folder in (home.objects, home.marts))
+
+    def _query_error(self, error: Exception) -> WarehouseError:
         """The engine's words, with the nearest names where a table or column is unknown."""
         self._session.require_open()
         message = plain(str(error).partition("\nLINE ")[0])
+        if isinstance(error, duckdb.Error) and self._names_a_file(message):
+            if "Permission denied" in message:
+                return DiskError(message, next_step=ROOM_OR_RIGHTS)
+            return DamagedError(message, next_step="run: warehouse verify --repair")
         hint = self._warehouse.names().suggestion(str(error), self._statement.tree)
         return QueryError(message, next_step=hint, sql=self.text)

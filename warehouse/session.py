@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.errors import DamagedError, QueryError, UsageError
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, find_native_copy
 from warehouse.sqltext import HOME_VARIABLE, literal
 
@@ -246,6 +246,8 @@ def _pinned(catalog: Path) -> int:
     """A descriptor that tells the ``prune`` of any process that the generation is in use."""
     try:
         pin = os.open(catalog, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise DiskError(f"{catalog}: {error.strerror}", next_step=ROOM_OR_RIGHTS) from error
     except OSError as error:
         raise DamagedError(
             f"{catalog}: cannot be opened ({error.strerror})", next_step="run: warehouse build"
@@ -293,6 +295,12 @@ def _open(
     except QueryError:
         connection.close()
         raise
+    except duckdb.OutOfMemoryException as error:
+        connection.close()
+        raise QueryError(
+            f"{memory or settings.session.get('memory_limit')} of memory are too little",
+            next_step="allow more, such as 500MB",
+        ) from error
     except duckdb.Error as error:
         connection.close()
         raise DamagedError(

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.contracts import load_contracts
-from warehouse.errors import NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError, VendorError
 from warehouse.keys import CLOCKS, RAW_PREFIX, SeriesKey, day_after, interval_us
 from warehouse.plan import Wanted
 
@@ -81,6 +81,7 @@ def resolve(
     *,
     today: date,
     symbols_of: Callable[[str], list[str]],
+    unfit: list[VendorError] | None = None,
 ) -> list[Wanted]:
     """All series that are subscribed to, each once, in order.
 
@@ -90,12 +91,15 @@ def resolve(
         The present UTC day: the last one where a subscription has no end.
     symbols_of
         Gives all symbols of an exchange; called for patterns only.
+    unfit
+        Takes in patterns of symbols that fit none, where others fit some; else they are an error.
 
     Raises
     ------
     UsageError
         A list is missing, a name cannot be one, or a pattern fits nothing.
     """
+    told: list[UsageError] = []
     spans: dict[tuple[str, SeriesKey], tuple[date, date]] = {}
     known: dict[str, list[str]] = {}
     for one in subscriptions:
@@ -105,11 +109,16 @@ def resolve(
         for exchange in one.exchanges:
             if exchange not in known and any(map(_is_pattern, one.symbols)):
                 known[exchange] = symbols_of(exchange)
-            symbols = _matching(one.symbols, known.get(exchange, []), f"symbol of {exchange}")
+            what = f"symbol of {exchange}"
+            symbols = _matching(one.symbols, known.get(exchange, []), what, told)
             for dataset, symbol in product(expand_datasets(one.datasets), symbols):
                 for series in _series(one, dataset, exchange, symbol):
                     before = spans.get((dataset, series), (start, end))
                     spans[dataset, series] = min(before[0], start), max(before[1], end)
+    if told and (unfit is None or not spans):
+        raise told[0]
+    if unfit is not None:
+        unfit += [VendorError(error.what, next_step=error.next_step) for error in told]
     return [Wanted(dataset, series, *span) for (dataset, series), span in spans.items()]
 
 
@@ -143,12 +152,21 @@ def _series(one: Subscription, dataset: str, exchange: str, symbol: str) -> list
     return [SeriesKey(exchange, symbol, interval, clock) for interval, clock in grid]
 
 
-def _matching(patterns: Iterable[str], names: Iterable[str], what: str) -> list[str]:
+def _matching(
+    patterns: Iterable[str],
+    names: Iterable[str],
+    what: str,
+    unfit: list[UsageError] | None = None,
+) -> list[str]:
+    """Names that fit, each once; a pattern that fits none is an error, or goes to ``unfit``."""
     found: list[str] = []
     for pattern in patterns:
         fit = [n for n in names if fnmatchcase(n, pattern)] if _is_pattern(pattern) else [pattern]
         if not fit:
-            raise UsageError(f"no {what} fits {pattern!r:.80}", next_step="check the pattern")
+            error = UsageError(f"no {what} fits {pattern!r:.80}", next_step="check the pattern")
+            if unfit is None:
+                raise error
+            unfit.append(error)
         found += fit
     return list(dict.fromkeys(found))
 

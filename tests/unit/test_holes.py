@@ -170,6 +170,26 @@ def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
     assert (nothing.symbol, nothing.reason) == ("BTC", "no such series")
 
 
+@pytest.mark.parametrize(
+    ("span", "start", "end"),
+    [
+        ("time >= '2030-01-01'", utc("2030-01-01"), None),
+        ("time < '2020-01-01'", None, utc("2020-01-01")),
+        ("time >= '2025-09-01'", None, None),
+        ("time < '2025-10-01'", None, None),
+    ],
+)
+def test_warnings_when_an_open_span_meets_no_bar_then_say_so(
+    wh: warehouse.Warehouse, span: str, start: datetime | None, end: datetime | None
+) -> None:
+    beyond = [
+        (hole.start, hole.end)
+        for hole in wh.sql(f"from vendor.flow where symbol = '{ETH}' and {span}").warnings
+        if hole.reason == "not in the lake"
+    ]
+    assert beyond == ([(start, end)] if start or end else [])
+
+
 def test_strict_when_there_are_holes_then_raises_before_running(wh: warehouse.Warehouse) -> None:
     with pytest.raises(IncompleteError) as caught:
         wh.sql("from mart where symbol = $s", s=BTC, strict=True)

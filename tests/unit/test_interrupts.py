@@ -42,6 +42,38 @@ try:
 except warehouse.WarehouseError:
     print("asked again")
 """
+IN_YAML = """
+import signal, sys, types
+class Midway:  # between two modules of the package
+    def find_spec(self, name, path=None, target=None):
+        if name == "yaml.loader":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Midway())
+"""
+PREPARED = """
+from pathlib import Path
+import sys
+from warehouse.named import list_queries
+try:
+    list_queries(Path("nowhere"))
+except KeyboardInterrupt:
+    print("interrupted")
+print(len(list_queries(Path("nowhere"))) > 10)
+"""
+REFRESHED = """
+import os, signal, sys, threading, warehouse
+wh = warehouse.open(sys.argv[1])
+for count in range(15):
+    timer = threading.Timer(count * 0.002, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        while True:
+            wh.refresh()
+            assert wh.generation and wh.sql("select count(*) from flow_features").receipt
+    except KeyboardInterrupt:
+        pass
+print(wh.sql("select 1").fetchall())
+"""
 CHECKED = """
 import os, signal, sys, threading
 from pathlib import Path
@@ -90,6 +122,16 @@ def test_interrupt_when_a_file_is_checked_then_is_not_taken_for_damage(tmp_path:
     path = write_file(tmp_path, key, bar_table("flow", grid(date(2025, 9, 1), 30 * 1440, "1m")))
     done = run(CHECKED, path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_interrupt_when_a_library_is_loading_then_it_is_loaded_whole() -> None:
+    done = run(IN_YAML + PREPARED)
+    assert (done.returncode, done.stdout) == (0, "interrupted\nTrue\n"), done.stderr
+
+
+def test_interrupt_when_a_session_is_used_then_is_no_other_error(demo_home: Path) -> None:
+    done = run(REFRESHED, demo_home)
+    assert (done.returncode, done.stdout) == (0, "[(1,)]\n"), done.stderr
 
 
 def test_interrupt_when_ignored_then_a_command_goes_on(tmp_path: Path) -> None:

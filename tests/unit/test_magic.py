@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from tests.asking import write_small_home
 from tests.support import BTC
-from warehouse.errors import QueryError
+from warehouse.errors import NotFoundError, QueryError
 from warehouse.query import Result
 
 
@@ -57,9 +57,18 @@ def test_line_when_it_is_a_select_then_answers(shell: Any) -> None:
         ("--what", "select 1", "not understood"),
         ("a b", "select 1", "not understood"),
         ("'", "select 1", "not understood"),
+        ("1bad", "select 1", "no name of a variable"),
         ("", "copy mart to 'x'", "COPY"),
     ],
 )
 def test_cell_when_it_is_wrong_then_says_why(shell: Any, line: str, cell: str, word: str) -> None:
     with pytest.raises(QueryError, match=word):
         shell.run_cell_magic("sql", line, cell)
+
+
+def test_line_when_the_home_is_wrong_then_the_one_before_goes_on_answering(
+    shell: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError):
+        shell.run_line_magic("sql", f"--home '{tmp_path}'")
+    assert shell.run_line_magic("sql", "select 2 as a").fetchall() == [(2,)]

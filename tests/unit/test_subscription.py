@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.errors import NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError, VendorError
 from warehouse.subscription import Subscription, load_subscriptions, resolve
 
 GOOD = """
@@ -104,3 +104,14 @@ def test_what_fits_nothing_or_lacks_a_grid_is_refused() -> None:
     with pytest.raises(UsageError, match="no symbol of x fits"):
         pattern = place | {"symbols": ("Z*",)}
         resolve([Subscription(("raw_trades",), **pattern)], today=day, symbols_of=lambda _: SYMBOLS)
+
+
+def test_a_pattern_that_fits_nothing_beside_others_is_told_and_they_go_on() -> None:
+    one = Subscription(("raw_trades",), ("x",), (SYMBOLS[0], "Z*"), start=date(2025, 1, 1))
+    unfit: list[VendorError] = []
+    found = resolve([one], today=date(2025, 6, 3), symbols_of=lambda _: SYMBOLS, unfit=unfit)
+    assert [wanted.series.symbol for wanted in found] == [SYMBOLS[0]]
+    assert [error.what for error in unfit] == ["no symbol of x fits 'Z*'"]
+    alone = Subscription(("raw_trades",), ("x",), ("Z*",), start=date(2025, 1, 1))
+    with pytest.raises(UsageError, match="no symbol of x fits"):
+        resolve([alone], today=date(2025, 6, 3), symbols_of=lambda _: SYMBOLS, unfit=unfit)

@@ -22,6 +22,18 @@ FORMATS = ("table", "csv", "json", "parquet")
 _HINT = "name them, widen the terminal, or say --format csv"
 
 
+def require_place(target: Path | None) -> None:
+    """Raise before anything is asked where a file could not be written."""
+    if target is None:
+        return
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", next_step="name a file in it")
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"{target}: there is no folder {target.parent}", next_step=f"mkdir -p {target.parent}"
+        )
+
+
 def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
     """Write an answer to ``target``, which appears whole or not at all, or to stdout.
 
@@ -85,16 +97,46 @@ def _chain(
 
 
 def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    import pyarrow as pa
     import pyarrow.csv
 
-    with pyarrow.csv.CSVWriter(sink, schema) as writer:
+    flat = pa.schema([(f.name, pa.string() if _is_text_in_csv(f.type) else f.type) for f in schema])
+    with pyarrow.csv.CSVWriter(sink, flat) as writer:
         for batch in batches:
-            writer.write(batch)
+            columns = [
+                pa.array([_text(value) for value in column.to_pylist()], pa.string())
+                if _is_text_in_csv(column.type)
+                else column
+                for column in batch.columns
+            ]
+            writer.write(pa.record_batch(columns, flat))
+
+
+def _is_text_in_csv(kind: pa.DataType) -> bool:
+    """Lists, structs and maps are written as JSON, intervals as DuckDB shows them, bytes as hex."""
+    from pyarrow import types
+
+    is_bytes = types.is_binary(kind) or types.is_large_binary(kind)
+    return bool(is_bytes or types.is_nested(kind) or types.is_interval(kind))
+
+
+def _text(value: Any) -> str | None:
+    plain = _strict(value)
+    if plain is None or isinstance(plain, str):
+        return plain
+    return json.dumps(plain, default=str, ensure_ascii=False)
 
 
 def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    for field in schema:
+        if pa.types.is_interval(field.type):
+            raise UsageError(
+                f"column {field.name!r} is an INTERVAL, which parquet does not hold",
+                next_step=f"write epoch({field.name}) for its seconds, or {field.name}::varchar",
+            )
     with pq.ParquetWriter(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
@@ -113,12 +155,37 @@ def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Bina
     sink.write(b"\n]\n" if begun else b"]\n")
 
 
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """As DuckDB shows it.
+
+    Examples
+    --------
+    >>> _interval(14, 0, 0), _interval(0, 1, 5_400_000_000_000), _interval(0, 0, -1_500_000)
+    ('14 months', '1 day 01:30:00', '-00:00:00.0015')
+    """
+    parts = [
+        f"{count} {unit}{'s' * (abs(count) != 1)}"
+        for count, unit in ((months, "month"), (days, "day"))
+        if count
+    ]
+    if nanoseconds or not parts:
+        seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
+        clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        fraction = f".{rest:09d}".rstrip("0") if rest else ""
+        parts.append(f"{'-' * (nanoseconds < 0)}{clock}{fraction}")
+    return " ".join(parts)
+
+
 def _strict(value: Any) -> Any:
-    """JSON has no NaN, infinity or decimals: the first are written as null, these as numbers."""
+    """A value as JSON has it: NaN and infinity are null there, decimals numbers, bytes hex."""
+    if isinstance(value, tuple) and hasattr(value, "nanoseconds"):
+        return _interval(*value)
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     if isinstance(value, dict):
         return {name: _strict(item) for name, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, list) else value
+    return [_strict(item) for item in value] if isinstance(value, (list, tuple)) else value

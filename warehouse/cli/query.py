@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from warehouse.cli.answers import FORMATS, write_answer
+from warehouse.cli.answers import FORMATS, require_place, write_answer
 from warehouse.cli.common import home_option, json_option, past_options, put, put_json, say
 from warehouse.config import Settings, load_settings
 from warehouse.display import render_table, terminal_width
@@ -109,6 +109,8 @@ def sql(
             "give SQL, or the name of a query with -q",
             next_step='try: warehouse sql "from help()", or: warehouse queries',
         )
+    require_place(target)
+    require_place(receipt)
     values = dict(parse_parameter(parameter) for parameter in parameters)
     with Warehouse(settings, **past) as warehouse:
         if name is not None:
@@ -255,11 +257,19 @@ def _typed(value: str) -> Any:
 
 
 def _sql_text(text: str) -> str:
-    if text == "-":
-        return sys.stdin.read()
-    if text.endswith(".sql") and Path(text).is_file():
-        return Path(text).read_text("utf-8")
-    return text
+    is_file = text.endswith(".sql") and Path(text).is_file()
+    if not is_file and text != "-":
+        if text.endswith(".sql") and not text[:-4].strip().count(" "):
+            raise UsageError(f"{text}: there is no such file")
+        return text
+    said = Path(text).read_bytes() if is_file else sys.stdin.buffer.read()
+    try:
+        return said.decode()
+    except UnicodeDecodeError as error:
+        named = text if is_file else "stdin"
+        raise UsageError(
+            f"{named} is no text in UTF-8 ({error.reason} at {error.start})"
+        ) from error
 
 
 def _show(result: Result, as_json: bool) -> None:

@@ -21,7 +21,7 @@ from warehouse.cli.common import (
 )
 from warehouse.config import Settings
 from warehouse.display import render_size, render_table
-from warehouse.errors import ExitCode, UsageError
+from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.folder import LAYOUTS, FoundFile, Said
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, INTERVALS, day_after
@@ -143,15 +143,17 @@ def _sync_vendor(
     from warehouse.subscription import resolve
 
     now = datetime.now(UTC)
-    wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols)
+    unfit: list[VendorError] = []
+    wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols, unfit=unfit)
     if dry_run:
         plan = plan_vendor(home, wanted, vendor, now=now, recheck=recheck)
+        plan = replace(plan, failures=(*unfit, *plan.failures))
         _print_vendor_plan(plan, as_json)
         return ExitCode.DATA_PROBLEMS if plan.failures else ExitCode.DONE
     with show_progress("sync") as meter:
         report = sync_vendor(home, wanted, vendor, now=now, recheck=recheck, meter=meter)
-    print_report(report, as_json)
-    return report.exit_code
+    print_report(replace(report, failures=(*unfit, *report.failures)), as_json)
+    return report.exit_code or (ExitCode.DATA_PROBLEMS if unfit else ExitCode.DONE)
 
 
 def _vendor(settings: Settings, *, preview: bool, connections: int) -> Vendor:
