@@ -156,6 +156,10 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+_BEGINNING = ("sync", "build")
+"""Verbs that make a home where there is none."""
+
+
 @contextmanager
 def writing(home: Home, verb: str) -> Iterator[int]:
     """Hold the home's lock, so that one process writes at a time.
@@ -169,7 +173,14 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         Another process holds it; the message names that process.
     DiskError
         The home cannot be created or written.
+    NotFoundError
+        There is no home, and the verb is none that begins one.
     """
+    if verb not in _BEGINNING and not home.root.is_dir():
+        raise NotFoundError(
+            f"{home.root}: there is no home",
+            next_step="run: warehouse demo, or: warehouse sync and warehouse build",
+        )
     try:
         home.root.mkdir(parents=True, exist_ok=True)
         handle = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

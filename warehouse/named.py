@@ -102,11 +102,19 @@ def find_query(name: str, folder: Path) -> NamedQuery:
 
 
 def list_queries(folder: Path) -> list[NamedQuery]:
-    """Every named query, by name."""
+    """Every named query, by name; one that cannot be read says so for its purpose."""
     found = {path.stem: (path, "package") for path in _packaged().glob("*.sql")}
     if folder.is_dir():
         found |= {path.stem: (path, "home") for path in folder.glob("*.sql")}
-    return [read_query(path, source) for _, (path, source) in sorted(found.items())]
+    return [_listed(path, source) for _, (path, source) in sorted(found.items())]
+
+
+def _listed(path: Path, source: str) -> NamedQuery:
+    try:
+        return read_query(path, source)
+    except (QueryError, OSError, ValueError) as error:
+        reason = error.what if isinstance(error, QueryError) else str(error)
+        return NamedQuery(path.stem, "", f"Cannot be read: {reason}.", (), source)
 
 
 def read_query(path: Path, source: str = "home") -> NamedQuery:

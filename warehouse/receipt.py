@@ -139,7 +139,8 @@ class ReceiptVerdict:
     not there; ``problem`` says why the query no longer runs, if it does not.
 
     Where the answer is another, ``kept`` is the receipt's own generation if it is kept and still
-    gives the answer, and ``pruned`` are the files whose bytes this home has no more.
+    gives the answer, ``unlike`` that generation if it is kept and gives another too, and ``pruned``
+    are the files whose bytes this home has no more.
     """
 
     verdict: Verdict
@@ -150,6 +151,7 @@ class ReceiptVerdict:
     new: tuple[ReceiptFile, ...] = ()
     problem: str | None = None
     kept: int | None = None
+    unlike: int | None = None
     pruned: tuple[ReceiptFile, ...] = ()
 
     def __str__(self) -> str:
@@ -168,7 +170,10 @@ class ReceiptVerdict:
         if self.kept is not None:
             yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
             return
-        yield "  its own generation is not kept in this home, or gives another answer too"
+        if self.unlike is not None:
+            yield f"  its own generation, {self.unlike}, is kept and gives another answer too"
+        else:
+            yield "  its own generation is not kept in this home"
         for file in self.pruned:
             yield f"  not in this home any more: {file} ({file.object})"
 
@@ -215,20 +220,25 @@ def verify_receipt(settings: Settings, receipt: Receipt) -> ReceiptVerdict:
         return found
     home = Home(settings.home)
     pruned = tuple(file for file in receipt.files if not home.object_path(file.object).is_file())
-    return replace(found, kept=_still_given(settings, receipt), pruned=pruned)
+    kept, unlike = _own_generation(settings, receipt)
+    return replace(found, kept=kept, unlike=unlike, pruned=pruned)
 
 
-def _still_given(settings: Settings, receipt: Receipt) -> int | None:
-    """The receipt's generation, if it is kept here and gives the answer."""
+def _own_generation(settings: Settings, receipt: Receipt) -> tuple[int | None, int | None]:
+    """The receipt's generation: first if it gives the answer, second if it is kept and does not."""
     from warehouse.query import Warehouse
 
+    number = receipt.generation
     try:
-        with Warehouse(settings, generation=receipt.generation) as past:
-            again = past.sql(receipt.sql, receipt.params).receipt
+        with Warehouse(settings, generation=number) as past:
+            try:
+                again = past.sql(receipt.sql, receipt.params).receipt
+            except WarehouseError:
+                return None, number
     except WarehouseError:
-        return None
+        return None, None
     same = (receipt.content, receipt.files) == (again.content, again.files)
-    return receipt.generation if same else None
+    return (number, None) if same else (None, number)
 
 
 def _compare(receipt: Receipt, again: Receipt) -> ReceiptVerdict:

@@ -119,6 +119,9 @@ def test_query_when_its_header_is_wrong_then_names_the_file(tmp_path: Path, head
     path.write_text(f"/*\n{header}\n*/ select 1", "utf-8")
     with pytest.raises(QueryError, match=r"broken\.sql"):
         read_query(path)
+    listed = {query.name: query.purpose for query in list_queries(tmp_path)}
+    assert listed.pop("broken").startswith("Cannot be read: ")
+    assert len(listed) >= 14 and not any("Cannot be read" in text for text in listed.values())
 
 
 def test_queries_when_listed_then_the_homes_go_before_the_packages(tmp_path: Path) -> None:
