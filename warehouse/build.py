@@ -195,9 +195,10 @@ def _run_child(
             next_step=ROOM_OR_RIGHTS,
         )
     if failure is not None:
+        mend = f"read {log}, mend what it names, then run: warehouse build"
         raise BuildError(
             f"the models could not be built; the old catalog stays\n{failure}",
-            next_step=f"read {log}, mend what it names, then run: warehouse build",
+            next_step="run: warehouse verify --repair" if home.is_named_in(failure) else mend,
         )
 
 

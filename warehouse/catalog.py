@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.coverage import assign_ownership
-from warehouse.errors import ROOM_OR_RIGHTS, DiskError, tells_of_disk
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, tells_of_disk
 from warehouse.gather import gather
 from warehouse.home import Home
 from warehouse.manifest import Manifest
@@ -64,7 +64,11 @@ def prepare_catalog(
         _write(settings, home, generation, inputs, progress)
     except duckdb.Error as error:
         if not tells_of_disk(str(error)):
-            raise
+            if not home.is_named_in(str(error)):
+                raise
+            raise DamagedError(
+                str(error).splitlines()[0], next_step="run: warehouse verify --repair"
+            ) from error
         raise DiskError(
             f"{home.build_catalog}: cannot be written ({str(error).splitlines()[0]})",
             next_step=ROOM_OR_RIGHTS,

@@ -141,6 +141,17 @@ def render_size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} TB"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    Examples
+    --------
+    >>> counted(1, "file"), counted(1464, "row")
+    ('1 file', '1,464 rows')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def terminal_width(otherwise: int = 100) -> int:
     """Columns of the terminal; ``otherwise`` where there is none."""
     return shutil.get_terminal_size((otherwise, 24)).columns

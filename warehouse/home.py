@@ -39,6 +39,10 @@ class Home:
     def objects(self) -> Path:
         return self.root / "objects"
 
+    def is_named_in(self, text: str) -> bool:
+        """Whether a library's message is about one of the data files, which users never name."""
+        return any(f"{folder}/" in text for folder in (self.objects, self.marts))
+
     def object_path(self, object: str) -> Path:
         """Where the bytes with this sha256 are."""
         return self.objects / f"{object}.parquet"

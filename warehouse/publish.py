@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 
+from warehouse.display import counted
 from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
 from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
 from warehouse.sqltext import identifier, literal
@@ -319,8 +320,7 @@ def _require_passed(results: tuple[NodeResult, ...]) -> None:
     if failed:
         lines = "\n".join(f"    {r.resource_type} {r.name}: {r.message.strip()}" for r in failed)
         raise BuildError(
-            f"{len(failed)} models or structural tests did not pass; the old catalog stays\n"
-            f"{lines}",
+            f"{counted(len(failed), 'model or test')} did not pass; the old catalog stays\n{lines}",
             next_step="mend the models or the data they name, then run: warehouse build",
         )
 

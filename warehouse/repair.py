@@ -15,6 +15,7 @@ from pathlib import Path
 
 from warehouse.check import check_file
 from warehouse.contracts import load_contracts
+from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.folder import scan_folder
 from warehouse.history import snapshots_of
@@ -76,7 +77,7 @@ def _mend_lake(home: Home) -> Iterator[str]:
             yield f"removed {path.relative_to(home.root)}"
     links = sum(f.about is About.LINK and f.kind is not Kind.STRAY for f in findings)
     if links:
-        yield f"made {links:,} links of the lake again"
+        yield f"made {counted(links, 'link')} of the lake again"
 
 
 # -- the manifest --------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ def _rebuild_manifest(home: Home) -> str:
     _put_aside(home, home.manifest.with_name("manifest.sqlite-journal"))
     aside.replace(home.manifest)
     left_out = f"; {len(lost):,} did not pass their check" if lost else ""
-    return f"made manifest.sqlite again from {count:,} files of the lake{left_out}"
+    return f"made manifest.sqlite again from {counted(count, 'file')} of the lake{left_out}"
 
 
 @dataclass(frozen=True, slots=True)

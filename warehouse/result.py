@@ -362,16 +362,11 @@ class Result:
             self._give_back(on)
         return answer
 
-    def _names_a_file(self, message: str) -> bool:
-        """Whether the engine speaks of one of the home's data files, which no query can name."""
-        home = self._warehouse.home
-        return any(f"{folder}/" in message for folder in (home.objects, home.marts))
-
     def _query_error(self, error: Exception) -> WarehouseError:
         """The engine's words, with the nearest names where a table or column is unknown."""
         self._session.require_open()
         message = plain(str(error).partition("\nLINE ")[0])
-        if isinstance(error, duckdb.Error) and self._names_a_file(message):
+        if isinstance(error, duckdb.Error) and self._warehouse.home.is_named_in(message):
             if "Permission denied" in message:
                 return DiskError(message, next_step=ROOM_OR_RIGHTS)
             return DamagedError(message, next_step="run: warehouse verify --repair")

@@ -12,11 +12,15 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from warehouse.config import Settings, load_settings
 from warehouse.contracts import dbt_project_dir
+from warehouse.errors import WarehouseError
 from warehouse.gate import audit_build, built_project, record_models
 from warehouse.home import Home
 from warehouse.months import StoredMonth, stored_event
@@ -122,6 +126,16 @@ def _tell(step: str, **facts: object) -> bool:
     return step != "failed"
 
 
+def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
+    """What is wrong with files and models is told in words; a traceback is for our own mistakes."""
+    try:
+        return act(settings)
+    except WarehouseError as error:
+        return _tell("failed", message=error.what)
+    except duckdb.Error as error:
+        return _tell("failed", message=str(error).strip())
+
+
 def _end_with_parent() -> None:
     """End this process as soon as the one that started it is gone: it holds the other end."""
     while os.read(0, 1):
@@ -132,4 +146,4 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     act = document if sys.argv[2:] == ["docs"] else transform
-    sys.exit(0 if act(load_settings(sys.argv[1])) else 1)
+    sys.exit(0 if _run(act, load_settings(sys.argv[1])) else 1)

@@ -102,7 +102,10 @@ def test_sql_when_a_file_of_the_lake_is_lost_then_is_damage(
         (home / "objects" / f"{lost}.parquet").unlink()
         with pytest.raises(DamagedError, match=lost) as caught:
             wh.sql("select sum(volume_delta) from vendor.flow").fetchall()
-    assert "warehouse verify --repair" in str(caught.value)
+    build = run_warehouse("--home", home, "build", "--force", cwd=tmp_path)
+    assert (build.exit_code, build.stderr.count(lost)) == (ExitCode.DAMAGED, 1)
+    for told in (str(caught.value), build.stderr):
+        assert "next: run: warehouse verify --repair" in told
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_sync_without_a_dataset_takes_what_the_home_subscribes_to(
 def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> None:
     done = warehouse(test_vendor, tmp_path, "sync", "raw_trades", "--preview", key="")
     assert done.exit_code == 0, done.stderr
-    assert "1 files taken in" in done.stderr
+    assert "1 file taken in" in done.stderr
 
 
 @pytest.mark.parametrize(

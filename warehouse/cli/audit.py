@@ -6,6 +6,7 @@ import click
 
 from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
+from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.home import Home
 from warehouse.publish import require_catalog
@@ -36,7 +37,7 @@ def lookahead(
 
     home = Home(settings.home)
     require_catalog(home)
-    say(f"auditing with {cuts} cuts ...")
+    say(f"auditing with {counted(cuts, 'cut')} ...")
     report = audit_lookahead(
         home.catalog,
         built_project(home),

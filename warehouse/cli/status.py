@@ -16,7 +16,7 @@ from warehouse.cli.common import (
     put_json,
 )
 from warehouse.config import Settings
-from warehouse.display import render_size, render_table
+from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode
 from warehouse.home import Home
 from warehouse.manifest import Manifest
@@ -94,7 +94,7 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
 def _render(facts: dict[str, Any]) -> str:
     lines = [
         f"home      {facts['home']}",
-        f"lake      {facts['files']:,} files, {render_size(facts['size_bytes'])}"
+        f"lake      {counted(facts['files'], 'file')}, {render_size(facts['size_bytes'])}"
         + (f", {facts['simulated_files']:,} simulated" if facts["simulated_files"] else ""),
     ]
     catalog = facts["catalog"]
@@ -123,7 +123,7 @@ def _section(title: str, body: str) -> list[str]:
 def _drift(rows: list[dict[str, Any]]) -> str:
     lines = [
         f"{row['dataset']}: {first_few(row['columns'])}"
-        f" {_KINDS.get(row['kind'], row['kind'])}, in {row['files']:,} files"
+        f" {_KINDS.get(row['kind'], row['kind'])}, in {counted(row['files'], 'file')}"
         for row in rows
     ]
     return "\n".join([*lines, f"  every column: {DRIFT_QUERY}"] if lines else [])

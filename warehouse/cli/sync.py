@@ -20,7 +20,7 @@ from warehouse.cli.common import (
     say,
 )
 from warehouse.config import Settings
-from warehouse.display import render_size, render_table
+from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.folder import LAYOUTS, FoundFile, Said
 from warehouse.home import Home
@@ -303,7 +303,7 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
                 count = sum(bool(some) for some in names)
                 say(
                     f"drift: {dataset}: {first_few(columns)} {meaning},"
-                    f" in {count:,} of {len(files):,} files"
+                    f" in {count:,} of {counted(len(files), 'file')}"
                 )
                 told = True
     if told:
@@ -315,7 +315,7 @@ def _last_line(report: SyncReport) -> str:
     problems = len(report.refused) + len(report.failures) + len(report.unrecognised)
     if not taken:
         state = f"nothing taken in, problems: {problems:,}" if problems else "up to date"
-        return f"{state}; {known:,} files known, nothing new" if known else state
+        return f"{state}; {counted(known, 'file')} known, nothing new" if known else state
     rows = sum(admission.rows for admission in taken)
     size = sum(admission.size_bytes for admission in taken)
     counts = ", ".join(
@@ -327,7 +327,7 @@ def _last_line(report: SyncReport) -> str:
         speed = f" in {report.seconds:,.1f} s, {rate}/s"
     failed = f"; {len(report.failures):,} failed" if report.failures else ""
     return (
-        f"{len(taken):,} files taken in ({rows:,} rows, {render_size(size)}{speed}):"
+        f"{counted(len(taken), 'file')} taken in ({counted(rows, 'row')}, {render_size(size)}{speed}):"
         f" {counts}{failed}"
     )
 
@@ -353,7 +353,7 @@ def _print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
         put(render_table(["dataset", "series", "period", "bytes"], rows))
     _say_unrecognised("not recognised", plan.unrecognised, folder)
     say(
-        f"would read {len(plan.files):,} files, {render_size(plan.size_bytes)};"
+        f"would read {counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)};"
         f" {len(plan.unchanged):,} are known and unchanged"
     )
 
@@ -394,7 +394,7 @@ def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
     unknown = sum(plan.size_of(fetch) is None for fetch in plan.fetches)
     sizes = f"{render_size(plan.size_bytes)} known" if unknown else render_size(plan.size_bytes)
     say(
-        f"would ask for {len(rows):,} files, {sizes}"
+        f"would ask for {counted(len(rows), 'file')}, {sizes}"
         + (f" ({unknown:,} of unknown size)" if unknown else "")
         + f"; {'more than' if unknown else 'about'} {plan.seconds:,.0f} s at 8 MB/s"
     )
