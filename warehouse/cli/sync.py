@@ -327,8 +327,8 @@ def _last_line(report: SyncReport) -> str:
         speed = f" in {report.seconds:,.1f} s, {rate}/s"
     failed = f"; {len(report.failures):,} failed" if report.failures else ""
     return (
-        f"{counted(len(taken), 'file')} taken in ({counted(rows, 'row')}, {render_size(size)}{speed}):"
-        f" {counts}{failed}"
+        f"{counted(len(taken), 'file')} taken in"
+        f" ({counted(rows, 'row')}, {render_size(size)}{speed}): {counts}{failed}"
     )
 
 
