@@ -21,24 +21,25 @@ def interruptible() -> Iterator[None]:
     Raised amid ``import duckdb``, some 0.1 s, it would abort the process: there it waits. Whoever
     has a handler of Ctrl-C of their own keeps it.
     """
-    is_ours = _handler() is signal.default_int_handler
-    if is_ours:
-        signal.signal(signal.SIGINT, _interrupt)
+    handler = _Patient() if _handler() is signal.default_int_handler else None
+    if handler is not None:
+        signal.signal(signal.SIGINT, handler)
     try:
         yield
     except RuntimeError as error:
         raise_if_interrupt(error)
         raise
     finally:
-        if is_ours:
+        if handler is not None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            handler.raise_what_waits()
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
     """While it stands, Ctrl-C waits, and comes at its end: for what must not end half-way."""
     former = _handler()
-    if former not in (signal.default_int_handler, _interrupt):
+    if former is not signal.default_int_handler and not isinstance(former, _Patient):
         yield
         return
     came = False
@@ -81,12 +82,25 @@ def _handler() -> Any:
     return signal.getsignal(signal.SIGINT) if is_main else None
 
 
-def _interrupt(_number: int, frame: FrameType | None) -> None:
-    while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "duckdb":
-            again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
-            again.daemon = True
-            again.start()
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt
+class _Patient:
+    """Raises ``KeyboardInterrupt``; amid ``import duckdb`` it lets the signal come again soon."""
+
+    def __init__(self) -> None:
+        self._again: threading.Timer | None = None
+
+    def __call__(self, _number: int, frame: FrameType | None) -> None:
+        self._again = None
+        while frame is not None:
+            if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "duckdb":
+                self._again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+                self._again.daemon = True
+                self._again.start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    def raise_what_waits(self) -> None:
+        """Raise ``KeyboardInterrupt`` if one has not come again yet."""
+        if self._again is not None:
+            self._again.cancel()
+            raise KeyboardInterrupt
