@@ -79,7 +79,7 @@ def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
     left_out = [
         LeftOut(path, _told(home, path, why))
         for path in user_model_files(home)
-        if (why := _no(path))
+        if (why := _refusal(path))
     ]
     while files := [f for f in user_model_files(home) if f not in {out.path for out in left_out}]:
         options = _write_project(home, project, files)
@@ -94,7 +94,7 @@ def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
     return left_out
 
 
-def _no(path: Path) -> str | None:
+def _refusal(path: Path) -> str | None:
     """Why dbt need not see a model: it would give up the whole run, or take it for one of ours."""
     ours = {file.stem for file in (dbt_project_dir() / "models").rglob("*.sql")}
     ours |= {file.stem for file in (dbt_project_dir() / "seeds").rglob("*.csv")}
