@@ -24,18 +24,38 @@
 {%- endmacro %}
 
 
+{#-
+    Name and message of a node. A broken `holds` test goes by its model's name, and tells the query
+    that shows the rows.
+-#}
+{% macro _told(result) -%}
+    {%- set test = result.node.test_metadata if result.node.resource_type == 'test' else none -%}
+    {%- if test and test.name == 'holds' and result.failures and result.node.attached_node -%}
+        {%- set schema = 'user.' if result.node.package_name == 'user_models' else '' -%}
+        {%- set model = schema ~ result.node.attached_node.split('.')[-1] -%}
+        {{ return([
+            model,
+            result.failures ~ ' of its rows, shown by: warehouse sql "from ' ~ model ~ ' where ('
+            ~ test.kwargs.expression | trim ~ ') is distinct from true"'
+        ]) }}
+    {%- endif -%}
+    {{ return([result.node.name, result.message or '']) }}
+{%- endmacro %}
+
+
 {#- Writes the outcome of every node into meta.results; `warehouse publish` reads it there. -#}
 {% macro record_results(results) -%}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed'] and results -%}
         insert into meta.results by name
         {% for result in results -%}
+            {%- set name, message = _told(result) %}
             select
-                '{{ result.node.name }}' as name,
+                '{{ name }}' as name,
                 '{{ result.node.resource_type }}' as resource_type,
                 '{{ result.node.package_name }}' as package,
                 '{{ result.status }}' as status,
                 {{ result.failures if result.failures is not none else 'null' }} as failures,
-                '{{ (result.message or "") | replace("'", "''") }}' as message
+                '{{ message | replace("'", "''") }}' as message
             {{ 'union all' if not loop.last }}
         {% endfor -%}
     {%- else -%}

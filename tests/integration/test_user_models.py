@@ -29,6 +29,13 @@ from {{ ref('l1_features') }} window w as (partition by series_id order by "time
     "comment.sql": "-- later\n",
     "config.sql": "{{ config(materialized='view') }}\n",
     "bars.sql": "select 1 as one\n",
+    "good.yml": """
+models:
+  - name: good
+    data_tests:
+      - warehouse.holds:
+          arguments: {expression: twice_bps > 1e9}
+""",
 }
 TWICE = "{% macro twice(x) %}2 * {{ x }}{% endmacro %}"
 PLACES = {
@@ -67,6 +74,8 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
             " using (series_id, time) where spread_bps > 0 limit 1"
         )
         assert rows.fetchall() == [(2.0,)]
+    shows = 'warehouse sql "from user.good where (twice_bps > 1e9) is distinct from true"'
+    assert f"test user.good: 112944 of its rows, shown by: {shows}" in run.stderr
     for text in (run.stderr, run_warehouse("--home", home, "status", cwd=home.parent).stdout):
         for name, (place, reason) in PLACES.items():
             after = text.split(f"{name}: {place}\n", 1)[1]
