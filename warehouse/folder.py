@@ -50,7 +50,8 @@ def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
         There is no such folder.
     """
     if not folder.is_dir():
-        raise NotFoundError(f"{folder}: no such folder", next_step="give the folder of the files")
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise NotFoundError(f"{folder}: {what}", next_step="give the folder of the files")
     root = folder.resolve()
     found = []
     for path in sorted(root.rglob("*.parquet")):

@@ -112,7 +112,10 @@ class Receipt:
         """
         try:
             facts = json.loads(text)
-            if facts.pop("receipt") != RECEIPT_VERSION:
+            version = facts.pop("receipt")
+            if not isinstance(version, int) or version < 1:
+                raise ValueError(f"receipt: {version!r}")
+            if version != RECEIPT_VERSION:
                 raise QueryError("this receipt was written by a newer product")
             facts["params"] = {n: _decoded(v) for n, v in facts["params"].items()}
             facts["files"] = tuple(ReceiptFile(**file) for file in facts["files"])

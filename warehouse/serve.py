@@ -32,7 +32,7 @@ from starlette.routing import Route
 
 from warehouse.config import PREVIEW_KEY
 from warehouse.contracts import Contract, load_contracts
-from warehouse.errors import DiskError, UsageError
+from warehouse.errors import UsageError
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, DAY_US, INTERVALS, RAW_PREFIX, SeriesKey, us_datetime
 from warehouse.manifest import Manifest
@@ -93,7 +93,7 @@ def run_server(
 
     Raises
     ------
-    DiskError
+    UsageError
         The port is taken, or the address is not this machine's.
     """
     home.require_lake()
@@ -101,7 +101,7 @@ def run_server(
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
-        raise DiskError(
+        raise UsageError(
             f"{host}:{port}: cannot listen ({error.strerror})", next_step="choose another --port"
         ) from error
     hosts = ("localhost", "127.0.0.1", host) if loopback else ("*",)

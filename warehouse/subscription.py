@@ -186,7 +186,10 @@ def _subscription(table: Any, where: str) -> Subscription:
         if not lists[name]:
             raise UsageError(f"{where}: no {name}", next_step=f'write {name} = ["..."]')
     for interval in lists["intervals"]:
-        interval_us(interval)
+        try:
+            interval_us(interval)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.what}", next_step=error.next_step) from error
     for clock in lists["clocks"]:
         if clock not in CLOCKS:
             raise UsageError(f"{where}: clock {clock!r:.80}", next_step="write true or exchange")
