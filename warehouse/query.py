@@ -21,7 +21,7 @@ from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
-from warehouse.interrupts import interruptible
+from warehouse.interrupts import interruptible, keeps_interrupts
 from warehouse.loading import load
 from warehouse.result import Column, Result
 from warehouse.session import Session, in_background, keep, open_session
@@ -129,7 +129,7 @@ class Warehouse:
         return generation_path(self.home, self._wanted)
 
     @property
-    @interruptible()
+    @keeps_interrupts
     def generation(self) -> int:
         """Number of the generation that answers."""
         row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
@@ -145,7 +145,7 @@ class Warehouse:
         self._names, self._macros = None, None
         old.close()
 
-    @interruptible()
+    @keeps_interrupts
     def sql(
         self,
         text: str,
@@ -309,7 +309,7 @@ class Warehouse:
             symbol=symbol,
         )
 
-    @interruptible()
+    @keeps_interrupts
     def names(self) -> Names:
         """What the catalog's names stand for; read once per generation."""
         if self._names is None:

@@ -12,7 +12,7 @@ import duckdb
 
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, WarehouseError
 from warehouse.guard import Statement, plain
-from warehouse.interrupts import interruptible
+from warehouse.interrupts import keeps_interrupts
 from warehouse.loading import load
 from warehouse.ordering import BATCH_ROWS, read_in_order
 from warehouse.session import Question, Session, ask, describe, fetch, run
@@ -155,7 +155,7 @@ class Result:
             yield batch
 
     @property
-    @interruptible()
+    @keeps_interrupts
     def columns(self) -> dict[str, Column]:
         """Each column's type, unit and meaning by its name, in order.
 
@@ -169,7 +169,7 @@ class Result:
         }
 
     @property
-    @interruptible()
+    @keeps_interrupts
     def warnings(self) -> tuple[Hole, ...]:
         """Bars that are missing from what the query selects, and files that were refused.
 
@@ -181,7 +181,7 @@ class Result:
         return find_holes(self._cursor_on_catalog(), self.reach)
 
     @property
-    @interruptible()
+    @keeps_interrupts
     def hint(self) -> str | None:
         """Why an answer without rows, or with one of 0 and NULL only, says nothing.
 
@@ -198,12 +198,12 @@ class Result:
         return explain_empty(self._cursor_on_catalog(), self.reach)
 
     @property
-    @interruptible()
+    @keeps_interrupts
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
 
-    @interruptible()
+    @keeps_interrupts
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
         from warehouse.lineage import trace
@@ -216,7 +216,7 @@ class Result:
         return self._statement.is_ordered
 
     @property
-    @interruptible()
+    @keeps_interrupts
     def receipt(self) -> Receipt:
         """What this answer was made from, to be kept beside it; see ``warehouse verify``."""
         from warehouse.receipt import make_receipt
@@ -338,7 +338,7 @@ class Result:
     def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
         return self._warehouse.cursor()
 
-    @interruptible()
+    @keeps_interrupts
     def _run(
         self,
         act: Callable[[duckdb.DuckDBPyConnection], T],
