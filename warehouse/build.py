@@ -18,6 +18,7 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings, child_environment
 from warehouse.contracts import dbt_project_dir
 from warehouse.errors import (
+    REPAIR,
     ROOM_OR_RIGHTS,
     BuildError,
     DamagedError,
@@ -198,7 +199,7 @@ def _run_child(
         mend = f"read {log}, mend what it names, then run: warehouse build"
         raise BuildError(
             f"the models could not be built; the old catalog stays\n{failure}",
-            next_step="run: warehouse verify --repair" if home.is_named_in(failure) else mend,
+            next_step=REPAIR if home.is_named_in(failure) else mend,
         )
 
 

@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.coverage import assign_ownership
-from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, tells_of_disk
+from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, tells_of_disk
 from warehouse.gather import gather
 from warehouse.home import Home
 from warehouse.manifest import Manifest
@@ -63,16 +63,14 @@ def prepare_catalog(
     try:
         _write(settings, home, generation, inputs, progress)
     except duckdb.Error as error:
-        if not tells_of_disk(str(error)):
-            if not home.is_named_in(str(error)):
-                raise
-            raise DamagedError(
-                str(error).splitlines()[0], next_step="run: warehouse verify --repair"
+        said = str(error).splitlines()[0]
+        if tells_of_disk(str(error)):
+            raise DiskError(
+                f"{home.build_catalog}: cannot be written ({said})", next_step=ROOM_OR_RIGHTS
             ) from error
-        raise DiskError(
-            f"{home.build_catalog}: cannot be written ({str(error).splitlines()[0]})",
-            next_step=ROOM_OR_RIGHTS,
-        ) from error
+        if home.is_named_in(str(error)):
+            raise DamagedError(said, next_step=REPAIR) from error
+        raise
     return home.build_catalog
 
 

@@ -92,6 +92,16 @@ def dbt_project_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent
 
 
+def project_vars(project: Path) -> dict[str, Any]:
+    """The vars of a dbt project, by name."""
+    load("yaml")
+    import yaml
+
+    settings = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = settings["vars"]
+    return found
+
+
 @cache
 def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     """All contracts by dataset name, sorted by name.

@@ -124,5 +124,8 @@ def tells_of_disk(text: str) -> bool:
     return any(word in text.lower() for word in words)
 
 
+REPAIR = "run: warehouse verify --repair"
+"""What to do next where something in the home is lost or changed."""
+
 ROOM_OR_RIGHTS = "free some space or mend permissions, then run the same command again"
 """The next step of most disk errors."""

@@ -11,7 +11,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from warehouse.bind import bound
-from warehouse.errors import DamagedError, NotFoundError, UsageError
+from warehouse.errors import REPAIR, DamagedError, NotFoundError, UsageError
 from warehouse.home import Home, generation_path
 from warehouse.publish import (
     current_generation,
@@ -172,6 +172,6 @@ def _built_at(home: Home, number: int) -> dt.datetime:
     if len(rows) != 1 or not isinstance(rows[0][0], dt.datetime):
         raise DamagedError(
             f"{catalog}: does not say when it was built",
-            next_step="run: warehouse verify --repair",
+            next_step=REPAIR,
         )
     return rows[0][0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from warehouse.display import counted
 from warehouse.errors import WarehouseError
 from warehouse.reach import Reach
 
@@ -53,7 +54,7 @@ class Hole:
         series = " ".join(
             part for part in (self.exchange, self.symbol, self.interval, self.clock) if part
         )
-        count = f"{self.bars:,} bar{'s' * (self.bars != 1)} " if self.bars is not None else ""
+        count = f"{counted(self.bars, 'bar')} " if self.bars is not None else ""
         span = f" from {self.start:%Y-%m-%d %H:%M}" if self.start else ""
         span += f" until {self.end:%Y-%m-%d %H:%M}" if self.end else ""
         return f"{self.dataset} {series}: {count}{self.reason}{span}"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from warehouse.errors import DamagedError, DiskError, LockedError, NotFoundError
+from warehouse.errors import REPAIR, DamagedError, DiskError, LockedError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Home:
             if self.holds_objects():
                 raise DamagedError(
                     f"{self.manifest}: is lost, the files of the lake are there",
-                    next_step="run: warehouse verify --repair",
+                    next_step=REPAIR,
                 )
             raise NotFoundError(
                 f"{self.root}: nothing was synced into this home yet",

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from warehouse.display import counted, render_cells
+
 if TYPE_CHECKING:
     from warehouse.holes import Hole
     from warehouse.query import Result
@@ -16,8 +18,6 @@ _HOLES = 3
 
 def render_html(result: Result, holes: Sequence[Hole]) -> str:
     """The first rows with types and units in the head, then a line on size and holes."""
-    from warehouse.display import render_cells
-
     head = result.head(_ROWS + 1)
     columns = result.columns
     cells = render_cells(list(columns), head[:_ROWS])
@@ -37,7 +37,7 @@ def render_html(result: Result, holes: Sequence[Hole]) -> str:
 
 def _size(result: Result, head: int) -> str:
     total = len(result) if head > _ROWS else head
-    size = f"{total:,} row{'s' * (total != 1)} x {len(result.columns)} columns"
+    size = f"{counted(total, 'row')} x {len(result.columns)} columns"
     return f"{size}, the first {_ROWS} shown" if head > _ROWS else size
 
 

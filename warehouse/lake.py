@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.contracts import Contract
-from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
+from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
 from warehouse.home import Home, flush, link_or_copy
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest
@@ -203,7 +203,7 @@ class Lake:
             if not self.object_path(expected[key]).is_file():
                 raise DamagedError(
                     f"{key}: its object is missing, {self.object_path(expected[key])}",
-                    next_step="run: warehouse verify --repair",
+                    next_step=REPAIR,
                 )
             self.link(key, expected[key])
         return removed

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from warehouse.errors import DamagedError, NewerHomeError, UsageError, WarehouseError
+from warehouse.errors import REPAIR, DamagedError, NewerHomeError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.records import FileFacts, Refusal, Restatement, StoredFile
 from warehouse.schema import HOME_VERSION, STEPS
-from warehouse.sqlite_errors import REPAIR, is_told, told
+from warehouse.sqlite_errors import is_told, told
 
 _SELECT_FILES = (
     "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"

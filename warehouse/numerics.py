@@ -12,13 +12,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.contracts import KEY_COLUMNS, dbt_project_dir, load_contracts
+from warehouse.contracts import KEY_COLUMNS, dbt_project_dir, load_contracts, project_vars
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.project import Project, create_schemas, create_seeds, create_views, load_project
@@ -79,7 +78,7 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
             for mart, columns in _MEASURES.items()
         }
     grids = {name: _bars(name, table) for name, table in tables.items()}
-    meant = _meant(grids, _window_share(dbt_project_dir()))
+    meant = _meant(grids, float(project_vars(dbt_project_dir())["min_window_coverage"]))
     return [
         _compare(mart, column, [row[place] for row in found[mart]], meant[mart, column])
         for mart, columns in _MEASURES.items()
@@ -186,14 +185,6 @@ def _bars(dataset: str, table: pa.Table) -> Bars:
             column[start - first] = value if math.isfinite(value) else None
         grid[name] = column
     return grid
-
-
-def _window_share(project: Path) -> float:
-    """The var ``min_window_coverage`` of the project that was built."""
-    import yaml
-
-    text = (project / "dbt_project.yml").read_text(encoding="utf-8")
-    return float(yaml.safe_load(text)["vars"]["min_window_coverage"])
 
 
 def _meant(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expected]:

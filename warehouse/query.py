@@ -21,7 +21,7 @@ from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.guard import check
 from warehouse.home import Home, generation_path
-from warehouse.interrupts import interruptible, keeps_interrupts
+from warehouse.interrupts import keeps_interrupts
 from warehouse.loading import load
 from warehouse.result import Column, Result
 from warehouse.session import Session, in_background, keep, open_session
@@ -318,6 +318,7 @@ class Warehouse:
             self._names = Names(self._session.new_cursor(), self.home)
         return self._names
 
+    @keeps_interrupts
     def _open_session(self, memory: str | None = None) -> Session:
         """A session on the wanted generation; one with its own memory on that of the session."""
         catalog = self.catalog if memory is None else generation_path(self.home, self.generation)
@@ -328,8 +329,7 @@ class Warehouse:
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
                 home=str(self.home.root),
             )
-        with interruptible():
-            return open_session(self.settings, catalog, memory=memory)
+        return open_session(self.settings, catalog, memory=memory)
 
     def _is_macro(self, name: str) -> bool:
         """Whether a table macro of that name stands in the catalog."""

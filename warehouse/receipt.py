@@ -297,6 +297,7 @@ def content_hash(
     columns: Mapping[str, str], batches: Iterable[pa.RecordBatch], *, ordered: bool
 ) -> tuple[int, str]:
     """Number of rows, and sha256 over names, types and rows."""
+    load("pandas")  # pyarrow loads it to give values to NumPy
     head = json.dumps(list(columns.items()))
     digests: list[bytes] = []
     for batch in batches:
@@ -308,7 +309,6 @@ def content_hash(
 
 def _row_digests(batch: pa.RecordBatch) -> list[bytes]:
     """One digest per row, of its cells in fixed widths."""
-    load("pandas")  # pyarrow loads it to give values to NumPy
     import numpy as np
 
     if batch.num_rows == 0:

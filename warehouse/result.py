@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
 
-from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, WarehouseError
+from warehouse.errors import (
+    REPAIR,
+    ROOM_OR_RIGHTS,
+    DamagedError,
+    DiskError,
+    QueryError,
+    WarehouseError,
+    tells_of_disk,
+)
 from warehouse.guard import Statement, plain
 from warehouse.interrupts import keeps_interrupts
 from warehouse.loading import load
@@ -367,8 +375,8 @@ class Result:
         self._session.require_open()
         message = plain(str(error).partition("\nLINE ")[0])
         if isinstance(error, duckdb.Error) and self._warehouse.home.is_named_in(message):
-            if "Permission denied" in message:
+            if tells_of_disk(message):
                 return DiskError(message, next_step=ROOM_OR_RIGHTS)
-            return DamagedError(message, next_step="run: warehouse verify --repair")
+            return DamagedError(message, next_step=REPAIR)
         hint = self._warehouse.names().suggestion(str(error), self._statement.tree)
         return QueryError(message, next_step=hint, sql=self.text)

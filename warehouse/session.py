@@ -292,21 +292,19 @@ def _open(
         if memory is not None:
             _limit_memory(connection, memory)
         _lock(connection, settings)
-    except QueryError:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise QueryError(
+                f"{memory or settings.session.get('memory_limit')} of memory are too little",
+                next_step="allow more, such as 500MB",
+            ) from error
+        if isinstance(error, duckdb.Error):
+            raise DamagedError(
+                f"{catalog}: cannot be opened ({str(error).splitlines()[0]})",
+                next_step="run: warehouse build",
+            ) from error
         raise
-    except duckdb.OutOfMemoryException as error:
-        connection.close()
-        raise QueryError(
-            f"{memory or settings.session.get('memory_limit')} of memory are too little",
-            next_step="allow more, such as 500MB",
-        ) from error
-    except duckdb.Error as error:
-        connection.close()
-        raise DamagedError(
-            f"{catalog}: cannot be opened ({str(error).splitlines()[0]})",
-            next_step="run: warehouse build",
-        ) from error
     return connection
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, LockedError, WarehouseError
+from warehouse.errors import (
+    REPAIR,
+    ROOM_OR_RIGHTS,
+    DamagedError,
+    DiskError,
+    LockedError,
+    WarehouseError,
+)
 
-REPAIR = "run: warehouse verify --repair"
 _OF_DISK = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import yaml
 
-from warehouse.contracts import dbt_project_dir
+from warehouse.contracts import dbt_project_dir, project_vars
 from warehouse.home import Home
 from warehouse.sqltext import literal
 
@@ -76,10 +76,13 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
     project = home.build / "user"
     shutil.rmtree(home.build / "dbt-user" / "target", ignore_errors=True)
+    ours = dbt_project_dir()
+    taken = {path.stem for path in (ours / "models").rglob("*.sql")}
+    taken |= {path.stem for path in (ours / "seeds").rglob("*.csv")}
     left_out = [
         LeftOut(path, _told(home, path, why))
         for path in user_model_files(home)
-        if (why := _refusal(path))
+        if (why := _refusal(path, taken))
     ]
     while files := [f for f in user_model_files(home) if f not in {out.path for out in left_out}]:
         options = _write_project(home, project, files)
@@ -94,11 +97,9 @@ def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
     return left_out
 
 
-def _refusal(path: Path) -> str | None:
+def _refusal(path: Path, taken: set[str]) -> str | None:
     """Why dbt need not see a model: it would give up the whole run, or take it for one of ours."""
-    ours = {file.stem for file in (dbt_project_dir() / "models").rglob("*.sql")}
-    ours |= {file.stem for file in (dbt_project_dir() / "seeds").rglob("*.csv")}
-    if path.stem.lower() in ours:
+    if path.stem.lower() in taken:
         return f"{path.stem} is the name of a model of ours: give the file another name"
     if not path.read_text("utf-8", errors="replace").strip():
         return "the file is empty: write a query into it, or remove it"
@@ -126,7 +127,7 @@ def _write_project(home: Home, project: Path, files: Sequence[Path]) -> list[str
         "model-paths": ["models"],
         "macro-paths": [str(folder) for folder in macros if folder.is_dir()],
         "flags": {"send_anonymous_usage_stats": False},
-        "vars": yaml.safe_load((ours / "dbt_project.yml").read_text("utf-8"))["vars"],
+        "vars": project_vars(ours),
         "models": {
             PACKAGE: {
                 "+schema": "user",

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from warehouse.check import check_file
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
-from warehouse.errors import DamagedError, FileRefusedError, NewerHomeError
+from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
 from warehouse.history import snapshots_of
 from warehouse.home import Home, generation_path, native_copy
 from warehouse.lake import sha256_of, shows
@@ -70,7 +70,6 @@ class Finding:
     next_step: str
 
 
-REPAIR = "run: warehouse verify --repair"
 BUILD = "run: warehouse build"
 
 

@@ -275,7 +275,7 @@ def _say_unrecognised(label: str, unrecognised: Sequence[FoundFile], folder: Pat
         return
     root = (folder or Path()).resolve()
     count = len(unrecognised)
-    say(f"{label}: {count:,} file{'s' * (count != 1)} whose path does not say which vendor file")
+    say(f"{label}: {counted(count, 'file')} whose path does not say which vendor file")
     for found in unrecognised[:_FILES_SHOWN]:
         shown = found.path.relative_to(root) if found.path.is_relative_to(root) else found.path
         say(f"  {shown}: {found.problem}")
