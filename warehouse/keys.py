@@ -25,7 +25,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f/\\%]{0,127}")
 _PERIOD = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
-_YEARS = range(1970, 2200)
+YEARS = range(1970, 2200)
 _LONGEST_SEGMENT = 240
 
 
@@ -122,7 +122,7 @@ class Period:
             year = self._first().year
         except ValueError as error:
             raise UsageError(f"period {self.text!r} is no month or day: {error}") from error
-        _require(year in _YEARS, "period", self.text)
+        _require(year in YEARS, "period", self.text)
 
     @property
     def is_day(self) -> bool:
@@ -221,7 +221,7 @@ def date_us(day: date) -> int:
 
 def day_after(day: date) -> date:
     """The end, excluded, of a range whose last day is ``day``."""
-    _require(day.year in _YEARS, "day", day.isoformat())
+    _require(day.year in YEARS, "day", day.isoformat())
     return day + timedelta(days=1)
 
 

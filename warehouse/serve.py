@@ -7,6 +7,7 @@ Nothing is written; a sync may run meanwhile, and its files are served as soon a
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -17,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -29,12 +31,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from warehouse.config import PREVIEW_KEY
 from warehouse.contracts import Contract, load_contracts
 from warehouse.errors import UsageError
 from warehouse.home import Home
-from warehouse.keys import CLOCKS, DAY_US, INTERVALS, RAW_PREFIX, SeriesKey, us_datetime
+from warehouse.keys import CLOCKS, DAY_US, INTERVALS, RAW_PREFIX, YEARS, SeriesKey, us_datetime
 from warehouse.manifest import Manifest
 from warehouse.plan import months
 from warehouse.records import StoredFile
@@ -47,6 +50,9 @@ RAW_LINK_S = 3_600
 
 _RAW_SCHEMA_VERSION = 1
 _LONGEST_RAW_DAYS = 366
+_REQUEST_S = 20
+_MOST_CONNECTIONS = 256
+_FIRST_DAY, _LAST_DAY = date(YEARS.start, 1, 1), date(YEARS.stop - 1, 12, 31)
 _OBJECT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -94,22 +100,81 @@ def run_server(
     Raises
     ------
     UsageError
-        The port is taken, or the address is not this machine's.
+        The port is taken, the address is not this machine's, or other machines could read the lake
+        because the address is not loopback and no key is required.
     """
-    home.require_lake()
     loopback = is_loopback(host)
+    if not loopback and key is None:
+        raise UsageError(
+            f"{host}: other machines could read the whole lake, because no key is required",
+            next_step="add --key (the key is taken from APERIODIC_API_KEY), or leave out --host",
+        )
+    home.require_lake()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port))
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise UsageError(
             f"{host}:{port}: cannot listen ({error.strerror})", next_step="choose another --port"
         ) from error
-    hosts = ("localhost", "127.0.0.1", host) if loopback else ("*",)
+    name = f"[{host}]" if family == socket.AF_INET6 else host
+    hosts = ("localhost", "127.0.0.1", name) if loopback else ("*",)
     app = create_app(home, key=key, hosts=hosts)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
     with listener:
-        ready(f"http://{host}:{listener.getsockname()[1]}{API_PATH}")
-        uvicorn.Server(config).run(sockets=[listener])
+        ready(f"http://{name}:{listener.getsockname()[1]}{API_PATH}")
+        create_server(app).run(sockets=[listener])
+
+
+def create_server(app: Starlette, *, request_s: float = _REQUEST_S) -> uvicorn.Server:
+    """A server that trusts no forwarded header and closes connections that send too slowly.
+
+    Parameters
+    ----------
+    request_s
+        Seconds within which a connection must complete a request.
+    """
+    config = uvicorn.Config(
+        app,
+        http=partial(_Connection, request_s),  # type: ignore[arg-type]
+        proxy_headers=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+    )
+    return uvicorn.Server(config)
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed when its sender does not complete a request in time.
+
+    uvicorn limits only the time between two requests. Without this limit a client that sends one
+    byte now and then holds its connection for ever.
+    """
+
+    def __init__(self, request_s: float, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._request_s = request_s
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def on_response_complete(self) -> None:
+        self._deadline.cancel()
+        self._wait_for_request()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _wait_for_request(self) -> None:
+        self._deadline = self.loop.call_later(self._request_s, self._close_unless_answering)
+
+    def _close_unless_answering(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +363,9 @@ def _question(request: Request, dataset: str, *, grid: bool = False) -> _Questio
     start, last = (_date(request, name) for name in ("start_date", "end_date"))
     if last < start:
         raise HTTPException(400, "end_date must be on or after start_date")
-    return _Question(dataset, series, start, last + timedelta(days=1))
+    if not _FIRST_DAY <= start <= _LAST_DAY:
+        raise HTTPException(400, f"start_date must lie between {_FIRST_DAY} and {_LAST_DAY}")
+    return _Question(dataset, series, start, min(last, _LAST_DAY) + timedelta(days=1))
 
 
 def _series(request: Request, *, grid: bool = False) -> SeriesKey:

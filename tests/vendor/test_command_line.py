@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -17,6 +21,7 @@ from tests.support import Run, run_warehouse
 from tests.vendor.conftest import BTC, VENUE
 from tests.vendor.server import FOR_EVER, Fault, TestVendor
 from warehouse.home import Home
+from warehouse.serve import create_app, create_server
 
 GRID = ["--interval", "1h", "--clock", "exchange"]
 PLACE = ["--exchange", VENUE, "--symbol", BTC]
@@ -163,12 +168,58 @@ def test_serve_prints_its_url_first_and_answers_until_it_is_stopped(
         answer = httpx.get(f"{url}/metadata/symbols", **asked)  # type: ignore[arg-type]
         assert answer.json() == {"symbols": [BTC], "exchange": VENUE}
         assert httpx.get(f"{url}/metadata/symbols", params={"exchange": VENUE}).status_code == 401
+        forwarded = {**asked["headers"], "x-forwarded-proto": "https", "x-forwarded-for": "1.2.3.4"}
+        for_ever = {"start_date": "2020-01-01", "end_date": "9999-12-31"}
+        bars = {"exchange": VENUE, "symbol": BTC, "interval": "1h", "timestamp": "true"}
+        files = httpx.get(f"{url}/data/ohlcv", params={**bars, **for_ever}, headers=forwarded)
+        links = [file["url"] for file in files.json()["files"]]
+        assert links and all(link.startswith("http://127.0.0.1:") for link in links)
+        ancient = {"exchange": VENUE, "symbol": BTC, "start_date": "0001-01-01"}
+        raw = httpx.get(
+            f"{url}/data/raw/trades", params=ancient | {"end_date": "0001-01-01"}, headers=forwarded
+        )
+        assert raw.status_code == 400 and "start_date" in raw.json()["error"]
         rebound = httpx.get(f"{url}/metadata/raw", headers={"host": "evil.example"})
         assert rebound.status_code == 400
     finally:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_serve_opens_the_lake_to_other_machines_with_a_key_only(
+    tmp_path: Path, market_home: Home, host: str
+) -> None:
+    refused = run_warehouse("serve", "--host", host, "--home", str(market_home.root), cwd=tmp_path)
+    assert refused.exit_code == 2
+    assert "other machines" in refused.stderr and "--key" in refused.stderr
+
+
+def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_home: Home) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = create_server(create_app(market_home), request_s=0.4)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    request = b"GET /api/v1/metadata/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    try:
+        with (
+            socket.create_connection(listener.getsockname(), timeout=10) as slow,
+            pytest.raises(OSError, match=r"reset|[Bb]roken|closed"),
+        ):
+            for _ in range(100):
+                slow.sendall(b"X")
+                if select.select([slow], [], [], 0.1)[0] and not slow.recv(1):
+                    raise OSError("closed")
+        with socket.create_connection(listener.getsockname(), timeout=10) as prompt:
+            for _ in range(3):
+                prompt.sendall(request)
+                assert prompt.recv(1 << 20).startswith(b"HTTP/1.1 200")
+                time.sleep(0.2)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
 
 
 def test_serve_says_what_is_missing(tmp_path: Path, market_home: Home) -> None:

@@ -27,8 +27,9 @@ from warehouse.home import Home
 def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: str | None) -> int:
     """Answer the vendor's API from the lake, for the vendor's own client and any other.
 
-    The first line on stdout is the base URL; point APERIODIC_API_URL at it. Only this machine is
-    listened to unless --host says otherwise. Ctrl-C ends it.
+    The first line on stdout is the base URL; point APERIODIC_API_URL at it. The server listens on
+    this machine only; another --host needs --key, because it opens the lake to other machines.
+    Ctrl-C ends it.
     """
     from warehouse.serve import run_server
 
