@@ -106,6 +106,17 @@ def test_module_when_it_has_something_to_say_then_does_not_print(path: Path) -> 
     assert printed == []
 
 
+def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
+    """A bare connection knows no limit of memory and no time zone, and so does a bare home."""
+    doors = {
+        str(path.relative_to(PACKAGE)): ast.unparse(node.func)
+        for path in FILES
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("duckdb.connect", "Home")
+    }
+    assert doors == {"engine.py": "duckdb.connect", "manifest.py": "Home"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_environment_when_read_then_by_config_alone(path: Path) -> None:
     touched = [

@@ -58,7 +58,7 @@ def build(
     LockedError
         Another process writes to this home.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     home.require_lake()
     with writing(home, "build") as lock:
         inputs = fingerprint(settings)
@@ -86,7 +86,7 @@ def copy_published(settings: Settings, progress: Progress | None) -> None:
 
 def prepare(settings: Settings) -> Path:
     """The private build file alone, for dbt to be run by hand (``warehouse build --no-dbt``)."""
-    home = Home(settings.home)
+    home = Home.of(settings)
     home.require_lake()
     with writing(home, "build"):
         return prepare_catalog(settings, generation=next_generation(home))
@@ -94,7 +94,7 @@ def prepare(settings: Settings) -> Path:
 
 def fingerprint(settings: Settings) -> str:
     """A hash of all that a build is made from: lake, models, versions, settings."""
-    home = Home(settings.home)
+    home = Home.of(settings)
     with Manifest(home.manifest) as manifest:
         lake = [
             [
@@ -126,7 +126,7 @@ def _published_inputs(home: Home) -> str | None:
     if not home.catalog.is_file():
         return None
     try:
-        ((inputs,),) = read_catalog(home.catalog, "select inputs from warehouse.meta.build")
+        ((inputs,),) = read_catalog(home, home.catalog, "select inputs from warehouse.meta.build")
     except (DamagedError, ValueError):
         return None
     return str(inputs)
@@ -140,7 +140,7 @@ def write_docs(settings: Settings) -> Path:
     NotFoundError
         Nothing was published yet.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     require_catalog(home)
     page = home.root / "docs.html"
     with writing(home, "docs") as lock:

@@ -7,19 +7,21 @@ manifest: no glob, no hive value, no name of a column decides anything at query 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import duckdb
 
 from warehouse.config import Settings
 from warehouse.coverage import assign_ownership
+from warehouse.engine import abandoned_spills, attach, connect
 from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, tells_of_disk
 from warehouse.gather import gather
 from warehouse.home import Home
 from warehouse.manifest import Manifest
 from warehouse.meta import write_meta, write_stored
 from warehouse.months import Progress
-from warehouse.sqltext import identifier, literal, settings_sql
+from warehouse.sqltext import identifier, literal
 from warehouse.vendor_views import write_vendor
 from warehouse.views import comment
 
@@ -50,12 +52,14 @@ def prepare_catalog(
     Path
         The build file, closed, without a WAL beside it.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     home.require_lake()
     try:
         home.build.mkdir(parents=True, exist_ok=True)
         for leftover in home.build.glob("warehouse.duckdb*"):
             leftover.unlink()
+        for folder in abandoned_spills(home.build):
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise DiskError(
             f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
@@ -77,12 +81,9 @@ def prepare_catalog(
 def _write(
     settings: Settings, home: Home, generation: int, inputs: str, progress: Progress | None
 ) -> None:
-    with Manifest(home.manifest) as manifest, duckdb.connect() as connection:
-        connection.execute(settings_sql(settings.session))
-        connection.execute(
-            f"attach {literal(str(home.build_catalog))} as warehouse"
-            f" (storage_version {literal(STORAGE_VERSION)})"
-        )
+    with Manifest(home.manifest) as manifest, connect(settings.session) as connection:
+        storage = f"storage_version {literal(STORAGE_VERSION)}"
+        attach(connection, home.build_catalog, options=storage)
         connection.execute("use warehouse")
         owned = assign_ownership(manifest.files())
         gathered = gather(settings, home, owned, progress=progress)

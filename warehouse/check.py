@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.contracts import OTHER_TYPE, Column, Contract
+from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.interrupts import raise_if_interrupt
 from warehouse.keys import FileKey, interval_us, us_datetime
@@ -111,15 +112,8 @@ def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> Non
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     """A DuckDB that keeps nothing and has little memory."""
-    connection = duckdb.connect(
-        config={
-            "memory_limit": _ENGINE_MEMORY,
-            "temp_directory": "",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-    connection.execute("set TimeZone = 'UTC'")
+    session = {"TimeZone": "UTC", "temp_directory": "", "memory_limit": _ENGINE_MEMORY}
+    connection = connect(session, config=NO_EXTENSIONS)
     connection.execute("set enable_external_file_cache = false")
     return connection
 

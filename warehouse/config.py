@@ -45,7 +45,10 @@ class Settings:
 
     @property
     def session(self) -> dict[str, str]:
-        """DuckDB settings of every connection the product opens: dbt, API, CLI and shell alike."""
+        """DuckDB settings of every connection the product opens: dbt, API, CLI and shell alike.
+
+        ``warehouse.engine`` gives each connection a folder of its own beside ``temp_directory``.
+        """
         chosen = {"TimeZone": "UTC", "temp_directory": str(self.home / ".build" / "spill")}
         if self.threads is not None:
             chosen["threads"] = str(self.threads)
@@ -75,16 +78,33 @@ def load_settings(
     False
     """
     variables = _dotenv() | dict(os.environ if environment is None else environment)
-    chosen = home or variables.get("WAREHOUSE_HOME") or "data"
+    chosen = Path(home or variables.get("WAREHOUSE_HOME") or "data").expanduser().absolute()
+    _require_plain(chosen)
     native_gb = _count(variables, "WAREHOUSE_NATIVE_GB", least=0)
     return Settings(
-        home=Path(chosen).expanduser().absolute(),
+        home=chosen,
         threads=_count(variables, "WAREHOUSE_THREADS"),
         memory_limit=_memory(variables, "WAREHOUSE_MEMORY"),
         native_gb=NATIVE_GB if native_gb is None else native_gb,
         api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
         api_key=variables.get("APERIODIC_API_KEY") or None,
     )
+
+
+def _require_plain(home: Path) -> None:
+    """Raise unless DuckDB and dbt take the path for one folder.
+
+    DuckDB reads ``*``, ``?`` and ``[`` in a file's path as a pattern, which also finds the files of
+    a home beside this one; it cuts names of databases at ``?`` and ``\\``, and dbt at ``#``.
+    """
+    text = str(home)
+    odd = sorted({c for c in text if c in "*?[\\#" or c < " " or "\ud800" <= c <= "\udfff"})
+    if odd:
+        named = " ".join(map(repr, odd))
+        raise UsageError(
+            f"{text!r}: DuckDB or dbt gives {named} in a path a meaning of its own",
+            next_step="give the home, or a folder above it, a name without such characters",
+        )
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

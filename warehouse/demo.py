@@ -56,7 +56,7 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
     UsageError
         The home holds files that are not simulated; they are never mixed with simulated ones.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     _require_no_real_files(home)
     folder = home.build / "demo-files"
     try:

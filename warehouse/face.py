@@ -263,7 +263,7 @@ def _frame(
     with _manifest(home) as manifest:
         stored = manifest.files_of(dataset, series)
         settled = manifest.settled(dataset, series)
-        objects = Home(load_settings(home).home).objects
+        objects = Home.of(load_settings(home)).objects
     owned = assign_ownership(stored)
     _require_held(dataset, series, wanted, owned, settled, home)
     parts = [
@@ -364,7 +364,7 @@ def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: P
 
 
 def _manifest(home: Place) -> Manifest:
-    opened = Home(load_settings(home).home)
+    opened = Home.of(load_settings(home))
     opened.require_lake()
     return Manifest(opened.manifest)
 

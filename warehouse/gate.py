@@ -12,6 +12,7 @@ import duckdb
 
 from warehouse.audit import ModelAudit, audit_sample
 from warehouse.config import Settings
+from warehouse.engine import connect
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.project import Project, load_project
@@ -23,10 +24,9 @@ OURS = "warehouse"
 
 def audit_build(settings: Settings, project: Project) -> None:
     """Audit the models in the build file on a sample and record how each came out."""
-    catalog = Home(settings.home).build_catalog
+    catalog = Home.of(settings).build_catalog
     report = audit_sample(catalog, project, session=settings.session)
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(catalog))} as warehouse")
+    with connect(settings.session, catalog, options="") as connection:
         standing = _user_relations(connection)
         audits = [a for a in report.models if a.model.schema != "user" or a.model.name in standing]
         connection.executemany(
@@ -65,9 +65,7 @@ def _user_relations(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 def record_models(settings: Settings, project: Project) -> None:
     """Keep the models' compiled SQL in the build file: stored marts show only files."""
     rows = [(model.relation.schema, model.name, model.sql) for model in project.models]
-    with duckdb.connect() as connection:
-        catalog = Home(settings.home).build_catalog
-        connection.execute(f"attach {literal(str(catalog))} as warehouse")
+    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
         connection.execute("delete from warehouse.meta.models")
         connection.executemany("insert into warehouse.meta.models values (?, ?, ?)", rows)
 

@@ -16,9 +16,9 @@ import duckdb
 from warehouse.config import Settings
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import OwnedFile
+from warehouse.engine import connect
 from warehouse.home import Home
 from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
-from warehouse.sqltext import settings_sql
 from warehouse.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 
 WIDE_SERIES = 64
@@ -70,8 +70,7 @@ def _gather_dataset(
         path = month_path(folder, month, _facts(columns, of_month))
         reused = path.is_file()
         if not reused:
-            with duckdb.connect() as connection:
-                connection.execute(settings_sql(settings.session))
+            with connect(settings.session) as connection:
                 lists: Lists = {}
                 rows = view_sql(columns, of_month, home, lists=lists)
                 set_series(connection, of_month)

@@ -8,11 +8,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from warehouse.config import Settings
 from warehouse.errors import REPAIR, DamagedError, DiskError, LockedError, NotFoundError
 
 
@@ -21,6 +22,17 @@ class Home:
     """Paths below one home; nothing is created by looking."""
 
     root: Path
+    settings: Settings | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Home:
+        """The home that settings name, which bind what is opened there."""
+        return cls(settings.home, settings)
+
+    @property
+    def session(self) -> dict[str, str]:
+        """DuckDB settings of every connection that works on this home."""
+        return (self.settings or Settings(self.root)).session
 
     @property
     def catalog(self) -> Path:

@@ -23,11 +23,12 @@ from pathlib import Path
 import duckdb
 
 from warehouse.config import Settings
+from warehouse.engine import attach, connect
 from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
 from warehouse.keys import Period
 from warehouse.months import month_of
 from warehouse.publish import current_generation, generations, is_held, is_open
-from warehouse.sqltext import identifier, literal, moment, settings_sql
+from warehouse.sqltext import identifier, literal, moment
 from warehouse.views import show_instead
 
 FIRST_TAIL = 2
@@ -71,12 +72,12 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     str or None
         Why there is no copy although there should be one; nothing else suffers from that.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     current = current_generation(home)
     _, catalog = native_copy(home, current)
     reason = None
     try:
-        stored, size_bytes = _stored(generation_path(home, current))
+        stored, size_bytes = _stored(home, generation_path(home, current))
         if not stored or size_bytes > settings.native_gb * 1e9:
             remove_copy(home, current)
         elif not catalog.is_file():
@@ -108,10 +109,9 @@ def copy_damage(home: Home, generation: int) -> str | None:
     if not catalog.is_file():
         return None
     try:
-        with duckdb.connect() as connection:
-            _attach(connection, tables, "native", "read_only")
-            _attach(connection, catalog, "warehouse", "read_only")
-            _attach(connection, generation_path(home, generation), "published", "read_only")
+        with connect(home.session, catalog) as connection:
+            attach(connection, tables, "native")
+            attach(connection, generation_path(home, generation), "published")
             for model, rows in connection.execute(
                 "select model, sum(rows) from warehouse.meta.stored"
                 " where model in (select model from native.copied.marts)"
@@ -172,13 +172,12 @@ def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> No
     aside.mkdir(parents=True)
     new_tables, new_catalog = aside / tables.name, aside / catalog.name
     try:
-        with duckdb.connect() as connection:
-            connection.execute(settings_sql(settings.session))
+        with connect(settings.session) as connection:
             _write_tables(connection, home, stored, new_tables)
             _put(new_tables, tables)
             shutil.copyfile(generation_path(home, generation), new_catalog)
-            _attach(connection, tables, "native", "read_only")
-            _attach(connection, new_catalog, "warehouse")
+            attach(connection, tables, "native")
+            attach(connection, new_catalog, options="")
             show_instead(connection, {("main", model): _table(model) for model in stored})
             connection.execute("detach warehouse")
         _put(new_catalog, catalog)
@@ -204,7 +203,7 @@ def _write_tables(
         _move_or_copy(home, earlier, path)
     else:
         copied = {}
-    _attach(connection, path, "native", _LAYOUT)
+    attach(connection, path, "native", options=_LAYOUT)
     connection.execute("create schema if not exists native.copied")
     connection.execute(
         "create or replace table native.copied.marts"
@@ -243,7 +242,7 @@ def _move_or_copy(home: Home, generation: int, path: Path) -> None:
 def _copied_months(connection: duckdb.DuckDBPyConnection, tables: Path) -> dict[str, Copied]:
     """What tables hold; nothing where that cannot be read, as of a newer DuckDB."""
     try:
-        _attach(connection, tables, "earlier", "read_only")
+        attach(connection, tables, "earlier")
         rows = connection.execute("from earlier.copied.marts").fetchall()
         connection.execute("detach earlier")
     except duckdb.Error:
@@ -289,12 +288,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[st
     return [(name, kind) for name, kind, *_ in rows]
 
 
-def _stored(catalog: Path) -> tuple[Stored, int]:
+def _stored(home: Home, catalog: Path) -> tuple[Stored, int]:
     """The stored months of a catalog's marts that are not too wide, and their bytes."""
     stored: Stored = {}
     size_bytes = 0
-    with duckdb.connect() as connection:
-        _attach(connection, catalog, "warehouse", "read_only")
+    with connect(home.session, catalog) as connection:
         for model, path, size in connection.execute(
             "select model, path, size_bytes from warehouse.meta.stored"
             " where model in (select table_name from duckdb_columns()"
@@ -305,13 +303,6 @@ def _stored(catalog: Path) -> tuple[Stored, int]:
             stored.setdefault(model, []).append(path)
             size_bytes += size
     return stored, size_bytes
-
-
-def _attach(
-    connection: duckdb.DuckDBPyConnection, path: Path, name: str, option: str | None = None
-) -> None:
-    options = "" if option is None else f" ({option})"
-    connection.execute(f"attach {literal(str(path))} as {name}{options}")
 
 
 def _table(model: str) -> str:

@@ -18,10 +18,11 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.contracts import KEY_COLUMNS, dbt_project_dir, load_contracts, project_vars
+from warehouse.engine import connect
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.project import Project, create_schemas, create_seeds, create_views, load_project
-from warehouse.sqltext import identifier, literal, settings_sql
+from warehouse.sqltext import identifier, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,14 +64,14 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
     NotFoundError
         There is no build whose models could be run.
     """
-    target = Home(settings.home).build / "dbt" / "target"
+    target = Home.of(settings).build / "dbt" / "target"
     if not (target / "manifest.json").is_file():
         raise NotFoundError(
             f"{target}: no models of a build", next_step="run: warehouse build --force"
         )
     tables = {name: _spoilt(name) for name in _COLUMNS}
-    with duckdb.connect() as connection:
-        _run_models(connection, settings, load_project(target), tables)
+    with connect(settings.session) as connection:
+        _run_models(connection, load_project(target), tables)
         found = {
             mart: connection.sql(
                 f"select {', '.join(columns)} from warehouse.main.{mart} order by time"
@@ -138,12 +139,10 @@ def _spoilt(dataset: str) -> pa.Table:
 
 def _run_models(
     connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
     project: Project,
     tables: dict[str, pa.Table],
 ) -> None:
     """All models over tables that stand where the catalog has its views."""
-    connection.execute(settings_sql(settings.session))
     connection.execute("attach ':memory:' as warehouse")
     connection.execute("use warehouse")
     create_schemas(connection, project)

@@ -22,9 +22,10 @@ from typing import Any
 import duckdb
 
 from warehouse.display import counted
+from warehouse.engine import connect
 from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
 from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
-from warehouse.sqltext import identifier, literal
+from warehouse.sqltext import identifier
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
@@ -149,7 +150,7 @@ def publish(home: Home) -> Published:
         dbt did not run on it, or a model or structural test failed; the old catalog stays.
     """
     require_build(home)
-    generation, results = _inspect(home.build_catalog)
+    generation, results = _inspect(home, home.build_catalog)
     _require_passed(results)
     target = generation_path(home, generation)
     if target.exists():
@@ -189,7 +190,7 @@ def current_generation(home: Home) -> int:
     for number in reversed(generations(home)):
         if generation_path(home, number).samefile(home.catalog):
             return number
-    return _inspect(home.catalog)[0]
+    return _inspect(home, home.catalog)[0]
 
 
 def rollback(home: Home, generation: int | None = None) -> int:
@@ -215,7 +216,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
             next_step=f"kept generations: {listed}",
         )
     target = generation_path(home, wanted)
-    _inspect(target)
+    _inspect(home, target)
     try:
         point_to(home, target)
     except OSError as error:
@@ -234,7 +235,7 @@ def require_build(home: Home) -> None:
         )
 
 
-def read_catalog(catalog: Path, text: str) -> list[tuple[Any, ...]]:
+def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
     """Run one query on a catalog file, which the text calls ``warehouse``.
 
     Raises
@@ -242,16 +243,15 @@ def read_catalog(catalog: Path, text: str) -> list[tuple[Any, ...]]:
     DamagedError
         The file cannot be read as a catalog.
     """
-    with _opened(catalog) as connection:
+    with _opened(home, catalog) as connection:
         return connection.execute(text).fetchall()
 
 
 @contextmanager
-def _opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A catalog as ``warehouse``; whatever DuckDB says of it is damage."""
     try:
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+        with connect(home.session, catalog) as connection:
             yield connection
     except duckdb.Error as error:
         raise DamagedError(
@@ -260,7 +260,7 @@ def _opened(catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         ) from error
 
 
-def catalog_reads(catalog: Path, *, whole: bool = False) -> Reads:
+def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
     """What a catalog of this product, or of an earlier one, reads.
 
     Parameters
@@ -273,7 +273,7 @@ def catalog_reads(catalog: Path, *, whole: bool = False) -> Reads:
     DamagedError
         The file cannot be read as a catalog.
     """
-    with _opened(catalog) as connection:
+    with _opened(home, catalog) as connection:
 
         def rows(text: str) -> list[tuple[Any, ...]]:
             return connection.execute(text).fetchall()
@@ -298,9 +298,10 @@ def catalog_reads(catalog: Path, *, whole: bool = False) -> Reads:
     return Reads(str(homes[0][0]), frozenset(o for (o,) in objects), dict(months))
 
 
-def _inspect(catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
-    rows = read_catalog(catalog, "select generation from warehouse.meta.build")
+def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
+    rows = read_catalog(home, catalog, "select generation from warehouse.meta.build")
     results = read_catalog(
+        home,
         catalog,
         "select name, resource_type, package, status, failures, message"
         " from warehouse.meta.results",

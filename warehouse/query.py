@@ -97,7 +97,7 @@ class Warehouse:
         snapshot: str | None = None,
     ) -> None:
         self.settings = settings
-        self.home = Home(settings.home)
+        self.home = Home.of(settings)
         self._wanted = _wanted(self.home, generation, as_of, snapshot)
         self._session = self._open_session()
         self._names: Names | None = None

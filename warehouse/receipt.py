@@ -221,7 +221,7 @@ def verify_receipt(settings: Settings, receipt: Receipt) -> ReceiptVerdict:
             found = _compare(receipt, again)
     if found.same_answer:
         return found
-    home = Home(settings.home)
+    home = Home.of(settings)
     pruned = tuple(file for file in receipt.files if not home.object_path(file.object).is_file())
     kept, unlike = _own_generation(settings, receipt)
     return replace(found, kept=kept, unlike=unlike, pruned=pruned)

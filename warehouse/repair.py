@@ -95,7 +95,7 @@ def _rebuild_manifest(home: Home) -> str:
     now = ""
     catalogs = _readable_catalogs(home)
     with Manifest(aside, create=True, clock=lambda: now) as manifest:
-        manifest.restore_series(_remembered_series(catalogs))
+        manifest.restore_series(_remembered_series(home, catalogs))
         lost: list[str] = []
         for file in _files_to_restore(home, catalogs):
             path = home.object_path(file.object)
@@ -115,7 +115,9 @@ def _rebuild_manifest(home: Home) -> str:
             )
             if not file.is_current:
                 manifest.supersede(file.key)
-        manifest.restore_history(_remembered_changes(catalogs), _remembered_refusals(catalogs))
+        manifest.restore_history(
+            _remembered_changes(home, catalogs), _remembered_refusals(home, catalogs)
+        )
         count = len(manifest.files())
     _put_aside(home, home.manifest)
     _put_aside(home, home.manifest.with_name("manifest.sqlite-journal"))
@@ -136,7 +138,7 @@ class _Restored:
 
 def _files_to_restore(home: Home, catalogs: list[Path]) -> list[_Restored]:
     """Former files as kept catalogs remember them, then current ones as the lake shows them."""
-    remembered = _remembered_files(catalogs)
+    remembered = _remembered_files(home, catalogs)
     current: dict[FileKey, str] = {}
     for found in scan_folder(home.lake) if home.lake.is_dir() else ():
         if found.key is not None:
@@ -164,28 +166,28 @@ def _files_to_restore(home: Home, catalogs: list[Path]) -> list[_Restored]:
     return [*former, *shown]
 
 
-def _remembered_files(catalogs: list[Path]) -> dict[str, tuple[FileKey, str]]:
+def _remembered_files(home: Home, catalogs: list[Path]) -> dict[str, tuple[FileKey, str]]:
     """Key and origin by object, as kept catalogs remember them, the oldest first."""
     columns = "object, dataset, exchange, symbol, interval, clock, period, origin"
     known: dict[str, tuple[FileKey, str]] = {}
     for catalog in reversed(catalogs):
-        for row in read_catalog(catalog, f"select {columns} from warehouse.meta.files"):
+        for row in read_catalog(home, catalog, f"select {columns} from warehouse.meta.files"):
             object, origin = row[0], row[7]
             known.pop(object, None)
             known[object] = (_key(*row[1:7]), origin)
     return known
 
 
-def _remembered_series(catalogs: list[Path]) -> dict[int, SeriesKey]:
+def _remembered_series(home: Home, catalogs: list[Path]) -> dict[int, SeriesKey]:
     """Numbers of series as the newest readable catalog has them, so that they stay the same."""
     columns = "series_id, exchange, symbol, interval, clock"
     for catalog in catalogs:
-        rows = read_catalog(catalog, f"select {columns} from warehouse.meta.series")
+        rows = read_catalog(home, catalog, f"select {columns} from warehouse.meta.series")
         return {number: SeriesKey(*parts) for number, *parts in rows}
     return {}
 
 
-def _remembered_changes(catalogs: list[Path]) -> list[Restatement]:
+def _remembered_changes(home: Home, catalogs: list[Path]) -> list[Restatement]:
     columns = (
         "dataset, exchange, symbol, interval, clock, period, series_id, kind, old_object,"
         " new_object, rows_added, rows_removed, rows_changed, largest_relative_change, seen_at"
@@ -206,12 +208,14 @@ def _remembered_changes(catalogs: list[Path]) -> list[Restatement]:
                 },
                 str(row[14]),
             )
-            for row in read_catalog(catalog, f"select {columns} from warehouse.meta.restatements")
+            for row in read_catalog(
+                home, catalog, f"select {columns} from warehouse.meta.restatements"
+            )
         ]
     return []
 
 
-def _remembered_refusals(catalogs: list[Path]) -> list[Refusal]:
+def _remembered_refusals(home: Home, catalogs: list[Path]) -> list[Refusal]:
     columns = (
         "dataset, exchange, symbol, interval, clock, period, object, size_bytes, reason, origin,"
         " refused_at"
@@ -219,7 +223,9 @@ def _remembered_refusals(catalogs: list[Path]) -> list[Refusal]:
     for catalog in catalogs:
         return [
             Refusal(_key(*row[:6]), row[6], row[7], row[8], row[9], str(row[10]))
-            for row in read_catalog(catalog, f"select {columns} from warehouse.meta.quarantine")
+            for row in read_catalog(
+                home, catalog, f"select {columns} from warehouse.meta.quarantine"
+            )
         ]
     return []
 
@@ -292,10 +298,10 @@ def _mend_catalog(home: Home) -> Iterator[str]:
         elif finding.about is About.MONTH and path.is_file():
             _put_aside(home, path)
             yield f"put {finding.subject} aside"
-    if home.catalog.is_file() and not isinstance(readable(home.catalog), str):
+    if home.catalog.is_file() and not isinstance(readable(home, home.catalog), str):
         return
     for number in reversed(generations(home)):
-        if not isinstance(readable(generation_path(home, number)), str):
+        if not isinstance(readable(home, generation_path(home, number)), str):
             point_to(home, generation_path(home, number))
             yield f"went back to generation {number}, which can be read"
             return
@@ -309,7 +315,7 @@ def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:
     broken = {f.subject for f in findings if f.kind is Kind.DAMAGED}
     for number in generations(home):
         path = generation_path(home, number)
-        reads = readable(path)
+        reads = readable(home, path)
         is_broken = str(path.relative_to(home.root)) in broken or (
             not isinstance(reads, str) and not broken.isdisjoint(reads.months)
         )
@@ -325,7 +331,7 @@ def _readable_catalogs(home: Home) -> list[Path]:
     """Published catalogs that can be read whole, the current one first, then the newest."""
     kept = [generation_path(home, number) for number in reversed(generations(home))]
     found = (path for path in (home.catalog, *kept) if path.is_file())
-    return [path for path in found if not isinstance(readable(path), str)]
+    return [path for path in found if not isinstance(readable(home, path), str)]
 
 
 def _is_sound(home: Home, object: str) -> bool:

@@ -108,7 +108,7 @@ def plan_prune(
     needed_objects = {file.object for file in files if file.superseded_at is None}
     needed_marts: set[Path] = set()
     for number in staying:
-        reads = catalog_reads(generation_path(home, number))
+        reads = catalog_reads(home, generation_path(home, number))
         needed_objects |= reads.objects
         needed_marts |= {home.root / path for path in reads.months}
     objects = {file.object for file in files} | set(_objects_on_disk(home))

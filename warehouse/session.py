@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from warehouse.config import Settings
+from warehouse.engine import NO_EXTENSIONS, attach, connect
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, find_native_copy
 from warehouse.sqltext import HOME_VARIABLE, literal
@@ -75,11 +76,7 @@ _SWAPS = 5
 """How often a catalog is opened anew because another was published while DuckDB opened it, which
 does so by name and more than once: it may have met parts of two."""
 
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",
-}
+_CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 
 
 class Session:
@@ -269,7 +266,7 @@ def _open_fastest(
     settings: Settings, catalog: Path, memory: str | None
 ) -> duckdb.DuckDBPyConnection:
     """The catalog's native copy; the catalog itself where there is none that can be opened."""
-    copy = find_native_copy(Home(settings.home), catalog)
+    copy = find_native_copy(Home.of(settings), catalog)
     if copy is not None:
         with suppress(DamagedError):
             return _open(settings, copy.catalog, memory, tables=copy.tables)
@@ -279,21 +276,21 @@ def _open_fastest(
 def _open(
     settings: Settings, catalog: Path, memory: str | None, *, tables: Path | None = None
 ) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config=_CONFIG)
+    connection = None
     try:
-        for name, value in settings.session.items():
-            connection.execute(f"set global {name} = {literal(value)}")
+        connection = connect(settings.session, config=_CONFIG)
         # footers are read once a session: no file that a catalog lists ever changes
         connection.execute("set global parquet_metadata_cache = true")
         if tables is not None:
-            connection.execute(f"attach {literal(str(tables))} as native (read_only)")
-        connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+            attach(connection, tables, "native")
+        attach(connection, catalog)
         connection.execute("use warehouse")
         if memory is not None:
             _limit_memory(connection, memory)
         _lock(connection, settings)
     except BaseException as error:
-        connection.close()
+        if connection is not None:
+            connection.close()
         if isinstance(error, duckdb.OutOfMemoryException):
             raise QueryError(
                 f"{memory or settings.session.get('memory_limit')} of memory are too little",

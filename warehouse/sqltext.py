@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from warehouse.keys import us_datetime
@@ -39,17 +39,6 @@ def moment(microseconds: int) -> str:
     "timestamp '1970-01-01 00:00:00'"
     """
     return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
-
-
-def settings_sql(session: Mapping[str, str]) -> str:
-    """Settings of a session as statements.
-
-    Examples
-    --------
-    >>> settings_sql({"TimeZone": "UTC", "threads": "2"})
-    "set TimeZone = 'UTC'; set threads = '2'"
-    """
-    return "; ".join(f"set {name} = {literal(value)}" for name, value in session.items())
 
 
 HOME_VARIABLE = "warehouse_home"

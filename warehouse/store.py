@@ -27,6 +27,7 @@ import duckdb
 from warehouse.config import Settings
 from warehouse.contracts import load_contracts
 from warehouse.coverage import OwnedFile, assign_ownership
+from warehouse.engine import connect
 from warehouse.gather import gather
 from warehouse.home import Home
 from warehouse.keys import Period
@@ -41,7 +42,7 @@ from warehouse.months import (
     write_whole,
 )
 from warehouse.project import Model, Project, create_schemas, create_seeds
-from warehouse.sqltext import files_below, identifier, literal, moment, settings_sql
+from warehouse.sqltext import files_below, identifier, literal, moment
 from warehouse.vendor_views import (
     SERIES_KEYS,
     Lists,
@@ -65,7 +66,7 @@ def store_marts(
 
     The caller holds the home's lock; dbt has filled the build file.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     home.marts.mkdir(parents=True, exist_ok=True)
     for leftover in home.marts.rglob("*.building"):
         leftover.unlink()
@@ -143,7 +144,7 @@ class _Computation:
                 reused = month.path.is_file() and (not before or month.carry.is_file())
                 if not reused:
                     if connection is None:
-                        connection = opened.enter_context(duckdb.connect())
+                        connection = opened.enter_context(connect(self.settings.session))
                         self._open(connection)
                     self._compute(connection, month, files, earlier)
                 earlier.append(month)
@@ -193,7 +194,6 @@ class _Computation:
 
     def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Seeds, vendor views and the models below the mart, in a database in memory."""
-        connection.execute(settings_sql(self.settings.session))
         connection.execute("attach ':memory:' as warehouse")
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
@@ -368,8 +368,7 @@ def _reach(project: Project, model: Model) -> tuple[int, int] | None:
 
 def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
     """Let the views of the build file read the stored months; their comments stay."""
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
+    with connect(settings.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")
         connection.execute("begin")
         sources = {}

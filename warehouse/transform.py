@@ -50,7 +50,7 @@ def transform(settings: Settings) -> bool:
         ["--quiet", "test", "--exclude-resource-type", "unit_test", *common],
         manifest=parsed.result,
     )
-    home = Home(settings.home)
+    home = Home.of(settings)
     if user_model_files(home):
         _tell("user models")
         for left_out in run_user_models(home, _invoke):
@@ -90,7 +90,7 @@ def _invoke(arguments: list[str], *, manifest: Any = None) -> Any:
 
 def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
     """dbt's target folder, and the options that name project, profile, target and log."""
-    project, folder = str(dbt_project_dir()), Home(settings.home).build / "dbt"
+    project, folder = str(dbt_project_dir()), Home.of(settings).build / "dbt"
     target = folder / "target"
     options = ["--project-dir", project, "--profiles-dir", project]
     return target, [*options, "--target-path", str(target), "--log-path", str(folder)]

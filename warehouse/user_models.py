@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import yaml
 
 from warehouse.contracts import dbt_project_dir, project_vars
+from warehouse.engine import connect
 from warehouse.home import Home
-from warehouse.sqltext import literal
 
 PACKAGE = "user_models"
 _MOST_LINES = 20
@@ -50,8 +49,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
     has the file and line there, then what dbt said.
     """
     left_out = _build_readable(home, invoke)
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(home.build_catalog))} as warehouse")
+    with connect(home.session, home.build_catalog, options="") as connection:
         failed = connection.execute(
             "select name, message from warehouse.meta.results"
             " where package = ? and resource_type = 'model' and status = 'error'",

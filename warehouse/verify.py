@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from warehouse.check import check_file
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
+from warehouse.engine import connect
 from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
 from warehouse.history import snapshots_of
 from warehouse.home import Home, generation_path, native_copy
@@ -196,7 +196,7 @@ def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
 
 def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
     shown = frozenset(file.object for file in files if file.superseded_at is None)
-    look = _Catalogs(quick=quick)
+    look = _Catalogs(home, quick=quick)
     if not home.catalog.is_file():
         yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
     else:
@@ -218,14 +218,14 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
 class _Catalogs:
     """Looks at each catalog once, though the current one is a link to a generation."""
 
-    def __init__(self, *, quick: bool) -> None:
-        self.quick = quick
+    def __init__(self, home: Home, *, quick: bool) -> None:
+        self.home, self.quick = home, quick
         self._seen: dict[int, Reads | str] = {}
 
     def reads(self, catalog: Path) -> Reads | str:
         place = catalog.stat().st_ino
         if place not in self._seen:
-            self._seen[place] = readable(catalog, quick=self.quick)
+            self._seen[place] = readable(self.home, catalog, quick=self.quick)
         return self._seen[place]
 
 
@@ -260,10 +260,10 @@ def _check_generation(
                 yield Finding(Kind.DAMAGED, About.MONTH, name, what, REPAIR)
 
 
-def readable(catalog: Path, *, quick: bool = False) -> Reads | str:
+def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
     """What a catalog reads, or why it cannot be read; all its tables are read unless ``quick``."""
     try:
-        return catalog_reads(catalog, whole=not quick)
+        return catalog_reads(home, catalog, whole=not quick)
     except DamagedError as error:
         return error.what
 
@@ -311,10 +311,11 @@ def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
     for dataset, contract in load_contracts().items():
         ranged = [c for c in contract.columns if (c.minimum, c.maximum) != (None, None)]
         outside = dict.fromkeys((column.name for column in ranged), 0)
-        for file in current:
-            if file.key.dataset == dataset:
-                for name, count in _outside(home, file, ranged):
-                    outside[name] += count
+        with connect(home.session) as connection:
+            for file in current:
+                if file.key.dataset == dataset:
+                    for name, count in _outside(connection, home, file, ranged):
+                        outside[name] += count
         for name, count in outside.items():
             if count:
                 what = f"{name}: {count:,} values lie outside the contract's range"
@@ -322,7 +323,9 @@ def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
                 yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
 
 
-def _outside(home: Home, file: StoredFile, ranged: Iterable[Column]) -> list[tuple[str, int]]:
+def _outside(
+    connection: duckdb.DuckDBPyConnection, home: Home, file: StoredFile, ranged: Iterable[Column]
+) -> list[tuple[str, int]]:
     held = {name for name, _ in file.facts.columns}
     columns = [column for column in ranged if column.name in held]
     path = home.object_path(file.object)
@@ -330,13 +333,10 @@ def _outside(home: Home, file: StoredFile, ranged: Iterable[Column]) -> list[tup
         return []
     counts = ", ".join(f"count(*) filter (where {_beyond(column)})" for column in columns)
     try:
-        with _engine().cursor() as cursor:
-            row = cursor.execute(
-                f"select {counts} from read_parquet({literal(str(path))},"
-                " hive_partitioning = false)"
-            ).fetchone()
+        row = connection.execute(
+            f"select {counts} from read_parquet({literal(str(path))}, hive_partitioning = false)"
+        ).fetchone()
     except duckdb.Error:  # its damage is a finding already
-        _engine.cache_clear()
         return []
     return list(zip((column.name for column in columns), row or (), strict=True))
 
@@ -346,11 +346,6 @@ def _beyond(column: Column) -> str:
     below = [] if column.minimum is None else [f"{name} < {column.minimum}"]
     above = [] if column.maximum is None else [f"{name} > {column.maximum}"]
     return f"isfinite({name}::double) and ({' or '.join([*below, *above])})"
-
-
-@cache
-def _engine() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
 
 
 # -- helpers -------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def current_tree(home: Home) -> dict[str, str]:
     with Manifest(home.manifest) as manifest:
         current = {f"objects/{file.object}.parquet" for file in manifest.files()}
     if home.catalog.is_file():
-        current |= set(catalog_reads(home.catalog).months)
+        current |= set(catalog_reads(home, home.catalog).months)
     return {
         path: digest
         for path, digest in tree(home).items()

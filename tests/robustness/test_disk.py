@@ -165,6 +165,12 @@ def test_a_real_full_disk_while_building(tmp_path: Path) -> None:
         assert quick_build(home) == 2
 
 
+SPILLING_SQL = (
+    "select sum(n)::bigint as places from (select row_number() over (order by s) as n"
+    " from (select repeat('x', 20) || hash(i) as s from range(1000000) as t(i)))"
+)
+LITTLE = {"WAREHOUSE_MEMORY": "60MB", "WAREHOUSE_THREADS": "1"}
+
 # -- read-only -----------------------------------------------------------------------------------
 
 
@@ -196,6 +202,17 @@ def test_a_read_only_home_can_be_read_and_says_why_it_cannot_be_written(
     write_round(files, 2)
     with read_only(home):
         assert answer(home) == (1, 1.0, 1.0, ANSWER_ROWS)
+        done = run_warehouse(
+            "sql",
+            SPILLING_SQL,
+            "--format",
+            "csv",
+            "--home",
+            home.root,
+            cwd=tmp_path,
+            environment=LITTLE,
+        )
+        assert (done.exit_code, done.stdout.split()[1:]) == (0, ["500000500000"]), done.stderr
         for verb in (
             ["status"],
             ["verify"],

@@ -34,6 +34,17 @@ def test_home_when_given_as_path_then_is_taken(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "ä b", {}).home == tmp_path / "ä b"
 
 
+@pytest.mark.parametrize("name", ["a?b", "a*b", "[1]", "C#", "a\\b", "a\nb", "a\udcff"])
+def test_home_when_its_path_is_a_pattern_then_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="in a path a meaning of its own"):
+        load_settings(tmp_path / name / "home", {})
+
+
+@pytest.mark.parametrize("name", ["it's", 'a"b', "a b", "50%", "a{b}", "$x;=&", "a\u00a0b", "数"])
+def test_home_when_its_path_is_odd_but_plain_then_is_taken(tmp_path: Path, name: str) -> None:
+    assert load_settings(tmp_path / name, {}).home == tmp_path / name
+
+
 def test_session_when_nothing_is_set_then_is_utc_and_spills_into_the_home(tmp_path: Path) -> None:
     assert load_settings(environment={}).session == {
         "TimeZone": "UTC",

@@ -16,7 +16,14 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.errors import BuildError, DamagedError, NotFoundError
 from warehouse.home import Home, generation_path
-from warehouse.publish import current_generation, generations, next_generation, publish, rollback
+from warehouse.publish import (
+    current_generation,
+    generations,
+    next_generation,
+    publish,
+    read_catalog,
+    rollback,
+)
 from warehouse.sync import sync_folder
 
 Result = tuple[str, str, str, str]
@@ -231,3 +238,19 @@ def test_publish_when_the_homes_path_has_quotes_then_works(
     build(home)
     publish(home)
     assert current_generation(home) == 1
+
+
+def test_a_catalog_when_read_then_within_the_settings_and_a_spill_folder_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """Two connections that spilled into one folder overwrote each other's blocks (DuckDB 1.5)."""
+    home = Home.of(Settings(tmp_path, threads=1, memory_limit="200MiB"))
+    home.build.mkdir()
+    duckdb.connect(home.catalog).close()
+    names = ("threads", "memory_limit", "TimeZone", "temp_directory")
+    text = f"select {', '.join(f'current_setting({name!r})' for name in names)}"
+    ((*first, one),), ((*second, other),) = (
+        read_catalog(home, home.catalog, text) for _ in range(2)
+    )
+    assert first == second == [1, "200.0 MiB", "UTC"]
+    assert one != other and Path(one).parent == home.build

@@ -16,9 +16,10 @@ import duckdb
 
 from warehouse.audit.sample import ORIGIN, Cut, load_cut
 from warehouse.contracts import KEY_COLUMNS
+from warehouse.engine import attach, connect
 from warehouse.errors import BuildError, DamagedError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
-from warehouse.sqltext import identifier, literal, settings_sql
+from warehouse.sqltext import identifier, literal
 
 VENDOR = "vendor"
 KEYS = tuple(column.name for column in KEY_COLUMNS)
@@ -220,10 +221,9 @@ def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.D
     DamagedError
         The catalog cannot be read.
     """
-    with duckdb.connect() as connection:
-        connection.execute(settings_sql(session))
+    with connect(session) as connection:
         try:
-            connection.execute(f"attach {literal(str(catalog))} as {ORIGIN} (read_only)")
+            attach(connection, catalog, ORIGIN)
         except duckdb.Error as error:
             raise DamagedError(
                 f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",

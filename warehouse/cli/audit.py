@@ -35,7 +35,7 @@ def lookahead(
     from warehouse.audit import audit_lookahead
     from warehouse.gate import built_project
 
-    home = Home(settings.home)
+    home = Home.of(settings)
     require_catalog(home)
     say(f"auditing with {counted(cuts, 'cut')} ...")
     report = audit_lookahead(

@@ -56,7 +56,7 @@ def publish(settings: Settings, target: Path) -> int:
     from warehouse.project import load_project
     from warehouse.store import store_marts
 
-    home = Home(settings.home)
+    home = Home.of(settings)
     with writing(home, "publish"):
         require_build(home)
         project = load_project(target)
@@ -88,7 +88,7 @@ def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -
     home = ["--home", str(settings.home)]
     ctx.find_root().meta["builds"] = True
     synced = sync.main([*home, *arguments], standalone_mode=False, parent=ctx.parent)
-    if not _holds_files(Home(settings.home)):
+    if not _holds_files(Home.of(settings)):
         return int(synced or 0)
     built = build.main(home, standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
@@ -104,7 +104,7 @@ def _holds_files(home: Home) -> bool:
 @home_option
 def rollback(settings: Settings, generation: int | None) -> int:
     """Go back to the generation before, or to GENERATION, at once."""
-    home = Home(settings.home)
+    home = Home.of(settings)
     with writing(home, "rollback"):
         number = roll_back(home, generation)
     say(f"generation {number} is the catalog now")

@@ -33,7 +33,7 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     A named generation keeps its files and models as they are: warehouse sql --snapshot paper-v1,
     warehouse.open(snapshot="paper-v1").
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     if drop and name is None:
         raise UsageError("--drop without a NAME", next_step="say: warehouse snapshot NAME --drop")
     if drop and name is not None:
@@ -91,7 +91,7 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
 
     The current generation, snapshots and the newest ones stay, with all that they read.
     """
-    home = Home(settings.home)
+    home = Home.of(settings)
     older_than = None
     if days is not None:
         older_than = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)

@@ -34,7 +34,7 @@ def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: st
     from warehouse.serve import run_server
 
     run_server(
-        Home(settings.home),
+        Home.of(settings),
         host=host,
         port=port,
         key=_key(settings, key_env) if needs_key or key_env else None,

@@ -37,7 +37,7 @@ def status(settings: Settings, as_json: bool) -> int:
 
 
 def _facts(settings: Settings) -> dict[str, Any]:
-    home = Home(settings.home)
+    home = Home.of(settings)
     home.require_lake()
     with Manifest(home.manifest) as manifest:
         files = manifest.files()

@@ -105,7 +105,7 @@ def sync(
         start.date() if start else None,
         day_after(end.date()) if end else None,
     )
-    home = Home(settings.home)
+    home = Home.of(settings)
     if folder is not None:
         if datasets or preview or start or end:
             raise UsageError(

@@ -49,7 +49,7 @@ def verify(
         return _verify_receipt(settings, receipt, as_json=as_json)
     if numerics:
         return _verify_numerics(settings, as_json=as_json)
-    home = Home(settings.home)
+    home = Home.of(settings)
     if mend:
         from warehouse.build import build
         from warehouse.repair import repair
