@@ -5,7 +5,10 @@
 {%- endmacro %}
 
 
-{#- Copies the comments of a source's view to the staging view over it, column by column. -#}
+{#-
+    Copies the comments of a source's view to the staging view over it, column by column. The source
+    may have columns beyond the contract, which the staging view does not select.
+-#}
 {% macro comment_like_source(model) -%}
     {%- if execute and model.sources -%}
         {%- set dataset = model.sources[0][1] -%}
@@ -13,6 +16,9 @@
             "select column_name, comment from duckdb_columns()"
             ~ " where database_name = current_database() and schema_name = 'vendor'"
             ~ " and table_name = '" ~ dataset ~ "' and comment is not null"
+            ~ " and column_name in (select column_name from duckdb_columns()"
+            ~ " where database_name = current_database() and schema_name = '" ~ this.schema
+            ~ "' and table_name = '" ~ this.identifier ~ "')"
         ) -%}
         comment on view {{ this }} is
             'vendor.{{ dataset }} with NaN and infinity as NULL.';

@@ -22,7 +22,7 @@ from warehouse.manifest import Manifest
 from warehouse.meta import write_meta, write_stored
 from warehouse.months import Progress
 from warehouse.sqltext import identifier, literal
-from warehouse.vendor_views import write_vendor
+from warehouse.vendor_views import count_hidden, write_vendor
 from warehouse.views import comment
 
 STORAGE_VERSION = "v1.4.0"
@@ -85,7 +85,7 @@ def _write(
         storage = f"storage_version {literal(STORAGE_VERSION)}"
         attach(connection, home.build_catalog, options=storage)
         connection.execute("use warehouse")
-        owned = assign_ownership(manifest.files())
+        owned = count_hidden(connection, assign_ownership(manifest.files()), home)
         gathered = gather(settings, home, owned, progress=progress)
         paths = {dataset: [month.path for month in months] for dataset, months in gathered.items()}
         connection.execute("begin")

@@ -1,9 +1,9 @@
 """Is this file what its name says? Reads one parquet file whole and returns facts, or refuses it.
 
 Refused: a file that cannot be read, lacks a required column or all others, holds a type that the
-contract cannot widen without loss, times outside the period, off the bar grid, NULL or twice. Not
-refused: missing or new columns (drift, recorded), rows out of order (sorted when read), odd values
-(they are data).
+contract cannot widen without loss, footer statistics that its times contradict, or bad rows
+(``warehouse.bad_rows``). Not refused: missing or new columns (drift, recorded), rows out of order
+(sorted when read), odd values (they are data; some are noted).
 
 A file is hostile until it has passed. DuckDB, which will show it, reads it first and within little
 memory, so that what is listed in a catalog can be read there; then pyarrow reads it value by value.
@@ -11,7 +11,8 @@ memory, so that what is listed in a catalog can be read there; then pyarrow read
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,12 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from warehouse.bad_rows import BadRowsError, find_bad_rows, left_out_of
 from warehouse.contracts import OTHER_TYPE, Column, Contract
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.interrupts import raise_if_interrupt
-from warehouse.keys import FileKey, interval_us, us_datetime
-from warehouse.records import FileFacts
+from warehouse.keys import FileKey, interval_us
+from warehouse.records import FileFacts, moment_text
 from warehouse.sqltext import identifier, literal
 
 RAW_TIME = "exchange_timestamp"
@@ -63,33 +65,45 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
             _check_schema(schema, key, contract)
             _require_engine_reads(path, schema.names)
             columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
-            times, nulls = _read_all(file, key, contract)
+            names = _names(schema, contract)
+            values = _read_all(file, key, contract)
     except FileRefusedError:
         raise
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileRefusedError(f"cannot be read as parquet: {reason[:200]}") from error
 
+    times = values.times
     is_sorted = bool((times[1:] >= times[:-1]).all())
     ordered = times if is_sorted else np.sort(times)
-    _check_period(ordered, key)
-    runs = () if key.is_raw else _bar_runs(ordered, key)
-    names = {name for name, _ in columns}
+    if values.has_null_times or not _is_good(ordered, key):
+        raise BadRowsError(find_bad_rows(times, values.null_times, key), len(times))
     declared = () if contract is None else contract.columns
+    original, left_out = left_out_of(schema.metadata)
     return FileFacts(
         rows=len(ordered),
         first_us=int(ordered[0]) if len(ordered) else None,
         last_us=int(ordered[-1]) if len(ordered) else None,
-        runs=runs,
+        runs=() if key.is_raw else _bar_runs(ordered, key),
         columns=columns,
         missing=tuple(c.name for c in declared if c.expected and c.name not in names),
         unexpected=()
         if contract is None
-        else tuple(name for name, _ in columns if contract.column(name) is None),
-        nulls=nulls,
+        else tuple(name for name, _ in columns if contract.column(name.lower()) is None),
+        nulls=values.nulls,
         is_sorted=is_sorted,
         simulated=(schema.metadata or {}).get(SIMULATED) == b"true",
+        original=original,
+        left_out=tuple((row.number, row.time_us, row.reason) for row in left_out),
+        notes=tuple(values.notes()),
     )
+
+
+def _names(schema: pa.Schema, contract: Contract | None) -> set[str]:
+    """The file's columns under the names of the contract: letters of either case are the same."""
+    if contract is None:
+        return set(schema.names)
+    return {name.lower() if contract.column(name.lower()) else name for name in schema.names}
 
 
 def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> None:
@@ -145,16 +159,15 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
         raise FileRefusedError("a column has no name")
     if len(set(names)) != len(names):
         raise FileRefusedError("two columns have the same name")
-    required = (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
+    required = clocks_of(key)
     for name in required:
-        if name not in schema.names:
-            raise FileRefusedError(f"has no column {name!r}")
-        if not pa.types.is_timestamp(schema.field(name).type):
-            raise FileRefusedError(
-                f"column {name!r} is {_named(schema.field(name).type)}, not a timestamp"
-            )
-    others = [name for name in schema.names if name not in required]
-    if contract is not None and others and not any(map(contract.column, others)):
+        if name not in names:
+            raise FileRefusedError(f"has no column {name!r}{_other_times(schema)}")
+        kind = schema.types[names.index(name)]
+        if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            raise FileRefusedError(f"column {name!r} is {_named(kind)}, not a timestamp")
+    others = [name for name in names if name not in required]
+    if contract is not None and not any(map(contract.column, others)):
         raise FileRefusedError(
             f"has none of the columns of {key.dataset}: is it a file of another dataset?"
         )
@@ -163,12 +176,36 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
             raise FileRefusedError(
                 f"column {field.name[:80]!r} is nested more than {_DEEPEST_TYPE} deep"
             )
-        column = None if contract is None else contract.column(field.name)
+        column = None if contract is None else contract.column(field.name.lower())
         if column is not None and not _widens(field.type, column):
             raise FileRefusedError(
-                f"column {field.name!r} is {_named(field.type)}:"
-                f" {column.type} cannot hold it without loss"
+                f"column {field.name!r} is {_named(field.type)}, not {_MEANT[column.type]}"
             )
+
+
+_MEANT = {
+    "DOUBLE": "a number",
+    "BIGINT": "a whole number",
+    "TIMESTAMP": "a timestamp",
+    "TIMESTAMPTZ": "a timestamp",
+    "VARCHAR": "text",
+}
+"""What a column of the contract holds, in words for a person."""
+
+
+def clocks_of(key: FileKey) -> tuple[str, ...]:
+    """The columns that a file must have: its times, the first of them decides the order."""
+    return (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
+
+
+def _other_times(schema: pa.Schema) -> str:
+    """A hint at columns that may hold the times under another name, such as a nameless index."""
+    found = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    if not found:
+        return ""
+    if found == ["__index_level_0__"]:
+        return ", but pandas' unnamed index holds times: name it before writing the file"
+    return f", but {', '.join(map(repr, found[:3]))} with times: rename the one that is meant"
 
 
 def _is_shallow(kind: pa.DataType) -> bool:
@@ -190,13 +227,28 @@ def _widens(found: pa.DataType, column: Column) -> bool:
     if pa.types.is_dictionary(found):
         found = found.value_type
     match column.type:
-        case "DOUBLE" | "BIGINT":
+        case "DOUBLE":
+            holds = pa.types.is_floating(found) or pa.types.is_integer(found)
+            holds = holds or pa.types.is_decimal(found)
+        case "BIGINT":
             holds = pa.types.is_floating(found) or pa.types.is_integer(found)
         case "TIMESTAMP" | "TIMESTAMPTZ":
-            holds = pa.types.is_timestamp(found) and found.tz in (None, "UTC", "+00:00", "Etc/UTC")
+            holds = pa.types.is_timestamp(found) or pa.types.is_date(found)
         case _:
-            holds = pa.types.is_string(found) or pa.types.is_large_string(found)
+            holds = _is_text(found) or pa.types.is_integer(found) or _is_bytes(found)
     return bool(holds)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    )
 
 
 def _named(kind: pa.DataType) -> str:
@@ -221,7 +273,9 @@ _SCALARS = {
     pa.float64(): "DOUBLE",
     pa.string(): "VARCHAR",
     pa.large_string(): "VARCHAR",
+    pa.string_view(): "VARCHAR",
     pa.date32(): "DATE",
+    pa.date64(): "DATE",
 }
 
 
@@ -262,89 +316,193 @@ def _is_common(kind: pa.DataType) -> bool:
 _COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()}
 
 
-def _read_all(
-    file: pq.ParquetFile, key: FileKey, contract: Contract | None
-) -> tuple[np.ndarray, int]:
-    """Decode every page; return the times in microseconds and the number of NULLs."""
-    time_name = RAW_TIME if key.is_raw else "time"
-    clocks = (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
-    numeric = {c.name: c.type for c in contract.columns} if contract is not None else {}
-    parts, nulls, rows = [], 0, 0
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-        rows += batch.num_rows
-        nulls += sum(column.null_count for column in batch.columns)
-        for name in clocks:
-            if batch.column(name).null_count:
-                raise FileRefusedError(f"column {name!r} holds NULL")
-        for name in batch.schema.names:
-            _check_exact(batch.column(name), name, numeric.get(name))
-        parts.append(_microseconds(batch.column(time_name), time_name))
+class _Values:
+    """What was seen in the values of a file while its pages were decoded."""
+
+    def __init__(self, key: FileKey, contract: Contract | None) -> None:
+        self._key = key
+        self._contract = contract
+        self.nulls = 0
+        self.finer_than_us: set[str] = set()
+        self.known_before = 0
+        self.prices_not_positive: dict[str, int] = {}
+        self._times: list[np.ndarray] = []
+        self._null_times: list[np.ndarray] = []
+
+    def add(self, batch: pa.RecordBatch) -> list[np.ndarray]:
+        """Look at some rows; returns the clocks in microseconds, without NULL."""
+        self.nulls += sum(column.null_count for column in batch.columns)
+        names = [name.lower() for name in batch.schema.names]
+        clocks = clocks_of(self._key)
+        found = [batch.column(names.index(name)) for name in clocks]
+        times = [
+            self._microseconds(values, name) for values, name in zip(found, clocks, strict=True)
+        ]
+        self._times.append(times[0])
+        nulls = [
+            np.array(values.is_null().to_pylist(), dtype=bool)
+            if values.null_count
+            else np.zeros(len(values), dtype=bool)
+            for values in found
+        ]
+        is_null = np.logical_or.reduce(nulls)
+        self._null_times.append(is_null)
+        if self._key.is_raw:
+            self.known_before += int((~is_null & (times[1] < times[0])).sum())
+        for name, values in zip(names, batch.columns, strict=True):
+            column = None if self._contract is None else self._contract.column(name)
+            if column is not None:
+                _check_exact(values, column)
+                self._look_at_price(values, column)
+        return [each[~null] for each, null in zip(times, nulls, strict=True)]
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times in the order of the file; arbitrary where ``null_times``."""
+        return np.concatenate(self._times) if self._times else np.empty(0, np.int64)
+
+    @property
+    def null_times(self) -> np.ndarray:
+        return np.concatenate(self._null_times) if self._null_times else np.empty(0, bool)
+
+    @property
+    def has_null_times(self) -> bool:
+        return any(part.any() for part in self._null_times)
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """Odd things that do not keep a file out: a kind, and what was seen."""
+        if self.known_before:
+            yield (
+                "known before its time",
+                f"{self.known_before:,} rows with {RAW_KNOWN_AT} before {RAW_TIME}",
+            )
+        for name in sorted(self.finer_than_us):
+            yield "times cut", f"{name}: nanoseconds are cut to microseconds"
+        for name, count in sorted(self.prices_not_positive.items()):
+            yield "price not positive", f"{name}: {count:,} rows with a price of 0 or below"
+
+    def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:
+        times, is_cut = _microseconds(values)
+        if is_cut and not self._key.is_raw:
+            raise FileRefusedError(f"column {name!r} holds times finer than a microsecond")
+        if is_cut:
+            self.finer_than_us.add(name)
+        return times
+
+    def _look_at_price(self, values: pa.Array, column: Column) -> None:
+        if not column.is_price or not len(values):
+            return
+        count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
+        if count:
+            known = self.prices_not_positive.get(column.name, 0)
+            self.prices_not_positive[column.name] = known + count
+
+
+def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> _Values:
+    """Decode every page, and hold the times against the footer's statistics."""
+    values, rows = _Values(key, contract), 0
+    for index in range(file.metadata.num_row_groups):
+        bounds = [_statistics(file, index, name) for name in clocks_of(key)]
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[index]):
+            rows += batch.num_rows
+            for times, bound, name in zip(values.add(batch), bounds, clocks_of(key), strict=True):
+                if bound is not None and len(times) and not _lies_within(times, bound):
+                    raise FileRefusedError(
+                        f"row group {index}: the footer's statistics of {name!r} "
+                        f"({moment_text(bound[0])} to {moment_text(bound[1])}) exclude some of its "
+                        "rows, which queries would lose: write the file again"
+                    )
     if rows != file.metadata.num_rows:
         raise FileRefusedError(f"holds {rows:,} rows, its footer says {file.metadata.num_rows:,}")
-    return (np.concatenate(parts) if parts else np.empty(0, np.int64)), nulls
+    return values
 
 
-def _check_exact(values: pa.Array, name: str, wanted: str | None) -> None:
-    """Refuse integers that DOUBLE rounds, and numbers that are no BIGINT."""
-    if wanted == "DOUBLE" and pa.types.is_integer(values.type):
+def _statistics(file: pq.ParquetFile, row_group: int, name: str) -> tuple[int, int] | None:
+    """Least and greatest time of a row group in microseconds, as the footer says; None if not."""
+    place = [column.lower() for column in file.schema_arrow.names].index(name)
+    statistics = file.metadata.row_group(row_group).column(place).statistics
+    if statistics is None or not statistics.has_min_max or statistics.physical_type != "INT64":
+        return None
+    unit = json.loads(statistics.logical_type.to_json()).get("timeUnit")
+    if unit not in _PER_UNIT_US:
+        return None
+    times, per = _PER_UNIT_US[unit]
+    return statistics.min_raw * times // per, statistics.max_raw * times // per
+
+
+_PER_UNIT_US = {"milliseconds": (1_000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1_000)}
+
+
+def _lies_within(times: np.ndarray, bound: tuple[int, int]) -> bool:
+    return bool(bound[0] <= times.min() and times.max() <= bound[1])
+
+
+def _check_exact(values: pa.Array, column: Column) -> None:
+    """Refuse values that the contract's type would change; NaN in a count reads NULL."""
+    kind, name = values.type, column.name
+    if pa.types.is_dictionary(kind):
+        values, kind = values.dictionary, kind.value_type
+    if column.type == "DOUBLE" and pa.types.is_integer(kind):
         reach = pc.min_max(values).as_py()
         if any(abs(edge or 0) > _EXACT_IN_DOUBLE for edge in reach.values()):
             raise FileRefusedError(f"column {name!r} holds integers that DOUBLE would round")
-    elif wanted == "BIGINT":
+    elif column.type == "DOUBLE" and pa.types.is_decimal(kind):
         try:
-            values.cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise FileRefusedError(
-                f"column {name!r} holds values that are no whole numbers"
-            ) from error
+            is_same = pc.all(pc.equal(values.cast(pa.float64()).cast(kind), values)).as_py()
+        except pa.ArrowInvalid:
+            is_same = False
+        if is_same is False:
+            raise FileRefusedError(f"column {name!r} holds decimals that DOUBLE would round")
+    elif column.type == "BIGINT" and pa.types.is_floating(kind):
+        finite = values.filter(pc.invert(pc.is_nan(values)))
+        if pc.any(pc.is_inf(finite)).as_py():
+            raise FileRefusedError(f"column {name!r} counts, but holds infinity")
+        _require_cast(finite, pa.int64(), f"column {name!r} holds values that are no whole numbers")
+    elif column.type == "BIGINT":
+        _require_cast(values, pa.int64(), f"column {name!r} holds numbers too large for BIGINT")
+    elif column.type == "VARCHAR" and _is_bytes(kind):
+        _require_cast(values, pa.string(), f"column {name!r} holds bytes that are no UTF-8 text")
 
 
-def _microseconds(values: pa.Array, name: str) -> np.ndarray:
+def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
     try:
-        cast = values.cast(pa.timestamp("us", tz=values.type.tz))
+        values.cast(kind)
     except pa.ArrowInvalid as error:
-        raise FileRefusedError(f"column {name!r} holds times finer than a microsecond") from error
-    if not len(cast):
-        return np.empty(0, np.int64)
-    # Array.to_numpy would load pandas
-    return np.frombuffer(cast.buffers()[1], np.int64, len(cast), cast.offset * 8)
+        raise FileRefusedError(reason) from error
 
 
-def _check_period(times: np.ndarray, key: FileKey) -> None:
-    start, end = key.period.start_us, key.period.end_us
-    if len(times) and not (start <= times[0] and times[-1] < end):
-        outside = int(((times < start) | (times >= end)).sum())
-        raise FileRefusedError(
-            f"{outside:,} of {len(times):,} rows lie outside {key.period.text}: "
-            f"{_moment(times[0])} to {_moment(times[-1])}"
-        )
-
-
-def _moment(microseconds: np.int64) -> str:
-    """A time for a person, however absurd."""
+def _microseconds(values: pa.Array) -> tuple[np.ndarray, bool]:
+    """Times as microseconds, and whether any was finer; arbitrary where NULL."""
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("ms" if values.type == pa.date64() else "s"))
+    target = pa.timestamp("us", tz=values.type.tz)
     try:
-        return str(us_datetime(int(microseconds)))
-    except OverflowError:
-        return f"{int(microseconds):,} microseconds since 1970"
+        cast, is_cut = values.cast(target), False
+    except pa.ArrowInvalid:
+        cast, is_cut = pc.floor_temporal(values, unit="microsecond").cast(target), True
+    if not len(cast):
+        return np.empty(0, np.int64), is_cut
+    # Array.to_numpy would load pandas
+    return np.frombuffer(cast.buffers()[1], np.int64, len(cast), cast.offset * 8), is_cut
+
+
+def _is_good(times: np.ndarray, key: FileKey) -> bool:
+    """Whether sorted times lie inside the period, and bars on the grid, each once."""
+    if not len(times):
+        return True
+    is_inside = key.period.start_us <= times[0] and times[-1] < key.period.end_us
+    if key.is_raw or not is_inside:
+        return bool(is_inside)
+    bar = interval_us(key.series.interval or "")
+    return not (times % bar).any() and bool((np.diff(times) > 0).all())
 
 
 def _bar_runs(times: np.ndarray, key: FileKey) -> tuple[tuple[int, int], ...]:
-    """Unbroken stretches of bars; refuses bars off the grid or given twice."""
+    """Unbroken stretches of bars, which are sorted and on the grid."""
     bar = interval_us(key.series.interval or "")
     if not len(times):
         return ()
-    off_grid = times[times % bar != 0]
-    if len(off_grid):
-        raise FileRefusedError(
-            f"{len(off_grid):,} bars do not start on a multiple of {key.series.interval}, "
-            f"the first at {us_datetime(int(off_grid[0]))}"
-        )
     steps = np.diff(times)
-    twice = times[1:][steps == 0]
-    if len(twice):
-        raise FileRefusedError(
-            f"{len(twice):,} bars stand in it twice, the first at {us_datetime(int(twice[0]))}"
-        )
     breaks = np.flatnonzero(steps != bar)
     starts = times[np.concatenate(([0], breaks + 1))]
     ends = times[np.concatenate((breaks, [len(times) - 1]))] + bar

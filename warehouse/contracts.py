@@ -45,6 +45,12 @@ class Column:
     expected: bool = True
 
     @property
+    def is_price(self) -> bool:
+        """Whether it is the price of something, and so above 0; differences of prices may be 0."""
+        differences = ("spread", "basis", "range", "std", "slippage")
+        return self.unit == "quote/base" and not any(word in self.name for word in differences)
+
+    @property
     def comment(self) -> str:
         """Meaning and unit in one line, as the catalog shows it."""
         return f"{self.description} [{self.unit}]"

@@ -4,7 +4,8 @@ Pure arithmetic on half-open spans ``(start_us, end_us)`` from the manifest; no 
 
 Ownership: a daily file that holds rows owns its UTC day but for the bars that only the monthly file
 has; a monthly file owns the rest of its month. So every bar appears, once, and where both have it
-the daily file wins. Raw data has no bars: there a daily file owns all of its day.
+the daily file wins. Raw data has no bars: there a daily file owns the time from its first to its
+last row, so that the rows of a monthly file that lie before or after stay.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class OwnedFile:
-    """A file, the spans of its period that it owns, and the bars in them that it shows."""
+    """A file, the spans of its period that it owns, and the bars in them that it shows.
+
+    ``raw_rows_hidden`` is not in the manifest: ``vendor_views.count_hidden`` counts it.
+    """
 
     file: StoredFile
     spans: tuple[Span, ...]
     runs: tuple[Span, ...]
+    raw_rows_hidden: int = 0
 
     @property
     def owns_all(self) -> bool:
@@ -35,9 +40,9 @@ class OwnedFile:
 
     @property
     def rows_hidden(self) -> int:
-        """Bars of the file that another file shows instead; 0 for raw data that is whole."""
+        """Rows of the file that another file shows instead; of raw data if they were counted."""
         if self.file.key.is_raw:
-            return 0
+            return self.raw_rows_hidden
         bar = interval_us(self.file.key.series.interval or "")
         return self.file.facts.rows - total(self.runs) // bar
 
@@ -221,6 +226,8 @@ def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
     day = [_period(daily)]
     if monthly is None:
         return day
+    if daily.key.is_raw and daily.facts.first_us is not None and daily.facts.last_us is not None:
+        return [(daily.facts.first_us, daily.facts.last_us + 1)]
     return subtract(day, subtract(intersect(monthly.facts.runs, day), daily.facts.runs))
 
 
@@ -258,7 +265,7 @@ def _raw_month(dataset: str, series_id: int, month: str, files: list[OwnedFile])
         series_id=series_id,
         month=month,
         files=len(files),
-        rows=sum(fact.rows for fact in facts),
+        rows=sum(file.file.facts.rows - file.rows_hidden for file in files),
         expected_rows=None,
         first_us=min(firsts, default=None),
         last_us=max(lasts, default=None),

@@ -96,6 +96,7 @@ def sync_vendor(
     *,
     now: datetime,
     recheck: bool = False,
+    salvage: bool = False,
     meter: Meter | None = None,
 ) -> SyncReport:
     """Fetch everything wanted that the lake has not, or may have in an older version.
@@ -106,6 +107,8 @@ def sync_vendor(
         The present moment, aware; it decides what is settled.
     recheck
         Ask again for what is settled, too.
+    salvage
+        Whether the good rows of a file with a few bad ones are taken in.
 
     Raises
     ------
@@ -127,7 +130,7 @@ def sync_vendor(
         Manifest(home.manifest, create=True, clock=clock) as manifest,
         recorded_run(manifest) as finish,
     ):
-        lake = Lake(home, manifest)
+        lake = Lake(home, manifest, salvage=salvage)
         lake.sweep()
         asking = _Asking(manifest, vendor, now=now, recheck=recheck)
         fetching = _Fetching(lake, asking, meter or SilentMeter())

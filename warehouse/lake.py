@@ -19,6 +19,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, Fi
 from warehouse.home import Home, flush, link_or_copy
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest
-from warehouse.records import StoredFile
+from warehouse.notes import Note, notes_of
+from warehouse.records import FileFacts, StoredFile
 
 _BLOCK_BYTES = 1 << 20
 _INCOMING = ".incoming-"
@@ -47,7 +49,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Outcome for one file; ``reason`` says why it was refused."""
+    """Outcome for one file.
+
+    Attributes
+    ----------
+    reason
+        Why it was refused.
+    can_be_salvaged
+        Whether it was refused for a few of its rows, and ``salvage`` would take in the rest.
+    left_out
+        Number, time in microseconds and fault of each row that was salvaged around.
+    notes
+        Kind and text of what is odd in it.
+    """
 
     key: FileKey
     outcome: Outcome
@@ -56,14 +70,25 @@ class Admission:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     reason: str | None = None
+    can_be_salvaged: bool = False
+    left_out: tuple[tuple[int, int | None, str], ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class Lake:
-    """Objects and links of one home; the caller holds the home's lock."""
+    """Objects and links of one home; the caller holds the home's lock.
 
-    def __init__(self, home: Home, manifest: Manifest) -> None:
+    Parameters
+    ----------
+    salvage
+        Whether the good rows of a file with a few bad ones are taken in. The file itself goes to
+        quarantine; the bad rows are listed in the facts of what is taken in.
+    """
+
+    def __init__(self, home: Home, manifest: Manifest, *, salvage: bool = False) -> None:
         self.home = home
         self.manifest = manifest
+        self._salvages = salvage
         self._admitted: list[tuple[FileKey, str]] | None = None
         for folder in (home.objects, home.lake, home.quarantine):
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +125,6 @@ class Lake:
         quarantine
             Whether a file that fails its check is kept and named in quarantine; when false it is
             only reported, for a caller that will bring it once more.
-
         Raises
         ------
         FileRefusedError
@@ -111,10 +135,11 @@ class Lake:
         with self._storing(key), self.together() as admitted:
             incoming, object = (source, sha256_of(source)) if consume else self._copy_in(source)
             size = incoming.stat().st_size
-            if current is not None and current.object == object:
+            if current is not None and object in (current.object, current.facts.original):
                 incoming.unlink()
                 self.manifest.record_stamp(current, origin=origin, stamp=stamp)
                 return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
+            from warehouse.bad_rows import BadRowsError
             from warehouse.check import check_file
 
             try:
@@ -123,7 +148,15 @@ class Lake:
                 if not quarantine:
                     incoming.unlink()
                     raise
-                return self._refuse(key, incoming, object, refused.what, origin)
+                is_rows = isinstance(refused, BadRowsError) and refused.can_be_salvaged
+                if not (self._salvages and is_rows):
+                    return self._refuse(
+                        key, incoming, object, refused.what, origin, can_be_salvaged=is_rows
+                    )
+                incoming, object, facts = self._salvage(
+                    key, incoming, object, refused, origin, contract
+                )
+                size = incoming.stat().st_size
             outcome, difference = self._compare(incoming, current, key)
             _move(incoming, self.object_path(object))
             self.manifest.record_file(
@@ -138,7 +171,16 @@ class Lake:
                     difference=difference,
                 )
             admitted.append((key, object))
-            return Admission(key, outcome, size, facts.rows, facts.missing, facts.unexpected)
+            return Admission(
+                key,
+                outcome,
+                size,
+                facts.rows,
+                facts.missing,
+                facts.unexpected,
+                left_out=facts.left_out,
+                notes=tuple(notes_of(key, facts, datetime.now(UTC).replace(tzinfo=None))),
+            )
 
     @contextmanager
     def together(self) -> Iterator[list[tuple[FileKey, str]]]:
@@ -239,8 +281,36 @@ class Lake:
             raise
         return incoming, digest.hexdigest()
 
+    def _salvage(
+        self,
+        key: FileKey,
+        incoming: Path,
+        object: str,
+        bad: FileRefusedError,
+        origin: str,
+        contract: Contract | None,
+    ) -> tuple[Path, str, FileFacts]:
+        """Write the good rows of a file; the file itself goes to quarantine."""
+        from warehouse.bad_rows import BadRowsError, write_salvaged
+        from warehouse.check import check_file
+
+        assert isinstance(bad, BadRowsError)
+        kept = self.home.objects / f"{_INCOMING}salvaged-{object}"
+        write_salvaged(incoming, kept, object, bad)
+        flush(kept)
+        facts = check_file(kept, key, contract)
+        self._refuse(key, incoming, object, bad.what, origin)
+        return kept, sha256_of(kept), facts
+
     def _refuse(
-        self, key: FileKey, incoming: Path, object: str, reason: str, origin: str
+        self,
+        key: FileKey,
+        incoming: Path,
+        object: str,
+        reason: str,
+        origin: str,
+        *,
+        can_be_salvaged: bool = False,
     ) -> Admission:
         kept = self.home.quarantine / f"{object}.refused"
         size = incoming.stat().st_size
@@ -248,7 +318,7 @@ class Lake:
         self.manifest.record_refusal(
             key, object=object, size_bytes=size, reason=reason, origin=origin
         )
-        return Admission(key, Outcome.REFUSED, size, reason=reason)
+        return Admission(key, Outcome.REFUSED, size, reason=reason, can_be_salvaged=can_be_salvaged)
 
     def _compare(
         self, incoming: Path, current: StoredFile | None, key: FileKey

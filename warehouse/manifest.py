@@ -491,6 +491,8 @@ def _facts(text: str, columns: str) -> FileFacts:
     plain["runs"] = tuple((start, end) for start, end in plain["runs"])
     for name in ("missing", "unexpected"):
         plain[name] = tuple(plain[name])
+    for name in ("left_out", "notes"):  # which homes of older versions have not
+        plain[name] = tuple(tuple(one) for one in plain.get(name, ()))
     return FileFacts(columns=_columns(columns), **plain)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from warehouse.home import Home
 from warehouse.keys import Symbol, us_datetime
 from warehouse.manifest import Manifest, utc_now
 from warehouse.months import StoredMonth
+from warehouse.notes import notes_of
 from warehouse.sqltext import identifier
 from warehouse.vendor_views import view_columns
 from warehouse.views import comment
@@ -75,6 +76,24 @@ def write_meta(
                 ("unexpected", f.file.facts.unexpected),
             )
             for name in names
+        ),
+        "salvaged": (
+            (
+                f.file.key.dataset,
+                *place(f.file.series_id),
+                f.file.key.period.text,
+                number,
+                _moment(time_us) if time_us is None or _is_moment(time_us) else None,
+                reason,
+                f.file.facts.original,
+            )
+            for f in owned
+            for number, time_us, reason in f.file.facts.left_out
+        ),
+        "notes": (
+            (f.file.key.dataset, *place(f.file.series_id), f.file.key.period.text, kind, text)
+            for f in owned
+            for kind, text in _notes(f)
         ),
         "coverage": (
             (
@@ -197,6 +216,22 @@ def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:
     )
 
 
+def _notes(owned_file: OwnedFile) -> Iterator[tuple[str, str]]:
+    file = owned_file.file
+    yield from notes_of(file.key, file.facts, datetime.fromisoformat(file.fetched_at))
+    if owned_file.raw_rows_hidden:
+        yield (
+            "rows hidden",
+            f"{owned_file.raw_rows_hidden:,} rows lie between the first and the last row of a "
+            "daily file, which is shown instead",
+        )
+
+
+def _is_moment(microseconds: int) -> bool:
+    """Whether a time lies in the years that a timestamp can name."""
+    return abs(microseconds) < 250_000_000_000_000_000 and microseconds > -62_135_596_800_000_000
+
+
 def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else us_datetime(microseconds)
 
@@ -283,6 +318,28 @@ _META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("period", "VARCHAR", "UTC month or day."),
             ("column", "VARCHAR", "Column."),
             ("kind", "VARCHAR", "missing: reads NULL; unexpected: kept."),
+        ],
+    ),
+    "salvaged": (
+        "One row per row of a vendor file that sync --salvage left out.",
+        [
+            ("dataset", "VARCHAR", "Dataset."),
+            *_SERIES,
+            ("period", "VARCHAR", "UTC month or day."),
+            ("row_number", "BIGINT", "Place in the vendor's file; the first row is 0."),
+            ("time", "TIMESTAMP", "Its time, UTC; NULL where it has none."),
+            ("reason", "VARCHAR", "Why it was left out."),
+            ("original", "VARCHAR", "sha256 of the vendor's file: quarantine/<original>.refused."),
+        ],
+    ),
+    "notes": (
+        "One row per oddity of a vendor file that is shown all the same.",
+        [
+            ("dataset", "VARCHAR", "Dataset."),
+            *_SERIES,
+            ("period", "VARCHAR", "UTC month or day."),
+            ("kind", "VARCHAR", "Kind of oddity, such as: price not positive, open last bar."),
+            ("text", "VARCHAR", "What was seen."),
         ],
     ),
     "coverage": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from warehouse.keys import FileKey
+from warehouse.keys import FileKey, us_datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,13 @@ class FileFacts:
         Whether rows stand in the order of time.
     simulated
         Whether the file says of itself that its data is simulated.
+    original
+        sha256 of the vendor's file, where this one holds the good rows of it (``--salvage``).
+    left_out
+        Number, time (microseconds or ``None``) and fault of each row that the vendor's file had
+        beyond these.
+    notes
+        Kind and text of what is odd in the values but does not keep the file out.
     """
 
     rows: int
@@ -42,6 +49,31 @@ class FileFacts:
     nulls: int
     is_sorted: bool
     simulated: bool
+    original: str | None = None
+    left_out: tuple[tuple[int, int | None, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a vendor file that is not shown.
+
+    Attributes
+    ----------
+    number
+        Place in the file; the first row is 0.
+    time_us
+        Its time in microseconds since the epoch; ``None`` where it has none.
+    reason
+        Why it is bad, in words for a person.
+    """
+
+    number: int
+    time_us: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.number:,} ({moment_text(self.time_us)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +115,19 @@ class Restatement:
     new_object: str
     difference: dict[str, Any]
     seen_at: str
+
+
+def moment_text(microseconds: int | None) -> str:
+    """A time for a person, however absurd.
+
+    Examples
+    --------
+    >>> moment_text(0), moment_text(None), moment_text(1 << 62)
+    ('1970-01-01 00:00:00', 'no time', '4,611,686,018,427,387,904 microseconds since 1970')
+    """
+    if microseconds is None:
+        return "no time"
+    try:
+        return str(us_datetime(int(microseconds)))
+    except OverflowError:
+        return f"{int(microseconds):,} microseconds since 1970"

@@ -112,7 +112,8 @@ class SyncReport:
     def exit_code(self) -> ExitCode:
         if self.failures and not self.listings:
             return ExitCode.VENDOR
-        problems = self.refused or self.unrecognised or self.failures
+        salvaged = any(admission.left_out for admission in self.admissions)
+        problems = self.refused or self.unrecognised or self.failures or salvaged
         return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
 
@@ -140,9 +141,19 @@ def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPla
 
 
 def sync_folder(
-    home: Home, folder: Path, said: Said | None = None, *, progress: Progress | None = None
+    home: Home,
+    folder: Path,
+    said: Said | None = None,
+    *,
+    salvage: bool = False,
+    progress: Progress | None = None,
 ) -> SyncReport:
     """Take every vendor file of a folder into the lake; the folder is only read.
+
+    Parameters
+    ----------
+    salvage
+        Whether the good rows of a file with a few bad ones are taken in.
 
     Raises
     ------
@@ -158,7 +169,7 @@ def sync_folder(
         Manifest(home.manifest, create=True) as manifest,
         recorded_run(manifest) as finish,
     ):
-        lake = Lake(home, manifest)
+        lake = Lake(home, manifest, salvage=salvage)
         lake.sweep()
         contracts = load_contracts()
         current = {file.key: file for file in manifest.files()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,29 @@ def write_vendor(
             comment(connection, "column", f"{view}.{identifier(column.name)}", column.comment)
 
 
+def count_hidden(
+    connection: duckdb.DuckDBPyConnection, owned: Iterable[OwnedFile], home: Home
+) -> list[OwnedFile]:
+    """The same files; of raw ones that share their period, how many rows the view hides."""
+    counted = []
+    for file in owned:
+        if file.file.key.is_raw and not file.owns_all and not file.file.key.period.is_day:
+            row = connection.execute(f"select count(*) from ({view_sql([], [file], home)})")
+            shown = int((row.fetchone() or (0,))[0])
+            file = replace(file, raw_rows_hidden=file.file.facts.rows - shown)
+        counted.append(file)
+    return counted
+
+
 def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Column]:
     """Columns of a dataset's view after the key columns: the contract's, then what files add."""
     declared = [] if contract is None else [c for c in contract.columns if c.name != "time"]
-    known = {column.name for column in declared}
+    known = {column.name.lower() for column in declared}
     added: dict[str, set[str]] = defaultdict(set)
     for owned_file in files:
         bar_start = None if owned_file.file.key.is_raw else "time"
         for name, kind in owned_file.file.facts.columns:
-            if name != bar_start and name not in known:
+            if name.lower() != bar_start and name.lower() not in known:
                 added[name].add(kind)
     return declared + [
         Column(
@@ -80,17 +95,17 @@ def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Colu
 
 
 def _free_name(name: str, contract: Contract | None) -> str:
-    """A column's name in the view: ``file_`` before what is, but for case, another's name there.
+    """A column's name in the view: the contract's, or with ``file_`` where the name is taken.
 
     DuckDB's names know no case. What begins with ``file_`` is treated alike, so that no two meet.
     """
-    bare = name.lower()
-    while bare.startswith("file_"):
-        bare = bare.removeprefix("file_")
-    own = () if contract is None else contract.columns
-    is_own = any(column.name == name and name not in _KEY_NAMES for column in own)
-    taken = _KEY_NAMES | {column.name.lower() for column in own}
-    return name if is_own or bare not in taken else f"file_{name}"
+    lowered = name.lower()
+    own = {column.name.lower(): column.name for column in (contract.columns if contract else ())}
+    if lowered in own and lowered not in _KEY_NAMES:
+        return own[lowered]
+    while lowered.startswith("file_"):
+        lowered = lowered.removeprefix("file_")
+    return f"file_{name}" if lowered in _KEY_NAMES or lowered in own else name
 
 
 def _widest(kinds: set[str]) -> str:
@@ -172,8 +187,9 @@ def _select_sql(
     of_first = files[0].file.key
     contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
     source_names = {_free_name(name, contract): name for name in types}
-    clocks = ("exchange_timestamp", "local_timestamp") if raw else ("time", "time")
-    time, known_at = (_utc(name, types[name]) for name in clocks)
+    spelled = {name.lower(): name for name in types}
+    clocks = [spelled[name] for name in (_RAW_CLOCKS if raw else ("time", "time"))]
+    time, known_at = (_utc(identifier(name), types[name]) for name in clocks)
     if not raw:
         known_at = f"make_timestamp(epoch_us({time}) + {keys['bar_us']})"
     selected = [
@@ -185,7 +201,7 @@ def _select_sql(
         source = source_names.get(column.name)
         value = f"null::{column.type}"
         if source is not None:
-            value = _converted(source, types[source], column.type)
+            value = _converted(source, types[source], column.type, is_clock=source in clocks)
         selected.append(f"{value} as {identifier(column.name)}")
     if "file_index" in map(str.lower, types):  # which hides DuckDB's own of this name
         lists = None
@@ -241,6 +257,7 @@ def _inside(time: str, spans: tuple[Span, ...]) -> str:
     return f"\nwhere {' or '.join(owned)}" if spans else ""
 
 
+_RAW_CLOCKS = ("exchange_timestamp", "local_timestamp")
 _PLAIN = "hive_partitioning = false"
 _FILE = "of_lake"
 
@@ -254,23 +271,30 @@ def _empty_sql(columns: list[Column]) -> str:
     return f"select {', '.join(selected)} where false"
 
 
-def _converted(name: str, found: str, wanted: str) -> str:
-    """A file's column as the type that the view gives it; times without a zone are UTC."""
-    if found == wanted:
-        return identifier(name)
-    if wanted == "TIMESTAMP" and found.startswith("TIMESTAMP"):
-        return _utc(name, found)
-    if wanted == "TIMESTAMPTZ" and found.startswith("TIMESTAMP"):
-        return f"timezone('UTC', {_utc(name, found)})"
-    return f"{identifier(name)}::{wanted}"
+def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
+    """A file's column as the type that the view gives it; times without a zone are UTC.
+
+    ``try(x)`` keeps DuckDB from deciding a predicate by the footer's statistics of ``x``. These say
+    nothing of NaN, and nobody checks them, except those of the clocks, by which files are pruned.
+    """
+    value = identifier(name) if is_clock else f"try({identifier(name)})"
+    if wanted in ("TIMESTAMP", "TIMESTAMPTZ") and found.startswith(("TIMESTAMP", "DATE")):
+        value = _utc(value, found)
+        return value if wanted == "TIMESTAMP" else f"timezone('UTC', {value})"
+    if wanted == "BIGINT" and found in ("FLOAT", "DOUBLE"):
+        return f"nullif({value}, 'nan')::BIGINT"  # in a count NaN means that nothing was counted
+    if wanted == "VARCHAR" and found == "BLOB":
+        return f"decode({value})"
+    return value if found == wanted else f"{value}::{wanted}"
 
 
-def _utc(name: str, kind: str) -> str:
+def _utc(value: str, kind: str) -> str:
     """A file's time as naive UTC in microseconds."""
-    column = identifier(name)
     if kind.endswith("_NS"):
-        column = f"{column}::{kind.removesuffix('_NS')}"
-    return f"timezone('UTC', {column})" if kind.startswith("TIMESTAMPTZ") else column
+        value = f"{value}::{kind.removesuffix('_NS')}"
+    elif kind == "DATE":
+        value = f"{value}::TIMESTAMP"
+    return f"timezone('UTC', {value})" if kind.startswith("TIMESTAMPTZ") else value
 
 
 def _unused_name(name: str, taken: Iterable[str]) -> str:

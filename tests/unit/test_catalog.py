@@ -315,13 +315,13 @@ def test_column_when_nested_or_decimal_then_is_shown_where_files_have_it(catalog
     ]
 
 
-def test_column_when_it_differs_from_the_contract_in_case_only_then_both_are_shown(
+def test_column_when_it_differs_from_the_contract_in_case_only_then_it_is_the_same(
     catalog: Catalog,
 ) -> None:
     table = bar_table("ohlcv", grid(SEPTEMBER, 1)).drop_columns("volume")
     table = table.append_column("Volume", pa.array([5.0]))
     connection = catalog({file_key("ohlcv", "2025-09"): table})
-    assert connection.sql("select volume, file_Volume from vendor.ohlcv").fetchall() == [(None, 5)]
+    assert connection.sql("select volume from vendor.ohlcv").fetchall() == [(5,)]
     shown = columns_of(connection, "vendor.ohlcv")
     assert shown["volume"][1] == load_contracts()["ohlcv"].column("volume").comment  # type: ignore[union-attr]
 

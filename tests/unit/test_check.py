@@ -187,7 +187,8 @@ def test_check_when_values_are_odd_then_passes_and_counts_nulls_only(tmp_path: P
 def test_check_when_there_are_many_batches_then_reads_them_all(tmp_path: Path) -> None:
     starts = grid(SEPTEMBER, 300_000, "1s")
     facts = check(
-        tmp_path, pa.table({"time": times(starts)}), file_key("ohlcv", "2025-09", "1s"),
+        tmp_path, pa.table({"time": times(starts), "close": starts * 1.0}),
+        file_key("ohlcv", "2025-09", "1s"),
         row_group_size=70_000,
     )  # fmt: skip
     assert facts.rows == 300_000
@@ -254,7 +255,7 @@ def test_check_when_a_real_column_is_narrower_then_passes_with_its_type(
     assert dict(facts.columns)["volume_delta"] == name
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.bool_(), pa.date32(), pa.decimal128(10, 2)])
+@pytest.mark.parametrize("kind", [pa.string(), pa.bool_(), pa.date32()])
 def test_check_when_a_real_column_holds_no_number_then_is_refused_by_name(
     tmp_path: Path, kind: pa.DataType
 ) -> None:
@@ -267,13 +268,20 @@ def test_check_when_counts_are_whole_floats_then_passes(tmp_path: Path) -> None:
     assert dict(check(tmp_path, table).columns)["taker_buy_count"] == "DOUBLE"
 
 
-@pytest.mark.parametrize("value", [3.5, math.nan, math.inf, 1e30])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (3.5, "holds values that are no whole numbers"),
+        (1e30, "holds values that are no whole numbers"),
+        (math.inf, "counts, but holds infinity"),
+    ],
+)
 def test_check_when_counts_are_no_whole_numbers_then_is_refused(
-    tmp_path: Path, value: float
+    tmp_path: Path, value: float, reason: str
 ) -> None:
     counts = pa.array([3.0] * 47 + [value])
     table = with_column(bar_table("flow", STARTS), "taker_buy_count", counts)
-    assert "'taker_buy_count' holds values that are no whole numbers" in refusal(tmp_path, table)
+    assert f"'taker_buy_count' {reason}" in refusal(tmp_path, table)
 
 
 def test_check_when_counts_overflow_a_bigint_then_is_refused(tmp_path: Path) -> None:
@@ -336,7 +344,9 @@ def test_check_when_a_new_column_is_nested_without_end_then_is_refused_by_name(
     )
 
 
-@pytest.mark.parametrize("values", [values for values, _ in ODD])
+@pytest.mark.parametrize(
+    "values", [values for values, _ in ODD if not pa.types.is_decimal(values.type)]
+)
 def test_check_when_a_column_of_the_contract_is_nested_or_odd_then_is_refused_by_name(
     tmp_path: Path, values: pa.Array
 ) -> None:
@@ -374,16 +384,23 @@ def test_check_when_times_have_another_unit_then_means_the_same_moments(
     assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)
 
 
-def test_check_when_times_name_another_zone_then_is_refused(tmp_path: Path) -> None:
-    table = bar_table("flow", STARTS, time=times(STARTS, tz="America/New_York"))
-    assert "'time'" in refusal(tmp_path, table)
+def test_check_when_times_name_another_zone_then_they_are_the_same_instants(tmp_path: Path) -> None:
+    facts = check(tmp_path, bar_table("flow", STARTS, time=times(STARTS, tz="America/New_York")))
+    assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)
+
+
+def test_check_when_days_are_dates_then_they_are_midnights(tmp_path: Path) -> None:
+    days = grid(SEPTEMBER, 30, "1d")
+    table = bar_table("flow", days, time=times(days).cast(pa.date32()))
+    facts = check(tmp_path, table, file_key("flow", "2025-09", "1d"))
+    assert facts.runs == ((days[0], days[-1] + 24 * HOUR_US),)
 
 
 def test_check_when_there_is_no_time_then_is_refused(tmp_path: Path) -> None:
     assert "no column 'time'" in refusal(tmp_path, bar_table("flow", STARTS).drop_columns("time"))
 
 
-@pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.date32()])
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
 def test_check_when_time_is_no_timestamp_then_is_refused(tmp_path: Path, kind: pa.DataType) -> None:
     table = with_column(bar_table("flow", STARTS), "time", pa.nulls(48, kind))
     assert "not a timestamp" in refusal(tmp_path, table)
@@ -392,7 +409,7 @@ def test_check_when_time_is_no_timestamp_then_is_refused(tmp_path: Path, kind: p
 def test_check_when_time_holds_null_then_is_refused(tmp_path: Path) -> None:
     stamps = times(STARTS).to_pylist()
     table = bar_table("flow", STARTS, time=pa.array([None, *stamps[1:]], pa.timestamp("us")))
-    assert refusal(tmp_path, table) == "column 'time' holds NULL"
+    assert refusal(tmp_path, table) == "1 of 48 rows: NULL in time: row 0 (no time)"
 
 
 def test_check_when_times_are_finer_than_a_microsecond_then_is_refused(tmp_path: Path) -> None:
@@ -402,12 +419,16 @@ def test_check_when_times_are_finer_than_a_microsecond_then_is_refused(tmp_path:
 
 def test_check_when_rows_lie_outside_the_month_then_says_how_many(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([grid(date(2025, 8, 31), 24), STARTS]))
-    assert "24 of 72 rows lie outside 2025-09" in refusal(tmp_path, table)
+    assert "24 of 72 rows: its time lies outside 2025-09: row 0 (2025-08-31 00:00:00)" in refusal(
+        tmp_path, table
+    )
 
 
 def test_check_when_the_first_bar_of_the_next_month_is_in_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", grid(date(2025, 9, 30), 25))
-    assert "1 of 25 rows lie outside" in refusal(tmp_path, table)
+    assert "1 of 25 rows: its time lies outside 2025-09: row 24 (2025-10-01 00:00:00)" in refusal(
+        tmp_path, table
+    )
 
 
 def test_check_when_month_is_full_then_both_edges_are_inside(tmp_path: Path) -> None:
@@ -423,21 +444,19 @@ def test_check_when_daily_file_reaches_the_next_day_then_is_refused(tmp_path: Pa
 def test_check_when_bars_are_off_the_grid_then_names_the_first(tmp_path: Path) -> None:
     starts = STARTS.copy()
     starts[7] += 1_000_000
-    assert "1 bars do not start on a multiple of 1h, the first at 2025-09-01 07:00:01" in refusal(
-        tmp_path, bar_table("flow", starts)
+    assert refusal(tmp_path, bar_table("flow", starts)) == (
+        "1 of 48 rows: its time is no multiple of 1h: row 7 (2025-09-01 07:00:01)"
     )
 
 
 def test_check_when_interval_is_coarser_than_the_bars_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", STARTS)
-    assert "do not start on a multiple of 4h" in refusal(
-        tmp_path, table, file_key("flow", "2025-09", "4h")
-    )
+    assert "no multiple of 4h" in refusal(tmp_path, table, file_key("flow", "2025-09", "4h"))
 
 
 def test_check_when_a_bar_stands_twice_even_unsorted_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([STARTS, STARTS[3:5]]))
-    assert "2 bars stand in it twice, the first at 2025-09-01 03:00:00" in refusal(tmp_path, table)
+    assert "its bar has more than one row: row 3 (2025-09-01 03:00:00)" in refusal(tmp_path, table)
 
 
 # -- raw data ------------------------------------------------------------------------------------
@@ -458,7 +477,9 @@ def test_check_when_a_raw_clock_is_missing_or_null_then_is_refused(
     key, table = file_key("raw_trades", "2025-09"), bar_table("raw_trades", STARTS)
     assert f"no column '{name}'" in refusal(tmp_path, table.drop_columns(name), key)
     nulls = pa.nulls(48, pa.timestamp("us", tz="UTC"))
-    assert f"'{name}' holds NULL" in refusal(tmp_path, with_column(table, name, nulls), key)
+    assert "NULL in exchange_timestamp or local_timestamp" in refusal(
+        tmp_path, with_column(table, name, nulls), key
+    )
 
 
 def test_check_when_raw_events_lie_outside_the_period_then_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from typing import Any, TypeVar, cast
 import click
 
 from warehouse.config import Settings, load_settings
+from warehouse.display import counted
+from warehouse.keys import FileKey
+from warehouse.notes import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,6 +72,18 @@ def put(text: str) -> None:
 def indented(text: str) -> str:
     """A text of several lines as the rest of a line: what follows the first stands further in."""
     return text.strip().replace("\n", "\n    ")
+
+
+def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
+    """One line for each kind of oddity: in how many files, and the first of them."""
+    by_kind: dict[str, list[tuple[FileKey, str]]] = {}
+    for key, (kind, text) in notes:
+        by_kind.setdefault(kind, []).append((key, text))
+    return [
+        f"{kind}: in {counted(len({key for key, _ in found}), 'file')},"
+        f" such as {found[0][0]}: {found[0][1]}"
+        for kind, found in by_kind.items()
+    ]
 
 
 DRIFT_QUERY = 'warehouse sql "from meta.drift"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from warehouse.cli.common import (
     home_option,
     indented,
     json_option,
+    note_lines,
     put,
     put_json,
 )
@@ -20,6 +22,7 @@ from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode
 from warehouse.home import Home
 from warehouse.manifest import Manifest
+from warehouse.notes import notes_of
 from warehouse.query import Warehouse
 
 
@@ -49,6 +52,18 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "size_bytes": sum(file.size_bytes for file in files),
         "simulated_files": sum(file.facts.simulated for file in files),
         "last_run": runs[0] if runs else None,
+        "salvaged": [
+            {"file": str(file.key), "rows_left_out": len(file.facts.left_out)}
+            for file in files
+            if file.facts.left_out
+        ],
+        "notes": note_lines(
+            [
+                (file.key, note)
+                for file in files
+                for note in notes_of(file.key, file.facts, datetime.fromisoformat(file.fetched_at))
+            ]
+        ),
         "quarantine": [{"file": str(r.key), "reason": r.reason} for r in refused],
         "catalog": None,
     }
@@ -111,6 +126,9 @@ def _render(facts: dict[str, Any]) -> str:
         lines += _section("columns that differ from the contract", _drift(catalog["drift"]))
         warned = [f"{w['name']}: {indented(w['message'] or '')}" for w in catalog["warnings"]]
         lines += _section("warnings of the last build", "\n".join(warned))
+    salvaged = [f"{s['file']}: {s['rows_left_out']:,} rows left out" for s in facts["salvaged"]]
+    lines += _section("salvaged, see meta.salvaged", "\n".join(salvaged))
+    lines += _section("odd, but shown, see meta.notes", "\n".join(facts["notes"]))
     refused = [f"{r['file']}\n    {r['reason']}" for r in facts["quarantine"]]
     lines += _section("in quarantine", "\n".join(refused))
     return "\n".join(lines)

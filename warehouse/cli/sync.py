@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from warehouse.cli.common import (
     first_few,
     home_option,
     json_option,
+    note_lines,
     put,
     put_json,
     say,
@@ -26,6 +27,7 @@ from warehouse.folder import LAYOUTS, FoundFile, Said
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, INTERVALS, day_after
 from warehouse.lake import Admission, Outcome
+from warehouse.records import BadRow
 from warehouse.sync import FolderPlan, SyncReport, plan_folder, sync_folder
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     "--from", "folder", type=click.Path(path_type=Path), help="Folder of vendor files to take in."
 )
 @click.option("--dataset", help="With --from: what the paths of the files do not say.")
+@click.option(
+    "--salvage",
+    is_flag=True,
+    help="Take in the good rows of a file with a few bad ones; meta.salvaged lists the others.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @json_option
 @home_option
@@ -82,6 +89,7 @@ def sync(
     connections: int,
     folder: Path | None,
     dataset: str | None,
+    salvage: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -106,37 +114,42 @@ def sync(
         day_after(end.date()) if end else None,
     )
     home = Home.of(settings)
+    options = _Options(recheck=recheck, salvage=salvage, dry_run=dry_run, as_json=as_json)
     if folder is not None:
         if datasets or preview or start or end:
             raise UsageError(
                 "--from takes a folder whole; DATASET, dates and --preview are for the vendor",
                 next_step="say --dataset for files whose path does not name it",
             )
-        return _sync_folder(home, folder, _said(said, dataset), dry_run=dry_run, as_json=as_json)
+        return _sync_folder(home, folder, _said(said, dataset), options)
     if dataset is not None:
         raise UsageError("--dataset goes with --from", next_step=f"say: sync {dataset} ...")
     chosen = _chosen(home, said, preview=preview)
     with _vendor(settings, preview=preview, connections=connections) as vendor:
-        return _sync_vendor(home, vendor, chosen, recheck=recheck, dry_run=dry_run, as_json=as_json)
+        return _sync_vendor(home, vendor, chosen, options)
 
 
-def _sync_folder(home: Home, folder: Path, said: Said, *, dry_run: bool, as_json: bool) -> int:
-    if dry_run:
-        _print_folder_plan(plan_folder(home, folder, said), as_json, folder)
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How a sync is done and shown, whatever its source."""
+
+    recheck: bool
+    salvage: bool
+    dry_run: bool
+    as_json: bool
+
+
+def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int:
+    if options.dry_run:
+        _print_folder_plan(plan_folder(home, folder, said), options.as_json, folder)
         return ExitCode.DONE
-    report = sync_folder(home, folder, said)
-    print_report(report, as_json, folder=folder)
+    report = sync_folder(home, folder, said, salvage=options.salvage)
+    print_report(report, options.as_json, folder=folder)
     return report.exit_code
 
 
 def _sync_vendor(
-    home: Home,
-    vendor: Vendor,
-    chosen: Sequence[Subscription],
-    *,
-    recheck: bool,
-    dry_run: bool,
-    as_json: bool,
+    home: Home, vendor: Vendor, chosen: Sequence[Subscription], options: _Options
 ) -> int:
     from warehouse.fetch import plan_vendor, sync_vendor
     from warehouse.progress import show_progress
@@ -145,14 +158,22 @@ def _sync_vendor(
     now = datetime.now(UTC)
     unfit: list[VendorError] = []
     wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols, unfit=unfit)
-    if dry_run:
-        plan = plan_vendor(home, wanted, vendor, now=now, recheck=recheck)
+    if options.dry_run:
+        plan = plan_vendor(home, wanted, vendor, now=now, recheck=options.recheck)
         plan = replace(plan, failures=(*unfit, *plan.failures))
-        _print_vendor_plan(plan, as_json)
+        _print_vendor_plan(plan, options.as_json)
         return ExitCode.DATA_PROBLEMS if plan.failures else ExitCode.DONE
     with show_progress("sync") as meter:
-        report = sync_vendor(home, wanted, vendor, now=now, recheck=recheck, meter=meter)
-    print_report(replace(report, failures=(*unfit, *report.failures)), as_json)
+        report = sync_vendor(
+            home,
+            wanted,
+            vendor,
+            now=now,
+            recheck=options.recheck,
+            salvage=options.salvage,
+            meter=meter,
+        )
+    print_report(replace(report, failures=(*unfit, *report.failures)), options.as_json)
     return report.exit_code or (ExitCode.DATA_PROBLEMS if unfit else ExitCode.DONE)
 
 
@@ -250,6 +271,11 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
     _say_some("empty", sorted(map(str, report.empty)))
     for admission in report.refused:
         say(f"refused: {admission.key}\n  {admission.reason}; the bytes are kept in quarantine/")
+    if any(admission.can_be_salvaged for admission in report.refused):
+        say("  next: the same command with --salvage takes in the other rows of such files")
+    _say_salvaged(report.taken_in)
+    for line in note_lines([(a.key, note) for a in report.taken_in for note in a.notes]):
+        say(f"warning: {line}")
     _say_unrecognised("not taken in", report.unrecognised, folder)
     for failure in report.failures:
         say(f"failed: {failure}")
@@ -286,6 +312,18 @@ def _say_unrecognised(label: str, unrecognised: Sequence[FoundFile], folder: Pat
     say("  or let them lie as in one of:")
     for layout in LAYOUTS:
         say(f"    {layout}")
+
+
+def _say_salvaged(admissions: Sequence[Admission]) -> None:
+    """The files of which some rows were left out, with the first of these."""
+    for admission in admissions:
+        if admission.left_out:
+            rows = [BadRow(*row) for row in admission.left_out]
+            shown = "; ".join(f"{row}: {row.reason}" for row in rows[:_FILES_SHOWN])
+            more = f"; {len(rows) - _FILES_SHOWN:,} more" if len(rows) > _FILES_SHOWN else ""
+            say(f"warning: {admission.key}: {counted(len(rows), 'row')} left out: {shown}{more}")
+    if any(admission.left_out for admission in admissions):
+        say('  every row, once it is built: warehouse sql "from meta.salvaged"')
 
 
 def _say_drift(admissions: Sequence[Admission]) -> None:
@@ -420,5 +458,15 @@ def _report_facts(report: SyncReport) -> dict[str, Any]:
         ],
         "empty": [str(answer) for answer in report.empty],
         "warnings": list(report.warnings),
+        "salvaged": [
+            {"key": str(a.key), "rows": [list(row) for row in a.left_out]}
+            for a in report.taken_in
+            if a.left_out
+        ],
+        "notes": [
+            {"key": str(a.key), "kind": kind, "text": text}
+            for a in report.taken_in
+            for kind, text in a.notes
+        ],
         "unrecognised": [str(found.path) for found in report.unrecognised],
     }
