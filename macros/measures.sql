@@ -5,13 +5,20 @@
 -#}
 
 
-{#- x / y; NULL where y is 0 or either is NULL. -#}
+{#-
+    x / y; NULL where y is 0, either is NULL, or the quotient is larger than the var largest_value: a
+    denominator that small is what rounding leaves of 0.
+-#}
 {% macro ratio(numerator, denominator) -%}
     {{ return(adapter.dispatch('ratio', 'warehouse')(numerator, denominator)) }}
 {%- endmacro %}
 
 {% macro default__ratio(numerator, denominator) -%}
-    {{ warehouse._operand(numerator) }} / nullif({{ denominator }}, 0)
+    {%- set quotient = warehouse._operand(numerator) ~ ' / nullif(' ~ denominator ~ ', 0)' -%}
+    case
+            when abs({{ quotient }}) <= {{ var('largest_value') }}
+                then {{ quotient }}
+        end
 {%- endmacro %}
 
 

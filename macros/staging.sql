@@ -1,18 +1,20 @@
 {#-
-    finite(x): x, or NULL where x is NaN or infinite.
+    finite(x): x, or NULL where x is NaN, infinite or larger than the var largest_value. No price or
+    amount is that large, and the squares and products that measures take of it would overflow.
 -#}
 {% macro finite(expression) -%}
     {{ return(adapter.dispatch('finite', 'warehouse')(expression)) }}
 {%- endmacro %}
 
 {% macro default__finite(expression) -%}
-    case when isfinite({{ expression }}) then {{ expression }} end
+    case when abs({{ expression }}) <= {{ var('largest_value') }} then {{ expression }} end
 {%- endmacro %}
 
 
 {#-
     staged(dataset): the select that makes one vendor dataset fit to count on. Keys and times as
-    they are, then the contract's columns in its order and type, reals through finite(). Grain and
+    they are, then the contract's columns in its order and type, reals through finite(), counts NULL
+    where they are beyond 2^53, so that sums of a few of them do not overflow. Grain and
     row count are those of vendor.<dataset>, which stays readable with its NaN and infinities.
 -#}
 {% macro staged(dataset) -%}
@@ -33,6 +35,9 @@ select
         {%- for column in columns %}
     {% if column.data_type == 'double' -%}
         {{ finite(adapter.quote(column.name)) }} as {{ adapter.quote(column.name) }}
+    {%- elif column.data_type == 'bigint' -%}
+        {%- set count = adapter.quote(column.name) -%}
+        case when {{ count }} between -{{ 2 ** 53 }} and {{ 2 ** 53 }} then {{ count }} end as {{ count }}
     {%- else -%}
         {{ adapter.quote(column.name) }}
     {%- endif -%}

@@ -12,6 +12,7 @@ memory, so that what is listed in a catalog can be read there; then pyarrow read
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.bad_rows import BadRowsError, find_bad_rows, left_out_of
-from warehouse.contracts import OTHER_TYPE, Column, Contract
+from warehouse.contracts import LARGEST_VALUE, OTHER_TYPE, Column, Contract
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.interrupts import raise_if_interrupt
@@ -325,7 +326,8 @@ class _Values:
         self.nulls = 0
         self.finer_than_us: set[str] = set()
         self.known_before = 0
-        self.prices_not_positive: dict[str, int] = {}
+        self.prices_not_positive: Counter[str] = Counter()
+        self.too_large: Counter[str] = Counter()
         self._times: list[np.ndarray] = []
         self._null_times: list[np.ndarray] = []
 
@@ -353,7 +355,7 @@ class _Values:
             column = None if self._contract is None else self._contract.column(name)
             if column is not None:
                 _check_exact(values, column)
-                self._look_at_price(values, column)
+                self._look_at_numbers(values, column)
         return [each[~null] for each, null in zip(times, nulls, strict=True)]
 
     @property
@@ -378,8 +380,13 @@ class _Values:
             )
         for name in sorted(self.finer_than_us):
             yield "times cut", f"{name}: nanoseconds are cut to microseconds"
-        for name, count in sorted(self.prices_not_positive.items()):
+        for name, count in sorted((+self.prices_not_positive).items()):
             yield "price not positive", f"{name}: {count:,} rows with a price of 0 or below"
+        for name, count in sorted((+self.too_large).items()):
+            yield (
+                "number too large",
+                f"{name}: {count:,} rows beyond {LARGEST_VALUE:g}, NULL in staging and marts",
+            )
 
     def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:
         times, is_cut = _microseconds(values)
@@ -389,13 +396,18 @@ class _Values:
             self.finer_than_us.add(name)
         return times
 
-    def _look_at_price(self, values: pa.Array, column: Column) -> None:
-        if not column.is_price or not len(values):
+    def _look_at_numbers(self, values: pa.Array, column: Column) -> None:
+        """Count prices that are not positive, and finite numbers that marts read as NULL."""
+        if not pa.types.is_floating(values.type):
             return
-        count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
-        if count:
-            known = self.prices_not_positive.get(column.name, 0)
-            self.prices_not_positive[column.name] = known + count
+        if column.is_price:
+            count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
+            self.prices_not_positive[column.name] += count
+        reach = pc.min_max(values).as_py()
+        if any(abs(edge or 0) > LARGEST_VALUE for edge in reach.values()):
+            size = pc.abs(values)
+            is_large = pc.and_(pc.greater(size, LARGEST_VALUE), pc.is_finite(size))
+            self.too_large[column.name] += pc.sum(is_large).as_py() or 0
 
 
 def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> _Values:

@@ -23,6 +23,9 @@ TYPES = {
 }
 
 
+LARGEST_VALUE = 1e100
+"""The var ``largest_value`` of the dbt project: larger numbers read NULL in staging and marts."""
+
 OTHER_TYPE = "OTHER"
 """Type of a file's column, beyond its contract, that not every DuckDB names: shown as text."""
 
@@ -47,8 +50,8 @@ class Column:
     @property
     def is_price(self) -> bool:
         """Whether it is the price of something, and so above 0; differences of prices may be 0."""
-        differences = ("spread", "basis", "range", "std", "slippage")
-        return self.unit == "quote/base" and not any(word in self.name for word in differences)
+        others = ("spread", "basis", "range", "std", "slippage", "percentage")
+        return self.unit == "quote/base" and not any(word in self.name for word in others)
 
     @property
     def comment(self) -> str:

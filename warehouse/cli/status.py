@@ -126,7 +126,9 @@ def _render(facts: dict[str, Any]) -> str:
         lines += _section("columns that differ from the contract", _drift(catalog["drift"]))
         warned = [f"{w['name']}: {indented(w['message'] or '')}" for w in catalog["warnings"]]
         lines += _section("warnings of the last build", "\n".join(warned))
-    salvaged = [f"{s['file']}: {s['rows_left_out']:,} rows left out" for s in facts["salvaged"]]
+    salvaged = [
+        f"{s['file']}: {counted(s['rows_left_out'], 'row')} left out" for s in facts["salvaged"]
+    ]
     lines += _section("salvaged, see meta.salvaged", "\n".join(salvaged))
     lines += _section("odd, but shown, see meta.notes", "\n".join(facts["notes"]))
     refused = [f"{r['file']}\n    {r['reason']}" for r in facts["quarantine"]]
