@@ -400,6 +400,8 @@ class _Values:
         """Count prices that are not positive, and finite numbers that marts read as NULL."""
         if not pa.types.is_floating(values.type):
             return
+        if values.type == pa.float16():  # which Arrow's functions do not know
+            values = values.cast(pa.float32())
         if column.is_price:
             count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
             self.prices_not_positive[column.name] += count
