@@ -12,28 +12,25 @@ memory, so that what is listed in a catalog can be read there; then pyarrow read
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.bad_rows import BadRowsError, find_bad_rows, left_out_of
-from warehouse.contracts import LARGEST_VALUE, OTHER_TYPE, Column, Contract
+from warehouse.contracts import OTHER_TYPE, Column, Contract
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
+from warehouse.file_values import Values, clocks_of, is_bytes, is_text
 from warehouse.interrupts import raise_if_interrupt
 from warehouse.keys import FileKey, interval_us
 from warehouse.records import FileFacts, moment_text
 from warehouse.sqltext import identifier, literal
 
-RAW_TIME = "exchange_timestamp"
-RAW_KNOWN_AT = "local_timestamp"
 SIMULATED = b"warehouse.simulated"
 
 _ROW_GROUP_LIMIT_BYTES = 4 << 30
@@ -41,7 +38,6 @@ _MOST_ROWS_PER_BYTE = 8
 _SLACK_ROWS = 10_000
 _ENGINE_MEMORY = "768MB"
 _BATCH_ROWS = 131_072
-_EXACT_IN_DOUBLE = 1 << 53
 _DEEPEST_TYPE = 16
 _LONGEST_TYPE = 2_000
 
@@ -194,11 +190,6 @@ _MEANT = {
 """What a column of the contract holds, in words for a person."""
 
 
-def clocks_of(key: FileKey) -> tuple[str, ...]:
-    """The columns that a file must have: its times, the first of them decides the order."""
-    return (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
-
-
 def _other_times(schema: pa.Schema) -> str:
     """A hint at columns that may hold the times under another name, such as a nameless index."""
     found = [field.name for field in schema if pa.types.is_timestamp(field.type)]
@@ -236,20 +227,8 @@ def _widens(found: pa.DataType, column: Column) -> bool:
         case "TIMESTAMP" | "TIMESTAMPTZ":
             holds = pa.types.is_timestamp(found) or pa.types.is_date(found)
         case _:
-            holds = _is_text(found) or pa.types.is_integer(found) or _is_bytes(found)
+            holds = is_text(found) or pa.types.is_integer(found) or is_bytes(found)
     return bool(holds)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    )
 
 
 def _named(kind: pa.DataType) -> str:
@@ -317,104 +296,9 @@ def _is_common(kind: pa.DataType) -> bool:
 _COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()}
 
 
-class _Values:
-    """What was seen in the values of a file while its pages were decoded."""
-
-    def __init__(self, key: FileKey, contract: Contract | None) -> None:
-        self._key = key
-        self._contract = contract
-        self.nulls = 0
-        self.finer_than_us: set[str] = set()
-        self.known_before = 0
-        self.prices_not_positive: Counter[str] = Counter()
-        self.too_large: Counter[str] = Counter()
-        self._times: list[np.ndarray] = []
-        self._null_times: list[np.ndarray] = []
-
-    def add(self, batch: pa.RecordBatch) -> list[np.ndarray]:
-        """Look at some rows; returns the clocks in microseconds, without NULL."""
-        self.nulls += sum(column.null_count for column in batch.columns)
-        names = [name.lower() for name in batch.schema.names]
-        clocks = clocks_of(self._key)
-        found = [batch.column(names.index(name)) for name in clocks]
-        times = [
-            self._microseconds(values, name) for values, name in zip(found, clocks, strict=True)
-        ]
-        self._times.append(times[0])
-        nulls = [
-            np.array(values.is_null().to_pylist(), dtype=bool)
-            if values.null_count
-            else np.zeros(len(values), dtype=bool)
-            for values in found
-        ]
-        is_null = np.logical_or.reduce(nulls)
-        self._null_times.append(is_null)
-        if self._key.is_raw:
-            self.known_before += int((~is_null & (times[1] < times[0])).sum())
-        for name, values in zip(names, batch.columns, strict=True):
-            column = None if self._contract is None else self._contract.column(name)
-            if column is not None:
-                _check_exact(values, column)
-                self._look_at_numbers(values, column)
-        return [each[~null] for each, null in zip(times, nulls, strict=True)]
-
-    @property
-    def times(self) -> np.ndarray:
-        """Times in the order of the file; arbitrary where ``null_times``."""
-        return np.concatenate(self._times) if self._times else np.empty(0, np.int64)
-
-    @property
-    def null_times(self) -> np.ndarray:
-        return np.concatenate(self._null_times) if self._null_times else np.empty(0, bool)
-
-    @property
-    def has_null_times(self) -> bool:
-        return any(part.any() for part in self._null_times)
-
-    def notes(self) -> Iterator[tuple[str, str]]:
-        """Odd things that do not keep a file out: a kind, and what was seen."""
-        if self.known_before:
-            yield (
-                "known before its time",
-                f"{self.known_before:,} rows with {RAW_KNOWN_AT} before {RAW_TIME}",
-            )
-        for name in sorted(self.finer_than_us):
-            yield "times cut", f"{name}: nanoseconds are cut to microseconds"
-        for name, count in sorted((+self.prices_not_positive).items()):
-            yield "price not positive", f"{name}: {count:,} rows with a price of 0 or below"
-        for name, count in sorted((+self.too_large).items()):
-            yield (
-                "number too large",
-                f"{name}: {count:,} rows beyond {LARGEST_VALUE:g}, NULL in staging and marts",
-            )
-
-    def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:
-        times, is_cut = _microseconds(values)
-        if is_cut and not self._key.is_raw:
-            raise FileRefusedError(f"column {name!r} holds times finer than a microsecond")
-        if is_cut:
-            self.finer_than_us.add(name)
-        return times
-
-    def _look_at_numbers(self, values: pa.Array, column: Column) -> None:
-        """Count prices that are not positive, and finite numbers that marts read as NULL."""
-        if not pa.types.is_floating(values.type):
-            return
-        if values.type == pa.float16():  # which Arrow's functions do not know
-            values = values.cast(pa.float32())
-        if column.is_price:
-            count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
-            self.prices_not_positive[column.name] += count
-        reach = pc.min_max(values).as_py()
-        if any(abs(edge or 0) > LARGEST_VALUE for edge in reach.values()):
-            size = pc.abs(values)
-            is_large = pc.and_(pc.greater(size, LARGEST_VALUE), pc.is_finite(size))
-            self.too_large[column.name] += pc.sum(is_large).as_py() or 0
-
-
-def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> _Values:
+def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> Values:
     """Decode every page, and hold the times against the footer's statistics."""
-    values, rows = _Values(key, contract), 0
+    values, rows = Values(key, contract), 0
     for index in range(file.metadata.num_row_groups):
         bounds = [_statistics(file, index, name) for name in clocks_of(key)]
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[index]):
@@ -449,55 +333,6 @@ _PER_UNIT_US = {"milliseconds": (1_000, 1), "microseconds": (1, 1), "nanoseconds
 
 def _lies_within(times: np.ndarray, bound: tuple[int, int]) -> bool:
     return bool(bound[0] <= times.min() and times.max() <= bound[1])
-
-
-def _check_exact(values: pa.Array, column: Column) -> None:
-    """Refuse values that the contract's type would change; NaN in a count reads NULL."""
-    kind, name = values.type, column.name
-    if pa.types.is_dictionary(kind):
-        values, kind = values.dictionary, kind.value_type
-    if column.type == "DOUBLE" and pa.types.is_integer(kind):
-        reach = pc.min_max(values).as_py()
-        if any(abs(edge or 0) > _EXACT_IN_DOUBLE for edge in reach.values()):
-            raise FileRefusedError(f"column {name!r} holds integers that DOUBLE would round")
-    elif column.type == "DOUBLE" and pa.types.is_decimal(kind):
-        try:
-            is_same = pc.all(pc.equal(values.cast(pa.float64()).cast(kind), values)).as_py()
-        except pa.ArrowInvalid:
-            is_same = False
-        if is_same is False:
-            raise FileRefusedError(f"column {name!r} holds decimals that DOUBLE would round")
-    elif column.type == "BIGINT" and pa.types.is_floating(kind):
-        finite = values.filter(pc.invert(pc.is_nan(values)))
-        if pc.any(pc.is_inf(finite)).as_py():
-            raise FileRefusedError(f"column {name!r} counts, but holds infinity")
-        _require_cast(finite, pa.int64(), f"column {name!r} holds values that are no whole numbers")
-    elif column.type == "BIGINT":
-        _require_cast(values, pa.int64(), f"column {name!r} holds numbers too large for BIGINT")
-    elif column.type == "VARCHAR" and _is_bytes(kind):
-        _require_cast(values, pa.string(), f"column {name!r} holds bytes that are no UTF-8 text")
-
-
-def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
-    try:
-        values.cast(kind)
-    except pa.ArrowInvalid as error:
-        raise FileRefusedError(reason) from error
-
-
-def _microseconds(values: pa.Array) -> tuple[np.ndarray, bool]:
-    """Times as microseconds, and whether any was finer; arbitrary where NULL."""
-    if pa.types.is_date(values.type):
-        values = values.cast(pa.timestamp("ms" if values.type == pa.date64() else "s"))
-    target = pa.timestamp("us", tz=values.type.tz)
-    try:
-        cast, is_cut = values.cast(target), False
-    except pa.ArrowInvalid:
-        cast, is_cut = pc.floor_temporal(values, unit="microsecond").cast(target), True
-    if not len(cast):
-        return np.empty(0, np.int64), is_cut
-    # Array.to_numpy would load pandas
-    return np.frombuffer(cast.buffers()[1], np.int64, len(cast), cast.offset * 8), is_cut
 
 
 def _is_good(times: np.ndarray, key: FileKey) -> bool:

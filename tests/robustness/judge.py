@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support import file_key
-from warehouse.check import RAW_TIME, check_file
+from warehouse.check import check_file
 from warehouse.contracts import load_contracts
 from warehouse.coverage import assign_ownership
 from warehouse.errors import FileRefusedError
+from warehouse.file_values import RAW_TIME
 from warehouse.home import Home
 from warehouse.keys import FileKey
 from warehouse.records import FileFacts, StoredFile
