@@ -1,8 +1,8 @@
 """From the vendor into the lake: ask for lists, fetch what is new, check it, take it in.
 
 Only the network runs in threads; files are checked and the manifest is written by the thread that
-called. Lists are asked for when their files are about to be fetched, because links die after
-minutes. A run may be killed at any moment: the next one completes it.
+called. Lists are requested when their files are about to be fetched, because links die soon. A run
+may be killed at any moment: the next one completes it.
 """
 
 from __future__ import annotations

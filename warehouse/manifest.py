@@ -489,10 +489,9 @@ def _plain(facts: FileFacts) -> dict[str, Any]:
 def _facts(text: str, columns: str) -> FileFacts:
     plain = json.loads(text)
     plain["runs"] = tuple((start, end) for start, end in plain["runs"])
-    for name in ("missing", "unexpected"):
-        plain[name] = tuple(plain[name])
-    for name in ("left_out", "notes"):  # which homes of older versions have not
-        plain[name] = tuple(tuple(one) for one in plain.get(name, ()))
+    for name in ("missing", "unexpected", "left_out", "notes"):  # older homes lack the last two
+        values = plain.get(name, ())
+        plain[name] = tuple(tuple(one) if isinstance(one, list) else one for one in values)
     return FileFacts(columns=_columns(columns), **plain)
 
 
