@@ -1,8 +1,7 @@
 """From the vendor into the lake: ask for lists, fetch what is new, check it, take it in.
 
-Only the network runs in threads; files are checked and the manifest is written by the thread that
-called. Lists are requested when their files are about to be fetched, because links die soon. A run
-may be killed at any moment: the next one completes it.
+Only the network runs in threads; the calling thread checks files and writes the manifest. Lists are
+requested just before their files, because links expire. A killed run is completed by the next.
 """
 
 from __future__ import annotations

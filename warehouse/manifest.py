@@ -490,8 +490,7 @@ def _facts(text: str, columns: str) -> FileFacts:
     plain = json.loads(text)
     plain["runs"] = tuple((start, end) for start, end in plain["runs"])
     for name in ("missing", "unexpected", "left_out", "notes"):  # older homes lack the last two
-        values = plain.get(name, ())
-        plain[name] = tuple(tuple(one) if isinstance(one, list) else one for one in values)
+        plain[name] = tuple(tuple(v) if isinstance(v, list) else v for v in plain.get(name, ()))
     return FileFacts(columns=_columns(columns), **plain)
 
 
