@@ -18,7 +18,14 @@ from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import OwnedFile
 from warehouse.engine import connect
 from warehouse.home import Home
-from warehouse.months import Progress, StoredMonth, month_path, stored_month, write_month
+from warehouse.months import (
+    Progress,
+    StoredMonth,
+    find_stored,
+    month_path,
+    stored_month,
+    write_month,
+)
 from warehouse.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 
 WIDE_SERIES = 64
@@ -67,15 +74,16 @@ def _gather_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     gathered = []
     for month, of_month in sorted(by_month.items()):
-        path = month_path(folder, month, _facts(columns, of_month))
-        reused = path.is_file()
-        if not reused:
+        place = month_path(folder, month, _facts(columns, of_month))
+        path = find_stored(place)
+        reused = path is not None
+        if path is None:
             with connect(settings.session) as connection:
                 lists: Lists = {}
                 rows = view_sql(columns, of_month, home, lists=lists)
                 set_series(connection, of_month)
                 set_lists(connection, lists)
-                write_month(connection, f"select * from (\n{rows}\n)", path)
+                path = write_month(connection, f"select * from (\n{rows}\n)", place)
         gathered.append(stored_month(name, month, path, reused=reused))
         if progress is not None:
             progress(gathered[-1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -151,25 +150,6 @@ def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
             if generation_path(home, generation).samefile(catalog):
                 return native_copy(home, generation)
     return None
-
-
-def link_or_copy(file: Path, path: Path) -> bool:
-    """Give a file another name, or where links fail a copy; whether it is the same file."""
-    try:
-        os.link(file, path)
-    except OSError:
-        shutil.copyfile(file, path)
-        return False
-    return True
-
-
-def flush(path: Path) -> None:
-    """Make a file's bytes, or the names in a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 _BEGINNING = ("sync", "build")

@@ -26,7 +26,8 @@ from typing import Any
 
 from warehouse.contracts import Contract
 from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
-from warehouse.home import Home, flush, link_or_copy
+from warehouse.files import flush, link_or_copy, sha256_of
+from warehouse.home import Home
 from warehouse.keys import FileKey
 from warehouse.manifest import Manifest
 from warehouse.notes import Note, notes_of
@@ -375,8 +376,3 @@ def shows(link: Path, object: Path) -> bool:
     return found.st_ino == wanted.st_ino or (
         found.st_size == wanted.st_size and sha256_of(link) == object.stem
     )
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

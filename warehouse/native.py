@@ -24,9 +24,11 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
-from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
+from warehouse.errors import DamagedError
+from warehouse.files import flush, link_or_copy
+from warehouse.home import Home, generation_path, native_copy
 from warehouse.keys import Period
-from warehouse.months import month_of
+from warehouse.months import month_of, require_sound
 from warehouse.publish import current_generation, generations, is_held, is_open
 from warehouse.sqltext import identifier, literal, moment
 from warehouse.views import show_instead
@@ -86,6 +88,8 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
             _make(settings, home, current, stored)
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
+    except DamagedError as error:
+        reason = str(error)
     for number in generations(home):
         with suppress(OSError):  # the next build tries again
             if number != current and not is_open(home, number):
@@ -273,6 +277,8 @@ def _write_table(
         parts = [[month] for month in months[same:]]
     for part in parts:
         if part:
+            for name in part:
+                require_sound(home.root / name)
             rows = _rows_of(home, part)
             connection.execute(f'insert into {table} {rows} order by series_id, "time"')
     return held.sorted

@@ -24,7 +24,8 @@ import duckdb
 from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
-from warehouse.home import Home, flush, generation_path, link_or_copy, native_copy
+from warehouse.files import flush, link_or_copy
+from warehouse.home import Home, generation_path, native_copy
 from warehouse.sqltext import identifier
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")

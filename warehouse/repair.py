@@ -6,7 +6,6 @@ No bytes are thrown away: what was damaged lies in ``quarantine/`` afterwards.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from warehouse.check import check_file
 from warehouse.contracts import load_contracts
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
+from warehouse.files import put, sha256_of
 from warehouse.folder import scan_folder
 from warehouse.history import snapshots_of
 from warehouse.home import Home, generation_path, writing
 from warehouse.keys import FileKey, Period, SeriesKey
-from warehouse.lake import Lake, sha256_of
+from warehouse.lake import Lake
 from warehouse.manifest import Manifest
 from warehouse.native import remove_copy
 from warehouse.publish import generations, point_to, read_catalog
@@ -355,10 +355,6 @@ def _copy(source: Path, path: Path) -> None:
     """Bytes under their final name, in one step and durable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".incoming-{path.stem}")
-    with source.open("rb") as reader, temporary.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
-        os.fsync(writer.fileno())
+    shutil.copy2(source, temporary)
     temporary.chmod(0o444)
-    shutil.copystat(source, temporary)
-    temporary.replace(path)
+    put(temporary, path)

@@ -160,5 +160,6 @@ def _mart_files(home: Home) -> Iterable[Path]:
 def _is_needed(path: Path, needed: set[Path]) -> bool:
     """A stored month that is read, or the carry that belongs to one."""
     if path.suffix == ".carry":
-        return any(p.parent == path.parent and p.stem.endswith(path.stem) for p in needed)
+        key = path.stem.partition("-")[0]
+        return any(p.parent == path.parent and key in p.stem.split("-") for p in needed)
     return path in needed

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -36,6 +36,7 @@ from warehouse.meta import write_stored
 from warehouse.months import (
     Progress,
     StoredMonth,
+    find_stored,
     month_path,
     stored_month,
     write_month,
@@ -140,8 +141,11 @@ class _Computation:
                 period = Period(text)
                 files = self._files(period)
                 before = earlier[-1].key if earlier and self.model.accumulates else ""
-                month = _Month(period, month_path(self.folder, text, self._facts(files, before)))
-                reused = month.path.is_file() and (not before or month.carry.is_file())
+                place = month_path(self.folder, text, self._facts(files, before))
+                month = _Month(period, place.stem.removeprefix(f"{text}-"), place)
+                path, carry = find_stored(place), find_stored(month.carry_place)
+                month.path, month.carry = path or place, carry or month.carry_place
+                reused = path is not None and (not before or carry is not None)
                 if not reused:
                     if connection is None:
                         connection = opened.enter_context(connect(self.settings.session))
@@ -228,10 +232,10 @@ class _Computation:
                 for name, carried in self._carried(connection, month)
             }
         within = f'"time" >= {moment(start_us)} and "time" < {moment(end_us)}'
-        write_month(
+        month.path = write_month(
             connection,
             f"select * from {source} where {within}",
-            month.path,
+            month.place,
             selected=", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items()),
         )
 
@@ -298,10 +302,10 @@ class _Computation:
                 f" from read_parquet({literal(str(earlier[-1].carry))})"
             )
         last = ", ".join(f'arg_max({name}, "time") as {name}' for name in running)
-        write_whole(
+        month.carry = write_whole(
             connection,
             f"select series_id, {last} from ({values}) group by series_id order by series_id",
-            month.carry,
+            month.carry_place,
         )
 
     def _carried(
@@ -327,21 +331,29 @@ class _Computation:
             yield name, f"getvariable({literal(variable)})[series_id]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Month:
-    """A month of a mart: its file, and what an accumulating mart keeps beside it."""
+    """A month of a mart: its file, and what an accumulating mart keeps beside it.
+
+    Attributes
+    ----------
+    key
+        Hash of the month's facts.
+    place
+        Name under which its file is looked for and written.
+    path, carry
+        The files themselves, once they are there.
+    """
 
     period: Period
-    path: Path
+    key: str
+    place: Path
+    path: Path = field(init=False)
+    carry: Path = field(init=False)
 
     @property
-    def key(self) -> str:
-        """What stands for the month's facts in the name of its file."""
-        return self.path.stem.removeprefix(f"{self.period.text}-")
-
-    @property
-    def carry(self) -> Path:
-        return self.path.with_name(f"{self.key}.carry")
+    def carry_place(self) -> Path:
+        return self.place.with_name(f"{self.key}.carry")
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:

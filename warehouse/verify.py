@@ -15,18 +15,18 @@ from enum import StrEnum
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from warehouse.check import check_file
 from warehouse.contracts import Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.engine import connect
 from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
+from warehouse.files import sha256_of
 from warehouse.history import snapshots_of
 from warehouse.home import Home, generation_path, native_copy
-from warehouse.lake import sha256_of, shows
+from warehouse.lake import shows
 from warehouse.manifest import Manifest
+from warehouse.months import month_damage
 from warehouse.native import copy_damage
 from warehouse.publish import Reads, catalog_reads, generations
 from warehouse.records import FileFacts, StoredFile
@@ -213,6 +213,7 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
     months: dict[str, str | None] = {}
     for number in generations(home):
         yield from _check_generation(home, number, look, known, months)
+    yield from _check_unread(home, months, quick=quick)
 
 
 class _Catalogs:
@@ -268,18 +269,14 @@ def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
         return error.what
 
 
-def month_damage(path: Path, rows: int, *, quick: bool = False) -> str | None:
-    """What is wrong with a stored month; None where all its rows can be read."""
-    if not path.is_file():
-        return "is missing"
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            found = file.metadata.num_rows
-            if not quick:
-                found = sum(batch.num_rows for batch in file.iter_batches())
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return f"cannot be read: {str(error).splitlines()[0][:200]}"
-    return None if found == rows else f"has {found:,} rows, the catalog says {rows:,}"
+def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator[Finding]:
+    """Files of ``marts/`` that no catalog reads: the next build may find them and reuse them."""
+    read = {home.root / name for name in months}
+    for path in sorted(home.marts.rglob("*")):
+        if path.suffix in (".parquet", ".carry") and path not in read:
+            damage = month_damage(path, quick=quick)
+            if damage is not None:
+                yield Finding(Kind.DAMAGED, About.MONTH, _below(home, path), damage, REPAIR)
 
 
 def _check_leftovers(home: Home) -> Iterator[Finding]:

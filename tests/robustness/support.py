@@ -19,9 +19,10 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
+from warehouse.months import find_stored, stored_month, write_month
 from warehouse.native import copy_marts
 from warehouse.publish import catalog_reads, next_generation, publish
-from warehouse.sqltext import files_below, literal
+from warehouse.sqltext import files_below
 from warehouse.sync import sync_folder
 from warehouse.verify import Finding, Kind, verify
 
@@ -65,7 +66,10 @@ def quick_build(home: Home) -> int:
         prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
         name = f"marts/flow_features/2025-09-{inputs[:20]}.parquet"
         with duckdb.connect(home.build_catalog) as connection:
-            rows = _store(connection, home.root / name)
+            month = stored_month(
+                "flow_features", "2025-09", _store(connection, home.root / name), reused=False
+            )
+            name = str(month.path.relative_to(home.root))
             listed = files_below(home.root, [name])
             connection.execute(
                 "create view main.flow_features as"
@@ -73,7 +77,7 @@ def quick_build(home: Home) -> int:
             )
             connection.execute(
                 "insert into meta.stored values ('flow_features', '2025-09', ?, ?, ?, false)",
-                [name, rows, (home.root / name).stat().st_size],
+                [name, month.rows, month.size_bytes],
             )
             connection.execute(
                 "insert into meta.results values"
@@ -84,18 +88,11 @@ def quick_build(home: Home) -> int:
         return generation
 
 
-def _store(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """The mart's file, made once as the store makes it: aside, then renamed."""
+def _store(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
+    """The mart's file, made once as the store makes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        building = path.with_suffix(".building")
-        connection.execute(
-            "copy (from vendor.flow order by series_id, time)"
-            f" to {literal(str(building))} (format parquet)"
-        )
-        building.replace(path)
-    (rows,) = connection.execute("select count(*) from vendor.flow").fetchone() or (0,)
-    return int(rows)
+    found = find_stored(path)
+    return found or write_month(connection, "from vendor.flow", path)
 
 
 def keep_aside(home: Home) -> None:

@@ -1,0 +1,50 @@
+"""Files that appear whole and stay: one home for temporary name, flush and rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+
+def flush(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def put(finished: Path, place: Path) -> None:
+    """Give a finished file its final name: whole or not at all, after a power failure too.
+
+    Both lie on one disk.
+    """
+    flush(finished)
+    finished.replace(place)
+    flush(place.parent)
+
+
+def write(place: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all; names that link to the one before keep it."""
+    temporary = place.with_name(f".{place.name}.new")
+    temporary.write_bytes(content)
+    put(temporary, place)
+
+
+def link_or_copy(file: Path, path: Path) -> bool:
+    """Give a file another name, or where links fail a copy; whether it is the same file."""
+    try:
+        os.link(file, path)
+    except OSError:
+        shutil.copyfile(file, path)
+        return False
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
