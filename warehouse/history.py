@@ -1,8 +1,11 @@
 """Which generation is meant: by its number, by a snapshot's name, or by what was published when.
 
-A generation counts from the moment at which it was published, and again from each rollback to it.
+Publications and rollbacks are a sequence; each was noted with the time of this machine's clock.
+``as_of`` means the last one in that sequence whose time is not after the moment. So where a clock
+was set back, what was published after that counts, whatever was noted before with later times.
+
 Where nothing was noted, as in a home of an earlier version, the time of its build stands in. If the
-one that was current at a moment is not kept any more, no other is given in its place.
+generation that was current at a moment is not kept any more, no other is given in its place.
 """
 
 from __future__ import annotations
@@ -112,15 +115,18 @@ def _named(home: Home, snapshot: str, kept: list[int]) -> int:
 
 
 def _published_by(home: Home, moment: dt.datetime, kept: list[int]) -> int:
-    said = [(note.at, note.generation) for note in publications(home)]
-    noted = {number for _, number in said}
-    said += [(_built_at(home, number), number) for number in kept if number not in noted]
-    earlier = [one for one in said if one[0] <= moment]
+    noted = [(note.at, note.generation) for note in publications(home)]
+    numbers = {number for _, number in noted}
+    newest = max(numbers, default=0)
+    others = [(_built_at(home, number), number) for number in kept if number not in numbers]
+    sequence = [one for one in others if one[1] < newest] + noted
+    sequence += [one for one in others if one[1] > newest]  # published, then killed before its note
+    earlier = [one for one in sequence if one[0] <= moment]
     if not earlier:
         raise NotFoundError(
             f"nothing was published at {moment} UTC or before", next_step=_listed(home)
         )
-    at, number = sorted(earlier, key=lambda one: one[0])[-1]
+    at, number = earlier[-1]
     if number not in kept:
         raise NotFoundError(
             f"the catalog of {moment} UTC was generation {number}, published {at:%F %T} UTC;"

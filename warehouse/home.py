@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,6 +135,11 @@ class NativeCopy(NamedTuple):
     tables: Path
     catalog: Path
 
+    @property
+    def sums(self) -> Path:
+        """Hashes of both files as they were written."""
+        return self.tables.with_name("native.json")
+
 
 def native_copy(home: Home, generation: int) -> NativeCopy:
     """Where the native copy of a generation stands; few generations have one."""
@@ -142,14 +147,10 @@ def native_copy(home: Home, generation: int) -> NativeCopy:
     return NativeCopy(folder / "native.duckdb", folder / "session.duckdb")
 
 
-def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
-    """The native copy of the generation that a catalog file belongs to; None if it has none."""
-    for marked in home.generations.glob("*/session.duckdb"):
-        with suppress(OSError, ValueError):  # pruned meanwhile; or no generation's folder
-            generation = int(marked.parent.name)
-            if generation_path(home, generation).samefile(catalog):
-                return native_copy(home, generation)
-    return None
+def published_copies(home: Home) -> list[int]:
+    """Numbers of the generations that have a native copy; no other file is looked at."""
+    numbers = (path.parent.name for path in home.generations.glob("*/session.duckdb"))
+    return [int(number) for number in numbers if number.isascii() and number.isdigit()]
 
 
 _BEGINNING = ("sync", "build")

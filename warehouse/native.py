@@ -13,6 +13,7 @@ The file before is moved and changed where nobody reads it, else copied.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,8 +26,8 @@ import duckdb
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
 from warehouse.errors import DamagedError
-from warehouse.files import flush, link_or_copy
-from warehouse.home import Home, generation_path, native_copy
+from warehouse.files import link_or_copy, put, sha256_of, write
+from warehouse.home import Home, NativeCopy, generation_path, native_copy
 from warehouse.keys import Period
 from warehouse.months import month_of, require_sound
 from warehouse.publish import current_generation, generations, is_held, is_open
@@ -99,19 +100,23 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
 
 def remove_copy(home: Home, generation: int) -> None:
     """Take a generation's native copy away; the catalog first, without which none looks for it."""
-    tables, catalog = native_copy(home, generation)
-    catalog.unlink(missing_ok=True)
-    tables.unlink(missing_ok=True)
+    copy = native_copy(home, generation)
+    for path in (copy.catalog, copy.tables, copy.sums):
+        path.unlink(missing_ok=True)
 
 
 def copy_damage(home: Home, generation: int) -> str | None:
     """What is wrong with a generation's native copy; None where it is whole, or not there.
 
-    Every block is read: DuckDB checks the sum of each.
+    A copy that an earlier version made has no hashes: there every block is read, of which DuckDB
+    checks the sums, unless only a newer DuckDB can.
     """
-    tables, catalog = native_copy(home, generation)
+    tables, catalog = copy = native_copy(home, generation)
     if not catalog.is_file():
         return None
+    is_sound = _is_as_written(copy)
+    if is_sound is not None:
+        return None if is_sound else "holds other bytes than were written"
     try:
         with connect(home.session, catalog) as connection:
             attach(connection, tables, "native")
@@ -131,8 +136,19 @@ def copy_damage(home: Home, generation: int) -> str | None:
                 ):
                     return f"{model}: has other columns than the catalog"
     except duckdb.Error as error:
-        return f"cannot be read ({str(error).splitlines()[0]})"
+        if "newer version of DuckDB" not in str(error):
+            return f"cannot be read ({str(error).splitlines()[0]})"
     return None
+
+
+def _is_as_written(copy: NativeCopy) -> bool | None:
+    """Whether both files hold the bytes that were written; None where that is not known."""
+    try:
+        sums = json.loads(copy.sums.read_bytes())
+        known = {path: str(sums[path.name]) for path in copy}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return all(path.is_file() and sha256_of(path) == digest for path, digest in known.items())
 
 
 def continues(copied: dict[str, Copied], stored: Stored) -> bool:
@@ -170,7 +186,7 @@ def _kept_columns(
 
 def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> None:
     """Write both files aside and put them in place, the tables first."""
-    tables, catalog = native_copy(home, generation)
+    tables, catalog = copy = native_copy(home, generation)
     aside = home.build / "native"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -178,13 +194,17 @@ def _make(settings: Settings, home: Home, generation: int, stored: Stored) -> No
     try:
         with connect(settings.session) as connection:
             _write_tables(connection, home, stored, new_tables)
-            _put(new_tables, tables)
+            new_tables.chmod(0o444)
+            put(new_tables, tables)
             shutil.copyfile(generation_path(home, generation), new_catalog)
             attach(connection, tables, "native")
             attach(connection, new_catalog, options="")
             show_instead(connection, {("main", model): _table(model) for model in stored})
             connection.execute("detach warehouse")
-        _put(new_catalog, catalog)
+        new_catalog.chmod(0o444)
+        sums = {tables.name: sha256_of(tables), catalog.name: sha256_of(new_catalog)}
+        write(copy.sums, json.dumps(sums).encode())
+        put(new_catalog, catalog)
     except BaseException:
         remove_copy(home, generation)
         raise
@@ -222,9 +242,12 @@ def _write_tables(
 
 
 def _newest_copy(home: Home) -> int | None:
-    """The newest generation that has tables."""
-    numbers = reversed(generations(home))
-    return next((n for n in numbers if native_copy(home, n).tables.is_file()), None)
+    """The newest generation that has tables, if they hold the bytes that were written."""
+    for number in reversed(generations(home)):
+        copy = native_copy(home, number)
+        if copy.tables.is_file():
+            return number if _is_as_written(copy) else None
+    return None
 
 
 def _move_or_copy(home: Home, generation: int, path: Path) -> None:
@@ -314,11 +337,3 @@ def _stored(home: Home, catalog: Path) -> tuple[Stored, int]:
 def _table(model: str) -> str:
     """Named so that no listing of all databases shows the mart's columns twice."""
     return f"native.main.{identifier(f'{model}_copy')}"
-
-
-def _put(new: Path, place: Path) -> None:
-    """A finished file to its place, whole or not at all."""
-    new.chmod(0o444)
-    flush(new)
-    new.replace(place)
-    flush(place.parent)

@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +23,15 @@ import duckdb
 
 from warehouse.display import counted
 from warehouse.engine import connect
-from warehouse.errors import ROOM_OR_RIGHTS, BuildError, DamagedError, DiskError, NotFoundError
-from warehouse.files import flush, link_or_copy
+from warehouse.errors import (
+    REPAIR,
+    ROOM_OR_RIGHTS,
+    BuildError,
+    DamagedError,
+    DiskError,
+    NotFoundError,
+)
+from warehouse.files import flush, link_or_copy, put, sha256_of, write
 from warehouse.home import Home, generation_path, native_copy
 from warehouse.sqltext import identifier
 
@@ -54,10 +61,14 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """That a generation became current, ``at`` which moment (naive UTC)."""
+    """That a generation became current, ``at`` which moment (naive UTC) by this machine's clock.
+
+    ``sha256`` is of its catalog as it was then; empty where an earlier version noted it.
+    """
 
     at: datetime
     generation: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,8 @@ class Reads:
 
     Attributes
     ----------
+    generation
+        Its number.
     home
         Folder of the home when it was built.
     objects
@@ -74,6 +87,7 @@ class Reads:
         Stored months, path below the home to number of rows.
     """
 
+    generation: int
     home: str
     objects: frozenset[str]
     months: dict[str, int]
@@ -125,17 +139,54 @@ def is_held(path: Path) -> bool:
 
 
 def publications(home: Home) -> list[Publication]:
-    """What was published and rolled back to when, in order; lines that were torn are left out."""
+    """What was published and rolled back to, in that order; lines that were torn are left out."""
     try:
-        lines = home.publications.read_text("utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
+        return read_publications(home.publications)[0]
+    except FileNotFoundError:
         return []
-    found = []
-    for line in lines:
-        with suppress(ValueError, KeyError, TypeError):
+
+
+def read_publications(path: Path) -> tuple[list[Publication], bool]:
+    """The entries of a journal, and whether it is whole: every line readable, the last ended."""
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    found, is_whole = [], text.endswith("\n")
+    for line in filter(str.strip, text.splitlines()):
+        try:
             note = json.loads(line)
-            found.append(Publication(datetime.fromisoformat(note["at"]), int(note["generation"])))
-    return found
+            at, generation = datetime.fromisoformat(note["at"]), int(note["generation"])
+            found.append(Publication(at, generation, str(note.get("sha256", ""))))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            is_whole = False
+    return found, is_whole
+
+
+def write_publications(path: Path, entries: Iterable[Publication]) -> None:
+    """Write a journal as a new file: a copy of the home by hard links keeps the one before."""
+    lines = []
+    for entry in entries:
+        note = {"at": entry.at.isoformat(), "generation": entry.generation}
+        lines.append(json.dumps(note | ({"sha256": entry.sha256} if entry.sha256 else {})))
+    write(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def journal_copy(home: Home, generation: int) -> Path:
+    """The journal as it was when a generation became current last."""
+    return generation_path(home, generation).with_name(home.publications.name)
+
+
+def published_sum(home: Home, generation: int) -> str | None:
+    """Hash of a generation's catalog as it was when it became current first, where it is known."""
+    noted = (n.sha256 for n in publications(home) if n.generation == generation and n.sha256)
+    return next(noted, None)
+
+
+def require_as_published(home: Home, catalog: Path, generation: int) -> None:
+    """Raise DamagedError where a catalog holds other bytes than were published."""
+    if published_sum(home, generation) not in (None, sha256_of(catalog)):
+        raise DamagedError(
+            f"{catalog}: holds other bytes than were published: something has written to it",
+            next_step=REPAIR,
+        )
 
 
 def publish(home: Home) -> Published:
@@ -162,8 +213,7 @@ def publish(home: Home) -> Published:
         target.parent.mkdir(parents=True, exist_ok=True)
         home.build_catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
         home.build_catalog.chmod(0o444)
-        flush(home.build_catalog)
-        home.build_catalog.replace(target)
+        put(home.build_catalog, target)
         point_to(home, target)
     except OSError as error:
         raise DiskError(
@@ -218,6 +268,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
         )
     target = generation_path(home, wanted)
     _inspect(home, target)
+    require_as_published(home, target, wanted)
     try:
         point_to(home, target)
     except OSError as error:
@@ -279,7 +330,7 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
         def rows(text: str) -> list[tuple[Any, ...]]:
             return connection.execute(text).fetchall()
 
-        homes = rows("select home from warehouse.meta.build")
+        builds = rows("select generation, home from warehouse.meta.build")
         objects = rows("select object from warehouse.meta.files")
         months = []
         if rows(
@@ -294,9 +345,10 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
             ):
                 name = f"warehouse.{identifier(schema)}.{identifier(table)}"
                 rows(f"select bit_xor(hash(t)) from {name} as t")
-    if len(homes) != 1:
+    if len(builds) != 1:
         raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
-    return Reads(str(homes[0][0]), frozenset(o for (o,) in objects), dict(months))
+    ((generation, place),) = builds
+    return Reads(int(generation), str(place), frozenset(o for (o,) in objects), dict(months))
 
 
 def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
@@ -346,15 +398,14 @@ def point_to(home: Home, target: Path) -> None:
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
     temporary.replace(home.catalog)
     flush(home.root)
-    now = datetime.now(UTC).replace(tzinfo=None)
     with suppress(OSError):  # it is published all the same: the time of its build stands in
-        _note(home, Publication(now, int(target.parent.name)))
+        _note(home, int(target.parent.name))
 
 
-def _note(home: Home, publication: Publication) -> None:
-    """Add a line, in a new file: a copy of the home by hard links does not get it."""
-    line = json.dumps({"at": publication.at.isoformat(), "generation": publication.generation})
-    before = home.publications.read_bytes() if home.publications.is_file() else b""
-    temporary = home.root / f".{home.publications.name}.new"
-    temporary.write_bytes(before + f"\n{line}\n".encode())
-    temporary.replace(home.publications)
+def _note(home: Home, generation: int) -> None:
+    """Add an entry to the journal, of which the generation gets a copy afterwards."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    digest = published_sum(home, generation) or sha256_of(generation_path(home, generation))
+    entries = [*publications(home), Publication(now, generation, digest)]
+    write_publications(home.publications, entries)
+    write_publications(journal_copy(home, generation), entries)

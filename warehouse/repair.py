@@ -24,7 +24,14 @@ from warehouse.keys import FileKey, Period, SeriesKey
 from warehouse.lake import Lake
 from warehouse.manifest import Manifest
 from warehouse.native import remove_copy
-from warehouse.publish import generations, point_to, read_catalog
+from warehouse.publish import (
+    generations,
+    journal_copy,
+    point_to,
+    read_catalog,
+    read_publications,
+    write_publications,
+)
 from warehouse.records import Refusal, Restatement, StoredFile
 from warehouse.verify import (
     About,
@@ -298,6 +305,7 @@ def _mend_catalog(home: Home) -> Iterator[str]:
         elif finding.about is About.MONTH and path.is_file():
             _put_aside(home, path)
             yield f"put {finding.subject} aside"
+    yield from _mend_journal(home)
     if home.catalog.is_file() and not isinstance(readable(home, home.catalog), str):
         return
     for number in reversed(generations(home)):
@@ -308,6 +316,25 @@ def _mend_catalog(home: Home) -> Iterator[str]:
     if home.catalog.is_file():
         _put_aside(home, home.catalog)
         yield "put warehouse.duckdb aside"
+
+
+def _mend_journal(home: Home) -> Iterator[str]:
+    """Write what was published when again, from the longest that is left of it."""
+    found = [f for f in verify(home, quick=True) if f.about is About.JOURNAL]
+    if not found:
+        return
+    paths = [home.publications, *(journal_copy(home, number) for number in generations(home))]
+    kept = [read_publications(path)[0] for path in paths if path.is_file()]
+    entries = max(kept, key=len)
+    for finding in found:
+        _put_aside(home, home.root / finding.subject)
+    write_publications(home.publications, entries)
+    for path in paths[1:]:
+        is_last = bool(entries) and path == journal_copy(home, entries[-1].generation)
+        noted = read_publications(path)[0] if path.is_file() else []
+        if is_last or entries[: len(noted)] != noted:
+            write_publications(path, entries)
+    yield f"wrote {home.publications.relative_to(home.root)} again: {len(entries):,} entries"
 
 
 def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:

@@ -23,7 +23,7 @@ import duckdb
 from warehouse.config import Settings
 from warehouse.engine import NO_EXTENSIONS, attach, connect
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
-from warehouse.home import Home, find_native_copy
+from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
 from warehouse.sqltext import HOME_VARIABLE, literal
 
 if TYPE_CHECKING:
@@ -271,6 +271,27 @@ def _open_fastest(
         with suppress(DamagedError):
             return _open(settings, copy.catalog, memory, tables=copy.tables)
     return _open(settings, catalog, memory)
+
+
+def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
+    """The native copy of the generation that a catalog file is; None if it has none.
+
+    In a home that was copied the catalog is no link to its generation: there it says its number.
+    """
+    for number in published_copies(home):
+        with suppress(OSError):  # pruned meanwhile
+            if generation_path(home, number).samefile(catalog):
+                return native_copy(home, number)
+    if catalog != home.catalog or catalog.stat().st_nlink > 1:
+        return None
+    for number in published_copies(home):
+        copy = native_copy(home, number)
+        with suppress(duckdb.Error), connect(home.session, catalog) as connection:
+            attach(connection, copy.catalog, "other")
+            same = "from warehouse.meta.build intersect from other.meta.build"
+            if connection.execute(same).fetchall():
+                return copy
+    return None
 
 
 def _open(

@@ -28,7 +28,14 @@ from warehouse.lake import shows
 from warehouse.manifest import Manifest
 from warehouse.months import month_damage
 from warehouse.native import copy_damage
-from warehouse.publish import Reads, catalog_reads, generations
+from warehouse.publish import (
+    Reads,
+    catalog_reads,
+    generations,
+    journal_copy,
+    read_publications,
+    require_as_published,
+)
 from warehouse.records import FileFacts, StoredFile
 from warehouse.sqltext import identifier, literal
 
@@ -50,6 +57,7 @@ class About(StrEnum):
     LINK = "link"
     CATALOG = "catalog"
     GENERATION = "generation"
+    JOURNAL = "journal"
     MONTH = "month"
     COPY = "copy"
     LEFTOVER = "leftover"
@@ -105,6 +113,7 @@ def verify(home: Home, *, quick: bool = False) -> list[Finding]:
         *_check_objects(home, files, quick=quick),
         *_check_links(home, current),
         *_check_catalogs(home, files, quick=quick),
+        *_check_journal(home),
         *_check_leftovers(home),
         *_note_gaps(current),
         *(() if quick else _note_ranges(home, current)),
@@ -216,6 +225,30 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
     yield from _check_unread(home, months, quick=quick)
 
 
+def _check_journal(home: Home) -> Iterator[Finding]:
+    """What was published when: each generation keeps a copy of the journal up to its own entry."""
+    copies = {}
+    for number in generations(home):  # read first: the journal only grows meanwhile
+        path = journal_copy(home, number)
+        if path.is_file():
+            copies[number], is_whole = read_publications(path)
+            if not is_whole:
+                what = "is cut, or was written to"
+                yield Finding(Kind.DAMAGED, About.JOURNAL, _below(home, path), what, REPAIR)
+    subject = _below(home, home.publications)
+    if not home.publications.is_file():
+        if copies:
+            yield Finding(Kind.DAMAGED, About.JOURNAL, subject, "is missing", REPAIR)
+        return
+    entries, is_whole = read_publications(home.publications)
+    lacking = [n for n, noted in copies.items() if entries[: len(noted)] != noted]
+    if not is_whole or lacking:
+        what = "is cut, or was written to" + "".join(
+            f": generation {number} remembers more" for number in lacking[-1:]
+        )
+        yield Finding(Kind.DAMAGED, About.JOURNAL, subject, what, REPAIR)
+
+
 class _Catalogs:
     """Looks at each catalog once, though the current one is a link to a generation."""
 
@@ -262,11 +295,17 @@ def _check_generation(
 
 
 def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
-    """What a catalog reads, or why it cannot be read; all its tables are read unless ``quick``."""
+    """What a catalog reads, or why it cannot be trusted.
+
+    Unless ``quick`` all its tables are read, and its bytes must be those that were published.
+    """
     try:
-        return catalog_reads(home, catalog, whole=not quick)
+        reads = catalog_reads(home, catalog, whole=not quick)
+        if not quick:
+            require_as_published(home, catalog, reads.generation)
     except DamagedError as error:
         return error.what
+    return reads
 
 
 def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator[Finding]:

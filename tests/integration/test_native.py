@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 import warehouse
 from warehouse.config import Settings
 from warehouse.errors import UsageError
-from warehouse.home import Home, find_native_copy, generation_path
+from warehouse.home import Home, generation_path
 from warehouse.native import FIRST_TAIL, LONGEST_TAIL, MOST_COLUMNS, copy_damage, copy_marts
 from warehouse.publish import generations, is_open, point_to
 from warehouse.query import Warehouse
-from warehouse.session import open_session
+from warehouse.session import find_native_copy, open_session
 from warehouse.sqltext import literal
 
 MONTHS = [f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13)]
