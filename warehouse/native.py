@@ -142,12 +142,14 @@ def copy_damage(home: Home, generation: int) -> str | None:
 
 
 def _is_as_written(copy: NativeCopy) -> bool | None:
-    """Whether both files hold the bytes that were written; None where that is not known."""
+    """Whether both files hold the bytes that were written; None where no hashes were noted."""
+    if not copy.sums.is_file():
+        return None
     try:
         sums = json.loads(copy.sums.read_bytes())
         known = {path: str(sums[path.name]) for path in copy}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return False
     return all(path.is_file() and sha256_of(path) == digest for path, digest in known.items())
 
 
