@@ -115,13 +115,7 @@ def _named(home: Home, snapshot: str, kept: list[int]) -> int:
 
 
 def _published_by(home: Home, moment: dt.datetime, kept: list[int]) -> int:
-    noted = [(note.at, note.generation) for note in publications(home)]
-    numbers = {number for _, number in noted}
-    newest = max(numbers, default=0)
-    others = [(_built_at(home, number), number) for number in kept if number not in numbers]
-    sequence = [one for one in others if one[1] < newest] + noted
-    sequence += [one for one in others if one[1] > newest]  # published, then killed before its note
-    earlier = [one for one in sequence if one[0] <= moment]
+    earlier = [one for one in _sequence(home, kept) if one[0] <= moment]
     if not earlier:
         raise NotFoundError(
             f"nothing was published at {moment} UTC or before", next_step=_listed(home)
@@ -134,6 +128,22 @@ def _published_by(home: Home, moment: dt.datetime, kept: list[int]) -> int:
             next_step=_listed(home),
         )
     return number
+
+
+def _sequence(home: Home, kept: list[int]) -> list[tuple[dt.datetime, int]]:
+    """What became current when, in order; what was not noted stands where its build would have."""
+    sequence = [(note.at, note.generation) for note in publications(home)]
+    noted = {number for _, number in sequence}
+    current = current_generation(home) if home.catalog.is_file() else None
+    for number in kept:
+        if number not in noted:
+            built_at = _built_at(home, number)
+            later = (i for i, (at, other) in enumerate(sequence) if other > number or at > built_at)
+            place = next(later, len(sequence))
+            if number == current:
+                place = len(sequence)  # the process was killed before it could note it
+            sequence.insert(place, (built_at, number))
+    return sequence
 
 
 def _listed(home: Home) -> str:
