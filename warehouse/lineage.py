@@ -7,6 +7,7 @@ windows among them; filters and join conditions are not counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +16,6 @@ from warehouse.reach import Place, Reach
 from warehouse.tree import (
     KEY_COLUMNS,
     Ctes,
-    Source,
     Tree,
     arguments_of,
     excluded,
@@ -25,7 +25,7 @@ from warehouse.tree import (
     queries_within,
     query_of,
     sides,
-    sources_of,
+    texts_in,
     with_ctes,
 )
 
@@ -134,31 +134,47 @@ def behind(column: ColumnOf, catalog: Names) -> frozenset[ColumnOf]:
 
 
 def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
-    """Output columns of a query by name, in order."""
+    """Output columns of a query by name, in order, named as the engine names them.
+
+    Where columns are not known, as those of a table function, an entry that :func:`_is_unknown`
+    recognises stands for any number of them.
+    """
     ctes = with_ctes(tree, outer or {})
     if tree["type"] == "SET_OPERATION_NODE":
         return _united([outputs(side, catalog, ctes) for side in sides(tree)], tree)
     if tree["type"] != "SELECT_NODE":
-        return {}
-    sources = [
-        (source.alias, _shown_by(source, ctes, catalog))
-        for source in sources_of(tree["from_table"])[0]
-    ]
+        return dict(_UNKNOWN)
+    scope = _scope(tree["from_table"], ctes, catalog)
     shown: Outputs = {}
     for item in tree["select_list"]:
-        if item["class"] == "STAR":
-            shown |= _starred(item, sources, shown)
-            continue
-        name = item.get("alias") or _own_name(item) or f"#{len(shown)}"
-        shown[name] = _origin(item, [*sources, ("", shown)], ctes, catalog)
+        sources = [*scope.sources, ("", shown)]
+        for name, origin in _selected(item, scope, sources, ctes, catalog):
+            _put(shown, name or f"{_UNNAMED}{len(shown)}", origin)
     return shown
 
 
 def named(found: Outputs, columns: Sequence[str]) -> Outputs:
-    """Outputs under the names that the engine gives, which names expressions in its own way."""
-    if len(found) == len(columns):
-        return dict(zip(columns, found.values(), strict=True))
-    return {name: found[name] for name in columns if name in found}
+    """Outputs under the names that the engine gives, as far as both agree on them.
+
+    Names are compared from either end up to the first column of which nothing is known; where they
+    differ otherwise, nothing is certain, and no column has an origin.
+    """
+    known = list(found.items())
+    unknown = [place for place, (name, _) in enumerate(known) if _is_unknown(name)]
+    if not unknown and len(known) != len(columns):
+        return {}
+    front = known[: unknown[0]] if unknown else known
+    back = known[unknown[-1] + 1 :] if unknown else []
+    if len(front) + len(back) > len(columns):
+        return {}
+    pairs = list(zip(front, columns, strict=False))
+    if not all(_fits(name, column) for (name, _), column in pairs):
+        return {}
+    ends = list(zip(back, columns[len(columns) - len(back) :], strict=True))
+    if not all(_fits(name, column, is_after_unknown=True) for (name, _), column in ends):
+        return {}
+    pairs += ends
+    return {column: origin for (_, origin), column in pairs}
 
 
 def parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
@@ -172,42 +188,193 @@ def parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
                 yield part["identifier"], columns[0]
 
 
-# -- one query -----------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------
+
+_UNNAMED, _ANY = "\0#", "\0*"
+_NOTHING = Origin(None, False, frozenset())
+_UNKNOWN: Outputs = {_ANY: _NOTHING}
 
 
-def _shown_by(source: Source, ctes: Ctes, catalog: Names) -> Outputs:
+def _is_unnamed(name: str) -> bool:
+    """Whether a name stands for an expression, which the engine names in its own way."""
+    return name.startswith(_UNNAMED)
+
+
+def _is_unknown(name: str) -> bool:
+    """Whether a name stands for any number of columns that are not known."""
+    return name.startswith(_ANY)
+
+
+def _fits(name: str, column: str, *, is_after_unknown: bool = False) -> bool:
+    """Whether the engine may name a column so; unknown ones may have taken its name."""
+    known, given = name.lower(), column.lower()
+    is_numbered = is_after_unknown and re.fullmatch(re.escape(known) + r"(_\d+)+", given)
+    return _is_unnamed(name) or known == given or bool(is_numbered)
+
+
+def _put(shown: Outputs, name: str, origin: Origin) -> None:
+    """Add a column; a name that is taken gets a number behind it, as the engine does."""
+    taken = {known.lower() for known in shown}
+    free, number = name, 1
+    while free.lower() in taken:
+        free, number = f"{name}_{number}", number + 1
+    shown[free] = origin
+
+
+def _renamed(columns: Outputs, aliases: Sequence[str]) -> Outputs:
+    """Columns under the names that ``as t(a, b)`` gives to the first of them."""
+    if not aliases:
+        return columns
+    if any(map(_is_unknown, columns)):
+        return dict(_UNKNOWN)
+    kept = list(columns)[len(aliases) :]
+    return dict(zip([*aliases, *kept], columns.values(), strict=False))
+
+
+# -- one FROM ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What a FROM offers.
+
+    Attributes
+    ----------
+    sources
+        Columns by alias, in the order in which names are looked up.
+    star
+        What ``*`` gives: a name may stand there twice.
+    """
+
+    sources: list[tuple[str, Outputs]]
+    star: list[tuple[str, Origin]]
+
+
+def _scope(node: Tree, ctes: Ctes, catalog: Names) -> _Scope:
+    if node["type"].startswith("EMPTY"):
+        return _Scope([], [])
+    if node["type"] == "JOIN":
+        left = _scope(node["left"], ctes, catalog)
+        return _joined(node, left, _scope(node["right"], ctes, catalog))
+    alias = node.get("alias") or (names(node, "table_name") or ("",))[-1]
+    columns = _shown_by(node, ctes, catalog)
+    return _Scope([(alias, columns)], list(columns.items()))
+
+
+def _joined(join: Tree, left: _Scope, right: _Scope) -> _Scope:
+    if join["join_type"] in ("SEMI", "ANTI"):
+        return left
+    both = [*left.star, *right.star]
+    if join["join_type"] == "MARK" or (
+        join["ref_type"] == "NATURAL" and any(_is_unknown(name) for name, _ in both)
+    ):
+        return _Scope([*left.sources, *right.sources], list(_UNKNOWN.items()))
+    one, other = _by_name(left.star), _by_name(right.star)
+    using = {name.lower() for name in join.get("using_columns") or []}
+    if join["ref_type"] == "NATURAL":
+        using = one.keys() & other.keys()
+    merged = {
+        name: _merged(join["join_type"], one.get(name, _NOTHING), other.get(name, _NOTHING))
+        for name in using
+    }
+    star = [(name, merged.get(name.lower(), origin)) for name, origin in left.star]
+    star += [(name, origin) for name, origin in right.star if name.lower() not in using]
+    return _Scope([("", merged), *left.sources, *right.sources], star)
+
+
+def _merged(kind: str, left: Origin, right: Origin) -> Origin:
+    """A column of USING, which shows the side that is always there."""
+    if kind in ("FULL", "OUTER"):
+        return _either(left, right)
+    return right if kind == "RIGHT" else left
+
+
+def _by_name(star: list[tuple[str, Origin]]) -> Outputs:
+    found: Outputs = {}
+    for name, origin in star:
+        found.setdefault(name.lower(), origin)
+    return found
+
+
+def _shown_by(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
     """Columns that one thing in a FROM offers."""
-    node = source.node
+    aliases = node.get("column_name_alias") or []
     if node["type"] == "SUBQUERY":
-        return outputs(query_of(node["subquery"]), catalog, ctes)
+        return _renamed(outputs(query_of(node["subquery"]), catalog, ctes), aliases)
     if node["type"] != "BASE_TABLE":
-        return {}
+        return dict(_UNKNOWN)
     parts = names(node, "catalog_name", "schema_name", "table_name")
     if len(parts) == 1 and parts[0].lower() in ctes:
         inner, around = ctes[parts[0].lower()]
-        return outputs(inner, catalog, around)
+        columns = _renamed(outputs(inner, catalog, around), inner.get("cte_aliases") or [])
+        return _renamed(columns, aliases)
     place = catalog.find(parts)
     if place is None:
-        return {}
-    columns = {name: ColumnOf(place, name) for name in catalog.columns[place]}
-    return {name: Origin(column, True, frozenset({column})) for name, column in columns.items()}
+        return dict(_UNKNOWN)
+    known = {name: ColumnOf(place, name) for name in catalog.columns[place]}
+    shown = {name: Origin(column, True, frozenset({column})) for name, column in known.items()}
+    return _renamed(shown, aliases)
 
 
-def _starred(star: Tree, sources: list[tuple[str, Outputs]], shown: Outputs) -> Outputs:
+# -- one expression ------------------------------------------------------------------------------
+
+
+def _selected(
+    item: Tree,
+    scope: _Scope,
+    sources: list[tuple[str, Outputs]],
+    ctes: Ctes,
+    catalog: Names,
+) -> Iterator[tuple[str, Origin]]:
+    """Columns that one item of a SELECT list gives; the name is empty for an expression."""
+    stars = [node for node in _outside_queries(item) if node.get("class") == "STAR"]
+    if not stars:
+        if item["class"] == "FUNCTION" and function_name(item) in ("unnest", "unlist"):
+            yield from _UNKNOWN.items()  # a struct's fields, recursively
+            return
+        yield item.get("alias") or _own_name(item), _origin(item, sources, ctes, catalog)
+        return
+    starred = _starred(item, scope) if item["class"] == "STAR" and not item.get("alias") else None
+    if starred is None:
+        yield from _UNKNOWN.items()
+        return
+    left_out = {name.lower() for name in excluded(item, "exclude_list", "qualified_exclude_list")}
+    replaced = {e["key"].lower(): e["value"] for e in item.get("replace_list") or []}
+    renames = item.get("rename_list") or []
+    renamed = {e["key"]["column"].lower(): e["value"] for e in renames}
+    for name, origin in starred:
+        known = name.lower()
+        if known in replaced:
+            yield name, _origin(replaced[known], sources, ctes, catalog)
+        elif known not in left_out:
+            yield renamed.get(known, name), origin
+
+
+def _starred(star: Tree, scope: _Scope) -> list[tuple[str, Origin]] | None:
+    """Columns of ``*``, ``t.*`` and ``columns('…')``, before what EXCLUDE and the like change."""
     wanted = (star.get("relation_name") or "").lower()
-    left_out = {name.lower() for name in excluded(star)}
-    found: Outputs = {}
-    for alias, columns in sources:
-        if wanted in ("", alias.lower()):
-            for name, origin in columns.items():
-                if name.lower() not in left_out and name not in shown:
-                    found.setdefault(name, origin)
-    return found
+    found = scope.star
+    if wanted:
+        of = [columns for alias, columns in scope.sources if alias.lower() == wanted]
+        if len(of) != 1:  # a struct's fields
+            return None
+        found = list(of[0].items())
+    if not star.get("expr"):
+        return found
+    pattern = next(texts_in(star["expr"]), None)
+    if star["expr"].get("class") != "CONSTANT" or pattern is None:
+        return None
+    if any(_is_unknown(name) for name, _ in found):
+        return None
+    try:
+        return [(name, origin) for name, origin in found if re.search(pattern, name)]
+    except re.error:
+        return None
 
 
 def _origin(item: Tree, sources: list[tuple[str, Outputs]], ctes: Ctes, catalog: Names) -> Origin:
     if item["class"] == "COLUMN_REF":
-        return _lookup(item, sources) or Origin(None, False, frozenset())
+        return _lookup(item, sources) or _NOTHING
     shows = None
     if item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
         arguments = arguments_of(item)
@@ -237,11 +404,17 @@ def _lookup(reference: Tree, sources: list[tuple[str, Outputs]]) -> Origin | Non
 
 def _united(parts: list[Outputs], tree: Tree) -> Outputs:
     """Columns of a UNION: by name where it says so, else by their places."""
+    if any(_is_unknown(name) for part in parts for name in part):
+        return dict(_UNKNOWN)
+    by_name = str(tree.get("setop_type", "")).endswith("BY_NAME")
     first, *others = parts
     united = dict(first)
     for other in others:
-        by_name = str(tree.get("setop_type", "")).endswith("BY_NAME")
-        pairs = other.items() if by_name else zip(first, other.values(), strict=False)
+        if by_name:
+            known = {name.lower(): name for name in united}
+            pairs = [(known.get(name.lower(), name), origin) for name, origin in other.items()]
+        else:
+            pairs = list(zip(first, other.values(), strict=False))
         for name, origin in pairs:
             mine = united.get(name)
             united[name] = origin if mine is None else _either(mine, origin)

@@ -88,7 +88,8 @@ class Names:
         found: dict[Place, dict[str, ColumnFacts]] = {}
         for schema, table, name, kind, comment in self._cursor.execute(
             "select schema_name, table_name, column_name, data_type, comment from duckdb_columns()"
-            " where database_name = 'warehouse' and not internal order by all"
+            " where database_name = 'warehouse' and not internal"
+            " order by schema_name, table_name, column_index"
         ).fetchall():
             unit = _UNIT.search(comment or "")
             meaning = _UNIT.sub("", comment) if comment else None

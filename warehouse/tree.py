@@ -45,7 +45,7 @@ def with_ctes(node: Tree, outer: Ctes) -> Ctes:
     for entry in (node.get("cte_map") or {}).get("map") or []:
         value = entry["value"]
         query = value.get("query_node") or query_of(value.get("query") or {})
-        ctes[entry["key"].lower()] = (query, dict(ctes))
+        ctes[entry["key"].lower()] = ({**query, "cte_aliases": value.get("aliases")}, dict(ctes))
     return ctes
 
 
@@ -115,8 +115,9 @@ def passes_through(node: Tree) -> Callable[[str], bool]:
     return lambda name: not limited and (name in plain or (star and name not in computed))
 
 
-def excluded(star: Tree) -> Iterator[str]:
-    for key in ("exclude_list", "qualified_exclude_list", "replace_list"):
+def excluded(star: Tree, *keys: str) -> Iterator[str]:
+    """Names of columns in some of a star's lists: EXCLUDE's and, by default, REPLACE's too."""
+    for key in keys or ("exclude_list", "qualified_exclude_list", "replace_list"):
         for entry in star.get(key) or []:
             if isinstance(entry, str):
                 yield entry

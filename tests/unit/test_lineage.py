@@ -82,6 +82,69 @@ def test_units_when_a_column_is_the_catalogs_then_are_known_and_else_not(
     assert (column.unit, column.meaning) == (unit, meaning)
 
 
+def shown(column: Any) -> str:
+    """A column's meaning and unit as the catalog's comments have them."""
+    return f"{column.meaning} [{column.unit}]" if column.unit else f"{column.meaning or ''}"
+
+
+def test_units_when_a_whole_relation_is_asked_for_then_are_those_that_describe_shows(
+    demo_home: Path,
+) -> None:
+    with warehouse.open(demo_home) as wh:
+        wrong, asked = [], 0
+        for schema, name, _ in wh.tables().fetchall():
+            if name.endswith("()"):
+                continue
+            described = {row[0]: row[2] or "" for row in wh.describe(f"{schema}.{name}").fetchall()}
+            for column, found in wh.sql(f'from "{schema}"."{name}"').columns.items():
+                asked += 1
+                if shown(found).strip() != described[column].strip():
+                    wrong.append((schema, name, column))
+        assert asked > 800
+        assert wrong == []
+
+
+NET, CLOSE = "Bought minus sold. [base]", "Last price. [quote/base]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("select m.* exclude (mean_delta) rename (close as c) from mart m",
+         {"net_delta": NET, "c": CLOSE}),
+        ("select * replace (close * 2 as net_delta) from mart", {"net_delta": "", "close": CLOSE}),
+        ("select columns('clo.e|net.*') from mart", {"net_delta": NET, "close": CLOSE}),
+        ("select columns(lambda c: c like 'c%'), net_delta from mart",
+         {"clock": "", "close": "", "net_delta": NET}),
+        ("from mart a join mart b using (series_id, time)", {"close": CLOSE, "net_delta_1": NET}),
+        ("from vendor.ohlcv o join mart b using (series_id, time)", {"net_delta": NET}),
+        ("from mart right join (select time, 1 as close from mart) using (time)",
+         {"close": CLOSE, "close_1": ""}),
+        ("from mart natural join (select time, 'x' as close_2 from mart)",
+         {"close": CLOSE, "close_2": ""}),
+        ("from mart semi join vendor.ohlcv using (time)", {"close": CLOSE}),
+        ("from (select 1 as close) a, mart", {"close": "", "close_1": CLOSE}),
+        ("from span(timestamp '2025-09-01', timestamp '2025-09-02') s, mart",
+         {"close": "", "close_1": CLOSE}),
+        ("select 1 as net_delta, * from mart", {"net_delta": "", "net_delta_1": NET}),
+        ("with c(a, b) as (select close, net_delta from mart) from c", {"a": CLOSE, "b": NET}),
+        ("select b from (select close, net_delta from mart) as s(a, b)", {"b": NET}),
+        ("with recursive mart as (select 1 as close union all"
+         " select close + 1 from mart where close < 3) from mart", {"close": ""}),
+        ("from mart union by name select close as net_delta from mart",
+         {"net_delta": "", "close": CLOSE}),
+        ("with x as (select columns(lambda c: c like 'clos%') from mart) from x, mart",
+         {"close": "", "close_1": CLOSE, "net_delta": NET}),
+        ("select unnest({'close': 1}), net_delta from mart", {"close": "", "net_delta": NET}),
+    ],
+)  # fmt: skip
+def test_units_when_a_star_is_expanded_then_are_right_by_name_or_not_shown(
+    wh: warehouse.Warehouse, text: str, expected: dict[str, str]
+) -> None:
+    columns = wh.sql(text).columns
+    assert {name: shown(columns[name]) for name in expected} == expected
+
+
 def test_columns_when_used_as_text_then_are_their_types(wh: warehouse.Warehouse) -> None:
     columns = wh.sql("select time, net_delta from mart").columns
     assert columns == {"time": "TIMESTAMP", "net_delta": "DOUBLE"}
