@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from warehouse.errors import QueryError
+from warehouse.moments import has_offset, naive_utc
 
 
 def bound(value: Any) -> object:
@@ -20,6 +21,8 @@ def bound(value: Any) -> object:
     >>> bound(dt.datetime(2025, 9, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))).isoformat()
     '2025-09-01T00:00:00'
     """
+    if type(value).__module__ == "pyarrow.lib" and hasattr(value, "as_py"):
+        value = value.as_py()
     if isinstance(value, dt.datetime):
         if value != value:
             return None
@@ -30,6 +33,41 @@ def bound(value: Any) -> object:
     if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
         value = value.astype(f"{value.dtype.kind}8[us]")
     return bound(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def may_be_moment(value: object) -> bool:
+    """Whether a value, or one in a list, is a text that is a moment with an offset."""
+    if isinstance(value, str):
+        return has_offset(value)
+    return isinstance(value, list) and any(map(may_be_moment, value))
+
+
+def as_moments(values: Mapping[str, object], texts: frozenset[str]) -> dict[str, object]:
+    """Values in which texts that are moments with an offset are moments in UTC.
+
+    Parameters
+    ----------
+    texts
+        Names, in lower case, whose values stay text.
+    """
+    return {
+        name: value if name.lower() in texts else _as_moment(name, value)
+        for name, value in values.items()
+    }
+
+
+def _as_moment(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_as_moment(name, item) for item in value]
+    if not isinstance(value, str) or not has_offset(value):
+        return value
+    try:
+        return naive_utc(value)
+    except (ValueError, OverflowError) as error:
+        raise QueryError(
+            f"parameter {name}: {value!r} has an offset, but is no moment in ISO 8601",
+            next_step="write it as 2026-02-28T12:00:00-05:00, or pass a datetime",
+        ) from error
 
 
 def require_names(

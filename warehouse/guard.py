@@ -19,6 +19,7 @@ import duckdb
 
 from warehouse.errors import QueryError
 from warehouse.loading import load
+from warehouse.moments import lost_offsets
 from warehouse.ordering import Unsorted, without_order
 from warehouse.tree import Tree, names, nodes
 
@@ -129,6 +130,7 @@ def check(
         if len(trees) > 1:
             raise _several(len(trees))
         _check_tree(trees[0], is_macro)
+        _check_moments(trees[0])
         bare = _without_tail(bare, reply, connection)
         unsorted = without_order(bare, trees[0])
         if unsorted is not None:
@@ -232,6 +234,15 @@ def _check_tree(tree: Tree, is_macro: Callable[[str], bool]) -> None:
             _check_table_function(names(function, "function_name")[-1], is_macro)
         elif node.get("class") == "FUNCTION":
             _check_scalar(names(node, "function_name")[-1])
+
+
+def _check_moments(tree: Tree) -> None:
+    lost = next(lost_offsets(tree), None)
+    if lost is not None:
+        raise QueryError(
+            f"'{lost}' has an offset from UTC, which a TIMESTAMP does not keep",
+            next_step=f"write timestamptz '{lost}', or the moment in UTC without an offset",
+        )
 
 
 def _is_known(kind: str) -> bool:

@@ -163,6 +163,15 @@ class Names:
         return found
 
     @_one_at_a_time
+    def text_parameters(self, tree: Tree | None) -> frozenset[str]:
+        """Names of parameters, in lower case, that a query compares with columns of text."""
+        found: dict[str, set[str]] = {}
+        for name, column in parameter_columns(tree) if tree else ():
+            kinds = {facts[column].type for facts in self.columns.values() if column in facts}
+            found.setdefault(name.lower(), set()).update(kinds)
+        return frozenset(name for name, kinds in found.items() if kinds == {"VARCHAR"})
+
+    @_one_at_a_time
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
         """Nearest names for the table or column that the engine does not know."""
         table = _UNKNOWN_TABLE.search(message)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import duckdb
 
-from warehouse.bind import bound, require_names
+from warehouse.bind import as_moments, bound, may_be_moment, require_names
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.guard import check
@@ -165,7 +165,8 @@ class Warehouse:
             One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE,
             SHOW, or EXPLAIN of these.
         params, **named
-            Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted;
+            Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted, and
+            so is a text that is a moment with an offset, unless it is compared with a text column;
             numpy scalars, pandas timestamps and lists are taken as they are meant. A parameter
             that is called timeout, memory or strict goes into ``params``.
         timeout
@@ -207,6 +208,8 @@ class Warehouse:
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )
+        if any(map(may_be_moment, values.values())):
+            values = as_moments(values, self.names().text_parameters(statement.tree))
         result = Result(self, statement, values, session, timeout_s=timeout)
         if strict:
             from warehouse.holes import require_whole

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
-from warehouse.bind import require_names
+from warehouse.bind import bound, require_names
 from warehouse.errors import QueryError
 
 
@@ -25,3 +27,13 @@ def test_names_when_they_do_not_fit_then_all_accepted_ones_are_listed_with_types
         "parameters: missing symbol, unknown symbl (meant symbol?);"
         " the query accepts $start, $symbol VARCHAR"
     )
+
+
+def test_bound_when_an_arrow_scalar_has_a_zone_then_is_naive_utc() -> None:
+    import pyarrow as pa
+
+    moment = dt.datetime(2026, 2, 28, 12, tzinfo=dt.timezone(dt.timedelta(hours=-5)))
+    expected = dt.datetime(2026, 2, 28, 17)  # noqa: DTZ001
+    for unit in ("us", "ns"):
+        scalar = pa.scalar(moment, pa.timestamp(unit, tz="America/New_York"))
+        assert bound(scalar) == expected

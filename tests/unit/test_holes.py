@@ -266,3 +266,58 @@ def test_head_when_read_before_then_is_not_asked_again(wh: warehouse.Warehouse) 
     whole = result.head(10)
     assert (len(whole), len(result)) == (5, 5)
     assert result.head(2) == whole[:2]
+
+
+# -- moments as text -----------------------------------------------------------------------------
+
+NEW_YORK = "2025-09-02T07:00:00-05:00"
+"""Noon of that day in UTC."""
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("time >= $d", NEW_YORK),
+        ("time >= $d", "2025-09-02 17:30:00+0530"),
+        ("time >= $d", "2025-09-02T12:00:00.000000000Z"),
+        ("time >= $d::timestamp", NEW_YORK),
+        ("time >= $d::timestamptz", NEW_YORK),
+        ("time between $d and '2030-01-01'", NEW_YORK),
+        ("time >= list_max($d)", [NEW_YORK]),
+        ("time >= coalesce($d, time)", NEW_YORK),
+        ("time >= timestamptz '2025-09-02T07:00:00-05:00'", None),
+        ("time >= '2025-09-02T12:00:00Z'", None),
+        ("time >= datetrunc('hour', $d)", NEW_YORK),
+    ],
+)
+def test_sql_when_a_text_moment_has_an_offset_then_it_counts(
+    wh: warehouse.Warehouse, where: str, value: object
+) -> None:
+    params = {} if value is None else {"d": value}
+    text = f"select min(time) from mart where symbol = '{ETH}' and {where}"
+    assert wh.sql(text, params).fetchall() == [(utc("2025-09-02 12:00"),)]
+
+
+def test_sql_when_a_text_column_is_compared_then_text_stays_text(wh: warehouse.Warehouse) -> None:
+    assert wh.sql("select count(*) from mart where symbol = $d", d=NEW_YORK).fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        f"time >= '{NEW_YORK}'",
+        f"'{NEW_YORK}' <= time",
+        f"time between '{NEW_YORK}' and '2030-01-01'",
+        f"time in ('{NEW_YORK}')",
+        f"time >= timestamp '{NEW_YORK}'",
+        f"time >= cast('{NEW_YORK}' as datetime)",
+        f"time >= '{NEW_YORK}'::date",
+        "time >= try_cast('2025-09-02 07:00-05' as timestamp)",
+    ],
+)
+def test_sql_when_the_engine_would_drop_an_offset_then_is_refused(
+    wh: warehouse.Warehouse, where: str
+) -> None:
+    with pytest.raises(warehouse.WarehouseError, match="offset") as caught:
+        wh.sql(f"select min(time) from mart where {where}")
+    assert "timestamptz" in str(caught.value.next_step)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +253,8 @@ def _typed(value: str) -> Any:
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         return dt.date.fromisoformat(value)
     if re.match(r"\d{4}-\d{2}-\d{2}[T ]\d", value):
-        return dt.datetime.fromisoformat(value)
+        with suppress(ValueError):  # text that only begins like a moment
+            return dt.datetime.fromisoformat(value)
     return value
 
 
