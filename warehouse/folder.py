@@ -1,24 +1,48 @@
 """A folder of vendor files as a source: which file of the vendor is each parquet file in it?
 
 The layouts of ``LAYOUTS`` are recognised file by file from the path: the lake's own, and that of
-the vendor's client; and ``2025-09.parquet`` with everything else said by the caller.
+the vendor's client; and flat folders, whose file names a pattern explains.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from warehouse.contracts import load_contracts
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.keys import RAW_PREFIX, FileKey, Period, SeriesKey, decode
+from warehouse.keys import (
+    CLOCKS,
+    INTERVALS,
+    RAW_PREFIX,
+    FileKey,
+    Period,
+    SeriesKey,
+    Symbol,
+    decode,
+)
 
 LAYOUTS = (
     "DATASET/exchange=…/symbol=…/interval=…/timestamp=…/2025-09.parquet",
     "raw/DATASET/exchange=…/symbol=…/2025-06.parquet",
     "DATASET/exchange=…/symbol=…/year=2025/month=06[/day=01]/data.parquet",
     "2025-09.parquet or 2025-09-11.parquet, with all five options",
+    "any names, with --pattern such as '{symbol}_{dataset}_{interval}_{period}'",
 )
 """Where a file of the vendor may lie; ``timestamp`` is the clock."""
+
+FIELDS = ("dataset", "exchange", "symbol", "interval", "clock", "period")
+"""What a pattern may name; ``{}`` in a pattern stands for anything."""
+
+_ENDINGS = (".parquet", ".parq", ".pq")
+_OTHER_DATA = (
+    *(".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".feather", ".arrow", ".ipc"),
+    *(".gz", ".zst", ".zip", ".bz2", ".xz", ".7z", ".tar", ".part", ".crdownload", ".tmp", ".npz"),
+    *(".h5", ".hdf5", ".orc", ".avro", ".pkl", ".pickle"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +54,74 @@ class Said:
     symbol: str | None = None
     interval: str | None = None
     clock: str | None = None
+    pattern: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A parquet file and its key; None where the path names none, and ``problem`` says why."""
+    """A file and its key; None where the path names none, and ``problem`` says why.
+
+    ``is_parquet`` is false for data of another kind, which is named and left alone.
+    """
 
     path: Path
     key: FileKey | None
     problem: str | None = None
+    is_parquet: bool = True
 
 
 def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
-    """Every ``*.parquet`` file below ``folder``, hidden ones apart, in the order of their paths.
+    """Every data file below ``folder``, hidden ones apart, in the order of their paths.
 
     Raises
     ------
     NotFoundError
         There is no such folder.
+    UsageError
+        The pattern is no pattern, or names what an option says too.
     """
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise NotFoundError(f"{folder}: {what}", next_step="give the folder of the files")
     root = folder.resolve()
+    said = said or Said()
+    pattern = None if said.pattern is None else _Pattern(said.pattern, said)
+    return [
+        _found(path, root, said, pattern)
+        for path in _files(root)
+        if path.name.lower().endswith((*_ENDINGS, *_OTHER_DATA))
+    ]
+
+
+def _files(root: Path) -> list[Path]:
+    """Files and links below a folder, hidden ones apart, sorted."""
     found = []
-    for path in sorted(root.rglob("*.parquet")):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if path.is_file() and not hidden:
-            found.append(_recognise(path, said or Said()))
-    return found
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+        found += [path for name in folders if (path := Path(folder, name)).is_symlink()]
+    return sorted(found)
 
 
-def _recognise(path: Path, said: Said) -> FoundFile:
+def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> FoundFile:
+    if not path.name.lower().endswith(_ENDINGS):
+        return FoundFile(path, None, "is no parquet file", is_parquet=False)
+    if not path.exists():
+        return FoundFile(path, None, f"is a link to nothing: {path.readlink()}")
+    if path.is_dir():
+        return FoundFile(path, None, "is a link to a folder: give that folder to --from")
+    if not os.access(path, os.R_OK):
+        return FoundFile(path, None, "may not be read: its permissions do not allow it")
+    if pattern is not None:
+        read = pattern.read(path.relative_to(root))
+        if isinstance(read, str):
+            return FoundFile(path, None, read)
+        said, period = read
+        return _recognise(path, said, period)
+    return _recognise(path, said, None)
+
+
+def _recognise(path: Path, said: Said, period: str | None) -> FoundFile:
     parts: dict[str, str] = {}
     first_pair = None
     for index, segment in reversed(list(enumerate(path.parts[:-1]))):
@@ -89,9 +149,11 @@ def _recognise(path: Path, said: Said) -> FoundFile:
         return FoundFile(path, None, f"no {_listed(interval=interval, clock=clock)}")
     try:
         series = SeriesKey(exchange, symbol, interval, clock)
-        return FoundFile(path, FileKey(dataset, series, Period(_period(path, parts))))
+        key = FileKey(dataset, series, Period(period or _period(path, parts)))
     except UsageError as error:
         return FoundFile(path, None, error.what)
+    problem = Symbol.problem(symbol)
+    return FoundFile(path, None, problem) if problem else FoundFile(path, key)
 
 
 def _listed(**parts: str | None) -> str:
@@ -107,3 +169,96 @@ def _period(path: Path, parts: dict[str, str]) -> str:
         return path.stem
     numbers = [parts["year"], parts.get("month", ""), *([parts["day"]] if "day" in parts else [])]
     return "-".join([numbers[0], *(number.zfill(2) for number in numbers[1:])])
+
+
+# -- patterns ------------------------------------------------------------------------------------
+
+
+class _Pattern:
+    """What the names of the files of a folder say, such as ``{symbol}_{dataset}_{period}``.
+
+    Without ``/`` it explains the name of a file without its ending, else as many folders more. A
+    name that it can explain in two ways is refused.
+    """
+
+    def __init__(self, text: str, said: Said) -> None:
+        self.text = text
+        self._said = said
+        names = re.findall(r"\{([^{}]*)\}", text)
+        named = [name for name in names if name]
+        unknown = [name for name in named if name not in FIELDS]
+        if not named or unknown or "{" in re.sub(r"\{[^{}]*\}", "", text):
+            what = f"no field {unknown[0]!r}" if unknown else "no field"
+            raise UsageError(
+                f"--pattern {text!r}: {what}",
+                next_step=f"write {', '.join(f'{{{name}}}' for name in FIELDS)}, each once, and "
+                "{} for anything else",
+            )
+        for name in named:
+            if named.count(name) > 1 or getattr(said, name, None) is not None:
+                raise UsageError(
+                    f"--pattern {text!r}: {name} is given twice",
+                    next_step="give it by the pattern or by the option, once",
+                )
+        if "period" not in named:
+            raise UsageError(
+                f"--pattern {text!r}: no {{period}}", next_step="name the place of 2025-09 in it"
+            )
+        self._depth = text.count("/") + 1
+        datasets = "|".join(sorted(load_contracts(), key=len, reverse=True))
+        # a name that two ways explain is read differently from the left and from the right
+        self._ways = [
+            [re.compile(self._regex(quantifier, dataset or f"[a-z0-9_]{quantifier}"))
+             for quantifier in ("+", "+?")]
+            for dataset in (datasets, "")  # datasets that we know come first
+        ]  # fmt: skip
+
+    def read(self, path: Path) -> tuple[Said, str] | str:
+        """What a path says and its period, or why it says nothing."""
+        inner = "/".join(path.with_suffix("").parts[-self._depth :])
+        for ways in self._ways:
+            first, second = (way.fullmatch(inner) for way in ways)
+            if first is not None and second is not None:
+                break
+        else:
+            return f"does not fit --pattern {self.text!r}"
+        if first.groupdict() != second.groupdict():
+            return (
+                f"fits --pattern {self.text!r} in two ways, as {_shown(first.groupdict())} and as "
+                f"{_shown(second.groupdict())}"
+            )
+        parts = first.groupdict()
+        period = parts.pop("period")
+        if "symbol" in parts:
+            parts["symbol"] = decode(parts["symbol"])
+        return replace(self._said, pattern=None, **parts), period
+
+    def _regex(self, quantifier: str, dataset: str) -> str:
+        pieces = re.split(r"\{([^{}]*)\}", self.text)
+        return "".join(
+            re.escape(piece) if place % 2 == 0 else self._field(piece, quantifier, dataset)
+            for place, piece in enumerate(pieces)
+        )
+
+    def _field(self, name: str, quantifier: str, dataset: str) -> str:
+        allowed = {
+            "": f"[^/]{quantifier.replace('+', '*')}",
+            "dataset": dataset,
+            "interval": "|".join(sorted(INTERVALS, key=len, reverse=True)),
+            "clock": "|".join(CLOCKS),
+            "period": r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?",
+        }.get(name, f"[^/]{quantifier}")
+        return f"(?P<{name}>{allowed})" if name else f"(?:{allowed})"
+
+
+def _shown(parts: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def same_key(found: list[FoundFile]) -> Iterator[tuple[FileKey, list[Path]]]:
+    """Keys that several of the files have, with their paths."""
+    paths: dict[FileKey, list[Path]] = {}
+    for file in found:
+        if file.key is not None:
+            paths.setdefault(file.key, []).append(file.path)
+    yield from ((key, several) for key, several in paths.items() if len(several) > 1)

@@ -85,6 +85,51 @@ class Symbol:
             base, quote_asset = rest, ""
         return cls(kind, base, quote_asset or None, margin, expiry)
 
+    @classmethod
+    def problem(cls, text: str) -> str | None:
+        """Why a text is no Atlas symbol, with what may be meant; None if it is one.
+
+        Examples
+        --------
+        >>> Symbol.problem("perpetual-BTC-USDT:USDT") is None
+        True
+        >>> Symbol.problem("perpetual-BTC-USDT")
+        "'perpetual-BTC-USDT' is no Atlas symbol: did you mean 'perpetual-BTC-USDT:USDT'?"
+        >>> Symbol.problem("BTCUSDT")
+        "'BTCUSDT' is no Atlas symbol: write it like 'perpetual-BTC-USDT:USDT' or 'spot-BTC-USDT'"
+        """
+        symbol = cls.parse(text)
+        meant = _meant_symbol(symbol)
+        if meant == text:
+            return None
+        hint = (
+            f"did you mean {meant!r}?"
+            if meant
+            else "write it like 'perpetual-BTC-USDT:USDT' or 'spot-BTC-USDT'"
+        )
+        return f"{text!r:.160} is no Atlas symbol: {hint}"
+
+
+_SYMBOL_TYPES = ("spot", "perpetual", "future", "option", "unknown")
+
+
+def _meant_symbol(symbol: Symbol) -> str | None:
+    """The Atlas symbol of these parts, with the margin that most have; None where none fits."""
+    kind, quote_asset, margin = symbol.type.lower(), symbol.quote or "", symbol.margin
+    dated = kind in ("future", "option")
+    if kind not in _SYMBOL_TYPES or not symbol.base or not quote_asset:
+        return None
+    if (symbol.expiry is None) == dated and kind != "unknown":
+        return None
+    if margin is None and kind not in ("spot", "unknown"):
+        margin = quote_asset
+    if kind == "spot":
+        margin = None
+    base = symbol.base.upper() if quote_asset.islower() else symbol.base
+    text = f"{kind}-{base}-{quote_asset.upper()}"
+    text += f":{margin.upper()}" if margin else ""
+    return f"{text}-{symbol.expiry:%Y%m%d}" if symbol.expiry else text
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesKey:

@@ -62,6 +62,8 @@ class Admission:
         Number, time in microseconds and fault of each row that was salvaged around.
     notes
         Kind and text of what is odd in it.
+    object
+        sha256 of what the lake has of it now; empty where it was refused.
     """
 
     key: FileKey
@@ -74,6 +76,7 @@ class Admission:
     can_be_salvaged: bool = False
     left_out: tuple[tuple[int, int | None, str], ...] = ()
     notes: tuple[Note, ...] = ()
+    object: str = ""
 
 
 class Lake:
@@ -181,6 +184,7 @@ class Lake:
                 facts.unexpected,
                 left_out=facts.left_out,
                 notes=tuple(notes_of(key, facts, datetime.now(UTC).replace(tzinfo=None))),
+                object=object,
             )
 
     @contextmanager

@@ -65,7 +65,9 @@ def write_meta(
             for column in (*KEY_COLUMNS, *view_columns(contracts.get(name), held[name]))
         ),
         "series": (
-            (*place(series_id), *_symbol_parts(key.symbol)) for series_id, key in series.items()
+            (*place(series_id), *_symbol_parts(key.symbol))
+            for series_id, key in series.items()
+            if series_id in {f.file.series_id for f in owned}
         ),
         "files": (_file_row(owned_file, place) for owned_file in owned),
         "drift": (

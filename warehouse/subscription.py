@@ -16,10 +16,12 @@ Patterns of symbols (``*``, ``?``) are resolved by the vendor's list of symbols.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -125,7 +127,14 @@ def resolve(
 def expand_datasets(names: Iterable[str]) -> list[str]:
     """Patterns as the datasets that have a contract; a name without one is taken as it stands.
 
-    ``*`` is every metric dataset; raw data comes only by a pattern that begins with ``raw``.
+    ``*`` is every metric dataset; raw data comes only by a pattern that begins with ``raw``. The
+    vendor may have datasets that are newer than the contracts, but a name that differs from a known
+    one in a few letters is taken for a slip.
+
+    Raises
+    ------
+    UsageError
+        A pattern fits nothing, or a name is nearly that of a known dataset.
 
     Examples
     --------
@@ -137,7 +146,24 @@ def expand_datasets(names: Iterable[str]) -> list[str]:
     for name in (name.replace("raw:", RAW_PREFIX) for name in names):
         fit = [c.name for c in contracts.values() if c.is_raw == name.startswith("raw")]
         expanded += _matching([name], fit, "dataset")
+        if name not in contracts and not _is_pattern(name):
+            _require_no_slip(name, list(contracts))
     return list(dict.fromkeys(expanded))
+
+
+def _require_no_slip(name: str, known: list[str]) -> None:
+    """Refuse ``flwo`` for ``flow``; other digits, as in ``l3_price``, are another dataset."""
+    digits = _DIGIT.findall(name)
+    near = [k for k in get_close_matches(name, known, n=3, cutoff=0.7)
+            if _DIGIT.findall(k) == digits]  # fmt: skip
+    if near:
+        raise UsageError(
+            f"no dataset {name!r:.80}: did you mean {' or '.join(near)}?",
+            next_step=f"write one of: {', '.join(known)}",
+        )
+
+
+_DIGIT = re.compile(r"\d")
 
 
 def _series(one: Subscription, dataset: str, exchange: str, symbol: str) -> list[SeriesKey]:

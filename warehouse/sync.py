@@ -6,7 +6,7 @@ that an interrupted run loses nothing and the next one goes on. The vendor as a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from warehouse.contracts import load_contracts
 from warehouse.errors import ExitCode, VendorError, WarehouseError
-from warehouse.folder import FoundFile, Said, scan_folder
+from warehouse.folder import FoundFile, Said, same_key, scan_folder
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey
-from warehouse.lake import Admission, Lake, Outcome
+from warehouse.lake import Admission, Lake, Outcome, sha256_of
 from warehouse.manifest import Manifest
 from warehouse.plan import EmptyAnswer
 from warehouse.records import StoredFile
@@ -49,12 +49,18 @@ class FolderPlan:
     unchanged
         Known by size and time of change; not read again.
     unrecognised
-        Parquet files whose path names no vendor file.
+        Parquet files whose path names no vendor file, or that cannot be read.
+    ambiguous
+        Parquet files of different bytes for one vendor file: none of them is taken in.
+    others
+        Data that is no parquet.
     """
 
     files: tuple[PlannedFile, ...]
     unchanged: tuple[FileKey, ...]
     unrecognised: tuple[FoundFile, ...]
+    ambiguous: tuple[FoundFile, ...] = ()
+    others: tuple[FoundFile, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -73,6 +79,8 @@ class SyncReport:
         Files that were known and not read again.
     unrecognised
         Parquet files of a folder whose path names no vendor file.
+    ambiguous
+        Parquet files of a folder that are one vendor file and differ; none was taken in.
     failures
         Requests and files that the vendor refused or did not deliver.
     empty
@@ -88,6 +96,7 @@ class SyncReport:
     admissions: tuple[Admission, ...]
     unchanged: tuple[FileKey, ...] = ()
     unrecognised: tuple[FoundFile, ...] = ()
+    ambiguous: tuple[FoundFile, ...] = ()
     failures: tuple[VendorError, ...] = ()
     empty: tuple[EmptyAnswer, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -113,17 +122,23 @@ class SyncReport:
         if self.failures and not self.listings:
             return ExitCode.VENDOR
         salvaged = any(admission.left_out for admission in self.admissions)
-        problems = self.refused or self.unrecognised or self.failures or salvaged
+        problems = self.refused or self.unrecognised or self.ambiguous or self.failures or salvaged
         return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
 
 def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPlan:
-    """Compare a folder with the lake; reads names, sizes and times only."""
+    """Compare a folder with the lake; reads names, sizes and times only.
+
+    Where several files are one vendor file, the first path stands for all if their bytes are the
+    same, and these bytes are read. If they differ none is taken in, since nothing says which is
+    right, and what the lake has of it stays.
+    """
     current = _current_files(home)
-    files, unchanged, unrecognised = [], [], []
-    for found in scan_folder(folder, said):
-        if found.key is None:
-            unrecognised.append(found)
+    files, unchanged = [], []
+    scanned = scan_folder(folder, said)
+    ambiguous, repeated = _settle_repeats(scanned, current)
+    for found in scanned:
+        if found.key is None or found.path in repeated:
             continue
         status = found.path.stat()
         planned = PlannedFile(
@@ -137,7 +152,30 @@ def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPla
             unchanged.append(found.key)
         else:
             files.append(planned)
-    return FolderPlan(tuple(files), tuple(unchanged), tuple(unrecognised))
+    return FolderPlan(
+        tuple(files),
+        tuple(unchanged),
+        tuple(found for found in scanned if found.key is None and found.is_parquet),
+        tuple(ambiguous),
+        tuple(found for found in scanned if not found.is_parquet),
+    )
+
+
+def _settle_repeats(
+    scanned: list[FoundFile], current: Mapping[FileKey, StoredFile]
+) -> tuple[list[FoundFile], set[Path]]:
+    """Files that are one vendor file but differ; and all paths that another path stands for."""
+    ambiguous, repeated = [], set[Path]()
+    for key, paths in same_key(scanned):
+        if len({path.stat().st_size for path in paths}) > 1 or len(set(map(sha256_of, paths))) > 1:
+            listed = " and ".join(map(str, paths))
+            ambiguous.append(FoundFile(paths[0], None, f"{key}: {listed} are this file and differ"))
+            repeated.update(paths)
+        else:
+            held = current.get(key)
+            kept = next((p for p in paths if held and held.origin == str(p)), paths[0])
+            repeated.update(path for path in paths if path != kept)
+    return ambiguous, repeated
 
 
 def sync_folder(
@@ -192,9 +230,36 @@ def sync_folder(
                 tuple(admissions),
                 plan.unchanged,
                 plan.unrecognised,
-                warnings=_unknown_datasets({file.key.dataset for file in plan.files}),
+                plan.ambiguous,
+                warnings=(
+                    *_unknown_datasets({file.key.dataset for file in plan.files}),
+                    *_other_data(plan.others, folder),
+                    *_same_bytes(admissions, current),
+                ),
             )
         )
+
+
+def _other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
+    """Data that is no parquet is named, so that nobody takes it for taken in."""
+    if others:
+        names = [str(found.path.relative_to(folder.resolve())) for found in others]
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        yield f"left alone, since it is no parquet: {len(names):,} of the files ({shown})"
+
+
+def _same_bytes(
+    admissions: Sequence[Admission], current: Mapping[FileKey, StoredFile]
+) -> Iterator[str]:
+    """Files that are new and hold just what another series has: one symbol may be mistyped."""
+    known = {file.object: key for key, file in current.items()}
+    for admission in admissions:
+        other = known.setdefault(admission.object, admission.key)
+        if admission.outcome is Outcome.ADDED and admission.rows and other != admission.key:
+            yield (
+                f"{admission.key} has the same bytes as {other}: is one of the names wrong? "
+                f"warehouse forget takes a series out again"
+            )
 
 
 def _unknown_datasets(names: set[str]) -> tuple[str, ...]:

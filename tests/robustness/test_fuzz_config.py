@@ -201,7 +201,8 @@ def test_names_of_files_in_a_folder_cannot_lead_out_of_the_home(tmp_path: Path) 
     for number, text in enumerate(ODD_TEXT):
         segment = encode(text) if "/" in text or "\0" in text else text
         try:
-            folder = files / "flow" / f"exchange=binance-futures/symbol={segment}"
+            symbol = f"perpetual-{segment}-USDT%3AUSDT"
+            folder = files / "flow" / f"exchange=binance-futures/symbol={symbol}"
             folder = folder / "interval=1h/timestamp=true"
             folder.mkdir(parents=True)
         except (OSError, UnicodeEncodeError, ValueError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support import BTC, VENUE, file_key
-from warehouse.errors import NotFoundError
+from warehouse.errors import NotFoundError, UsageError
 from warehouse.folder import FoundFile, Said, scan_folder
 from warehouse.keys import FileKey, Period, SeriesKey
 
@@ -118,13 +119,80 @@ def test_scan_when_a_part_cannot_be_then_says_the_problem(tmp_path: Path, path: 
     assert file.problem
 
 
-def test_scan_when_files_are_hidden_or_no_parquet_then_leaves_them(tmp_path: Path) -> None:
-    for name in (".2025-09.parquet", ".part/2025-09.parquet", "2025-09.csv", "x.parquet.part"):
+def test_scan_when_files_are_hidden_or_no_data_then_leaves_them(tmp_path: Path) -> None:
+    for name in (".2025-09.parquet", ".part/2025-09.parquet", "README.md", "_SUCCESS"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (tmp_path / "folder.parquet").mkdir()
     assert scan_folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["2025-09.csv", "2025-09.parquet.gz", "x.parquet.part", "a.arrow"])
+def test_scan_when_data_is_no_parquet_then_names_it(tmp_path: Path, name: str) -> None:
+    file = found(tmp_path, name)
+    assert (file.key, file.is_parquet, file.problem) == (None, False, "is no parquet file")
+
+
+@pytest.mark.parametrize("ending", [".PARQUET", ".parq", ".pq", ".Pq"])
+def test_scan_when_the_ending_is_another_one_then_gives_the_key(
+    tmp_path: Path, ending: str
+) -> None:
+    said = Said("flow", VENUE, BTC, "1h", "true")
+    assert found(tmp_path, f"2025-09{ending}", said).key == file_key("flow", "2025-09")
+
+
+def test_scan_when_a_link_leads_nowhere_then_names_it(tmp_path: Path) -> None:
+    (tmp_path / "2025-09.parquet").symlink_to(tmp_path / "gone.parquet")
+    (file,) = scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true"))
+    assert file.key is None and file.problem and "link to nothing" in file.problem
+
+
+# -- patterns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "said"),
+    [
+        ("{symbol}_{dataset}_{interval}_{period}", f"{BTC}_l1_price_1h_2025-09", Said()),
+        ("{symbol}_{dataset}_{interval}_{period}", f"{PERCENT}_l1_price_1h_2025-09", Said()),
+        ("{dataset}/{symbol}/{period}", f"l1_price/{BTC}/2025-09", Said(interval="1h")),
+        ("export {} - {dataset}.{period}", "export 17 (2) - l1_price.2025-09",
+         Said(symbol=BTC, interval="1h")),
+        ("{period}", "2025-09", Said(symbol=BTC, dataset="l1_price", interval="1h")),
+    ],
+)  # fmt: skip
+def test_scan_when_a_pattern_explains_the_name_then_gives_the_key(
+    tmp_path: Path, pattern: str, path: str, said: Said
+) -> None:
+    said = replace(said, exchange=VENUE, clock="true", pattern=pattern)
+    file = found(tmp_path, f"{path}.parquet", said)
+    assert (file.problem, file.key) == (None, file_key("l1_price", "2025-09"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "problem"),
+    [
+        ("{symbol}_{period}", "2025-09", "does not fit --pattern"),
+        ("{symbol}-{exchange}-{period}", f"{BTC}-okx-2025-09", "in two ways"),
+        ("{symbol}_{period}", "BTCUSDT_2025-09", "no Atlas symbol"),
+    ],
+)
+def test_scan_when_a_pattern_does_not_explain_the_name_then_says_why(
+    tmp_path: Path, pattern: str, path: str, problem: str
+) -> None:
+    said = Said("flow", None if "exchange" in pattern else VENUE, None, "1h", "true", pattern)
+    file = found(tmp_path, f"{path}.parquet", said)
+    assert file.key is None and file.problem and problem in file.problem
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["", "data", "{perod}", "{symbol}", "{period}{period}", "{{period}}", "{dataset}{period}"],
+)
+def test_scan_when_a_pattern_is_none_then_is_refused(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(UsageError, match="--pattern"):
+        scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true", pattern))
 
 
 def test_scan_when_there_are_many_then_comes_in_the_order_of_paths(tmp_path: Path) -> None:

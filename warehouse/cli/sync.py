@@ -72,6 +72,11 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     is_flag=True,
     help="Take in the good rows of a file with a few bad ones; meta.salvaged lists the others.",
 )
+@click.option(
+    "--pattern",
+    metavar="TEXT",
+    help="With --from: what file names say, such as '{symbol}_{dataset}_{interval}_{period}'.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @json_option
 @home_option
@@ -90,6 +95,7 @@ def sync(
     folder: Path | None,
     dataset: str | None,
     salvage: bool,
+    pattern: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -102,7 +108,7 @@ def sync(
     A second run does nothing. A file that fails its check goes to quarantine with the reason, one
     that cannot be had is named, and the rest goes on (exit code 1).
     """
-    from warehouse.subscription import Subscription
+    from warehouse.subscription import Subscription, expand_datasets
 
     said = Subscription(
         datasets,
@@ -121,10 +127,14 @@ def sync(
                 "--from takes a folder whole; DATASET, dates and --preview are for the vendor",
                 next_step="say --dataset for files whose path does not name it",
             )
-        return _sync_folder(home, folder, _said(said, dataset), options)
+        return _sync_folder(home, folder, _said(said, dataset, pattern), options)
     if dataset is not None:
-        raise UsageError("--dataset goes with --from", next_step=f"say: sync {dataset} ...")
+        raise UsageError("--dataset goes with --from", next_step=f"write: sync {dataset} ...")
+    if pattern is not None:
+        raise UsageError("--pattern goes with --from", next_step="add --from FOLDER")
     chosen = _chosen(home, said, preview=preview)
+    for one in chosen:
+        expand_datasets(one.datasets)  # a misspelt name is found before anything is requested
     with _vendor(settings, preview=preview, connections=connections) as vendor:
         return _sync_vendor(home, vendor, chosen, options)
 
@@ -241,7 +251,7 @@ def _require(said: Subscription) -> None:
         )
 
 
-def _said(said: Subscription, dataset: str | None) -> Said:
+def _said(said: Subscription, dataset: str | None, pattern: str | None) -> Said:
     """What the options say of a folder's files; one value each."""
 
     def one(name: str, values: Sequence[str]) -> str | None:
@@ -255,6 +265,7 @@ def _said(said: Subscription, dataset: str | None) -> Said:
         one("symbol", said.symbols),
         one("interval", said.intervals),
         one("clock", said.clocks),
+        pattern,
     )
 
 
@@ -276,12 +287,16 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
     _say_salvaged(report.taken_in)
     for line in note_lines([(a.key, note) for a in report.taken_in for note in a.notes]):
         say(f"warning: {line}")
+    for found in report.ambiguous:
+        say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
     _say_unrecognised("not taken in", report.unrecognised, folder)
     for failure in report.failures:
         say(f"failed: {failure}")
     _say_drift(report.taken_in)
-    say(_last_line(report))
-    if folder is not None and not (report.admissions or report.unchanged or report.unrecognised):
+    say(_last_line(report, folder))
+    if folder is not None and not (
+        report.admissions or report.unchanged or report.unrecognised or report.ambiguous
+    ):
         say(f"  there is no *.parquet file below {folder}")
     if report.taken_in and not click.get_current_context().find_root().meta.get("builds"):
         say("  next: warehouse build")
@@ -307,9 +322,9 @@ def _say_unrecognised(label: str, unrecognised: Sequence[FoundFile], folder: Pat
         say(f"  {shown}: {found.problem}")
     if count > _FILES_SHOWN:
         say(f"  and {count - _FILES_SHOWN:,} more, see --json")
-    say("  next: say what the paths do not, for all files of the folder:")
+    say("  next: name what the paths do not, for all files of the folder:")
     say("    --dataset --exchange --symbol --interval --clock")
-    say("  or let them lie as in one of:")
+    say("  or arrange the files in one of these ways:")
     for layout in LAYOUTS:
         say(f"    {layout}")
 
@@ -348,11 +363,14 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
         say(f"  every column, once it is built: {DRIFT_QUERY}")
 
 
-def _last_line(report: SyncReport) -> str:
+def _last_line(report: SyncReport, folder: Path | None) -> str:
     taken, known = report.taken_in, len(report.unchanged) + report.count(Outcome.UNCHANGED)
-    problems = len(report.refused) + len(report.failures) + len(report.unrecognised)
+    problems = len(report.refused) + len(report.failures)
+    problems += len(report.unrecognised) + len(report.ambiguous)
     if not taken:
-        state = f"nothing taken in, problems: {problems:,}" if problems else "up to date"
+        state = "nothing to take in" if folder and not known else "up to date"
+        if problems:
+            state = f"nothing taken in, problems: {problems:,}"
         return f"{state}; {counted(known, 'file')} known, nothing new" if known else state
     rows = sum(admission.rows for admission in taken)
     size = sum(admission.size_bytes for admission in taken)
@@ -389,6 +407,8 @@ def _print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
             (f.key.dataset, str(f.key.series), f.key.period.text, f.size_bytes) for f in plan.files
         ]
         put(render_table(["dataset", "series", "period", "bytes"], rows))
+    for found in (*plan.ambiguous, *plan.others):
+        say(f"not taken in: {found.problem if found in plan.ambiguous else found.path}")
     _say_unrecognised("not recognised", plan.unrecognised, folder)
     say(
         f"would read {counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)};"
@@ -430,12 +450,16 @@ def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
         say("up to date: nothing to fetch")
         return
     unknown = sum(plan.size_of(fetch) is None for fetch in plan.fetches)
-    sizes = f"{render_size(plan.size_bytes)} known" if unknown else render_size(plan.size_bytes)
-    say(
-        f"would ask for {counted(len(rows), 'file')}, {sizes}"
-        + (f" ({unknown:,} of unknown size)" if unknown else "")
-        + f"; {'more than' if unknown else 'about'} {plan.seconds:,.0f} s at 8 MB/s"
-    )
+    size, files = render_size(plan.size_bytes), counted(len(rows), "file")
+    if unknown == len(rows):
+        say(f"would ask for {files}; the vendor does not list their sizes")
+    elif unknown:
+        say(
+            f"would ask for {files}, {size} and {unknown:,} of unknown size;"
+            f" more than {plan.seconds:,.0f} s at 8 MB/s"
+        )
+    else:
+        say(f"would ask for {files}, {size}; about {plan.seconds:,.0f} s at 8 MB/s")
 
 
 def _why(held: object) -> str:
@@ -469,4 +493,5 @@ def _report_facts(report: SyncReport) -> dict[str, Any]:
             for kind, text in a.notes
         ],
         "unrecognised": [str(found.path) for found in report.unrecognised],
+        "ambiguous": [found.problem for found in report.ambiguous],
     }

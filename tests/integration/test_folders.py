@@ -1,0 +1,136 @@
+"""Folders as people keep them: a file twice, other endings, dead links, misspelt names; forget."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from tests.support import BTC, Run, bar_table, file_key, grid, run_warehouse, write_file
+from warehouse.catalog import prepare_catalog
+from warehouse.config import Settings
+from warehouse.home import Home
+
+USTD = "perpetual-BTC-USTD:USTD"
+
+
+class Desk:
+    """A home and a folder of files beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "files"
+        self.files.mkdir()
+        self.home = Home(folder / "home")
+
+    def write(self, *, period: str = "2025-09", close: float = 1.0, **parts: str) -> Path:
+        table = bar_table("ohlcv", grid(date.fromisoformat(f"{period}-01"), 24))
+        place = table.schema.get_field_index("close")
+        table = table.set_column(place, "close", pa.array([close] * 24))
+        return write_file(self.files, file_key("ohlcv", period, **parts), table)
+
+    def run(self, verb: str, *arguments: object) -> Run:
+        return run_warehouse(verb, "--home", self.home.root, *arguments, cwd=self.folder)
+
+    def sync(self, *arguments: object) -> Run:
+        return self.run("sync", "--from", self.files, *arguments)
+
+    def shown(self, query: str) -> list[tuple[Any, ...]]:
+        catalog = prepare_catalog(Settings(home=self.home.root), generation=1)
+        with duckdb.connect(str(catalog), read_only=True) as connection:
+            return connection.sql(query).fetchall()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_two_files_for_one_key_are_both_named_and_what_is_there_stays(desk: Desk) -> None:
+    first = desk.write(close=1.0)
+    assert desk.sync().exit_code == 0
+    second = desk.files / "old-backup" / first.relative_to(desk.files)
+    second.parent.mkdir(parents=True)
+    shutil.copy(first, second)
+    same = desk.sync()
+    assert (same.exit_code, "nothing new" in same.stderr) == (0, True)
+    desk.write(close=2.0)
+    for _ in range(2):
+        differ = desk.sync()
+        assert differ.exit_code == 1
+        assert str(first) in differ.stderr and str(second) in differ.stderr
+        assert desk.shown("select max(close) from vendor.ohlcv") == [(1.0,)]
+    second.unlink()
+    assert "1 restated" in desk.sync().stderr
+
+
+def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
+    first, second = desk.write(period="2025-09"), desk.write(period="2025-10")
+    first.rename(first.with_suffix(".PARQUET"))
+    second.rename(second.with_suffix(".pq"))
+    first.with_name("2025-11.parquet").symlink_to(desk.folder / "gone.parquet")
+    (desk.files / "bars.csv").write_text("time,close\n")
+    done = desk.sync()
+    assert done.exit_code == 1
+    assert "2 files taken in" in done.stderr
+    assert "is a link to nothing" in done.stderr
+    assert "no parquet" in done.stderr and "bars.csv" in done.stderr
+
+
+def test_a_flat_folder_is_explained_by_a_pattern(desk: Desk) -> None:
+    for period in ("2025-09", "2025-10"):
+        desk.write(period=period).rename(desk.files / f"{BTC}_ohlcv_1h_{period}.parquet")
+    pattern = "{symbol}_{dataset}_{interval}_{period}"
+    unexplained = desk.sync("--exchange", "binance-futures", "--clock", "true")
+    assert unexplained.exit_code == 1 and "--pattern" in unexplained.stderr
+    done = desk.sync("--exchange", "binance-futures", "--clock", "true", "--pattern", pattern)
+    assert (done.exit_code, "2 files taken in" in done.stderr) == (0, True), done.stderr
+    twice = desk.sync("--symbol", BTC, "--pattern", pattern)
+    assert (twice.exit_code, "symbol is given twice" in twice.stderr) == (2, True)
+
+
+def test_a_symbol_that_is_none_is_refused_and_one_with_known_bytes_is_warned_of(
+    desk: Desk,
+) -> None:
+    flat = desk.files / "2025-09.parquet"
+    desk.write().rename(flat)
+    options = ("--dataset", "ohlcv", "--exchange", "binance-futures", "--interval", "1h")
+    options = (*options, "--clock", "true", "--symbol")
+    wrong = desk.sync(*options, "perpetual-BTC-USDT")
+    assert wrong.exit_code == 1 and f"did you mean '{BTC}'?" in wrong.stderr
+    assert desk.sync(*options, BTC).exit_code == 0
+    slip = desk.sync(*options, USTD)
+    assert "has the same bytes as" in slip.stderr and "warehouse forget" in slip.stderr
+
+    asked = desk.run("forget", "--symbol", "perpetual-BTC-USTD*")
+    assert asked.exit_code == 0 and USTD in asked.stdout and "--yes" in asked.stderr
+    assert desk.shown("select count(distinct symbol) from vendor.ohlcv") == [(2,)]
+    done = desk.run("forget", "--symbol", "perpetual-BTC-USTD*", "--yes")
+    assert "1 file taken out" in done.stderr
+    assert desk.shown("select distinct symbol from vendor.ohlcv") == [(BTC,)]
+    assert desk.shown("select symbol from meta.series") == [(BTC,)]
+    assert not list(desk.home.lake.rglob("*USTD*/**/*.parquet"))
+    assert desk.run("verify").exit_code == 0
+    again = desk.run("forget", "--symbol", USTD)
+    assert (again.exit_code, "no file" in again.stderr) == (2, True)
+    assert desk.run("forget").exit_code == 2
+    assert desk.sync(*options, USTD).exit_code == 0, "a later sync may bring it in again"
+    assert desk.shown("select count(distinct symbol) from vendor.ohlcv") == [(2,)]
+
+
+def test_a_misspelt_dataset_is_refused_before_any_request(desk: Desk) -> None:
+    place = ("--exchange", "okx", "--symbol", BTC, "--interval", "1h", "--clock", "true")
+    slip = desk.run("sync", "flwo", *place, "--start", "2025-01-01")
+    assert (slip.exit_code, "did you mean flow?" in slip.stderr) == (2, True)
+    desk.home.root.mkdir()
+    (desk.home.root / "warehouse.toml").write_text(
+        '[[sync]]\ndatasets = ["flwo"]\nexchanges = ["okx"]\nsymbols = ["spot-BTC-USDT"]\n'
+        'intervals = ["1h"]\nclocks = ["true"]\nstart = 2025-01-01\n'
+    )
+    slip = desk.run("sync")
+    assert (slip.exit_code, "did you mean flow?" in slip.stderr) == (2, True)

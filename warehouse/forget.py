@@ -1,0 +1,76 @@
+"""Take series out of the lake again: what was synced by mistake, or is not wanted any more.
+
+The bytes stay until ``prune`` finds that no kept generation, snapshot or former version needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from warehouse.errors import NotFoundError
+from warehouse.home import Home, writing
+from warehouse.keys import FileKey
+from warehouse.lake import Lake
+from warehouse.manifest import Manifest
+from warehouse.records import StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files: each part is a name or a pattern with ``*`` and ``?``, ``None`` is any."""
+
+    dataset: str | None = None
+    exchange: str | None = None
+    symbol: str | None = None
+    interval: str | None = None
+    clock: str | None = None
+    period: str | None = None
+
+    def holds(self, key: FileKey) -> bool:
+        series = key.series
+        pairs = (
+            (self.dataset, key.dataset),
+            (self.exchange, series.exchange),
+            (self.symbol, series.symbol),
+            (self.interval, series.interval),
+            (self.clock, series.clock),
+            (self.period, key.period.text),
+        )
+        return all(
+            wanted is None or (value is not None and fnmatchcase(value, wanted))
+            for wanted, value in pairs
+        )
+
+
+def find_files(home: Home, selection: Selection) -> list[StoredFile]:
+    """Current files of the lake that are selected, in the order of their keys.
+
+    Raises
+    ------
+    NotFoundError
+        There are none.
+    """
+    home.require_lake()
+    with Manifest(home.manifest) as manifest:
+        found = [file for file in manifest.files() if selection.holds(file.key)]
+    if not found:
+        raise NotFoundError(
+            "no file of the lake is selected", next_step="list what is there: warehouse symbols"
+        )
+    return found
+
+
+def forget(home: Home, selection: Selection) -> list[StoredFile]:
+    """Take the selected files out of the lake, all or none; the next build shows them no more.
+
+    Kept generations and snapshots still show them. A later sync may bring them in again.
+    """
+    with writing(home, "forget"), Manifest(home.manifest) as manifest:
+        found = [file for file in manifest.files() if selection.holds(file.key)]
+        with manifest.transaction():
+            for file in found:
+                manifest.supersede(file.key)
+                manifest.record_settled(file.key.dataset, file.key.series, ())
+        Lake(home, manifest).sweep()
+    return found
