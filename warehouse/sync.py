@@ -14,10 +14,11 @@ from pathlib import Path
 
 from warehouse.contracts import load_contracts
 from warehouse.errors import ExitCode, VendorError, WarehouseError
+from warehouse.files import sha256_of
 from warehouse.folder import FoundFile, Said, same_key, scan_folder
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey
-from warehouse.lake import Admission, Lake, Outcome, sha256_of
+from warehouse.lake import Admission, Lake, Outcome
 from warehouse.manifest import Manifest
 from warehouse.plan import EmptyAnswer
 from warehouse.records import StoredFile
