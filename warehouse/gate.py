@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.audit import ModelAudit, audit_sample
+from warehouse.audit import ModelAudit, Verdict, audit_sample
 from warehouse.config import Settings
 from warehouse.engine import connect
 from warehouse.errors import NotFoundError
@@ -35,7 +35,7 @@ def audit_build(settings: Settings, project: Project) -> None:
                 (
                     audit.model.name,
                     PACKAGE if audit.model.schema == "user" else OURS,
-                    "fail" if audit.findings else "pass",
+                    _status(audit),
                     len(audit.findings),
                     _message(audit),
                 )
@@ -43,10 +43,12 @@ def audit_build(settings: Settings, project: Project) -> None:
             ],
         )
         for audit in audits:
-            if audit.findings and audit.model.schema == "user":
-                warning = f"LOOKS AHEAD, do not use as a feature: {audit.findings[0].cause}"
+            warning = _warning(audit)
+            if warning and audit.model.schema == "user":
                 kind = standing[audit.model.name]
-                connection.execute(f"comment on {kind} {audit.model.sql} is {literal(warning)}")
+                described = project.model(f"user.{audit.model.name}").description
+                comment = literal("\n".join(filter(None, (warning, described))))
+                connection.execute(f"comment on {kind} {audit.model.sql} is {comment}")
 
 
 def _user_relations(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -94,4 +96,29 @@ def _manifest(target: Path) -> Path:
 
 def _message(audit: ModelAudit) -> str:
     found = [str(finding) for finding in audit.findings]
-    return "\n".join(found) or f"{audit.verdict}, {audit.rows:,} rows compared"
+    compared = f"{audit.verdict}, {audit.rows:,} rows compared"
+    return "\n".join(found) or (f"{audit.verdict}: {audit.reason}" if audit.reason else compared)
+
+
+def _status(audit: ModelAudit) -> str:
+    """As dbt calls it: a model whose rows nobody compared has not failed, but is named."""
+    if audit.findings:
+        return "fail"
+    return "warn" if audit.reason else "pass"
+
+
+_WARNINGS = {
+    Verdict.LEAK: "LOOKS AHEAD, do not use as a feature",
+    Verdict.MISDECLARED: "MISDECLARED, what it says of its look-ahead is not so",
+    Verdict.UNPROVEN: "UNPROVEN, may look ahead",
+    Verdict.UNTESTED: "UNTESTED for look-ahead",
+}
+
+
+def _warning(audit: ModelAudit) -> str | None:
+    """What a comment says first of a model that is not known to be clean."""
+    if not audit.findings and not audit.reason:
+        return None
+    reasons = [f.cause for f in audit.findings if f.kind == str(audit.verdict)]
+    reasons += [f.cause for f in audit.findings]
+    return f"{_WARNINGS[audit.verdict]}: {reasons[0] if reasons else audit.reason}"

@@ -84,6 +84,8 @@ class Model:
         Columns that run from the first bar of a series, whatever ``lookback_us`` says.
     addends_lookback_us
         How far before ``time`` the inputs of what these add up lie; ``lookback_us`` by default.
+    outside
+        Why files, seeds and other databases that it reads hold no future (``config.meta.outside``).
     """
 
     relation: Relation
@@ -101,6 +103,7 @@ class Model:
     horizon_us: int | None
     accumulates: tuple[str, ...]
     addends_lookback_us: int | None
+    outside: str = ""
 
     @property
     def name(self) -> str:
@@ -321,6 +324,7 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
         horizon_us=horizon_us,
         accumulates=tuple(accumulates),
         addends_lookback_us=addends_us,
+        outside=str(meta.get("outside") or ""),
     )
 
 

@@ -20,6 +20,7 @@ import duckdb
 
 from warehouse.audit.cause import Cause, explain_leaks
 from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
+from warehouse.audit.outside import find_outside
 from warehouse.audit.report import AuditReport, Finding, Kind, Mode, ModelAudit, Verdict
 from warehouse.audit.sample import FULL, QUICK, Cut, Reach, SampleSize, plan_sample
 from warehouse.audit.scratch import (
@@ -92,6 +93,7 @@ def audit_lookahead(
             cuts=cuts,
             seed=seed,
         )
+        outside = find_outside(connection, needed, compared)
 
     stopped = Event()
 
@@ -120,7 +122,7 @@ def audit_lookahead(
             raise
     return AuditReport(
         models=tuple(
-            _conclude(model, tallies[model.relation])
+            _conclude(model, tallies[model.relation], outside.get(model.relation))
             for model in project.models
             if model in audited
         ),
@@ -133,8 +135,8 @@ def audit_lookahead(
 def audit_sample(
     catalog: Path, project: Project, *, seed: int = 0, session: Mapping[str, str] = _UTC
 ) -> AuditReport:
-    """The audit of every build: two cuts, few bars, in about a second."""
-    return audit_lookahead(catalog, project, cuts=2, seed=seed, size=QUICK, session=session)
+    """The audit of every build: three cuts, one of them early, few bars, in about a second."""
+    return audit_lookahead(catalog, project, cuts=3, seed=seed, size=QUICK, session=session)
 
 
 def _reach(project: Project) -> Reach:
@@ -165,6 +167,7 @@ class _Tally:
     """What the cuts so far say of one model; each finding with the number of its cut."""
 
     rows: int = 0
+    later_rows: int = 0
     filled: Counter[str] = field(default_factory=Counter)
     labels_seen: set[str] = field(default_factory=set)
     labels_differing: set[str] = field(default_factory=set)
@@ -178,6 +181,7 @@ class _Tally:
 
     def merge(self, other: _Tally) -> None:
         self.rows += other.rows
+        self.later_rows += other.later_rows
         for name, count in other.filled.items():
             self.filled[name] += count
         self.labels_seen |= other.labels_seen
@@ -194,9 +198,12 @@ def _merge(shares: Sequence[Mapping[Relation, _Tally]]) -> dict[Relation, _Tally
     return merged
 
 
-def _conclude(model: Model, tally: _Tally) -> ModelAudit:
-    """The verdict on one model after all cuts."""
+def _conclude(model: Model, tally: _Tally, outside: str | None) -> ModelAudit:
+    """The verdict on one model after all cuts; what it reads ``outside`` leaves it unproven."""
     findings = [finding for _, finding in tally.findings.values()]
+    if outside is not None:
+        findings = [finding for finding in findings if finding.kind is not Kind.UNPROVEN]
+        findings.append(Finding(Kind.UNPROVEN, model.relation, None, outside))
     findings += [
         Finding(
             Kind.BROKEN_LABEL,
@@ -206,17 +213,30 @@ def _conclude(model: Model, tally: _Tally) -> ModelAudit:
         )
         for column in sorted(tally.labels_seen - tally.labels_differing)
     ]
-    verdict = Verdict.CLEAN
-    if findings:
-        verdict = Verdict.FAILED
+    verdict, reason = Verdict.CLEAN, ""
+    kinds = {finding.kind for finding in findings}
+    if Kind.LEAK in kinds:
+        verdict = Verdict.LEAK
+    elif kinds - {Kind.UNPROVEN}:
+        verdict = Verdict.MISDECLARED
+    elif kinds:
+        verdict = Verdict.UNPROVEN
     elif model.is_whole_sample:
         verdict = Verdict.IN_SAMPLE
     elif not tally.rows:
         verdict = Verdict.UNTESTED
+        if tally.later_rows:
+            reason = _KNOWN_TOO_LATE
     elif model.is_labels:
         verdict = Verdict.LABELS
     untested = tuple(name for name, count in tally.filled.items() if not count)
-    return ModelAudit(model.relation, verdict, tuple(findings), tally.rows, untested)
+    return ModelAudit(model.relation, verdict, tuple(findings), tally.rows, untested, reason)
+
+
+_KNOWN_TOO_LATE = (
+    "no row was compared: known_at of all its rows lies after every cut, later than the data that"
+    " they are made from; let known_at be when the last input of a row was known"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +344,7 @@ class _Audit:
             for result in (future.result, "known")
         )
         tally.rows += known.rows
+        tally.later_rows += count_rows(self._scratch, model, future.result, f"not {_known(cut)}")
         for name, count in known.filled.items():
             tally.filled[name] += max(count, whole.filled[name])
 

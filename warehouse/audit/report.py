@@ -32,16 +32,21 @@ class Mode(StrEnum):
 
 
 class Verdict(StrEnum):
-    """How a model came out."""
+    """How a model came out; the same words in builds, status, comments and JSON."""
 
     CLEAN = "clean"
+    LEAK = "leak"
+    """A value changes with data from after its row was known."""
+    MISDECLARED = "misdeclared"
+    """What it declares of itself is not so: labels, lookback, horizon."""
+    UNPROVEN = "unproven"
+    """It could not be tried, so that neither is known; the finding says why and what to do."""
     LABELS = "labels"
     """Looks ahead, as declared."""
     IN_SAMPLE = "in-sample"
     """A statistic of all data, as declared: not for use at the time of its rows."""
     UNTESTED = "untested"
-    """No row of it could be built from the sample."""
-    FAILED = "failed"
+    """No row of it was compared; ``ModelAudit.reason`` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ class ModelAudit:
         Rows that were compared, over all cuts.
     untested
         Columns that were NULL wherever they were compared: nothing is known of them.
+    reason
+        Why none of its rows was compared, where it has rows all the same; else empty.
     """
 
     model: Relation
@@ -114,6 +121,7 @@ class ModelAudit:
     findings: tuple[Finding, ...]
     rows: int
     untested: tuple[str, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +146,14 @@ class AuditReport:
         """The report for a person: a line per model, what was not tried, then every finding."""
         width = max((len(str(audit.model)) for audit in self.models), default=0)
         for audit in self.models:
-            line = f"{audit.model!s:{width}}  {audit.verdict:9}  {audit.rows:>9,} rows"
+            line = f"{audit.model!s:{width}}  {audit.verdict:11}  {audit.rows:>9,} rows"
             if audit.untested and audit.verdict is not Verdict.UNTESTED:
                 named = ", ".join(audit.untested[:_MOST_NAMED])
                 more = len(audit.untested) - _MOST_NAMED
                 line += f"  not tried (always NULL): {named}"
                 line += f" and {more} more" if more > 0 else ""
+            if audit.reason:
+                line += f"  {audit.reason}"
             yield line
         untried = [len(audit.untested) for audit in self.models if audit.untested]
         if untried:

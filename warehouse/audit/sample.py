@@ -20,6 +20,7 @@ ORIGIN = "origin"
 
 _LEAST_BARS_BEFORE = 64
 _LEAST_BARS_AFTER = 8
+_EARLY_EVERY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,16 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A moment, and what is looked at around it; ``is_holed`` punches holes just before it."""
+    """A moment, and what is looked at around it; ``is_holed`` punches holes just before it.
+
+    ``ended`` are series whose last row is the one before the cut in the world with noise.
+    """
 
     number: int
     at_us: int
     stretches: tuple[Stretch, ...]
     is_holed: bool
+    ended: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ def plan_sample(
 
     Cuts lie on the edge of a bar of a chosen series (within the bars of slower ones), in months by
     how many rows they hold, and late enough for windows before them to be full where they can.
+    Every third lies soon after the first row instead, with as much after it as other cuts have
+    before: there values of the warm-up and of a first calibration show.
     """
     random = Random(seed)
     months, keys = _coverage(connection, datasets)
@@ -121,9 +128,16 @@ def plan_sample(
         return Sample({}, ())
     planned = []
     for number in range(cuts):
-        at_us = _choose_moment(months, keys, reach, random)
-        stretches = _stretches(months, keys, at_us, size=size, reach=reach)
-        planned.append(Cut(number, at_us, stretches, is_holed=number % 2 == 1))
+        around = reach
+        if number % _EARLY_EVERY == _EARLY_EVERY - 1:
+            at_us = _choose_early_moment(months, keys, reach, random)
+            around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
+        else:
+            at_us = _choose_moment(months, keys, reach, random)
+        most_after = size.bars // 4 if around is reach else size.bars
+        stretches = _stretches(months, keys, at_us, size=size, reach=around, most_after=most_after)
+        ended = sorted(chosen)[number // 4 % 2 :: 2] if number % 4 == 3 and len(chosen) > 1 else ()
+        planned.append(Cut(number, at_us, stretches, number % 2 == 1, tuple(ended)))
     return Sample({series_id: keys[series_id] for series_id in sorted(chosen)}, tuple(planned))
 
 
@@ -201,6 +215,18 @@ def _choose_moment(
     return start_us + bar_us * random.randint(1, max((month.last_us - start_us) // bar_us, 1))
 
 
+def _choose_early_moment(
+    months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
+) -> int:
+    """The end of one of the first bars of a series: a few bars in as likely as some days in."""
+    series_id = random.choice(sorted({month.series_id for month in months}))
+    pool = [month for month in months if month.series_id == series_id]
+    first_us, last_us = min(m.first_us for m in pool), max(m.last_us for m in pool)
+    bar_us = _bar_us(keys[series_id], pool)
+    most = max(min(reach.before_us, last_us - first_us) // bar_us, 1)
+    return first_us // bar_us * bar_us + bar_us * max(int(most ** random.random()), 1)
+
+
 def _stretches(
     months: list[_Month],
     keys: dict[int, SeriesKey],
@@ -208,6 +234,7 @@ def _stretches(
     *,
     size: SampleSize,
     reach: Reach,
+    most_after: int,
 ) -> tuple[Stretch, ...]:
     held: dict[tuple[str, int], list[_Month]] = defaultdict(list)
     for month in months:
@@ -216,7 +243,7 @@ def _stretches(
     for (dataset, series_id), of_series in sorted(held.items()):
         bar_us = _bar_us(keys[series_id], of_series)
         before_us = min(max(reach.before_us, _LEAST_BARS_BEFORE * bar_us), size.bars * bar_us)
-        after_us = min(max(reach.after_us, _LEAST_BARS_AFTER * bar_us), size.bars // 4 * bar_us)
+        after_us = min(max(reach.after_us, _LEAST_BARS_AFTER * bar_us), most_after * bar_us)
         stretches.append(Stretch(dataset, series_id, at_us - before_us, at_us + after_us))
     return tuple(stretches)
 

@@ -311,10 +311,12 @@ def _noised_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: in
     chosen = ", ".join(
         _noised(column, kind, number % _DRAWS) for number, (column, kind) in enumerate(columns)
     )
+    ended = ", ".join(map(str, cut.ended)) or "null"
     return (
         f"select * from {table} where {known} union all"
         f" select {chosen} from {table} inner join {_FACTORS}"
         f" on slot = {_draw(dataset, seed, cut, 0)} % {_SLOTS} where not {known}"
+        f" and series_id in ({ended}) is not true"
     )
 
 

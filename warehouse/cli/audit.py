@@ -29,8 +29,9 @@ def lookahead(
     """Build MODELS (all by default) on what was known at a moment, and on all data; compare.
 
     Every value before the moment must be the same; labels, which are declared, must differ. Also
-    with all later data replaced by noise. Exit code 1 if a model looks ahead. A column that is
-    NULL wherever it is compared could not be tried, and is named as such.
+    with all later data replaced by noise. Exit code 1 if a model looks ahead (leak), declares
+    what is not so (misdeclared), or cannot be tried (unproven). A column that is NULL wherever it
+    is compared could not be tried, and is named as such.
     """
     from warehouse.audit import audit_lookahead
     from warehouse.gate import built_project
@@ -51,6 +52,7 @@ def lookahead(
             {
                 "passed": report.passed,
                 "models": {str(a.model): str(a.verdict) for a in report.models},
+                "untested": {str(a.model): a.reason for a in report.models if a.reason},
                 "not_tried": {str(a.model): a.untested for a in report.models if a.untested},
                 "findings": [str(finding) for finding in report.findings],
                 "cuts": report.cuts,

@@ -1,0 +1,6 @@
+select
+    series_id,
+    "time",
+    known_at,
+    volume_delta
+from staging.stg_flow

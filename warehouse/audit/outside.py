@@ -1,0 +1,137 @@
+"""What a model reads that an audit cannot take back to a moment: files, other databases, seeds.
+
+Such data are the same on what was known and on all data, so that no comparison shows a leak
+through them. The model is *unproven*, unless ``config.meta.outside`` says why they hold no future.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+import duckdb
+
+from warehouse.audit.sample import ORIGIN
+from warehouse.contracts import dbt_project_dir
+from warehouse.project import DATABASE, Model, Project, Relation
+from warehouse.sqltext import literal
+from warehouse.tree import Tree, function_name, names, nodes
+
+_DECLARE = "or say in config.meta.outside why it holds nothing from the future"
+_MAKES_ROWS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}
+
+
+def find_outside(
+    connection: duckdb.DuckDBPyConnection, project: Project, models: Iterable[Model]
+) -> dict[Relation, str]:
+    """Why models cannot be proven: the first thing that they, or what they read, take from outside.
+
+    Parameters
+    ----------
+    connection
+        One beside which the audited catalog is attached as ``origin``.
+    """
+    macros = connection.execute(
+        "select distinct function_name from duckdb_functions()"
+        f" where database_name = {literal(ORIGIN)} and function_type = 'table_macro'"
+    ).fetchall()
+    makes_rows = _MAKES_ROWS | {str(name).lower() for (name,) in macros}
+    ours = {path.stem for path in (dbt_project_dir() / "seeds").glob("*.csv")}
+    known = {model.relation: model for model in project.models}
+    found = {
+        model.relation: reason
+        for model in project.models
+        if not model.outside
+        for reason in [_first_outside(connection, model, project, makes_rows, ours, known)]
+        if reason
+    }
+    reasons = {}
+    for model in models:
+        for read in project.with_ancestors([model]):
+            if read.relation in found:
+                via = "" if read is model else f"reads {read.relation}, which "
+                reasons[model.relation] = via + found[read.relation]
+                break
+    return reasons
+
+
+def _first_outside(
+    connection: duckdb.DuckDBPyConnection,
+    model: Model,
+    project: Project,
+    makes_rows: set[str],
+    ours: set[str],
+    known: Mapping[Relation, Model],
+) -> str | None:
+    for seed in project.seeds:
+        if seed.relation in model.depends_on and seed.relation.name not in ours:
+            return (
+                f"reads the seed {seed.relation}, which is the same at every moment: compute it in"
+                f" a model, {_DECLARE}"
+            )
+    tree = _parsed(connection, model.sql)
+    if tree is None:
+        return None
+    for function in _table_functions(tree):
+        if function not in makes_rows:
+            return (
+                f"reads {function}(…), which is the same at every moment: write {{{{ ref('…') }}}}"
+                f" or {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
+            )
+    declared = {*model.depends_on, *model.sources}
+    for path in _tables(tree):
+        relation = _relation(path)
+        if relation in declared:
+            continue
+        written = ".".join(path)
+        if relation is not None and relation in known:
+            return (
+                f"reads {written} by its name, past dbt: write {{{{ ref('{relation.name}') }}}}"
+                " in its place"
+            )
+        if relation is not None and relation.schema == "vendor":
+            return (
+                f"reads {written} by its name, past dbt: write"
+                f" {{{{ source('vendor', '{relation.name}') }}}} in its place"
+            )
+        return (
+            f"reads {written}, which is the same at every moment: write {{{{ ref('…') }}}} or"
+            f" {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
+        )
+    return None
+
+
+def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> Tree | None:
+    """None where DuckDB cannot show the tree: then building the model tells what is wrong."""
+    row = connection.execute("select json_serialize_sql(?)", [sql]).fetchone()
+    tree: Tree = json.loads(row[0]) if row else {"error": True}
+    return None if tree.get("error") else tree
+
+
+def _table_functions(tree: Tree) -> Iterator[str]:
+    for node in nodes(tree):
+        if node.get("type") == "TABLE_FUNCTION":
+            yield function_name(node["function"])
+
+
+def _tables(tree: Tree) -> Iterator[tuple[str, ...]]:
+    """Names of tables as they are written; those of WITH are none."""
+    defined = {
+        str(entry["key"]).lower()
+        for node in nodes(tree)
+        for entry in (node.get("cte_map") or {}).get("map") or []
+    }
+    for node in nodes(tree):
+        if node.get("type") == "BASE_TABLE":
+            path = names(node, "catalog_name", "schema_name", "table_name")
+            if path and not (len(path) == 1 and path[0].lower() in defined):
+                yield path
+
+
+def _relation(path: tuple[str, ...]) -> Relation | None:
+    """What a name means in the catalog; None for one of another database."""
+    parts = path[1:] if len(path) > 1 and path[0] == DATABASE else path
+    if len(parts) > 2:
+        return None
+    schema, name = parts if len(parts) > 1 else ("main", parts[0])
+    return Relation(schema, name)
