@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -225,6 +228,52 @@ def test_sql_when_written_to_a_file_then_stdout_stays_empty(
     elif form == "csv":
         with target.open() as file:
             assert sum(1 for _ in file) == 112_945
+
+
+def test_sql_when_the_suffix_names_the_format_then_every_row_is_written(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    expected = [{"n": n} for n in range(100)]
+    readers = {
+        "a.csv": lambda p: pyarrow.csv.read_csv(p).to_pylist(),
+        "A.CSV.GZ": lambda p: pyarrow.csv.read_csv(io.BytesIO(gzip.decompress(p.read_bytes())))
+        .to_pylist(),
+        "a.b.json": lambda p: json.loads(p.read_text()),
+        "a.ndjson": lambda p: [json.loads(line) for line in p.read_text().splitlines()],
+        "a.parquet": lambda p: pq.read_table(p).to_pylist(),
+        "a.feather": lambda p: pyarrow.feather.read_table(p).to_pylist(),
+    }  # fmt: skip
+    for name, read in readers.items():
+        run = sql(demo_home, tmp_path, "select range as n from range(100)", "-o", tmp_path / name)
+        assert run.exit_code == 0, run.stderr
+        assert read(tmp_path / name) == expected, name
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["-o", "a.xlsx"], ".parquet"),
+        (["-o", "a"], ".parquet"),
+        (["-o", "a.csv", "--format", "parquet"], "--format is parquet"),
+        (["-o", "a.parquet", "--json"], "--format is json"),
+    ],
+)
+def test_sql_when_the_format_of_a_file_is_unclear_then_is_refused(
+    demo_home: Path, tmp_path: Path, options: list[str], told: str
+) -> None:
+    run = sql(demo_home, tmp_path, "select 1", *options)
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert told in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sql_when_a_table_goes_to_a_file_then_stderr_says_that_rows_are_left_out(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = sql(demo_home, tmp_path, "from range(100)")
+    assert "only the first 40 rows of 100" in run.stderr
+    assert "--format csv" in run.stderr
+    assert "only" not in sql(demo_home, tmp_path, "from range(40)").stderr
 
 
 def test_sql_when_parquet_and_no_rows_then_keeps_the_columns(

@@ -1,4 +1,4 @@
-"""How an answer leaves the command line: as a table, CSV, JSON or parquet, streamed."""
+"""How an answer leaves the command line: as a table, or streamed as a file of some format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from warehouse.cli.common import put, say
 from warehouse.errors import UsageError
@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 
     from warehouse.query import Result
 
-FORMATS = ("table", "csv", "json", "parquet")
-_HINT = "name them, widen the terminal, or say --format csv"
+FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
+_BY_SUFFIX = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".txt": "table",
+    ".table": "table",
+}
+_HINT = "name them, widen the terminal, or add --format csv"
 
 
 def require_place(target: Path | None) -> None:
@@ -34,17 +46,53 @@ def require_place(target: Path | None) -> None:
         )
 
 
+def format_of(target: Path | None, given: str | None) -> str:
+    """The format of an answer: that of ``--format``, else by the file's suffix.
+
+    Raises
+    ------
+    UsageError
+        The suffix is not known, or is another format's than the one given.
+
+    Examples
+    --------
+    >>> format_of(Path("bars.CSV.gz"), None), format_of(None, None)
+    ('csv', 'table')
+    """
+    if target is None or (given is not None and not _suffix(target)):
+        return given or "table"
+    found = _BY_SUFFIX.get(_suffix(target))
+    if found is None and given is None:
+        raise UsageError(
+            f"{target}: the suffix names no format that can be written",
+            next_step=f"end it in {', '.join(_BY_SUFFIX)}, or add --format {'|'.join(FORMATS)}",
+        )
+    if found is not None and given not in (None, found):
+        raise UsageError(
+            f"{target}: the suffix is that of {found}, but --format is {given}",
+            next_step="leave --format out, or give the file another suffix",
+        )
+    return given or str(found)
+
+
+def _suffix(target: Path) -> str:
+    """The suffix in lower case, with the one before it where the file is compressed."""
+    suffixes = [suffix.lower() for suffix in target.suffixes]
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
 def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
     """Write an answer to ``target``, which appears whole or not at all, or to stdout.
 
     ``limit`` counts for tables only: the other formats hold every row.
     """
-    if form == "parquet" and target is None:
-        raise UsageError("parquet is not for the terminal", next_step="say -o FILE.parquet")
+    if form in ("parquet", "arrow") and target is None:
+        raise UsageError(f"{form} is not for the terminal", next_step=f"add -o FILE.{form}")
     if form == "table" and target is None:
         put(result.render(limit, hint=_HINT))
         if not result.head(1):
             say("0 rows")
+        _say_cut(result, limit)
         _say_hint(result)
         return
     if target is None:
@@ -60,14 +108,30 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
         with temporary.open("wb") as sink:
             if form == "table":
                 sink.write((result.render(limit, hint=_HINT) + "\n").encode())
+                _say_cut(result, limit)
             else:
-                is_blank = _write(result, form, sink)
+                is_blank = _write_file(result, form, sink, _suffix(target).endswith(".gz"))
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     say(f"wrote {target}")
     if is_blank:
         _say_hint(result)
+
+
+def _say_cut(result: Result, limit: int) -> None:
+    """Say on stderr that rows are left out where stdout is a file, which nobody watches."""
+    if not sys.stdout.isatty() and len(result.head(limit + 1)) > limit:
+        say(f"only the first {limit:,} rows of {len(result):,}: for all, add --format csv")
+
+
+def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) -> bool:
+    if not is_compressed:
+        return _write(result, form, sink)
+    import gzip
+
+    with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as packed:
+        return _write(result, form, cast("BinaryIO", packed))
 
 
 def _say_hint(result: Result) -> None:
@@ -82,7 +146,7 @@ def _write(result: Result, form: str, sink: BinaryIO) -> bool:
     first = next(batches, None)
     schema = result.arrow().schema if first is None else first.schema
     every = _chain(first, batches)
-    {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}[form](schema, every, sink)
+    _WRITERS[form](schema, every, sink)
     return first is None or (
         first.num_rows < 2 and not any(v for row in first.to_pylist() for v in row.values())
     )
@@ -153,6 +217,31 @@ def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Bina
                 sink.write((",\n " if begun else "\n ").encode() + line.encode())
                 begun = True
     sink.write(b"\n]\n" if begun else b"]\n")
+
+
+def _write_jsonl(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    """One JSON object per line and row."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            sink.write(json.dumps(_strict(row), default=str, ensure_ascii=False).encode() + b"\n")
+
+
+def _write_arrow(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    """Arrow's IPC file, which is Feather version 2."""
+    import pyarrow.ipc
+
+    with pyarrow.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+_WRITERS = {
+    "csv": _write_csv,
+    "json": _write_json,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+    "arrow": _write_arrow,
+}
 
 
 def _interval(months: int, days: int, nanoseconds: int) -> str:

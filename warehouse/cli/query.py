@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from warehouse.cli.answers import FORMATS, require_place, write_answer
+from warehouse.cli.answers import FORMATS, format_of, require_place, write_answer
 from warehouse.cli.common import home_option, json_option, past_options, put, put_json, say
 from warehouse.config import Settings, load_settings
 from warehouse.display import render_table, terminal_width
@@ -61,7 +61,7 @@ Examples:
   warehouse sql "select * from flow_features where symbol = $s limit 5" \\
       -p s=perpetual-BTC-USDT:USDT
   warehouse sql -q large_trade_share -p start=2025-09-01 -p end=2025-10-01
-  warehouse sql "from l1_features" --format parquet -o l1.parquet
+  warehouse sql "from l1_features" -o l1.parquet
   warehouse sql --explain "select time, rolling_net_delta_1d from flow_features"
   warehouse sql "from l1_features" --as-of 2026-01-31T12:00
   echo "from help()" | warehouse sql -"""
@@ -71,7 +71,12 @@ Examples:
     "-q", "--query", "name", shell_complete=_complete("query"), help="Run a named query instead."
 )
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of $NAME.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="By the suffix of -o, else table, by default.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("-o", "target", type=click.Path(path_type=Path), help="Write to a file, not stdout.")
 @click.option(
@@ -92,7 +97,7 @@ def sql(
     text: str | None,
     name: str | None,
     parameters: tuple[str, ...],
-    form: str,
+    form: str | None,
     as_json: bool,
     target: Path | None,
     limit: int,
@@ -110,6 +115,7 @@ def sql(
             "give SQL, or the name of a query with -q",
             next_step='try: warehouse sql "from help()", or: warehouse queries',
         )
+    form = format_of(target, _given_format(form, as_json))
     require_place(target)
     require_place(receipt)
     values = dict(parse_parameter(parameter) for parameter in parameters)
@@ -119,9 +125,9 @@ def sql(
         else:
             result = warehouse.sql(_sql_text(text or ""), values, **limits)
         if explain:
-            _put_trace(result, as_json or form == "json")
+            _put_trace(result, form == "json")
             return ExitCode.DONE
-        write_answer(result, "json" if as_json else form, target, limit)
+        write_answer(result, form, target, limit)
         if receipt is not None:
             result.receipt.save(receipt)
     return ExitCode.DONE
@@ -220,6 +226,12 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
     os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}", str(catalog)])
+
+
+def _given_format(form: str | None, as_json: bool) -> str | None:
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"--json and --format {form} contradict", next_step="give one of them")
+    return "json" if as_json else form
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:
