@@ -83,6 +83,10 @@ class DamagedError(WarehouseError):
     exit_code = ExitCode.DAMAGED
 
 
+class CopyDamagedError(DamagedError):
+    """The native copy of a catalog is damaged; the parquet files that it was made of serve too."""
+
+
 class NewerHomeError(DamagedError):
     """A home that a newer version of the product wrote: not damaged, but not ours to touch."""
 
@@ -103,6 +107,18 @@ class DiskError(WarehouseError):
     """The disk is full, or a folder may not be written."""
 
     exit_code = ExitCode.DISK
+
+
+def tells_of_damage(text: str) -> bool:
+    """Whether DuckDB read a database file whose blocks are not what it wrote.
+
+    Examples
+    --------
+    >>> tells_of_damage("Corrupt database file: computed checksum 1 does not match")
+    True
+    """
+    words = ("corrupt database file", "could not read enough bytes", "could not read all bytes")
+    return any(word in text.lower() for word in words)
 
 
 def tells_of_disk(text: str) -> bool:

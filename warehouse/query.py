@@ -24,7 +24,7 @@ from warehouse.home import Home, generation_path
 from warehouse.interrupts import keeps_interrupts
 from warehouse.loading import load
 from warehouse.result import Column, Result
-from warehouse.session import Session, in_background, keep, open_session
+from warehouse.session import Session, in_background, keep, open_session, warn_of_copy
 
 if TYPE_CHECKING:
     from warehouse.history import Moment
@@ -99,6 +99,7 @@ class Warehouse:
         self.settings = settings
         self.home = Home.of(settings)
         self._wanted = _wanted(self.home, generation, as_of, snapshot)
+        self._reads_copies = True
         self._session = self._open_session()
         self._names: Names | None = None
         self._macros: frozenset[str] | None = None
@@ -332,7 +333,16 @@ class Warehouse:
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
                 home=str(self.home.root),
             )
-        return open_session(self.settings, catalog, memory=memory)
+        return open_session(self.settings, catalog, memory=memory, copies=self._reads_copies)
+
+    def without_copy(self, session: Session) -> Session:
+        """A session on the same generation that reads parquet, because the copy is damaged."""
+        if self._reads_copies:
+            warn_of_copy(self.home.root)
+            self._reads_copies = False
+            self._session = self._open_session()
+            self._names, self._macros = None, None
+        return self._session if session.memory is None else self._open_session(session.memory)
 
     def _is_macro(self, name: str) -> bool:
         """Whether a table macro of that name stands in the catalog."""

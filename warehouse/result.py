@@ -6,17 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import duckdb
 
 from warehouse.errors import (
     REPAIR,
     ROOM_OR_RIGHTS,
+    CopyDamagedError,
     DamagedError,
     DiskError,
     QueryError,
     WarehouseError,
+    tells_of_damage,
     tells_of_disk,
 )
 from warehouse.guard import Statement, plain
@@ -36,7 +39,22 @@ if TYPE_CHECKING:
     from warehouse.reach import Reach
     from warehouse.receipt import Receipt
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[..., T]:
+    """Read again from the stored months where the native copy turns out to be damaged."""
+
+    @wraps(read)
+    def reading(self: Result, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return read(self, *args, **named)
+        except CopyDamagedError:
+            self.leave_copy()
+            return read(self, *args, **named)
+
+    return reading
 
 
 class Column(str):
@@ -90,6 +108,7 @@ class Result:
         self._unsorted: Question | None = None
         self.types = self._describe()
 
+    @past_a_damaged_copy
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
@@ -126,6 +145,7 @@ class Result:
         table = self.arrow()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
+    @past_a_damaged_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
         """The first rows of the answer as tuples, without storing it."""
         if self._table is not None:
@@ -141,6 +161,19 @@ class Result:
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Stream the answer in batches of at most ``rows``, without storing it."""
+        has_begun = False
+        try:
+            for batch in self._stream(rows):
+                has_begun = True
+                yield batch
+        except CopyDamagedError:
+            if has_begun:
+                raise
+            self.leave_copy()
+            yield from self._stream(rows)
+
+    def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """The answer in batches, from the session as it is."""
         spent = 0.0
         with self._lock:
             question = self._question()
@@ -231,6 +264,7 @@ class Result:
 
         return make_receipt(self, self._cursor_on_catalog())
 
+    @past_a_damaged_copy
     def __len__(self) -> int:
         """Rows of the answer; counted by the engine where the answer is not stored."""
         if self._table is not None or self._statement.explains:
@@ -273,6 +307,7 @@ class Result:
 
         return render_html(self, self.warnings)
 
+    @past_a_damaged_copy
     def _describe(self) -> dict[str, str]:
         """Names and types of the columns; so the whole query is bound, and wrong ones raise.
 
@@ -334,6 +369,11 @@ class Result:
             return ask(self._session.cursor(), self._statement.text, self.params)
         return self._session.bind(self._statement.text, self.params)
 
+    def leave_copy(self) -> None:
+        """Go over to a session that reads the stored months themselves."""
+        self._session = self._warehouse.without_copy(self._session)
+        self._bound = self._unsorted = None
+
     def _left_s(self, spent_s: float) -> float | None:
         """What is left of the time limit."""
         return None if self._timeout_s is None else max(self._timeout_s - spent_s, 0.001)
@@ -374,6 +414,9 @@ class Result:
         """The engine's words, with the nearest names where a table or column is unknown."""
         self._session.require_open()
         message = plain(str(error).partition("\nLINE ")[0])
+        if isinstance(error, (duckdb.Error, OSError)) and tells_of_damage(message):
+            damaged = CopyDamagedError if self._session.reads_copy else DamagedError
+            return damaged(message, next_step=REPAIR)
         if isinstance(error, duckdb.Error) and self._warehouse.home.is_named_in(message):
             if tells_of_disk(message):
                 return DiskError(message, next_step=ROOM_OR_RIGHTS)

@@ -7,6 +7,7 @@ at once in every version, and the session is good for the next query.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 import weakref
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from warehouse.guard import Statement
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,27 @@ class Session:
 
     Attributes
     ----------
+    memory
+        Its own limit of memory; None where that is the settings'.
+    reads_copy
+        Whether it reads the native copy of the marts, not their parquet files.
     statements
         Texts that were checked, with what was found.
     unsorted
         Texts whose rows turned out not to lie in order.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, pin: int, home: Path) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        pin: int,
+        home: Path,
+        *,
+        memory: str | None = None,
+        reads_copy: bool = False,
+    ) -> None:
         self.connection = connection
+        self.memory, self.reads_copy = memory, reads_copy
         self.statements: dict[str, Statement] = {}
         self.unsorted: set[str] = set()
         self._home = home
@@ -205,7 +220,9 @@ def keep(kept: dict[str, T], text: str, value: T) -> None:
     kept[text] = value
 
 
-def open_session(settings: Settings, catalog: Path, *, memory: str | None = None) -> Session:
+def open_session(
+    settings: Settings, catalog: Path, *, memory: str | None = None, copies: bool = True
+) -> Session:
     """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
 
     Where the catalog has a native copy, that is attached instead.
@@ -214,6 +231,8 @@ def open_session(settings: Settings, catalog: Path, *, memory: str | None = None
     ----------
     memory
         DuckDB's memory limit for this session, such as ``"500MB"``; the settings' by default.
+    copies
+        Whether the native copy may be read.
 
     Raises
     ------
@@ -227,7 +246,7 @@ def open_session(settings: Settings, catalog: Path, *, memory: str | None = None
             pin = _pinned(catalog)
             opened.callback(os.close, pin)
             try:
-                connection = _open_fastest(settings, catalog, memory)
+                connection, reads_copy = _open_fastest(settings, catalog, memory, copies=copies)
             except DamagedError:
                 if _leads_to(catalog, pin):
                     raise
@@ -235,7 +254,8 @@ def open_session(settings: Settings, catalog: Path, *, memory: str | None = None
             opened.callback(connection.close)
             if _leads_to(catalog, pin):
                 opened.pop_all()
-                return Session(connection, pin, settings.home)
+                home = settings.home
+                return Session(connection, pin, home, memory=memory, reads_copy=reads_copy)
     raise DamagedError(f"{catalog}: was replaced each time it was opened", next_step="try again")
 
 
@@ -263,14 +283,27 @@ def _leads_to(catalog: Path, pin: int) -> bool:
 
 
 def _open_fastest(
-    settings: Settings, catalog: Path, memory: str | None
-) -> duckdb.DuckDBPyConnection:
-    """The catalog's native copy; the catalog itself where there is none that can be opened."""
-    copy = find_native_copy(Home.of(settings), catalog)
+    settings: Settings, catalog: Path, memory: str | None, *, copies: bool
+) -> tuple[duckdb.DuckDBPyConnection, bool]:
+    """The catalog's native copy, and True; the catalog itself where none can be opened."""
+    copy = find_native_copy(Home.of(settings), catalog) if copies else None
     if copy is not None:
-        with suppress(DamagedError):
-            return _open(settings, copy.catalog, memory, tables=copy.tables)
-    return _open(settings, catalog, memory)
+        try:
+            return _open(settings, copy.catalog, memory, tables=copy.tables), True
+        except DamagedError as error:  # or one of a newer DuckDB; or a build has just moved it
+            is_newer = "newer version of DuckDB" in str(error.__cause__)
+            if not is_newer and all(path.is_file() for path in copy):
+                warn_of_copy(settings.home)
+    return _open(settings, catalog, memory), False
+
+
+def warn_of_copy(home: Path) -> None:
+    """Say that the native copy is passed over."""
+    log.warning(
+        "warning: the native copy of %s is damaged; queries read its parquet files\n"
+        "  next: warehouse verify --repair",
+        home,
+    )
 
 
 def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import warehouse
+from tests.support import copy_home, run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import UsageError
-from warehouse.home import Home, generation_path
+from warehouse.home import Home, generation_path, native_copy
 from warehouse.native import FIRST_TAIL, LONGEST_TAIL, MOST_COLUMNS, copy_damage, copy_marts
 from warehouse.publish import generations, is_open, point_to
 from warehouse.query import Warehouse
@@ -297,6 +299,32 @@ def test_copy_when_a_block_is_changed_then_is_found_damaged(made: Published) -> 
         held[place + 100] ^= 0xFF
     path.write_bytes(held)
     assert copy_damage(made.home, 1) is not None
+
+
+def test_query_when_the_copy_is_damaged_then_reads_parquet_and_says_so(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    home = Home(copy_home(demo_home, tmp_path / "home"))
+    tables = native_copy(home, generations(home)[-1]).tables
+    shutil.copyfile(tables, tmp_path / "tables")
+    (tmp_path / "tables").replace(tables)
+    with tables.open("r+b") as file:
+        for place in range(600_000, tables.stat().st_size - 3_000_000, 250_000):
+            file.seek(place)
+            (byte,) = file.read(1)
+            file.seek(place)
+            file.write(bytes([byte ^ 0x10]))
+    text = "select symbol, sum(flow__taker_buy_count) from bars group by symbol order by symbol"
+    for form in ("csv", "table"):
+        whole, harmed = (
+            run_warehouse("sql", text, "--format", form, "--home", root, cwd=tmp_path)
+            for root in (demo_home, home.root)
+        )
+        assert (harmed.exit_code, harmed.stdout) == (0, whole.stdout), harmed.stderr
+        assert "the native copy of" in harmed.stderr and "verify --repair" in harmed.stderr
+    with warehouse.open(home.root) as opened:
+        result = opened.sql("select sum(flow__taker_buy_count) from bars")
+        assert [len(result), *(len(batch) for batch in result.batches())] == [1, 1]
 
 
 def test_copy_when_the_settings_allow_none_then_is_taken_away(made: Published) -> None:

@@ -5,6 +5,7 @@ And what a full rebuild stores is what the models themselves say, months put tog
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.market import Market, write_market
-from warehouse.months import StoredMonth
+from warehouse.months import StoredMonth, month_damage
 from warehouse.project import Project, create_seeds, create_views, load_project
 from warehouse.sqltext import literal
 from warehouse.store import store_marts
@@ -178,6 +179,19 @@ def test_carries_when_lost_are_written_again(
         path.unlink()
     assert contents(store(tmp_path, project)) == first
     assert {path: path.read_bytes() for path in carries} == carries
+
+
+def test_months_that_a_power_failure_left_empty_or_torn_are_computed_again(
+    project: Project, market: Path, tmp_path: Path
+) -> None:
+    sync(tmp_path, market)
+    first = contents(store(tmp_path, project))
+    months = sorted(Home(tmp_path).marts.rglob("*.parquet"))
+    carry = min(Home(tmp_path).marts.rglob("*.carry"))
+    for path, size in ((months[0], 0), (months[-1], months[-1].stat().st_size // 2), (carry, 0)):
+        os.truncate(path, size)
+    assert contents(store(tmp_path, project)) == first
+    assert not [path for path in (*months, carry) if month_damage(path) is not None]
 
 
 def test_a_second_build_when_nothing_changed_computes_nothing(

@@ -65,6 +65,16 @@ def test_a_moved_home_answers_without_any_command(moved: Home, tmp_path: Path) -
     assert done.stdout.splitlines()[1] == f"2,2,2,{ANSWER_ROWS}", done.stderr
 
 
+def test_a_home_that_was_copied_plainly_keeps_its_native_copy(built: Home, tmp_path: Path) -> None:
+    """``cp -r`` makes files of its own of hard links."""
+    copied = Home(tmp_path / "copied")
+    subprocess.run(["cp", "-r", built.root, copied.root], check=True)
+    with warehouse.open(copied.root) as opened:
+        databases = opened.connection().execute("select database_name from duckdb_databases()")
+        assert ("native",) in databases.fetchall()
+    assert answer(copied) == (2, 2.0, 2.0, ANSWER_ROWS)
+
+
 def test_a_moved_homes_snapshots_answer_too(moved: Home) -> None:
     assert answer(moved, 1) == (1, 1.0, 1.0, ANSWER_ROWS)
 

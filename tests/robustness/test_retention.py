@@ -33,7 +33,14 @@ from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError, UsageError
 from warehouse.history import find_generation, list_generations
 from warehouse.home import Home, generation_path
-from warehouse.publish import generations, next_generation, publications, rollback
+from warehouse.publish import (
+    Publication,
+    generations,
+    next_generation,
+    publications,
+    rollback,
+    write_publications,
+)
 from warehouse.receipt import verify_receipt
 from warehouse.retention import (
     drop_snapshot,
@@ -204,6 +211,23 @@ def test_as_of_a_pruned_generation_gives_no_other_in_its_place(
     with pytest.raises(NotFoundError, match=r"was generation 2, .* not kept any more") as caught:
         of(home, as_of=now - timedelta(days=15))
     assert "1 (paper-v1) of" in str(caught.value)
+
+
+def test_as_of_when_the_clock_was_set_back_then_follows_the_sequence(
+    aged: tuple[Home, datetime],
+) -> None:
+    """Generation 2 was published while the clock was days ahead; 3 and 4 after it was set right."""
+    home, now = aged
+    days = {1: 9, 2: -3, 3: 5, 4: 4}
+    entries = [Publication(now - timedelta(days=ago), number) for number, ago in days.items()]
+    write_publications(home.publications, entries)
+    asked = {ago: of(home, as_of=now - timedelta(days=ago)) for ago in (8, 4.5, 3, 0, -2, -4)}
+    assert asked == {8: 1, 4.5: 3, 3: 4, 0: 4, -2: 4, -4: 4}
+    text = (now + timedelta(days=4)).isoformat()
+    done = run_warehouse(
+        "sql", ROUND_SQL, "--as-of", text, "--format", "csv", "--home", home.root, cwd=home.root
+    )
+    assert done.stdout.splitlines()[1].startswith("4,"), done.stderr
 
 
 def test_as_of_where_nothing_was_noted_goes_by_the_time_of_building(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -37,7 +38,7 @@ from warehouse.errors import DamagedError, NotFoundError
 from warehouse.home import Home, generation_path, native_copy
 from warehouse.keys import SeriesKey
 from warehouse.manifest import Manifest
-from warehouse.native import copy_marts
+from warehouse.native import copy_marts, remove_copy
 from warehouse.publish import generations, rollback
 from warehouse.repair import repair
 from warehouse.retention import prune, take_snapshot
@@ -114,6 +115,17 @@ def cut(path: Path) -> None:
 def empty(path: Path) -> None:
     path.chmod(0o644)
     os.truncate(path, 0)
+
+
+def write_into(path: Path) -> None:
+    """What root may do in a container: a table, whatever the file's mode."""
+    path.chmod(0o644)
+    with duckdb.connect(path) as connection:
+        connection.execute("create table mine as select 1 as x")
+
+
+def drop_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
 
 def flip_blocks(path: Path) -> None:
@@ -242,6 +254,28 @@ PLANTS = [
     ),
     Plant(
         "month gone", lambda h: a_month(h).unlink(), Kind.DAMAGED, About.MONTH, "is missing"
+    ),
+    Plant(
+        "month flipped", lambda h: flip(a_month(h)), Kind.DAMAGED, About.MONTH,
+        "holds other bytes than its name says", seen_quickly=False,
+    ),
+    Plant("month empty", lambda h: empty(a_month(h)), Kind.DAMAGED, About.MONTH, "cannot be read"),
+    Plant(
+        "catalog written to", lambda h: write_into(h.catalog), Kind.DAMAGED, About.CATALOG,
+        "something has written to it", seen_quickly=False,
+    ),
+    Plant(
+        "old generation written to", lambda h: write_into(generation_path(h, 1)), Kind.DAMAGED,
+        About.GENERATION, "something has written to it", seen_quickly=False,
+    ),
+    Plant("journal cut", lambda h: cut(h.publications), Kind.DAMAGED, About.JOURNAL, "is cut"),
+    Plant(
+        "a line of the journal gone", lambda h: drop_line(h.publications), Kind.DAMAGED,
+        About.JOURNAL, "generation 2 remembers more",
+    ),
+    Plant(
+        "journal gone", lambda h: h.publications.unlink(), Kind.DAMAGED, About.JOURNAL,
+        "is missing",
     ),
     Plant("month cut", lambda h: cut(a_month(h)), Kind.DAMAGED, About.MONTH, "cannot be read"),
     Plant(
@@ -520,6 +554,58 @@ def test_native_copy_when_damaged_is_found_and_taken_away_and_made_again(home: H
     assert copy_marts(Settings(home.root)) is None
     assert tables.is_file()
     assert not faults(home)
+
+
+def test_a_copy_is_never_made_of_a_damaged_month(home: Home) -> None:
+    remove_copy(home, 2)
+    flip(a_month(home))
+    reason = copy_marts(Settings(home.root))
+    assert reason is not None and "holds other bytes than its name says" in reason
+    assert "warehouse verify --repair" in reason
+    assert not native_copy(home, 2).tables.is_file()
+
+
+def test_a_damaged_copy_is_not_inherited_by_the_next_build(home: Home) -> None:
+    """Its last block is hit, which no test of the few that are read to continue it would see."""
+    tables = native_copy(home, 2).tables
+    flip(tables, tables.stat().st_size - 1_000)
+    quick_build(home)
+    assert native_copy(home, 3).tables.is_file()
+    assert not faults(home)
+
+
+def test_a_rollback_to_a_catalog_that_was_written_to_is_refused(home: Home) -> None:
+    write_into(generation_path(home, 1))
+    with pytest.raises(DamagedError, match="something has written to it"):
+        rollback(home, 1)
+    assert answer(home)[0] == 2
+
+
+FILES_OF_A_BUILD = ("marts", "generations", "warehouse.duckdb")
+HARMS: dict[str, Callable[[Path], None]] = {"empty": empty, "cut": cut, "gone": Path.unlink}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("harm", HARMS)
+def test_every_single_file_that_is_lost_or_cut_is_healed(
+    home: Home, files: Path, harm: str
+) -> None:
+    """One after the other, each in the home as it was."""
+    paths = [
+        path.relative_to(home.root)
+        for path in sorted(home.root.rglob("*"))
+        if path.is_file() and not path.name.startswith(".lock")
+    ]
+    assert {path.parts[0] for path in paths} > set(FILES_OF_A_BUILD)
+    for path in paths:
+        put_back(home)
+        HARMS[harm](home.root / path)
+        run_warehouse("verify", "--home", home.root, cwd=files)
+        repair(home, lambda: quick_build(home))
+        sync_folder(home, files)
+        quick_build(home)
+        assert not faults(home), path
+        assert answer(home)[1:] == (2.0, 2.0, ANSWER_ROWS), path
 
 
 # -- the command ---------------------------------------------------------------------------------
