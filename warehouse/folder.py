@@ -90,26 +90,39 @@ def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
         _found(path, root, said, pattern)
         for path in _files(root)
         if path.name.lower().endswith((*_ENDINGS, *_OTHER_DATA))
+        or ".parquet" in path.name.lower()
+        or path.is_dir()
     ]
 
 
 def _files(root: Path) -> list[Path]:
-    """Files and links below a folder, hidden ones apart, sorted."""
+    """Files below a folder, and folders that could hold some unseen; hidden ones apart, sorted.
+
+    Such are folders that may not be read, links to folders elsewhere, which are not followed, and
+    folders named like a file that hold none.
+    """
     found = []
-    for folder, folders, names in os.walk(root):
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(folder, name) for name in names if not name.startswith(".")]
-        found += [path for name in folders if (path := Path(folder, name)).is_symlink()]
-    return sorted(found)
+        links = [path for name in folders if (path := Path(folder, name)).is_symlink()]
+        found += [path for path in links if not path.resolve().is_relative_to(root)]
+        holds_files = any(name.lower().endswith(_ENDINGS) for name in (*names, *folders))
+        if folder.lower().endswith(_ENDINGS) and Path(folder) != root and not holds_files:
+            found.append(Path(folder))
+    return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
 def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> FoundFile:
+    if path.is_dir():
+        return FoundFile(path, None, _folder_problem(path))
     if not path.name.lower().endswith(_ENDINGS):
         return FoundFile(path, None, "is no parquet file", is_parquet=False)
     if not path.exists():
         return FoundFile(path, None, f"is a link to nothing: {path.readlink()}")
-    if path.is_dir():
-        return FoundFile(path, None, "is a link to a folder: give that folder to --from")
+    if not path.is_file():
+        return FoundFile(path, None, "is a pipe, socket or device, not a file")
     if not os.access(path, os.R_OK):
         return FoundFile(path, None, "may not be read: its permissions do not allow it")
     if pattern is not None:
@@ -119,6 +132,14 @@ def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> Foun
         said, period = read
         return _recognise(path, said, period)
     return _recognise(path, said, None)
+
+
+def _folder_problem(path: Path) -> str:
+    if path.is_symlink():
+        return "is a link to a folder, which is not followed: give that folder to --from"
+    if not os.access(path, os.R_OK | os.X_OK):
+        return "is a folder that may not be read: its permissions do not allow it"
+    return "is a folder without parquet files, though it is named like a file"
 
 
 def _recognise(path: Path, said: Said, period: str | None) -> FoundFile:
@@ -204,6 +225,8 @@ class _Pattern:
             raise UsageError(
                 f"--pattern {text!r}: no {{period}}", next_step="name the place of 2025-09 in it"
             )
+        ending = next(filter(text.lower().endswith, _ENDINGS), "")
+        self._stem = text[: len(text) - len(ending)]
         self._depth = text.count("/") + 1
         datasets = "|".join(sorted(load_contracts(), key=len, reverse=True))
         # a name that two ways explain is read differently from the left and from the right
@@ -234,7 +257,7 @@ class _Pattern:
         return replace(self._said, pattern=None, **parts), period
 
     def _regex(self, quantifier: str, dataset: str) -> str:
-        pieces = re.split(r"\{([^{}]*)\}", self.text)
+        pieces = re.split(r"\{([^{}]*)\}", self._stem)
         return "".join(
             re.escape(piece) if place % 2 == 0 else self._field(piece, quantifier, dataset)
             for place, piece in enumerate(pieces)

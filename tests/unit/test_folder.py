@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,7 +125,6 @@ def test_scan_when_files_are_hidden_or_no_data_then_leaves_them(tmp_path: Path) 
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    (tmp_path / "folder.parquet").mkdir()
     assert scan_folder(tmp_path) == []
 
 
@@ -148,6 +148,29 @@ def test_scan_when_a_link_leads_nowhere_then_names_it(tmp_path: Path) -> None:
     assert file.key is None and file.problem and "link to nothing" in file.problem
 
 
+def test_scan_when_a_name_is_that_of_no_file_then_names_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "2025-08.parquet")  # opening it would wait for ever
+    (tmp_path / "2025-09.parquet").mkdir()
+    (tmp_path / "2025-10.parquet~").touch()
+    (tmp_path / "2025-11.parquet").mkdir()
+    (tmp_path / "2025-11.parquet" / "2025-11.parquet").touch()
+    pipe, folder, backup, file = scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true"))
+    assert (pipe.problem or "").startswith("is a pipe") and pipe.is_parquet
+    assert (folder.problem or "").startswith("is a folder") and folder.is_parquet
+    assert backup.path.name == "2025-10.parquet~" and not backup.is_parquet
+    assert file.key == file_key("flow", "2025-11")
+
+
+def test_scan_when_a_folder_is_a_link_then_names_it_if_it_leads_elsewhere(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    (folder / "inner").mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "latest").symlink_to(folder / "inner")
+    (folder / "flow").symlink_to(elsewhere)
+    (only,) = scan_folder(folder)
+    assert only.path.name == "flow" and "not followed" in (only.problem or "")
+
+
 # -- patterns ------------------------------------------------------------------------------------
 
 
@@ -156,6 +179,7 @@ def test_scan_when_a_link_leads_nowhere_then_names_it(tmp_path: Path) -> None:
     [
         ("{symbol}_{dataset}_{interval}_{period}", f"{BTC}_l1_price_1h_2025-09", Said()),
         ("{symbol}_{dataset}_{interval}_{period}", f"{PERCENT}_l1_price_1h_2025-09", Said()),
+        ("{dataset}_{interval}_{period}.parquet", "l1_price_1h_2025-09", Said(symbol=BTC)),
         ("{dataset}/{symbol}/{period}", f"l1_price/{BTC}/2025-09", Said(interval="1h")),
         ("export {} - {dataset}.{period}", "export 17 (2) - l1_price.2025-09",
          Said(symbol=BTC, interval="1h")),
