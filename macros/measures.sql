@@ -6,7 +6,7 @@
 
 
 {#-
-    x / y; NULL where y is 0, either is NULL, or the quotient is larger than the var largest_value: a
+    x / y; NULL where y is 0, either is NULL, or the quotient is no number that finite() keeps: a
     denominator that small is what rounding leaves of 0.
 -#}
 {% macro ratio(numerator, denominator) -%}
@@ -15,10 +15,7 @@
 
 {% macro default__ratio(numerator, denominator) -%}
     {%- set quotient = warehouse._operand(numerator) ~ ' / nullif(' ~ denominator ~ ', 0)' -%}
-    case
-            when abs({{ quotient }}) <= {{ var('largest_value') }}
-                then {{ quotient }}
-        end
+    {{ warehouse.finite(quotient) }}
 {%- endmacro %}
 
 

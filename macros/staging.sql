@@ -1,13 +1,19 @@
 {#-
-    finite(x): x, or NULL where x is NaN, infinite or larger than the var largest_value. No price or
-    amount is that large, and the squares and products that measures take of it would overflow.
+    finite(x): x, or NULL where x is NaN, infinite, larger than the var largest_value or closer to 0
+    than the var smallest_value without being 0. No price or amount is that large or small, and the
+    squares and products that measures take of it would overflow or vanish.
 -#}
 {% macro finite(expression) -%}
     {{ return(adapter.dispatch('finite', 'warehouse')(expression)) }}
 {%- endmacro %}
 
 {% macro default__finite(expression) -%}
-    case when abs({{ expression }}) <= {{ var('largest_value') }} then {{ expression }} end
+    case
+            when
+                abs({{ expression }}) between {{ var('smallest_value') }} and {{ var('largest_value') }}
+                or {{ expression }} = 0
+                then {{ expression }}
+        end
 {%- endmacro %}
 
 

@@ -319,16 +319,22 @@ def _statistics(file: pq.ParquetFile, row_group: int, name: str) -> tuple[int, i
     """Least and greatest time of a row group in microseconds, as the footer says; None if not."""
     place = [column.lower() for column in file.schema_arrow.names].index(name)
     statistics = file.metadata.row_group(row_group).column(place).statistics
-    if statistics is None or not statistics.has_min_max or statistics.physical_type != "INT64":
+    if statistics is None or not statistics.has_min_max:
         return None
-    unit = json.loads(statistics.logical_type.to_json()).get("timeUnit")
+    kind = json.loads(statistics.logical_type.to_json())
+    unit = kind.get("timeUnit", kind.get("Type"))
     if unit not in _PER_UNIT_US:
         return None
     times, per = _PER_UNIT_US[unit]
     return statistics.min_raw * times // per, statistics.max_raw * times // per
 
 
-_PER_UNIT_US = {"milliseconds": (1_000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1_000)}
+_PER_UNIT_US = {
+    "Date": (86_400_000_000, 1),
+    "milliseconds": (1_000, 1),
+    "microseconds": (1, 1),
+    "nanoseconds": (1, 1_000),
+}
 
 
 def _lies_within(times: np.ndarray, bound: tuple[int, int]) -> bool:

@@ -26,6 +26,9 @@ TYPES = {
 LARGEST_VALUE = 1e100
 """The var ``largest_value`` of the dbt project: larger numbers read NULL in staging and marts."""
 
+SMALLEST_VALUE = 1e-100
+"""The var ``smallest_value``: smaller numbers that are not 0 read NULL there too."""
+
 OTHER_TYPE = "OTHER"
 """Type of a file's column, beyond its contract, that not every DuckDB names: shown as text."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse.contracts import LARGEST_VALUE, Column, Contract
+from warehouse.contracts import LARGEST_VALUE, SMALLEST_VALUE, Column, Contract
 from warehouse.errors import FileRefusedError
 from warehouse.keys import FileKey
 
@@ -29,6 +29,7 @@ class Values:
         self.known_before = 0
         self.prices_not_positive: Counter[str] = Counter()
         self.too_large: Counter[str] = Counter()
+        self.too_small: Counter[str] = Counter()
         self._times: list[np.ndarray] = []
         self._null_times: list[np.ndarray] = []
 
@@ -88,6 +89,11 @@ class Values:
                 "number too large",
                 f"{name}: {count:,} rows beyond {LARGEST_VALUE:g}, NULL in staging and marts",
             )
+        for name, count in sorted((+self.too_small).items()):
+            yield (
+                "number too small",
+                f"{name}: {count:,} rows within {SMALLEST_VALUE:g} of 0, NULL in staging and marts",
+            )
 
     def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:
         times, is_cut = _microseconds(values)
@@ -106,9 +112,11 @@ class Values:
         if column.is_price:
             count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
             self.prices_not_positive[column.name] += count
+        size = pc.abs(values)
+        is_small = pc.and_(pc.less(size, SMALLEST_VALUE), pc.greater(size, 0))
+        self.too_small[column.name] += pc.sum(is_small).as_py() or 0
         reach = pc.min_max(values).as_py()
         if any(abs(edge or 0) > LARGEST_VALUE for edge in reach.values()):
-            size = pc.abs(values)
             is_large = pc.and_(pc.greater(size, LARGEST_VALUE), pc.is_finite(size))
             self.too_large[column.name] += pc.sum(is_large).as_py() or 0
 

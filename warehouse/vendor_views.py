@@ -74,23 +74,29 @@ def count_hidden(
 
 
 def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Column]:
-    """Columns of a dataset's view after the key columns: the contract's, then what files add."""
+    """Columns of a dataset's view after the key columns: the contract's, then what files add.
+
+    Files may spell a column that they add in letters of either case: it is one column.
+    """
     declared = [] if contract is None else [c for c in contract.columns if c.name != "time"]
     known = {column.name.lower() for column in declared}
-    added: dict[str, set[str]] = defaultdict(set)
+    kinds: dict[str, set[str]] = defaultdict(set)
+    spelled: dict[str, str] = {}
     for owned_file in files:
         bar_start = None if owned_file.file.key.is_raw else "time"
         for name, kind in owned_file.file.facts.columns:
-            if name.lower() != bar_start and name.lower() not in known:
-                added[name].add(kind)
+            lowered = name.lower()
+            if lowered != bar_start and lowered not in known:
+                kinds[lowered].add(kind)
+                spelled[lowered] = max(name, spelled.get(lowered, ""))
     return declared + [
         Column(
             _free_name(name, contract),
-            _widest(added[name]),
+            _widest(kinds[lowered]),
             f"Not in the contract: {name}.",
             "unknown",
         )
-        for name in sorted(added)
+        for lowered, name in sorted(spelled.items())
     ]
 
 
@@ -186,7 +192,7 @@ def _select_sql(
     keys = {name: _unused_name(f"key_{name}", types) for name in ("series_id", *_OF_SERIES)}
     of_first = files[0].file.key
     contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
-    source_names = {_free_name(name, contract): name for name in types}
+    source_names = {_free_name(name, contract).lower(): name for name in types}
     spelled = {name.lower(): name for name in types}
     clocks = [spelled[name] for name in (_RAW_CLOCKS if raw else ("time", "time"))]
     time, known_at = (_utc(identifier(name), types[name]) for name in clocks)
@@ -198,7 +204,7 @@ def _select_sql(
         f"{known_at} as known_at",
     ]
     for column in columns:
-        source = source_names.get(column.name)
+        source = source_names.get(column.name.lower())
         value = f"null::{column.type}"
         if source is not None:
             value = _converted(source, types[source], column.type, is_clock=source in clocks)
