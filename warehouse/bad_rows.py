@@ -9,6 +9,8 @@ bytes.
 from __future__ import annotations
 
 import json
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ SALVAGED = b"warehouse.salvaged"
 
 MOST_BAD_ROWS = 1_000
 _NAMED = 3
+_LONGEST_REASON = 200
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class BadRowsError(FileRefusedError):
@@ -40,7 +44,9 @@ class BadRowsError(FileRefusedError):
         return len(self.rows) <= MOST_BAD_ROWS and 2 * len(self.rows) < self.total
 
 
-def find_bad_rows(times: np.ndarray, is_null: np.ndarray, key: FileKey) -> list[BadRow]:
+def find_bad_rows(
+    times: np.ndarray, is_null: np.ndarray, key: FileKey, *, is_finer: np.ndarray
+) -> list[BadRow]:
     """Every bad row in the order of the file.
 
     Parameters
@@ -49,17 +55,20 @@ def find_bad_rows(times: np.ndarray, is_null: np.ndarray, key: FileKey) -> list[
         Microseconds since the epoch, in the order of the file.
     is_null
         Which of them are NULL in the file.
+    is_finer
+        Which of them are starts of bars that were cut to a microsecond.
     """
     start, end = key.period.start_us, key.period.end_us
     reasons = np.full(len(times), "", dtype=object)
     if not key.is_raw:
         bar = interval_us(key.series.interval or "")
         order = np.argsort(times, kind="stable")
-        order = order[~is_null[order]]
+        order = order[~(is_null | is_finer)[order]]
         is_same = np.diff(times[order]) == 0
         twice = np.concatenate((order[1:][is_same], order[:-1][is_same]))
         reasons[twice] = "its bar has more than one row"
         reasons[times % bar != 0] = f"its time is no multiple of {key.series.interval}"
+    reasons[is_finer] = "its time is finer than a microsecond"
     reasons[(times < start) | (times >= end)] = f"its time lies outside {key.period.text}"
     clocks = ("exchange_timestamp", "local_timestamp") if key.is_raw else ("time",)
     reasons[is_null] = f"NULL in {' or '.join(clocks)}"
@@ -77,11 +86,9 @@ def write_salvaged(source: Path, target: Path, original: str, bad: BadRowsError)
     with pq.ParquetFile(source) as file:
         table = file.read()
     left_out = _without_first_of_equals(table, bad.rows)
-    keep = np.ones(len(table), dtype=bool)
-    keep[[row.number for row in left_out]] = False
     rows = [(row.number, row.time_us, row.reason) for row in left_out]
     facts = json.dumps({"original": original, "rows": rows})
-    kept = table.filter(pa.array(keep))
+    kept = pa.concat_tables(_between(table, [row.number for row in left_out]))
     pq.write_table(
         kept.replace_schema_metadata({**(table.schema.metadata or {}), SALVAGED: facts.encode()}),
         target,
@@ -94,10 +101,18 @@ def left_out_of(metadata: dict[bytes, bytes] | None) -> tuple[str | None, tuple[
         facts = json.loads((metadata or {}).get(SALVAGED, b"null"))
         if facts is None:
             return None, ()
-        rows = tuple(BadRow(int(n), t and int(t), str(why)) for n, t, why in facts["rows"])
-        return str(facts["original"]), rows
-    except (ValueError, KeyError, TypeError) as error:
+        rows = tuple(BadRow(int(n), None if t is None else int(t), str(why)[:_LONGEST_REASON])
+                     for n, t, why in facts["rows"][:MOST_BAD_ROWS])  # fmt: skip
+        if not (_SHA256.fullmatch(facts["original"]) and all(map(_is_plain, rows))):
+            raise ValueError("no list that salvaging writes")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FileRefusedError(f"its list of salvaged rows cannot be read ({error})") from error
+    return facts["original"], rows
+
+
+def _is_plain(row: BadRow) -> bool:
+    """Whether the numbers of a row fit into a table of the catalog."""
+    return 0 <= row.number < 1 << 63 and abs(row.time_us or 0) < 1 << 63
 
 
 def _described(rows: list[BadRow], total: int) -> str:
@@ -120,10 +135,9 @@ def _without_first_of_equals(table: pa.Table, rows: list[BadRow]) -> list[BadRow
         if row.reason == "its bar has more than one row":
             by_time.setdefault(row.time_us, []).append(row)
     kept = set()
-    for group in by_time.values():
-        cells = [_cells(table, row.number) for row in group]
-        if all(cell == cells[0] for cell in cells):
-            kept.add(group[0].number)
+    for first, *others in by_time.values():
+        if all(_are_equal(table, first.number, other.number) for other in others):
+            kept.add(first.number)
     return [
         BadRow(row.number, row.time_us, "it repeats another row of its bar")
         if row.time_us in by_time and by_time[row.time_us][0].number in kept
@@ -133,6 +147,17 @@ def _without_first_of_equals(table: pa.Table, rows: list[BadRow]) -> list[BadRow
     ]
 
 
-def _cells(table: pa.Table, number: int) -> list[str]:
-    """The cells of a row as text; NaN equals NaN."""
-    return [str(column[number]) for column in table.columns]
+def _are_equal(table: pa.Table, left: int, right: int) -> bool:
+    """Whether two rows are equal in every column; NaN equals NaN."""
+    pairs = ((column[left], column[right]) for column in table.columns)
+    return all(one.equals(other) or (_is_nan(one) and _is_nan(other)) for one, other in pairs)
+
+
+def _is_nan(value: pa.Scalar) -> bool:
+    return bool(pa.types.is_floating(value.type) and value.is_valid and np.isnan(value.as_py()))
+
+
+def _between(table: pa.Table, numbers: list[int]) -> list[pa.Table]:
+    """The stretches of rows between these, which are in order; every type can be sliced."""
+    edges = [-1, *numbers, len(table)]
+    return [table.slice(left + 1, right - left - 1) for left, right in pairwise(edges)]

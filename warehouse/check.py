@@ -73,8 +73,9 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     times = values.times
     is_sorted = bool((times[1:] >= times[:-1]).all())
     ordered = times if is_sorted else np.sort(times)
-    if values.has_null_times or not _is_good(ordered, key):
-        raise BadRowsError(find_bad_rows(times, values.null_times, key), len(times))
+    if values.has_bad_times or not _is_good(ordered, key):
+        bad = find_bad_rows(times, values.null_times, key, is_finer=values.finer_bars)
+        raise BadRowsError(bad, len(times))
     declared = () if contract is None else contract.columns
     original, left_out = left_out_of(schema.metadata)
     return FileFacts(

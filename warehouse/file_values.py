@@ -32,6 +32,7 @@ class Values:
         self.too_small: Counter[str] = Counter()
         self._times: list[np.ndarray] = []
         self._null_times: list[np.ndarray] = []
+        self._finer_bars: list[np.ndarray] = []
 
     def add(self, batch: pa.RecordBatch) -> list[np.ndarray]:
         """Look at some rows; returns the clocks in microseconds, without NULL."""
@@ -43,6 +44,8 @@ class Values:
             self._microseconds(values, name) for values, name in zip(found, clocks, strict=True)
         ]
         self._times.append(times[0])
+        self._finer_bars.append(np.zeros(len(times[0]), bool) if self._key.is_raw
+                                else _is_finer(found[0]))  # fmt: skip
         nulls = [
             np.array(values.is_null().to_pylist(), dtype=bool)
             if values.null_count
@@ -70,8 +73,14 @@ class Values:
         return np.concatenate(self._null_times) if self._null_times else np.empty(0, bool)
 
     @property
-    def has_null_times(self) -> bool:
-        return any(part.any() for part in self._null_times)
+    def finer_bars(self) -> np.ndarray:
+        """Which bars start between two microseconds."""
+        return np.concatenate(self._finer_bars) if self._finer_bars else np.empty(0, bool)
+
+    @property
+    def has_bad_times(self) -> bool:
+        """Whether some time cannot be read: it is NULL, or the start of a bar and too fine."""
+        return any(part.any() for part in (*self._null_times, *self._finer_bars))
 
     def notes(self) -> Iterator[tuple[str, str]]:
         """Odd things that do not keep a file out: a kind, and what was seen."""
@@ -97,21 +106,19 @@ class Values:
 
     def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:
         times, is_cut = _microseconds(values)
-        if is_cut and not self._key.is_raw:
-            raise FileRefusedError(f"column {name!r} holds times finer than a microsecond")
-        if is_cut:
+        if is_cut and self._key.is_raw:
             self.finer_than_us.add(name)
         return times
 
     def _look_at_numbers(self, values: pa.Array, column: Column) -> None:
         """Count prices that are not positive, and finite numbers that marts read as NULL."""
-        if not pa.types.is_floating(values.type):
-            return
         if values.type == pa.float16():  # which Arrow's functions do not know
             values = values.cast(pa.float32())
-        if column.is_price:
+        if column.is_price and not pa.types.is_null(values.type):
             count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
             self.prices_not_positive[column.name] += count
+        if not pa.types.is_floating(values.type):
+            return
         size = pc.abs(values)
         is_small = pc.and_(pc.less(size, SMALLEST_VALUE), pc.greater(size, 0))
         self.too_small[column.name] += pc.sum(is_small).as_py() or 0
@@ -170,6 +177,15 @@ def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
         values.cast(kind)
     except pa.ArrowInvalid as error:
         raise FileRefusedError(reason) from error
+
+
+def _is_finer(values: pa.Array) -> np.ndarray:
+    """Which times, NULL aside, lie between two microseconds."""
+    if not pa.types.is_timestamp(values.type) or values.type.unit != "ns" or not len(values):
+        return np.zeros(len(values), bool)
+    plain = values.cast(pa.int64()).fill_null(0)
+    nanoseconds = np.frombuffer(plain.buffers()[1], np.int64, len(plain), plain.offset * 8)
+    return np.not_equal(nanoseconds % 1_000, 0)
 
 
 def _microseconds(values: pa.Array) -> tuple[np.ndarray, bool]:

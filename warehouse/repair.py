@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from warehouse.bad_rows import BadRowsError, write_salvaged
 from warehouse.check import check_file
 from warehouse.contracts import load_contracts
 from warehouse.display import counted
@@ -275,7 +276,30 @@ def _mend_bytes(home: Home, manifest: Manifest, file: StoredFile) -> str:
             _put_aside(home, path)
             _copy(source, path)
             return f"brought {file.key} again from {source}"
+    if _salvage_again(home, file):
+        return f"salvaged {file.key} once more from the vendor's file in quarantine/"
     return _forget(home, manifest, file)
+
+
+def _salvage_again(home: Home, file: StoredFile) -> bool:
+    """Make a salvaged file from the vendor's once more, if that gives the same bytes."""
+    source = home.quarantine / f"{file.facts.original}.refused"
+    if not source.is_file() or sha256_of(source) != file.facts.original:
+        return False
+    home.build.mkdir(exist_ok=True)
+    made = home.build / f"salvaged-{file.object}"
+    try:
+        check_file(source, file.key, load_contracts().get(file.key.dataset))
+    except BadRowsError as bad:
+        write_salvaged(source, made, file.facts.original, bad)
+    except FileRefusedError:
+        return False
+    is_same = made.is_file() and sha256_of(made) == file.object
+    if is_same:
+        _put_aside(home, home.object_path(file.object))
+        _copy(made, home.object_path(file.object))
+    made.unlink(missing_ok=True)
+    return is_same
 
 
 def _forget(home: Home, manifest: Manifest, file: StoredFile) -> str:
@@ -286,7 +310,8 @@ def _forget(home: Home, manifest: Manifest, file: StoredFile) -> str:
     manifest.forget(file)
     if file.superseded_at is not None:
         return f"forgot the former version {file.object[:12]} of {file.key}"
-    return f"forgot {file.key}, so that the next sync fetches it"
+    option = " --salvage" if file.facts.original else ""
+    return f"forgot {file.key}, so that the next sync{option} fetches it"
 
 
 # -- catalogs ------------------------------------------------------------------------------------

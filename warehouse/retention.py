@@ -111,6 +111,7 @@ def plan_prune(
         reads = catalog_reads(home, generation_path(home, number))
         needed_objects |= reads.objects
         needed_marts |= {home.root / path for path in reads.months}
+    refused |= {f.facts.original for f in files if f.object in needed_objects and f.facts.original}
     objects = {file.object for file in files} | set(_objects_on_disk(home))
     objects -= needed_objects
     unneeded = [home.object_path(object) for object in sorted(objects)]

@@ -99,6 +99,10 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
             " count(distinct (series_id, period)) as files"
             " from meta.drift group by dataset, kind order by dataset, kind"
         ),
+        "raw_rows_hidden": rows(
+            "select dataset, symbol, period, rows_hidden from meta.files"
+            " where interval is null and rows_hidden > 0 order by dataset, series_id, period"
+        ),
         "warnings": rows(
             "select name, message from meta.results where status = 'warn'"
             " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
@@ -124,6 +128,11 @@ def _render(facts: dict[str, Any]) -> str:
         lines += ["", _table(catalog["datasets"]) or "no rows"]
         lines += _section("largest gaps", _table(catalog["largest_gaps"]))
         lines += _section("columns that differ from the contract", _drift(catalog["drift"]))
+        hidden = [
+            f"{h['dataset']} {h['symbol']} {h['period']}: {counted(h['rows_hidden'], 'row')}"
+            for h in catalog["raw_rows_hidden"]
+        ]
+        lines += _section("raw rows of a month that a daily file hides", "\n".join(hidden))
         warned = [f"{w['name']}: {indented(w['message'] or '')}" for w in catalog["warnings"]]
         lines += _section("warnings of the last build", "\n".join(warned))
     salvaged = [
