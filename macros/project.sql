@@ -45,6 +45,14 @@
             ~ test.kwargs.expression | trim ~ ') is distinct from true"'
         ]) }}
     {%- endif -%}
+    {%- if test and test.name == 'schedule_known' and result.failures -%}
+        {{ return([
+            'funding_labels',
+            result.failures ~ ' series of funding have no sure schedule over more than two days:'
+            ~ ' payments there are NULL or have no row. warehouse status lists the schedules; declare'
+            ~ ' what is missing as [[funding]] in warehouse.toml'
+        ]) }}
+    {%- endif -%}
     {{ return([result.node.name, result.message or '']) }}
 {%- endmacro %}
 

@@ -25,6 +25,7 @@ from warehouse.errors import (
     DiskError,
     tells_of_disk,
 )
+from warehouse.funding import declared_spans
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
 from warehouse.months import StoredMonth, stored_event
@@ -114,7 +115,9 @@ def fingerprint(settings: Settings) -> str:
         if path.is_file()
     }
     versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
-    return hashlib.sha256(json.dumps([lake, texts, versions]).encode()).hexdigest()
+    declared = [str(span) for span in declared_spans(home.subscription)]
+    facts = [lake, texts, versions, declared]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _gathered(progress: Progress | None) -> Callable[[StoredMonth], None] | None:

@@ -23,6 +23,9 @@ from warehouse.sync import sync_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Okabe and Ito: told apart by the colour-blind, too
+BLACK, BLUE, ORANGE, PURPLE = "#000000", "#0072B2", "#D55E00", "#CC79A7"
+
 SYMBOL = "perpetual-BTC-USDT:USDT"
 PANEL_SQL = """
 select
@@ -89,19 +92,20 @@ def draw(panel: pa.Table, path: Path) -> Path:
     def values(name: str) -> object:
         return panel[name].to_numpy()
 
-    price.plot(time, values("close"), color="#1f3b57", linewidth=0.9)
+    price.plot(time, values("close"), color=BLACK, linewidth=0.9)
     price.set_ylabel("close (USDT)")
-    price.set_title(f"{SYMBOL}, 1h bars, simulated data (UTC)", loc="left", fontsize=11)
+    price.set_title(f"{SYMBOL}, 1h bars, simulated data", loc="left", fontsize=11)
     net = values("net_delta_1d_m_usdt")
-    delta.fill_between(time, net, 0, where=net > 0, color="#2a9d6f", linewidth=0)  # type: ignore[operator]
-    delta.fill_between(time, net, 0, where=net <= 0, color="#c8553d", linewidth=0)  # type: ignore[operator]
+    delta.fill_between(time, net, 0, where=net > 0, color=BLUE, linewidth=0)  # type: ignore[operator]
+    delta.fill_between(time, net, 0, where=net <= 0, color=ORANGE, linewidth=0)  # type: ignore[operator]
     delta.set_ylabel("net delta, 1 day\n(million USDT)")
-    share.plot(time, values("large_trade_share_1d"), color="#7a5195", linewidth=0.9)
+    share.plot(time, values("large_trade_share_1d"), color=PURPLE, linewidth=0.9)
     share.set_ylabel("large-trade share\n(1 day mean)")
     for axes in (price, delta, share):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0)
+    share.set_xlabel("time (UTC)")
     figure.savefig(path, dpi=110)
     return path
 

@@ -14,6 +14,7 @@ from warehouse import __version__
 from warehouse.config import Settings
 from warehouse.contracts import KEY_COLUMNS, load_contracts
 from warehouse.coverage import OwnedFile, cover_months, find_gaps
+from warehouse.funding import declared_spans, spans_of
 from warehouse.home import Home
 from warehouse.keys import Symbol, us_datetime
 from warehouse.manifest import Manifest, utc_now
@@ -168,6 +169,10 @@ def write_meta(
                 settings.memory_limit,
             )
         ],
+        "funding_declared": spans_of(
+            declared_spans(Home.of(settings).subscription),
+            ((key.exchange, key.symbol) for key in series.values()),
+        ),
         "results": (),
         "stored": (),
         "models": (),
@@ -434,6 +439,16 @@ _META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("schema", "VARCHAR", "Schema of the model."),
             ("name", "VARCHAR", "Model."),
             ("sql", "VARCHAR", "What dbt compiled."),
+        ],
+    ),
+    "funding_declared": (
+        "One row per span of a funding schedule that the home's warehouse.toml declares.",
+        [
+            ("exchange", "VARCHAR", "Venue."),
+            ("symbol", "VARCHAR", "Instrument, Atlas symbology."),
+            ("period_hours", "INTEGER", "Hours from one payment to the next."),
+            ("since", "TIMESTAMP", "Payments after this moment, UTC."),
+            ("until", "TIMESTAMP", "Last moment of the span, UTC, included."),
         ],
     ),
     "results": (

@@ -2,7 +2,11 @@ with funding as (
     select
         series_id,
         exchange,
-        symbol
+        symbol,
+        "time",
+        known_at,
+        funding_rate,
+        funding_rate_update_frequency
     from {{ ref('stg_funding') }}
 ),
 
@@ -14,6 +18,10 @@ schedules as (
     from {{ ref('funding_schedules') }}
 ),
 
+declared as (
+    {{ declared_funding() }}
+),
+
 series as (
     select distinct
         series_id,
@@ -23,7 +31,7 @@ series as (
 ),
 
 -- at most one schedule of the venue and one of the symbol: the seed has each once
-final as (
+seeded as (
     select
         series.series_id,
         coalesce(of_symbol.period_hours, of_venue.period_hours) as period_hours
@@ -32,6 +40,168 @@ final as (
         on series.exchange = of_venue.exchange and of_venue.symbol is null
     left join schedules as of_symbol
         on series.exchange = of_symbol.exchange and series.symbol = of_symbol.symbol
+),
+
+-- NULL where one of the two bars is missing or has no rate
+compared as (
+    select
+        funding.series_id,
+        funding."time",
+        funding.known_at,
+        funding.funding_rate_update_frequency,
+        epoch_us(funding.known_at - funding."time") as bar_us,
+        case
+            when
+                lag(funding.known_at) over (partition by funding.series_id order by funding."time")
+                = funding."time"
+                then
+                    funding.funding_rate <> lag(funding.funding_rate) over (
+                        partition by funding.series_id order by funding."time"
+                    )
+        end as is_change
+    from funding
+    inner join seeded
+        on funding.series_id = seeded.series_id
+    where seeded.period_hours is null
+),
+
+-- how long the rate has surely stood still before each bar, and whether a change began that
+held as (
+    select
+        *,
+        epoch_us(
+            "time" - max("time") filter (where is_change is not false) over earlier
+        ) as held_us,
+        max("time") filter (where is_change) over earlier
+        = max("time") filter (where is_change is not false) over earlier as is_held_since_change
+    from compared
+    window earlier as (
+        partition by series_id order by "time"
+        rows between unbounded preceding and 1 preceding
+    )
+),
+
+marked as (
+    select
+        *,
+        (is_change and epoch_us("time") % 3600000000 <> 0)
+        or funding_rate_update_frequency * bar_us > 1.5e6 as is_moving,
+        case
+            when is_change and is_held_since_change and held_us <= 86400000000 then held_us
+        end as gap_us
+    from held
+),
+
+-- the shorter of the last two stretches between changes
+recent as (
+    select
+        series_id,
+        "time",
+        case
+            when
+                "time" - lag("time") over (partition by series_id order by "time")
+                <= interval '1 day'
+                then least(gap_us, lag(gap_us) over (partition by series_id order by "time"))
+            else gap_us
+        end as recent_gap_us
+    from marked
+    where is_change
+),
+
+-- what the last week shows, up to and with the bar; at most one change per bar
+evidence as (
+    select
+        marked.series_id,
+        marked."time",
+        marked.bar_us,
+        marked.is_change,
+        marked.held_us,
+        coalesce(bool_or(marked.is_moving) over last_week, false) as is_moving,
+        count(*) filter (where marked.is_change) over last_week as changes,
+        min(marked.gap_us) over last_week as least_gap_us,
+        arg_max(recent.recent_gap_us, marked."time") over last_week as recent_gap_us,
+        count(*) filter (
+            where marked.is_change and epoch_us(marked."time") % 28800000000 <> 0
+        ) over last_week as changes_off_8h,
+        count(*) filter (
+            where marked.is_change and epoch_us(marked."time") % 14400000000 <> 0
+        ) over last_week as changes_off_4h,
+        count(*) filter (
+            where marked.is_change and epoch_us(marked."time") % 7200000000 <> 0
+        ) over last_week as changes_off_2h
+    from marked
+    left join recent
+        on marked.series_id = recent.series_id and marked."time" = recent."time"
+    window last_week as (
+        partition by marked.series_id order by marked."time"
+        range between interval '7 days' preceding and current row
+    )
+),
+
+longest as (
+    select
+        *,
+        case
+            when changes = 0 then null
+            when changes_off_8h = 0 then 8
+            when changes_off_4h = 0 then 4
+            when changes_off_2h = 0 then 2
+            else 1
+        end as fitting_hours
+    from evidence
+    where not is_moving
+),
+
+-- a period is sure where changes lie as close as it allows, lately too
+inferred as (
+    select
+        series_id,
+        "time",
+        case
+            when
+                least_gap_us = fitting_hours * 3600000000
+                and recent_gap_us = fitting_hours * 3600000000
+                and (fitting_hours < 8 or changes >= 3)
+                then fitting_hours
+        end as period_hours,
+        coalesce(is_change and held_us >= fitting_hours * 3600000000, false) as is_payment_seen
+    from longest
+    where bar_us < fitting_hours * 3600000000
+),
+
+-- a payment ends the span that it lies in; spans of a symbol do not overlap
+final as (
+    select
+        funding.series_id,
+        funding."time",
+        coalesce(declared.period_hours, seeded.period_hours, inferred.period_hours)
+            as period_hours,
+        coalesce(declared_next.period_hours, seeded.period_hours, inferred.period_hours)
+            as next_period_hours,
+        case
+            when declared.period_hours is not null then 'home'
+            when seeded.period_hours is not null then 'seed'
+            when inferred.period_hours is not null then 'pattern'
+        end as schedule_source,
+        coalesce(inferred.is_payment_seen and declared.period_hours is null, false)
+            as is_payment_seen
+    from funding
+    inner join seeded
+        on funding.series_id = seeded.series_id
+    left join inferred
+        on funding.series_id = inferred.series_id and funding."time" = inferred."time"
+    left join declared
+        on
+            funding.exchange = declared.exchange
+            and funding.symbol = declared.symbol
+            and funding."time" > declared.since
+            and funding."time" <= declared."until"
+    left join declared as declared_next
+        on
+            funding.exchange = declared_next.exchange
+            and funding.symbol = declared_next.symbol
+            and funding.known_at > declared_next.since
+            and funding.known_at <= declared_next."until"
 )
 
 select * from final

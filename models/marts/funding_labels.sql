@@ -25,7 +25,8 @@ rates as (
 periods as (
     select
         series_id,
-        period_hours * 3600000000 as period_us
+        "time",
+        next_period_hours * 3600000000 as period_us
     from {{ ref('int_settlement_periods') }}
 ),
 
@@ -55,7 +56,7 @@ joined as (
         periods.period_us % epoch_us(funding.known_at - funding."time") = 0 as has_settlements
     from funding
     left join periods
-        on funding.series_id = periods.series_id
+        on funding.series_id = periods.series_id and funding."time" = periods."time"
     left join ohlcv
         on funding.series_id = ohlcv.series_id and funding."time" = ohlcv."time"
     left join ohlcv as next_bar

@@ -22,14 +22,18 @@ rates as (
     where funding_rate is not null
 ),
 
-scheduled as (
+schedules as (
     select
         series_id,
-        period_hours
+        "time",
+        period_hours,
+        schedule_source,
+        is_payment_seen
     from {{ ref('int_settlement_periods') }}
 ),
 
--- a bar that is longer than the period hides settlements, and one that straddles them has none
+-- at most one schedule per bar; a bar that is longer than the period hides settlements, and one
+-- that straddles them has none
 settlements as (
     select
         funding.series_id,
@@ -39,13 +43,17 @@ settlements as (
         funding.clock,
         funding."time",
         funding.known_at,
-        scheduled.period_hours
+        schedules.period_hours,
+        schedules.schedule_source
     from funding
-    inner join scheduled
-        on funding.series_id = scheduled.series_id
+    inner join schedules
+        on funding.series_id = schedules.series_id and funding."time" = schedules."time"
     where
-        epoch_us(funding."time") % (scheduled.period_hours * 3600000000) = 0
-        and scheduled.period_hours * 3600 % epoch(funding.known_at - funding."time") = 0
+        (
+            epoch_us(funding."time") % (schedules.period_hours * 3600000000) = 0
+            and schedules.period_hours * 3600 % epoch(funding.known_at - funding."time") = 0
+        )
+        or (schedules.period_hours is null and schedules.is_payment_seen)
 ),
 
 -- at most one rate: the last that was known when the settlement's bar began
@@ -70,6 +78,7 @@ final as (
         "time",
         known_at,
         period_hours,
+        schedule_source,
         settled_rate,
         settled_rate * 1e4 as settled_rate_bps,
         epoch("time" - rate_known_at) as rate_age_s,

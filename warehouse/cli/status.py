@@ -103,11 +103,34 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
             "select dataset, symbol, period, rows_hidden from meta.files"
             " where interval is null and rows_hidden > 0 order by dataset, series_id, period"
         ),
+        "funding_schedules": rows(_FUNDING_SCHEDULES),
         "warnings": rows(
             "select name, message from meta.results where status = 'warn'"
             " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
         ),
     }
+
+
+_FUNDING_SCHEDULES = """
+with paid as (
+    select
+        exchange, symbol, "interval", clock, period_hours, schedule_source,
+        count(*) as payments, min("time") as first_payment, max("time") as last_payment
+    from funding_settlements
+    group by all
+)
+select
+    held.exchange, held.symbol, held."interval", held.clock, paid.period_hours as hours,
+    coalesce(paid.schedule_source, 'unknown') as source, coalesce(paid.payments, 0) as payments,
+    paid.first_payment, paid.last_payment
+from (
+    select distinct exchange, symbol, "interval", clock from meta.coverage
+    where dataset = 'funding'
+) as held
+left join paid using (exchange, symbol, "interval", clock)
+order by held.exchange, held.symbol, held."interval", held.clock, paid.first_payment
+"""
+"""Hours between payments by series, and where they come from: home, seed, pattern; else unknown."""
 
 
 def _render(facts: dict[str, Any]) -> str:
@@ -133,6 +156,7 @@ def _render(facts: dict[str, Any]) -> str:
             for h in catalog["raw_rows_hidden"]
         ]
         lines += _section("raw rows of a month that a daily file hides", "\n".join(hidden))
+        lines += _section("funding schedules", _table(catalog["funding_schedules"]))
         warned = [f"{w['name']}: {indented(w['message'] or '')}" for w in catalog["warnings"]]
         lines += _section("warnings of the last build", "\n".join(warned))
     salvaged = [

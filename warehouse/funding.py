@@ -1,0 +1,138 @@
+"""Funding schedules that the user declares: the ``[[funding]]`` tables of ``warehouse.toml``.
+
+::
+
+    [[funding]]
+    exchange = "binance-futures"
+    symbol = "perpetual-WLD-USDT:USDT"      # leave it out for all symbols of the exchange
+    hours = 8                               # from one payment to the next, counted from 00:00 UTC
+    [[funding]]
+    exchange = "binance-futures"
+    symbol = "perpetual-WLD-USDT:USDT"
+    hours = 4
+    from = 2025-03-01T08:00:00Z             # payments after this moment; or a UTC day
+
+A span lasts until the next one of the same symbol begins. A table with a symbol wins over one for
+the whole exchange. What is declared wins over the seed and over what the data show.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import UsageError
+
+HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
+ALWAYS, FOREVER = datetime(1900, 1, 1), datetime(9999, 12, 31)  # noqa: DTZ001 (naive UTC)
+_KEYS = ("exchange", "symbol", "hours", "from")
+_EXAMPLE = '[[funding]] exchange = "…", symbol = "…", hours = 4, from = 2025-03-01'
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FundingSpan:
+    """Payments every ``hours`` hours after ``since``, until ``until`` (included), naive UTC.
+
+    ``symbol`` is empty for every symbol of the exchange.
+    """
+
+    exchange: str
+    symbol: str
+    since: datetime
+    until: datetime
+    hours: int
+
+
+def declared_spans(path: Path) -> list[FundingSpan]:
+    """The ``[[funding]]`` tables of a ``warehouse.toml``; none where there is no such file.
+
+    Raises
+    ------
+    UsageError
+        A table is not as it must be; the text says which.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8")).get("funding", [])
+    except FileNotFoundError:
+        return []
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
+        ) from error
+    if not isinstance(tables, list):
+        raise UsageError(f"{path}: funding is no list of tables", next_step=f"write: {_EXAMPLE}")
+    begun = sorted(_span(table, f"{path}: [[funding]] {i}") for i, table in enumerate(tables, 1))
+    spans = []
+    for span, following in pairwise([*begun, None]):
+        assert span is not None
+        until = FOREVER
+        if following is not None and _of(following) == _of(span):
+            until = following.since
+        if until <= span.since:
+            raise UsageError(
+                f"{path}: two [[funding]] tables of {span.exchange} {span.symbol or '(all)'}"
+                f" begin at {span.since}",
+                next_step="keep one of them, or give each its own from",
+            )
+        spans.append(FundingSpan(span.exchange, span.symbol, span.since, until, span.hours))
+    return spans
+
+
+def spans_of(
+    spans: Iterable[FundingSpan], places: Iterable[tuple[str, str]]
+) -> list[tuple[str, str, int, datetime, datetime]]:
+    """The spans of each (exchange, symbol): those of the symbol, else those of the exchange.
+
+    Each as exchange, symbol, hours, since, until; they do not overlap.
+    """
+    by_place: dict[tuple[str, str], list[FundingSpan]] = {}
+    for span in spans:
+        by_place.setdefault(_of(span), []).append(span)
+    return [
+        (exchange, symbol, span.hours, span.since, span.until)
+        for exchange, symbol in sorted(set(places))
+        for span in by_place.get((exchange, symbol), by_place.get((exchange, ""), []))
+    ]
+
+
+def _of(span: FundingSpan) -> tuple[str, str]:
+    return span.exchange, span.symbol
+
+
+def _span(table: Any, where: str) -> FundingSpan:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: not a table", next_step=f"write: {_EXAMPLE}")
+    for name in table:
+        if name not in _KEYS:
+            raise UsageError(f"{where}: unknown key {name!r:.80}", next_step=f"write: {_EXAMPLE}")
+    exchange, symbol = table.get("exchange"), table.get("symbol", "")
+    if not isinstance(exchange, str) or not exchange or not isinstance(symbol, str):
+        raise UsageError(
+            f"{where}: exchange and symbol must be texts", next_step=f"write: {_EXAMPLE}"
+        )
+    hours = table.get("hours")
+    if type(hours) is not int or hours not in HOURS:
+        raise UsageError(
+            f"{where}: hours = {hours!r:.80}",
+            next_step=f"write one of {', '.join(map(str, HOURS))}",
+        )
+    since = _moment(table.get("from"), where)
+    return FundingSpan(exchange, symbol, since, FOREVER, hours)
+
+
+def _moment(value: Any, where: str) -> datetime:
+    if value is None:
+        return ALWAYS
+    if isinstance(value, datetime):
+        aware = value.astimezone(UTC) if value.tzinfo else value
+        return aware.replace(tzinfo=None)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    raise UsageError(
+        f"{where}: from is no day or moment", next_step="write it as 2025-03-01, without quotes"
+    )
