@@ -103,13 +103,19 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
             "select dataset, symbol, period, rows_hidden from meta.files"
             " where interval is null and rows_hidden > 0 order by dataset, series_id, period"
         ),
-        "funding_schedules": rows(_FUNDING_SCHEDULES),
+        "funding_schedules": rows(_FUNDING_SCHEDULES) if rows(_HAS_SCHEDULES) else [],
         "warnings": rows(
             "select name, message from meta.results where status = 'warn'"
             " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
         ),
     }
 
+
+_HAS_SCHEDULES = (
+    "select column_name from information_schema.columns"
+    " where table_name = 'funding_settlements' and column_name = 'schedule_source'"
+)
+"""No row in a catalog that an older version published."""
 
 _FUNDING_SCHEDULES = """
 with paid as (
