@@ -12,6 +12,7 @@ memory, so that what is listed in a catalog can be read there; then pyarrow read
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,7 @@ _ENGINE_MEMORY = "768MB"
 _BATCH_ROWS = 131_072
 _DEEPEST_TYPE = 16
 _LONGEST_TYPE = 2_000
+_LONGEST_DECIMAL = 38
 
 
 def prepare() -> None:
@@ -155,8 +157,10 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
     names = [name.lower() for name in schema.names]
     if any(not name or "\0" in name for name in names):
         raise FileRefusedError("a column has no name")
-    if len(set(names)) != len(names):
-        raise FileRefusedError("two columns have the same name")
+    for name, count in Counter(names).items():
+        if count > 1:
+            found = [field.name for field in schema if field.name.lower() == name]
+            raise FileRefusedError(f"columns have the same name: {', '.join(map(repr, found[:3]))}")
     required = clocks_of(key)
     for name in required:
         if name not in names:
@@ -225,11 +229,19 @@ def _widens(found: pa.DataType, column: Column) -> bool:
             holds = holds or pa.types.is_decimal(found)
         case "BIGINT":
             holds = pa.types.is_floating(found) or pa.types.is_integer(found)
+            holds = holds or _is_engine_decimal(found)
         case "TIMESTAMP" | "TIMESTAMPTZ":
             holds = pa.types.is_timestamp(found) or pa.types.is_date(found)
         case _:
             holds = is_text(found) or pa.types.is_integer(found) or is_bytes(found)
+            holds = holds or isinstance(found, pa.UuidType)
+            holds = holds or (_is_engine_decimal(found) and found.scale == 0)
     return bool(holds)
+
+
+def _is_engine_decimal(kind: pa.DataType) -> bool:
+    """Whether DuckDB, too, reads it as a decimal; longer ones become DOUBLE."""
+    return bool(pa.types.is_decimal(kind) and kind.precision <= _LONGEST_DECIMAL)
 
 
 def _named(kind: pa.DataType) -> str:
@@ -271,10 +283,7 @@ def _plain_type(kind: pa.DataType) -> str | None:
 
 
 def _odd_type(field: pa.Field, path: Path) -> str:
-    """What DuckDB itself calls a column's type, where every DuckDB understands that name.
-
-    Only columns beyond the contract come here.
-    """
+    """What DuckDB itself calls a column's type, where every DuckDB understands that name."""
     if not _is_common(field.type):
         return OTHER_TYPE
     with _engine().cursor() as cursor:
@@ -291,6 +300,8 @@ def _is_common(kind: pa.DataType) -> bool:
         return bool(parts) and all(map(_is_common, parts))
     if pa.types.is_timestamp(kind):
         return bool(kind.unit != "ns")
+    if pa.types.is_fixed_size_binary(kind):
+        return True
     return kind in _COMMON or pa.types.is_decimal128(kind)
 
 
@@ -300,26 +311,50 @@ _COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()
 def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> Values:
     """Decode every page, and hold the times against the footer's statistics."""
     values, rows = Values(key, contract), 0
+    clocks = clocks_of(key)
     for index in range(file.metadata.num_row_groups):
-        bounds = [_statistics(file, index, name) for name in clocks_of(key)]
+        chunks = [_chunk(file.metadata, index, name) for name in clocks]
+        bounds = [_bounds(chunk) for chunk in chunks]
+        filled = [0] * len(clocks)
+        first = rows
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[index]):
             rows += batch.num_rows
-            for times, bound, name in zip(values.add(batch), bounds, clocks_of(key), strict=True):
+            for place, times in enumerate(values.add(batch)):
+                filled[place] += len(times)
+                bound = bounds[place]
                 if bound is not None and len(times) and not _lies_within(times, bound):
                     raise FileRefusedError(
-                        f"row group {index}: the footer's statistics of {name!r} "
+                        f"row group {index}: the footer's statistics of {clocks[place]!r} "
                         f"({moment_text(bound[0])} to {moment_text(bound[1])}) exclude some of its "
                         "rows, which queries would lose: write the file again"
                     )
+        for chunk, name, count in zip(chunks, clocks, filled, strict=True):
+            if _claimed_nulls(chunk) > rows - first - count:
+                raise FileRefusedError(
+                    f"row group {index}: the footer's statistics count NULL in {name!r} where "
+                    "there is none, so that queries would lose rows: write the file again"
+                )
     if rows != file.metadata.num_rows:
         raise FileRefusedError(f"holds {rows:,} rows, its footer says {file.metadata.num_rows:,}")
     return values
 
 
-def _statistics(file: pq.ParquetFile, row_group: int, name: str) -> tuple[int, int] | None:
-    """Least and greatest time of a row group in microseconds, as the footer says; None if not."""
-    place = [column.lower() for column in file.schema_arrow.names].index(name)
-    statistics = file.metadata.row_group(row_group).column(place).statistics
+def _chunk(metadata: pq.FileMetaData, row_group: int, name: str) -> pq.ColumnChunkMetaData:
+    """What the footer says of a clock in a row group. Parts of nested columns are counted too."""
+    group = metadata.row_group(row_group)
+    chunks = map(group.column, range(group.num_columns))
+    chunk = next(c for c in chunks if c.path_in_schema.lower() == name)
+    if chunk.bloom_filter_offset is not None:
+        raise FileRefusedError(
+            f"column {name!r} has a Bloom filter, which cannot be checked and by which queries "
+            "might lose rows: write the file without it"
+        )
+    return chunk
+
+
+def _bounds(chunk: pq.ColumnChunkMetaData) -> tuple[int, int] | None:
+    """Least and greatest time in microseconds, as the footer says; None where it does not."""
+    statistics = chunk.statistics
     if statistics is None or not statistics.has_min_max:
         return None
     kind = json.loads(statistics.logical_type.to_json())
@@ -328,6 +363,11 @@ def _statistics(file: pq.ParquetFile, row_group: int, name: str) -> tuple[int, i
         return None
     times, per = _PER_UNIT_US[unit]
     return statistics.min_raw * times // per, statistics.max_raw * times // per
+
+
+def _claimed_nulls(chunk: pq.ColumnChunkMetaData) -> int:
+    statistics = chunk.statistics
+    return statistics.null_count if statistics is not None and statistics.has_null_count else 0
 
 
 _PER_UNIT_US = {

@@ -141,7 +141,10 @@ def is_text(kind: pa.DataType) -> bool:
 
 def is_bytes(kind: pa.DataType) -> bool:
     return bool(
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
     )
 
 
@@ -162,10 +165,16 @@ def _check_exact(values: pa.Array, column: Column) -> None:
         if is_same is False:
             raise FileRefusedError(f"column {name!r} holds decimals that DOUBLE would round")
     elif column.type == "BIGINT" and pa.types.is_floating(kind):
+        if kind == pa.float16():  # which Arrow's functions do not know
+            values = values.cast(pa.float32())
         finite = values.filter(pc.invert(pc.is_nan(values)))
         if pc.any(pc.is_inf(finite)).as_py():
             raise FileRefusedError(f"column {name!r} counts, but holds infinity")
+        if pc.any(pc.greater_equal(pc.abs(finite), 2.0**63)).as_py():
+            raise FileRefusedError(f"column {name!r} holds numbers too large for BIGINT")
         _require_cast(finite, pa.int64(), f"column {name!r} holds values that are no whole numbers")
+    elif column.type == "BIGINT" and pa.types.is_decimal(kind):
+        _require_cast(values, pa.int64(), f"column {name!r} holds decimals that BIGINT cannot hold")
     elif column.type == "BIGINT":
         _require_cast(values, pa.int64(), f"column {name!r} holds numbers too large for BIGINT")
     elif column.type == "VARCHAR" and is_bytes(kind):

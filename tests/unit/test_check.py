@@ -121,6 +121,55 @@ def _varint(number: int) -> bytes:
     return bytes([*parts, zigzag])
 
 
+def forged_footer(folder: Path, table: pa.Table, true: bytes, false: bytes) -> Path:
+    """The table in a file whose footer holds other bytes."""
+    path = folder / "file"
+    pq.write_table(table, path)
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    assert true in data[footer:] and len(true) == len(false)
+    path.write_bytes(data[:footer] + data[footer:].replace(true, false))
+    return path
+
+
+def test_check_when_statistics_of_dates_exclude_rows_then_is_refused(tmp_path: Path) -> None:
+    days = pa.array(np.arange(20_332, 20_362, dtype=np.int32), pa.date32())
+    table = with_column(bar_table("ohlcv", STARTS[:30]), "time", days)
+    true, false = (day.to_bytes(4, "little") for day in (20_361, 20_350))
+    path = forged_footer(tmp_path, table, true, false)
+    key = file_key("ohlcv", "2025-09", interval="1d")
+    with pytest.raises(FileRefusedError, match="the footer's statistics of 'time'"):
+        check_file(path, key, load_contracts()["ohlcv"])
+
+
+def test_check_when_statistics_claim_nulls_among_the_times_then_is_refused(tmp_path: Path) -> None:
+    table = bar_table("flow", STARTS).select(["time", "volume_delta"])
+    high, low = (int(STARTS[place]).to_bytes(8, "little") for place in (-1, 0))
+    # the statistics in Thrift: 8 bytes of max, 8 of min, then the count of NULL, a zigzag number
+    true = b"\x18\x08" + high + b"\x18\x08" + low + b"\x16\x00"
+    false = true[:-1] + b"\x60"
+    path = forged_footer(tmp_path, table, true, false)
+    with pytest.raises(FileRefusedError, match="count NULL in 'time' where there is none"):
+        check_file(path, KEY, load_contracts()["flow"])
+
+
+def test_check_looks_at_the_statistics_of_the_times_beside_nested_columns(tmp_path: Path) -> None:
+    moments = pa.array([0] * 48, pa.timestamp("us"))
+    pair = pa.StructArray.from_arrays([moments, moments], names=["a", "b"])
+    table = bar_table("flow", STARTS).add_column(0, "pair", pair)
+    assert check(tmp_path, table).rows == 48
+    true, false = (int(STARTS[place]).to_bytes(8, "little") for place in (-1, -2))
+    with pytest.raises(FileRefusedError, match="the footer's statistics of 'time'"):
+        check_file(forged_footer(tmp_path, table, true, false), KEY, load_contracts()["flow"])
+
+
+def test_check_when_the_times_have_a_bloom_filter_then_is_refused(tmp_path: Path) -> None:
+    """DuckDB believes it, and would find no row at a time that a wrong one lacks."""
+    table = bar_table("flow", STARTS)
+    assert check(tmp_path, table, bloom_filter_options={"volume_delta": True}).rows == 48
+    assert "Bloom filter" in refusal(tmp_path, table, bloom_filter_options={"time": True})
+
+
 def test_check_when_a_row_group_claims_terabytes_then_is_refused_before_it_is_read(
     tmp_path: Path,
 ) -> None:
@@ -272,7 +321,7 @@ def test_check_when_counts_are_whole_floats_then_passes(tmp_path: Path) -> None:
     ("value", "reason"),
     [
         (3.5, "holds values that are no whole numbers"),
-        (1e30, "holds values that are no whole numbers"),
+        (1e30, "holds numbers too large for BIGINT"),
         (math.inf, "counts, but holds infinity"),
     ],
 )
@@ -282,6 +331,18 @@ def test_check_when_counts_are_no_whole_numbers_then_is_refused(
     counts = pa.array([3.0] * 47 + [value])
     table = with_column(bar_table("flow", STARTS), "taker_buy_count", counts)
     assert f"'taker_buy_count' {reason}" in refusal(tmp_path, table)
+
+
+@pytest.mark.parametrize(("value", "passes"), [("3", True), ("3.5", False)])
+def test_check_when_counts_are_decimals_then_passes_while_they_are_whole(
+    tmp_path: Path, value: str, passes: bool
+) -> None:
+    counts = pa.array([Decimal(value)] * 48, pa.decimal128(20, 1))
+    table = with_column(bar_table("flow", STARTS), "taker_buy_count", counts)
+    if passes:
+        assert check(tmp_path, table).rows == 48
+    else:
+        assert "'taker_buy_count' holds decimals" in refusal(tmp_path, table)
 
 
 def test_check_when_counts_overflow_a_bigint_then_is_refused(tmp_path: Path) -> None:
@@ -321,7 +382,7 @@ ODD = [
     (pa.array([1] * 48, pa.duration("us")), "OTHER"),
     (pa.array([1] * 48, pa.time64("ns")), "OTHER"),
     (pa.array([[1]] * 48, pa.list_(pa.timestamp("ns"))), "OTHER"),
-    (pa.array([b"x" * 16] * 48, pa.binary(16)), "OTHER"),
+    (pa.array([b"x" * 16] * 48, pa.binary(16)), "BLOB"),
 ]
 
 
