@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.bad_rows import BadRowsError, find_bad_rows, left_out_of
-from warehouse.contracts import OTHER_TYPE, Column, Contract
+from warehouse.contracts import NO_TYPE, OTHER_TYPE, Column, Contract
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.file_values import Values, clocks_of, is_bytes, is_text
@@ -95,8 +96,17 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         simulated=(schema.metadata or {}).get(SIMULATED) == b"true",
         original=original,
         left_out=tuple((row.number, row.time_us, row.reason) for row in left_out),
-        notes=tuple(values.notes()),
+        notes=(*values.notes(), *_not_shown(columns)),
     )
+
+
+def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for name, kind in columns:
+        if kind == NO_TYPE:
+            yield (
+                "column not shown",
+                f"{name}: decimals of more than {_LONGEST_DECIMAL} digits, which DuckDB has not",
+            )
 
 
 def _names(schema: pa.Schema, contract: Contract | None) -> set[str]:
@@ -179,6 +189,11 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
                 f"column {field.name[:80]!r} is nested more than {_DEEPEST_TYPE} deep"
             )
         column = None if contract is None else contract.column(field.name.lower())
+        if column is not None and _has_long_decimals(field.type):
+            raise FileRefusedError(
+                f"column {field.name!r} is {_named(field.type)}, but DuckDB has decimals of at most "
+                f"{_LONGEST_DECIMAL} digits: write shorter ones"
+            )
         if column is not None and not _widens(field.type, column):
             raise FileRefusedError(
                 f"column {field.name!r} is {_named(field.type)}, not {_MEANT[column.type]}"
@@ -229,19 +244,23 @@ def _widens(found: pa.DataType, column: Column) -> bool:
             holds = holds or pa.types.is_decimal(found)
         case "BIGINT":
             holds = pa.types.is_floating(found) or pa.types.is_integer(found)
-            holds = holds or _is_engine_decimal(found)
+            holds = holds or pa.types.is_decimal(found)
         case "TIMESTAMP" | "TIMESTAMPTZ":
             holds = pa.types.is_timestamp(found) or pa.types.is_date(found)
         case _:
             holds = is_text(found) or pa.types.is_integer(found) or is_bytes(found)
             holds = holds or isinstance(found, pa.UuidType)
-            holds = holds or (_is_engine_decimal(found) and found.scale == 0)
+            holds = holds or (pa.types.is_decimal(found) and found.scale == 0)
     return bool(holds)
 
 
-def _is_engine_decimal(kind: pa.DataType) -> bool:
-    """Whether DuckDB, too, reads it as a decimal; longer ones become DOUBLE."""
-    return bool(pa.types.is_decimal(kind) and kind.precision <= _LONGEST_DECIMAL)
+def _has_long_decimals(kind: pa.DataType) -> bool:
+    """Whether it holds decimals of which DuckDB 1.5 makes other numbers."""
+    if pa.types.is_dictionary(kind):
+        return _has_long_decimals(kind.value_type)
+    if pa.types.is_nested(kind):
+        return any(_has_long_decimals(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_decimal(kind) and kind.precision > _LONGEST_DECIMAL)
 
 
 def _named(kind: pa.DataType) -> str:
@@ -283,14 +302,23 @@ def _plain_type(kind: pa.DataType) -> str | None:
 
 
 def _odd_type(field: pa.Field, path: Path) -> str:
-    """What DuckDB itself calls a column's type, where every DuckDB understands that name."""
-    if not _is_common(field.type):
-        return OTHER_TYPE
-    with _engine().cursor() as cursor:
-        row = cursor.execute(
-            f"describe select {identifier(field.name)} from {_source(path)}"
-        ).fetchone()
-    return str(row[1]) if row and len(row[1]) <= _LONGEST_TYPE else OTHER_TYPE
+    """What DuckDB itself calls a column's type, where every DuckDB understands that name.
+
+    Else ``OTHER`` and Arrow's name, or its hash: the same for the same types only.
+    """
+    if _has_long_decimals(field.type):
+        return NO_TYPE
+    if _is_common(field.type):
+        with _engine().cursor() as cursor:
+            row = cursor.execute(
+                f"describe select {identifier(field.name)} from {_source(path)}"
+            ).fetchone()
+        if row and len(row[1]) <= _LONGEST_TYPE:
+            return str(row[1])
+    name = str(field.type)
+    if len(name) > _LONGEST_TYPE:
+        name = sha256(name.encode()).hexdigest()
+    return f"{OTHER_TYPE} {name}"
 
 
 def _is_common(kind: pa.DataType) -> bool:

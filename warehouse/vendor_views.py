@@ -14,7 +14,14 @@ from typing import Any
 
 import duckdb
 
-from warehouse.contracts import KEY_COLUMNS, OTHER_TYPE, Column, Contract, load_contracts
+from warehouse.contracts import (
+    KEY_COLUMNS,
+    NO_TYPE,
+    OTHER_TYPE,
+    Column,
+    Contract,
+    load_contracts,
+)
 from warehouse.coverage import OwnedFile, Span
 from warehouse.home import Home
 from warehouse.keys import interval_us
@@ -115,7 +122,7 @@ def _free_name(name: str, contract: Contract | None) -> str:
 
 
 def _widest(kinds: set[str]) -> str:
-    if OTHER_TYPE in kinds:
+    if any(kind.startswith(OTHER_TYPE) or kind == NO_TYPE for kind in kinds):
         return "VARCHAR"
     if len(kinds) == 1:
         return next(iter(kinds))
@@ -136,10 +143,12 @@ def view_sql(
     needs a connection that knows these and the keys of the series: :func:`set_lists`,
     :func:`set_series`.
     """
-    alike: dict[tuple[tuple[str, str], ...], list[OwnedFile]] = defaultdict(list)
+    alike: dict[object, list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
         if owned_file.spans:
-            alike[owned_file.file.facts.columns].append(owned_file)
+            found = owned_file.file.facts.columns
+            is_vague = any(kind == OTHER_TYPE for _, kind in found)
+            alike[found, owned_file.file.object if is_vague else None].append(owned_file)
     if not alike:
         return _empty_sql(columns)
     return "\nunion all\n".join(
@@ -206,7 +215,7 @@ def _select_sql(
     for column in columns:
         source = source_names.get(column.name.lower())
         value = f"null::{column.type}"
-        if source is not None:
+        if source is not None and types[source] != NO_TYPE:
             value = _converted(source, types[source], column.type, is_clock=source in clocks)
         selected.append(f"{value} as {identifier(column.name)}")
     if "file_index" in map(str.lower, types):  # which hides DuckDB's own of this name
@@ -290,7 +299,9 @@ def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
     if wanted == "BIGINT" and found in ("FLOAT", "DOUBLE"):
         return f"nullif({value}, 'nan')::BIGINT"  # in a count NaN means that nothing was counted
     if wanted == "VARCHAR" and found == "BLOB":
-        return f"decode({value})"
+        return (
+            f"coalesce(try(decode({value})), {value}::VARCHAR)"  # bytes that are no text: escaped
+        )
     return value if found == wanted else f"{value}::{wanted}"
 
 

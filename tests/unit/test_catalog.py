@@ -350,10 +350,10 @@ def test_column_when_it_has_the_name_of_duckdbs_number_of_a_file_then_series_sta
         file_key("flow", "2025-09", symbol=symbol): bar_table(
             "flow", grid(SEPTEMBER, 1)
         ).append_column("File_Index", stray)
-        for symbol in ("a", "b")
+        for symbol in ("spot-A-USDT", "spot-B-USDT")
     }
     rows = catalog(files).sql("select symbol, File_Index from vendor.flow order by all").fetchall()
-    assert rows == [("a", 7), ("b", 7)]
+    assert rows == [("spot-A-USDT", 7), ("spot-B-USDT", 7)]
 
 
 def test_column_when_new_and_of_two_types_then_takes_the_one_that_holds_both(

@@ -377,11 +377,11 @@ ODD = [
     (pa.array([{"a": 1, "b c": [{"d": "x"}]}] * 48), 'STRUCT(a BIGINT, "b c" STRUCT(d VARCHAR)[])'),
     (pa.array([[("k", 1.5)]] * 48, pa.map_(pa.string(), pa.float64())), "MAP(VARCHAR, DOUBLE)"),
     (pa.array([Decimal("1.25")] * 48, pa.decimal128(18, 4)), "DECIMAL(18,4)"),
-    (pa.array([Decimal("1.25")] * 48, pa.decimal256(60, 4)), "OTHER"),
+    (pa.array([Decimal("1.25")] * 48, pa.decimal256(60, 4)), "NONE"),
     (pa.array([b"x"] * 48), "BLOB"),
-    (pa.array([1] * 48, pa.duration("us")), "OTHER"),
-    (pa.array([1] * 48, pa.time64("ns")), "OTHER"),
-    (pa.array([[1]] * 48, pa.list_(pa.timestamp("ns"))), "OTHER"),
+    (pa.array([1] * 48, pa.duration("us")), "OTHER duration[us]"),
+    (pa.array([1] * 48, pa.time64("ns")), "OTHER time64[ns]"),
+    (pa.array([[1]] * 48, pa.list_(pa.timestamp("ns"))), "OTHER list<element: timestamp[ns]>"),
     (pa.array([b"x" * 16] * 48, pa.binary(16)), "BLOB"),
 ]
 
