@@ -102,7 +102,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
 
 def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for name, kind in columns:
-        if kind == NO_TYPE:
+        if kind.startswith(NO_TYPE):
             yield (
                 "column not shown",
                 f"{name}: decimals of more than {_LONGEST_DECIMAL} digits, which DuckDB has not",
@@ -191,8 +191,8 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
         column = None if contract is None else contract.column(field.name.lower())
         if column is not None and _has_long_decimals(field.type):
             raise FileRefusedError(
-                f"column {field.name!r} is {_named(field.type)}, but DuckDB has decimals of at most "
-                f"{_LONGEST_DECIMAL} digits: write shorter ones"
+                f"column {field.name!r} is {_named(field.type)}, but DuckDB's decimals have at "
+                f"most {_LONGEST_DECIMAL} digits: write shorter ones"
             )
         if column is not None and not _widens(field.type, column):
             raise FileRefusedError(
@@ -304,11 +304,10 @@ def _plain_type(kind: pa.DataType) -> str | None:
 def _odd_type(field: pa.Field, path: Path) -> str:
     """What DuckDB itself calls a column's type, where every DuckDB understands that name.
 
-    Else ``OTHER`` and Arrow's name, or its hash: the same for the same types only.
+    Else ``OTHER`` or ``NONE`` and Arrow's name, or its hash: the same for the same types only.
     """
-    if _has_long_decimals(field.type):
-        return NO_TYPE
-    if _is_common(field.type):
+    is_shown = not _has_long_decimals(field.type)
+    if is_shown and _is_common(field.type):
         with _engine().cursor() as cursor:
             row = cursor.execute(
                 f"describe select {identifier(field.name)} from {_source(path)}"
@@ -318,7 +317,7 @@ def _odd_type(field: pa.Field, path: Path) -> str:
     name = str(field.type)
     if len(name) > _LONGEST_TYPE:
         name = sha256(name.encode()).hexdigest()
-    return f"{OTHER_TYPE} {name}"
+    return f"{OTHER_TYPE if is_shown else NO_TYPE} {name}"
 
 
 def _is_common(kind: pa.DataType) -> bool:

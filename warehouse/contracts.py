@@ -36,7 +36,7 @@ Facts of older homes say no more; where they do, columns of the same type are al
 """
 
 NO_TYPE = "NONE"
-"""Type of such a column that some DuckDB reads as other values than it holds: not shown."""
+"""How it begins where some DuckDB reads other values than the column holds: not shown."""
 
 
 @dataclass(frozen=True, slots=True)

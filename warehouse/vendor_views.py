@@ -122,7 +122,7 @@ def _free_name(name: str, contract: Contract | None) -> str:
 
 
 def _widest(kinds: set[str]) -> str:
-    if any(kind.startswith(OTHER_TYPE) or kind == NO_TYPE for kind in kinds):
+    if any(kind.startswith((OTHER_TYPE, NO_TYPE)) for kind in kinds):
         return "VARCHAR"
     if len(kinds) == 1:
         return next(iter(kinds))
@@ -215,7 +215,7 @@ def _select_sql(
     for column in columns:
         source = source_names.get(column.name.lower())
         value = f"null::{column.type}"
-        if source is not None and types[source] != NO_TYPE:
+        if source is not None and not types[source].startswith(NO_TYPE):
             value = _converted(source, types[source], column.type, is_clock=source in clocks)
         selected.append(f"{value} as {identifier(column.name)}")
     if "file_index" in map(str.lower, types):  # which hides DuckDB's own of this name

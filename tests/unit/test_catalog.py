@@ -356,6 +356,38 @@ def test_column_when_it_has_the_name_of_duckdbs_number_of_a_file_then_series_sta
     assert rows == [("spot-A-USDT", 7), ("spot-B-USDT", 7)]
 
 
+@pytest.mark.parametrize(
+    ("of_one", "of_other", "shown"),
+    [
+        (
+            pa.array([1], pa.time64("ns")),
+            pa.array([2], pa.duration("us")),
+            ["00:00:00.000000001", "2"],
+        ),
+        (pa.array(["x"]), pa.array([b"\xff"]), ["\\xFF", "x"]),
+        (
+            pa.array([1], pa.decimal256(50, 2)),
+            pa.array([[1]], pa.list_(pa.duration("us"))),
+            ["[1]", None],
+        ),
+    ],
+)
+@pytest.mark.parametrize("symbol", ["spot-A-USDT", "spot-B-USDT"])
+def test_column_when_new_and_of_types_that_do_not_meet_then_is_text(
+    catalog: Catalog, of_one: pa.Array, of_other: pa.Array, shown: list[str | None], symbol: str
+) -> None:
+    files = {
+        file_key("flow", "2025-09", symbol="spot-A-USDT"): bar_table(
+            "flow", grid(SEPTEMBER, 1)
+        ).append_column("odd", of_one),
+        file_key("flow", "2025-10", symbol=symbol): bar_table(
+            "flow", grid(date(2025, 10, 1), 1)
+        ).append_column("ODD", of_other),
+    }
+    rows = catalog(files).sql("select odd from vendor.flow order by odd nulls last").fetchall()
+    assert [value for (value,) in rows] == shown
+
+
 def test_column_when_new_and_of_two_types_then_takes_the_one_that_holds_both(
     catalog: Catalog,
 ) -> None:
