@@ -2,12 +2,14 @@
 
 ``%%sql`` runs the cell's SELECT on the home of ``$WAREHOUSE_HOME``, else ``./data``; ``%sql --home
 DIR`` chooses another for the session, and ``%%sql NAME`` keeps the answer in a variable. ``$x`` in
-the SQL is the value of the Python variable ``x``.
+the SQL is the value of the Python variable ``x``. Where another extension, such as JupySQL, has
+registered ``%sql`` before, it keeps it, and ours are ``%wsql`` and ``%%wsql``.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 from typing import Any
 
@@ -15,11 +17,26 @@ from warehouse.errors import QueryError
 from warehouse.query import Result, Warehouse
 from warehouse.query import open as open_warehouse
 
+log = logging.getLogger(__name__)
+
 
 def load_ipython_extension(shell: Any) -> None:
     """Register ``%sql`` and ``%%sql``; IPython calls this at ``%load_ext warehouse``."""
+    name = "wsql" if _is_taken(shell) else "sql"
+    if name != "sql":
+        log.warning(
+            "warning: %%sql and %%%%sql belong to another extension; write %%%s and %%%%%s here",
+            *(name, name),
+        )
     magic = _Magic(shell)
-    shell.register_magic_function(magic.run, magic_kind="line_cell", magic_name="sql")
+    shell.register_magic_function(magic.run, magic_kind="line_cell", magic_name=name)
+
+
+def _is_taken(shell: Any) -> bool:
+    """Whether another extension registered ``%sql`` or ``%%sql`` before."""
+    found = (shell.find_magic("sql", kind) for kind in ("line", "cell"))
+    others = (magic for magic in found if magic is not None)
+    return any(not isinstance(getattr(magic, "__self__", None), _Magic) for magic in others)
 
 
 class _Magic:

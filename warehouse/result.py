@@ -264,6 +264,27 @@ class Result:
 
         return make_receipt(self, self._cursor_on_catalog())
 
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The answer for any tool that reads Arrow's C stream: polars, DuckDB, pyarrow."""
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows of the answer, each with its values by column."""
+        for batch in self.arrow().to_batches():
+            yield from batch.to_pylist()
+
+    def __getitem__(self, column: str) -> pa.ChunkedArray:
+        """One column of the answer, as Arrow has it.
+
+        Raises
+        ------
+        KeyError
+            The answer has no such column; the message lists those that it has.
+        """
+        if column not in self.types:
+            raise KeyError(f"{column!r} is no column of this answer: {', '.join(self.types)}")
+        return self.arrow()[column]
+
     @past_a_damaged_copy
     def __len__(self) -> int:
         """Rows of the answer; counted by the engine where the answer is not stored."""

@@ -383,6 +383,14 @@ def test_sql_when_nothing_is_found_then_stderr_says_what_there_is(
         )
 
 
+def test_sql_when_a_named_query_is_given_a_bare_value_then_says_how(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = sql(demo_home, tmp_path, "-q", "flow_summary", f"symbol={BTC}")
+    assert run.exit_code == ExitCode.USAGE
+    assert f"warehouse sql -q flow_summary -p symbol={BTC}" in run.stderr.replace("\n", "")
+
+
 def test_sql_when_the_terminal_is_narrow_then_keys_stay_and_what_is_hidden_is_counted(
     demo_home: Path, tmp_path: Path
 ) -> None:

@@ -72,3 +72,27 @@ def test_line_when_the_home_is_wrong_then_the_one_before_goes_on_answering(
     with pytest.raises(NotFoundError):
         shell.run_line_magic("sql", f"--home '{tmp_path}'")
     assert shell.run_line_magic("sql", "select 2 as a").fetchall() == [(2,)]
+
+
+def test_load_when_another_extension_has_the_magic_then_takes_another_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_HOME", str(home))
+    shell = InteractiveShell.instance()
+    try:
+        shell.register_magic_function(lambda line, cell=None: "theirs", "line_cell", "sql")
+        shell.run_line_magic("load_ext", "warehouse")
+        assert "write %wsql and %%wsql" in caplog.text
+        assert shell.run_cell_magic("sql", "", "select 1") == "theirs"
+        assert shell.run_cell_magic("wsql", "", "select 1 as a").fetchall() == [(1,)]
+        shell.run_line_magic("reload_ext", "warehouse")
+        assert shell.run_line_magic("sql", "select 1") == "theirs"
+    finally:
+        shell.run_line_magic("unload_ext", "warehouse")
+        InteractiveShell.clear_instance()
+
+
+def test_load_when_it_is_loaded_again_then_keeps_its_name(shell: Any, home: Path) -> None:
+    shell.run_line_magic("reload_ext", "warehouse")
+    shell.run_line_magic("sql", f"--home '{home}'")
+    assert shell.run_line_magic("sql", "select 3 as a").fetchall() == [(3,)]

@@ -562,3 +562,29 @@ def test_pivot_when_it_was_asked_then_leaves_no_types_to_the_next(wh: warehouse.
         assert len(wh.sql(pivot)) == 1
     text = "select count(*) from duckdb_types() where type_name like '\\_\\_pivot%' escape '\\'"
     assert [wh.sql(text).fetchall() for _ in range(9)] == [[(0,)]] * 9
+
+
+# -- answers that other tools take ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["true", "false"])
+def test_answer_when_a_tool_reads_arrow_then_takes_all_rows_with_their_columns(
+    wh: warehouse.Warehouse, where: str
+) -> None:
+    text = f"select time, symbol, close from flow_features where \"interval\" = '1h' and {where}"
+    r = wh.sql(text)
+    assert pl.DataFrame(r).equals(r.pl())
+    assert pa.table(r).equals(r.arrow())
+    with duckdb.connect() as connection:
+        assert connection.sql("from r").to_arrow_table().equals(r.arrow())
+
+
+def test_answer_when_it_is_iterated_or_indexed_then_goes_by_column(
+    wh: warehouse.Warehouse,
+) -> None:
+    r = wh.sql("select time, symbol, close from flow_features where \"interval\" = '1h' limit 9")
+    assert [tuple(row.values()) for row in r] == r.fetchall()
+    assert r["close"].to_pylist() == [row[2] for row in r.fetchall()]
+    pd.testing.assert_frame_equal(pd.DataFrame(r), r.df())
+    with pytest.raises(KeyError, match=r"'clsoe'.*close"):
+        r["clsoe"]

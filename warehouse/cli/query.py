@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from contextlib import suppress
@@ -110,6 +111,11 @@ def sql(
     Values are typed: ISO dates and datetimes (UTC), numbers, true and false; the rest is text.
     NAME:=JSON gives lists and the like. A table shows --limit rows, the other formats all.
     """
+    if name is not None and text is not None and "=" in text:
+        raise UsageError(
+            f"{text}: a value of a named query goes with -p",
+            next_step=f"run: warehouse sql -q {name} -p {shlex.quote(text)}",
+        )
     if (text is None) == (name is None):
         raise UsageError(
             "give SQL, or the name of a query with -q",
