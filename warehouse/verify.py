@@ -2,7 +2,8 @@
 
 Manifest, objects, links, catalogs and stored months are held against each other. What a finding
 names as damaged cannot be trusted until it is repaired (``warehouse.repair``); what is stale is
-mended by the next build; what is stray is in nobody's way; a note is about the data, not the home.
+made right by the next build; what is stray is in nobody's way; a note is about the data, not the
+home.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import duckdb
 
 from warehouse.check import check_file
-from warehouse.contracts import Column, load_contracts
+from warehouse.contracts import OTHER_TYPE, Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
 from warehouse.engine import connect
 from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
@@ -143,6 +144,9 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
         facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
     except FileRefusedError as refused:
         return f"does not pass its check any more: {refused.what}"
+    vague = {name for name, kind in file.facts.columns if kind == OTHER_TYPE}
+    columns = tuple((name, OTHER_TYPE if name in vague else kind) for name, kind in facts.columns)
+    facts = replace(facts, columns=columns)
     for name in _LASTING_FACTS:
         found, said = getattr(facts, name), getattr(file.facts, name)
         if found != said:

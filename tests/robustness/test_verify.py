@@ -363,6 +363,21 @@ def test_values_beyond_the_contract_are_noted(tmp_path: Path) -> None:
     assert any(f"taker_buy_volume: {ROWS} values lie outside" in note for note in notes), notes
 
 
+def test_a_home_whose_manifest_names_a_type_less_exactly_is_sound(tmp_path: Path) -> None:
+    """So earlier versions wrote the types that not every DuckDB names."""
+    home = Home(tmp_path / "home")
+    table = bar_table("flow", grid(MONTH_START, ROWS))
+    odd = pa.array([1] * ROWS, pa.time64("ns"))
+    write_file(tmp_path / "files", file_key("flow", "2025-09"), table.append_column("odd", odd))
+    sync_folder(home, tmp_path / "files")
+    change_manifest(home, "update files set facts = replace(facts, 'OTHER time64[ns]', 'OTHER')")
+    ((_, kind),) = [
+        c for f in Manifest(home.manifest).files() for c in f.facts.columns if c[0] == "odd"
+    ]
+    assert kind == "OTHER"
+    assert [finding for finding in verify(home) if finding.about is About.OBJECT] == []
+
+
 # -- a lost manifest -----------------------------------------------------------------------------
 
 
