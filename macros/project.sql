@@ -30,46 +30,89 @@
 {%- endmacro %}
 
 
-{#-
-    Name and message of a node. A broken `holds` test goes by its model's name, and tells the query
-    that shows the rows.
--#}
-{% macro _told(result) -%}
-    {%- set test = result.node.test_metadata if result.node.resource_type == 'test' else none -%}
-    {%- if test and test.name == 'holds' and result.failures and result.node.attached_node -%}
-        {%- set schema = 'user.' if result.node.package_name == 'user_models' else '' -%}
-        {%- set model = schema ~ result.node.attached_node.split('.')[-1] -%}
-        {{ return([
-            model,
-            result.failures ~ ' of its rows, shown by: warehouse sql "from ' ~ model ~ ' where ('
+{#- How the rows that break a `holds` test are shown; nothing for other nodes. -#}
+{% macro _shown(node) -%}
+    {%- set test = node.test_metadata if node.resource_type == 'test' else none -%}
+    {%- if test and test.name == 'holds' and node.attached_node -%}
+        {{ return(
+            'shown by: warehouse sql "from ' ~ _tested(node) ~ ' where ('
             ~ test.kwargs.expression | trim ~ ') is distinct from true"'
-        ]) }}
+        ) }}
     {%- endif -%}
-    {%- if test and test.name == 'schedule_known' and result.failures -%}
-        {{ return([
-            'funding_labels',
-            result.failures ~ ' series of funding have no sure schedule over more than two days:'
-            ~ ' payments there are NULL or have no row. warehouse status lists the schedules; declare'
-            ~ ' what is missing as [[funding]] in warehouse.toml'
-        ]) }}
-    {%- endif -%}
-    {{ return([result.node.name, result.message or '']) }}
+    {{ return(none) }}
 {%- endmacro %}
 
 
-{#- Writes the outcome of every node into meta.results; `warehouse publish` reads it there. -#}
+{% macro _tested(node) -%}
+    {%- set schema = 'user.' if node.package_name == 'user_models' else '' -%}
+    {{ return(schema ~ node.attached_node.split('.')[-1]) }}
+{%- endmacro %}
+
+
+{#-
+    Name, status and message of a node. A broken `holds` test goes by its model's name, and its
+    message is the query that shows the rows. Models of `--empty` or `--sample` lack rows, so they
+    count as failed.
+-#}
+{% macro _outcome(result) -%}
+    {%- set node, status = result.node, result.status ~ '' -%}
+    {%- if result.failures and _shown(node) -%}
+        {{ return([
+            _tested(node), status, result.failures ~ ' of its rows, ' ~ _shown(node)
+        ]) }}
+    {%- elif node.resource_type == 'model' and status == 'success'
+        and (flags.EMPTY or flags.SAMPLE) -%}
+        {{ return([
+            node.name, 'error', 'was built without all rows, by --empty or --sample'
+        ]) }}
+    {%- endif -%}
+    {{ return([node.name, status, result.message or '']) }}
+{%- endmacro %}
+
+
+{% macro _text(value) -%}
+    {{ return("'" ~ value | string | replace("'", "''") ~ "'") }}
+{%- endmacro %}
+
+
+{#-
+    Writes the outcome of every node into meta.results in place of an earlier one, and the SQL of
+    each model that was built into meta.models; `warehouse publish` reads both, whichever command
+    ran last.
+-#}
 {% macro record_results(results) -%}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed'] and results -%}
+        {%- for result in results %}
+            {%- set node, shown = result.node, _shown(result.node) %}
+            delete from meta.results
+            where
+                resource_type = {{ _text(node.resource_type) }}
+                and package = {{ _text(node.package_name) }}
+                and (
+                    name = {{ _text(node.name) }}
+                    {{ 'or ends_with(message, ' ~ _text(shown) ~ ')' if shown }}
+                );
+            {%- if node.resource_type == 'model' and result.status == 'success' %}
+            delete from meta.models
+            where schema = {{ _text(node.schema) }} and name = {{ _text(node.alias) }};
+            insert into meta.models by name
+            select
+                {{ _text(node.schema) }} as schema,
+                {{ _text(node.alias) }} as name,
+                {{ _text(node.compiled_code | trim) }} as sql,
+                {{ _text(node.checksum.checksum) }} as checksum;
+            {%- endif %}
+        {% endfor -%}
         insert into meta.results by name
         {% for result in results -%}
-            {%- set name, message = _told(result) %}
+            {%- set name, status, message = _outcome(result) %}
             select
-                '{{ name }}' as name,
-                '{{ result.node.resource_type }}' as resource_type,
-                '{{ result.node.package_name }}' as package,
-                '{{ result.status }}' as status,
+                {{ _text(name) }} as name,
+                {{ _text(result.node.resource_type) }} as resource_type,
+                {{ _text(result.node.package_name) }} as package,
+                {{ _text(status) }} as status,
                 {{ result.failures if result.failures is not none else 'null' }} as failures,
-                '{{ message | replace("'", "''") }}' as message
+                {{ _text(message) }} as message
             {{ 'union all' if not loop.last }}
         {% endfor -%}
     {%- else -%}

@@ -13,9 +13,9 @@ import duckdb
 from warehouse.audit import ModelAudit, Verdict, audit_sample
 from warehouse.config import Settings
 from warehouse.engine import connect
-from warehouse.errors import NotFoundError
+from warehouse.errors import BuildError, NotFoundError
 from warehouse.home import Home
-from warehouse.project import Project, load_project
+from warehouse.project import BuiltModel, Project, Relation, load_project
 from warehouse.sqltext import literal
 from warehouse.user_models import PACKAGE
 
@@ -29,6 +29,7 @@ def audit_build(settings: Settings, project: Project) -> None:
     with connect(settings.session, catalog, options="") as connection:
         standing = _user_relations(connection)
         audits = [a for a in report.models if a.model.schema != "user" or a.model.name in standing]
+        connection.execute("delete from warehouse.meta.results where resource_type = 'audit'")
         connection.executemany(
             "insert into warehouse.meta.results values (?, 'audit', ?, ?, ?, ?)",
             [
@@ -66,10 +67,41 @@ def _user_relations(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 def record_models(settings: Settings, project: Project) -> None:
     """Keep the models' compiled SQL in the build file: stored marts show only files."""
-    rows = [(model.relation.schema, model.name, model.sql) for model in project.models]
     with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
+        built = _built(connection)
+        rows = [
+            (m.relation.schema, m.name, m.sql, built[m.relation].checksum)
+            if m.relation in built
+            else (m.relation.schema, m.name, m.sql, "")
+            for m in project.models
+        ]
         connection.execute("delete from warehouse.meta.models")
-        connection.executemany("insert into warehouse.meta.models values (?, ?, ?)", rows)
+        connection.executemany("insert into warehouse.meta.models values (?, ?, ?, ?)", rows)
+
+
+def project_by_hand(settings: Settings, target: Path) -> Project:
+    """The models of dbt commands run by hand: their SQL is that which was built, whatever ran last.
+
+    Raises
+    ------
+    BuildError
+        A model was not built, or changed since; another version prepared the build file.
+    """
+    catalog = Home.of(settings).build_catalog
+    try:
+        with connect(settings.session, catalog, options="") as connection:
+            built = _built(connection)
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise BuildError(
+            f"{catalog}: prepared by another version of warehouse; the old catalog stays",
+            next_step="run: warehouse build --no-dbt && dbt build && warehouse publish",
+        ) from error
+    return load_project(target, built=built)
+
+
+def _built(connection: duckdb.DuckDBPyConnection) -> dict[Relation, BuiltModel]:
+    rows = connection.execute("select schema, name, sql, checksum from warehouse.meta.models")
+    return {Relation(row[0], row[1]): BuiltModel(row[2], row[3]) for row in rows.fetchall()}
 
 
 def built_project(home: Home) -> Project:

@@ -439,6 +439,7 @@ _META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("schema", "VARCHAR", "Schema of the model."),
             ("name", "VARCHAR", "Model."),
             ("sql", "VARCHAR", "What dbt compiled."),
+            ("checksum", "VARCHAR", "Hash of the model's file as dbt built it."),
         ],
     ),
     "funding_declared": (

@@ -154,7 +154,19 @@ class Project:
         return tuple(model for model in self.models if model.relation in wanted)
 
 
-def load_project(target_dir: Path, base: Project | None = None) -> Project:
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """What a build file holds of a model: its compiled SQL, the hash of its file."""
+
+    sql: str
+    checksum: str
+
+
+def load_project(
+    target_dir: Path,
+    base: Project | None = None,
+    built: Mapping[Relation, BuiltModel] | None = None,
+) -> Project:
     """Models and seeds from the target folder of a dbt run that compiled them.
 
     Parameters
@@ -164,13 +176,16 @@ def load_project(target_dir: Path, base: Project | None = None) -> Project:
     base
         The project that this run builds on (ours, where ``target_dir`` is of a user's models): its
         models are part of the result, and stand for those that this run knows but did not compile.
+    built
+        What was built, whose SQL stands in place of the manifest's: the last run may have compiled
+        other models, or none.
 
     Raises
     ------
     NotFoundError
         There is no manifest.
     BuildError
-        A model has no compiled SQL.
+        A model has no compiled SQL, was not built, or has changed since it was.
     DamagedError
         The file is no manifest that this version can read.
     UsageError
@@ -181,6 +196,8 @@ def load_project(target_dir: Path, base: Project | None = None) -> Project:
         raise NotFoundError(f"{path}: no dbt run left its manifest here", next_step=_BUILD_FIRST)
     try:
         manifest = json.loads(path.read_bytes())
+        if built is not None:
+            _take_built(manifest, built)
         return _project(manifest, base)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(
@@ -271,6 +288,28 @@ def _project(manifest: _Node, base: Project | None) -> Project:
                 )
     return Project(
         models=_in_order(models), seeds=tuple(seeds[relation] for relation in sorted(seeds))
+    )
+
+
+def _take_built(manifest: _Node, built: Mapping[Relation, BuiltModel]) -> None:
+    for node in manifest["nodes"].values():
+        if node["resource_type"] != "model" or _is_ephemeral(node):
+            continue
+        relation = _relation(node)
+        found = built.get(relation)
+        if found is None:
+            raise _not_as_built(relation, "was not built", "dbt build")
+        if found.checksum not in ("", node["checksum"]["checksum"]):
+            again = f"dbt build --select {node['name']}+"
+            raise _not_as_built(relation, "has changed since it was built", again)
+        node["compiled_code"] = found.sql
+
+
+def _not_as_built(relation: Relation, what: str, command: str) -> BuildError:
+    return BuildError(
+        f"model {relation} {what}; the old catalog stays",
+        next_step=f"run: {command}, then: warehouse publish",
+        model=str(relation),
     )
 
 

@@ -54,6 +54,13 @@ def test_by_hand_when_the_three_steps_are_taken_then_each_ends_well(story: Story
     assert stat.S_IMODE(published.stat().st_mode) == 0o444
 
 
+def test_publish_when_dbt_last_only_read_the_models_then_takes_what_was_built(story: Story) -> None:
+    assert story["dbt parse"]["exit_code"] == 0, story["dbt parse"]["stdout"][-3000:]
+    left = (story["folder"] / "dbt" / "target" / "manifest.json").read_text("utf-8")
+    assert '"compiled_code": "' not in left
+    assert story["publish"]["exit_code"] == 0, story["publish"]["stderr"]
+
+
 def test_publish_when_dbt_has_not_run_then_refuses_with_the_next_step(story: Story) -> None:
     early = story["publish too early"]
     assert early["exit_code"] in (2, 4)

@@ -11,6 +11,7 @@ import pytest
 
 from warehouse.errors import BuildError, DamagedError, NotFoundError, UsageError
 from warehouse.project import (
+    BuiltModel,
     Project,
     Relation,
     create_schemas,
@@ -176,3 +177,30 @@ def test_a_length_that_cannot_be_read_names_its_model(tmp_path: Path) -> None:
 def test_what_is_no_length_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         length_us(text)
+
+
+@pytest.mark.parametrize(
+    ("built", "refusal", "command"),
+    [
+        ({"b": ("select 2 as a", "one")}, None, None),
+        (
+            {"b": ("select 2 as a", "another")},
+            "model b has changed since it was built",
+            "dbt build --select a+",
+        ),
+        ({"a": ("select 2 as a", "one")}, "model b was not built", "dbt build"),
+    ],
+)
+def test_what_was_built_stands_for_what_the_last_run_compiled(
+    tmp_path: Path, built: dict[str, tuple[str, str]], refusal: str | None, command: str | None
+) -> None:
+    last = node("model.a", [], compiled_code=None)
+    last |= {"alias": "b", "checksum": {"checksum": "one"}}
+    target = write(tmp_path / "target", [last], [])
+    models = {Relation("main", name): BuiltModel(*facts) for name, facts in built.items()}
+    if refusal is None:
+        assert load_project(target, built=models).model("b").sql == "select 2 as a"
+        return
+    with pytest.raises(BuildError, match=refusal) as caught:
+        load_project(target, built=models)
+    assert f"run: {command}, then" in str(caught.value.next_step)

@@ -50,16 +50,19 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 )
 @home_option
 def publish(settings: Settings, target: Path) -> int:
-    """Publish a build file that dbt has filled: store the marts, audit, rename."""
+    """Publish a build file that dbt has filled: store the marts, audit, rename.
+
+    What was built counts, whichever dbt command ran last. A model that failed, was not built, or
+    changed since, stops it.
+    """
     from warehouse.build import copy_published
-    from warehouse.gate import audit_build, record_models
-    from warehouse.project import load_project
+    from warehouse.gate import audit_build, project_by_hand, record_models
     from warehouse.store import store_marts
 
     home = Home.of(settings)
     with writing(home, "publish"):
         require_build(home)
-        project = load_project(target)
+        project = project_by_hand(settings, target)
         store_marts(settings, project)
         record_models(settings, project)
         audit_build(settings, project)
