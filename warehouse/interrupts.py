@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from typing import Any
 
 _AGAIN_S = 0.02
 """A Ctrl-C that has to wait is tried again after so long."""
@@ -59,20 +55,6 @@ def held_back() -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
         if came:
             raise KeyboardInterrupt
-
-
-def keeps_interrupts(act: Callable[P, T]) -> Callable[P, T]:
-    """The same function, out of which Ctrl-C comes as what it is; DuckDB must be loaded."""
-
-    @wraps(act)
-    def acting(*args: P.args, **named: P.kwargs) -> T:
-        try:
-            return act(*args, **named)
-        except RuntimeError as error:
-            raise_if_interrupt(error)
-            raise
-
-    return acting
 
 
 def raise_if_interrupt(error: Exception) -> None:

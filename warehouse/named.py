@@ -185,13 +185,39 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
     )
 
 
+_TEMPLATE_PARTS = frozenset(
+    {"Template", "Output", "TemplateData", "Name", "Const", "CondExpr", "If"}
+    | {"Compare", "Operand", "And", "Or", "Not", "Tuple", "List"}
+)
+"""Kinds of nodes of a template whose work is no more than its text is long."""
+
+
 def _rendered(text: str, chosen: Mapping[str, str]) -> str:
+    """The SQL with its identifiers; loops, calls and arithmetic, which may never end, are refused.
+
+    Raises
+    ------
+    QueryError
+        The template is wrong, or holds more than names and conditions on them.
+    """
     load("jinja2.sandbox")
-    from jinja2 import StrictUndefined
+    from jinja2 import StrictUndefined, TemplateError, nodes
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    return environment.from_string(text).render(chosen)
+    next_step = "write {{ name }} of a declared identifier, or {% if name == ... %} around SQL"
+    try:
+        template = environment.parse(text)
+        for node in template.find_all(nodes.Node):
+            if type(node).__name__ not in _TEMPLATE_PARTS:
+                kind = type(node).__name__.lower()
+                raise QueryError(
+                    f"line {node.lineno} of the SQL: a template may not hold a {kind!r}",
+                    next_step=next_step,
+                )
+        return environment.from_string(template).render(chosen)
+    except (TemplateError, RecursionError) as error:
+        raise QueryError(f"the template cannot be filled: {error}", next_step=next_step) from error
 
 
 # -- types ---------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ import duckdb
 from warehouse.bind import as_moments, bound, may_be_moment, require_names
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.guard import check
+from warehouse.guard import Statement, check
 from warehouse.home import Home, generation_path
-from warehouse.interrupts import keeps_interrupts
 from warehouse.loading import load
 from warehouse.result import Column, Result
-from warehouse.session import Session, in_background, keep, open_session, warn_of_copy
+from warehouse.session import Session, keep, open_session, warn_of_copy
+from warehouse.waiting import Limits, apart, in_background, run
 
 if TYPE_CHECKING:
     from warehouse.history import Moment
@@ -130,7 +130,7 @@ class Warehouse:
         return generation_path(self.home, self._wanted)
 
     @property
-    @keeps_interrupts
+    @apart
     def generation(self) -> int:
         """Number of the generation that answers."""
         row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
@@ -144,9 +144,8 @@ class Warehouse:
         self._session.require_open()
         old, self._session = self._session, self._open_session()
         self._names, self._macros = None, None
-        old.close()
+        run(None, old.close)
 
-    @keeps_interrupts
     def sql(
         self,
         text: str,
@@ -171,9 +170,10 @@ class Warehouse:
             numpy scalars, pandas timestamps and lists are taken as they are meant. A parameter
             that is called timeout, memory or strict goes into ``params``.
         timeout
-            Seconds that each reading of the answer may take.
+            Seconds that checking the text, and each reading of the answer, may take.
         memory
-            Memory that DuckDB may use for this query, such as ``"2GB"``; more goes to disk.
+            Memory that DuckDB may use for this query, such as ``"2GB"``; more goes to disk. DuckDB
+            does not count all that it takes: where the process grows by twice that, it is stopped.
         strict
             Raise where :attr:`Result.warnings` would not be empty.
 
@@ -202,9 +202,7 @@ class Warehouse:
         session = self._session if memory is None else self._open_session(memory)
         statement = session.statements.get(text)
         if statement is None:
-            cursor = session.cursor()
-            statement = check(text, cursor, self._is_macro)
-            session.give_back(cursor)
+            statement = self._checked(text, session, timeout)
             keep(session.statements, text, statement)
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
@@ -247,7 +245,8 @@ class Warehouse:
         168
         """
         found = self.named_query(name)
-        text, values = found.prepare({**(params or {}), **named})
+        given = {**(params or {}), **named}
+        text, values = run(None, lambda: found.prepare(given), Limits(timeout))
         return self.sql(text, values, timeout=timeout, memory=memory, strict=strict)
 
     def named_query(self, name: str) -> NamedQuery:
@@ -313,7 +312,7 @@ class Warehouse:
             symbol=symbol,
         )
 
-    @keeps_interrupts
+    @apart
     def names(self) -> Names:
         """What the catalog's names stand for; read once per generation."""
         if self._names is None:
@@ -322,7 +321,7 @@ class Warehouse:
             self._names = Names(self._session.new_cursor(), self.home)
         return self._names
 
-    @keeps_interrupts
+    @apart
     def _open_session(self, memory: str | None = None) -> Session:
         """A session on the wanted generation; one with its own memory on that of the session."""
         catalog = self.catalog if memory is None else generation_path(self.home, self.generation)
@@ -343,6 +342,13 @@ class Warehouse:
             self._session = self._open_session()
             self._names, self._macros = None, None
         return self._session if session.memory is None else self._open_session(session.memory)
+
+    def _checked(self, text: str, session: Session, timeout_s: float | None) -> Statement:
+        """The statement that a text holds; a long text may take the parser long."""
+        cursor = session.cursor()
+        statement = run(cursor, lambda: check(text, cursor, self._is_macro), Limits(timeout_s))
+        session.give_back(cursor)
+        return statement
 
     def _is_macro(self, name: str) -> bool:
         """Whether a table macro of that name stands in the catalog."""

@@ -23,10 +23,10 @@ from warehouse.errors import (
     tells_of_disk,
 )
 from warehouse.guard import Statement, plain
-from warehouse.interrupts import keeps_interrupts
 from warehouse.loading import load
 from warehouse.ordering import BATCH_ROWS, read_in_order
-from warehouse.session import Question, Session, ask, describe, fetch, run
+from warehouse.session import Question, Session, ask, describe, fetch
+from warehouse.waiting import Limits, apart, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +104,7 @@ class Result:
         self._count: int | None = None
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
+        self._cancelled = threading.Event()
         self._bound: Question | None = None
         self._unsorted: Question | None = None
         self.types = self._describe()
@@ -117,8 +118,8 @@ class Result:
                 self._table = self._in_order()
             if self._table is None:
                 question = self._question()
-                left = self._left_s(time.monotonic() - began)
-                self._table = self._run(lambda _: question.table(), question.cursor, left)
+                spent_s = time.monotonic() - began
+                self._table = self._run(lambda _: question.table(), question.cursor, spent_s)
                 if self._statement.tree is not None:  # PIVOT leaves its types on the cursor
                     self._session.release(question)
             return self._table
@@ -180,10 +181,9 @@ class Result:
 
         def timed(act: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
             nonlocal spent
-            left = self._left_s(spent)
             began = time.monotonic()
             try:
-                return self._run(act, question.cursor, left)
+                return self._run(act, question.cursor, spent)
             finally:
                 spent += time.monotonic() - began
 
@@ -195,8 +195,15 @@ class Result:
                 return
             yield batch
 
+    def cancel(self) -> None:
+        """Stop the query for good, from another thread: whoever reads it gets a QueryError.
+
+        What is stored already can still be read.
+        """
+        self._cancelled.set()
+
     @property
-    @keeps_interrupts
+    @apart
     def columns(self) -> dict[str, Column]:
         """Each column's type, unit and meaning by its name, in order.
 
@@ -210,7 +217,7 @@ class Result:
         }
 
     @property
-    @keeps_interrupts
+    @apart
     def warnings(self) -> tuple[Hole, ...]:
         """Bars that are missing from what the query selects, and files that were refused.
 
@@ -222,7 +229,7 @@ class Result:
         return find_holes(self._cursor_on_catalog(), self.reach)
 
     @property
-    @keeps_interrupts
+    @apart
     def hint(self) -> str | None:
         """Why an answer without rows, or with one of 0 and NULL only, says nothing.
 
@@ -239,12 +246,12 @@ class Result:
         return explain_empty(self._cursor_on_catalog(), self.reach)
 
     @property
-    @keeps_interrupts
+    @apart
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
 
-    @keeps_interrupts
+    @apart
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
         from warehouse.lineage import trace
@@ -257,7 +264,7 @@ class Result:
         return self._statement.is_ordered
 
     @property
-    @keeps_interrupts
+    @apart
     def receipt(self) -> Receipt:
         """What this answer was made from, to be kept beside it; see ``warehouse verify``."""
         from warehouse.receipt import make_receipt
@@ -332,8 +339,7 @@ class Result:
     def _describe(self) -> dict[str, str]:
         """Names and types of the columns; so the whole query is bound, and wrong ones raise.
 
-        Binding takes milliseconds and so has no thread of its own, but for what has no tree: PIVOT
-        reads its rows to know its columns.
+        What has no tree is described: PIVOT reads its rows to know its columns.
         """
         text, params = self._statement.text, self.params
         if self._statement.explains:
@@ -351,13 +357,13 @@ class Result:
         unsorted = self._statement.unsorted
         if unsorted is not None and unsorted.text not in self._session.unsorted:
             with suppress(duckdb.Error):  # raised below, of the text as it is written
-                question = self._session.bind(unsorted.text, self.params)
+                question = self._ask(unsorted.text)
                 if unsorted.fits(question.types):
                     self._unsorted = question
                     return question.types
                 self._session.release(question)
         try:
-            question = self._session.bind(text, self.params)
+            question = self._ask(text)
         except duckdb.Error as error:
             raise self._query_error(error) from error
         if self._statement.explains:
@@ -388,16 +394,22 @@ class Result:
             return question
         if self._statement.tree is None or self._statement.explains:
             return ask(self._session.cursor(), self._statement.text, self.params)
-        return self._session.bind(self._statement.text, self.params)
+        return self._ask(self._statement.text)
+
+    def _ask(self, text: str) -> Question:
+        """A question bound with the values; a long list of values takes the engine long."""
+        return run(None, lambda: self._session.bind(text, self.params), self._limits())
 
     def leave_copy(self) -> None:
         """Go over to a session that reads the stored months themselves."""
         self._session = self._warehouse.without_copy(self._session)
         self._bound = self._unsorted = None
 
-    def _left_s(self, spent_s: float) -> float | None:
-        """What is left of the time limit."""
-        return None if self._timeout_s is None else max(self._timeout_s - spent_s, 0.001)
+    def _limits(self, spent_s: float = 0.0) -> Limits:
+        """What one step may take, after those before it."""
+        memory = self._session.memory_bytes
+        growth = None if memory is None else 2 * memory
+        return Limits(self._timeout_s, spent_s, growth, self._cancelled)
 
     def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Let others have a cursor, unless a PIVOT left its types on it."""
@@ -407,23 +419,16 @@ class Result:
     def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
         return self._warehouse.cursor()
 
-    @keeps_interrupts
     def _run(
         self,
         act: Callable[[duckdb.DuckDBPyConnection], T],
         cursor: duckdb.DuckDBPyConnection | None = None,
-        timeout_s: float | None = None,
+        spent_s: float = 0.0,
     ) -> T:
         """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
         on = cursor or self._session.cursor()
         try:
-            answer = run(on, lambda: act(on), timeout_s=timeout_s or self._timeout_s)
-        except TimeoutError as error:
-            raise QueryError(
-                f"stopped after {self._timeout_s:g} s, its time limit",
-                next_step="ask for fewer series or a shorter span, or allow more with timeout=",
-                timeout_s=self._timeout_s,
-            ) from error
+            answer = run(on, lambda: act(on), self._limits(spent_s))
         except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
             # the latter are what the engine raises while pyarrow reads from it
             raise self._query_error(error) from error

@@ -1,8 +1,4 @@
-"""One read-only DuckDB session on a published catalog: opened, locked, and run so that it stops.
-
-A query runs on another thread while the caller waits: so Ctrl-C and a time limit reach the engine
-at once in every version, and the session is good for the next query.
-"""
+"""One read-only DuckDB session on a published catalog: opened, locked, kept between queries."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +21,7 @@ from warehouse.engine import NO_EXTENSIONS, attach, connect
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
 from warehouse.sqltext import HOME_VARIABLE, literal
+from warehouse.waiting import is_abandoned
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +69,7 @@ _LONGEST_KEY = 100_000
 
 _STOPPING_S = 30
 _MOST_IDLE = 8
+_MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 _SWAPS = 5
 """How often a catalog is opened anew because another was published while DuckDB opened it, which
@@ -88,6 +85,8 @@ class Session:
     ----------
     memory
         Its own limit of memory; None where that is the settings'.
+    memory_bytes
+        The same as a number.
     reads_copy
         Whether it reads the native copy of the marts, not their parquet files.
     statements
@@ -107,6 +106,7 @@ class Session:
     ) -> None:
         self.connection = connection
         self.memory, self.reads_copy = memory, reads_copy
+        self.memory_bytes = None if memory is None else _memory_limit(connection)
         self.statements: dict[str, Statement] = {}
         self.unsorted: set[str] = set()
         self._home = home
@@ -206,7 +206,9 @@ class Session:
             try:
                 self.connection.close()
                 break
-            except duckdb.Error:  # that thread is making a cursor
+            except duckdb.Error:  # that thread is making a cursor, or was given up
+                if is_abandoned():
+                    break
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
@@ -396,80 +398,6 @@ def fetch(
     return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
-def in_background(act: Callable[[], T]) -> Future[T]:
-    """What ``act`` will give, on one of the threads that are kept."""
-    future: Future[T] = Future()
-    _begin(future, act)
-    return future
-
-
-def run(
-    cursor: duckdb.DuckDBPyConnection, act: Callable[[], T], *, timeout_s: float | None = None
-) -> T:
-    """What ``act`` gives, which uses ``cursor``; stopped by Ctrl-C and after ``timeout_s``.
-
-    Raises
-    ------
-    TimeoutError
-        It took longer than ``timeout_s``.
-    """
-    future: Future[T] = Future()
-    try:
-        _begin(future, act)
-        with suppress(TimeoutError):
-            future.exception(timeout_s)  # waits as wait() does, and costs half of it
-    except BaseException:
-        _stop(cursor, future)
-        raise
-    if not future.done():
-        _stop(cursor, future)
-        if future.cancelled() or not future.done() or future.exception() is not None:
-            raise TimeoutError(f"stopped after {timeout_s} s")
-    return future.result()
-
-
-def _begin_threads() -> None:
-    """Threads that are kept: the first query on a new one takes milliseconds longer."""
-    global _workers
-    _workers = ThreadPoolExecutor(64, thread_name_prefix="warehouse-query")
-
-
-_workers: ThreadPoolExecutor
-_begin_threads()
-os.register_at_fork(after_in_child=_begin_threads)
-
-
-def _begin(future: Future[T], act: Callable[[], T]) -> None:
-    """Let a kept thread do ``act``, unless ``future`` is cancelled before."""
-    try:
-        _workers.submit(_fulfil, future, act)
-    except KeyboardInterrupt:
-        # It came while a thread was started, which the pool now may not know and would not end.
-        _workers.shutdown(wait=False)
-        _begin_threads()
-        raise
-
-
-def _fulfil(future: Future[T], act: Callable[[], T]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(act())
-    except BaseException as error:  # handed to whoever waits, who raises it
-        future.set_exception(error)
-        del future  # or both keep each other
-
-
-def _stop(cursor: duckdb.DuckDBPyConnection, future: Future[T]) -> None:
-    """Interrupt until the work has ended: it may not have begun when the first one comes."""
-    if future.cancel():
-        return
-    give_up = time.monotonic() + _STOPPING_S
-    while not future.done() and time.monotonic() < give_up:
-        cursor.interrupt()
-        wait([future], 0.05)
-
-
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
     try:
         connection.execute(f"set memory_limit = {literal(memory)}")
@@ -477,6 +405,13 @@ def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
         raise QueryError(
             f"memory={memory!r}: no amount of memory", next_step="write it as '500MB' or '2GB'"
         ) from error
+
+
+def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
+    """The engine's limit of memory in bytes, which it tells as ``"1.8 GiB"``."""
+    row = connection.execute("select current_setting('memory_limit')").fetchone()
+    amount, unit = str(row[0]).split() if row else ("0", "bytes")
+    return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

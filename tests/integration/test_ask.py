@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -164,7 +165,7 @@ for read in ("head", "df", "batches"):
 def test_timeout_when_over_then_stops_and_the_session_goes_on(demo_home: Path, read: str) -> None:
     with warehouse.open(demo_home) as wh:
         result = wh.sql(ENDLESS, timeout=0.3)
-        with pytest.raises(QueryError, match=r"stopped after 0\.3 s") as caught:
+        with pytest.raises(QueryError, match=r"time limit of 0\.3 s") as caught:
             for _ in getattr(result, read)() if read == "batches" else [getattr(result, read)()]:
                 pass
         assert caught.value.next_step is not None
@@ -178,6 +179,51 @@ def test_timeout_when_batches_are_used_slowly_then_only_the_engine_is_timed(
         for batch in wh.sql("from range(300)", timeout=1).batches(100):
             time.sleep(0.5)
             assert batch.num_rows == 100
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (("--timeout", "0.3"), "stopped at its time limit of 0.3 s; given up after 1."),
+        (("--memory", "200MB"), "stopped: the process grew by more than 399,"),
+    ],
+)
+def test_limit_when_the_engine_does_not_heed_it_then_the_command_ends_and_says_how_long(
+    demo_home: Path, tmp_path: Path, limits: tuple[str, str], said: str
+) -> None:
+    text = "select len(list_sort(list_transform(range(100000000), lambda x: hash(x))))"
+    command = [sys.executable, "-m", "warehouse", "--home", str(demo_home), "sql", text, *limits]
+    began = time.monotonic()
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert (done.returncode, done.stderr.startswith(f"error: {said}")) == (2, True), done
+    assert time.monotonic() - began < 10  # the query alone takes half a minute
+
+
+def test_timeout_when_the_text_takes_the_parser_long_then_it_is_given_up(demo_home: Path) -> None:
+    text = "select 1 where 1 in (" + ",".join(map(str, range(400_000))) + ")"
+    with warehouse.open(demo_home) as wh:
+        with pytest.raises(QueryError, match=r"time limit of 0\.05 s") as caught:
+            wh.sql(text, timeout=0.05)
+        assert caught.value.fields["after_s"] < 3
+        assert wh.sql("select 1").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("read", ["df", "head", "batches", "__len__"])
+def test_cancel_when_called_by_another_thread_then_the_reader_stops_for_good(
+    demo_home: Path, read: str
+) -> None:
+    with warehouse.open(demo_home) as wh:
+        result = wh.sql(ENDLESS)
+        threading.Timer(0.2, result.cancel).start()
+        for _ in range(2):
+            with pytest.raises(QueryError, match="cancelled"):
+                for _ in (
+                    getattr(result, read)() if read == "batches" else [getattr(result, read)()]
+                ):
+                    pass
+        assert wh.sql("select 1").fetchall() == [(1,)]
 
 
 def test_memory_when_limited_then_holds_for_that_query_only(demo_home: Path) -> None:

@@ -119,7 +119,10 @@ _OF_DISK = frozenset(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    from warehouse.waiting import leave
+
+    leave(code)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,252 @@
+"""Work on a kept thread while the caller waits: so limits, cancelling and Ctrl-C reach it at once.
+
+The engine heeds an interrupt between two steps of its work only; a single step, such as a function
+on a long list, or the parser on a long text, may take minutes. Whoever waits then goes on without
+it after a short grace.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from functools import wraps
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar
+
+from warehouse.errors import QueryError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_GRACE_S = 1.0
+"""How long work may take to end after it was interrupted, before it is abandoned."""
+
+_LOOK_S = 0.05
+"""How often the limits are looked at, and interrupts are repeated."""
+
+_STATM = Path("/proc/self/statm")
+
+
+class Interruptible(Protocol):
+    """What an engine's connection or cursor can do for whoever waits for it."""
+
+    def interrupt(self) -> None:
+        """Ask it to end what it does."""
+
+
+class Limit(Enum):
+    """Why work was stopped."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What work may take.
+
+    Attributes
+    ----------
+    timeout_s
+        Seconds until it is stopped.
+    spent_s
+        How many of them are spent already.
+    growth
+        Bytes by which the process may grow meanwhile; watched where there is ``/proc``.
+    cancelled
+        Set where it is not wanted any more.
+    """
+
+    timeout_s: float | None = None
+    spent_s: float = 0.0
+    growth: int | None = None
+    cancelled: threading.Event | None = None
+
+
+class StoppedError(QueryError):
+    """A query was stopped, or abandoned: then its last step still goes on in its thread."""
+
+
+def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | None = None) -> T:
+    """What ``act`` gives, which uses ``engine``; stopped by Ctrl-C and at its limits.
+
+    Raises
+    ------
+    StoppedError
+        It reached one of its limits.
+    """
+    limits = limits or _NO_LIMITS
+    began = time.monotonic() - limits.spent_s
+    if limits.cancelled and limits.cancelled.is_set():
+        raise _stopped(Limit.CALLER, limits, limits.spent_s, is_done=True)
+    job = _Job(act)
+    try:
+        job.begin()
+        limit = _wait(job.future, limits, began)
+    except BaseException:
+        job.stop(engine)
+        raise
+    if limit is not None and not job.stop(engine):
+        raise _stopped(limit, limits, time.monotonic() - began, is_done=job.future.done())
+    return job.future.result()
+
+
+def in_background(act: Callable[[], T]) -> Future[T]:
+    """What ``act`` will give, on one of the threads that are kept."""
+    job = _Job(act)
+    job.begin()
+    return job.future
+
+
+def apart(act: Callable[P, T]) -> Callable[P, T]:
+    """The same function, which does its work on another thread, so that Ctrl-C is never lost.
+
+    Raised amid a call of DuckDB, an object's end or a callback it would be: Python passes over it.
+    """
+
+    @wraps(act)
+    def acting(*args: P.args, **named: P.kwargs) -> T:
+        return run(None, lambda: act(*args, **named))
+
+    return acting
+
+
+def is_abandoned() -> bool:
+    """Whether work still goes on for which nobody waits any more."""
+    return bool(_abandoned)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code; abandoned work, which nothing else can stop, ends too."""
+    if is_abandoned():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+class _Job(Generic[T]):
+    """One piece of work: what it will give, and whether it is wanted still."""
+
+    def __init__(self, act: Callable[[], T]) -> None:
+        self.future: Future[T] = Future()
+        self.is_unwanted = False
+        self._act: Callable[[], T] | None = act
+
+    def begin(self) -> None:
+        """Let an idle thread do it, or a new one; the first query on a new one takes longer."""
+        try:
+            tasks = _idle.pop()
+        except IndexError:
+            tasks = SimpleQueue()
+            name = "warehouse-query"
+            threading.Thread(target=_work, args=(tasks,), name=name, daemon=True).start()
+        tasks.put(self)
+
+    def fulfil(self) -> None:
+        """Do it in this thread, unless nobody wants it any more."""
+        act, self._act = self._act, None
+        if act is None or not self.future.set_running_or_notify_cancel():
+            return
+        _here.job = self
+        try:
+            self.future.set_result(act())
+        except BaseException as error:  # handed to whoever waits, who raises it
+            self.future.set_exception(error)
+        finally:
+            _here.job = None
+
+    def stop(self, engine: Interruptible | None) -> bool:
+        """Interrupt until it has ended or is abandoned; whether it gave its answer after all."""
+        self.is_unwanted = True
+        if self.future.cancel():
+            return False
+        _abandoned.add(self.future)
+        self.future.add_done_callback(_abandoned.discard)
+        give_up = time.monotonic() + _GRACE_S
+        while not self.future.done() and time.monotonic() < give_up:
+            if engine is not None:  # it may not have begun when the first one comes
+                engine.interrupt()
+            wait([self.future], _LOOK_S)
+        return self.future.done() and self.future.exception() is None
+
+
+def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
+    """Wait for the end of work; else the limit that it reached."""
+    outer: _Job[Any] | None = getattr(_here, "job", None)
+    most = None if limits.growth is None else _resident() + limits.growth
+    while True:
+        left = _LOOK_S
+        if limits.timeout_s is not None:
+            left = min(left, limits.timeout_s - (time.monotonic() - began))
+        with suppress(TimeoutError):
+            future.exception(max(left, 0))  # waits as wait() does, and costs half of it
+        if future.done():
+            return None
+        if limits.timeout_s is not None and time.monotonic() - began >= limits.timeout_s:
+            return Limit.TIME
+        if (outer and outer.is_unwanted) or (limits.cancelled and limits.cancelled.is_set()):
+            return Limit.CALLER
+        if most is not None and _resident() > most:
+            return Limit.MEMORY
+
+
+def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> StoppedError:
+    said, next_step = _SAID[limit]
+    what = said.format(limits)
+    if not is_done:
+        what += f"; given up after {after_s:.1f} s, as the engine does not heed it in this step"
+        next_step += "; the step goes on and takes memory until it ends or the process does"
+    elif limits.timeout_s is not None and after_s > limits.timeout_s + 2 * _LOOK_S:
+        what += f", after {after_s:.1f} s"
+    return StoppedError(what, next_step=next_step, timeout_s=limits.timeout_s, after_s=after_s)
+
+
+def _resident() -> int:
+    """Bytes of memory that the process holds; 0 where the system does not say."""
+    try:
+        return int(_STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _work(tasks: SimpleQueue[_Job[Any]]) -> None:
+    while True:
+        tasks.get().fulfil()
+        _idle.append(tasks)
+
+
+def _forget_threads() -> None:
+    """After a fork: the threads are the parent's."""
+    _idle.clear()
+    _abandoned.clear()
+
+
+_SAID = {
+    Limit.TIME: (
+        "stopped at its time limit of {0.timeout_s:g} s",
+        "ask for fewer series or a shorter span, or allow more with timeout=",
+    ),
+    Limit.MEMORY: (
+        "stopped: the process grew by more than {0.growth:,} bytes, twice its memory limit",
+        "ask for fewer rows, stream them with batches() or -o, or allow more with memory=",
+    ),
+    Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer"),
+}
+"""What is said of a limit, and the way on."""
+
+_NO_LIMITS = Limits()
+_here = threading.local()
+_idle: list[SimpleQueue[_Job[Any]]] = []
+_abandoned: set[Future[Any]] = set()
+os.register_at_fork(after_in_child=_forget_threads)
