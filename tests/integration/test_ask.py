@@ -206,7 +206,7 @@ def test_timeout_when_the_text_takes_the_parser_long_then_it_is_given_up(demo_ho
     with warehouse.open(demo_home) as wh:
         with pytest.raises(QueryError, match=r"time limit of 0\.05 s") as caught:
             wh.sql(text, timeout=0.05)
-        assert caught.value.fields["after_s"] < 3
+        assert float(str(caught.value.fields["after_s"])) < 3
         assert wh.sql("select 1").fetchall() == [(1,)]
 
 
