@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -17,6 +18,7 @@ _SERIES = ("exchange", "symbol", "interval", "clock")
 _KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
 """In the order in which they are doubted when an answer is empty."""
 _LISTED = 6
+_SHOWN = 3
 
 
 class IncompleteError(WarehouseError):
@@ -37,7 +39,9 @@ class Hole:
     bars
         How many bars are missing; None where that is not known.
     reason
-        Why: missing at the vendor, refused, or not in the lake.
+        Why: missing at the vendor, refused, never synced, or before the series starts.
+    next_step
+        The command that may fill it; None where none can.
     """
 
     dataset: str
@@ -49,6 +53,7 @@ class Hole:
     end: dt.datetime | None
     bars: int | None
     reason: str
+    next_step: str | None = None
 
     def __str__(self) -> str:
         series = " ".join(
@@ -67,6 +72,17 @@ def find_holes(cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach]) -> t
         if reach.datasets and reach.place.schema != "meta":
             found |= {*_gaps(cursor, reach), *_refused(cursor, reach), *_outside(cursor, reach)}
     return tuple(sorted(found, key=lambda hole: (*_series_of(hole), str(hole.start))))
+
+
+def hole_lines(holes: Sequence[Hole]) -> list[str]:
+    """The first holes for people, each with the command that may fill it."""
+    lines = [
+        f"incomplete: {hole}" + (f"\n  next: {hole.next_step}" if hole.next_step else "")
+        for hole in holes[:_SHOWN]
+    ]
+    if len(holes) > _SHOWN:
+        lines.append(f"incomplete: and {len(holes) - _SHOWN:,} more holes, see .warnings")
+    return lines
 
 
 def require_whole(holes: Sequence[Hole]) -> None:
@@ -170,9 +186,83 @@ def _gaps(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
         {**params, "start": reach.start, "end": reach.end},
     ).fetchall()
     return [
-        _hole(series, start, end, bars, "missing in the vendor's files")
+        hole
         for *series, start, end, bars in rows
+        for hole in _by_month(cursor, series, start, end, bars)
     ]
+
+
+def _by_month(
+    cursor: duckdb.DuckDBPyConnection,
+    series: Sequence[Any],
+    start: dt.datetime,
+    end: dt.datetime,
+    bars: int,
+) -> list[Hole]:
+    """A gap, cut where months of which the lake has no file begin and end."""
+    months = _months(start, end)
+    is_part = len(months) == 1 and (start > months[0] or end < _next_month(months[0]))
+    held = set(months) if is_part else _held(cursor, series, months)
+    runs: list[tuple[bool, dt.datetime, dt.datetime]] = []
+    for month in months:
+        first, after = max(start, month), min(end, _next_month(month))
+        if runs and runs[-1][0] == (month in held):
+            runs[-1] = (runs[-1][0], runs[-1][1], after)
+        else:
+            runs.append((month in held, first, after))
+    holes = []
+    for is_held, first, after in runs:
+        count = round(bars * ((after - first) / (end - start)))
+        if is_held:
+            holes.append(_hole(series, first, after, count, "missing in the vendor's files"))
+        else:
+            holes.append(_never_synced(series, first, after, count))
+    return holes
+
+
+def _months(start: dt.datetime, end: dt.datetime) -> list[dt.datetime]:
+    found = [start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)]
+    while (after := _next_month(found[-1])) < end:
+        found.append(after)
+    return found
+
+
+def _next_month(month: dt.datetime) -> dt.datetime:
+    return (month + dt.timedelta(days=32)).replace(day=1)
+
+
+def _held(
+    cursor: duckdb.DuckDBPyConnection, series: Sequence[Any], months: Sequence[dt.datetime]
+) -> set[dt.datetime]:
+    """Months of which the lake has a file, whole or of a day, good or refused."""
+    names = ("dataset", *_SERIES)
+    where = " and ".join(f'"{name}" is not distinct from ${name}' for name in names)
+    rows = cursor.execute(
+        f"select period from meta.files where {where}"
+        f" union select period from meta.quarantine where {where}",
+        dict(zip(names, series, strict=True)),
+    ).fetchall()
+    periods = {row[0][:7] for row in rows}
+    return {month for month in months if f"{month:%Y-%m}" in periods}
+
+
+def _never_synced(
+    series: Sequence[Any], start: dt.datetime | None, end: dt.datetime | None, bars: int | None
+) -> Hole:
+    hole = _hole(series, start, end, bars, "never synced")
+    return replace(hole, next_step=_sync_line(hole))
+
+
+def _sync_line(hole: Hole) -> str:
+    words = ["warehouse", "sync", hole.dataset]
+    for name in _SERIES:
+        if getattr(hole, name) is not None:
+            words += [f"--{name}", str(getattr(hole, name))]
+    if hole.start is not None:
+        words += ["--start", f"{hole.start:%Y-%m-%d}"]
+    if hole.end is not None:
+        words += ["--end", f"{hole.end - dt.timedelta(microseconds=1):%Y-%m-%d}"]
+    return shlex.join(words)
 
 
 def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
@@ -210,13 +300,17 @@ def _outside(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
     passed = {row[0] for row in rows} - {row[0] for row in rows if _meets(reach, *row[-2:])}
     for *series, first, last in rows:
         if series[0] in passed and None in (reach.start, reach.end):
-            holes.append(_hole(series, reach.start, reach.end, None, "not in the lake"))
+            holes.append(_never_synced(series, reach.start, reach.end, None))
             continue
         if reach.start is not None and reach.start < first:
-            holes.append(_hole(series, reach.start, first, None, "not in the lake"))
+            is_within = (first.day, first.time()) != (1, dt.time())
+            if is_within:
+                holes.append(_hole(series, reach.start, first, None, "before the series starts"))
+            else:
+                holes.append(_never_synced(series, reach.start, first, None))
         after = last + _bar(series[3])
         if reach.end is not None and reach.end > after:
-            holes.append(_hole(series, after, reach.end, None, "not in the lake"))
+            holes.append(_never_synced(series, after, reach.end, None))
     if reach.keys:
         for dataset in sorted(set(reach.datasets) - {row[0] for row in rows}):
             named = [reach.keys.get(name, (None,)) for name in _SERIES]

@@ -305,8 +305,10 @@ class Result:
         return self._count
 
     def __repr__(self) -> str:
+        from warehouse.holes import hole_lines
+
         text, hint = self.render(20), self.hint
-        return text if hint is None else f"{text}\n{hint}"
+        return "\n".join([text, *([hint] if hint else []), *hole_lines(self.warnings)])
 
     def render(
         self,

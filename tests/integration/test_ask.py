@@ -106,7 +106,7 @@ def test_strict_when_bars_are_missing_then_exits_with_one(demo_home: Path, tmp_p
     text = "from flow_features where time >= '2025-08-01'"
     run = ask(demo_home, tmp_path, "sql", "--strict", text)
     assert (run.exit_code, run.stdout) == (1, "")
-    assert "not in the lake" in run.stderr
+    assert "never synced" in run.stderr
 
 
 def test_completion_when_asked_then_knows_queries_and_tables(

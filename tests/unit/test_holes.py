@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import warehouse
-from tests.asking import ETH, write_small_home
-from tests.support import BTC, utc
+from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
+from tests.support import BTC, run_warehouse, utc
 from warehouse.holes import IncompleteError
+from warehouse.home import Home
+from warehouse.sync import sync_folder
 
 GAP = (utc("2025-09-02 00:00"), utc("2025-09-02 06:00"))
 
@@ -185,7 +188,7 @@ def test_warnings_when_an_open_span_meets_no_bar_then_say_so(
     beyond = [
         (hole.start, hole.end)
         for hole in wh.sql(f"from vendor.flow where symbol = '{ETH}' and {span}").warnings
-        if hole.reason == "not in the lake"
+        if hole.reason == "never synced"
     ]
     assert beyond == ([(start, end)] if start or end else [])
 
@@ -321,3 +324,35 @@ def test_sql_when_the_engine_would_drop_an_offset_then_is_refused(
     with pytest.raises(warehouse.WarehouseError, match="offset") as caught:
         wh.sql(f"select min(time) from mart where {where}")
     assert "timestamptz" in str(caught.value.next_step)
+
+
+# -- why bars are missing ------------------------------------------------------------------------
+
+
+def test_warnings_when_a_month_between_was_never_synced_then_say_so_and_how_to_get_it(
+    tmp_path: Path,
+) -> None:
+    for month in (9, 11):
+        write_month(tmp_path / "files", "flow", BTC, month)
+    sync_folder(Home(tmp_path / "home"), tmp_path / "files")
+    publish_without_dbt(tmp_path / "home")
+    with warehouse.open(tmp_path / "home") as opened:
+        result = opened.sql("from vendor.flow where symbol = $s", s=BTC)
+        inside, month = result.warnings
+        assert (inside.bars, inside.reason, inside.next_step) == (
+            6, "missing in the vendor's files", None,
+        )  # fmt: skip
+        assert (month.start, month.end, month.bars, month.reason) == (
+            utc("2025-10-01"), utc("2025-11-01"), 744, "never synced",
+        )  # fmt: skip
+        line = (
+            f"warehouse sync flow --exchange binance-futures --symbol {BTC} --interval 1h"
+            " --clock true --start 2025-10-01 --end 2025-10-31"
+        )
+        assert month.next_step == line
+        assert line in repr(result)
+    run = run_warehouse(
+        "--home", tmp_path / "home", "sql", "select count(*) from vendor.flow", "--format", "csv",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert (run.exit_code, line in run.stderr, run.stdout.split()[1]) == (0, True, "1434")

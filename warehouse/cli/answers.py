@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from warehouse.cli.common import put, say
 from warehouse.errors import UsageError
+from warehouse.holes import hole_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,6 +133,12 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
 
     with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as packed:
         return _write(result, form, cast("BinaryIO", packed))
+
+
+def say_holes(result: Result) -> None:
+    """Say on stderr which bars the answer lacks, why, and what may fill them."""
+    for line in hole_lines(result.warnings):
+        say(line)
 
 
 def _say_hint(result: Result) -> None:
