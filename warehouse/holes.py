@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 
+from warehouse.config import load_settings
+from warehouse.coverage import Span, intersect, merge, subtract
 from warehouse.display import counted
 from warehouse.errors import WarehouseError
+from warehouse.home import Home
+from warehouse.keys import DAY_US, Period, SeriesKey, interval_us, us_datetime
+from warehouse.manifest import Manifest
 from warehouse.reach import Reach
 
 _SERIES = ("exchange", "symbol", "interval", "clock")
@@ -19,6 +26,10 @@ _KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
 """In the order in which they are doubted when an answer is empty."""
 _LISTED = 6
 _SHOWN = 3
+_AT_VENDOR = "missing in the vendor's files"
+_NO_FILE = "the vendor has no file"
+_NOT_BUILT = "synced, but not in this build"
+_TOO_EARLY = "before the series starts"
 
 
 class IncompleteError(WarehouseError):
@@ -39,7 +50,8 @@ class Hole:
     bars
         How many bars are missing; None where that is not known.
     reason
-        Why: missing at the vendor, refused, never synced, or before the series starts.
+        Why: missing in the vendor's files, refused, never synced, after its last file, before the
+        series starts, the vendor has no file, synced but not in this build, or no such series.
     next_step
         The command that may fill it; None where none can.
     """
@@ -65,24 +77,34 @@ class Hole:
         return f"{self.dataset} {series}: {count}{self.reason}{span}"
 
 
-def find_holes(cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach]) -> tuple[Hole, ...]:
+def find_holes(
+    cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach], home: Home
+) -> tuple[Hole, ...]:
     """Holes in what is reached, each once, by dataset, series and time."""
     found: set[Hole] = set()
+    sources = Sources(home)
     for reach in reaches:
         if reach.datasets and reach.place.schema != "meta":
-            found |= {*_gaps(cursor, reach), *_refused(cursor, reach), *_outside(cursor, reach)}
-    return tuple(sorted(found, key=lambda hole: (*_series_of(hole), str(hole.start))))
+            found |= _holes_of(cursor, reach, sources)
+    return tuple(sorted(found, key=_order))
 
 
 def hole_lines(holes: Sequence[Hole]) -> list[str]:
-    """The first holes for people, each with the command that may fill it."""
-    lines = [
-        f"incomplete: {hole}" + (f"\n  next: {hole.next_step}" if hole.next_step else "")
-        for hole in holes[:_SHOWN]
+    """Lines for people: each hole and the command that may fill it; of many a count by reason."""
+    if len(holes) <= _SHOWN:
+        return [line for hole in holes for line in _lines(hole)]
+    reasons = Counter(hole.reason.partition(" (")[0] for hole in holes)
+    told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    series = f"{len({_name_of(hole) for hole in holes}):,} series"
+    first = next((hole for hole in holes if hole.next_step), holes[0])
+    return [
+        f"incomplete: {len(holes):,} holes in {series}: {told}; listed in Result.warnings",
+        *_lines(first, "  such as"),
     ]
-    if len(holes) > _SHOWN:
-        lines.append(f"incomplete: and {len(holes) - _SHOWN:,} more holes, see .warnings")
-    return lines
+
+
+def _lines(hole: Hole, label: str = "incomplete") -> list[str]:
+    return [f"{label}: {hole}", *([f"  next: {hole.next_step}"] if hole.next_step else [])]
 
 
 def require_whole(holes: Sequence[Hole]) -> None:
@@ -176,93 +198,206 @@ def _listed(here: set[Any], asked: Sequence[Any]) -> str:
     return ", ".join(every[:_LISTED]) + more
 
 
-def _gaps(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
+@dataclass(slots=True)
+class _Series:
+    """One series of a dataset: what the catalog has of it, as spans in microseconds.
+
+    ``first`` and ``after`` bound its bars; ``held`` are the periods of its files, ``refused`` those
+    of files in quarantine, ``gaps`` the stretches without bars in between.
+    """
+
+    name: tuple[Any, ...]
+    first: int
+    after: int
+    held: list[Span] = field(default_factory=list)
+    refused: list[Span] = field(default_factory=list)
+    gaps: list[Span] = field(default_factory=list)
+
+    @property
+    def starts_late(self) -> bool:
+        """Whether its first file begins without it, so that the vendor has nothing earlier."""
+        begins = next((start for start, end in self.held if end > self.first), self.first)
+        return self.first - begins >= (DAY_US if self.name[3] is None else 1)
+
+
+def _holes_of(cursor: duckdb.DuckDBPyConnection, reach: Reach, sources: Sources) -> set[Hole]:
+    refused = _refused(cursor, reach)
+    series = _series(cursor, reach, refused)
+    found = set(refused)
+    for one in series:
+        for gap in one.gaps:
+            if _overlaps(gap, reach):
+                found.update(_explained(one, gap, sources, counts=True))
+    return found | _outside(reach, series, sources) | _unknown(reach, series, refused)
+
+
+def _series(
+    cursor: duckdb.DuckDBPyConnection, reach: Reach, refused: Sequence[Hole]
+) -> list[_Series]:
+    """The series that are reached and have a bar."""
     where, params = _series_filter(reach)
-    rows = cursor.execute(
-        f"select dataset, exchange, symbol, interval, clock, gap_from, gap_until, bars"
-        f" from meta.gaps where {where}"
-        " and gap_until > coalesce($start, gap_until - interval 1 second)"
-        " and gap_from < coalesce($end, gap_from + interval 1 second)",
-        {**params, "start": reach.start, "end": reach.end},
+    names = "dataset, exchange, symbol, interval, clock"
+    bounds = cursor.execute(
+        f"select {names}, epoch_us(min(first_time)), epoch_us(max(last_time)) from meta.coverage"
+        f" where {where} group by all having min(first_time) is not null order by all",
+        params,
     ).fetchall()
-    return [
-        hole
-        for *series, start, end, bars in rows
-        for hole in _by_month(cursor, series, start, end, bars)
-    ]
+    found = {
+        tuple(name): _Series(tuple(name), first, last + _bar_us(name[3]))
+        for *name, first, last in bounds
+    }
+    for *name, periods in cursor.execute(
+        f"select {names}, list(period) from meta.files where {where} group by all", params
+    ).fetchall():
+        if tuple(name) in found:
+            found[tuple(name)].held = merge(map(_span_us, periods))
+    for hole in refused:
+        if hole.start and hole.end and (one := found.get(_name_of(hole))) is not None:
+            one.refused.append((_us(hole.start), _us(hole.end)))
+    for *name, start, end in cursor.execute(
+        f"select {names}, epoch_us(gap_from), epoch_us(gap_until) from meta.gaps where {where}",
+        params,
+    ).fetchall():
+        found[tuple(name)].gaps.append((start, end))
+    for one in found.values():
+        if one.name[3] is None and one.held:  # raw data has no grid: a period without a file is one
+            one.gaps = subtract([(one.held[0][0], one.held[-1][1])], one.held)
+    return list(found.values())
 
 
-def _by_month(
-    cursor: duckdb.DuckDBPyConnection,
-    series: Sequence[Any],
-    start: dt.datetime,
-    end: dt.datetime,
-    bars: int,
-) -> list[Hole]:
-    """A gap, cut where months of which the lake has no file begin and end."""
-    months = _months(start, end)
-    is_part = len(months) == 1 and (start > months[0] or end < _next_month(months[0]))
-    held = set(months) if is_part else _held(cursor, series, months)
-    runs: list[tuple[bool, dt.datetime, dt.datetime]] = []
-    for month in months:
-        first, after = max(start, month), min(end, _next_month(month))
-        if runs and runs[-1][0] == (month in held):
-            runs[-1] = (runs[-1][0], runs[-1][1], after)
-        else:
-            runs.append((month in held, first, after))
-    holes = []
-    for is_held, first, after in runs:
-        count = round(bars * ((after - first) / (end - start)))
-        if is_held:
-            holes.append(_hole(series, first, after, count, "missing in the vendor's files"))
-        else:
-            holes.append(_never_synced(series, first, after, count))
-    return holes
+def _explained(
+    series: _Series, span: Span, sources: Sources, *, counts: bool = False
+) -> Iterator[Hole]:
+    """A stretch without bars, cut where the reason changes; what was refused has its own holes."""
+    left = subtract([span], series.refused)
+    yield from _holes(series, intersect(left, series.held), _AT_VENDOR, counts=counts)
+    left = subtract(left, series.held)
+    if not left:
+        return
+    stored, settled = sources.of(series.name)
+    unbuilt = intersect(left, stored)
+    yield from _holes(series, unbuilt, _NOT_BUILT, sources.build_line, counts=counts)
+    left = subtract(left, stored)
+    yield from _holes(series, intersect(left, settled), _NO_FILE, counts=counts)
+    is_after = span[0] >= series.after
+    for part in subtract(left, settled):
+        reason = "after its last file" if is_after else "never synced"
+        step = sources.sync_line(series.name, part)
+        yield from _holes(series, [part], reason, step, counts=counts)
 
 
-def _months(start: dt.datetime, end: dt.datetime) -> list[dt.datetime]:
-    found = [start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)]
-    while (after := _next_month(found[-1])) < end:
-        found.append(after)
+def _outside(reach: Reach, series: Sequence[_Series], sources: Sources) -> set[Hole]:
+    """What the query asks for before the first bar and after the last one."""
+    start = None if reach.start is None else _us(reach.start)
+    end = None if reach.end is None else _us(reach.end)
+    if end is not None and (start is None or start < _today_us()):
+        end = min(end, _today_us())
+    met = {one.name[0] for one in series if _meets(one, start, end)}
+    found: set[Hole] = set()
+    for one in series:
+        is_passed = one.name[0] not in met
+        if start is None and end is not None and is_passed:
+            found |= _before(one, None, end, sources)
+        if start is not None and start < one.first:
+            until = one.first if end is None else min(one.first, end)
+            found |= _before(one, start, until, sources)
+        if end is None and start is not None and is_passed and start >= one.after:
+            found.add(_open_end(one, start, sources))
+        if end is not None and end > one.after:
+            begins = one.after if start is None else max(one.after, start)
+            found.update(_explained(one, (begins, end), sources))
     return found
 
 
-def _next_month(month: dt.datetime) -> dt.datetime:
-    return (month + dt.timedelta(days=32)).replace(day=1)
+def _before(one: _Series, start: int | None, end: int, sources: Sources) -> set[Hole]:
+    if not one.starts_late and start is not None:
+        return set(_explained(one, (start, end), sources))
+    reason = _TOO_EARLY if one.starts_late else "never synced"
+    if start is None:
+        return {_hole(one.name, None, us_datetime(end), None, reason)}
+    return set(_holes(one, subtract([(start, end)], one.refused), reason))
 
 
-def _held(
-    cursor: duckdb.DuckDBPyConnection, series: Sequence[Any], months: Sequence[dt.datetime]
-) -> set[dt.datetime]:
-    """Months of which the lake has a file, whole or of a day, good or refused."""
-    names = ("dataset", *_SERIES)
-    where = " and ".join(f'"{name}" is not distinct from ${name}' for name in names)
-    rows = cursor.execute(
-        f"select period from meta.files where {where}"
-        f" union select period from meta.quarantine where {where}",
-        dict(zip(names, series, strict=True)),
-    ).fetchall()
-    periods = {row[0][:7] for row in rows}
-    return {month for month in months if f"{month:%Y-%m}" in periods}
+def _open_end(one: _Series, start: int, sources: Sources) -> Hole:
+    hole = _hole(one.name, us_datetime(start), None, None, "after its last file")
+    return replace(hole, next_step=sources.sync_line(one.name, (start, None)))
 
 
-def _never_synced(
-    series: Sequence[Any], start: dt.datetime | None, end: dt.datetime | None, bars: int | None
-) -> Hole:
-    hole = _hole(series, start, end, bars, "never synced")
-    return replace(hole, next_step=_sync_line(hole))
+def _unknown(reach: Reach, series: Sequence[_Series], refused: Sequence[Hole]) -> set[Hole]:
+    """Series that the query names and of which no file is here, good or refused."""
+    if not reach.keys:
+        return set()
+    here = {one.name[0] for one in series} | {hole.dataset for hole in refused}
+    named = [reach.keys.get(name, (None,)) for name in _SERIES]
+    values = [each[0] if len(each) == 1 else None for each in named]
+    return {
+        _hole((dataset, *values), reach.start, reach.end, None, "no such series")
+        for dataset in set(reach.datasets) - here
+    }
 
 
-def _sync_line(hole: Hole) -> str:
-    words = ["warehouse", "sync", hole.dataset]
-    for name in _SERIES:
-        if getattr(hole, name) is not None:
-            words += [f"--{name}", str(getattr(hole, name))]
-    if hole.start is not None:
-        words += ["--start", f"{hole.start:%Y-%m-%d}"]
-    if hole.end is not None:
-        words += ["--end", f"{hole.end - dt.timedelta(microseconds=1):%Y-%m-%d}"]
-    return shlex.join(words)
+def _holes(
+    series: _Series,
+    spans: Sequence[Span],
+    reason: str,
+    next_step: str | None = None,
+    *,
+    counts: bool = False,
+) -> Iterator[Hole]:
+    bar = _bar_us(series.name[3])
+    for start, end in spans:
+        bars = (end - start) // bar if counts and series.name[3] is not None else None
+        hole = _hole(series.name, us_datetime(start), us_datetime(end), bars, reason)
+        yield replace(hole, next_step=next_step)
+
+
+class Sources:
+    """What the lake of today and the vendor's answers say of a series; read where it is needed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._known: dict[tuple[Any, ...], tuple[list[Span], list[Span]]] = {}
+
+    def of(self, name: tuple[Any, ...]) -> tuple[list[Span], list[Span]]:
+        """Periods of its files, and spans for which the vendor has no more than these."""
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def _read(self, name: tuple[Any, ...]) -> tuple[list[Span], list[Span]]:
+        if not self._home.manifest.is_file():
+            return [], []
+        dataset, *parts = name
+        series = SeriesKey(*parts)
+        with suppress(WarehouseError), Manifest(self._home.manifest) as manifest:
+            periods = [file.key.period for file in manifest.files_of(dataset, series)]
+            stored = merge((period.start_us, period.end_us) for period in periods)
+            return stored, merge(manifest.settled(dataset, series))
+        return [], []  # what keeps the manifest from being read is for sync and verify to tell
+
+    @property
+    def build_line(self) -> str:
+        """The command that shows what was synced after the catalog was built."""
+        return shlex.join([*self._program(), "build"])
+
+    def sync_line(self, name: tuple[Any, ...], span: tuple[int, int | None]) -> str | None:
+        """The command that asks the vendor for a span; None for one of the future."""
+        start, end = span
+        if start > _now_us():
+            return None
+        words = [*self._program(), "sync", name[0]]
+        for option, value in zip(_SERIES, name[1:], strict=True):
+            words += [] if value is None else [f"--{option}", str(value)]
+        words += ["--start", f"{us_datetime(start):%Y-%m-%d}"]
+        if end is not None:
+            words += ["--end", f"{us_datetime(end - 1):%Y-%m-%d}"]
+        return shlex.join(words)
+
+    def _program(self) -> list[str]:
+        with suppress(WarehouseError):
+            if load_settings().home == self._home.root:
+                return ["warehouse"]
+        return ["warehouse", "--home", str(self._home.root)]
 
 
 def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
@@ -288,40 +423,15 @@ def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
     return holes
 
 
-def _outside(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
-    """What the query asks for beyond the first or last bar, and series that are not there."""
-    where, params = _series_filter(reach)
-    rows = cursor.execute(
-        "select dataset, exchange, symbol, interval, clock, min(first_time), max(last_time)"
-        f" from meta.coverage where {where} group by all having min(first_time) is not null",
-        params,
-    ).fetchall()
-    holes = []
-    passed = {row[0] for row in rows} - {row[0] for row in rows if _meets(reach, *row[-2:])}
-    for *series, first, last in rows:
-        if series[0] in passed and None in (reach.start, reach.end):
-            holes.append(_never_synced(series, reach.start, reach.end, None))
-            continue
-        if reach.start is not None and reach.start < first:
-            is_within = (first.day, first.time()) != (1, dt.time())
-            if is_within:
-                holes.append(_hole(series, reach.start, first, None, "before the series starts"))
-            else:
-                holes.append(_never_synced(series, reach.start, first, None))
-        after = last + _bar(series[3])
-        if reach.end is not None and reach.end > after:
-            holes.append(_never_synced(series, after, reach.end, None))
-    if reach.keys:
-        for dataset in sorted(set(reach.datasets) - {row[0] for row in rows}):
-            named = [reach.keys.get(name, (None,)) for name in _SERIES]
-            one = [values[0] if len(values) == 1 else None for values in named]
-            holes.append(_hole((dataset, *one), reach.start, reach.end, None, "no such series"))
-    return holes
+def _overlaps(span: Span, reach: Reach) -> bool:
+    return (reach.end is None or span[0] < _us(reach.end)) and (
+        reach.start is None or span[1] > _us(reach.start)
+    )
 
 
-def _meets(reach: Reach, first: dt.datetime, last: dt.datetime) -> bool:
-    """Whether any of the bars from ``first`` to ``last`` can lie in what is reached."""
-    return (reach.start is None or reach.start <= last) and (reach.end is None or first < reach.end)
+def _meets(one: _Series, start: int | None, end: int | None) -> bool:
+    """Whether any of its bars can lie in the span."""
+    return (start is None or start < one.after) and (end is None or one.first < end)
 
 
 def _hole(
@@ -335,8 +445,12 @@ def _hole(
     return Hole(dataset, exchange, symbol, interval, clock, start, end, bars, reason)
 
 
-def _series_of(hole: Hole) -> list[str]:
-    return [getattr(hole, name) or "" for name in ("dataset", *_SERIES)]
+def _order(hole: Hole) -> tuple[list[str], str, str]:
+    return [name or "" for name in _name_of(hole)], str(hole.start), hole.reason
+
+
+def _name_of(hole: Hole) -> tuple[Any, ...]:
+    return (hole.dataset, *(getattr(hole, name) for name in _SERIES))
 
 
 def _series_filter(
@@ -351,14 +465,27 @@ def _series_filter(
 
 
 def _span(period: str) -> tuple[dt.datetime, dt.datetime]:
-    from warehouse.keys import Period
+    start, end = _span_us(period)
+    return us_datetime(start), us_datetime(end)
 
+
+def _span_us(period: str) -> Span:
     named = Period(period)
-    midnight = dt.time()
-    return dt.datetime.combine(named.start, midnight), dt.datetime.combine(named.end, midnight)
+    return named.start_us, named.end_us
 
 
-def _bar(interval: str | None) -> dt.timedelta:
-    from warehouse.keys import interval_us
+def _bar_us(interval: str | None) -> int:
+    return interval_us(interval) if interval else 1
 
-    return dt.timedelta(microseconds=interval_us(interval) if interval else 1)
+
+def _us(moment: dt.datetime) -> int:
+    return (moment - us_datetime(0)) // dt.timedelta(microseconds=1)
+
+
+def _now_us() -> int:
+    return _us(dt.datetime.now(dt.UTC).replace(tzinfo=None))
+
+
+def _today_us() -> int:
+    """When this UTC day began: the vendor's files end with yesterday's."""
+    return _now_us() // DAY_US * DAY_US

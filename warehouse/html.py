@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from warehouse.query import Result
 
 _ROWS = 20
-_HOLES = 3
 
 
 def render_html(result: Result, holes: Sequence[Hole]) -> str:
@@ -46,8 +45,6 @@ def _reason(hint: str | None) -> str:
 
 
 def _hint(holes: Sequence[Hole]) -> str:
-    if not holes:
-        return ""
-    named = "<br>".join(escape(str(hole)) for hole in holes[:_HOLES])
-    more = f"<br>and {len(holes) - _HOLES:,} more" if len(holes) > _HOLES else ""
-    return f"<br>&#9888; incomplete, see .warnings:<br>{named}{more}"
+    from warehouse.holes import hole_lines
+
+    return "".join(f"<br>&#9888; {escape(line)}" for line in hole_lines(holes))

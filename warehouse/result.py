@@ -226,7 +226,7 @@ class Result:
         """
         from warehouse.holes import find_holes
 
-        return find_holes(self._cursor_on_catalog(), self.reach)
+        return find_holes(self._cursor_on_catalog(), self.reach, self._warehouse.home)
 
     @property
     @apart

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 
 import warehouse
 from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
-from tests.support import BTC, run_warehouse, utc
+from tests.support import BTC, bar_table, file_key, grid, run_warehouse, utc, write_file
 from warehouse.holes import IncompleteError
 from warehouse.home import Home
+from warehouse.keys import Period
+from warehouse.manifest import Manifest
 from warehouse.sync import sync_folder
 
 GAP = (utc("2025-09-02 00:00"), utc("2025-09-02 06:00"))
@@ -188,7 +190,7 @@ def test_warnings_when_an_open_span_meets_no_bar_then_say_so(
     beyond = [
         (hole.start, hole.end)
         for hole in wh.sql(f"from vendor.flow where symbol = '{ETH}' and {span}").warnings
-        if hole.reason == "never synced"
+        if hole.reason in ("never synced", "after its last file")
     ]
     assert beyond == ([(start, end)] if start or end else [])
 
@@ -329,30 +331,123 @@ def test_sql_when_the_engine_would_drop_an_offset_then_is_refused(
 # -- why bars are missing ------------------------------------------------------------------------
 
 
-def test_warnings_when_a_month_between_was_never_synced_then_say_so_and_how_to_get_it(
+def line(start: str, end: str, *home: str) -> str:
+    return (
+        f"{' '.join(['warehouse', *home])} sync flow --exchange binance-futures --symbol {BTC}"
+        f" --interval 1h --clock true --start {start} --end {end}"
+    )
+
+
+def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """September with a gap; October never synced; November; one day of December, next but one."""
+    home, files = tmp_path / "home", tmp_path / "files"
+    for month in (9, 11):
+        write_month(files, "flow", BTC, month)
+    for day in ("2025-12-01", "2025-12-03"):
+        starts = grid(date.fromisoformat(day), 24)
+        write_file(files, file_key("flow", day, symbol=BTC), bar_table("flow", starts))
+    sync_folder(Home(home), files)
+    publish_without_dbt(home)
+    ours = ("--home", str(home))
+    text = "from vendor.flow where time >= '2025-08-15' and time < '2025-12-06'"
+    with warehouse.open(home) as opened:
+        found = opened.sql(text).warnings
+        assert [(f"{h.start:%m-%d}", f"{h.end:%m-%d}", h.bars, h.reason, h.next_step)
+                for h in found] == [
+            ("08-15", "09-01", None, "never synced", line("2025-08-15", "2025-08-31", *ours)),
+            ("09-02", "09-02", 6, "missing in the vendor's files", None),
+            ("10-01", "11-01", 744, "never synced", line("2025-10-01", "2025-10-31", *ours)),
+            ("12-02", "12-03", 24, "never synced", line("2025-12-02", "2025-12-02", *ours)),
+            ("12-04", "12-06", None, "after its last file",
+             line("2025-12-04", "2025-12-05", *ours)),
+        ]  # fmt: skip
+        shown = repr(opened.sql(text))
+        assert "incomplete: 5 holes in 1 series: 3 never synced, 1 " in shown
+        assert shown.count("incomplete") == 1 and shown.count("\n  next: ") == 1
+        october = "from vendor.flow where time >= '2025-10-01' and time < '2025-11-02'"
+        for text in (repr(opened.sql(october)), opened.sql(october)._repr_html_()):
+            assert line("2025-10-01", "2025-10-31", *ours) in text
+        run = run_warehouse(
+            *ours, "sql", "select count(*) from vendor.flow where time >= '2025-10-01'"
+            " and time < '2025-11-02'", "--format", "csv", cwd=tmp_path,
+        )  # fmt: skip
+        assert (run.exit_code, run.stdout.split()[1]) == (0, "24")
+        assert f"  next: {line('2025-10-01', '2025-10-31', *ours)}\n" in run.stderr
+        monkeypatch.setenv("WAREHOUSE_HOME", str(home))
+        (hole,) = opened.sql(october).warnings
+        assert hole.next_step == line("2025-10-01", "2025-10-31")
+
+        with Manifest(home / "manifest.sqlite") as manifest:
+            series = file_key("flow", "2025-10", symbol=BTC).series
+            span = Period("2025-10")
+            manifest.record_settled("flow", series, [(span.start_us, span.end_us)])
+        (hole,) = opened.sql(october).warnings
+        assert (hole.reason, hole.next_step) == ("the vendor has no file", None)
+        write_month(files, "flow", BTC, 10)
+        sync_folder(Home(home), files)
+        (hole,) = opened.sql(october).warnings
+        assert (hole.reason, hole.next_step) == ("synced, but not in this build", "warehouse build")
+
+
+def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_path: Path) -> None:
+    home, files = tmp_path / "home", tmp_path / "files"
+    starts = grid(date(2025, 9, 10), 24)
+    write_file(files, file_key("flow", "2025-09", symbol=BTC), bar_table("flow", starts))
+    sync_folder(Home(home), files)
+    publish_without_dbt(home)
+    with warehouse.open(home) as opened:
+        for start in ("2025-07-01", "2025-09-05"):
+            (hole,) = opened.sql(
+                "from vendor.flow where time >= $a and time < '2025-09-11'", a=start
+            ).warnings
+            assert (hole.start, hole.end, hole.reason, hole.next_step) == (
+                utc(start), utc("2025-09-10"), "before the series starts", None,
+            )  # fmt: skip
+        (early,) = opened.sql("from vendor.flow where time < '2025-01-01'").warnings
+        assert (early.end, early.reason) == (utc("2025-01-01"), "before the series starts")
+        assert opened.sql("from vendor.flow where time >= '2025-09-10'").warnings == ()
+        (after,) = opened.sql(
+            "from vendor.flow where time >= '2025-09-10' and time < '2025-10-01'"
+        ).warnings
+        assert (after.start, after.reason) == (utc("2025-09-11"), "missing in the vendor's files")
+
+
+def test_warnings_when_a_refused_month_is_asked_for_then_it_is_one_hole(
+    wh: warehouse.Warehouse,
+) -> None:
+    (hole,) = wh.sql(
+        f"from vendor.ohlcv where symbol = '{BTC}' and time >= '2025-10-01' and time < '2025-11-09'"
+    ).warnings
+    assert hole.reason.startswith("refused (")
+
+
+def test_warnings_when_the_span_ends_in_the_future_then_only_the_past_is_missing(
+    wh: warehouse.Warehouse,
+) -> None:
+    (hole,) = wh.sql(
+        f"from vendor.flow where symbol = '{ETH}' and time >= '2025-10-01' and time < '2999-01-01'"
+    ).warnings
+    assert hole.start == utc("2025-11-01") and hole.end is not None and hole.next_step is not None
+    assert hole.end.year < 2999 and f"--end {hole.end - timedelta(days=1):%Y-%m-%d}" in (
+        hole.next_step
+    )
+    (never,) = wh.sql(f"from vendor.flow where symbol = '{ETH}' and time >= '2998-01-01'").warnings
+    assert never.next_step is None
+
+
+def test_warnings_when_a_month_of_raw_data_between_was_never_synced_then_say_so(
     tmp_path: Path,
 ) -> None:
-    for month in (9, 11):
-        write_month(tmp_path / "files", "flow", BTC, month)
-    sync_folder(Home(tmp_path / "home"), tmp_path / "files")
-    publish_without_dbt(tmp_path / "home")
-    with warehouse.open(tmp_path / "home") as opened:
-        result = opened.sql("from vendor.flow where symbol = $s", s=BTC)
-        inside, month = result.warnings
-        assert (inside.bars, inside.reason, inside.next_step) == (
-            6, "missing in the vendor's files", None,
+    home, files = tmp_path / "home", tmp_path / "files"
+    for month in ("2025-09", "2025-11"):
+        bars = bar_table("raw_trades", grid(date.fromisoformat(f"{month}-01"), 9))
+        write_file(files, file_key("raw_trades", month), bars)
+    sync_folder(Home(home), files)
+    publish_without_dbt(home)
+    with warehouse.open(home) as opened:
+        (hole,) = opened.sql("from vendor.raw_trades").warnings
+        assert (hole.start, hole.end, hole.bars, hole.reason) == (
+            utc("2025-10-01"), utc("2025-11-01"), None, "never synced",
         )  # fmt: skip
-        assert (month.start, month.end, month.bars, month.reason) == (
-            utc("2025-10-01"), utc("2025-11-01"), 744, "never synced",
-        )  # fmt: skip
-        line = (
-            f"warehouse sync flow --exchange binance-futures --symbol {BTC} --interval 1h"
-            " --clock true --start 2025-10-01 --end 2025-10-31"
-        )
-        assert month.next_step == line
-        assert line in repr(result)
-    run = run_warehouse(
-        "--home", tmp_path / "home", "sql", "select count(*) from vendor.flow", "--format", "csv",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert (run.exit_code, line in run.stderr, run.stdout.split()[1]) == (0, True, "1434")

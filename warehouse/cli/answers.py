@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from warehouse.cli.common import put, say
 from warehouse.errors import UsageError
-from warehouse.holes import hole_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,6 +136,8 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
 
 def say_holes(result: Result) -> None:
     """Say on stderr which bars the answer lacks, why, and what may fill them."""
+    from warehouse.holes import hole_lines
+
     for line in hole_lines(result.warnings):
         say(line)
 
