@@ -375,10 +375,17 @@ def _moment(microseconds: int, zone: object) -> datetime:
 
 
 def _day(value: date | str) -> date:
-    """A UTC day from a date, a datetime or an ISO text."""
+    """A UTC day from a date, a datetime or an ISO text; what has an offset is converted first."""
     if isinstance(value, str):
-        return date.fromisoformat(value)
-    return value.date() if isinstance(value, datetime) else value
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise UsageError(
+                f"{value!r} is no day", next_step="write it as 2025-09-01, or give a date"
+            ) from error
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo is not None else value).date()
+    return value
 
 
 def _require_metric(metric: str) -> None:

@@ -30,6 +30,7 @@ _AT_VENDOR = "missing in the vendor's files"
 _NO_FILE = "the vendor has no file"
 _NOT_BUILT = "synced, but not in this build"
 _TOO_EARLY = "before the series starts"
+_UNKNOWN = "no such series"
 
 
 class IncompleteError(WarehouseError):
@@ -89,8 +90,13 @@ def find_holes(
     return tuple(sorted(found, key=_order))
 
 
-def hole_lines(holes: Sequence[Hole]) -> list[str]:
-    """Lines for people: each hole and the command that may fill it; of many a count by reason."""
+def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:
+    """Lines for people: each hole and the command that may fill it; of many a count by reason.
+
+    ``hint`` is the answer's: where there is one, it has named the series that are not here.
+    """
+    if hint is not None:
+        holes = [hole for hole in holes if hole.reason != _UNKNOWN]
     if len(holes) <= _SHOWN:
         return [line for hole in holes for line in _lines(hole)]
     reasons = Counter(hole.reason.partition(" (")[0] for hole in holes)
@@ -331,7 +337,7 @@ def _unknown(reach: Reach, series: Sequence[_Series], refused: Sequence[Hole]) -
     named = [reach.keys.get(name, (None,)) for name in _SERIES]
     values = [each[0] if len(each) == 1 else None for each in named]
     return {
-        _hole((dataset, *values), reach.start, reach.end, None, "no such series")
+        _hole((dataset, *values), reach.start, reach.end, None, _UNKNOWN)
         for dataset in set(reach.datasets) - here
     }
 

@@ -30,7 +30,7 @@ def render_html(result: Result, holes: Sequence[Hole]) -> str:
     )
     return (
         f'<table class="dataframe"><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
-        f"<p>{escape(_size(result, len(head)))}{_reason(result.hint)}{_hint(holes)}</p>"
+        f"<p>{escape(_size(result, len(head)))}{_remarks(result.hint, holes)}</p>"
     )
 
 
@@ -40,11 +40,8 @@ def _size(result: Result, head: int) -> str:
     return f"{size}, the first {_ROWS} shown" if head > _ROWS else size
 
 
-def _reason(hint: str | None) -> str:
-    return "" if hint is None else f"<br>{escape(hint)}"
-
-
-def _hint(holes: Sequence[Hole]) -> str:
+def _remarks(hint: str | None, holes: Sequence[Hole]) -> str:
     from warehouse.holes import hole_lines
 
-    return "".join(f"<br>&#9888; {escape(line)}" for line in hole_lines(holes))
+    told = "" if hint is None else f"<br>{escape(hint)}"
+    return told + "".join(f"<br>&#9888; {escape(line)}" for line in hole_lines(holes, hint))

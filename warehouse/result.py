@@ -308,7 +308,7 @@ class Result:
         from warehouse.holes import hole_lines
 
         text, hint = self.render(20), self.hint
-        return "\n".join([text, *([hint] if hint else []), *hole_lines(self.warnings)])
+        return "\n".join([text, *([hint] if hint else []), *hole_lines(self.warnings, hint)])
 
     def render(
         self,

@@ -331,6 +331,21 @@ def test_sql_when_parameters_are_given_then_are_typed_by_their_looks(
     assert run.stdout.splitlines()[-1].startswith("2025-09-01 03:00:00")
 
 
+def test_sql_when_a_moment_has_an_offset_then_p_and_named_queries_convert_it(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    text = "select min(time) as first from flow_features where time >= $start"
+    for form in ("start=2025-09-01T19:00:00-05:00", 'start:="2025-09-02 05:30:00+0530"'):
+        run = sql(demo_home, tmp_path, text, "-p", form, "--format", "csv")
+        assert run.stdout.split("\n")[1].startswith("2025-09-02 00:00:00"), (form, run.stderr)
+    run = run_warehouse(
+        "--home", demo_home, "sql", "-q", "flow_net_delta", "-p", "start=2025-09-01T19:00:00-05:00",
+        "-p", "end=2025-09-01T22:00:00-05:00", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    times = [row["time"] for row in json.loads(run.stdout)]
+    assert times[0].startswith("2025-09-02 00:00:00") and times[-1] < "2025-09-02 03:00:00"
+
+
 def test_sql_when_it_comes_from_stdin_or_a_file_then_is_run(
     demo_home: Path, tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def test_metrics_when_columns_differ_by_file_then_missing_ones_read_null(tmp_pat
     [
         {"metric": "flo"}, {"metric": "raw_trades"}, {"timestamp": "local"}, {"interval": "7m"},
         {"output": "arrow"}, {"end_date": date(2025, 8, 1)}, {"symbol": "../x"},
+        {"start_date": "yesterday"},
     ],
 )  # fmt: skip
 def test_metrics_when_an_argument_cannot_be_then_is_refused(
@@ -185,6 +186,16 @@ def test_symbols_when_asked_then_are_those_of_the_exchange(home: Path) -> None:
 def test_face_when_dates_come_as_texts_or_datetimes_then_are_days(home: Path) -> None:
     asked = ASKED | {"start_date": "2025-09-05", "end_date": datetime(2025, 9, 5, 13)}  # noqa: DTZ001
     assert len(warehouse.get_metrics(metric="flow", home=home, **asked)) == 24
+
+
+def test_face_when_dates_have_an_offset_then_are_the_utc_days_they_lie_in(home: Path) -> None:
+    late = "2025-09-05T22:00:00-05:00"  # 03:00 of the sixth in UTC
+    for day in (late, datetime.fromisoformat(late)):
+        asked = ASKED | {"start_date": day, "end_date": day}
+        (found,) = (
+            warehouse.get_metrics(metric="flow", home=home, **asked)["time"].dt.date().unique()
+        )
+        assert found == date(2025, 9, 6)
 
 
 CLIENT = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from tests.asking import write_small_home
-from tests.support import BTC
+from tests.support import BTC, utc
 from warehouse.errors import NotFoundError, QueryError
 from warehouse.query import Result
 
@@ -39,6 +39,16 @@ def test_cell_when_it_names_variables_then_binds_them(shell: Any) -> None:
     assert isinstance(result, Result)
     assert result.fetchall() == [(24,)]
     assert "<table" in result._repr_html_()
+
+
+def test_cell_when_a_variable_has_an_offset_then_it_counts(shell: Any) -> None:
+    shell.user_ns |= {"text": "2025-09-01T22:00:00-05:00"}
+    shell.user_ns["moment"] = datetime.fromisoformat(shell.user_ns["text"])
+    for name in ("text", "moment"):
+        result = shell.run_cell_magic(
+            "sql", "", f"select min(time) from mart where time >= ${name}"
+        )
+        assert result.fetchall() == [(utc("2025-09-02 06:00"),)], name  # 03:00 lies in the gap
 
 
 def test_cell_when_it_is_given_a_name_then_keeps_the_answer_there(shell: Any) -> None:

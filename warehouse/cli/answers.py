@@ -93,14 +93,13 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
         if not result.head(1):
             say("0 rows")
         _say_cut(result, limit)
-        _say_hint(result)
+        _say_remarks(result, is_blank=True)
         return
     if target is None:
         sys.stdout.flush()
         is_blank = _write(result, form, sys.stdout.buffer)
         sys.stdout.buffer.flush()
-        if is_blank:
-            _say_hint(result)
+        _say_remarks(result, is_blank=is_blank)
         return
     temporary = target.with_name(f".{target.name}.new")
     is_blank = form == "table"
@@ -115,8 +114,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     finally:
         temporary.unlink(missing_ok=True)
     say(f"wrote {target}")
-    if is_blank:
-        _say_hint(result)
+    _say_remarks(result, is_blank=is_blank)
 
 
 def _say_cut(result: Result, limit: int) -> None:
@@ -134,18 +132,15 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
         return _write(result, form, cast("BinaryIO", packed))
 
 
-def say_holes(result: Result) -> None:
-    """Say on stderr which bars the answer lacks, why, and what may fill them."""
+def _say_remarks(result: Result, *, is_blank: bool) -> None:
+    """Say on stderr why an answer says nothing, which bars it lacks, and what may fill them."""
     from warehouse.holes import hole_lines
 
-    for line in hole_lines(result.warnings):
-        say(line)
-
-
-def _say_hint(result: Result) -> None:
-    hint = result.hint
+    hint = result.hint if is_blank else None
     if hint is not None:
         say(f"hint: {hint}")
+    for line in hole_lines(result.warnings, hint):
+        say(line)
 
 
 def _write(result: Result, form: str, sink: BinaryIO) -> bool:

@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from warehouse.cli.answers import FORMATS, format_of, require_place, say_holes, write_answer
+from warehouse.cli.answers import FORMATS, format_of, require_place, write_answer
 from warehouse.cli.common import home_option, json_option, past_options, put, put_json, say
 from warehouse.config import Settings, load_settings
 from warehouse.display import render_table, terminal_width
@@ -134,7 +134,6 @@ def sql(
             _put_trace(result, form == "json")
             return ExitCode.DONE
         write_answer(result, form, target, limit)
-        say_holes(result)
         if receipt is not None:
             result.receipt.save(receipt)
     return ExitCode.DONE
