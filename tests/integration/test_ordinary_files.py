@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +100,21 @@ def write_files(folder: Path) -> None:
         ),
         key("NUMBER", "raw_trades", "2025-06"): two_days.set_column(
             two_days.schema.get_field_index("id"), "id", pa.array(range(48))
+        ),
+        key("DIGITS", "raw_trades", "2025-06"): two_days.set_column(
+            two_days.schema.get_field_index("id"),
+            "id",
+            pa.array([Decimal(10**19)] * 48, pa.decimal128(20, 0)),
+        ),
+        key("UUID", "raw_trades", "2025-06"): two_days.set_column(
+            two_days.schema.get_field_index("id"),
+            "id",
+            pa.array([UUID(int=n).bytes for n in range(48)], pa.uuid()),
+        ),
+        key("FIXED", "raw_trades", "2025-06"): two_days.set_column(
+            two_days.schema.get_field_index("id"),
+            "id",
+            pa.array([f"{n:04}".encode() for n in range(48)], pa.binary(4)),
         ),
         # NaN, of which a footer's statistics say nothing
         key("NAN", "flow"): month("flow", taker_buy_sell_ratio=pa.array([1.0, math.nan] * 360)),
@@ -213,11 +230,15 @@ def test_other_names_and_types_hold_the_same_values(built: Built, coin: str) -> 
 def test_text_of_any_kind_is_text(built: Built) -> None:
     assert built.rows(
         "select split_part(symbol, '-', 2), min(id), max(id), count(distinct id), min(typeof(id))"
-        " from vendor.raw_trades where symbol similar to '.*-(VIEW|BYTES|NUMBER)-.*'"
+        " from vendor.raw_trades"
+        " where symbol similar to '.*-(VIEW|BYTES|NUMBER|DIGITS|UUID|FIXED)-.*'"
         " group by symbol order by 1"
     ) == [
         ("BYTES", "id-0", "id-9", 48, "VARCHAR"),
+        ("DIGITS", f"{10**19}", f"{10**19}", 1, "VARCHAR"),
+        ("FIXED", "0000", "0047", 48, "VARCHAR"),
         ("NUMBER", "0", "9", 48, "VARCHAR"),
+        ("UUID", str(UUID(int=0)), str(UUID(int=47)), 48, "VARCHAR"),
         ("VIEW", "id-0", "id-9", 48, "VARCHAR"),
     ]
 
