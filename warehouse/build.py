@@ -135,8 +135,10 @@ def _published_inputs(home: Home) -> str | None:
     return str(inputs)
 
 
-def write_docs(settings: Settings) -> Path:
+def write_docs(settings: Settings, progress: Progress | None = None) -> Path:
     """dbt's documentation of the published models as one static page; returns its path.
+
+    The user's own models are on it, except those that dbt cannot read: ``progress`` names them.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def write_docs(settings: Settings) -> Path:
         home.build_catalog.unlink(missing_ok=True)
         shutil.copyfile(home.catalog, home.build_catalog)
         try:
-            _run_child(settings, home, ["docs"], None, lock=lock)
+            _run_child(settings, home, ["docs"], progress, lock=lock)
             (home.build / "dbt" / "target" / "static_index.html").replace(page)
         finally:
             home.build_catalog.unlink(missing_ok=True)

@@ -46,23 +46,24 @@ def audit_build(settings: Settings, project: Project) -> None:
         for audit in audits:
             warning = _warning(audit)
             if warning and audit.model.schema == "user":
-                kind = standing[audit.model.name]
-                described = project.model(f"user.{audit.model.name}").description
+                kind, described = standing[audit.model.name]
                 comment = literal("\n".join(filter(None, (warning, described))))
                 connection.execute(f"comment on {kind} {audit.model.sql} is {comment}")
 
 
-def _user_relations(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """The user's models that stand in the build file, each as view or table.
+def _user_relations(
+    connection: duckdb.DuckDBPyConnection,
+) -> dict[str, tuple[str, str | None]]:
+    """The user's models in the build file, each with its kind, view or table, and its comment.
 
     One that dbt could not build is there by name in ``meta.results`` already.
     """
     where = "database_name = 'warehouse' and schema_name = 'user'"
     rows = connection.execute(
-        f"select view_name, 'view' from duckdb_views() where {where}"
-        f" union all select table_name, 'table' from duckdb_tables() where {where}"
+        f"select view_name, 'view', comment from duckdb_views() where {where}"
+        f" union all select table_name, 'table', comment from duckdb_tables() where {where}"
     )
-    return {str(name): str(kind) for name, kind in rows.fetchall()}
+    return {str(name): (str(kind), text) for name, kind, text in rows.fetchall()}
 
 
 def record_models(settings: Settings, project: Project) -> None:

@@ -26,7 +26,12 @@ from warehouse.home import Home
 from warehouse.months import StoredMonth, stored_event
 from warehouse.project import load_project
 from warehouse.store import store_marts
-from warehouse.user_models import run_user_models, user_model_files
+from warehouse.user_models import (
+    readable_project,
+    run_user_models,
+    user_model_files,
+    write_page,
+)
 
 
 def transform(settings: Settings) -> bool:
@@ -63,11 +68,24 @@ def transform(settings: Settings) -> bool:
 
 
 def document(settings: Settings) -> bool:
-    """Write dbt's documentation of the build file as one static page into dbt's target folder."""
-    _, common = dbt_folders(settings)
-    written = _invoke(["--quiet", "docs", "generate", "--static", *common])
+    """Write dbt's documentation of the build file as one static page into dbt's target folder.
+
+    The user's models are part of it where they stand in the build file, with its comments.
+    """
+    home = Home.of(settings)
+    target, ours = dbt_folders(settings)
+    page = target / "static_index.html"
+    theirs: list[str] = []
+    if user_model_files(home):
+        theirs, left_out = readable_project(home, _invoke, home.build / "dbt-docs" / "target")
+        for out in left_out:
+            _tell("left out", model=str(out.path), message=out.reason)
+    written = _invoke(["--quiet", "docs", "generate", *(theirs or ours)])
+    if theirs and not written.success:  # one model that cannot be compiled must not stop the rest
+        written = _invoke(["--quiet", "docs", "generate", "--no-compile", *theirs])
     if not written.success:
         return _tell("failed", message=str(written.exception or _failures(written)))
+    write_page(home, home.build / "dbt-docs" / "target" if theirs else target, page)
     return _tell("done")
 
 

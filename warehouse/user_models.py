@@ -8,6 +8,7 @@ named and left out, and the rest goes on.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,6 +21,13 @@ import yaml
 from warehouse.contracts import dbt_project_dir, project_vars
 from warehouse.engine import connect
 from warehouse.home import Home
+from warehouse.model_texts import (
+    ModelTexts,
+    comment_models,
+    leading_comment,
+    model_comments,
+    without_jinja,
+)
 
 PACKAGE = "user_models"
 _MOST_LINES = 20
@@ -48,8 +56,13 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
     Outcomes of all are in ``meta.results`` under the package ``user_models``; a model that failed
     has the file and line there, then what dbt said.
     """
-    left_out = _build_readable(home, invoke)
+    options, left_out = readable_project(home, invoke, user_target(home))
+    built: list[ModelTexts] = []
+    if options:
+        chosen = ["--select", f"package:{PACKAGE}", "--exclude-resource-type", "unit_test"]
+        built = _built(home, invoke(["--quiet", "build", *chosen, *options]))
     with connect(home.session, home.build_catalog, options="") as connection:
+        comment_models(connection, built)
         failed = connection.execute(
             "select name, message from warehouse.meta.results"
             " where package = ? and resource_type = 'model' and status = 'error'",
@@ -71,9 +84,9 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
     return left_out
 
 
-def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
-    project = home.build / "user"
-    shutil.rmtree(home.build / "dbt-user" / "target", ignore_errors=True)
+def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str], list[LeftOut]]:
+    """A dbt project of the models that dbt can read: its options, none where no model is left."""
+    shutil.rmtree(target, ignore_errors=True)
     ours = dbt_project_dir()
     taken = {path.stem for path in (ours / "models").rglob("*.sql")}
     taken |= {path.stem for path in (ours / "seeds").rglob("*.csv")}
@@ -83,33 +96,54 @@ def _build_readable(home: Home, invoke: Invoke) -> list[LeftOut]:
         if (why := _refusal(path, taken))
     ]
     while files := [f for f in user_model_files(home) if f not in {out.path for out in left_out}]:
-        options = _write_project(home, project, files)
+        options = _write_project(home, files, target)
         parsed = invoke(["--quiet", "parse", *options])
         if parsed.success:
-            chosen = ["--select", f"package:{PACKAGE}"]
-            invoke(["--quiet", "build", "--exclude-resource-type", "unit_test", *chosen, *options])
-            break
+            return options, left_out
         reason = _reason(parsed)
-        broken = _blamed(files, reason) or _first_unreadable(home, project, files, invoke)
+        broken = _blamed(files, reason) or _first_unreadable(home, target, files, invoke)
         left_out += [LeftOut(path, _told(home, path, reason)) for path in broken]
-    return left_out
+    return [], left_out
+
+
+def _built(home: Home, run: Any) -> list[ModelTexts]:
+    """The models that a run built, with what their yml and their files say of them."""
+    nodes = [r.node for r in getattr(run.result, "results", None) or [] if r.status == "success"]
+    return [
+        ModelTexts(
+            node.schema,
+            node.alias,
+            node.description,
+            {column.name: column.description for column in node.columns.values()},
+            leading_comment(_read(home.root / node.original_file_path)),
+        )
+        for node in nodes
+        if node.resource_type == "model"
+    ]
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace")
 
 
 def _refusal(path: Path, taken: set[str]) -> str | None:
     """Why dbt need not see a model: it would give up the whole run, or take it for one of ours."""
     if path.stem.lower() in taken:
         return f"{path.stem} is the name of a model of ours: give the file another name"
-    if not path.read_text("utf-8", errors="replace").strip():
+    if not _read(path).strip():
         return "the file is empty: write a query into it, or remove it"
     return None
 
 
-def _write_project(home: Home, project: Path, files: Sequence[Path]) -> list[str]:
+def _write_project(home: Home, files: Sequence[Path], target: Path) -> list[str]:
     """A project that holds just these models; returns dbt's options for it."""
+    project = home.build / "user"
     shutil.rmtree(project, ignore_errors=True)
     ours = dbt_project_dir()
     for path in files:
-        _copy(path, project / "models" / path.relative_to(home.models))
+        copy = project / "models" / path.relative_to(home.models)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(without_jinja(path.read_bytes()))
     for path in [*home.models.rglob("*.yml"), *home.models.rglob("*.yaml")]:
         _copy(path, project / "models" / path.relative_to(home.models))
     packages = project / "dbt_packages"
@@ -126,18 +160,38 @@ def _write_project(home: Home, project: Path, files: Sequence[Path]) -> list[str
         "macro-paths": [str(folder) for folder in macros if folder.is_dir()],
         "flags": {"send_anonymous_usage_stats": False},
         "vars": project_vars(ours),
-        "models": {
-            PACKAGE: {
-                "+schema": "user",
-                "+materialized": "view",
-                "+persist_docs": {"relation": True, "columns": True},
-            }
-        },
+        "models": {PACKAGE: {"+schema": "user", "+materialized": "view"}},
     }
     (project / "dbt_project.yml").write_text(yaml.safe_dump(settings), "utf-8")
-    folder = home.build / "dbt-user"
     options = ["--project-dir", str(project), "--profiles-dir", str(ours)]
-    return [*options, "--target-path", str(folder / "target"), "--log-path", str(folder)]
+    return [*options, "--target-path", str(target), "--log-path", str(target.parent)]
+
+
+def user_target(home: Home) -> Path:
+    """Where dbt leaves what it makes of the user's models."""
+    return home.build / "dbt-user" / "target"
+
+
+def write_page(home: Home, target: Path, page: Path) -> None:
+    """dbt's documentation in ``target`` as one page, with the catalog's comments on user models."""
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    with connect(home.session, home.build_catalog, options="") as connection:
+        texts = model_comments(connection)
+    for node in manifest["nodes"].values():
+        described = texts.get((node["schema"], node.get("alias") or node["name"]))
+        if node["package_name"] == PACKAGE and described is not None:
+            node["description"] = described.description
+            blank: dict[str, Any] = {"description": "", "meta": {}, "tags": [], "data_type": None}
+            node["columns"] = {
+                name: {**blank, **node["columns"].get(name, {}), "name": name, "description": text}
+                for name, text in described.columns.items()
+            }
+    text = (target / "index.html").read_text("utf-8")
+    data = {"MANIFEST": manifest, "CATALOG": json.loads((target / "catalog.json").read_bytes())}
+    for name, value in data.items():
+        inline = json.dumps(value).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+        text = text.replace(f'"{name}.JSON INLINE DATA"', inline)
+    page.write_text(text, "utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -151,7 +205,7 @@ def _reason(result: Any) -> str:
 
 def _told(home: Home, path: Path, reason: str) -> str:
     """The model's file and line as ``models/mine.sql:3``, then dbt's words, line by line."""
-    line = _line_of(path.read_text("utf-8", errors="replace").splitlines(), reason)
+    line = _line_of(_read(path).splitlines(), reason)
     place = path.relative_to(home.root).as_posix() + (f":{line}" if line else "")
     said = [text.rstrip() for text in reason.strip().splitlines() if text.strip()]
     return "\n".join([place, *(text[:_LONGEST_LINE] for text in said[:_MOST_LINES])])
@@ -183,11 +237,11 @@ def _blamed(files: Sequence[Path], reason: str) -> list[Path]:
 
 
 def _first_unreadable(
-    home: Home, project: Path, files: Sequence[Path], invoke: Invoke
+    home: Home, target: Path, files: Sequence[Path], invoke: Invoke
 ) -> list[Path]:
     """Where the message names none: the first file that cannot be read beside those before it."""
     for count in range(1, len(files)):
-        options = _write_project(home, project, files[:count])
+        options = _write_project(home, files[:count], target)
         if not invoke(["--quiet", "parse", *options]).success:
             return [files[count - 1]]
     return [files[-1]]

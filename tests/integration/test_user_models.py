@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,14 @@ MODELS = {
 select series_id, symbol, "interval", "time", known_at, {{ twice('spread_bps') }} as twice_bps
 from {{ ref('l1_features') }}
 """,
+    "hostile.sql": """-- Mr. O'Brien's "spread": 50%} of it {% is {{ nothing }} </script>
+-- twice_bps: Twice the {# spread. [bps]
+{{ config(alias='spreads') }}
+select series_id, "time", known_at, spread_bps, 2 * spread_bps as twice_bps
+from {{ ref('l1_features') }}
+""",
     "kept.sql": """
+-- Spread of the next bar.
 {{ config(materialized='table') }}
 select series_id, "interval", "time", known_at, lead(spread_bps) over w as next_spread
 from {{ ref('l1_features') }} window w as (partition by series_id order by "time")
@@ -32,6 +40,10 @@ from {{ ref('l1_features') }} window w as (partition by series_id order by "time
     "good.yml": """
 models:
   - name: good
+    description: Twice it.
+    columns:
+      - name: TWICE_BPS
+        description: Two spreads. [bps]
     data_tests:
       - warehouse.holds:
           arguments: {expression: twice_bps > 1e9}
@@ -100,5 +112,34 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     with warehouse.open(built[0]) as wh:
         told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
                 if schema == "user"}  # fmt: skip
-    assert set(told) == {"good", "kept"}
+    assert set(told) == {"good", "kept", "spreads"}
     assert told["kept"].startswith("LOOKS AHEAD")
+    assert told["kept"].endswith("Spread of the next bar.")
+
+
+def test_docs_and_describe_when_yml_or_comment_describe_models_then_show_both_as_text(
+    built: tuple[Path, Run],
+) -> None:
+    home, _ = built
+    run = run_warehouse("--home", home, "docs", cwd=home.parent)
+    assert run.exit_code == 0, run.stderr
+    assert "left out models/no_ref.sql:2" in run.stderr
+    page = (home / "docs.html").read_text("utf-8")
+    start = page.index('{"metadata"')
+    manifest = json.JSONDecoder().raw_decode(page[start:])[0]
+    nodes = {node["name"]: node for node in manifest["nodes"].values()}
+    hostile = "Mr. O'Brien's \"spread\": 50%} of it {% is {{ nothing }} </script>"
+    assert nodes["hostile"]["description"] == hostile
+    assert hostile not in page
+    assert nodes["good"]["description"] == "Twice it."
+    assert nodes["good"]["columns"]["twice_bps"]["description"] == "Two spreads. [bps]"
+    assert "flow_features" in nodes
+    overviews = [doc for doc in manifest["docs"].values() if doc["name"] == "__overview__"]
+    assert any("one row per bar" in doc["block_contents"] for doc in overviews)
+    with warehouse.open(home) as wh:
+        meanings = dict(wh.sql(
+            "select column_name, comment from duckdb_columns() where table_name = 'spreads'"
+        ).fetchall())  # fmt: skip
+    assert meanings["twice_bps"] == "Twice the {# spread. [bps]"
+    assert meanings["time"] == "Start of the bar. [UTC]"
+    assert nodes["hostile"]["columns"]["time"]["description"] == meanings["time"]

@@ -117,11 +117,11 @@ def rollback(settings: Settings, generation: int | None) -> int:
 @click.command(epilog="Example: warehouse docs")
 @home_option
 def docs(settings: Settings) -> int:
-    """Write the dbt documentation of all models as one page, docs.html in the home."""
+    """Write the dbt documentation of all models, yours included, to docs.html in the home."""
     from warehouse.build import write_docs
 
     say("writing the documentation ...")
-    put(str(write_docs(settings)))
+    put(str(write_docs(settings, _tell)))
     return ExitCode.DONE
 
 
