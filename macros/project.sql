@@ -60,6 +60,8 @@
         {{ return([
             _tested(node), status, result.failures ~ ' of its rows, ' ~ _shown(node)
         ]) }}
+    {%- elif node.name == 'funding_schedules' and result.failures -%}
+        {{ return(['funding_settlements', status, _funding_doubts(result)]) }}
     {%- elif node.resource_type == 'model' and status == 'success'
         and (flags.EMPTY or flags.SAMPLE) -%}
         {{ return([
@@ -67,6 +69,18 @@
         ]) }}
     {%- endif -%}
     {{ return([node.name, status, result.message or '']) }}
+{%- endmacro %}
+
+
+{#- The doubts that the test of the funding schedules found, with lines for warehouse.toml. -#}
+{% macro _funding_doubts(result) -%}
+    {%- set found = run_query(result.node.compiled_code) -%}
+    {%- set lines = found.columns['toml_lines'].values()[:20] | join('\n') -%}
+    {{ return(
+        result.failures ~ ' doubts about funding schedules (warehouse status lists the schedules).'
+        ~ ' Put what is right into warehouse.toml, then run: warehouse build\n' ~ lines
+        ~ ('\n…' if result.failures > 20 else '')
+    ) }}
 {%- endmacro %}
 
 

@@ -22,6 +22,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from warehouse.errors import UsageError
 
 HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 ALWAYS, FOREVER = datetime(1900, 1, 1), datetime(9999, 12, 31)  # noqa: DTZ001 (naive UTC)
+_YEARS = (1970, 2200)
 _KEYS = ("exchange", "symbol", "hours", "from")
 _EXAMPLE = '[[funding]] exchange = "…", symbol = "…", hours = 4, from = 2025-03-01'
 
@@ -57,13 +59,20 @@ def declared_spans(path: Path) -> list[FundingSpan]:
         A table is not as it must be; the text says which.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("funding", [])
+        document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror})", next_step="make it a readable file"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
         ) from error
+    for name in get_close_matches("funding", set(document) - {"funding"}):
+        raise UsageError(f"{path}: unknown table {name!r:.80}", next_step="write: [[funding]]")
+    tables = document.get("funding", [])
     if not isinstance(tables, list):
         raise UsageError(f"{path}: funding is no list of tables", next_step=f"write: {_EXAMPLE}")
     begun = sorted(_span(table, f"{path}: [[funding]] {i}") for i, table in enumerate(tables, 1))
@@ -88,14 +97,17 @@ def spans_of(
 ) -> list[tuple[str, str, int, datetime, datetime]]:
     """The spans of each (exchange, symbol): those of the symbol, else those of the exchange.
 
-    Each as exchange, symbol, hours, since, until; they do not overlap.
+    Each as exchange, symbol, hours, since, until; they do not overlap. Spans that fit no place stay
+    as they are declared, so that a test can name them.
     """
+    held = set(places)
+    known = held | {(exchange, "") for exchange, _ in held}
     by_place: dict[tuple[str, str], list[FundingSpan]] = {}
     for span in spans:
         by_place.setdefault(_of(span), []).append(span)
     return [
         (exchange, symbol, span.hours, span.since, span.until)
-        for exchange, symbol in sorted(set(places))
+        for exchange, symbol in sorted(held | (by_place.keys() - known))
         for span in by_place.get((exchange, symbol), by_place.get((exchange, ""), []))
     ]
 
@@ -111,10 +123,13 @@ def _span(table: Any, where: str) -> FundingSpan:
         if name not in _KEYS:
             raise UsageError(f"{where}: unknown key {name!r:.80}", next_step=f"write: {_EXAMPLE}")
     exchange, symbol = table.get("exchange"), table.get("symbol", "")
-    if not isinstance(exchange, str) or not exchange or not isinstance(symbol, str):
-        raise UsageError(
-            f"{where}: exchange and symbol must be texts", next_step=f"write: {_EXAMPLE}"
-        )
+    if exchange is None:
+        raise UsageError(f"{where}: no exchange", next_step=f"write: {_EXAMPLE}")
+    for name, text in (("exchange", exchange), ("symbol", table.get("symbol", "all"))):
+        if not isinstance(text, str) or not text or not text.isprintable():
+            raise UsageError(
+                f"{where}: {name} = {text!r:.80} is no name", next_step=f"write: {_EXAMPLE}"
+            )
     hours = table.get("hours")
     if type(hours) is not int or hours not in HOURS:
         raise UsageError(
@@ -128,11 +143,15 @@ def _span(table: Any, where: str) -> FundingSpan:
 def _moment(value: Any, where: str) -> datetime:
     if value is None:
         return ALWAYS
-    if isinstance(value, datetime):
-        aware = value.astimezone(UTC) if value.tzinfo else value
-        return aware.replace(tzinfo=None)
-    if isinstance(value, date):
+    if not isinstance(value, date):
+        raise UsageError(
+            f"{where}: from is no day or moment", next_step="write it as 2025-03-01, without quotes"
+        )
+    if not _YEARS[0] <= value.year <= _YEARS[1]:
+        raise UsageError(
+            f"{where}: from = {value} is not within the years {_YEARS[0]} to {_YEARS[1]}",
+            next_step="leave from out where the schedule always held",
+        )
+    if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001
-    raise UsageError(
-        f"{where}: from is no day or moment", next_step="write it as 2025-03-01, without quotes"
-    )
+    return (value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None)

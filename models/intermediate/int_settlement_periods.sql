@@ -174,6 +174,7 @@ final as (
     select
         funding.series_id,
         funding."time",
+        inferred.period_hours as pattern_period_hours,
         coalesce(declared.period_hours, seeded.period_hours, inferred.period_hours)
             as period_hours,
         coalesce(declared_next.period_hours, seeded.period_hours, inferred.period_hours)

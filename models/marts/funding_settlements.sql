@@ -28,6 +28,7 @@ schedules as (
         "time",
         period_hours,
         schedule_source,
+        pattern_period_hours,
         is_payment_seen
     from {{ ref('int_settlement_periods') }}
 ),
@@ -44,7 +45,8 @@ settlements as (
         funding."time",
         funding.known_at,
         schedules.period_hours,
-        schedules.schedule_source
+        schedules.schedule_source,
+        schedules.pattern_period_hours
     from funding
     inner join schedules
         on funding.series_id = schedules.series_id and funding."time" = schedules."time"
@@ -79,6 +81,7 @@ final as (
         known_at,
         period_hours,
         schedule_source,
+        pattern_period_hours,
         settled_rate,
         settled_rate * 1e4 as settled_rate_bps,
         epoch("time" - rate_known_at) as rate_age_s,

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from tests.support import bar_table, file_key, grid, run_warehouse, write_file
 
-SHOWN, TOLD, RUNNING = (f"perpetual-{base}-USDT:USDT" for base in ("ALT", "OLD", "RUN"))
+SHOWN, TOLD, RUNNING, WRONG, LONGER = (
+    f"perpetual-{base}-USDT:USDT" for base in ("ALT", "OLD", "RUN", "WRONG", "LONGER")
+)
 PAID = (
     "select symbol, period_hours, schedule_source, count(*) as payments, sum(settled_rate) as paid,"
     " arg_max(cum_funding_unit_long_pct, time) as carry, min(annualized_pct) as least"
@@ -22,16 +24,31 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
     folder, home = tmp_path / "files", tmp_path / "home"
     every_4h = [1e-4 * (1 + hour // 4) for hour in range(72)]
     moving = [1e-6 * (hour * 37 % 101) for hour in range(72)]
-    for symbol, rates in ((SHOWN, every_4h), (TOLD, every_4h), (RUNNING, moving)):
-        table = bar_table("funding", grid(date(2025, 9, 1), 72), funding_rate=pa.array(rates))
+    every_8h_after_4_days = [1e-4 * (h // 4 if h < 96 else 12 + h // 8) for h in range(312)]
+    for symbol, rates in (
+        (SHOWN, every_4h),
+        (TOLD, every_4h),
+        (RUNNING, moving),
+        (WRONG, every_4h),
+        (LONGER, every_8h_after_4_days),
+    ):
+        times = grid(date(2025, 9, 1), len(rates))
+        table = bar_table("funding", times, funding_rate=pa.array(rates))
         table = table.select(["time", "funding_rate"])
         write_file(folder, file_key("funding", "2025-09", symbol=symbol), table)
     declared = f'[[funding]]\nexchange = "binance-futures"\nsymbol = "{TOLD}"\nhours = '
     home.mkdir()
-    (home / "warehouse.toml").write_text(f"{declared}8\n{declared}2\nfrom = 2025-09-02\n")
+    spans = f"{declared}8\n{declared}2\nfrom = 2025-09-02\n"
+    spans += f"{declared}8\n".replace(TOLD, WRONG) + f"{declared}8\n".replace(TOLD, "TYPO")
+    (home / "warehouse.toml").write_text(spans)
     done = run_warehouse("update", "--from", str(folder), "--home", str(home), cwd=tmp_path)
     assert done.exit_code == 1, done.stdout + done.stderr
-    assert "1 series of funding have no sure schedule" in done.stderr + done.stdout
+    assert "5 doubts about funding schedules" in done.stderr
+    assert f"{WRONG}: declared as 8 h, but the rates changed as every 4 h" in done.stderr
+    assert "TYPO: declared, but there is no funding of it here" in done.stderr
+    starts = ("#", "[[funding]]", "exchange =", "symbol =", "hours =", "from =")
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    pasted = "\n".join(line for line in lines if line.startswith(starts))
 
     def paid() -> list[dict[str, object]]:
         answer = run_warehouse("sql", PAID, "--json", "--home", str(home), cwd=tmp_path)
@@ -51,7 +68,24 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
     status = json.loads(run_warehouse("status", "--json", "--home", str(home), cwd=tmp_path).stdout)
     sources = {(s["symbol"], s["source"]) for s in status["catalog"]["funding_schedules"]}
     assert {(TOLD, "home"), (SHOWN, "pattern"), (RUNNING, "unknown")} <= sources
-    (home / "warehouse.toml").write_text(f"{declared}4\n")
-    run_warehouse("build", "--home", str(home), cwd=tmp_path)
-    told = [row for row in paid() if row["symbol"] == TOLD]
-    assert [(row["period_hours"], row["payments"]) for row in told] == [(4, 18)]
+    wrong = run_warehouse("build", "--home", _with(home, pasted), cwd=tmp_path)
+    assert wrong.exit_code == 2 and "hours = 0" in wrong.stderr
+    spans = f"{declared}4\n" + f"{declared}4\n".replace(TOLD, WRONG)
+    spans += pasted.replace("hours = 0", "hours = 4")
+    right = run_warehouse("build", "--home", _with(home, spans), cwd=tmp_path)
+    assert right.exit_code == 0, right.stderr
+    found = {(row["symbol"], row["period_hours"]): row["payments"] for row in paid()}
+    assert found == {
+        (TOLD, 4): 18,
+        (WRONG, 4): 18,
+        (RUNNING, 4): 18,
+        (SHOWN, None): 1,
+        (SHOWN, 4): 16,
+        (LONGER, 4): 24,
+        (LONGER, 8): 27,
+    }
+
+
+def _with(home: Path, text: str) -> str:
+    (home / "warehouse.toml").write_text(text)
+    return str(home)
