@@ -60,8 +60,8 @@
         {{ return([
             _tested(node), status, result.failures ~ ' of its rows, ' ~ _shown(node)
         ]) }}
-    {%- elif node.name == 'funding_schedules' and result.failures -%}
-        {{ return(['funding_settlements', status, _funding_doubts(result)]) }}
+    {%- elif node.name == 'funding_doubts' and result.failures -%}
+        {{ return([node.name, status, _funding_doubts(result)]) }}
     {%- elif node.resource_type == 'model' and status == 'success'
         and (flags.EMPTY or flags.SAMPLE) -%}
         {{ return([

@@ -134,7 +134,7 @@ select
     doubt,
     concat_ws(
         e'\n',
-        '# ' || exchange || ' ' || symbol || ': ' || doubt,
+        concat_ws(' ', '#', exchange, nullif(symbol, '')) || ': ' || doubt,
         case
             when period_hours is not null
                 then
