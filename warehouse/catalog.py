@@ -107,21 +107,32 @@ def _write(
 _MACROS = {
     "help()": (
         "table",
-        "What is in this catalog: one row per table, view and table macro, with its meaning.",
+        "What is in this catalog: one row per table, view and table macro, with its meaning."
+        " Where another database is in use, the schema stands with the catalog's name: w.main.",
         """
-        select "schema", name, meaning
-        from (
-            select schema_name as "schema", view_name as name, comment as meaning
-            from duckdb_views() where not internal and database_name = current_database()
-            union all
-            select schema_name, table_name, comment
-            from duckdb_tables() where database_name = current_database()
-            union all
-            select schema_name, function_name || '()', comment
-            from duckdb_functions()
-            where not internal and database_name = current_database()
+        with catalogs as (
+            select
+                database_name,
+                case when not database_name = current_database() then database_name || '.' end
+                    as before
+            from duckdb_tables()
+            where schema_name = 'meta' and table_name = 'build'
+            qualify database_name = current_database()
+                or not bool_or(database_name = current_database()) over ()
         )
-        order by instr('main user vendor meta staging', "schema"), "schema", name
+
+        select coalesce(before, '') || place as "schema", name, meaning
+        from (
+            select database_name, schema_name as place, view_name as name, comment as meaning
+            from duckdb_views() where not internal
+            union all
+            select database_name, schema_name, table_name, comment from duckdb_tables()
+            union all
+            select database_name, schema_name, function_name || '()', comment
+            from duckdb_functions() where not internal
+        )
+        join catalogs using (database_name)
+        order by before, instr('main user vendor meta staging', place), place, name
         """,
     ),
     "utc_now()": (

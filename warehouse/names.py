@@ -34,6 +34,8 @@ _SELECT = re.compile(
 )
 _STORED = re.compile(r"\bread_parquet\b|\bfrom native\.main\.", re.I)
 """In the text of a view that reads stored months, or their native copy."""
+_SEARCHED = ("main", "user")
+"""Schemas in which a session looks up a bare name; none of the second is one of the first's."""
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I
@@ -100,7 +102,7 @@ class Names:
     @_one_at_a_time
     def find(self, parts: tuple[str, ...]) -> Place | None:
         """The table that a name in a query means."""
-        for schema in (parts[-2],) if len(parts) > 1 else ("main",):
+        for schema in (parts[-2],) if len(parts) > 1 else _SEARCHED:
             place = Place(schema, parts[-1])
             if place in self.columns:
                 return place
@@ -109,7 +111,7 @@ class Names:
         wanted = tuple(part.lower() for part in parts[-2:])
         for place in self.columns:
             if (place.schema.lower(), place.table.lower())[-len(wanted) :] == wanted and (
-                len(wanted) > 1 or place.schema == "main"
+                len(wanted) > 1 or place.schema in _SEARCHED
             ):
                 return place
         return None

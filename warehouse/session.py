@@ -75,6 +75,9 @@ _SWAPS = 5
 """How often a catalog is opened anew because another was published while DuckDB opened it, which
 does so by name and more than once: it may have met parts of two."""
 
+_SEARCHED = "warehouse.main,warehouse.user"
+"""Where a bare name is looked up: no model of the user's has the name of one of ours."""
+
 _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 
 
@@ -170,7 +173,7 @@ class Session:
         self.require_open()
         try:
             cursor = self.connection.cursor()
-            cursor.execute("use warehouse")
+            cursor.execute(f"set search_path = {literal(_SEARCHED)}")
             cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self._home))}")
         except duckdb.ConnectionException:
             self.require_open()
@@ -338,7 +341,7 @@ def _open(
         # footers are read once a session: no file that a catalog lists ever changes
         connection.execute("set global parquet_metadata_cache = true")
         if tables is not None:
-            attach(connection, tables, "native")
+            attach(connection, tables, "native", options="read_only, hidden")
         attach(connection, catalog)
         connection.execute("use warehouse")
         if memory is not None:

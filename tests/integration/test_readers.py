@@ -48,6 +48,37 @@ def test_catalog_when_opened_by_plain_duckdb_then_answers_from_anywhere(
     assert meanings[0][0] > 30
 
 
+def test_catalog_when_attached_by_another_name_then_help_and_table_macros_answer(
+    demo_home: Path,
+) -> None:
+    marts = "'w.flow_features', '5m', 'w.l1_features', '1h', interval '2 hours'"
+    since = "timestamp '2026-02-01'"
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{demo_home}/warehouse.duckdb' as w (read_only)")
+        beside = connection.sql('select "schema", name, meaning from w.help()').fetchall()
+        paired = connection.sql(f"select count(*) from w.as_of({marts})").fetchall()
+        flow = f"w.flow_from({since}, flow := 'w.flow_features')"
+        summed = connection.sql(f"select count(*) from {flow}").fetchall()
+        connection.execute("use w")
+        inside = connection.sql("from help()").fetchall()
+        short = marts.replace("w.", "")
+        assert connection.sql(f"select count(*) from as_of({short})").fetchall() == paired
+        assert connection.sql(f"select count(*) from flow_from({since})").fetchall() == summed
+    assert beside == [(f"w.{schema}", name, meaning) for schema, name, meaning in inside]
+    assert {name for schema, name, _ in inside if schema == "main"} >= {"flow_features", "as_of()"}
+    assert paired == [(104_256,)]
+    assert summed == [(17_472,)]
+
+
+def test_session_when_it_reads_the_copy_then_its_tables_are_in_no_list(demo_home: Path) -> None:
+    with warehouse.open(demo_home) as wh:
+        listed = wh.sql("select distinct table_catalog from information_schema.tables").fetchall()
+        marts = "select count(*) from information_schema.tables where table_name like '%\\_copy'"
+        assert wh.sql(f"{marts} escape '\\'").fetchall() == [(0,)]
+        assert wh.sql("explain from flow_features").pl().height > 0
+    assert listed == [("warehouse",)]
+
+
 def test_home_when_copied_elsewhere_then_its_catalog_still_answers(
     demo_home: Path, tmp_path: Path
 ) -> None:

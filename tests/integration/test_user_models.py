@@ -95,6 +95,24 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
             assert after.startswith("    ")
 
 
+@pytest.mark.parametrize("name", ["good", "Good", "user.good"])
+def test_user_model_when_named_without_its_schema_then_is_found_and_described(
+    built: tuple[Path, Run], name: str
+) -> None:
+    home, _ = built
+    with warehouse.open(home) as wh:
+        result = wh.sql(f"select count(*) as bars from {name}")
+        assert [str(reach.place) for reach in result.trace().reach] == ["user.good"]
+        assert result.fetchall() == [(112_944,)]
+        assert wh.describe(name).fetchall() == wh.describe("user.good").fetchall()
+        with wh.connection() as cursor:
+            assert cursor.sql(f"select count(*) from {name}").fetchall() == [(112_944,)]
+    shell = run_warehouse(
+        "--home", home, "shell", stdin=f"select count(*) from {name};", cwd=home.parent
+    )
+    assert (shell.exit_code, "112944" in shell.stdout) == (0, True), shell.stderr
+
+
 def test_inputs_of_a_build_when_a_model_or_a_macro_changes_are_others(
     built: tuple[Path, Run],
 ) -> None:

@@ -231,7 +231,8 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
         )
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
-    os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}", str(catalog)])
+    bare = "set search_path = 'main,user'"  # for the user's models
+    os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}; {bare}", str(catalog)])
 
 
 def _given_format(form: str | None, as_json: bool) -> str | None:
