@@ -285,10 +285,11 @@ class Warehouse:
         found = self.sql(
             'select column_name as "column", data_type as type, comment as meaning'
             " from duckdb_columns() where database_name = 'warehouse'"
-            " and table_name = $table and ($schema = '' or schema_name = $schema)"
+            " and lower(table_name) = lower($table)"
+            " and ($schema = '' or schema_name = lower($schema))"
             " and schema_name = (select schema_name from duckdb_columns()"
-            "   where database_name = 'warehouse' and table_name = $table"
-            "   and ($schema = '' or schema_name = $schema)"
+            "   where database_name = 'warehouse' and lower(table_name) = lower($table)"
+            "   and ($schema = '' or schema_name = lower($schema))"
             "   order by position(schema_name in 'main user vendor meta staging') limit 1)"
             " order by column_index",
             table=table,
