@@ -436,6 +436,23 @@ def test_describe_when_named_then_shows_meaning_and_unit(demo_home: Path, tmp_pa
     assert "flow_features" in run.stderr
 
 
+def test_describe_when_nothing_is_named_then_shows_what_has_data_and_groups_the_rest(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    run = run_warehouse("--home", demo_home, "describe", cwd=tmp_path)
+    shown, without = run.stdout.split("without data in main: ")
+    assert run.exit_code == 0
+    listed = {tuple(line.split()[:2]) for line in shown.splitlines() if len(line.split()) > 1}
+    assert {("main", "flow_features"), ("main", "help()"), ("vendor", "flow")} <= listed
+    assert without.split("\n")[0] == "derivative_features funding_labels funding_settlements"
+    assert "also in staging: " in without and "stg_flow stg_l1_price" in without
+    assert not {name for schema, name in listed if schema == "vendor"} - {
+        "flow",
+        "l1_price",
+        "ohlcv",
+    }
+
+
 def test_symbols_when_asked_then_lists_what_is_in_the_lake(demo_home: Path, tmp_path: Path) -> None:
     rows = json.loads(run_warehouse("--home", demo_home, "symbols", "--json", cwd=tmp_path).stdout)
     assert [row["symbol"] for row in rows] == [BTC, "perpetual-ETH-USDT:USDT"]

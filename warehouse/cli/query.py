@@ -10,6 +10,7 @@ import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from warehouse.config import Settings, load_settings
 from warehouse.display import render_table, terminal_width
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.query import Result, Warehouse
+from warehouse.reach import Place
 from warehouse.sqltext import HOME_VARIABLE, literal
 
 
@@ -191,8 +193,41 @@ def _list_queries(listed: Result, as_json: bool) -> None:
 def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json: bool) -> int:
     """Columns of a table or view with meaning and unit; without NAME, what there is."""
     with Warehouse(settings, **past) as warehouse:
-        _show(warehouse.tables() if name is None else warehouse.describe(name), as_json)
+        if name is None and not as_json:
+            _list_tables(warehouse)
+        else:
+            _show(warehouse.tables() if name is None else warehouse.describe(name), as_json)
     return ExitCode.DONE
+
+
+def _list_tables(warehouse: Warehouse) -> None:
+    """Tables with data; the others, and those of staging, by name only."""
+    empty = _without_data(warehouse)
+    shown, bare = [], []
+    for schema, name, meaning in warehouse.tables().fetchall():
+        is_empty = Place(schema, name) in empty
+        if is_empty or schema == "staging":
+            bare.append((schema, name, is_empty))
+        else:
+            shown.append((schema, name, meaning))
+    put(render_table(["schema", "name", "meaning"], shown, width=_width(), wrap=True))
+    for schema in dict.fromkeys(row[0] for row in bare):
+        for is_empty, said in ((False, "also in"), (True, "without data in")):
+            listed = " ".join(row[1] for row in bare if (row[0], row[2]) == (schema, is_empty))
+            if listed:
+                put(fill(listed, _width(), initial_indent=f"{said} {schema}: "))
+
+
+def _without_data(warehouse: Warehouse) -> set[Place]:
+    """Tables behind which the lake has no file, and marts whose stored months have no row."""
+    names = warehouse.names()
+    present = {row[0] for row in warehouse.sql("select dataset from meta.files").fetchall()}
+    behind = {place: names.datasets(place) for place in names.columns}
+    empty = {place for place, sources in behind.items() if sources and present.isdisjoint(sources)}
+    if Place("meta", "stored") in names.columns:
+        stored = "select model from meta.stored group by model having sum(rows) = 0"
+        empty |= {Place("main", row[0]) for row in warehouse.sql(stored).fetchall()}
+    return empty
 
 
 @click.command(epilog="Example: warehouse symbols --json")
