@@ -198,7 +198,7 @@ def test_serve_opens_the_lake_to_other_machines_with_a_key_only(
 
 def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_home: Home) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = create_server(create_app(market_home), request_s=0.4)
+    server = create_server(create_app(market_home), request_s=3)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     request = b"GET /api/v1/metadata/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -207,7 +207,7 @@ def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_hom
             socket.create_connection(listener.getsockname(), timeout=10) as slow,
             pytest.raises(OSError, match=r"reset|[Bb]roken|closed"),
         ):
-            for _ in range(100):
+            for _ in range(300):
                 slow.sendall(b"X")
                 if select.select([slow], [], [], 0.1)[0] and not slow.recv(1):
                     raise OSError("closed")
