@@ -123,9 +123,9 @@ def sql(
             "give SQL, or the name of a query with -q",
             next_step='try: warehouse sql "from help()", or: warehouse queries',
         )
-    form = format_of(target, _given_format(form, as_json))
     require_place(target)
     require_place(receipt)
+    form = format_of(target, _given_format(form, as_json))
     values = dict(parse_parameter(parameter) for parameter in parameters)
     with Warehouse(settings, **past) as warehouse:
         if name is not None:
