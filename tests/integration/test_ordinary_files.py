@@ -174,6 +174,12 @@ class Built:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
         write_files(folder / "files")
+        models = self.home / "models"
+        models.mkdir(parents=True)
+        (models / "flow_leak.sql").write_text(
+            'select series_id, "time", known_at, lead(net_delta) over (partition by series_id'
+            " order by \"time\") as next_delta from {{ ref('flow_features') }}"
+        )
         there = ("--home", self.home, "--from", folder / "files")
         self.refused = run_warehouse("sync", *there, cwd=folder)
         self.salvaged = run_warehouse("update", *there, "--salvage", cwd=folder)
@@ -352,6 +358,10 @@ def test_what_cannot_be_right_is_refused_for_its_true_reason(
         symbol=f"perpetual-{coin}-USDT:USDT",
     )
     assert reason in reasons[0]
+
+
+def test_a_leak_is_found_in_series_that_are_few_among_many_others(built: Built) -> None:
+    assert "audit flow_leak: user.flow_leak.next_delta: leak" in built.salvaged.stderr
 
 
 def test_marts_hold_finite_numbers_or_null_whatever_the_vendor_sends(built: Built) -> None:

@@ -11,7 +11,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -22,7 +22,17 @@ from warehouse.audit.cause import Cause, explain_leaks
 from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
 from warehouse.audit.outside import find_outside
 from warehouse.audit.report import AuditReport, Finding, Kind, Mode, ModelAudit, Verdict
-from warehouse.audit.sample import FULL, QUICK, Cut, Reach, SampleSize, plan_sample
+from warehouse.audit.sample import (
+    FULL,
+    MARGIN_US,
+    QUICK,
+    Cut,
+    SampleSize,
+    plan_sample,
+    reach_of,
+    series_with_rows,
+    total_lookback_us,
+)
 from warehouse.audit.scratch import (
     KEYS,
     Scratch,
@@ -31,13 +41,10 @@ from warehouse.audit.scratch import (
     open_scratch,
     vendor_datasets,
 )
-from warehouse.keys import DAY_US, SeriesKey, us_datetime
+from warehouse.keys import SeriesKey, us_datetime
 from warehouse.project import Model, Project, Relation
 
 _UTC = {"TimeZone": "UTC"}
-_USUAL_LOOKBACK_US = 8 * DAY_US
-_USUAL_HORIZON_US = DAY_US
-_MARGIN_US = DAY_US
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
 
@@ -53,6 +60,9 @@ def audit_lookahead(
     session: Mapping[str, str] = _UTC,
 ) -> AuditReport:
     """Search models for values that depend on what was not known yet.
+
+    A model of which the sample held no row is audited once more, alone and on series that have rows
+    in the stored marts that it reads.
 
     Parameters
     ----------
@@ -81,6 +91,47 @@ def audit_lookahead(
     audited = [project.model(name) for name in models] or [
         model for model in project.models if model.relation.schema != "staging"
     ]
+
+    def audit(some: list[Model], among: frozenset[int] | None = None) -> AuditReport:
+        return _audit(catalog, project, some, among, cuts, seed, size, session)
+
+    report = audit(audited)
+    again = {}
+    for model in audited:
+        outcome = next(a for a in report.models if a.model == model.relation)
+        if outcome.verdict is Verdict.UNTESTED and not outcome.reason:
+            among = _series_of(catalog, project, model, session)
+            if among:
+                again[model.relation] = audit([model], among).models[0]
+    return replace(report, models=tuple(again.get(a.model, a) for a in report.models))
+
+
+def _series_of(
+    catalog: Path, project: Project, model: Model, session: Mapping[str, str]
+) -> frozenset[int]:
+    """Series that have rows in all stored marts that a model is or reads."""
+    stored = [
+        other.relation
+        for other in project.with_ancestors([model])
+        if other.is_stored and other.relation.schema == "main"
+    ]
+    with open_catalog(catalog, session) as connection:
+        try:
+            return series_with_rows(connection, stored)
+        except duckdb.Error:  # a mart without data is no list of files, but reads other views
+            return frozenset()
+
+
+def _audit(
+    catalog: Path,
+    project: Project,
+    audited: list[Model],
+    among: frozenset[int] | None,
+    cuts: int,
+    seed: int,
+    size: SampleSize,
+    session: Mapping[str, str],
+) -> AuditReport:
     compared = [model for model in audited if not model.is_whole_sample]
     needed = Project(project.with_ancestors(compared), project.seeds)
     compared = [model for model in needed.models if model in compared]
@@ -89,9 +140,10 @@ def audit_lookahead(
             connection,
             vendor_datasets(needed.models),
             size=size,
-            reach=_reach(needed),
+            reach=reach_of(needed),
             cuts=cuts,
             seed=seed,
+            among=among,
         )
         outside = find_outside(connection, needed, compared)
 
@@ -137,29 +189,6 @@ def audit_sample(
 ) -> AuditReport:
     """The audit of every build: three cuts, one of them early, few bars, in about a second."""
     return audit_lookahead(catalog, project, cuts=3, seed=seed, size=QUICK, session=session)
-
-
-def _reach(project: Project) -> Reach:
-    lookbacks = [_total_lookback_us(model, project) for model in project.models]
-    horizons = [model.horizon_us for model in project.models]
-    return Reach(
-        before_us=max([_USUAL_LOOKBACK_US, *(us for us in lookbacks if us)]) + 2 * _MARGIN_US,
-        after_us=max([_USUAL_HORIZON_US, *(us for us in horizons if us)]) + _MARGIN_US,
-    )
-
-
-def _total_lookback_us(model: Model, project: Project) -> int | None:
-    """Declared lookbacks along the longest chain of models; staging looks at its own row only."""
-    if model.relation.schema == "staging":
-        return 0
-    total = model.lookback_us
-    for read in project.models:
-        if total is None:
-            return None
-        if read.relation in model.depends_on:
-            below = _total_lookback_us(read, project)
-            total = None if below is None else max(total, (model.lookback_us or 0) + below)
-    return total
 
 
 @dataclass(slots=True)
@@ -410,12 +439,12 @@ class _Audit:
         """Rows must not change when what lies further back than their lookback is taken away."""
         groups: dict[int, list[Model]] = defaultdict(list)
         for model in models:
-            lookback_us = _total_lookback_us(model, self._project)
+            lookback_us = total_lookback_us(model, self._project)
             has_time = any(name == "time" for name, _ in self._scratch.columns("known", model))
             if lookback_us is not None and has_time:
                 groups[lookback_us].append(model)
         for lookback_us, group in sorted(groups.items()):
-            start_us = cut.at_us - lookback_us - max(lookback_us, _MARGIN_US) // 8
+            start_us = cut.at_us - lookback_us - max(lookback_us, MARGIN_US) // 8
             world = World("cut", f'{_known(cut)} and "time" >= make_timestamp({start_us})')
             failures = self._scratch.build(world, "short", self._project.with_ancestors(group))
             for model in group:

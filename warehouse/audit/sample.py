@@ -12,7 +12,8 @@ from random import Random
 
 import duckdb
 
-from warehouse.keys import SeriesKey, interval_us
+from warehouse.keys import DAY_US, SeriesKey, interval_us
+from warehouse.project import Model, Project, Relation
 from warehouse.sqltext import identifier, literal
 
 ORIGIN = "origin"
@@ -21,6 +22,9 @@ ORIGIN = "origin"
 _LEAST_BARS_BEFORE = 64
 _LEAST_BARS_AFTER = 8
 _EARLY_EVERY = 3
+_USUAL_LOOKBACK_US = 8 * DAY_US
+_USUAL_HORIZON_US = DAY_US
+MARGIN_US = DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,11 @@ def plan_sample(
     reach: Reach,
     cuts: int,
     seed: int,
+    among: frozenset[int] | None = None,
 ) -> Sample:
     """Choose series and cuts at random, the same for the same seed and catalog.
+
+    ``among`` are the numbers of the series to choose from; all where it is None.
 
     Cuts lie on the edge of a bar of a chosen series (within the bars of slower ones), in months by
     how many rows they hold, and late enough for windows before them to be full where they can.
@@ -122,6 +129,7 @@ def plan_sample(
     """
     random = Random(seed)
     months, keys = _coverage(connection, datasets)
+    months = [month for month in months if among is None or month.series_id in among]
     chosen = _choose_series(months, keys, size, random)
     months = [month for month in months if month.series_id in chosen]
     if not months:
@@ -139,6 +147,43 @@ def plan_sample(
         ended = sorted(chosen)[number // 4 % 2 :: 2] if number % 4 == 3 and len(chosen) > 1 else ()
         planned.append(Cut(number, at_us, stretches, number % 2 == 1, tuple(ended)))
     return Sample({series_id: keys[series_id] for series_id in sorted(chosen)}, tuple(planned))
+
+
+def reach_of(project: Project) -> Reach:
+    """How far around a cut the models of a project look."""
+    lookbacks = [total_lookback_us(model, project) for model in project.models]
+    horizons = [model.horizon_us for model in project.models]
+    return Reach(
+        before_us=max([_USUAL_LOOKBACK_US, *(us for us in lookbacks if us)]) + 2 * MARGIN_US,
+        after_us=max([_USUAL_HORIZON_US, *(us for us in horizons if us)]) + MARGIN_US,
+    )
+
+
+def total_lookback_us(model: Model, project: Project) -> int | None:
+    """Declared lookbacks along the longest chain of models; staging looks at its own row only."""
+    if model.relation.schema == "staging":
+        return 0
+    total = model.lookback_us
+    for read in project.models:
+        if total is None:
+            return None
+        if read.relation in model.depends_on:
+            below = total_lookback_us(read, project)
+            total = None if below is None else max(total, (model.lookback_us or 0) + below)
+    return total
+
+
+def series_with_rows(
+    connection: duckdb.DuckDBPyConnection, relations: Sequence[Relation]
+) -> frozenset[int]:
+    """Series that have rows in every one of these stored relations of the catalog."""
+    common: frozenset[int] | None = None
+    for relation in relations:
+        place = f"{ORIGIN}.{identifier(relation.schema)}.{identifier(relation.name)}"
+        rows = connection.execute(f"select distinct series_id from {place}").fetchall()
+        found = frozenset(row[0] for row in rows)
+        common = found if common is None else common & found
+    return common or frozenset()
 
 
 def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> None:
