@@ -17,6 +17,9 @@ from warehouse.sqltext import literal
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """For ``config``: nothing is fetched from the network because of what a query or a file names."""
 
+_DEFAULT_MOVES = int(duckdb.__version__.split(".")[0]) >= 2
+"""From 2.0 on the first attached database takes the place of the default one that is detached."""
+
 _ABANDONED_S = 86_400
 _numbers = itertools.count(1)
 
@@ -27,6 +30,7 @@ def connect(
     *,
     options: str = "read_only",
     config: Mapping[str, str] | None = None,
+    for_cursors: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory with a session's settings, its time zone and limits among them.
 
@@ -38,8 +42,10 @@ def connect(
         Attached as the database ``warehouse`` with ``options``.
     config
         What can be set only before DuckDB starts.
+    for_cursors
+        Whether :func:`use_catalog` will be called.
     """
-    connection = duckdb.connect(config={**(config or {})})
+    connection = _start({**(config or {})}, for_cursors=for_cursors)
     try:
         for name, value in session.items():
             chosen = _spill_folder(Path(value)) if name == "temp_directory" and value else value
@@ -62,6 +68,30 @@ def attach(
     """Attach a database file; no options let it be written to."""
     given = f" ({options})" if options else ""
     connection.execute(f"attach {literal(str(path))} as {name}{given}")
+
+
+def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make ``warehouse`` the database of a connection and of every cursor of it.
+
+    A cursor does not inherit ``use``: it begins on the default database, which cannot be chosen.
+    But as soon as that is detached, ``warehouse`` takes its place: from DuckDB 2.0 on if no other
+    was attached before, earlier because it has the name of the one that :func:`_start` began with.
+    """
+    connection.execute("use warehouse")
+    if _DEFAULT_MOVES:
+        connection.execute("detach memory")
+        connection.execute("attach ':memory:' as memory")
+
+
+def _start(config: dict[str, str], *, for_cursors: bool) -> duckdb.DuckDBPyConnection:
+    if not for_cursors or _DEFAULT_MOVES:
+        return duckdb.connect(config=config)
+    with tempfile.TemporaryDirectory(prefix="warehouse-") as folder:
+        connection = duckdb.connect(str(Path(folder, "warehouse.duckdb")), config=config)
+        connection.execute("attach ':memory:' as memory")
+        connection.execute("use memory")
+        connection.execute("detach warehouse")
+    return connection
 
 
 def _spill_folder(wanted: Path) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.engine import NO_EXTENSIONS, attach, connect
+from warehouse.engine import NO_EXTENSIONS, attach, connect, use_catalog
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
 from warehouse.sqltext import HOME_VARIABLE, literal
@@ -337,13 +337,13 @@ def _open(
 ) -> duckdb.DuckDBPyConnection:
     connection = None
     try:
-        connection = connect(settings.session, config=_CONFIG)
+        connection = connect(settings.session, config=_CONFIG, for_cursors=True)
         # footers are read once a session: no file that a catalog lists ever changes
         connection.execute("set global parquet_metadata_cache = true")
+        attach(connection, catalog)
+        use_catalog(connection)
         if tables is not None:
             attach(connection, tables, "native", options="read_only, hidden")
-        attach(connection, catalog)
-        connection.execute("use warehouse")
         if memory is not None:
             _limit_memory(connection, memory)
         _lock(connection, settings)

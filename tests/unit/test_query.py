@@ -588,3 +588,21 @@ def test_answer_when_it_is_iterated_or_indexed_then_goes_by_column(
     pd.testing.assert_frame_equal(pd.DataFrame(r), r.df())
     with pytest.raises(KeyError, match=r"'clsoe'.*close"):
         r["clsoe"]
+
+
+def test_connection_when_a_tool_takes_a_cursor_of_it_then_knows_the_catalog(
+    wh: warehouse.Warehouse,
+) -> None:
+    text = "select symbol, count(*) as bars from flow_features group by all order by all"
+    expected = wh.sql(text).fetchall()
+    raw = wh.connection()
+    with pytest.warns(UserWarning, match="SQLAlchemy"):
+        frame = pd.read_sql(text, raw)
+    assert list(frame.itertuples(index=False, name=None)) == expected
+    assert pl.read_database(text, raw.cursor()).rows() == expected
+    for cursor in (raw.cursor().cursor(), raw.duplicate()):
+        assert cursor.execute(text).fetchall() == expected
+        with pytest.raises(duckdb.Error, match="read-only"):
+            cursor.execute("create table main.mine as select 1")
+        with pytest.raises(duckdb.Error):
+            cursor.execute("from read_text('/etc/passwd')")
