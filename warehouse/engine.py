@@ -45,7 +45,7 @@ def connect(
     for_cursors
         Whether :func:`use_catalog` will be called.
     """
-    connection = _start({**(config or {})}, for_cursors=for_cursors)
+    connection = _start(config or {}, for_cursors=for_cursors)
     try:
         for name, value in session.items():
             chosen = _spill_folder(Path(value)) if name == "temp_directory" and value else value
@@ -83,11 +83,22 @@ def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("attach ':memory:' as memory")
 
 
-def _start(config: dict[str, str], *, for_cursors: bool) -> duckdb.DuckDBPyConnection:
+def lock(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
+    """From here on a session reads the data files of its home and no others."""
+    row = connection.execute("select home from meta.build").fetchone()
+    homes = {str(home), str(row[0]) if row else ""}
+    folders = [str(Path(h, part)) + "/" for h in homes if h for part in ("objects", "marts")]
+    listed = ", ".join(literal(folder) for folder in folders)
+    connection.execute(f"set allowed_directories = [{listed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+
+
+def _start(config: Mapping[str, str], *, for_cursors: bool) -> duckdb.DuckDBPyConnection:
     if not for_cursors or _DEFAULT_MOVES:
-        return duckdb.connect(config=config)
+        return duckdb.connect(config={**config})
     with tempfile.TemporaryDirectory(prefix="warehouse-") as folder:
-        connection = duckdb.connect(str(Path(folder, "warehouse.duckdb")), config=config)
+        connection = duckdb.connect(str(Path(folder, "warehouse.duckdb")), config={**config})
         connection.execute("attach ':memory:' as memory")
         connection.execute("use memory")
         connection.execute("detach warehouse")

@@ -19,6 +19,7 @@ import duckdb
 from warehouse.bind import as_moments, bound, may_be_moment, require_names
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
+from warehouse.frames import is_frame, require_places, require_unlike_tables, taken
 from warehouse.guard import Statement, check
 from warehouse.home import Home, generation_path
 from warehouse.loading import load
@@ -168,7 +169,9 @@ class Warehouse:
             Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted, and
             so is a text that is a moment with an offset, unless it is compared with a text column;
             numpy scalars, pandas timestamps and lists are taken as they are meant. A parameter
-            that is called timeout, memory or strict goes into ``params``.
+            that is called timeout, memory or strict goes into ``params``. A frame (pandas, polars,
+            Arrow, another answer) is a table of that name, which the query reads beside the
+            catalog's; it is taken as it is now, with times in naive UTC.
         timeout
             Seconds that checking the text, and each reading of the answer, may take.
         memory
@@ -180,7 +183,8 @@ class Warehouse:
         Raises
         ------
         QueryError
-            The text is no such statement, is wrong, or a name is missing or unknown.
+            The text is no such statement, is wrong, a name is missing or unknown, or a frame
+            cannot be taken as it is meant.
         IncompleteError
             ``strict``, and bars are missing from what the query selects.
 
@@ -198,17 +202,24 @@ class Warehouse:
         (48, 'quote/base')
         """
         _require_kinds(text, params, timeout, memory)
-        values = {name: bound(value) for name, value in {**(params or {}), **named}.items()}
+        given = {**(params or {}), **named}
+        frames = {name: value for name, value in given.items() if is_frame(value)}
+        values = {name: bound(value) for name, value in given.items() if name not in frames}
         session = self._session if memory is None else self._open_session(memory)
         statement = session.statements.get(text)
         if statement is None:
             statement = self._checked(text, session, timeout)
             keep(session.statements, text, statement)
+        if frames:
+            require_unlike_tables(frames, {place.table for place in self.names().columns})
+            require_places(frames, statement)
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )
         if any(map(may_be_moment, values.values())):
             values = as_moments(values, self.names().text_parameters(statement.tree))
+        if frames:
+            session = session.beside({name: taken(name, frames[name]) for name in frames})
         result = Result(self, statement, values, session, timeout_s=timeout)
         if strict:
             from warehouse.holes import require_whole
@@ -246,8 +257,10 @@ class Warehouse:
         """
         found = self.named_query(name)
         given = {**(params or {}), **named}
-        text, values = run(None, lambda: found.prepare(given), Limits(timeout))
-        return self.sql(text, values, timeout=timeout, memory=memory, strict=strict)
+        frames = {name: value for name, value in given.items() if is_frame(value)}
+        others = {name: value for name, value in given.items() if name not in frames}
+        text, values = run(None, lambda: found.prepare(others), Limits(timeout))
+        return self.sql(text, {**values, **frames}, timeout=timeout, memory=memory, strict=strict)
 
     def named_query(self, name: str) -> NamedQuery:
         """A named query with its text, purpose and parameters."""
@@ -342,7 +355,8 @@ class Warehouse:
             self._reads_copies = False
             self._session = self._open_session()
             self._names, self._macros = None, None
-        return self._session if session.memory is None else self._open_session(session.memory)
+        found = self._session if session.memory is None else self._open_session(session.memory)
+        return found.beside(session.frames) if session.frames else found
 
     def _checked(self, text: str, session: Session, timeout_s: float | None) -> Statement:
         """The statement that a text holds; a long text may take the parser long."""

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +21,7 @@ import duckdb
 from warehouse import __version__
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError, QueryError, WarehouseError
+from warehouse.frames import taken
 from warehouse.home import Home
 from warehouse.loading import load
 from warehouse.reach import Reach
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
     from warehouse.result import Result
 
-RECEIPT_VERSION = 1
+RECEIPT_VERSION = 2
+"""Written where frames are part of the answer; else 1, which earlier products read."""
+
 _BATCH_ROWS = 50_000
 _KEPT_BITS = 30
 
@@ -57,6 +60,15 @@ class ReceiptFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptFrame:
+    """A frame of the user's that was read; ``content`` is the hash of its rows in any order."""
+
+    rows: int
+    columns: tuple[str, ...]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What one answer was made from.
 
@@ -75,6 +87,8 @@ class Receipt:
         sha256 over names, types and rows; over the rows in their order where ``is_ordered``, else
         whatever their order. Reals count to nine digits, because sums of reals differ in their
         last ones between runs on several threads.
+    frames
+        The user's own frames by name, with their hashes; the receipt does not hold them.
     """
 
     sql: str
@@ -87,11 +101,14 @@ class Receipt:
     columns: dict[str, str]
     is_ordered: bool
     content: str
+    frames: dict[str, ReceiptFrame] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The receipt as JSON."""
         facts = asdict(self) | {"params": {n: _encoded(v) for n, v in self.params.items()}}
-        return json.dumps({"receipt": RECEIPT_VERSION, **facts}, indent=1)
+        if not self.frames:
+            del facts["frames"]
+        return json.dumps({"receipt": RECEIPT_VERSION if self.frames else 1, **facts}, indent=1)
 
     def save(self, path: str | Path) -> Path:
         """Write the receipt as JSON to a file."""
@@ -115,10 +132,14 @@ class Receipt:
             version = facts.pop("receipt")
             if not isinstance(version, int) or version < 1:
                 raise ValueError(f"receipt: {version!r}")
-            if version != RECEIPT_VERSION:
+            if version > RECEIPT_VERSION:
                 raise QueryError("this receipt was written by a newer product")
             facts["params"] = {n: _decoded(v) for n, v in facts["params"].items()}
             facts["files"] = tuple(ReceiptFile(**file) for file in facts["files"])
+            facts["frames"] = {
+                name: ReceiptFrame(**(frame | {"columns": tuple(frame["columns"])}))
+                for name, frame in facts.get("frames", {}).items()
+            }
             return cls(**facts)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QueryError(
@@ -197,22 +218,43 @@ def make_receipt(result: Result, cursor: duckdb.DuckDBPyConnection) -> Receipt:
         columns=result.types,
         is_ordered=is_ordered,
         content=content,
+        frames={name: _frame_facts(table) for name, table in result.frames.items()},
     )
 
 
-def verify_receipt(settings: Settings, receipt: Receipt) -> ReceiptVerdict:
+def _frame_facts(table: pa.Table) -> ReceiptFrame:
+    batches = table.to_batches(max_chunksize=_BATCH_ROWS)
+    names = tuple(table.column_names)
+    rows, content = content_hash(dict.fromkeys(names, ""), batches, ordered=False)
+    return ReceiptFrame(rows, names, content)
+
+
+def verify_receipt(
+    settings: Settings, receipt: Receipt, frames: Mapping[str, object] | None = None
+) -> ReceiptVerdict:
     """Ask a receipt's query again and compare files and content.
+
+    Parameters
+    ----------
+    frames
+        The frames by name that the query was asked with, of which a receipt holds only hashes.
 
     Raises
     ------
     NotFoundError
         The home has no catalog.
+    QueryError
+        A frame is missing, or is another one than the receipt's.
     """
     from warehouse.query import Warehouse
 
+    given = dict(frames or {})
+    _require_frames(receipt, given)
+    values = receipt.params | given
+
     with Warehouse(settings) as warehouse:
         try:
-            again = warehouse.sql(receipt.sql, receipt.params).receipt
+            again = warehouse.sql(receipt.sql, values).receipt
         except (QueryError, NotFoundError) as error:
             found = ReceiptVerdict(
                 Verdict.OTHER_CODE, False, warehouse.generation, problem=error.what
@@ -223,11 +265,31 @@ def verify_receipt(settings: Settings, receipt: Receipt) -> ReceiptVerdict:
         return found
     home = Home.of(settings)
     pruned = tuple(file for file in receipt.files if not home.object_path(file.object).is_file())
-    kept, unlike = _own_generation(settings, receipt)
+    kept, unlike = _own_generation(settings, receipt, values)
     return replace(found, kept=kept, unlike=unlike, pruned=pruned)
 
 
-def _own_generation(settings: Settings, receipt: Receipt) -> tuple[int | None, int | None]:
+def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
+    """Raise unless the frames are those that the receipt has the hashes of."""
+    for name, frame in receipt.frames.items():
+        if name not in given:
+            raise QueryError(
+                f"the answer was computed beside {name}, a frame of {frame.rows:,} rows"
+                f" ({', '.join(frame.columns)}), which its receipt does not hold",
+                next_step="give it in Python: from warehouse.receipt import verify_receipt;"
+                f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
+            )
+        if _frame_facts(taken(name, given[name])) != frame:
+            raise QueryError(
+                f"{name} is another frame than the receipt's, which had {frame.rows:,} rows of"
+                f" {', '.join(frame.columns)} and the hash {frame.content}",
+                next_step="give it the frame that the query was asked with",
+            )
+
+
+def _own_generation(
+    settings: Settings, receipt: Receipt, values: Mapping[str, object]
+) -> tuple[int | None, int | None]:
     """The receipt's generation: first if it gives the answer, second if it is kept and does not."""
     from warehouse.query import Warehouse
 
@@ -235,7 +297,7 @@ def _own_generation(settings: Settings, receipt: Receipt) -> tuple[int | None, i
     try:
         with Warehouse(settings, generation=number) as past:
             try:
-                again = past.sql(receipt.sql, receipt.params).receipt
+                again = past.sql(receipt.sql, values).receipt
             except WarehouseError:
                 return None, number
     except WarehouseError:

@@ -96,6 +96,7 @@ class Result:
     ) -> None:
         self.text = statement.bare
         self.params = params
+        self.frames = session.frames
         self._warehouse = warehouse
         self._statement = statement
         self._timeout_s = timeout_s

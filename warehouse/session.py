@@ -8,7 +8,7 @@ import os
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from warehouse.config import Settings
-from warehouse.engine import NO_EXTENSIONS, attach, connect, use_catalog
+from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
 from warehouse.sqltext import HOME_VARIABLE, literal
@@ -96,6 +96,8 @@ class Session:
         Texts that were checked, with what was found.
     unsorted
         Texts whose rows turned out not to lie in order.
+    frames
+        Tables of the user's by name, which every cursor reads beside the catalog.
     """
 
     def __init__(
@@ -106,8 +108,10 @@ class Session:
         *,
         memory: str | None = None,
         reads_copy: bool = False,
+        frames: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.connection = connection
+        self.frames = dict(frames or {})
         self.memory, self.reads_copy = memory, reads_copy
         self.memory_bytes = None if memory is None else _memory_limit(connection)
         self.statements: dict[str, Statement] = {}
@@ -118,7 +122,19 @@ class Session:
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._keeps_questions = True
         self._is_closed = False
+        self._pin = pin
         self._unpin = weakref.finalize(self, os.close, pin)
+
+    def beside(self, frames: Mapping[str, pa.Table]) -> Session:
+        """A session on the same catalog whose cursors read a user's frames too."""
+        return Session(
+            self.new_cursor(),
+            os.dup(self._pin),
+            self._home,
+            memory=self.memory,
+            reads_copy=self.reads_copy,
+            frames=frames,
+        )
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for one use: an idle one, or a new one."""
@@ -175,6 +191,8 @@ class Session:
             cursor = self.connection.cursor()
             cursor.execute(f"set search_path = {literal(_SEARCHED)}")
             cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self._home))}")
+            for name, table in self.frames.items():
+                cursor.register(name, table)
         except duckdb.ConnectionException:
             self.require_open()
             raise
@@ -346,7 +364,7 @@ def _open(
             attach(connection, tables, "native", options="read_only, hidden")
         if memory is not None:
             _limit_memory(connection, memory)
-        _lock(connection, settings)
+        lock(connection, settings.home)
     except BaseException as error:
         if connection is not None:
             connection.close()
@@ -415,14 +433,3 @@ def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
     row = connection.execute("select current_setting('memory_limit')").fetchone()
     amount, unit = str(row[0]).split() if row else ("0", "bytes")
     return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))
-
-
-def _lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """From here on the session reads the home's data files and no others."""
-    row = connection.execute("select home from meta.build").fetchone()
-    homes = {str(settings.home), str(row[0]) if row else ""}
-    folders = [str(Path(h, part)) + "/" for h in homes if h for part in ("objects", "marts")]
-    listed = ", ".join(literal(folder) for folder in folders)
-    connection.execute(f"set allowed_directories = [{listed}]")
-    connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")

@@ -1,0 +1,203 @@
+"""The user's own frames beside the catalog: which values are one, and how a query reads them.
+
+Whatever the library, a frame becomes a table of Arrow that nobody changes, with times as the
+catalog has them: naive UTC, to the microsecond. What cannot be taken as it is meant is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from warehouse.errors import QueryError
+from warehouse.loading import load
+from warehouse.tree import Tree, names, nodes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from warehouse.guard import Statement
+
+_FRAMES = {
+    ("pandas", "DataFrame"), ("polars", "DataFrame"), ("polars", "LazyFrame"),
+    ("pyarrow", "Table"), ("pyarrow", "RecordBatch"), ("pyarrow", "RecordBatchReader"),
+    ("duckdb", "DuckDBPyRelation"), ("_duckdb", "DuckDBPyRelation"), ("warehouse", "Result"),
+}  # fmt: skip
+
+
+def is_frame(value: object) -> bool:
+    """Whether a value is a table rather than a value for a parameter."""
+    return bool(_kinds(value) & _FRAMES)
+
+
+def _kinds(value: object) -> set[tuple[str, str]]:
+    return {(kind.__module__.split(".")[0], kind.__name__) for kind in type(value).__mro__}
+
+
+def taken(name: str, frame: Any) -> pa.Table:
+    """A frame as a query reads it.
+
+    Raises
+    ------
+    QueryError
+        Its columns are none, bear one name twice, or hold what has no type; the message names them.
+    """
+    import pyarrow as pa
+
+    try:
+        table = _arrow(name, frame)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise _refused(name, "; ".join(map(str, error.args))) from error
+    if not table.num_columns:
+        raise _refused(name, "it has no columns")
+    _require_one_of_each(name, table.column_names)
+    columns = [
+        _column(f"{name}.{column}", values)
+        for column, values in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _arrow(name: str, frame: Any) -> pa.Table:
+    import pyarrow as pa
+
+    kinds = _kinds(frame)
+    if ("polars", "LazyFrame") in kinds:
+        frame = frame.collect()
+    if ("pandas", "DataFrame") in kinds:
+        _require_one_of_each(name, [str(column) for column in frame.columns])
+        return pa.Table.from_pandas(_with_index(frame.copy()), preserve_index=False)
+    if ("polars", "DataFrame") in _kinds(frame):
+        return _of_polars(name, frame)
+    return pa.table(frame)
+
+
+def _of_polars(name: str, frame: Any) -> pa.Table:
+    import polars
+
+    objects = [column for column, kind in frame.schema.items() if kind == polars.Object]
+    if objects:
+        raise _refused(name, f"columns of Python objects: {', '.join(objects)}")
+    table: pa.Table = frame.to_arrow(compat_level=polars.CompatLevel.oldest())
+    return table
+
+
+def _with_index(frame: Any) -> Any:
+    """A pandas frame whose index is columns, unless that only numbers the rows."""
+    index = frame.index
+    is_number = index.nlevels == 1 and index.name is None and index.dtype.kind in "iu"
+    return frame if is_number else frame.reset_index()
+
+
+def _require_one_of_each(name: str, columns: list[str]) -> None:
+    """Raise where two columns have one name, which knows no case."""
+    counted = Counter(column.lower() for column in columns)
+    twice = [column for column in columns if counted[column.lower()] > 1]
+    if twice:
+        raise _refused(name, f"columns of one name: {', '.join(twice)}")
+
+
+def _column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column with times as the catalog has them."""
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _column(name, values.cast(kind.value_type))
+    if isinstance(kind, pa.BaseExtensionType) and kind.extension_name.startswith("pandas."):
+        raise QueryError(
+            f"{name}: values of type {kind.extension_name} have no counterpart in SQL",
+            next_step="convert the column, such as with .dt.to_timestamp() or .astype(str)",
+        )
+    if pa.types.is_float16(kind):
+        return values.cast(pa.float32())
+    if pa.types.is_decimal256(kind):
+        raise QueryError(
+            f"{name}: {kind} has more digits than DuckDB's 38",
+            next_step="cast the column to a real, or to a decimal of at most 38 digits",
+        )
+    if not pa.types.is_timestamp(kind):
+        return values
+    try:
+        return values.cast(pa.timestamp("us", kind.tz)).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid as error:
+        raise QueryError(
+            f"{name}: holds times finer than a microsecond, or beyond its range, which the catalog"
+            " cannot hold",
+            next_step="round them first, such as with .dt.floor('us')",
+        ) from error
+
+
+def _refused(name: str, why: str) -> QueryError:
+    return QueryError(
+        f"frame {name}: {why}",
+        next_step="give it columns of one type and of names that differ, such as with .rename()",
+    )
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def require_places(frames: Mapping[str, object], statement: Statement) -> None:
+    """Raise unless each frame is a table that the query names, and nothing else in it.
+
+    Raises
+    ------
+    QueryError
+        A frame is not read, is a parameter or a CTE too, or two differ in case only.
+    """
+    tables, ctes = _named_in(statement.tree, statement.bare)
+    asked = {name.lower() for name in statement.parameters}
+    counted = Counter(name.lower() for name in frames)
+    for name in frames:
+        low = name.lower()
+        if low in asked:
+            raise _ambiguous(name, f"${name} is a parameter of the query, and {name} a frame")
+        if low in ctes:
+            raise _ambiguous(name, f"{name} is a frame, and a WITH of the query")
+        if counted[low] > 1:
+            raise _ambiguous(name, f"{name}: two frames of one name, which knows no case")
+        if low not in tables:
+            raise QueryError(
+                f"{name} is a frame, but the query reads no table of that name",
+                next_step=f"write: from {name}, or leave it out; a list of values goes as $name",
+            )
+
+
+def _ambiguous(name: str, why: str) -> QueryError:
+    return QueryError(why, next_step=f"pass it under another name, such as my_{name}=")
+
+
+def require_unlike_tables(frames: Mapping[str, object], tables: set[str]) -> None:
+    """Raise if a frame would stand before a table of the catalog, in whichever schema."""
+    known = {table.lower() for table in tables}
+    for name in frames:
+        if name.lower() in known:
+            raise _ambiguous(name, f"{name} is a table of the catalog, and cannot be a frame too")
+
+
+def _named_in(tree: Tree | None, bare: str) -> tuple[set[str], set[str]]:
+    """Plain names of the tables that a query reads, and those of its CTEs, in lower case."""
+    if tree is not None:
+        return {name.lower() for name in _tables(tree)}, {name.lower() for name in _ctes(tree)}
+    load("sqlglot")
+    import sqlglot
+    from sqlglot import exp
+
+    parsed = sqlglot.parse_one(bare, dialect="duckdb")
+    tables = {t.name.lower() for t in parsed.find_all(exp.Table) if len(t.parts) == 1}
+    return tables, {cte.alias.lower() for cte in parsed.find_all(exp.CTE)}
+
+
+def _tables(tree: Tree) -> Iterator[str]:
+    for node in nodes(tree):
+        if node.get("type") == "BASE_TABLE":
+            parts = names(node, "catalog_name", "schema_name", "table_name")
+            if len(parts) == 1:
+                yield parts[0]
+
+
+def _ctes(tree: Tree) -> Iterator[str]:
+    for node in nodes(tree):
+        yield from (entry["key"] for entry in (node.get("cte_map") or {}).get("map") or [])
