@@ -15,6 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,6 +149,15 @@ def write_file(folder: Path, key: FileKey, table: pa.Table) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
     return path
+
+
+def reads_native_copy(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a session's connection has the native copy, which no list of databases shows."""
+    try:
+        connection.execute("show tables from native.main")
+    except duckdb.CatalogException:
+        return False
+    return True
 
 
 # -- homes ---------------------------------------------------------------------------------------

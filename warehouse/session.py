@@ -75,10 +75,20 @@ _SWAPS = 5
 """How often a catalog is opened anew because another was published while DuckDB opened it, which
 does so by name and more than once: it may have met parts of two."""
 
-_SEARCHED = "warehouse.main,warehouse.user"
-"""Where a bare name is looked up: no model of the user's has the name of one of ours."""
-
 _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
+
+
+def _searched(connection: duckdb.DuckDBPyConnection) -> str:
+    """The marts, then the user's models, of which none has the name of a mart.
+
+    Catalogs of earlier versions may have no schema of the user's; DuckDB refuses one that is not
+    there.
+    """
+    rows = connection.execute(
+        "select schema_name from duckdb_schemas()"
+        " where database_name = 'warehouse' and schema_name in ('main', 'user') order by 1"
+    )
+    return ",".join(f"warehouse.{name}" for (name,) in rows.fetchall())
 
 
 class Session:
@@ -96,6 +106,8 @@ class Session:
         Texts that were checked, with what was found.
     unsorted
         Texts whose rows turned out not to lie in order.
+    searched
+        The schemas in which a bare name is looked up.
     frames
         Tables of the user's by name, which every cursor reads beside the catalog.
     """
@@ -111,6 +123,7 @@ class Session:
         frames: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.connection = connection
+        self.searched = _searched(connection)
         self.frames = dict(frames or {})
         self.memory, self.reads_copy = memory, reads_copy
         self.memory_bytes = None if memory is None else _memory_limit(connection)
@@ -189,7 +202,7 @@ class Session:
         self.require_open()
         try:
             cursor = self.connection.cursor()
-            cursor.execute(f"set search_path = {literal(_SEARCHED)}")
+            cursor.execute(f"set search_path = {literal(self.searched)}")
             cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self._home))}")
             for name, table in self.frames.items():
                 cursor.register(name, table)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import warehouse
-from tests.support import copy_home, run_warehouse
+from tests.support import copy_home, reads_native_copy, run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import UsageError
 from warehouse.home import Home, generation_path, native_copy
@@ -105,8 +105,7 @@ class Published:
 
     def is_native(self) -> bool:
         with open_session(self.settings, self.home.catalog).connection as connection:
-            databases = connection.execute("select database_name from duckdb_databases()")
-            return ("native",) in databases.fetchall()
+            return reads_native_copy(connection)
 
 
 @pytest.fixture
@@ -376,7 +375,7 @@ def test_marts_of_the_demo_when_asked_in_a_session_are_those_of_the_shell(demo_h
         duckdb.connect(demo_home / "warehouse.duckdb", read_only=True) as shell,
     ):
         raw = session.connection()
-        assert ("native",) in raw.execute("select database_name from duckdb_databases()").fetchall()
+        assert reads_native_copy(raw)
         marts = raw.execute("select distinct model from meta.stored order by all").fetchall()
         assert len(marts) >= 8
         for (mart,) in marts:

@@ -22,7 +22,7 @@ from tests.robustness.support import (
     quick_build,
     sync_round,
 )
-from tests.support import run_warehouse
+from tests.support import reads_native_copy, run_warehouse
 from warehouse.home import Home
 from warehouse.publish import rollback
 from warehouse.retention import take_snapshot
@@ -70,8 +70,7 @@ def test_a_home_that_was_copied_plainly_keeps_its_native_copy(built: Home, tmp_p
     copied = Home(tmp_path / "copied")
     subprocess.run(["cp", "-r", built.root, copied.root], check=True)
     with warehouse.open(copied.root) as opened:
-        databases = opened.connection().execute("select database_name from duckdb_databases()")
-        assert ("native",) in databases.fetchall()
+        assert reads_native_copy(opened.connection())
     assert answer(copied) == (2, 2.0, 2.0, ANSWER_ROWS)
 
 

@@ -256,6 +256,8 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
     """The DuckDB shell on the published catalog, read-only."""
     with Warehouse(settings, **past) as warehouse:
         home, catalog = warehouse.home, warehouse.catalog
+        theirs = "select 1 from information_schema.schemata where schema_name = 'user'"
+        searched = "main,user" if len(warehouse.sql(theirs)) else "main"
     beside = Path(sys.executable).parent / "duckdb"
     program = str(beside) if beside.is_file() else shutil.which("duckdb")
     if program is None:
@@ -266,7 +268,7 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
         )
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
-    bare = "set search_path = 'main,user'"  # for the user's models
+    bare = f"set search_path = '{searched}'"
     os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}; {bare}", str(catalog)])
 
 
