@@ -6,6 +6,7 @@ The bytes stay until ``prune`` finds that no kept generation, snapshot or former
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from warehouse.errors import NotFoundError
@@ -55,8 +56,14 @@ def find_files(home: Home, selection: Selection) -> list[StoredFile]:
     with Manifest(home.manifest) as manifest:
         found = [file for file in manifest.files() if selection.holds(file.key)]
     if not found:
+        with Manifest(home.manifest) as manifest:
+            known = sorted({file.key.dataset for file in manifest.files()})
+        near = get_close_matches(selection.dataset or "", known, n=1)
         raise NotFoundError(
-            "no file of the lake is selected", next_step="list what is there: warehouse symbols"
+            "no file of the lake is selected",
+            next_step=f"did you mean {near[0]}?"
+            if near and selection.dataset not in known
+            else "list what is there: warehouse symbols",
         )
     return found
 

@@ -407,6 +407,7 @@ class Sources:
 
 
 def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
+    """Files in quarantine, apart from those of which the lake has a good version."""
     keys = {name: values for name, values in reach.keys.items() if name != "series_id"}
     where, params = _series_filter(reach, keys)
     if "series_id" in reach.keys:
@@ -418,7 +419,11 @@ def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
         params["series_id"] = list(reach.keys["series_id"])
     rows = cursor.execute(
         f"select dataset, exchange, symbol, interval, clock, period, reason from meta.quarantine"
-        f" where {where}",
+        f" where {where} and not exists (from meta.files as held"
+        " where held.dataset = quarantine.dataset and held.exchange = quarantine.exchange"
+        " and held.symbol = quarantine.symbol and held.period = quarantine.period"
+        " and held.interval is not distinct from quarantine.interval"
+        " and held.clock is not distinct from quarantine.clock)",
         params,
     ).fetchall()
     holes = []

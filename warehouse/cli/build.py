@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from warehouse.cli.common import home_option, indented, put, say
-from warehouse.config import Settings
+from warehouse.config import Settings, load_settings
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
 from warehouse.publish import Published, require_build
@@ -31,7 +32,9 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 
     if no_dbt:
         path = prepare(settings)
-        say(f"prepared {path}\n  next: dbt build, then: warehouse publish")
+        named = "" if load_settings().home == settings.home else shlex.quote(str(settings.home))
+        exported = f"export WAREHOUSE_HOME={named}; " if named else ""
+        say(f"prepared {path}\n  next: {exported}dbt build, then: warehouse publish")
         return ExitCode.DONE
     published = build_all(settings, force=force, progress=_tell)
     if published is None:
@@ -58,6 +61,7 @@ def publish(settings: Settings, target: Path) -> int:
     from warehouse.build import copy_published
     from warehouse.gate import audit_build, project_by_hand, record_models
     from warehouse.store import store_marts
+    from warehouse.user_models import user_model_files
 
     home = Home.of(settings)
     with writing(home, "publish"):
@@ -68,6 +72,9 @@ def publish(settings: Settings, target: Path) -> int:
         audit_build(settings, project)
         published = publish_build(home)
         copy_published(settings, _tell)
+        if user_model_files(home):
+            say("warning: your own models are not in it, since dbt build by hand knows ours only")
+            say("  next: warehouse build --force")
         return _report(published)
 
 
