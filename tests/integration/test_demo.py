@@ -57,7 +57,8 @@ def test_demo_when_its_next_commands_are_typed_then_they_work(
         program, *arguments = shlex.split(line)
         assert Path(program).name == "warehouse"
         run = run_warehouse(*arguments, cwd=demo_run["home"].parent)
-        assert (run.exit_code, run.stderr) == (0, ""), line
+        assert run.exit_code == 0, line
+        assert run.stderr == "" or run.stderr.startswith("only the first"), line
         assert len(run.stdout.splitlines()) > 3
 
 

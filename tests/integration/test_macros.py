@@ -38,11 +38,18 @@ MISTAKES = {
     "{{ asof_value('x', 'a', 'b', 'old') }}": "length 'old'",
 }
 
+
+def quotient(numerator: str) -> str:
+    """A ratio by ``b`` under the bounds of the project's vars."""
+    value = f"{numerator} / nullif(b, 0)"
+    return f"case when abs({value}) between 1e-100 and 1e+100 or {value} = 0 then {value} end"
+
+
 ACCEPTED = {
-    "{{ ratio('a', 'b') }}": "a / nullif(b, 0)",
-    "{{ ratio('a + 1', 'b') }}": "(a + 1) / nullif(b, 0)",
-    "{{ bps('a', 'b') }}": "a / nullif(b, 0) * 1e4",
-    "{{ change_pct('a', 'b') }}": "100 * (a / nullif(b, 0) - 1)",
+    "{{ ratio('a', 'b') }}": quotient("a"),
+    "{{ ratio('a + 1', 'b') }}": quotient("(a + 1)"),
+    "{{ bps('a', 'b') }}": f"{quotient('a')} * 1e4",
+    "{{ change_pct('a', 'b') }}": f"100 * ({quotient('a')} - 1)",
     "{{ rolling_count('x', '7 days') }}": "count(x) over last_7_days",
     "{{ windows('1 hour', '90 minutes') }}": "window"
     ' last_1_hour as ( partition by series_id order by "time"'
