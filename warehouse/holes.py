@@ -417,13 +417,11 @@ def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
             " where series_id in $series_id)"
         )
         params["series_id"] = list(reach.keys["series_id"])
+    key = ("dataset", *_SERIES, "period")
+    same = " and ".join(f"quarantine.{name} is not distinct from held.{name}" for name in key)
     rows = cursor.execute(
-        f"select dataset, exchange, symbol, interval, clock, period, reason from meta.quarantine"
-        f" where {where} and not exists (from meta.files as held"
-        " where held.dataset = quarantine.dataset and held.exchange = quarantine.exchange"
-        " and held.symbol = quarantine.symbol and held.period = quarantine.period"
-        " and held.interval is not distinct from quarantine.interval"
-        " and held.clock is not distinct from quarantine.clock)",
+        f"select {', '.join(key)}, reason from meta.quarantine"
+        f" anti join meta.files as held on {same} where {where}",
         params,
     ).fetchall()
     holes = []
