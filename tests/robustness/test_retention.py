@@ -288,7 +288,7 @@ def test_the_commands_go_back_too(aged: tuple[Home, datetime]) -> None:
     def run(*arguments: object, code: int = 0) -> str:
         done = run_warehouse(*arguments, "--home", home.root, cwd=home.root)
         assert done.exit_code == code, done.stderr
-        return done.stdout + done.stderr
+        return done.stdout or done.stderr
 
     asked = json.loads(run("sql", ROUND_SQL, "--json", "--generation", 2))
     assert list(asked[0].values()) == list(answer(home, 2))
