@@ -54,10 +54,10 @@ def find_files(home: Home, selection: Selection) -> list[StoredFile]:
     """
     home.require_lake()
     with Manifest(home.manifest) as manifest:
-        found = [file for file in manifest.files() if selection.holds(file.key)]
+        files = manifest.files()
+    found = [file for file in files if selection.holds(file.key)]
     if not found:
-        with Manifest(home.manifest) as manifest:
-            known = sorted({file.key.dataset for file in manifest.files()})
+        known = sorted({file.key.dataset for file in files})
         near = get_close_matches(selection.dataset or "", known, n=1)
         raise NotFoundError(
             "no file of the lake is selected",

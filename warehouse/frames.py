@@ -41,7 +41,7 @@ def taken(name: str, frame: Any) -> pa.Table:
     Raises
     ------
     QueryError
-        Its columns are none, bear one name twice, or hold what has no type; the message names them.
+        It has no columns, two of one name, or values without a type; the message names them.
     """
     import pyarrow as pa
 

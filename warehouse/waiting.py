@@ -243,7 +243,7 @@ _SAID = {
     ),
     Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer"),
 }
-"""What is said of a limit, and the way on."""
+"""The message of a limit, and the next step."""
 
 _NO_LIMITS = Limits()
 _here = threading.local()
