@@ -20,7 +20,7 @@ from warehouse.config import Settings
 from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
-from warehouse.sqltext import HOME_VARIABLE, literal
+from warehouse.sqltext import HOME_VARIABLE, literal, user_agent
 from warehouse.waiting import is_abandoned
 
 if TYPE_CHECKING:
@@ -368,7 +368,8 @@ def _open(
 ) -> duckdb.DuckDBPyConnection:
     connection = None
     try:
-        connection = connect(settings.session, config=_CONFIG, for_cursors=True)
+        config = {**_CONFIG, "custom_user_agent": user_agent(settings.home)}
+        connection = connect(settings.session, config=config, for_cursors=True)
         # footers are read once a session: no file that a catalog lists ever changes
         connection.execute("set global parquet_metadata_cache = true")
         attach(connection, catalog)

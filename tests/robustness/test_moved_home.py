@@ -74,6 +74,14 @@ def test_a_home_that_was_copied_plainly_keeps_its_native_copy(built: Home, tmp_p
     assert answer(copied) == (2, 2.0, 2.0, ANSWER_ROWS)
 
 
+def test_a_moved_homes_connection_answers_in_cursors_of_its_cursors(moved: Home) -> None:
+    """Tools open cursors of a connection, and a cursor has none of DuckDB's variables."""
+    with warehouse.open(moved.root) as opened:
+        connection = opened.connection()
+        for cursor in (connection.cursor(), connection.cursor().cursor()):
+            assert cursor.execute(ROUND_SQL).fetchall() == [(2, 2.0, 2.0, ANSWER_ROWS)]
+
+
 def test_a_moved_homes_snapshots_answer_too(moved: Home) -> None:
     assert answer(moved, 1) == (1, 1.0, 1.0, ANSWER_ROWS)
 
