@@ -252,6 +252,12 @@ class Result:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
 
+    @property
+    @apart
+    def text_parameters(self) -> frozenset[str]:
+        """Names of parameters, in lower case, that the query compares with columns of text."""
+        return self._warehouse.names().text_parameters(self._statement.tree)
+
     @apart
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""

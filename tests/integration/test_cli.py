@@ -68,6 +68,12 @@ def test_version_when_asked_then_is_the_packages(tmp_path: Path) -> None:
         ["sql", "select 1", "--format", "xml"],
         ["sql", "select 1", "-p", "nothing"],
         ["sql", "select $x", "-p", "x:=[1"],
+        ["sql", "select $x", "-p", "x:=" + "9" * 5000],
+        ["sql", "select $x", "-p", "x:=" + "[" * 50_000],
+        ["sql", "select $x", "-p", "x=1e400"],
+        ["sql", "select $x", "-p", "x=1", "-p", "x=2"],
+        ["sql", "select count(*) from flow where time < $x", "-p", "x=2026-02-31"],
+        ["sql", "-- nothing but a comment"],
         ["sync", "--from"],
         ["sync", "--interval", "7m"],
         ["build", "--no-such-option"],
@@ -306,12 +312,22 @@ def test_sql_when_it_fails_then_leaves_no_file(demo_home: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_sql_when_it_begins_with_a_comment_and_digits_meet_text_then_both_are_taken_so(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    asked = "--a note; no option\nselect count(*) as n from meta.coverage where symbol <> $x"
+    run = sql(demo_home, tmp_path, asked, "-p", "x=2025", "--json")
+    assert run.exit_code == 0, run.stderr
+    assert json.loads(run.stdout)[0]["n"] > 0
+
+
 def test_sql_when_parameters_are_given_then_are_typed_by_their_looks(
     demo_home: Path, tmp_path: Path
 ) -> None:
     given = {
         "day": "2025-09-01", "moment": "2025-09-01T05:00:00+02:00", "whole": "-3", "real": "1e-3",
         "yes": "true", "no": "false", "text": "a=b c", "empty": "", "dotted": "1.2.3",
+        "zeros": "007",
     }  # fmt: skip
     options = [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
     options += ["-p", "list:=[1, 2]", "-p", "none:=null"]
@@ -323,7 +339,7 @@ def test_sql_when_parameters_are_given_then_are_typed_by_their_looks(
         {
             "day": "DATE", "moment": "TIMESTAMP", "whole": "INTEGER", "real": "DOUBLE",
             "yes": "BOOLEAN", "no": "BOOLEAN", "text": "VARCHAR", "empty": "VARCHAR",
-            "dotted": "VARCHAR", "list": "INTEGER[]", "none": '"NULL"',
+            "dotted": "VARCHAR", "zeros": "VARCHAR", "list": "INTEGER[]", "none": '"NULL"',
         }
     ]  # fmt: skip
     run = sql(demo_home, tmp_path, "select $m as m", "-p", given["moment"].join(["m=", ""]),

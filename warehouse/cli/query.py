@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
@@ -58,7 +60,16 @@ def _complete(kind: str) -> Any:
     return complete
 
 
+class _Sql(click.Command):
+    """A command whose SQL may begin with a comment, which is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        begins = re.compile(r"--(\s|[^\n=]*\n)")
+        return super().parse_args(ctx, [f"\n{a}" if begins.match(a) else a for a in args])
+
+
 @click.command(
+    cls=_Sql,
     epilog="""\b
 Examples:
   warehouse sql "select * from flow_features where symbol = $s limit 5" \\
@@ -67,7 +78,7 @@ Examples:
   warehouse sql "from l1_features" -o l1.parquet
   warehouse sql --explain "select time, rolling_net_delta_1d from flow_features"
   warehouse sql "from l1_features" --as-of 2026-01-31T12:00
-  echo "from help()" | warehouse sql -"""
+  echo "from help()" | warehouse sql -""",
 )
 @click.argument("text", metavar="[SQL]", required=False)
 @click.option(
@@ -110,8 +121,9 @@ def sql(
 ) -> int:
     """Run one SELECT and print the answer; SQL is a text, a file's name (*.sql) or - for stdin.
 
-    Values are typed: ISO dates and datetimes (UTC), numbers, true and false; the rest is text.
-    NAME:=JSON gives lists and the like. A table shows --limit rows, the other formats all.
+    Values are typed: ISO dates and datetimes (UTC), numbers, true and false; the rest is text,
+    and so is what is compared with a column of text. NAME:=JSON gives lists and the like. A table
+    shows --limit rows, the other formats all.
     """
     if name is not None and text is not None and "=" in text:
         raise UsageError(
@@ -126,12 +138,14 @@ def sql(
     require_place(target)
     require_place(receipt)
     form = format_of(target, _given_format(form, as_json))
-    values = dict(parse_parameter(parameter) for parameter in parameters)
+    values = _parsed(parameters)
     with Warehouse(settings, **past) as warehouse:
-        if name is not None:
-            result = warehouse.query(name, values, **limits)
-        else:
-            result = warehouse.sql(_sql_text(text or ""), values, **limits)
+        question = name or _sql_text(text or "")
+        ask = warehouse.sql if name is None else warehouse.query
+        result = ask(question, values, **limits)
+        texts = _met_by_text(result, parameters)
+        if texts:
+            result = ask(question, values | texts, **limits)
         if explain:
             _put_trace(result, form == "json")
             return ExitCode.DONE
@@ -292,24 +306,47 @@ def parse_parameter(text: str) -> tuple[str, Any]:
     if name.endswith(":"):
         try:
             return name[:-1], json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"-p {text}: not JSON ({error})") from error
-    return name, _typed(value)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"-p {name[:-1]}: not JSON ({error})") from error
+    return name, _typed(name, value)
 
 
-def _typed(value: str) -> Any:
+def _parsed(parameters: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in map(parse_parameter, parameters):
+        if name in values:
+            raise UsageError(
+                f"-p {name} is given twice", next_step=f"a list is written -p '{name}:=[1, 2]'"
+            )
+        values[name] = value
+    return values
+
+
+def _met_by_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
+    """Values, as they were written, that the query compares with columns of text, such as ids."""
+    pairs = [parameter.split("=", 1) for parameter in parameters]
+    looks = {name: value for name, value in pairs if not isinstance(_typed(name, value), str)}
+    met = result.text_parameters if looks else frozenset()
+    return {name: value for name, value in looks.items() if name.lower() in met}
+
+
+def _typed(name: str, value: str) -> Any:
+    """A value by its looks. Digits after a 0 stay text, which DuckDB compares as the column is."""
     import datetime as dt
 
     if value in ("true", "false"):
         return value == "true"
-    if re.fullmatch(r"[+-]?\d+", value):
+    if re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,38})", value):
         return int(value)
-    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
-        return float(value)
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        return dt.date.fromisoformat(value)
-    if re.match(r"\d{4}-\d{2}-\d{2}[T ]\d", value):
-        with suppress(ValueError):  # text that only begins like a moment
+    if re.fullmatch(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", value):
+        number = float(value)
+        if math.isinf(number):
+            raise UsageError(f"-p {name}={value}: DOUBLE has no number that large")
+        return number
+    if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        with suppress(ValueError):  # text that only looks like a day or moment
+            return dt.date.fromisoformat(value)
+        with suppress(ValueError):
             return dt.datetime.fromisoformat(value)
     return value
 
