@@ -28,6 +28,7 @@ from warehouse.contracts import NO_TYPE, OTHER_TYPE, Column, Contract
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.file_values import Values, clocks_of, is_bytes, is_text
+from warehouse.files import ends_of
 from warehouse.interrupts import raise_if_interrupt
 from warehouse.keys import FileKey, interval_us
 from warehouse.records import FileFacts, moment_text
@@ -71,7 +72,8 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         raise
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileRefusedError(f"cannot be read as parquet: {reason[:200]}") from error
+        reason = _unlike_parquet(path) or reason[:200]
+        raise FileRefusedError(f"cannot be read as parquet: {reason}") from error
 
     times = values.times
     is_sorted = bool((times[1:] >= times[:-1]).all())
@@ -98,6 +100,33 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         left_out=tuple((row.number, row.time_us, row.reason) for row in left_out),
         notes=(*values.notes(), *_not_shown(columns)),
     )
+
+
+_SIGNATURES = {
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\x1f\x8b": "a gzip file: unpack it",
+    b"\x28\xb5\x2f\xfd": "a zstd file: unpack it",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: run git lfs pull",
+    b"ARROW1": "an Arrow file: write it as parquet",
+    b"<": "a web page or XML: was the download refused?",
+    b"{": "JSON: was the download refused?",
+    b"\0\0\0\0\0\0\0\0": "filled with zeros: an unfinished download or copy",
+}
+"""How files of other kinds begin, and what to do with one that is named like parquet."""
+
+
+def _unlike_parquet(path: Path) -> str | None:
+    """What a file is that does not begin or end as parquet does; None where that is not known."""
+    try:
+        begin, end = ends_of(path, 32)
+    except OSError:
+        return None
+    if not begin:
+        return "it is empty (0 bytes), as after an unfinished download"
+    if begin.startswith(b"PAR1") and not end.endswith(b"PAR1"):
+        return "it is cut off: it begins as parquet does, but does not end so"
+    found = (what for signature, what in _SIGNATURES.items() if begin.startswith(signature))
+    return next((f"it is {what}" for what in found), None)
 
 
 def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:

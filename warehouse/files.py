@@ -48,3 +48,11 @@ def sha256_of(path: Path) -> str:
     """The hash of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def ends_of(path: Path, count: int) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file; fewer where it is shorter."""
+    with path.open("rb") as file:
+        first = file.read(count)
+        file.seek(max(file.seek(0, os.SEEK_END) - count, 0))
+        return first, file.read(count)

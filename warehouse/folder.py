@@ -10,10 +10,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from warehouse.contracts import load_contracts
 from warehouse.errors import NotFoundError, UsageError
+from warehouse.files import ends_of
 from warehouse.keys import (
     CLOCKS,
     INTERVALS,
@@ -43,6 +45,10 @@ _OTHER_DATA = (
     *(".gz", ".zst", ".zip", ".bz2", ".xz", ".7z", ".tar", ".part", ".crdownload", ".tmp", ".npz"),
     *(".h5", ".hdf5", ".orc", ".avro", ".pkl", ".pickle"),
 )
+_MAGIC = (b"PAR1", b"PARE")
+_LEAST_BYTES = 12
+_COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of ", re.I)
+"""What browsers and file managers add to the name of a second copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +63,37 @@ class Said:
     pattern: str | None = None
 
 
+class Fault(StrEnum):
+    """Why a file of a folder has no key; the value reads well after a count of files."""
+
+    UNUSABLE = "not usable as found"
+    MISNAMED = "of parquet whose name does not end in .parquet"
+    UNNAMED = "whose path does not say which vendor file"
+    NO_PARQUET = "of other data"
+
+
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file and its key; None where the path names none, and ``problem`` says why.
-
-    ``is_parquet`` is false for data of another kind, which is named and left alone.
-    """
+    """A file and its key; None where it has none: ``problem`` is the reason, ``fault`` its kind."""
 
     path: Path
     key: FileKey | None
     problem: str | None = None
-    is_parquet: bool = True
+    fault: Fault = Fault.UNUSABLE
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {self.problem}"
+
+
+def printable(path: Path) -> str:
+    """A path on one line: line breaks, control characters and broken UTF-8 are escaped.
+
+    Examples
+    --------
+    >>> printable(Path("a\\nb"))
+    'a\\\\nb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
 
 
 def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
@@ -86,13 +112,8 @@ def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
     root = folder.resolve()
     said = said or Said()
     pattern = None if said.pattern is None else _Pattern(said.pattern, said)
-    return [
-        _found(path, root, said, pattern)
-        for path in _files(root)
-        if path.name.lower().endswith((*_ENDINGS, *_OTHER_DATA))
-        or ".parquet" in path.name.lower()
-        or path.is_dir()
-    ]
+    every = (_found(path, root, said, pattern) for path in _files(root))
+    return [found for found in every if found is not None]
 
 
 def _files(root: Path) -> list[Path]:
@@ -114,13 +135,14 @@ def _files(root: Path) -> list[Path]:
     return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
-def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> FoundFile:
+def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> FoundFile | None:
+    """What a path is; None for a file that holds no data, such as a README."""
     if path.is_dir():
         return FoundFile(path, None, _folder_problem(path))
-    if not path.name.lower().endswith(_ENDINGS):
-        return FoundFile(path, None, "is no parquet file", is_parquet=False)
     if not path.exists():
-        return FoundFile(path, None, f"is a link to nothing: {path.readlink()}")
+        return FoundFile(path, None, f"is a link to nothing: {_target(path)}")
+    if not path.name.lower().endswith(_ENDINGS):
+        return _misnamed(path)
     if not path.is_file():
         return FoundFile(path, None, "is a pipe, socket or device, not a file")
     if not os.access(path, os.R_OK):
@@ -128,21 +150,53 @@ def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> Foun
     if pattern is not None:
         read = pattern.read(path.relative_to(root))
         if isinstance(read, str):
-            return FoundFile(path, None, read)
+            return FoundFile(path, None, read, Fault.UNNAMED)
         said, period = read
-        return _recognise(path, said, period)
-    return _recognise(path, said, None)
+        return _recognise(path, root, said, period)
+    return _recognise(path, root, said, None)
+
+
+def _misnamed(path: Path) -> FoundFile | None:
+    """A file without the ending of parquet: its first and last bytes show whether it is one."""
+    name = path.name.lower()
+    begins, ends = _magic(path)
+    if begins and ends:
+        problem = "is a parquet file, but its name does not end in .parquet"
+        return FoundFile(path, None, problem, Fault.MISNAMED)
+    if begins:
+        return FoundFile(path, None, "is the beginning of a parquet file: an unfinished download")
+    if name.endswith(_OTHER_DATA) or ".parquet" in name:
+        return FoundFile(path, None, "is no parquet file", Fault.NO_PARQUET)
+    return None
+
+
+def _magic(path: Path) -> tuple[bool, bool]:
+    """Whether a file begins, and ends, as parquet does; neither where it cannot be read."""
+    if not path.is_file():
+        return False, False
+    try:
+        first, last = ends_of(path, 4)
+    except OSError:
+        return False, False
+    return first in _MAGIC, last in _MAGIC and path.stat().st_size >= _LEAST_BYTES
+
+
+def _target(link: Path) -> str:
+    return printable(link.readlink()) if link.is_symlink() else "it is gone"
 
 
 def _folder_problem(path: Path) -> str:
     if path.is_symlink():
-        return "is a link to a folder, which is not followed: give that folder to --from"
+        return (
+            f"is a link to the folder {_target(path)}, which is not followed: give that folder to "
+            "--from"
+        )
     if not os.access(path, os.R_OK | os.X_OK):
         return "is a folder that may not be read: its permissions do not allow it"
     return "is a folder without parquet files, though it is named like a file"
 
 
-def _recognise(path: Path, said: Said, period: str | None) -> FoundFile:
+def _recognise(path: Path, root: Path, said: Said, period: str | None) -> FoundFile:
     parts: dict[str, str] = {}
     first_pair = None
     for index, segment in reversed(list(enumerate(path.parts[:-1]))):
@@ -160,21 +214,36 @@ def _recognise(path: Path, said: Said, period: str | None) -> FoundFile:
     exchange = said.exchange or parts.get("exchange")
     symbol = said.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
     if dataset is None or exchange is None or symbol is None:
-        return FoundFile(
-            path, None, f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
-        )
+        problem = f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
+        return FoundFile(path, None, problem + _unread(path, root, first_pair), Fault.UNNAMED)
     interval, clock = said.interval or parts.get("interval"), said.clock or parts.get("timestamp")
     if dataset.startswith(RAW_PREFIX):
         interval = clock = None
     elif interval is None or clock is None:
-        return FoundFile(path, None, f"no {_listed(interval=interval, clock=clock)}")
+        problem = f"no {_listed(interval=interval, clock=clock)}"
+        return FoundFile(path, None, problem, Fault.UNNAMED)
     try:
         series = SeriesKey(exchange, symbol, interval, clock)
         key = FileKey(dataset, series, Period(period or _period(path, parts)))
     except UsageError as error:
-        return FoundFile(path, None, error.what)
-    problem = Symbol.problem(symbol)
-    return FoundFile(path, None, problem) if problem else FoundFile(path, key)
+        original = _COPY.sub("", path.stem)
+        if original != path.stem:
+            what = f"is named like a copy of {original}{path.suffix}: rename it, or leave it out"
+            return FoundFile(path, None, what)
+        return FoundFile(path, None, error.what, Fault.UNNAMED)
+    wrong = Symbol.problem(symbol)
+    return FoundFile(path, None, wrong) if wrong else FoundFile(path, key)
+
+
+def _unread(path: Path, root: Path, first_pair: int | None) -> str:
+    """A hint at folders whose bare names are not read, such as ``BTCUSDT``."""
+    folders = path.relative_to(root).parts[:-1]
+    if first_pair is not None or not folders:
+        return ""
+    return (
+        f"; the folder name {folders[-1]!r} counts only as a pair such as symbol=..., or by "
+        "--pattern, such as '{symbol}/{period}'"
+    )
 
 
 def _listed(**parts: str | None) -> str:

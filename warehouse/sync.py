@@ -13,9 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from warehouse.contracts import load_contracts
+from warehouse.display import counted
 from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.files import sha256_of
-from warehouse.folder import FoundFile, Said, same_key, scan_folder
+from warehouse.folder import Fault, FoundFile, Said, printable, same_key, scan_folder
 from warehouse.home import Home, writing
 from warehouse.keys import FileKey
 from warehouse.lake import Admission, Lake, Outcome
@@ -24,6 +25,7 @@ from warehouse.plan import EmptyAnswer
 from warehouse.records import StoredFile
 
 _FILES_TOGETHER = 16
+_UNNAMED = ", some of unknown name"
 
 Progress = Callable[[FileKey, int], None]
 """Called after each file with its key and the bytes that were taken in."""
@@ -50,11 +52,13 @@ class FolderPlan:
     unchanged
         Known by size and time of change; not read again.
     unrecognised
-        Parquet files whose path names no vendor file, or that cannot be read.
+        What names no vendor file or cannot be read, with the reason.
     ambiguous
         Parquet files of different bytes for one vendor file: none of them is taken in.
     others
         Data that is no parquet.
+    layouts_shown
+        Whether an earlier sync of this home listed the layouts of a folder.
     """
 
     files: tuple[PlannedFile, ...]
@@ -62,10 +66,17 @@ class FolderPlan:
     unrecognised: tuple[FoundFile, ...]
     ambiguous: tuple[FoundFile, ...] = ()
     others: tuple[FoundFile, ...] = ()
+    layouts_shown: bool = False
 
     @property
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the real run returns if every file passes its check."""
+        problems = self.unrecognised or self.ambiguous
+        return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ class SyncReport:
     unchanged
         Files that were known and not read again.
     unrecognised
-        Parquet files of a folder whose path names no vendor file.
+        What of a folder names no vendor file or cannot be read, with the reason.
     ambiguous
         Parquet files of a folder that are one vendor file and differ; none was taken in.
     failures
@@ -92,6 +103,10 @@ class SyncReport:
         How many of the wanted series were not asked about, and how many were, with success.
     received_bytes, seconds
         Size of the files that came over the network, and how long the run took.
+    others
+        Data of a folder that is no parquet.
+    layouts_shown
+        Whether an earlier sync of this home listed the layouts of a folder.
     """
 
     admissions: tuple[Admission, ...]
@@ -105,6 +120,8 @@ class SyncReport:
     listings: int = 0
     received_bytes: int = 0
     seconds: float = 0.0
+    others: tuple[FoundFile, ...] = ()
+    layouts_shown: bool = False
 
     def count(self, *outcomes: Outcome) -> int:
         return sum(admission.outcome in outcomes for admission in self.admissions)
@@ -134,7 +151,7 @@ def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPla
     same, and these bytes are read. If they differ none is taken in, since nothing says which is
     right, and what the lake has of it stays.
     """
-    current = _current_files(home)
+    current, layouts_shown = _known(home)
     files, unchanged = [], []
     scanned = scan_folder(folder, said)
     ambiguous, repeated = _settle_repeats(scanned, current)
@@ -147,7 +164,7 @@ def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPla
         )
         stored = current.get(found.key)
         if stored is not None and (stored.origin, stored.origin_stamp) == (
-            str(found.path),
+            printable(found.path),
             planned.stamp,
         ):
             unchanged.append(found.key)
@@ -156,9 +173,10 @@ def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPla
     return FolderPlan(
         tuple(files),
         tuple(unchanged),
-        tuple(found for found in scanned if found.key is None and found.is_parquet),
+        tuple(f for f in scanned if f.key is None and f.fault is not Fault.NO_PARQUET),
         tuple(ambiguous),
-        tuple(found for found in scanned if not found.is_parquet),
+        tuple(f for f in scanned if f.key is None and f.fault is Fault.NO_PARQUET),
+        layouts_shown,
     )
 
 
@@ -169,12 +187,12 @@ def _settle_repeats(
     ambiguous, repeated = [], set[Path]()
     for key, paths in same_key(scanned):
         if len({path.stat().st_size for path in paths}) > 1 or len(set(map(sha256_of, paths))) > 1:
-            listed = " and ".join(map(str, paths))
+            listed = " and ".join(map(printable, paths))
             ambiguous.append(FoundFile(paths[0], None, f"{key}: {listed} are this file and differ"))
             repeated.update(paths)
         else:
             held = current.get(key)
-            kept = next((p for p in paths if held and held.origin == str(p)), paths[0])
+            kept = next((p for p in paths if held and held.origin == printable(p)), paths[0])
             repeated.update(path for path in paths if path != kept)
     return ambiguous, repeated
 
@@ -218,7 +236,7 @@ def sync_folder(
                     admission = lake.admit(
                         file.key,
                         file.source,
-                        origin=str(file.source),
+                        origin=printable(file.source),
                         stamp=file.stamp,
                         contract=contracts.get(file.key.dataset),
                         current=current.get(file.key),
@@ -234,19 +252,21 @@ def sync_folder(
                 plan.ambiguous,
                 warnings=(
                     *_unknown_datasets({file.key.dataset for file in plan.files}),
-                    *_other_data(plan.others, folder),
+                    *other_data(plan.others, folder),
                     *_same_bytes(admissions, current),
                 ),
+                others=plan.others,
+                layouts_shown=plan.layouts_shown,
             )
         )
 
 
-def _other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
-    """Data that is no parquet is named, so that nobody takes it for taken in."""
+def other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
+    """A warning that names data that is no parquet, because it is not taken in."""
     if others:
-        names = [str(found.path.relative_to(folder.resolve())) for found in others]
+        names = [printable(found.path.relative_to(folder.resolve())) for found in others]
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        yield f"left alone, since it is no parquet: {len(names):,} of the files ({shown})"
+        yield f"{counted(len(names), 'file')} not read, because only parquet is: {shown}"
 
 
 def _same_bytes(
@@ -266,12 +286,12 @@ def _same_bytes(
 def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
     """The vendor may have new ones; a folder or an option may be misnamed as well."""
     known = load_contracts()
-    told = []
+    warnings = []
     for name in sorted(names - known.keys()):
         near = get_close_matches(name, known, n=3)
         guess = f"; did you mean {' or '.join(near)}?" if near else ""
-        told.append(f"{name} is no dataset that we know, no model reads it{guess}")
-    return tuple(told)
+        warnings.append(f"{name} is no dataset that we know, no model reads it{guess}")
+    return tuple(warnings)
 
 
 @contextmanager
@@ -288,6 +308,8 @@ def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncRepo
         outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
         if report.failures:
             outcome += f", {len(report.failures)} failed"
+        if any(found.fault is Fault.UNNAMED for found in report.unrecognised):
+            outcome += _UNNAMED
         return report
 
     try:
@@ -299,8 +321,10 @@ def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncRepo
         manifest.end_run(run, outcome)
 
 
-def _current_files(home: Home) -> dict[FileKey, StoredFile]:
+def _known(home: Home) -> tuple[dict[FileKey, StoredFile], bool]:
+    """The lake's files, and whether an earlier run met files that it could not name."""
     if not home.manifest.is_file():
-        return {}
+        return {}, False
     with Manifest(home.manifest) as manifest:
-        return {file.key: file for file in manifest.files()}
+        shown = any(_UNNAMED in (outcome or "") for *_, outcome in manifest.runs())
+        return {file.key: file for file in manifest.files()}, shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from datetime import date
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from tests.support import BTC, Run, bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.catalog import prepare_catalog
 from warehouse.config import Settings
+from warehouse.folder import LAYOUTS
 from warehouse.home import Home
 
 USTD = "perpetual-BTC-USTD:USTD"
@@ -79,7 +82,46 @@ def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
     assert done.exit_code == 1
     assert "2 files taken in" in done.stderr
     assert "is a link to nothing" in done.stderr
-    assert "no parquet" in done.stderr and "bars.csv" in done.stderr
+    assert "1 file not read, because only parquet is: bars.csv" in done.stderr
+
+
+def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(desk: Desk) -> None:
+    """A dead link, a copy, parquet without the ending, a cut download; the plan says the same."""
+    good = desk.write()
+    whole = good.read_bytes()
+    good.with_name("2025-09 (1).parquet").write_bytes(whole)
+    for name in ("one", "two.parquet.bak", "three\nlines", "four.data"):
+        (desk.files / name).write_bytes(whole)
+    (desk.files / "2025-09.crdownload").write_bytes(whole[: len(whole) // 2])
+    (desk.files / "BTCUSDT").symlink_to(desk.folder / "unmounted")
+    (desk.files / "readme.txt").write_text("PAR")
+    latin = Path(os.fsdecode(os.fsencode(desk.files) + b"/caf\xe9"))  # a name that is no UTF-8
+    latin.mkdir()
+    (desk.files / "ohlcv").rename(latin / "ohlcv")
+    assert whole[:4] == b"PAR1"
+
+    reasons = desk.sync()
+    shown = reasons.stderr
+    assert reasons.exit_code == 1 and "1 file taken in" in shown
+    assert f"BTCUSDT: is a link to nothing: {desk.folder / 'unmounted'}" in shown
+    assert "2025-09 (1).parquet: is named like a copy of 2025-09.parquet" in shown
+    assert "2025-09.crdownload: is the beginning of a parquet file" in shown
+    assert "4 files of parquet whose name does not end in .parquet" in shown
+    assert r"three\nlines: " in shown and "rename them" in shown
+    assert "arrange the files" not in shown and "readme" not in shown
+
+    lost = desk.files / "BTC" / "2025-10.parquet"
+    lost.parent.mkdir()
+    lost.write_bytes(whole)
+    planned, plan = desk.sync("--dry-run"), desk.sync("--dry-run", "--json")
+    run, again = desk.sync("--json"), desk.sync()
+    assert "folder name 'BTC' counts only as a pair" in planned.stderr
+    assert LAYOUTS[0] in planned.stderr and LAYOUTS[0] not in again.stderr
+    assert planned.exit_code == plan.exit_code == run.exit_code == again.exit_code == 1
+    said, did = json.loads(plan.stdout), json.loads(run.stdout)
+    for name in ("unrecognised", "ambiguous", "others", "reasons"):
+        assert said[name] == did[name]
+    assert len(said["reasons"]) == 8
 
 
 def test_a_flat_folder_is_explained_by_a_pattern(desk: Desk) -> None:

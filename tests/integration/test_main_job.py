@@ -154,7 +154,7 @@ def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None
     assert all(layout in run.stderr for layout in LAYOUTS)
     run = sync(tmp_path, "--from", flat, "--dry-run", "--dataset", "flow", "--exchange", VENUE,
                "--symbol", BTC)  # fmt: skip
-    assert "not recognised: 2 files" in run.stderr
+    assert "not taken in: 2 files" in run.stderr
     assert "2025-09.parquet: no interval and no clock" in run.stderr
     said = ["--dataset", "flow", "--exchange", VENUE, "--symbol", BTC, "--interval", "1h",
             "--clock", "true"]  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import BTC, VENUE, file_key
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.folder import FoundFile, Said, scan_folder
+from warehouse.folder import Fault, FoundFile, Said, scan_folder
 from warehouse.keys import FileKey, Period, SeriesKey
 
 PERCENT = "perpetual-BTC-USDT%3AUSDT"
@@ -131,7 +131,11 @@ def test_scan_when_files_are_hidden_or_no_data_then_leaves_them(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["2025-09.csv", "2025-09.parquet.gz", "x.parquet.part", "a.arrow"])
 def test_scan_when_data_is_no_parquet_then_names_it(tmp_path: Path, name: str) -> None:
     file = found(tmp_path, name)
-    assert (file.key, file.is_parquet, file.problem) == (None, False, "is no parquet file")
+    assert (file.key, file.fault, file.problem) == (
+        None,
+        Fault.NO_PARQUET,
+        "is no parquet file",
+    )
 
 
 @pytest.mark.parametrize("ending", [".PARQUET", ".parq", ".pq", ".Pq"])
@@ -155,9 +159,9 @@ def test_scan_when_a_name_is_that_of_no_file_then_names_it(tmp_path: Path) -> No
     (tmp_path / "2025-11.parquet").mkdir()
     (tmp_path / "2025-11.parquet" / "2025-11.parquet").touch()
     pipe, folder, backup, file = scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true"))
-    assert (pipe.problem or "").startswith("is a pipe") and pipe.is_parquet
-    assert (folder.problem or "").startswith("is a folder") and folder.is_parquet
-    assert backup.path.name == "2025-10.parquet~" and not backup.is_parquet
+    assert (pipe.problem or "").startswith("is a pipe") and pipe.fault is Fault.UNUSABLE
+    assert (folder.problem or "").startswith("is a folder") and folder.fault is Fault.UNUSABLE
+    assert backup.path.name == "2025-10.parquet~" and backup.fault is Fault.NO_PARQUET
     assert file.key == file_key("flow", "2025-11")
 
 

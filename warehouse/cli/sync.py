@@ -23,12 +23,12 @@ from warehouse.cli.common import (
 from warehouse.config import Settings
 from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode, UsageError, VendorError
-from warehouse.folder import LAYOUTS, FoundFile, Said
+from warehouse.folder import LAYOUTS, Fault, Said
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, INTERVALS, day_after
 from warehouse.lake import Admission, Outcome
 from warehouse.records import BadRow
-from warehouse.sync import FolderPlan, SyncReport, plan_folder, sync_folder
+from warehouse.sync import FolderPlan, SyncReport, other_data, plan_folder, sync_folder
 
 if TYPE_CHECKING:
     from warehouse.plan import VendorPlan
@@ -46,7 +46,8 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     "      --symbol perpetual-BTC-USDT:USDT --start 2025-01-01\n"
     "  warehouse sync --preview                     one month that needs no key\n"
     "  warehouse sync                               what warehouse.toml subscribes to\n"
-    "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files",
+    "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files\n\n"
+    "\b\nLayouts of a folder:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS),
     short_help="Fetch vendor files, or take in a folder of them.",
 )
 @click.argument("datasets", metavar="[DATASET]...", nargs=-1)
@@ -151,8 +152,9 @@ class _Options:
 
 def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int:
     if options.dry_run:
-        _print_folder_plan(plan_folder(home, folder, said), options.as_json, folder)
-        return ExitCode.DONE
+        plan = plan_folder(home, folder, said)
+        _print_folder_plan(plan, options.as_json, folder)
+        return plan.exit_code
     report = sync_folder(home, folder, said, salvage=options.salvage)
     print_report(report, options.as_json, folder=folder)
     return report.exit_code
@@ -289,7 +291,7 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
         say(f"warning: {line}")
     for found in report.ambiguous:
         say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
-    _say_unrecognised("not taken in", report.unrecognised, folder)
+    _say_unrecognised(report, folder)
     for failure in report.failures:
         say(f"failed: {failure}")
     _say_drift(report.taken_in)
@@ -310,23 +312,34 @@ def _say_some(label: str, lines: list[str]) -> None:
         say(f"{label}: {len(lines) - _LINES_SHOWN:,} more, see --json")
 
 
-def _say_unrecognised(label: str, unrecognised: Sequence[FoundFile], folder: Path | None) -> None:
-    """Files of a folder that could be any: how many, the first of them, and the two ways out."""
-    if not unrecognised:
-        return
+_NEXT = {
+    Fault.MISNAMED: "rename them so that they end in .parquet, then sync again",
+    Fault.UNNAMED: "name what the paths do not, for all files of the folder, by --dataset "
+    "--exchange --symbol --interval --clock",
+}
+
+
+def _say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> None:
+    """What of a folder is not taken in, by kind: how many, the first of them, and the way on."""
     root = (folder or Path()).resolve()
-    count = len(unrecognised)
-    say(f"{label}: {counted(count, 'file')} whose path does not say which vendor file")
-    for found in unrecognised[:_FILES_SHOWN]:
-        shown = found.path.relative_to(root) if found.path.is_relative_to(root) else found.path
-        say(f"  {shown}: {found.problem}")
-    if count > _FILES_SHOWN:
-        say(f"  and {count - _FILES_SHOWN:,} more, see --json")
-    say("  next: name what the paths do not, for all files of the folder:")
-    say("    --dataset --exchange --symbol --interval --clock")
-    say("  or arrange the files in one of these ways:")
-    for layout in LAYOUTS:
-        say(f"    {layout}")
+    for fault in Fault:
+        some = [one for one in found.unrecognised if one.fault is fault]
+        if not some:
+            continue
+        say(f"not taken in: {counted(len(some), 'file')} {fault}")
+        for one in some[:_FILES_SHOWN]:
+            is_inside = one.path.is_relative_to(root)
+            say(f"  {replace(one, path=one.path.relative_to(root)) if is_inside else one}")
+        if len(some) > _FILES_SHOWN:
+            say(f"  and {len(some) - _FILES_SHOWN:,} more, see --json")
+        if fault in _NEXT:
+            say(f"  next: {_NEXT[fault]}")
+        if fault is Fault.UNNAMED and found.layouts_shown:
+            say("  or arrange the files as the end of warehouse sync --help shows")
+        elif fault is Fault.UNNAMED:
+            say("  or arrange the files in one of these ways:")
+            for layout in LAYOUTS:
+                say(f"    {layout}")
 
 
 def _say_salvaged(admissions: Sequence[Admission]) -> None:
@@ -398,7 +411,7 @@ def _print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
                 ],
                 "size_bytes": plan.size_bytes,
                 "unchanged": len(plan.unchanged),
-                "unrecognised": [str(found.path) for found in plan.unrecognised],
+                **_left_out(plan),
             }
         )
         return
@@ -407,9 +420,11 @@ def _print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
             (f.key.dataset, str(f.key.series), f.key.period.text, f.size_bytes) for f in plan.files
         ]
         put(render_table(["dataset", "series", "period", "bytes"], rows))
-    for found in (*plan.ambiguous, *plan.others):
-        say(f"not taken in: {found.problem if found in plan.ambiguous else found.path}")
-    _say_unrecognised("not recognised", plan.unrecognised, folder)
+    for warning in other_data(plan.others, folder):
+        say(f"warning: {warning}")
+    for found in plan.ambiguous:
+        say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
+    _say_unrecognised(plan, folder)
     say(
         f"would read {counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)};"
         f" {len(plan.unchanged):,} are known and unchanged"
@@ -492,6 +507,15 @@ def _report_facts(report: SyncReport) -> dict[str, Any]:
             for a in report.taken_in
             for kind, text in a.notes
         ],
-        "unrecognised": [str(found.path) for found in report.unrecognised],
-        "ambiguous": [found.problem for found in report.ambiguous],
+        **_left_out(report),
+    }
+
+
+def _left_out(found: SyncReport | FolderPlan) -> dict[str, Any]:
+    """What of a folder is not taken in, under the same keys for the plan and the run."""
+    return {
+        "unrecognised": [str(one.path) for one in found.unrecognised],
+        "ambiguous": [one.problem for one in found.ambiguous],
+        "others": [str(one.path) for one in found.others],
+        "reasons": {str(one.path): one.problem for one in found.unrecognised},
     }
