@@ -28,7 +28,7 @@ from warehouse.contracts import NO_TYPE, OTHER_TYPE, Column, Contract
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.file_values import Values, clocks_of, is_bytes, is_text
-from warehouse.files import ends_of
+from warehouse.hints import other_times, time_hint, unlike_parquet
 from warehouse.interrupts import raise_if_interrupt
 from warehouse.keys import FileKey, interval_us
 from warehouse.records import FileFacts, moment_text
@@ -63,7 +63,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             _check_size(file.metadata, path.stat().st_size, key)
-            _check_schema(schema, key, contract)
+            _check_schema(file, key, contract)
             _require_engine_reads(path, schema.names)
             columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
             names = _names(schema, contract)
@@ -72,7 +72,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         raise
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = _unlike_parquet(path) or reason[:200]
+        reason = unlike_parquet(path) or reason[:200]
         raise FileRefusedError(f"cannot be read as parquet: {reason}") from error
 
     times = values.times
@@ -100,33 +100,6 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         left_out=tuple((row.number, row.time_us, row.reason) for row in left_out),
         notes=(*values.notes(), *_not_shown(columns)),
     )
-
-
-_SIGNATURES = {
-    b"PK\x03\x04": "a zip archive: unpack it",
-    b"\x1f\x8b": "a gzip file: unpack it",
-    b"\x28\xb5\x2f\xfd": "a zstd file: unpack it",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: run git lfs pull",
-    b"ARROW1": "an Arrow file: write it as parquet",
-    b"<": "a web page or XML: was the download refused?",
-    b"{": "JSON: was the download refused?",
-    b"\0\0\0\0\0\0\0\0": "filled with zeros: an unfinished download or copy",
-}
-"""How files of other kinds begin, and what to do with one that is named like parquet."""
-
-
-def _unlike_parquet(path: Path) -> str | None:
-    """What a file is that does not begin or end as parquet does; None where that is not known."""
-    try:
-        begin, end = ends_of(path, 32)
-    except OSError:
-        return None
-    if not begin:
-        return "it is empty (0 bytes), as after an unfinished download"
-    if begin.startswith(b"PAR1") and not end.endswith(b"PAR1"):
-        return "it is cut off: it begins as parquet does, but does not end so"
-    found = (what for signature, what in _SIGNATURES.items() if begin.startswith(signature))
-    return next((f"it is {what}" for what in found), None)
 
 
 def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -192,7 +165,8 @@ def _source(path: Path) -> str:
     return f"read_parquet({literal(str(path))}, hive_partitioning = false)"
 
 
-def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) -> None:
+def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> None:
+    schema = file.schema_arrow
     names = [name.lower() for name in schema.names]
     if any(not name or "\0" in name for name in names):
         raise FileRefusedError("a column has no name")
@@ -203,10 +177,13 @@ def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) ->
     required = clocks_of(key)
     for name in required:
         if name not in names:
-            raise FileRefusedError(f"has no column {name!r}{_other_times(schema)}")
+            raise FileRefusedError(f"has no column {name!r}{other_times(schema)}")
         kind = schema.types[names.index(name)]
         if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-            raise FileRefusedError(f"column {name!r} is {_named(kind)}, not a timestamp")
+            column = schema.names[names.index(name)]
+            raise FileRefusedError(
+                f"column {column!r} is {_named(kind)}, not a timestamp{time_hint(file, column)}"
+            )
     others = [name for name in names if name not in required]
     if contract is not None and not any(map(contract.column, others)):
         raise FileRefusedError(
@@ -237,16 +214,6 @@ _MEANT = {
     "VARCHAR": "text",
 }
 """What a column of the contract holds, in words for a person."""
-
-
-def _other_times(schema: pa.Schema) -> str:
-    """A hint at columns that may hold the times under another name, such as a nameless index."""
-    found = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-    if not found:
-        return ""
-    if found == ["__index_level_0__"]:
-        return ", but pandas' unnamed index holds times: name it before writing the file"
-    return f", but {', '.join(map(repr, found[:3]))} with times: rename the one that is meant"
 
 
 def _is_shallow(kind: pa.DataType) -> bool:

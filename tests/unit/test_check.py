@@ -555,3 +555,52 @@ def test_check_when_a_raw_clock_is_missing_or_null_then_is_refused(
 def test_check_when_raw_events_lie_outside_the_period_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("raw_trades", grid(date(2025, 8, 31), 30))
     assert "outside 2025-09" in refusal(tmp_path, table, file_key("raw_trades", "2025-09"))
+
+
+EPOCH = 1_756_684_800
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        (EPOCH, "looks like seconds since 1970: write timestamp[us, UTC], in pandas:"
+         " df['time'] = pd.to_datetime(df['time'], unit='s', utc=True)"),
+        (EPOCH * 10**3, "milliseconds since 1970"),
+        (EPOCH * 10**6, "unit='us'"),
+        (EPOCH * 10**9, "unit='ns'"),
+        (float(EPOCH), "unit='s'"),
+        (20_250_901, "is int64, not a timestamp: write timestamp[us, UTC]"),
+        ("2025-09-01T00:00:00Z", "such as '2025-09-01T00:00:00Z': write timestamp[us, UTC],"
+         " in pandas: df['time'] = pd.to_datetime(df['time'], utc=True)"),
+        (str(EPOCH * 10**3), "df['time'].astype('int64'), unit='ms'"),
+        (True, "is bool, not a timestamp: write timestamp[us, UTC]"),
+    ],
+)  # fmt: skip
+def test_check_when_times_are_numbers_or_texts_then_says_how_to_convert_them(
+    tmp_path: Path, values: Any, hint: str
+) -> None:
+    table = bar_table("flow", grid(date(2025, 9, 1), 2))
+    assert hint in refusal(tmp_path, with_column(table, "time", pa.array([values] * 2)))
+    bare = tmp_path / "bare.parquet"
+    pq.write_table(with_column(table, "time", pa.array([values] * 2)), bare, write_statistics=False)
+    with pytest.raises(FileRefusedError, match="not a timestamp"):
+        check_file(bare, KEY, load_contracts()["flow"])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"PAR1" + b"x" * 100, "it is cut off"),
+        (b"PK\x03\x04" + b"x" * 100, "a zip archive"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"time,close\n", "magic bytes"),
+    ],
+)
+def test_check_when_a_file_is_of_another_kind_then_names_it(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "2025-09.parquet"
+    path.write_bytes(content)
+    with pytest.raises(FileRefusedError, match="cannot be read as parquet: .*" + reason):
+        check_file(path, KEY, load_contracts()["flow"])

@@ -20,15 +20,16 @@ from warehouse.cli.common import (
     put_json,
     say,
 )
+from warehouse.cli.folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
 from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode, UsageError, VendorError
-from warehouse.folder import LAYOUTS, Fault, Said
+from warehouse.folder import LAYOUTS, Said
 from warehouse.home import Home
 from warehouse.keys import CLOCKS, INTERVALS, day_after
 from warehouse.lake import Admission, Outcome
 from warehouse.records import BadRow
-from warehouse.sync import FolderPlan, SyncReport, other_data, plan_folder, sync_folder
+from warehouse.sync import SyncReport, plan_folder, sync_folder
 
 if TYPE_CHECKING:
     from warehouse.plan import VendorPlan
@@ -153,7 +154,7 @@ class _Options:
 def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int:
     if options.dry_run:
         plan = plan_folder(home, folder, said)
-        _print_folder_plan(plan, options.as_json, folder)
+        print_folder_plan(plan, options.as_json, folder)
         return plan.exit_code
     report = sync_folder(home, folder, said, salvage=options.salvage)
     print_report(report, options.as_json, folder=folder)
@@ -291,7 +292,7 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
         say(f"warning: {line}")
     for found in report.ambiguous:
         say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
-    _say_unrecognised(report, folder)
+    say_unrecognised(report, folder)
     for failure in report.failures:
         say(f"failed: {failure}")
     _say_drift(report.taken_in)
@@ -310,36 +311,6 @@ def _say_some(label: str, lines: list[str]) -> None:
         say(f"{label}: {line}")
     if len(lines) > _LINES_SHOWN:
         say(f"{label}: {len(lines) - _LINES_SHOWN:,} more, see --json")
-
-
-_NEXT = {
-    Fault.MISNAMED: "rename them so that they end in .parquet, then sync again",
-    Fault.UNNAMED: "name what the paths do not, for all files of the folder, by --dataset "
-    "--exchange --symbol --interval --clock",
-}
-
-
-def _say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> None:
-    """What of a folder is not taken in, by kind: how many, the first of them, and the way on."""
-    root = (folder or Path()).resolve()
-    for fault in Fault:
-        some = [one for one in found.unrecognised if one.fault is fault]
-        if not some:
-            continue
-        say(f"not taken in: {counted(len(some), 'file')} {fault}")
-        for one in some[:_FILES_SHOWN]:
-            is_inside = one.path.is_relative_to(root)
-            say(f"  {replace(one, path=one.path.relative_to(root)) if is_inside else one}")
-        if len(some) > _FILES_SHOWN:
-            say(f"  and {len(some) - _FILES_SHOWN:,} more, see --json")
-        if fault in _NEXT:
-            say(f"  next: {_NEXT[fault]}")
-        if fault is Fault.UNNAMED and found.layouts_shown:
-            say("  or arrange the files as the end of warehouse sync --help shows")
-        elif fault is Fault.UNNAMED:
-            say("  or arrange the files in one of these ways:")
-            for layout in LAYOUTS:
-                say(f"    {layout}")
 
 
 def _say_salvaged(admissions: Sequence[Admission]) -> None:
@@ -398,36 +369,6 @@ def _last_line(report: SyncReport, folder: Path | None) -> str:
     return (
         f"{counted(len(taken), 'file')} taken in"
         f" ({counted(rows, 'row')}, {render_size(size)}{speed}): {counts}{failed}"
-    )
-
-
-def _print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
-    if as_json:
-        put_json(
-            {
-                "files": [
-                    {"key": str(f.key), "source": str(f.source), "size_bytes": f.size_bytes}
-                    for f in plan.files
-                ],
-                "size_bytes": plan.size_bytes,
-                "unchanged": len(plan.unchanged),
-                **_left_out(plan),
-            }
-        )
-        return
-    if plan.files:
-        rows = [
-            (f.key.dataset, str(f.key.series), f.key.period.text, f.size_bytes) for f in plan.files
-        ]
-        put(render_table(["dataset", "series", "period", "bytes"], rows))
-    for warning in other_data(plan.others, folder):
-        say(f"warning: {warning}")
-    for found in plan.ambiguous:
-        say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
-    _say_unrecognised(plan, folder)
-    say(
-        f"would read {counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)};"
-        f" {len(plan.unchanged):,} are known and unchanged"
     )
 
 
@@ -507,15 +448,5 @@ def _report_facts(report: SyncReport) -> dict[str, Any]:
             for a in report.taken_in
             for kind, text in a.notes
         ],
-        **_left_out(report),
-    }
-
-
-def _left_out(found: SyncReport | FolderPlan) -> dict[str, Any]:
-    """What of a folder is not taken in, under the same keys for the plan and the run."""
-    return {
-        "unrecognised": [str(one.path) for one in found.unrecognised],
-        "ambiguous": [one.problem for one in found.ambiguous],
-        "others": [str(one.path) for one in found.others],
-        "reasons": {str(one.path): one.problem for one in found.unrecognised},
+        **left_out(report),
     }
