@@ -21,6 +21,7 @@ from warehouse.errors import QueryError
 from warehouse.loading import load
 from warehouse.moments import lost_offsets
 from warehouse.ordering import Unsorted, without_order
+from warehouse.sqltext import literal
 from warehouse.tree import Tree, names, nodes
 
 _QUERIES = (
@@ -167,9 +168,7 @@ def _bare(text: str) -> str:
 
 def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> Tree:
     try:
-        ((written,),) = connection.execute(
-            "select json_serialize_sql($text::varchar)", {"text": text}
-        ).fetchall()
+        ((written,),) = connection.execute(f"select json_serialize_sql({literal(text)})").fetchall()
         reply: Tree = json.loads(written)
     except RecursionError as error:
         raise QueryError("the SQL is nested too deeply to be checked") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -79,7 +79,7 @@ class Hole:
 
 
 def find_holes(
-    cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach], home: Home
+    cursor: duckdb.DuckDBPyConnection, reaches: Iterable[Reach], home: Home
 ) -> tuple[Hole, ...]:
     """Holes in what is reached, each once, by dataset, series and time."""
     found: set[Hole] = set()

@@ -28,6 +28,7 @@ from warehouse.tree import (
     texts_in,
     with_ctes,
 )
+from warehouse.waiting import heed_the_wait
 
 if TYPE_CHECKING:
     from warehouse.names import Names
@@ -139,18 +140,20 @@ def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
     Where columns are not known, as those of a table function, an entry that :func:`_is_unknown`
     recognises stands for any number of them.
     """
+    heed_the_wait()
     ctes = with_ctes(tree, outer or {})
     if tree["type"] == "SET_OPERATION_NODE":
         return _united([outputs(side, catalog, ctes) for side in sides(tree)], tree)
     if tree["type"] != "SELECT_NODE":
         return dict(_UNKNOWN)
     scope = _scope(tree["from_table"], ctes, catalog)
-    shown: Outputs = {}
+    shown = _Shown()
     for item in tree["select_list"]:
-        sources = [*scope.sources, ("", shown)]
+        heed_the_wait()
+        sources = [*scope.sources, ("", shown.columns)]
         for name, origin in _selected(item, scope, sources, ctes, catalog):
-            _put(shown, name or f"{_UNNAMED}{len(shown)}", origin)
-    return shown
+            shown.put(name or f"{_UNNAMED}{len(shown.columns)}", origin)
+    return shown.columns
 
 
 def named(found: Outputs, columns: Sequence[str]) -> Outputs:
@@ -212,13 +215,22 @@ def _fits(name: str, column: str, *, is_after_unknown: bool = False) -> bool:
     return _is_unnamed(name) or known == given or bool(is_numbered)
 
 
-def _put(shown: Outputs, name: str, origin: Origin) -> None:
-    """Add a column; a name that is taken gets a number behind it, as the engine does."""
-    taken = {known.lower() for known in shown}
-    free, number = name, 1
-    while free.lower() in taken:
-        free, number = f"{name}_{number}", number + 1
-    shown[free] = origin
+class _Shown:
+    """Columns of a SELECT as they come; a name that is taken gets a number, as the engine does."""
+
+    def __init__(self) -> None:
+        self.columns: Outputs = {}
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def put(self, name: str, origin: Origin) -> None:
+        low, free = name.lower(), name
+        number = self._next.get(low, 1)
+        while free.lower() in self._taken:
+            free, number = f"{name}_{number}", number + 1
+        self._next[low] = number
+        self._taken.add(free.lower())
+        self.columns[free] = origin
 
 
 def _renamed(columns: Outputs, aliases: Sequence[str]) -> Outputs:
@@ -305,9 +317,10 @@ def _shown_by(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
         return dict(_UNKNOWN)
     parts = names(node, "catalog_name", "schema_name", "table_name")
     if len(parts) == 1 and parts[0].lower() in ctes:
-        inner, around = ctes[parts[0].lower()]
-        columns = _renamed(outputs(inner, catalog, around), inner.get("cte_aliases") or [])
-        return _renamed(columns, aliases)
+        cte = ctes[parts[0].lower()]
+        if cte.columns is None:
+            cte.columns = _renamed(outputs(cte.query, catalog, cte.around), cte.aliases)
+        return _renamed(cte.columns, aliases)
     place = catalog.find(parts)
     if place is None:
         return dict(_UNKNOWN)
@@ -375,10 +388,6 @@ def _starred(star: Tree, scope: _Scope) -> list[tuple[str, Origin]] | None:
 def _origin(item: Tree, sources: list[tuple[str, Outputs]], ctes: Ctes, catalog: Names) -> Origin:
     if item["class"] == "COLUMN_REF":
         return _lookup(item, sources) or _NOTHING
-    shows = None
-    if item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
-        arguments = arguments_of(item)
-        shows = _origin(arguments[0], sources, ctes, catalog).shows if arguments else None
     inputs: set[ColumnOf] = set()
     for node in _outside_queries(item):
         if node.get("class") == "COLUMN_REF":
@@ -387,7 +396,18 @@ def _origin(item: Tree, sources: list[tuple[str, Outputs]], ctes: Ctes, catalog:
     for query in queries_within(item):
         for origin in outputs(query, catalog, ctes).values():
             inputs |= origin.inputs
-    return Origin(shows, False, frozenset(inputs))
+    return Origin(_shows(item, sources), False, frozenset(inputs))
+
+
+def _shows(item: Tree, sources: list[tuple[str, Outputs]]) -> ColumnOf | None:
+    """The column whose quantity an expression shows: its own, or that of a function's first."""
+    while item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
+        arguments = arguments_of(item)
+        if not arguments:
+            return None
+        item = arguments[0]
+    found = _lookup(item, sources) if item["class"] == "COLUMN_REF" else None
+    return found.shows if found else None
 
 
 def _lookup(reference: Tree, sources: list[tuple[str, Outputs]]) -> Origin | None:

@@ -23,6 +23,7 @@ from warehouse.home import Home
 from warehouse.lineage import ColumnOf, Outputs, named, outputs, parameter_columns
 from warehouse.loading import load
 from warehouse.reach import Place, Reach, reach
+from warehouse.sqltext import literal
 from warehouse.tree import Tree, names, nodes
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ class Names:
     @_one_at_a_time
     def parse(self, text: str) -> Tree | None:
         """The engine's tree of a SELECT; None where it has none."""
-        row = self._cursor.execute("select json_serialize_sql($t::varchar)", {"t": text}).fetchone()
+        row = self._cursor.execute(f"select json_serialize_sql({literal(text)})").fetchone()
         reply = json.loads(row[0]) if row else {"error": True}
         return None if reply.get("error") else reply["statements"][0]["node"]
 

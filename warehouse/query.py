@@ -24,7 +24,7 @@ from warehouse.guard import Statement, check
 from warehouse.home import Home, generation_path
 from warehouse.loading import load
 from warehouse.result import Column, Result
-from warehouse.session import Session, keep, open_session, warn_of_copy
+from warehouse.session import Session, keep, one_clock, open_session, warn_of_copy
 from warehouse.waiting import Limits, apart, in_background, run
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ class Warehouse:
             Arrow, another answer) is a table of that name, which the query reads beside the
             catalog's; it is taken as it is now, with times in naive UTC.
         timeout
-            Seconds that checking the text, and each reading of the answer, may take.
+            Seconds that preparing the query may take, and again each reading of the answer, of its
+            units, its warnings or what else is worked out of it.
         memory
             Memory that DuckDB may use for this query, such as ``"2GB"``; more goes to disk. DuckDB
             does not count all that it takes: where the process grows by twice that, it is stopped.
@@ -202,6 +203,20 @@ class Warehouse:
         (48, 'quote/base')
         """
         _require_kinds(text, params, timeout, memory)
+        with one_clock(timeout):
+            return self._prepared(text, params, named, timeout, memory, strict=strict)
+
+    def _prepared(
+        self,
+        text: str,
+        params: Mapping[str, object] | None,
+        named: Mapping[str, object],
+        timeout: float | None,
+        memory: str | None,
+        *,
+        strict: bool,
+    ) -> Result:
+        """The answer to a text that is checked and bound, but not run yet."""
         given = {**(params or {}), **named}
         frames = {name: value for name, value in given.items() if is_frame(value)}
         values = {name: bound(value) for name, value in given.items() if name not in frames}
@@ -259,8 +274,10 @@ class Warehouse:
         given = {**(params or {}), **named}
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
-        text, values = run(None, lambda: found.prepare(others), Limits(timeout))
-        return self.sql(text, {**values, **frames}, timeout=timeout, memory=memory, strict=strict)
+        with one_clock(timeout):
+            text, values = run(None, lambda: found.prepare(others), Limits(timeout))
+            wanted = {**values, **frames}
+            return self.sql(text, wanted, timeout=timeout, memory=memory, strict=strict)
 
     def named_query(self, name: str) -> NamedQuery:
         """A named query with its text, purpose and parameters."""

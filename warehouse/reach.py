@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 import duckdb
 
+from warehouse.sqltext import literal
 from warehouse.tree import (
+    Cte,
     Ctes,
     Source,
     Tree,
@@ -32,6 +34,7 @@ from warehouse.tree import (
     texts_in,
     with_ctes,
 )
+from warehouse.waiting import heed_the_wait
 
 _MIRRORED = {
     "COMPARE_EQUAL": "COMPARE_EQUAL",
@@ -128,8 +131,10 @@ class _Walk:
     def __init__(self, catalog: Catalog, values: _Values) -> None:
         self.catalog, self.values = catalog, values
         self.found: list[Reach] = []
+        self._walked: set[tuple[Any, ...]] = set()
 
     def query(self, node: Tree, outer: Ctes, pushed: _Filter) -> None:
+        heed_the_wait()
         ctes = with_ctes(node, outer)
         if node["type"] == "SELECT_NODE":
             self._select(node, ctes, pushed)
@@ -165,8 +170,7 @@ class _Walk:
         if node["type"] == "BASE_TABLE":
             parts = names(node, "catalog_name", "schema_name", "table_name")
             if len(parts) == 1 and parts[0].lower() in ctes:
-                inner, around = ctes[parts[0].lower()]
-                self.query(inner, around, found)
+                self._cte(ctes[parts[0].lower()], found)
                 return
             place = self.catalog.find(parts)
             if place is not None:
@@ -183,6 +187,13 @@ class _Walk:
             for table in nodes(node):
                 if table.get("type") == "BASE_TABLE" and table is not node:
                     self._source(Source("", table), ctes, _Filter())
+
+    def _cte(self, cte: Cte, found: _Filter) -> None:
+        """What a query of a WITH reads, once for each filter that reaches it."""
+        way = (cte, frozenset(found.keys.items()), found.start, found.end)
+        if way not in self._walked:
+            self._walked.add(way)
+            self.query(cte.query, cte.around, found)
 
     def _add(self, place: Place, found: _Filter) -> None:
         known = self.catalog.columns[place]
@@ -273,6 +284,7 @@ class _Values:
         self._params, self._cursor = params, cursor
 
     def value(self, node: Tree) -> Any:
+        heed_the_wait()
         if node.get("class") == "PARAMETER":
             return self._params[node["identifier"]]
         if any(n.get("class") in ("COLUMN_REF", "SUBQUERY", "WINDOW", "STAR") for n in nodes(node)):
@@ -281,7 +293,7 @@ class _Values:
         statement = {"error": False, "statements": [{"node": _select_of(node)}]}
         try:
             written = self._cursor.execute(
-                "select json_deserialize_sql($j::json)", {"j": json.dumps(statement)}
+                f"select json_deserialize_sql({literal(json.dumps(statement))}::json)"
             ).fetchone()
             row = self._cursor.execute(
                 str(written[0]) if written else "", {name: self._params[name] for name in used}

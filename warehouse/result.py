@@ -26,7 +26,7 @@ from warehouse.guard import Statement, plain
 from warehouse.loading import load
 from warehouse.ordering import BATCH_ROWS, read_in_order
 from warehouse.session import Question, Session, ask, describe, fetch
-from warehouse.waiting import Limits, apart, run
+from warehouse.waiting import Limits, heeding, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,16 @@ def past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[.
             return read(self, *args, **named)
 
     return reading
+
+
+def _limited(look: Callable[[Result], T]) -> Callable[[Result], T]:
+    """Look at what an answer touches on another thread, within the time of one reading."""
+
+    @wraps(look)
+    def looking(self: Result) -> T:
+        return run(None, lambda: look(self), self.limits())
+
+    return looking
 
 
 class Column(str):
@@ -204,7 +214,7 @@ class Result:
         self._cancelled.set()
 
     @property
-    @apart
+    @_limited
     def columns(self) -> dict[str, Column]:
         """Each column's type, unit and meaning by its name, in order.
 
@@ -218,7 +228,7 @@ class Result:
         }
 
     @property
-    @apart
+    @_limited
     def warnings(self) -> tuple[Hole, ...]:
         """Bars that are missing from what the query selects, and files that were refused.
 
@@ -227,10 +237,10 @@ class Result:
         """
         from warehouse.holes import find_holes
 
-        return find_holes(self._cursor_on_catalog(), self.reach, self._warehouse.home)
+        return find_holes(self._cursor_on_catalog(), heeding(self.reach), self._warehouse.home)
 
     @property
-    @apart
+    @_limited
     def hint(self) -> str | None:
         """Why an answer without rows, or with one of 0 and NULL only, says nothing.
 
@@ -247,18 +257,18 @@ class Result:
         return explain_empty(self._cursor_on_catalog(), self.reach)
 
     @property
-    @apart
+    @_limited
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
         return self._warehouse.names().reach(self._statement, self.params)
 
     @property
-    @apart
+    @_limited
     def text_parameters(self) -> frozenset[str]:
         """Names of parameters, in lower case, that the query compares with columns of text."""
         return self._warehouse.names().text_parameters(self._statement.tree)
 
-    @apart
+    @_limited
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
         from warehouse.lineage import trace
@@ -271,7 +281,7 @@ class Result:
         return self._statement.is_ordered
 
     @property
-    @apart
+    @_limited
     def receipt(self) -> Receipt:
         """What this answer was made from, to be kept beside it; see ``warehouse verify``."""
         from warehouse.receipt import make_receipt
@@ -407,14 +417,14 @@ class Result:
 
     def _ask(self, text: str) -> Question:
         """A question bound with the values; a long list of values takes the engine long."""
-        return run(None, lambda: self._session.bind(text, self.params), self._limits())
+        return run(None, lambda: self._session.bind(text, self.params), self.limits())
 
     def leave_copy(self) -> None:
         """Go over to a session that reads the stored months themselves."""
         self._session = self._warehouse.without_copy(self._session)
         self._bound = self._unsorted = None
 
-    def _limits(self, spent_s: float = 0.0) -> Limits:
+    def limits(self, spent_s: float = 0.0) -> Limits:
         """What one step may take, after those before it."""
         memory = self._session.memory_bytes
         growth = None if memory is None else 2 * memory
@@ -437,7 +447,7 @@ class Result:
         """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
         on = cursor or self._session.cursor()
         try:
-            answer = run(on, lambda: act(on), self._limits(spent_s))
+            answer = run(on, lambda: act(on), self.limits(spent_s))
         except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
             # the latter are what the engine raises while pyarrow reads from it
             raise self._query_error(error) from error

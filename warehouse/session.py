@@ -9,19 +9,20 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
+from warehouse import waiting
 from warehouse.config import Settings
 from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
+from warehouse.loading import load
 from warehouse.sqltext import HOME_VARIABLE, literal, user_agent
-from warehouse.waiting import is_abandoned
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -241,12 +242,22 @@ class Session:
                 self.connection.close()
                 break
             except duckdb.Error:  # that thread is making a cursor, or was given up
-                if is_abandoned():
+                if waiting.is_abandoned():
                     break
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
         self._unpin()
+
+
+def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
+    """While it stands, all work counts against one limit of time; see ``waiting.one_clock``.
+
+    DuckDB before 2.0 imports pandas for the first value that it binds: the limit is not for that.
+    """
+    if timeout_s is not None and not _IS_LAZY:
+        load("pandas")
+    return waiting.one_clock()
 
 
 def keep(kept: dict[str, T], text: str, value: T) -> None:

@@ -19,7 +19,30 @@ class Source:
     node: Tree
 
 
-Ctes = dict[str, tuple[Tree, "Ctes"]]
+@dataclass(slots=True, eq=False)
+class Cte:
+    """A query of a WITH.
+
+    Attributes
+    ----------
+    query
+        Its tree.
+    around
+        The names that it may use.
+    aliases
+        Names that its first columns are given.
+    columns
+        What it shows, once that was found out: where queries name one another twice each, walking
+        through all anew would take for ever.
+    """
+
+    query: Tree
+    around: Ctes
+    aliases: list[str]
+    columns: Any = None
+
+
+Ctes = dict[str, Cte]
 
 
 def nodes(tree: object) -> Iterator[Tree]:
@@ -45,7 +68,7 @@ def with_ctes(node: Tree, outer: Ctes) -> Ctes:
     for entry in (node.get("cte_map") or {}).get("map") or []:
         value = entry["value"]
         query = value.get("query_node") or query_of(value.get("query") or {})
-        ctes[entry["key"].lower()] = ({**query, "cte_aliases": value.get("aliases")}, dict(ctes))
+        ctes[entry["key"].lower()] = Cte(query, dict(ctes), value.get("aliases") or [])
     return ctes
 
 

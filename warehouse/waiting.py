@@ -11,9 +11,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
@@ -85,7 +85,7 @@ def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | Non
         It reached one of its limits.
     """
     limits = limits or _NO_LIMITS
-    began = time.monotonic() - limits.spent_s
+    began = _begun(limits)
     if limits.cancelled and limits.cancelled.is_set():
         raise _stopped(Limit.CALLER, limits, limits.spent_s, is_done=True)
     job = _Job(act)
@@ -98,6 +98,36 @@ def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | Non
     if limit is not None and not job.stop(engine):
         raise _stopped(limit, limits, time.monotonic() - began, is_done=job.future.done())
     return job.future.result()
+
+
+@contextmanager
+def one_clock(*, at_least_s: float = 0.0) -> Iterator[None]:
+    """While it stands, the time limits of all work that this thread begins count from its start.
+
+    Within another one the outer one's clock goes on; ``at_least_s`` are left of the limit even
+    where that has taken all of it.
+    """
+    outer: _Clock | None = getattr(_here, "clock", None)
+    now = time.monotonic()
+    _here.clock = _Clock(outer.began if outer else now, now + at_least_s)
+    try:
+        yield
+    finally:
+        _here.clock = outer
+
+
+def heed_the_wait() -> None:
+    """Raise in work for which nobody waits any more: long loops of Python's call this."""
+    job: _Job[Any] | None = getattr(_here, "job", None)
+    if job is not None and job.is_unwanted:
+        raise StoppedError("stopped: nobody waits for it any more")
+
+
+def heeding(items: Iterable[T]) -> Iterator[T]:
+    """The same items; before each comes :func:`heed_the_wait`."""
+    for item in items:
+        heed_the_wait()
+        yield item
 
 
 def in_background(act: Callable[[], T]) -> Future[T]:
@@ -133,6 +163,14 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """When the work of a thread began, and until when it may go on whatever its limit."""
+
+    began: float
+    until: float
 
 
 class _Job(Generic[T]):
@@ -181,6 +219,14 @@ class _Job(Generic[T]):
         return self.future.done() and self.future.exception() is None
 
 
+def _begun(limits: Limits) -> float:
+    """From when the limit of time counts."""
+    clock: _Clock | None = getattr(_here, "clock", None)
+    if clock is None:
+        return time.monotonic() - limits.spent_s
+    return max(clock.began, clock.until - (limits.timeout_s or 0.0))
+
+
 def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
     """Wait for the end of work; else the limit that it reached."""
     outer: _Job[Any] | None = getattr(_here, "job", None)
@@ -205,7 +251,7 @@ def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> 
     said, next_step = _SAID[limit]
     what = said.format(limits)
     if not is_done:
-        what += f"; given up after {after_s:.1f} s, as the engine does not heed it in this step"
+        what += f"; given up after {after_s:.1f} s, as this step of its work cannot be interrupted"
         next_step += "; the step goes on and takes memory until it ends or the process does"
     elif limits.timeout_s is not None and after_s > limits.timeout_s + 2 * _LOOK_S:
         what += f", after {after_s:.1f} s"

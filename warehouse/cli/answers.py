@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from warehouse.cli.common import put, say
 from warehouse.errors import UsageError
+from warehouse.waiting import StoppedError, one_clock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,9 @@ _BY_SUFFIX = {
     ".txt": "table",
     ".table": "table",
 }
+_REMARKS_S = 1.0
+"""For the remarks on an answer, where the query has taken all its time."""
+
 _HINT = "name them, widen the terminal, or add --format csv"
 
 
@@ -136,11 +140,16 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
     """Say on stderr why an answer says nothing, which bars it lacks, and what may fill them."""
     from warehouse.holes import hole_lines
 
-    hint = result.hint if is_blank else None
-    if hint is not None:
-        say(f"hint: {hint}")
-    for line in hole_lines(result.warnings, hint):
-        say(line)
+    try:
+        with one_clock(at_least_s=_REMARKS_S):
+            hint = result.hint if is_blank else None
+            if hint is not None:
+                say(f"hint: {hint}")
+            for line in hole_lines(result.warnings, hint):
+                say(line)
+    except StoppedError:
+        say("the time limit left no time to look for bars that the answer lacks")
+        say("  next: allow more with --timeout, or ask for fewer tables")
 
 
 def _write(result: Result, form: str, sink: BinaryIO) -> bool:

@@ -26,6 +26,7 @@ from warehouse.display import render_table, terminal_width
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.query import Result, Warehouse
 from warehouse.reach import Place
+from warehouse.session import one_clock
 from warehouse.sqltext import HOME_VARIABLE, literal
 
 
@@ -139,8 +140,8 @@ def sql(
     require_place(receipt)
     form = format_of(target, _given_format(form, as_json))
     values = _parsed(parameters)
-    with Warehouse(settings, **past) as warehouse:
-        question = name or _sql_text(text or "")
+    question = name or _sql_text(text or "")
+    with Warehouse(settings, **past) as warehouse, one_clock(limits["timeout"]):
         ask = warehouse.sql if name is None else warehouse.query
         result = ask(question, values, **limits)
         texts = _met_by_text(result, parameters)
