@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def flush(path: Path) -> None:
@@ -32,6 +35,26 @@ def write(place: Path, content: bytes) -> None:
     temporary = place.with_name(f".{place.name}.new")
     temporary.write_bytes(content)
     put(temporary, place)
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[BinaryIO]:
+    """A file that the user named, to write into: it appears whole or not at all; links to it stay.
+
+    A pipe or device, such as ``/dev/stdout``, is never replaced: it is written into.
+    """
+    if target.exists() and not target.is_file():
+        with target.open("wb") as sink:
+            yield sink
+        return
+    place = Path(os.path.realpath(target))
+    temporary = place.with_name(f".{place.name}.new")
+    try:
+        with temporary.open("wb") as sink:
+            yield sink
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def link_or_copy(file: Path, path: Path) -> bool:

@@ -103,6 +103,22 @@ class Home:
     def lock(self) -> Path:
         return self.root / ".lock"
 
+    def owns(self, path: Path) -> bool:
+        """Whether a path is a file of the product's own, or lies in a folder of such files."""
+        beside = (self.catalog, self.manifest, self.lock)  # and their .wal, -journal and the like
+        folders = (
+            *(self.objects, self.lake, self.marts, self.generations),
+            *(self.quarantine, self.build),
+        )
+        owned = {Path(os.path.realpath(folder)) for folder in folders}
+        root = Path(os.path.realpath(self.root))
+        for real in (Path(os.path.realpath(path.parent), path.name), Path(os.path.realpath(path))):
+            if not owned.isdisjoint((real, *real.parents)):
+                return True
+            if real.parent == root and real.name.startswith(tuple(file.name for file in beside)):
+                return True
+        return False
+
     def holds_objects(self) -> bool:
         """Whether there are bytes of the vendor, whatever the manifest says."""
         return self.objects.is_dir() and any(

@@ -21,6 +21,7 @@ import duckdb
 from warehouse import __version__
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError, QueryError, WarehouseError
+from warehouse.files import appearing
 from warehouse.frames import taken
 from warehouse.home import Home
 from warehouse.loading import load
@@ -113,9 +114,8 @@ class Receipt:
     def save(self, path: str | Path) -> Path:
         """Write the receipt as JSON to a file."""
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.new")
-        temporary.write_text(self.to_json() + "\n", "utf-8")
-        temporary.replace(target)
+        with appearing(target) as sink:
+            sink.write((self.to_json() + "\n").encode())
         return target
 
     @classmethod

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import BTC, Run, bar_table, copy_home, file_key, grid, run_warehouse, write_file
+from warehouse.cli import run as run_here
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
 from warehouse.sync import sync_folder
@@ -26,6 +27,11 @@ from warehouse.sync import sync_folder
 
 def sql(home: Path, cwd: Path, *arguments: object, stdin: str | None = None) -> Run:
     return run_warehouse("--home", home, "sql", *arguments, cwd=cwd, stdin=stdin)
+
+
+def cli(*arguments: object) -> int:
+    """``warehouse …`` in this process; its exit code."""
+    return run_here([str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -310,6 +316,44 @@ def test_sql_when_it_fails_then_leaves_no_file(demo_home: Path, tmp_path: Path) 
     assert run.exit_code == 2
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_sql_when_the_file_is_one_of_the_homes_own_then_is_refused_and_stays(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link.csv").symlink_to(demo_home / "manifest.sqlite")
+    before = (demo_home / "manifest.sqlite").read_bytes()
+    for place in (
+        demo_home / "warehouse.duckdb",
+        demo_home / "lake" / "x.csv",
+        demo_home / "generations" / "published.jsonl",
+        tmp_path / "link.csv",
+    ):
+        for option in ("-o", "--receipt"):
+            done = cli("--home", demo_home, "sql", "select 1", "--format", "csv", option, place)
+            assert done == ExitCode.USAGE, place
+    assert (demo_home / "manifest.sqlite").read_bytes() == before
+    assert not (demo_home / "lake" / "x.csv").exists()
+
+
+def test_sql_when_the_file_is_a_link_or_a_pipe_then_it_is_written_into_without_rounding(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    link, pipe = tmp_path / "link.csv", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "target.csv")
+    assert cli("--home", demo_home, "sql", "select 1 as x", "-o", link) == ExitCode.DONE
+    assert link.is_symlink()
+    long = "select 1.5::decimal(30,2) as short, 12345678901234567890.12::decimal(30,2) as long"
+    assert cli("--home", demo_home, "sql", long, "-o", tmp_path / "d.json") == ExitCode.DONE
+    numbers = json.loads((tmp_path / "d.json").read_text())
+    assert numbers == [{"short": 1.5, "long": "12345678901234567890.12"}]
+    assert (tmp_path / "target.csv").read_text() == '"x"\n1\n'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    done = cli("--home", demo_home, "sql", "select 1 as x", "--format", "csv", "-o", pipe)
+    assert done == ExitCode.DONE
+    assert os.read(reader, 100) == b'"x"\n1\n'
+    os.close(reader)
 
 
 def test_sql_when_it_begins_with_a_comment_and_digits_meet_text_then_both_are_taken_so(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from warehouse.cli.common import put, say
 from warehouse.errors import UsageError
+from warehouse.files import appearing
+from warehouse.home import Home
 from warehouse.waiting import StoppedError, one_clock
 
 if TYPE_CHECKING:
@@ -38,15 +42,22 @@ _REMARKS_S = 1.0
 _HINT = "name them, widen the terminal, or add --format csv"
 
 
-def require_place(target: Path | None) -> None:
-    """Raise before anything is asked where a file could not be written."""
+def require_place(home: Home, target: Path | None) -> None:
+    """Raise before anything is asked where a file cannot or must not be written."""
     if target is None:
         return
+    if home.owns(target):
+        raise UsageError(
+            f"{target} is where the warehouse keeps its own files",
+            next_step="write it to another folder",
+        )
     if target.is_dir():
         raise UsageError(f"{target} is a folder", next_step="name a file in it")
-    if not target.parent.is_dir():
+    folder = target.parent if target.exists() else Path(os.path.realpath(target)).parent
+    if not folder.is_dir():
+        named = folder if target.is_symlink() else target.parent
         raise UsageError(
-            f"{target}: there is no folder {target.parent}", next_step=f"mkdir -p {target.parent}"
+            f"{target}: there is no folder {named}", next_step=f"mkdir -p {shlex.quote(str(named))}"
         )
 
 
@@ -105,18 +116,13 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
         sys.stdout.buffer.flush()
         _say_remarks(result, is_blank=is_blank)
         return
-    temporary = target.with_name(f".{target.name}.new")
     is_blank = form == "table"
-    try:
-        with temporary.open("wb") as sink:
-            if form == "table":
-                sink.write((result.render(limit, hint=_HINT) + "\n").encode())
-                _say_cut(result, limit)
-            else:
-                is_blank = _write_file(result, form, sink, _suffix(target).endswith(".gz"))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(target) as sink:
+        if form == "table":
+            sink.write((result.render(limit, hint=_HINT) + "\n").encode())
+            _say_cut(result, limit)
+        else:
+            is_blank = _write_file(result, form, sink, _suffix(target).endswith(".gz"))
     say(f"wrote {target}")
     _say_remarks(result, is_blank=is_blank)
 
@@ -278,13 +284,19 @@ def _interval(months: int, days: int, nanoseconds: int) -> str:
 
 
 def _strict(value: Any) -> Any:
-    """A value as JSON has it: NaN and infinity are null there, decimals numbers, bytes hex."""
+    """A value as JSON has it: NaN and infinity are null there, bytes hex, decimals numbers.
+
+    A decimal of more digits than a double holds is text, so that no reader rounds it.
+    """
     if isinstance(value, tuple) and hasattr(value, "nanoseconds"):
         return _interval(*value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        if value == value.to_integral_value():
+            return int(value)
+        number = float(value)
+        return number if Decimal(repr(number)) == value else str(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     if isinstance(value, dict):

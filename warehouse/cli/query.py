@@ -24,6 +24,7 @@ from warehouse.cli.common import home_option, json_option, past_options, put, pu
 from warehouse.config import Settings, load_settings
 from warehouse.display import render_table, terminal_width
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
+from warehouse.home import Home
 from warehouse.query import Result, Warehouse
 from warehouse.reach import Place
 from warehouse.session import one_clock
@@ -136,8 +137,10 @@ def sql(
             "give SQL, or the name of a query with -q",
             next_step='try: warehouse sql "from help()", or: warehouse queries',
         )
-    require_place(target)
-    require_place(receipt)
+    for place in (target, receipt):
+        require_place(Home.of(settings), place)
+    if target is not None and target == receipt:
+        raise UsageError(f"{target}: the answer and its receipt are two files")
     form = format_of(target, _given_format(form, as_json))
     values = _parsed(parameters)
     question = name or _sql_text(text or "")
