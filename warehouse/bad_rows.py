@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.keys import FileKey, interval_us
 from warehouse.records import BadRow
@@ -124,7 +125,7 @@ def _described(rows: list[BadRow], total: int) -> str:
     for reason, group in by_reason.items():
         named = ", ".join(map(str, group[:_NAMED]))
         more = f" and {len(group) - _NAMED:,} more" if len(group) > _NAMED else ""
-        parts.append(f"{len(group):,} of {total:,} rows: {reason}: {named}{more}")
+        parts.append(f"{len(group):,} of {counted(total, 'row')}: {reason}: {named}{more}")
     return "; ".join(parts)
 
 

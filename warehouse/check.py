@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from warehouse.bad_rows import BadRowsError, find_bad_rows, left_out_of
 from warehouse.contracts import NO_TYPE, OTHER_TYPE, Column, Contract
+from warehouse.display import counted
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.file_values import Values, clocks_of, is_bytes, is_text
@@ -126,12 +127,14 @@ def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> Non
         most = (period.end_us - period.start_us) // interval_us(key.series.interval)
         most += _SLACK_ROWS
     if metadata.num_rows > most:
-        raise FileRefusedError(f"claims {metadata.num_rows:,} rows, at most {most:,} can be")
+        raise FileRefusedError(
+            f"claims {counted(metadata.num_rows, 'row')}, at most {most:,} can be"
+        )
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         if not 0 <= group.total_byte_size <= _ROW_GROUP_LIMIT_BYTES:
             raise FileRefusedError(
-                f"row group {index} claims {group.total_byte_size:,} bytes uncompressed"
+                f"row group {index} claims {counted(group.total_byte_size, 'byte')} uncompressed"
             )
 
 
@@ -358,7 +361,9 @@ def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> 
                     "there is none, so that queries would lose rows: write the file again"
                 )
     if rows != file.metadata.num_rows:
-        raise FileRefusedError(f"holds {rows:,} rows, its footer says {file.metadata.num_rows:,}")
+        raise FileRefusedError(
+            f"holds {counted(rows, 'row')}, its footer says {file.metadata.num_rows:,}"
+        )
     return values
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from warehouse.build import build
 from warehouse.config import Settings
+from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.home import Home
 from warehouse.manifest import Manifest
@@ -65,7 +66,7 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
     try:
         say("1/4  simulating two perpetuals, 2025-09 to 2026-02 ...")
         files = _write_market(folder)
-        say(f"2/4  taking {len(files)} files into the lake ...")
+        say(f"2/4  taking {counted(len(files), 'file')} into the lake ...")
         sync_folder(home, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -123,6 +124,7 @@ def _require_no_real_files(home: Home) -> None:
         real = sum(not file.facts.simulated for file in manifest.files())
     if real:
         raise UsageError(
-            f"{home.root}: holds {real:,} files of real data; the demo does not mix with them",
+            f"{home.root}: holds {counted(real, 'file')} of real data; the demo does not mix with"
+            " them",
             next_step="run: warehouse demo --home demo",
         )

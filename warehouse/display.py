@@ -75,7 +75,9 @@ def render_table(
         lines += [line([*[""] * (len(row) - 1), rest]) for rest in folded[1:]]
     if None in shown:
         hidden = len(columns) - len(shown) + 1
-        told = f"… {hidden:,} more of {len(columns):,} columns" + (f": {hint}" if hint else "")
+        told = f"… {hidden:,} more of {counted(len(columns), 'column')}" + (
+            f": {hint}" if hint else ""
+        )
         lines += textwrap.wrap(told, width, subsequent_indent="  ")
     return "\n".join(lines)
 
@@ -89,7 +91,7 @@ def render_arrow(
     rows = list(zip(*columns, strict=True))
     text = render_table(table.column_names, rows, width=width, wrap=wrap)
     if len(table) > limit:
-        text += f"\n… {len(table) - limit:,} more of {len(table):,} rows"
+        text += f"\n… {len(table) - limit:,} more of {counted(len(table), 'row')}"
     return text
 
 
@@ -146,10 +148,11 @@ def counted(number: int, noun: str) -> str:
 
     Examples
     --------
-    >>> counted(1, "file"), counted(1464, "row")
-    ('1 file', '1,464 rows')
+    >>> counted(1, "file"), counted(1464, "row"), counted(2, "entry")
+    ('1 file', '1,464 rows', '2 entries')
     """
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def terminal_width(otherwise: int = 100) -> int:

@@ -22,7 +22,7 @@ from pathlib import Path
 from warehouse.contracts import load_contracts
 from warehouse.coverage import Span, intersect
 from warehouse.crew import Crew, Outcome
-from warehouse.display import render_size
+from warehouse.display import counted, render_size
 from warehouse.download import Body, discard_part, download
 from warehouse.errors import DiskError, FileRefusedError, VendorError
 from warehouse.home import Home, writing
@@ -463,7 +463,7 @@ class _Fetching:
         self.received_bytes += body.size_bytes
         if not is_second and fetch.size_bytes not in (None, body.size_bytes):
             raise FileRefusedError(
-                f"has {body.size_bytes:,} bytes, the vendor lists {fetch.size_bytes:,}"
+                f"has {counted(body.size_bytes, 'byte')}, the vendor lists {fetch.size_bytes:,}"
             )
         return self._lake.admit(
             key,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.contracts import LARGEST_VALUE, SMALLEST_VALUE, Column, Contract
+from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.keys import FileKey
 
@@ -87,21 +88,26 @@ class Values:
         if self.known_before:
             yield (
                 "known before its time",
-                f"{self.known_before:,} rows with {RAW_KNOWN_AT} before {RAW_TIME}",
+                f"{counted(self.known_before, 'row')} with {RAW_KNOWN_AT} before {RAW_TIME}",
             )
         for name in sorted(self.finer_than_us):
             yield "times cut", f"{name}: nanoseconds are cut to microseconds"
         for name, count in sorted((+self.prices_not_positive).items()):
-            yield "price not positive", f"{name}: {count:,} rows with a price of 0 or below"
+            yield (
+                "price not positive",
+                f"{name}: {counted(count, 'row')} with a price of 0 or below",
+            )
         for name, count in sorted((+self.too_large).items()):
             yield (
                 "number too large",
-                f"{name}: {count:,} rows beyond {LARGEST_VALUE:g}, NULL in staging and marts",
+                f"{name}: {counted(count, 'row')} beyond {LARGEST_VALUE:g}, NULL in staging"
+                " and marts",
             )
         for name, count in sorted((+self.too_small).items()):
             yield (
                 "number too small",
-                f"{name}: {count:,} rows within {SMALLEST_VALUE:g} of 0, NULL in staging and marts",
+                f"{name}: {counted(count, 'row')} within {SMALLEST_VALUE:g} of 0, NULL"
+                " in staging and marts",
             )
 
     def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:

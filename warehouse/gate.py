@@ -12,6 +12,7 @@ import duckdb
 
 from warehouse.audit import ModelAudit, Verdict, audit_sample
 from warehouse.config import Settings
+from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import BuildError, NotFoundError
 from warehouse.home import Home
@@ -129,7 +130,7 @@ def _manifest(target: Path) -> Path:
 
 def _message(audit: ModelAudit) -> str:
     found = [str(finding) for finding in audit.findings]
-    compared = f"{audit.verdict}, {audit.rows:,} rows compared"
+    compared = f"{audit.verdict}, {counted(audit.rows, 'row')} compared"
     return "\n".join(found) or (f"{audit.verdict}: {audit.reason}" if audit.reason else compared)
 
 

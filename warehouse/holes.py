@@ -104,7 +104,7 @@ def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:
     series = f"{len({_name_of(hole) for hole in holes}):,} series"
     first = next((hole for hole in holes if hole.next_step), holes[0])
     return [
-        f"incomplete: {len(holes):,} holes in {series}: {told}; listed in Result.warnings",
+        f"incomplete: {counted(len(holes), 'hole')} in {series}: {told}; listed in Result.warnings",
         *_lines(first, "  such as"),
     ]
 
@@ -125,7 +125,7 @@ def require_whole(holes: Sequence[Hole]) -> None:
         listed = "\n".join(f"  {hole}" for hole in holes[:10])
         more = f"\n  and {len(holes) - 10:,} more" if len(holes) > 10 else ""
         raise IncompleteError(
-            f"the data has {len(holes):,} holes where the query looks:\n{listed}{more}",
+            f"the data has {counted(len(holes), 'hole')} where the query looks:\n{listed}{more}",
             next_step="narrow the span, sync what is missing, or leave strict out",
             holes=tuple(holes),
         )

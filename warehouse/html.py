@@ -36,7 +36,7 @@ def render_html(result: Result, holes: Sequence[Hole]) -> str:
 
 def _size(result: Result, head: int) -> str:
     total = len(result) if head > _ROWS else head
-    size = f"{counted(total, 'row')} x {len(result.columns)} columns"
+    size = f"{counted(total, 'row')} x {counted(len(result.columns), 'column')}"
     return f"{size}, the first {_ROWS} shown" if head > _ROWS else size
 
 

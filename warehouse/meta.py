@@ -14,6 +14,7 @@ from warehouse import __version__
 from warehouse.config import Settings
 from warehouse.contracts import KEY_COLUMNS, load_contracts
 from warehouse.coverage import OwnedFile, cover_months, find_gaps
+from warehouse.display import counted
 from warehouse.funding import declared_spans, spans_of
 from warehouse.home import Home
 from warehouse.keys import Symbol, us_datetime
@@ -150,6 +151,8 @@ def write_meta(
                 change.difference.get("rows_removed"),
                 change.difference.get("rows_changed"),
                 _pairs(change.difference.get("largest_relative_change", {})),
+                change.difference.get("columns_added"),
+                change.difference.get("columns_removed"),
                 change.old_object,
                 change.new_object,
                 datetime.fromisoformat(change.seen_at),
@@ -229,7 +232,7 @@ def _notes(owned_file: OwnedFile) -> Iterator[tuple[str, str]]:
     if owned_file.raw_rows_hidden:
         yield (
             "rows hidden",
-            f"{owned_file.raw_rows_hidden:,} rows lie between the first and the last row of a "
+            f"{counted(owned_file.raw_rows_hidden, 'row')} between the first and the last row of a "
             "daily file, which is shown instead",
         )
 
@@ -394,15 +397,22 @@ _META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
             ("period", "VARCHAR", "UTC month or day."),
-            ("kind", "VARCHAR", "grown: rows were added at the end; restated: anything else."),
+            (
+                "kind",
+                "VARCHAR",
+                "grown: rows were added at the end; restated: anything else. Without a changed row "
+                "or column, the same values came in other bytes: order, types or compression.",
+            ),
             ("rows_added", "BIGINT", "Rows that only the new version has."),
             ("rows_removed", "BIGINT", "Rows that only the old version has."),
-            ("rows_changed", "BIGINT", "Rows with another value in any column."),
+            ("rows_changed", "BIGINT", "Rows with another value in a column of both."),
             (
                 "largest_relative_change",
                 'STRUCT("column" VARCHAR, change DOUBLE)[]',
                 "Per changed column max |new - old| / |old|; NULL where infinite.",
             ),
+            ("columns_added", "VARCHAR[]", "Columns that only the new version has."),
+            ("columns_removed", "VARCHAR[]", "Columns that only the old version has."),
             ("old_object", "VARCHAR", "sha256 of the old version."),
             ("new_object", "VARCHAR", "sha256 of the new version."),
             ("seen_at", "TIMESTAMP", "When, UTC."),

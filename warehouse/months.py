@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.display import counted
 from warehouse.errors import REPAIR, DamagedError
 from warehouse.files import put, sha256_of
 from warehouse.sqltext import literal
@@ -150,7 +151,9 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
             return "holds other bytes than its name says"
     except (pa.ArrowException, OSError, ValueError) as error:
         return f"cannot be read: {str(error).splitlines()[0][:200]}"
-    return None if rows in (None, found) else f"has {found:,} rows, the catalog says {rows:,}"
+    return (
+        None if rows in (None, found) else f"has {counted(found, 'row')}, the catalog says {rows:,}"
+    )
 
 
 def require_sound(path: Path) -> None:

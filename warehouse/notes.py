@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from warehouse.display import counted
 from warehouse.keys import FileKey, interval_us, us_datetime
 from warehouse.records import FileFacts
 
@@ -44,7 +45,7 @@ def notes_of(key: FileKey, facts: FileFacts, fetched_at: datetime) -> Iterator[N
     if future:
         yield (
             "future times",
-            f"{future:,} bars start after the file was fetched, the last at {last}: "
+            f"{counted(future, 'bar')} later than the file was fetched, the last at {last}: "
             "its clock or its zone is wrong",
         )
     elif facts.last_us + bar > now_us:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from warehouse.display import render_size
+from warehouse.display import counted, render_size
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -140,7 +140,7 @@ class _Lines(_Counting):
         left = done.seconds_left
         remaining = "" if left is None else f", about {left:,.0f} s left"
         self._stream.write(
-            f"{self._title}: {done.files:,} of {done.files_expected:,} files,"
+            f"{self._title}: {done.files:,} of {counted(done.files_expected, 'file')},"
             f" {render_size(done.size_bytes)}, {render_size(int(done.rate))}/s{remaining}\n"
         )
         self._stream.flush()

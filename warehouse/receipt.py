@@ -20,6 +20,7 @@ import duckdb
 
 from warehouse import __version__
 from warehouse.config import Settings
+from warehouse.display import counted
 from warehouse.errors import NotFoundError, QueryError, WarehouseError
 from warehouse.files import appearing
 from warehouse.frames import taken
@@ -274,14 +275,15 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
     for name, frame in receipt.frames.items():
         if name not in given:
             raise QueryError(
-                f"the answer was computed beside {name}, a frame of {frame.rows:,} rows"
+                f"the answer was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
                 f" ({', '.join(frame.columns)}), which its receipt does not hold",
                 next_step="give it in Python: from warehouse.receipt import verify_receipt;"
                 f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
             )
         if _frame_facts(taken(name, given[name])) != frame:
             raise QueryError(
-                f"{name} is another frame than the receipt's, which had {frame.rows:,} rows of"
+                f"{name} is another frame than the receipt's, which had"
+                f" {counted(frame.rows, 'row')} of"
                 f" {', '.join(frame.columns)} and the hash {frame.content}",
                 next_step="give it the frame that the query was asked with",
             )

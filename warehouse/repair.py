@@ -17,7 +17,7 @@ from warehouse.check import check_file
 from warehouse.contracts import load_contracts
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
-from warehouse.files import put, sha256_of
+from warehouse.files import link_or_copy, put, sha256_of
 from warehouse.folder import scan_folder
 from warehouse.history import snapshots_of
 from warehouse.home import Home, generation_path, writing
@@ -35,6 +35,7 @@ from warehouse.publish import (
 )
 from warehouse.records import Refusal, Restatement, StoredFile
 from warehouse.verify import (
+    WRITE_AGAIN,
     About,
     Finding,
     Kind,
@@ -198,8 +199,10 @@ def _remembered_series(home: Home, catalogs: list[Path]) -> dict[int, SeriesKey]
 def _remembered_changes(home: Home, catalogs: list[Path]) -> list[Restatement]:
     columns = (
         "dataset, exchange, symbol, interval, clock, period, series_id, kind, old_object,"
-        " new_object, rows_added, rows_removed, rows_changed, largest_relative_change, seen_at"
+        " new_object, rows_added, rows_removed, rows_changed, largest_relative_change, seen_at,"
+        " columns_added, columns_removed"
     )
+    older = "select null::varchar[] as columns_added, null::varchar[] as columns_removed limit 0"
     for catalog in catalogs:
         return [
             Restatement(
@@ -213,11 +216,16 @@ def _remembered_changes(home: Home, catalogs: list[Path]) -> list[Restatement]:
                     "rows_removed": row[11],
                     "rows_changed": row[12],
                     "largest_relative_change": {p["column"]: p["change"] for p in row[13] or ()},
+                    "columns_added": row[15],
+                    "columns_removed": row[16],
                 },
                 str(row[14]),
             )
             for row in read_catalog(
-                home, catalog, f"select {columns} from warehouse.meta.restatements"
+                home,
+                catalog,
+                f"select {columns} from (from warehouse.meta.restatements"
+                f" union all by name {older})",
             )
         ]
     return []
@@ -258,14 +266,36 @@ def _mend_objects(home: Home, manifest: Manifest) -> Iterator[str]:
         path = home.object_path(file.object)
         if object_damage(home, file) is not None:
             yield _mend_bytes(home, manifest, file)
-        elif wrong_facts(home, file) is not None:
-            try:
+            continue
+        try:
+            if wrong_facts(home, file) is not None:
                 facts = check_file(path, file.key, contracts.get(file.key.dataset))
-            except FileRefusedError:
-                yield _forget(home, manifest, file)
-            else:
                 manifest.correct(file, facts=facts, size_bytes=path.stat().st_size)
-                yield f"wrote down anew what {file.key} holds"
+                yield f"recorded again what {file.key} holds"
+        except FileRefusedError as refused:
+            if file.superseded_at is None:
+                yield _take_out(home, manifest, file, refused.what)
+
+
+def _take_out(home: Home, manifest: Manifest, file: StoredFile, reason: str) -> str:
+    """A file of sound bytes that today's check refuses: refused now, and kept for generations."""
+    home.quarantine.mkdir(exist_ok=True)
+    kept = home.quarantine / f"{file.object}.refused"
+    if not kept.exists():
+        link_or_copy(home.object_path(file.object), kept)
+    with manifest.transaction():
+        manifest.record_refusal(
+            file.key,
+            object=file.object,
+            size_bytes=file.size_bytes,
+            reason=reason,
+            origin=file.origin,
+        )
+        manifest.supersede(file.key)
+    return (
+        f"took {file.key} out of the lake, because it does not pass its check any more: {reason}; "
+        f"its bytes stay, and so do the generations that show it\n  next: {WRITE_AGAIN}"
+    )
 
 
 def _mend_bytes(home: Home, manifest: Manifest, file: StoredFile) -> str:
@@ -359,7 +389,8 @@ def _mend_journal(home: Home) -> Iterator[str]:
         noted = read_publications(path)[0] if path.is_file() else []
         if is_last or entries[: len(noted)] != noted:
             write_publications(path, entries)
-    yield f"wrote {home.publications.relative_to(home.root)} again: {len(entries):,} entries"
+    count = counted(len(entries), "entry")
+    yield f"wrote {home.publications.relative_to(home.root)} again: {count}"
 
 
 def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import duckdb
 
+from warehouse.display import counted
 from warehouse.errors import (
     REPAIR,
     ROOM_OR_RIGHTS,
@@ -346,7 +347,7 @@ class Result:
         head = self.head(rows + 1)
         text = render_table(list(self.types), head[:rows], width=width, wrap=wrap, hint=hint)
         if len(head) > rows:
-            text += f"\n… {len(self) - rows:,} more of {len(self):,} rows"
+            text += f"\n… {len(self) - rows:,} more of {counted(len(self), 'row')}"
         return text
 
     def _repr_html_(self) -> str:

@@ -20,6 +20,7 @@ import duckdb
 from warehouse.check import check_file
 from warehouse.contracts import OTHER_TYPE, Column, load_contracts
 from warehouse.coverage import assign_ownership, find_gaps
+from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
 from warehouse.files import sha256_of
@@ -80,6 +81,7 @@ class Finding:
 
 
 BUILD = "run: warehouse build"
+WRITE_AGAIN = "write the file again so that it passes, then: warehouse sync --from FOLDER"
 
 
 def verify(home: Home, *, quick: bool = False) -> list[Finding]:
@@ -131,19 +133,22 @@ def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str |
         return "is missing"
     size = path.stat().st_size
     if quick and size != file.size_bytes:
-        return f"has {size:,} bytes, the manifest says {file.size_bytes:,}"
+        return f"has {counted(size, 'byte')}, the manifest says {file.size_bytes:,}"
     if not quick and sha256_of(path) != file.object:
         return "holds other bytes than its name says"
     return None
 
 
 def wrong_facts(home: Home, file: StoredFile) -> str | None:
-    """Whether a file of sound bytes holds what the manifest says that it holds."""
+    """How the manifest differs from what a file of sound bytes holds; None where it does not.
+
+    Raises
+    ------
+    FileRefusedError
+        The file passed the check of an earlier version and does not pass that of this one.
+    """
     path = home.object_path(file.object)
-    try:
-        facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
-    except FileRefusedError as refused:
-        return f"does not pass its check any more: {refused.what}"
+    facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
     vague = {name for name, kind in file.facts.columns if kind == OTHER_TYPE}
     columns = tuple((name, OTHER_TYPE if name in vague else kind) for name, kind in facts.columns)
     facts = replace(facts, columns=columns)
@@ -152,7 +157,7 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
         if found != said:
             return f"{name}: holds {_brief(found)}, the manifest says {_brief(said)}"
     if path.stat().st_size != file.size_bytes:
-        return f"has {path.stat().st_size:,} bytes, the manifest says {file.size_bytes:,}"
+        return f"has {counted(path.stat().st_size, 'byte')}, the manifest says {file.size_bytes:,}"
     return None
 
 
@@ -169,11 +174,15 @@ def _brief(value: object) -> str:
 def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
     damage = {f.object: object_damage(home, f, quick=quick) for f in files}
     for file in files:
+        subject = f"objects/{file.object}.parquet"
         what = damage[file.object]
-        if what is None and not quick:
-            what = wrong_facts(home, file)
+        try:
+            if what is None and not quick:
+                what = wrong_facts(home, file)
+        except FileRefusedError as refused:
+            yield _outdated(file, subject, refused.what)
+            continue
         if what is not None:
-            subject = f"objects/{file.object}.parquet"
             yield Finding(Kind.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
     for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
         if path.name.startswith("."):
@@ -184,6 +193,15 @@ def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Itera
             step = "sync takes it in if its file comes again, else: warehouse prune"
             what = "is no file of the manifest"
             yield Finding(Kind.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
+
+
+def _outdated(file: StoredFile, subject: str, reason: str) -> Finding:
+    """A file of sound bytes that this version would refuse; a former one may stay."""
+    what = f"({file.key}) does not pass its check any more: {reason}"
+    if file.superseded_at is None:
+        return Finding(Kind.DAMAGED, About.OBJECT, subject, what, REPAIR)
+    step = f"{WRITE_AGAIN}; generations that are kept still show it"
+    return Finding(Kind.NOTE, About.OBJECT, subject, what, step)
 
 
 def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
@@ -217,7 +235,8 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
         if isinstance(reads, str):
             yield Finding(Kind.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
         elif reads.objects != shown:
-            what = f"does not show the lake as it is: {len(reads.objects ^ shown):,} files differ"
+            differing = counted(len(reads.objects ^ shown), "different file")
+            what = f"does not show the lake as it is: {differing}"
             yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
         elif reads.home != str(home.root):
             what = f"was built when the home was {reads.home}"
@@ -342,7 +361,7 @@ def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
     for gap in find_gaps(assign_ownership(current)):
         bars.setdefault(gap.dataset, []).append(gap.bars)
     for dataset, missing in sorted(bars.items()):
-        what = f"{sum(missing):,} bars are missing, in {len(missing):,} gaps"
+        what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
         yield Finding(Kind.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
 
 
@@ -358,7 +377,7 @@ def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
                         outside[name] += count
         for name, count in outside.items():
             if count:
-                what = f"{name}: {count:,} values lie outside the contract's range"
+                what = f"{name}: {counted(count, 'value')} outside the contract's range"
                 step = "see: warehouse status, after a build"
                 yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support import BTC, Run, bar_table, file_key, grid, run_warehouse, write_file
@@ -122,6 +123,17 @@ def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(des
     for name in ("unrecognised", "ambiguous", "others", "reasons"):
         assert said[name] == did[name]
     assert len(said["reasons"]) == 8
+
+
+def test_a_restatement_says_which_columns_came_and_went(desk: Desk) -> None:
+    path = desk.write()
+    desk.sync()
+    table = pq.read_table(path)
+    table = table.drop_columns(["open"]).append_column("fresh", table.column("close"))
+    pq.write_table(table, path)
+    assert desk.sync().exit_code == 0
+    changes = "kind, rows_changed, columns_added, columns_removed from meta.restatements"
+    assert desk.shown(f"select {changes}") == [("restated", 0, ["fresh"], ["open"])]
 
 
 def test_a_flat_folder_is_explained_by_a_pattern(desk: Desk) -> None:

@@ -323,7 +323,7 @@ def test_a_raw_day_hides_only_what_it_holds_itself(built: Built) -> None:
         ("NANO", "times cut", "nanoseconds are cut to microseconds"),
         ("BEFORE", "known before its time", "48 rows"),
         ("ZERO", "price not positive", "open: 720 rows"),
-        ("FUTURE", "future times", "24 bars start after the file was fetched"),
+        ("FUTURE", "future times", "24 bars later than the file was fetched"),
         ("ODD", "number too large", "beyond 1e+100"),
         ("ODD", "number too small", "within 1e-100 of 0"),
     ],

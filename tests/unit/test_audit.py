@@ -164,7 +164,7 @@ def test_a_column_that_is_always_null_is_named(run: Run) -> None:
     assert report.models[0].untested == ("nothing",)
     lines = list(report.lines())
     assert "not tried (always NULL): nothing" in lines[0]
-    assert lines[-1].startswith("not tried: 1 columns of 1 models, which were NULL")
+    assert lines[-1].startswith("not tried: 1 column of 1 model, always NULL")
 
 
 def test_a_catalog_without_data_gives_a_report_without_cuts(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_statistic_of_the_whole_sample_is_in_sample_when_it_says_so(run: Run) 
     [
         ("known_at::timestamptz", "known_at is TIMESTAMP WITH TIME ZONE; it must be TIMESTAMP"),
         ("known_at::varchar", "known_at is VARCHAR; it must be TIMESTAMP"),
-        ("case when trades > 3 then known_at end", "rows have no known_at"),
+        ("case when trades > 3 then known_at end", "without known_at"),
         ("error('so be it')::timestamp", "cannot be built on the data known at a cut: "),
     ],
 )

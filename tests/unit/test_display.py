@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import warehouse
 from tests.support import BTC, utc
 from warehouse.display import render_arrow, render_chart, render_size, render_table
 
@@ -162,3 +165,20 @@ def test_chart_when_all_are_equal_then_is_flat() -> None:
 )  # fmt: skip
 def test_size_when_given_then_reads_in_the_nearest_unit(size: float, text: str) -> None:
     assert render_size(size) == text
+
+
+PLURAL = re.compile(
+    r"\{[^{}]*(?::,|len\([^{}]*\))\} (?:[a-z]+ )?"
+    r"(?:rows|files|bars|columns|holes|gaps|models|bytes|values|months|series_ids|entries)\b"
+)
+
+
+def test_messages_when_they_count_then_leave_the_plural_to_counted() -> None:
+    found = [
+        f"{path.name}: {match[0]}"
+        for path in Path(warehouse.__file__).parent.rglob("*.py")
+        for match in PLURAL.finditer(path.read_text("utf-8"))
+        if not match[0].startswith("{0.")  # the template of waiting.py, whose number is large
+        and "assert" not in path.read_text("utf-8")[: match.start()].rpartition("\n")[2]
+    ]
+    assert found == []

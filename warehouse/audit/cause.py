@@ -8,6 +8,7 @@ from datetime import datetime
 
 from warehouse.audit.compare import Difference, Row, are_equal
 from warehouse.audit.scratch import Scratch, World
+from warehouse.display import counted
 from warehouse.keys import interval_us
 from warehouse.project import Model, Relation
 from warehouse.sqltext import identifier, literal
@@ -163,7 +164,7 @@ def _word(
     named = " and ".join(" ".join(filter(None, source)) for source in sources) or "its inputs"
     far = _duration(reach_us)
     if bars is not None:
-        far = f"{bars} bar{'s' if bars > 1 else ''} ({far})"
+        far = f"{counted(bars, 'bar')} ({far})"
     slower = [interval_us(i) for _, i in sources if i is not None and interval_us(i) > bar_us]
     if len(slower) == len(sources) > 0 and bar_us and all(reach_us < us for us in slower):
         text = (
@@ -196,7 +197,7 @@ def _duration(microseconds: int) -> str:
     for unit, length in _UNITS:
         count, seconds = divmod(seconds, length)
         if count:
-            said.append(f"{count} {unit}{'s' if count > 1 else ''}")
+            said.append(counted(count, unit))
     return " ".join(said[:2]) or f"{microseconds / 1e6} seconds"
 
 

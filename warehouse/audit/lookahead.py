@@ -41,6 +41,7 @@ from warehouse.audit.scratch import (
     open_scratch,
     vendor_datasets,
 )
+from warehouse.display import counted
 from warehouse.keys import SeriesKey, us_datetime
 from warehouse.project import Model, Project, Relation
 
@@ -345,7 +346,7 @@ class _Audit:
         if not kind.startswith("TIMESTAMP") or kind.endswith("ZONE"):
             return f"known_at is {kind}; it must be TIMESTAMP, in UTC"
         without = count_rows(self._scratch, model, "known", "known_at is null")
-        return f"{without} rows have no known_at" if without else None
+        return f"{counted(without, 'row')} without known_at" if without else None
 
     def _give_up(self, model: Model, cut: Cut, cause: str) -> None:
         finding = Finding(Kind.UNPROVEN, model.relation, None, cause)

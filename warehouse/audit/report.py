@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from warehouse.display import counted
 from warehouse.project import Relation
 
 
@@ -146,7 +147,7 @@ class AuditReport:
         """The report for a person: a line per model, what was not tried, then every finding."""
         width = max((len(str(audit.model)) for audit in self.models), default=0)
         for audit in self.models:
-            line = f"{audit.model!s:{width}}  {audit.verdict:11}  {audit.rows:>9,} rows"
+            line = f"{audit.model!s:{width}}  {audit.verdict:11}  {counted(audit.rows, 'row'):>14}"
             if audit.untested and audit.verdict is not Verdict.UNTESTED:
                 named = ", ".join(audit.untested[:_MOST_NAMED])
                 more = len(audit.untested) - _MOST_NAMED
@@ -159,8 +160,8 @@ class AuditReport:
         if untried:
             yield ""
             yield (
-                f"not tried: {sum(untried):,} columns of {len(untried):,} models, which were NULL"
-                " wherever they were compared; nothing is known of them (--json names them all)"
+                f"not tried: {counted(sum(untried), 'column')} of {counted(len(untried), 'model')},"
+                " always NULL where compared; nothing is known of them (--json names them all)"
             )
         for finding in self.findings:
             yield ""

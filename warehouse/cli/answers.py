@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from warehouse.cli.common import put, say
+from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.files import appearing
 from warehouse.home import Home
@@ -130,7 +131,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
 def _say_cut(result: Result, limit: int) -> None:
     """Say on stderr that rows are left out where stdout is a file, which nobody watches."""
     if not sys.stdout.isatty() and len(result.head(limit + 1)) > limit:
-        say(f"only the first {limit:,} rows of {len(result):,}: for all, add --format csv")
+        say(f"only the first {counted(limit, 'row')} of {len(result):,}: for all, add --format csv")
 
 
 def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) -> bool:

@@ -10,6 +10,7 @@ import click
 
 from warehouse.cli.common import home_option, indented, put, say
 from warehouse.config import Settings, load_settings
+from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
 from warehouse.publish import Published, require_build
@@ -142,7 +143,7 @@ def _tell(event: dict[str, Any]) -> None:
             "month": month,
             "rows": int(rows),
         } if rows:
-            say(f"  stored {model} {month}: {rows:,} rows")
+            say(f"  stored {model} {month}: {counted(rows, 'row')}")
         case {"step": "left out", "message": str(message)}:
             say(f"  left out {message.splitlines()[0]}")
         case {"step": "no native copy", "message": str(message)}:

@@ -8,7 +8,7 @@ import click
 
 from warehouse.cli.common import home_option, json_option, put, put_json, say
 from warehouse.config import Settings
-from warehouse.display import render_size, render_table
+from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode, UsageError
 from warehouse.history import list_generations
 from warehouse.home import Home
@@ -106,7 +106,7 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
         say(f"generation {number} stays: somebody has it open")
     for path in plan.files:
         put(str(path.relative_to(home.root)))
-    say(f"{len(plan.files):,} files, {render_size(plan.size_bytes)} with the generations")
+    say(f"{counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)} with the generations")
     if not yes and (plan.generations or plan.files):
         say("  next: the same command with --yes")
     return ExitCode.DONE

@@ -152,7 +152,7 @@ def _render(facts: dict[str, Any]) -> str:
         behind = catalog["files_not_built"]
         lines.append(
             f"catalog   generation {catalog['generation']}, built {catalog['built_at']} UTC"
-            + (f"; {behind:,} files are newer, run: warehouse build" if behind else "")
+            + (f"; {counted(behind, 'newer file')}, run: warehouse build" if behind else "")
         )
         lines += ["", _table(catalog["datasets"]) or "no rows"]
         lines += _section("largest gaps", _table(catalog["largest_gaps"]))
