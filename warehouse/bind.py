@@ -32,7 +32,10 @@ def bound(value: Any) -> object:
         return [bound(item) for item in value]
     if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
         value = value.astype(f"{value.dtype.kind}8[us]")
-    return bound(value.tolist()) if hasattr(value, "tolist") else value
+    for listed in ("tolist", "to_pylist", "to_list"):  # numpy's and pandas', Arrow's, polars'
+        if hasattr(value, listed):
+            return bound(getattr(value, listed)())
+    return value
 
 
 def may_be_moment(value: object) -> bool:

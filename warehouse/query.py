@@ -8,8 +8,9 @@ worked out in ``reach`` when it is asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,7 +20,13 @@ import duckdb
 from warehouse.bind import as_moments, bound, may_be_moment, require_names
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.frames import is_frame, require_places, require_unlike_tables, taken
+from warehouse.frames import (
+    is_frame,
+    require_no_others,
+    require_places,
+    require_unlike_tables,
+    taken,
+)
 from warehouse.guard import Statement, check
 from warehouse.home import Home, generation_path
 from warehouse.loading import load
@@ -118,6 +125,10 @@ class Warehouse:
 
     def __repr__(self) -> str:
         return f"Warehouse({str(self.home.root)!r}, generation={self.generation})"
+
+    def __reduce__(self) -> tuple[Callable[[Path], Warehouse], tuple[Path]]:
+        """Pickled, as for another process, it is opened there on the same generation."""
+        return partial(open, generation=self.generation), (self.home.root,)
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -219,7 +230,8 @@ class Warehouse:
         """The answer to a text that is checked and bound, but not run yet."""
         given = {**(params or {}), **named}
         frames = {name: value for name, value in given.items() if is_frame(value)}
-        values = {name: bound(value) for name, value in given.items() if name not in frames}
+        others = {name: value for name, value in given.items() if name not in frames}
+        values = {name: bound(value) for name, value in others.items()}
         session = self._session if memory is None else self._open_session(memory)
         statement = session.statements.get(text)
         if statement is None:
@@ -228,6 +240,7 @@ class Warehouse:
         if frames:
             require_unlike_tables(frames, {place.table for place in self.names().columns})
             require_places(frames, statement)
+        require_no_others(others, statement)
         require_names(
             statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
         )

@@ -7,7 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NoReturn,
+    ParamSpec,
+    Self,
+    SupportsIndex,
+    TypeVar,
+    overload,
+)
 
 import duckdb
 
@@ -19,6 +29,7 @@ from warehouse.errors import (
     DamagedError,
     DiskError,
     QueryError,
+    UsageError,
     WarehouseError,
     tells_of_damage,
     tells_of_disk,
@@ -142,6 +153,10 @@ class Result:
         load("pandas")
         frame: pd.DataFrame = table.to_pandas()
         return frame
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as :meth:`df`, for tools that look for this name, such as plotnine."""
+        return self.df()
 
     def pl(self) -> pl.DataFrame:
         """The answer as a polars DataFrame; times naive UTC."""
@@ -293,22 +308,52 @@ class Result:
         """The answer for any tool that reads Arrow's C stream: polars, DuckDB, pyarrow."""
         return self.arrow().__arrow_c_stream__(requested_schema)
 
+    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> object:
+        """The answer for tools of the older interchange protocol: seaborn, altair, plotly."""
+        return self.arrow().__dataframe__(nan_as_null=nan_as_null, allow_copy=allow_copy)
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rows of the answer, each with its values by column."""
         for batch in self.arrow().to_batches():
             yield from batch.to_pylist()
 
-    def __getitem__(self, column: str) -> pa.ChunkedArray:
-        """One column of the answer, as Arrow has it.
+    @overload
+    def __getitem__(self, key: str) -> pa.ChunkedArray: ...
+    @overload
+    def __getitem__(self, key: list[str]) -> pa.Table: ...
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, key: str | list[str] | int | slice) -> object:
+        """A column by its name, or several, as Arrow has them; a row by its number, or several.
 
         Raises
         ------
         KeyError
             The answer has no such column; the message lists those that it has.
+        IndexError
+            The answer has no such row.
         """
-        if column not in self.types:
-            raise KeyError(f"{column!r} is no column of this answer: {', '.join(self.types)}")
-        return self.arrow()[column]
+        if isinstance(key, slice):
+            import numpy as np
+
+            return self.arrow().take(np.arange(len(self.arrow()))[key]).to_pylist()
+        if isinstance(key, SupportsIndex):
+            row = range(len(self.arrow()))[key]
+            return self.arrow().slice(row, 1).to_pylist()[0]
+        for name in key if isinstance(key, list) else [key]:
+            if name not in self.keys():
+                raise KeyError(f"{name!r} is no column of this answer: {', '.join(self.types)}")
+        return self.arrow().select(key) if isinstance(key, list) else self.arrow()[key]
+
+    def __contains__(self, column: object) -> bool:
+        """Whether the answer has a column of that name, as it is with data frames."""
+        return isinstance(column, str) and column in self.types
+
+    def keys(self) -> list[str]:
+        """Names of the columns, in order; so ``dict(r)`` has the columns by their names."""
+        return list(self.types)
 
     @past_a_damaged_copy
     def __len__(self) -> int:
@@ -321,6 +366,12 @@ class Result:
             text = f"select count(*) from (\n{self._statement.text}\n)"
             self._count = int(self._run(lambda c: fetch(c, text, self.params))[0][0])
         return self._count
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse: an answer belongs to an open warehouse, which no other process has."""
+        raise UsageError(
+            "an answer cannot be pickled or copied deeply", next_step="take r.df() or r.arrow()"
+        )
 
     def __repr__(self) -> str:
         from warehouse.holes import hole_lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from warehouse.receipt import Receipt, Verdict, verify_receipt
 
 DOCS = Path(__file__).parents[2] / "docs" / "asking.md"
 TIMES = [utc(f"2025-09-01 0{hour}:00") for hour in (3, 1, 2)]
+DAY = dt.date(2025, 9, 1)
+FINE = pd.Timestamp("2025-09-01T00:00:00.000000001")
 MINE = pd.DataFrame({"time": TIMES, "symbol": BTC, "weight": [3.0, np.nan, 1.5]})
 JOIN = """select time, symbol, close, weight from flow_features join mine using (time, symbol)
     where "interval" = '1h' order by time"""
@@ -87,6 +90,41 @@ def test_frame_when_the_query_pivots_explains_or_limits_memory_then_is_there(
     assert list(wh.sql("from mine", mine=unnamed).types) == ["index", "symbol", "weight"]
 
 
+class Foreign:
+    """A frame of a library that we do not know: it has columns, and streams Arrow."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self._table.column_names)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize(
+    ("frame", "rows"),
+    [
+        (Foreign(pa.table({"a": [1]})), [(1,)]),
+        (pd.DataFrame({"a": pd.array([1, None], "Int64")}), [(1,), (None,)]),
+        (pd.DataFrame({"a": [Decimal("1.10"), Decimal("NaN")]}), [(Decimal("1.10"),), (None,)]),
+        (pd.DataFrame({"a": [DAY, pd.NaT]}, dtype=object), [(DAY,), (None,)]),
+        (pd.DataFrame({"a": [1, 0.5]}, dtype=object), [(1.0,), (0.5,)]),
+        (pd.DataFrame({"flow_features": [1]}), [(1,)]),
+        (pl.DataFrame({"a": [dt.time(1, 2)]}), [(dt.time(1, 2),)]),
+        (pl.LazyFrame({"a": [dt.timedelta(hours=1)]}).select(pl.col("a").is_null()), [(False,)]),
+    ],
+)
+def test_frame_when_its_types_are_odd_then_the_values_are_the_same(
+    wh: warehouse.Warehouse, frame: Any, rows: list[tuple[Any, ...]]
+) -> None:
+    assert wh.sql("from mine", mine=frame).fetchall() == rows
+    for name in ("select", "mine.x", "timeout"):
+        assert wh.sql(f'from "{name}"', {name: frame}).fetchall() == rows
+
+
 @pytest.mark.parametrize(
     ("text", "params", "what"),
     [
@@ -126,10 +164,20 @@ def test_frame_when_its_name_is_not_its_own_then_is_refused(
         ),
         (pl.DataFrame({"a": [object()]}, schema={"a": pl.Object}), "Python objects: a"),
         (pa.table({"a": pa.array([1], pa.decimal256(50, 2))}), r"mine\.a: decimal256"),
-        (
-            pd.DataFrame({"a": [np.datetime64("2025-09-01T00:00:00.000000001")]}),
-            r"mine\.a: .*finer",
-        ),
+        (pd.DataFrame({"": [1]}), "a column without a name"),
+        (pd.DataFrame({"a": pd.cut([1, 2], [0, 1, 2])}), r"mine\.a: .*interval"),
+        (pd.DataFrame({"a": [2**64]}), "too large"),
+        (pd.DataFrame({"a": [DAY, TIMES[0]]}), "column a holds both dates and times"),
+        (pd.DataFrame({"a": pd.Categorical([DAY, TIMES[0]])}), "column a holds both dates"),
+        (pd.DataFrame({"a": [FINE.to_datetime64()]}), r"mine\.a: .*finer"),
+        (pd.DataFrame({"a": [FINE]}, dtype=object), r"mine\.a: .*finer"),
+        (pd.DataFrame({"a": [pd.Timedelta("1ns")]}), r"mine\.a: .*finer"),
+        (pd.DataFrame({"a": [pd.Timedelta("1ns")]}, dtype=object), r"mine\.a: .*finer"),
+        (pa.table({"a": pa.array([1], pa.time64("ns"))}), r"mine\.a: .*finer"),
+        (pa.table({"a": pa.array([(0, 0, 1)], pa.month_day_nano_interval())}), r"mine\.a: .*finer"),
+        (pd.Series([1], name="a"), "read as a table, and Series is no frame"),
+        ({"a": [1]}, "read as a table, and dict is no frame"),
+        (np.ones((2, 2)), "read as a table, and ndarray is no frame"),
     ],
 )
 def test_frame_when_it_cannot_be_taken_as_meant_then_is_refused_by_name(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,6 +75,8 @@ def wh(demo_home: Path) -> Iterator[warehouse.Warehouse]:
         ({"a"}, (["a"], "VARCHAR[]")),
         (np.array([1.5, 2.5]), ([1.5, 2.5], "DOUBLE[]")),
         (pd.Series(["a", "b"]), (["a", "b"], "VARCHAR[]")),
+        (pl.Series(["a", "b"]), (["a", "b"], "VARCHAR[]")),
+        (pa.chunked_array([["a"], ["b"]]), (["a", "b"], "VARCHAR[]")),
         (np.array(["2025-09-01T05"], "datetime64[ns]"), ([FIVE], "TIMESTAMP[]")),
         (pd.DatetimeIndex(["2025-09-01 14:00"], tz="Asia/Tokyo"), ([FIVE], "TIMESTAMP[]")),
         ([dt.datetime(2025, 9, 1, 14, tzinfo=TOKYO)], ([FIVE], "TIMESTAMP[]")),
@@ -586,8 +590,44 @@ def test_answer_when_it_is_iterated_or_indexed_then_goes_by_column(
     assert [tuple(row.values()) for row in r] == r.fetchall()
     assert r["close"].to_pylist() == [row[2] for row in r.fetchall()]
     pd.testing.assert_frame_equal(pd.DataFrame(r), r.df())
-    with pytest.raises(KeyError, match=r"'clsoe'.*close"):
-        r["clsoe"]
+    rows = list(r)
+    assert (r[0], r[-1], r[2:4], r[::-4]) == (rows[0], rows[-1], rows[2:4], rows[::-4])
+    assert r[["close", "time"]].equals(r.arrow().select(["close", "time"]))
+    assert np.asarray(r[["close"]]).shape == (9, 1)
+    assert "close" in r
+    assert "clsoe" not in r
+    assert pl.DataFrame(dict(r)).equals(r.pl())
+    pd.testing.assert_frame_equal(r.to_pandas(), r.df())
+    for wrong in ("clsoe", ["close", "clsoe"]):
+        with pytest.raises(KeyError, match=r"'clsoe'.*close"):
+            r[wrong]
+    with pytest.raises(IndexError):
+        r[9]
+
+
+def test_answer_when_it_has_no_rows_then_tools_keep_its_columns(wh: warehouse.Warehouse) -> None:
+    r = wh.sql("select time, symbol, close from flow_features where false")
+    names = ["time", "symbol", "close"]
+    frames = (pd.DataFrame.from_arrow(r), pd.api.interchange.from_dataframe(r), r.to_pandas())
+    assert [list(frame) for frame in frames] == [names] * 3
+    assert frames[0].dtypes.equals(r.df().dtypes)
+    assert (list(pd.DataFrame(dict(r))), list(dict(r)), r[:3]) == (names, names, [])
+    assert not r
+
+
+def test_warehouse_when_it_is_pickled_then_opens_the_same_generation(
+    wh: warehouse.Warehouse,
+) -> None:
+    text = "select count(*) from flow_features"
+    for other in (pickle.loads(pickle.dumps(wh)), copy.deepcopy(wh)):
+        with other:
+            assert other is not wh
+            assert (other.generation, other.home) == (wh.generation, wh.home)
+            assert other.sql(text).fetchall() == wh.sql(text).fetchall()
+    for act in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(UsageError, match="cannot be pickled") as caught:
+            act(wh.sql(text))
+        assert "r.df()" in str(caught.value.next_step)
 
 
 def test_connection_when_a_tool_takes_a_cursor_of_it_then_knows_the_catalog(
