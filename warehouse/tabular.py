@@ -1,0 +1,86 @@
+"""What makes an answer a table for other tools: their protocols, by rows and by columns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Tabular(ABC):
+    """Rows that are iterated over and numbered, columns that have names.
+
+    Attributes
+    ----------
+    types
+        The type of each column by its name, in order.
+    """
+
+    types: dict[str, str]
+
+    @abstractmethod
+    def arrow(self) -> pa.Table:
+        """All of it as a pyarrow Table."""
+
+    @abstractmethod
+    def df(self) -> pd.DataFrame:
+        """All of it as a pandas DataFrame."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as :meth:`df`, for tools that look for this name, such as plotnine."""
+        return self.df()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The answer for any tool that reads Arrow's C stream: polars, DuckDB, pyarrow."""
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> object:
+        """The answer for tools of the older interchange protocol: seaborn, altair, plotly."""
+        return self.arrow().__dataframe__(nan_as_null=nan_as_null, allow_copy=allow_copy)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows of the answer, each with its values by column."""
+        for batch in self.arrow().to_batches():
+            yield from batch.to_pylist()
+
+    @overload
+    def __getitem__(self, key: str) -> pa.ChunkedArray: ...
+    @overload
+    def __getitem__(self, key: list[str]) -> pa.Table: ...
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, key: str | list[str] | int | slice) -> object:
+        """A column by its name, or several, as Arrow has them; a row by its number, or several.
+
+        Raises
+        ------
+        KeyError
+            The answer has no such column; the message lists those that it has.
+        IndexError
+            The answer has no such row.
+        """
+        if isinstance(key, slice):
+            import numpy as np
+
+            return self.arrow().take(np.arange(len(self.arrow()))[key]).to_pylist()
+        if isinstance(key, SupportsIndex):
+            row = range(len(self.arrow()))[key]
+            return self.arrow().slice(row, 1).to_pylist()[0]
+        for name in key if isinstance(key, list) else [key]:
+            if name not in self.keys():
+                raise KeyError(f"{name!r} is no column of this answer: {', '.join(self.types)}")
+        return self.arrow().select(key) if isinstance(key, list) else self.arrow()[key]
+
+    def __contains__(self, column: object) -> bool:
+        """Whether the answer has a column of that name, as it is with data frames."""
+        return isinstance(column, str) and column in self.types
+
+    def keys(self) -> list[str]:
+        """Names of the columns, in order; so ``dict(r)`` has the columns by their names."""
+        return list(self.types)
