@@ -5,6 +5,7 @@ The bytes stay until ``prune`` finds that no kept generation, snapshot or former
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -54,7 +55,10 @@ def find_files(home: Home, selection: Selection) -> list[StoredFile]:
     """
     home.require_lake()
     with Manifest(home.manifest) as manifest:
-        files = manifest.files()
+        return _selected(manifest.files(), selection)
+
+
+def _selected(files: Sequence[StoredFile], selection: Selection) -> list[StoredFile]:
     found = [file for file in files if selection.holds(file.key)]
     if not found:
         known = sorted({file.key.dataset for file in files})
@@ -71,10 +75,20 @@ def find_files(home: Home, selection: Selection) -> list[StoredFile]:
 def forget(home: Home, selection: Selection) -> list[StoredFile]:
     """Take the selected files out of the lake, all or none; the next build shows them no more.
 
-    Kept generations and snapshots still show them. A later sync may bring them in again.
+    Kept generations and snapshots still show them. A later sync may bring them in again. Where
+    an interrupted run has left links of such files in the lake, the same command removes them.
+
+    Raises
+    ------
+    NotFoundError
+        There are none.
     """
+    home.require_lake()
     with writing(home, "forget"), Manifest(home.manifest) as manifest:
-        found = [file for file in manifest.files() if selection.holds(file.key)]
+        files = manifest.files()
+        if not any(selection.holds(file.key) for file in files):
+            Lake(home, manifest).sweep()
+        found = _selected(files, selection)
         with manifest.transaction():
             for file in found:
                 manifest.supersede(file.key)

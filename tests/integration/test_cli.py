@@ -318,6 +318,14 @@ def test_sql_when_it_fails_then_leaves_no_file(demo_home: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_sql_when_the_caller_has_closed_its_streams_then_ends_as_ever(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    line = 'exec "$0" -P -m warehouse --home "$1" sql "select 1" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", line, sys.executable, demo_home], cwd=tmp_path, check=False)
+    assert done.returncode == ExitCode.DONE
+
+
 def test_sql_when_the_file_is_one_of_the_homes_own_then_is_refused_and_stays(
     demo_home: Path, tmp_path: Path
 ) -> None:

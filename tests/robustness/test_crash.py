@@ -30,6 +30,8 @@ from tests.robustness.support import (
     write_round,
 )
 from tests.support import ROOT, run_warehouse
+from warehouse.cli import run
+from warehouse.errors import ExitCode
 from warehouse.home import Home
 from warehouse.repair import repair
 from warehouse.verify import Kind
@@ -145,6 +147,35 @@ def test_publish_rollback_and_prune_killed_at_a_moment(
     assert not [f for f in repair(home, lambda: quick_build(home)) if "removed" not in f]
     assert not damage(home)
     require_no_leftovers(home)
+
+
+# -- forget --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "forgotten"), [("Manifest.record_settled", False), ("Lake.sweep", True)]
+)
+def test_forget_killed_before_a_step_then_takes_all_or_nothing_and_a_rerun_ends_it(
+    three_rounds: tuple[Home, dict[str, str]], step: str, forgotten: bool
+) -> None:
+    home, expected = three_rounds
+    put_back(home)
+    name, method = step.split(".")
+    killed = (
+        "import os; from pathlib import Path;"
+        " from warehouse.forget import Home, Lake, Manifest, Selection, forget;"
+        f" {name}.{method} = lambda *arguments: os._exit(9);"
+        f" forget(Home(Path({str(home.root)!r})), Selection(dataset='flow'))"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=False).returncode == 9
+    assert answer(home)[1:] == (3.0, 3.0, ANSWER_ROWS), "readers keep their generation"
+    require_told(home)
+    line = ["forget", "flow", "--yes", "--home", str(home.root)]
+    assert (run(line) == ExitCode.USAGE) is forgotten, "once forgotten there is none to select"
+    assert not [path for path in current_tree(home) if path.startswith("lake/flow")]
+    assert all(f.kind is Kind.STALE for f in faults(home)), "only a build is left to do"
+    run(["sync", "--from", str(home.root.with_name("files")), "--home", str(home.root)])
+    assert current_tree(home) == expected
 
 
 # -- build with dbt ------------------------------------------------------------------------------

@@ -119,10 +119,18 @@ _OF_DISK = frozenset(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    _open_closed_streams()
     code = run(arguments)
     from warehouse.waiting import leave
 
     leave(code)
+
+
+def _open_closed_streams() -> None:
+    """Put nothing in the place of streams that the caller has closed, as daemons do."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -52,9 +52,7 @@ def forget(
             "nothing is selected", next_step="name a DATASET, --exchange, --symbol or --period"
         )
     home = Home.of(settings)
-    files = find_files(home, selection)
-    if yes:
-        files = forget_files(home, selection)
+    files = forget_files(home, selection) if yes else find_files(home, selection)
     if as_json:
         put_json({"forgotten": yes, "files": [str(file.key) for file in files]})
         return ExitCode.DONE
