@@ -22,9 +22,6 @@ from warehouse.manifest import Manifest
 from warehouse.reach import Reach
 
 _SERIES = ("exchange", "symbol", "interval", "clock")
-_KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
-"""In the order in which they are doubted when an answer is empty."""
-_LISTED = 6
 _SHOWN = 3
 _AT_VENDOR = "missing in the vendor's files"
 _NO_FILE = "the vendor has no file"
@@ -129,79 +126,6 @@ def require_whole(holes: Sequence[Hole]) -> None:
             next_step="narrow the span, sync what is missing, or leave strict out",
             holes=tuple(holes),
         )
-
-
-def explain_empty(cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach]) -> str | None:
-    """One line on what is reached for and is not in this home, and what is; None if all is."""
-    for reach in reaches:
-        for dataset in reach.datasets if reach.place.schema != "meta" else ():
-            told = _absent(cursor, dataset, reach)
-            if told is not None:
-                return told
-    return None
-
-
-def _absent(cursor: duckdb.DuckDBPyConnection, dataset: str, reach: Reach) -> str | None:
-    rows = cursor.execute(
-        f"select {', '.join(_KEYS)}, min(first_time), max(last_time) from meta.coverage"
-        " where dataset = $dataset group by all order by all",
-        {"dataset": dataset},
-    ).fetchall()
-    if not rows:
-        return f"nothing of {dataset} is in this home; see: warehouse status"
-    asked = {
-        name: reach.keys[name]
-        for place, name in enumerate(_KEYS)
-        if reach.keys.get(name) and any(row[place] is not None for row in rows)
-    }
-
-    def fits(row: tuple[Any, ...], *, but: str = "") -> bool:
-        return all(row[_KEYS.index(n)] in values for n, values in asked.items() if n != but)
-
-    chosen = [row for row in rows if fits(row)]
-    if chosen:
-        return _outside_of(dataset, reach, chosen)
-    strange = [name for name in asked if not _values_of(rows, name) & {*asked[name]}]
-    for name in asked:
-        here = _values_of([row for row in rows if fits(row, but=name)], name)
-        if here:
-            beside = [] if strange else [other for other in asked if other != name]
-            named, listed = _named(asked, name, *beside), _listed(here, asked[name])
-            return f"{dataset} has no series with {named}; here: {listed}"
-    every = strange or [*asked]
-    return f"{dataset} has no series with {_named(asked, *every)}; here: " + "; ".join(
-        f"{name} {_listed(_values_of(rows, name), asked[name])}" for name in every
-    )
-
-
-def _outside_of(dataset: str, reach: Reach, rows: Sequence[tuple[Any, ...]]) -> str | None:
-    first = min((row[-2] for row in rows if row[-2] is not None), default=None)
-    last = max((row[-1] for row in rows if row[-1] is not None), default=None)
-    if first is None or last is None:
-        return None
-    if (reach.end is None or reach.end > first) and (reach.start is None or reach.start <= last):
-        return None
-    return f"{dataset} is here from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} only"
-
-
-def _named(asked: dict[str, tuple[Any, ...]], *names: str) -> str:
-    """What is asked of some keys, such as ``clock 'true' and interval '1h'``."""
-    return " and ".join(f"{n} {' or '.join(repr(v) for v in asked[n][:3])}" for n in names)
-
-
-def _values_of(rows: Sequence[tuple[Any, ...]], name: str) -> set[Any]:
-    return {row[_KEYS.index(name)] for row in rows}
-
-
-def _listed(here: set[Any], asked: Sequence[Any]) -> str:
-    """Values that there are, those like the first one asked for before the others."""
-    from difflib import get_close_matches
-
-    texts = sorted(map(str, here - {None}))
-    near = get_close_matches(str(asked[0]), texts, n=_LISTED, cutoff=0.6)
-    every = list(dict.fromkeys([*near, *texts]))
-    more = f" and {len(every) - _LISTED:,} more" if len(every) > _LISTED else ""
-    return ", ".join(every[:_LISTED]) + more
 
 
 @dataclass(slots=True)

@@ -255,17 +255,18 @@ class Result(Tabular):
     def hint(self) -> str | None:
         """Why an answer without rows, or with one of 0 and NULL only, says nothing.
 
-        One line where what the query names (clock, interval, symbol, exchange, time) is not in
-        this home, with what is; else None. Worked out when asked for.
+        One line on what the query names (clock, interval, symbol, exchange, time) and is not in
+        this home; where an answer has no rows, else on the span that its tables have here. None
+        where neither is known. Worked out when asked for.
         """
         if self._statement.explains:
             return None
         rows = self.head(2)
         if len(rows) > 1 or any(value for row in rows for value in row):
             return None
-        from warehouse.holes import explain_empty
+        from warehouse.empty import explain_empty
 
-        return explain_empty(self._cursor_on_catalog(), self.reach)
+        return explain_empty(self._cursor_on_catalog(), self.reach, has_rows=bool(rows))
 
     @property
     @_limited

@@ -12,10 +12,12 @@ import pytest
 import warehouse
 from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
 from tests.support import BTC, bar_table, file_key, grid, run_warehouse, utc, write_file
+from warehouse.empty import explain_empty
 from warehouse.holes import IncompleteError
 from warehouse.home import Home
 from warehouse.keys import Period
 from warehouse.manifest import Manifest
+from warehouse.reach import Place, Reach
 from warehouse.sync import sync_folder
 
 GAP = (utc("2025-09-02 00:00"), utc("2025-09-02 06:00"))
@@ -236,8 +238,11 @@ BOTH = f"{BTC}, {ETH}"
          " to 2025-10-31 23:00 only"),
         ("from vendor.l1_price where symbol = 'a'", "nothing of l1_price is in this home;"
          " see: warehouse status"),
-        ("from mart where close < 0", None),
-        (f"from mart where symbol = '{BTC}' and close < 0", None),
+        ("from vendor.flow where taker_buy_volume < 0", "vendor.flow is here from"
+         " 2025-09-01 00:00 to 2025-10-31 23:00, but no row fits the query"),
+        ("from mart where close < 0", "no row fits the query; mart is computed from: flow, ohlcv"
+         " from 2025-09-01 00:00 to 2025-10-31 23:00"),
+        ("select count(*) as n from mart where close < 0", None),
         ("select 0 as n", None),
         ("from meta.files where dataset = 'a'", None),
         ("from mart limit 1", None),
@@ -252,6 +257,18 @@ def test_hint_when_an_answer_is_empty_then_names_what_is_not_here(
     assert (hint or "") in repr(result)
     if hint is not None and "'" not in hint:
         assert hint in result._repr_html_()
+
+
+def test_hint_when_one_source_of_a_table_is_not_here_then_names_those_that_are(
+    wh: warehouse.Warehouse,
+) -> None:
+    """As of seasonality, which has rows of every source that is here."""
+    reach = Reach(Place("main", "seasonality"), ("basis", "flow"))
+    hint = explain_empty(wh.connection(), [reach])
+    assert hint == (
+        "no row fits the query; seasonality is computed from: flow from 2025-09-01 00:00"
+        " to 2025-10-31 23:00; nothing of basis"
+    )
 
 
 def test_hint_when_one_of_two_series_is_asked_for_wrongly_then_is_about_that_one(
