@@ -432,7 +432,10 @@ class _Audit:
         if model.horizon_us is None:
             return
         settled = f"known_at <= make_timestamp({cut.at_us - model.horizon_us})"
-        cause = Cause("needs rows from further ahead than config.meta.horizon says")
+        cause = Cause(
+            "needs rows from further ahead than config.meta.horizon says; where bars are missing, "
+            "lead() counts rows and reaches further in time: join_at with an offset does not"
+        )
         for difference in find_differences(self._scratch, model, (future.result, "known"), settled):
             self._record(Kind.HORIZON, model, difference, cut, future.mode, cause)
 
