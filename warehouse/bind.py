@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -99,8 +99,25 @@ def require_names(
     )
     raise QueryError(
         f"parameters: {', '.join(what)}; the query accepts {accepted or 'none'}",
-        next_step="bind each by its name, as start=date(2025, 9, 1) or -p start=2025-09-01",
+        **_way_on(sorted(missing), sorted(unknown), known),
     )
+
+
+def _way_on(
+    missing: Sequence[str], unknown: Sequence[str], types: Mapping[str, str]
+) -> dict[str, str]:
+    """The next step in Python's spelling and the shell's, with the names of the query itself."""
+    if not missing:
+        return {"next_step": f"leave out {', '.join(unknown)}, or correct the name"}
+    moments = {name for name in missing if _is_moment(types.get(name, ""))}
+    typed = [f"{name}={'date(2025, 9, 1)' if name in moments else '...'}" for name in missing]
+    shell = [f"-p {name}={'2025-09-01' if name in moments else '...'}" for name in missing]
+    return {"next_step": f"add {', '.join(typed)}", "in_shell": f"add {' '.join(shell)}"}
+
+
+def _is_moment(kind: str) -> bool:
+    """Whether a type, of the catalog or of a named query, is a date or a time."""
+    return kind.lower().startswith(("date", "time"))
 
 
 def _nearest(name: str, names: frozenset[str]) -> str:

@@ -7,7 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from warehouse.errors import (
 from warehouse.funding import declared_spans
 from warehouse.home import Home, writing
 from warehouse.manifest import Manifest
-from warehouse.months import StoredMonth, stored_event
+from warehouse.months import stored_event
 from warehouse.native import copy_marts
+from warehouse.progress import Phase, phase
 from warehouse.publish import (
     Published,
     next_generation,
@@ -40,6 +42,20 @@ from warehouse.publish import (
 
 Progress = Callable[[dict[str, Any]], None]
 """Called with each event of the build: ``{"step": …}`` as ``warehouse.transform`` writes it."""
+
+_PHASES = {
+    "inputs": "compare lake, models and settings with those of the catalog",
+    "catalog": "gather months and write the catalog",
+    "dbt": "start dbt and read the models",
+    "models": "build the models",
+    "store": "store the marts",
+    "tests": "test",
+    "user models": "build your own models",
+    "audit": "audit for look-ahead",
+    "publish": "publish",
+    "native": "copy the marts into tables",
+}
+"""The steps that begin a phase, which lasts until the next one."""
 
 
 def build(
@@ -61,20 +77,44 @@ def build(
     """
     home = Home.of(settings)
     home.require_lake()
-    with writing(home, "build") as lock:
+    with writing(home, "build") as lock, _timed(progress) as tell:
+        tell({"step": "inputs"})
         inputs = fingerprint(settings)
         published = None
         if force or inputs != _published_inputs(home):
+            tell({"step": "catalog"})
             prepare_catalog(
                 settings,
                 generation=next_generation(home),
                 inputs=inputs,
-                progress=_gathered(progress),
+                progress=lambda month: tell(stored_event(month)),
             )
-            _run_child(settings, home, [], progress, lock=lock)
+            tell({"step": "dbt"})
+            _run_child(settings, home, [], tell, lock=lock)
+            tell({"step": "publish"})
             published = publish(home)
-        copy_published(settings, progress)
+        copy_published(settings, tell)
         return published
+
+
+@contextmanager
+def _timed(progress: Progress | None) -> Iterator[Progress]:
+    """Pass the events of a build on, and time the phases that they begin."""
+    with ExitStack() as opened:
+        current = Phase("")
+
+        def tell(event: dict[str, Any]) -> None:
+            nonlocal current
+            match event:
+                case {"step": "stored", "reused": bool(reused)}:
+                    current.counts["months reused" if reused else "months computed"] += 1
+                case {"step": str(step)} if step in _PHASES:
+                    opened.close()
+                    current = opened.enter_context(phase(_PHASES[step]))
+            if progress is not None:
+                progress(event)
+
+        yield tell
 
 
 def copy_published(settings: Settings, progress: Progress | None) -> None:
@@ -118,11 +158,6 @@ def fingerprint(settings: Settings) -> str:
     declared = [str(span) for span in declared_spans(home.subscription)]
     facts = [lake, texts, versions, declared]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _gathered(progress: Progress | None) -> Callable[[StoredMonth], None] | None:
-    """The build's progress as one that takes months, told as those of marts are."""
-    return None if progress is None else lambda month: progress(stored_event(month))
 
 
 def _published_inputs(home: Home) -> str | None:

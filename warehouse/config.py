@@ -165,7 +165,8 @@ def _dotenv() -> dict[str, str]:
     try:
         found = dotenv_values(path)
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise UsageError(
-            f".env: cannot be read ({error})", next_step="mend or remove the file"
+            f".env: cannot be read ({reason})", next_step="correct or remove the file"
         ) from error
     return {name: value for name, value in found.items() if value is not None}

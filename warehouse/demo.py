@@ -18,6 +18,7 @@ from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.home import Home
 from warehouse.manifest import Manifest
+from warehouse.progress import phase
 from warehouse.query import Warehouse
 from warehouse.sync import sync_folder
 
@@ -65,7 +66,8 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
     folder = home.build / "demo-files"
     try:
         say("1/4  simulating two perpetuals, 2025-09 to 2026-02 ...")
-        files = _write_market(folder)
+        with phase("simulate the market"):
+            files = _write_market(folder)
         say(f"2/4  taking {counted(len(files), 'file')} into the lake ...")
         sync_folder(home, folder)
     finally:
@@ -73,9 +75,11 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
     say("3/4  building and testing the models, publishing ...")
     build(settings)
     say("4/4  asking and drawing ...")
-    with Warehouse(settings) as warehouse:
-        panel = warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
-    return Demo(home, panel, draw(panel, home.root / "demo.png"))
+    with phase("ask and draw"):
+        with Warehouse(settings) as warehouse:
+            panel = warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
+        picture = draw(panel, home.root / "demo.png")
+    return Demo(home, panel, picture)
 
 
 def draw(panel: pa.Table, path: Path) -> Path:

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     DAMAGED = 4
     LOCKED = 5
     DISK = 6
+    FAULT = 70
     INTERRUPTED = 130
 
 
@@ -31,6 +32,8 @@ class WarehouseError(Exception):
         What happened, and to which file, column or series.
     next_step
         What the user can do about it; printed on a line of its own.
+    in_shell
+        The same as it is typed on the command line, where that differs from Python.
     **fields
         The facts of the case (dataset, symbol, path, status ...), kept in ``fields``.
 
@@ -43,14 +46,30 @@ class WarehouseError(Exception):
 
     exit_code: ExitCode = ExitCode.DATA_PROBLEMS
 
-    def __init__(self, what: str, *, next_step: str | None = None, **fields: object) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        next_step: str | None = None,
+        in_shell: str | None = None,
+        **fields: object,
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.next_step = next_step
+        self.in_shell = in_shell or next_step
         self.fields = fields
 
     def __str__(self) -> str:
-        return self.what if self.next_step is None else f"{self.what}\n  next: {self.next_step}"
+        return _with_next_step(self.what, self.next_step)
+
+    def for_shell(self) -> str:
+        """The text for a user of the command line."""
+        return _with_next_step(self.what, self.in_shell)
+
+
+def _with_next_step(what: str, next_step: str | None) -> str:
+    return what if next_step is None else f"{what}\n  next: {next_step}"
 
 
 class UsageError(WarehouseError):
@@ -107,6 +126,12 @@ class DiskError(WarehouseError):
     """The disk is full, or a folder may not be written."""
 
     exit_code = ExitCode.DISK
+
+
+class FaultError(WarehouseError):
+    """A fault of the program itself, which no input should be able to cause."""
+
+    exit_code = ExitCode.FAULT
 
 
 def tells_of_damage(text: str) -> bool:

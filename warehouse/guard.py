@@ -261,6 +261,7 @@ def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
         raise QueryError(
             f"{name}(): this table function may not run here: it reaches beyond the catalog",
             next_step="ask the catalog's tables; wh.connection() gives the raw connection",
+            in_shell="ask the catalog's tables; warehouse shell opens DuckDB without this check",
         )
 
 

@@ -93,6 +93,7 @@ def find_generation(
         raise UsageError(
             "more than one generation is asked for",
             next_step="give only one of: generation, as_of, snapshot",
+            in_shell="give only one of: --generation, --as-of, --snapshot",
         )
     kept = generations(home)
     if not kept:
@@ -171,13 +172,15 @@ def _moment(value: Moment) -> dt.datetime:
         moment = bound(dt.datetime.fromisoformat(value) if isinstance(value, str) else value)
     except ValueError as error:
         raise UsageError(
-            f"as_of: {value!r} is no moment", next_step="write it as 2026-01-31 or 2026-01-31T12:00"
+            f"as of {value!r}: this is no moment",
+            next_step="write it as 2026-01-31 or 2026-01-31T12:00",
         ) from error
     if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
         return dt.datetime.combine(moment, dt.time())
     if not isinstance(moment, dt.datetime):
         raise UsageError(
-            f"as_of: {value!r} is no moment", next_step="give a date, a datetime or an ISO text"
+            f"as of {value!r}: this is no moment",
+            next_step="give a date, a datetime or an ISO text",
         )
     return moment
 

@@ -1,10 +1,16 @@
-"""How far a long step is: a bar on a terminal, a plain line now and then elsewhere; on stderr."""
+"""How far a long step is, and how long each phase of a command took; on stderr.
+
+A long step shows a bar on a terminal and a plain line now and then elsewhere. The seconds of a
+phase go to the logger ``warehouse.phases``, which ``--debug`` shows.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
@@ -12,6 +18,41 @@ from typing import Protocol, TextIO
 from warehouse.display import counted, render_size
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+log = logging.getLogger("warehouse.phases")
+
+
+class Phase:
+    """A part of a command: its name, what it did in numbers, and anything else about it.
+
+    Examples
+    --------
+    >>> storing = Phase("store the marts")
+    >>> storing.counts.update({"months computed": 2, "months reused": 140})
+    >>> print(storing)
+    store the marts: 2 months computed, 140 months reused
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counts: Counter[str] = Counter()
+        self.detail = ""
+
+    def __str__(self) -> str:
+        parts = [f"{number:,} {what}" for what, number in self.counts.items()]
+        told = ", ".join([*parts, self.detail] if self.detail else parts)
+        return f"{self.name}: {told}" if told else self.name
+
+
+@contextmanager
+def phase(name: str) -> Iterator[Phase]:
+    """Time a part of a command; it is logged when it ends, whether it succeeded or not."""
+    current = Phase(name)
+    began = time.perf_counter()
+    try:
+        yield current
+    finally:
+        log.debug("%8.3f s  %s", time.perf_counter() - began, current)
 
 
 class Meter(Protocol):

@@ -148,6 +148,11 @@ class Warehouse:
         row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
         return int(row[0]) if row else 0
 
+    @property
+    def is_native(self) -> bool:
+        """Whether the marts are read from the native copy, which is faster than their parquet."""
+        return self._session.reads_copy
+
     def refresh(self) -> None:
         """Go over to the generation that is published now.
 

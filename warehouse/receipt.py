@@ -144,7 +144,9 @@ class Receipt:
             return cls(**facts)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QueryError(
-                f"this is no receipt ({error})", next_step="write one with: r.receipt.save(path)"
+                f"this is no receipt ({error})",
+                next_step="write one with: r.receipt.save(path)",
+                in_shell="write one with: warehouse sql SQL --receipt FILE",
             ) from error
 
 

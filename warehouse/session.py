@@ -449,7 +449,7 @@ def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
         connection.execute(f"set memory_limit = {literal(memory)}")
     except duckdb.Error as error:
         raise QueryError(
-            f"memory={memory!r}: no amount of memory", next_step="write it as '500MB' or '2GB'"
+            f"memory: {memory!r} is no amount of memory", next_step="write it as 500MB or 2GB"
         ) from error
 
 

@@ -22,6 +22,7 @@ from warehouse.keys import FileKey
 from warehouse.lake import Admission, Lake, Outcome
 from warehouse.manifest import Manifest
 from warehouse.plan import EmptyAnswer
+from warehouse.progress import phase
 from warehouse.records import StoredFile
 
 _FILES_TOGETHER = 16
@@ -219,9 +220,14 @@ def sync_folder(
     DiskError
         The disk is full or may not be written; what was taken in before stays in.
     """
-    plan = plan_folder(home, folder, said)
+    with phase("compare the folder with the lake") as comparing:
+        plan = plan_folder(home, folder, said)
+        comparing.counts.update(
+            {"files to read": len(plan.files), "known and unchanged": len(plan.unchanged)}
+        )
     admissions = []
     with (
+        phase("check files and take them in") as taking,
         writing(home, "sync"),
         Manifest(home.manifest, create=True) as manifest,
         recorded_run(manifest) as finish,
@@ -242,6 +248,7 @@ def sync_folder(
                         current=current.get(file.key),
                     )
                     admissions.append(admission)
+                    taking.counts[str(admission.outcome)] += 1
                     if progress is not None:
                         progress(file.key, file.size_bytes)
         return finish(

@@ -248,14 +248,20 @@ def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
 
 
 def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> StoppedError:
-    said, next_step = _SAID[limit]
+    said, next_step, in_shell = _SAID[limit]
     what = said.format(limits)
     if not is_done:
         what += f"; given up after {after_s:.1f} s, as this step of its work cannot be interrupted"
         next_step += "; the step goes on and takes memory until it ends or the process does"
     elif limits.timeout_s is not None and after_s > limits.timeout_s + 2 * _LOOK_S:
         what += f", after {after_s:.1f} s"
-    return StoppedError(what, next_step=next_step, timeout_s=limits.timeout_s, after_s=after_s)
+    return StoppedError(
+        what,
+        next_step=next_step,
+        in_shell=in_shell,
+        timeout_s=limits.timeout_s,
+        after_s=after_s,
+    )
 
 
 def _resident() -> int:
@@ -282,14 +288,16 @@ _SAID = {
     Limit.TIME: (
         "stopped at its time limit of {0.timeout_s:g} s",
         "ask for fewer series or a shorter span, or allow more with timeout=",
+        "ask for fewer series or a shorter span, or allow more with --timeout SECONDS",
     ),
     Limit.MEMORY: (
         "stopped: the process grew by more than {0.growth:,} bytes, twice its memory limit",
-        "ask for fewer rows, stream them with batches() or -o, or allow more with memory=",
+        "ask for fewer rows, stream them with batches(), or allow more with memory=",
+        "ask for fewer rows, write them to a file with -o, or allow more with --memory SIZE",
     ),
-    Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer"),
+    Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer", None),
 }
-"""The message of a limit, and the next step."""
+"""The message of a limit, and the next step in Python and, where it differs, in the shell."""
 
 _NO_LIMITS = Limits()
 _here = threading.local()

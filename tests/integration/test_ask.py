@@ -16,6 +16,7 @@ import pytest
 
 import warehouse
 from tests.support import BTC, Run, run_warehouse
+from warehouse.cli import run as run_here
 from warehouse.errors import QueryError, UsageError
 
 ENDLESS = "select count(*) from range(100000) a, range(100000000) b where a.range + b.range = 3"
@@ -52,7 +53,12 @@ def test_sql_when_there_is_no_one_text_then_says_what_to_give(
     assert run.exit_code == 2 and "-q" in run.stderr
 
 
-def test_queries_when_listed_or_named_then_are_told(demo_home: Path, tmp_path: Path) -> None:
+def test_queries_when_listed_or_named_then_are_told(
+    demo_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     listed = json.loads(ask(demo_home, tmp_path, "queries", "--json").stdout)
     assert {"name", "purpose", "parameters", "source"} == set(listed[0])
     assert len(listed) >= 14
@@ -60,12 +66,13 @@ def test_queries_when_listed_or_named_then_are_told(demo_home: Path, tmp_path: P
     assert "start time = 2025-10-09" in told and "from l1_features" in told
     purpose = next(row["purpose"] for row in listed if row["name"] == "flow_toxicity")
     for width in ("60", "80", "400"):
-        run = run_warehouse(
-            *("--home", demo_home, "queries"), cwd=tmp_path, environment={"COLUMNS": width}
-        )
-        assert max(map(len, run.stdout.splitlines())) <= int(width)
-        assert purpose in " ".join(run.stdout.replace("package", "").split())
-        assert "warehouse queries NAME" in run.stderr
+        monkeypatch.setenv("COLUMNS", width)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        assert run_here(["--home", str(demo_home), "queries"]) == 0
+        out, err = capsys.readouterr()
+        assert max(map(len, out.splitlines())) <= int(width)
+        assert purpose in " ".join(out.replace("package", "").split())
+        assert "warehouse queries NAME" in err
 
 
 def test_explain_when_asked_then_names_tables_datasets_and_vendor_columns(

@@ -91,8 +91,36 @@ def test_usage_when_wrong_then_exits_with_two_and_says_so_on_stderr(
 ) -> None:
     run = run_warehouse("--home", demo_home, *arguments, cwd=tmp_path)
     assert (run.exit_code, run.stdout) == (2, "")
-    assert run.stderr.strip()
+    assert run.stderr.startswith("error: ")
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["buidl"], "no such command 'buidl'; did you mean build?\n  next: list them with"),
+        (["audit", "lookahed"], "did you mean lookahead?"),
+        (["build", "--froce"], "did you mean --force"),
+        (["update", "--frm", "x"], "did you mean --from?\n  next: see: warehouse sync --help"),
+        (["verify", "nix.json"], "(No such file or directory)\n  next: name a file"),
+        (["sql", "select $day"], "  next: add -p day=...\n"),
+        (
+            ["sql", "select 1 from bars where time < $day and symbol = $s"],
+            "  next: add -p day=2025-09-01 -p s=...\n",
+        ),
+        (["sql", "select 1", "-p", "day=1"], "  next: leave out day"),
+        (["sql", "select count(*) from range(1e12::bigint)", "--timeout", "0.1"], "--timeout SEC"),
+        (["sql", "select 1", "--as-of", "2026-01-01", "--generation", "1"], "--generation, --as"),
+    ],
+)
+def test_error_when_words_are_wrong_then_names_the_way_on_as_it_is_typed(
+    demo_home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert run_here(["--home", str(demo_home), *arguments]) == ExitCode.USAGE
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ")
+    assert told in err
+    assert "Errno" not in err
 
 
 def test_interrupt_when_it_comes_while_a_class_is_made_then_exits_with_its_code(
@@ -475,17 +503,40 @@ def test_sql_when_a_named_query_is_given_a_bare_value_then_says_how(
 
 
 def test_sql_when_the_terminal_is_narrow_then_keys_stay_and_what_is_hidden_is_counted(
-    demo_home: Path, tmp_path: Path
+    demo_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = run_warehouse(
-        *("--home", demo_home, "sql", "from flow_features limit 5"),
-        cwd=tmp_path,
-        environment={"COLUMNS": "80"},
-    )
-    head, _, first, *_, last = run.stdout.splitlines()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run_here(["--home", str(demo_home), "sql", "from flow_features limit 5"]) == 0
+    head, _, first, *_, last = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["symbol", "interval", "time"]
     assert first.startswith(BTC)
     assert last.startswith("… 18 more of 23 columns: name them, ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["sql", "from flow_features limit 5"], ["snapshot"]]
+)
+def test_table_when_piped_then_is_cut_nowhere(
+    demo_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert run_here(["--home", str(demo_home), *arguments]) == 0
+    assert "…" not in capsys.readouterr().out
+
+
+def test_table_when_written_to_a_file_then_is_cut_nowhere(
+    demo_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    target = tmp_path / "bars.txt"
+    text = "from flow_features limit 5"
+    assert run_here(["--home", str(demo_home), "sql", text, "-o", str(target)]) == 0
+    assert "…" not in target.read_text("utf-8")
 
 
 # -- finding one's way ---------------------------------------------------------------------------

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Any
 
 import click
 
-from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, WarehouseError
+from warehouse.cli.common import Verbs, as_ours, debug_option
+from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, FaultError, WarehouseError
 from warehouse.interrupts import interruptible
 
 _VERBS = {
@@ -42,7 +43,7 @@ class _ReaderLeft(Exception):
     """Nobody reads stdout any more."""
 
 
-class _Verbs(click.Group):
+class _Verbs(Verbs):
     """A group whose commands are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -97,14 +98,12 @@ _SUMMARIES = {
     epilog='Example: warehouse demo && warehouse sql "from flow_features limit 5"',
 )
 @click.option("--home", metavar="DIR", help="Folder of the warehouse [$WAREHOUSE_HOME, ./data].")
-@click.option("--debug", is_flag=True, help="Log to stderr what is done; show tracebacks.")
+@debug_option
 @click.version_option(package_name="microstructure-warehouse", prog_name="warehouse")
 @click.pass_context
-def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
+def cli(ctx: click.Context, home: str | None) -> None:
     """A researcher's own warehouse of crypto market-microstructure data."""
-    ctx.obj = {"home": home, "debug": debug}
-    if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    ctx.obj = {"home": home}
 
 
 _OF_DISK = frozenset(
@@ -142,9 +141,11 @@ def run(arguments: list[str] | None = None) -> int:
         return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return ExitCode.USAGE
+    except click.ClickException as error:
+        return _report(as_ours(error), debug)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing is damaged, run the same command again", err=True)
         # One that came while a class was made stays noted in Python, which under -m would end by
@@ -156,16 +157,23 @@ def run(arguments: list[str] | None = None) -> int:
         return ExitCode.DONE
     except WarehouseError as error:
         return _report(error, debug)
-    except OSError as error:
-        if error.errno not in _OF_DISK:
-            raise
+    except Exception as error:
+        return _report(_explained(error), debug, cause=error)
+
+
+def _explained(error: Exception) -> WarehouseError:
+    """An error that is none of ours: the disk's, or a fault of the program."""
+    if isinstance(error, OSError) and error.errno in _OF_DISK:
         named = f"{error.filename}: " if error.filename else ""
-        told = DiskError(f"{named}{error.strerror}", next_step=ROOM_OR_RIGHTS)
-        return _report(told, debug)
+        return DiskError(f"{named}{error.strerror}", next_step=ROOM_OR_RIGHTS)
+    return FaultError(
+        f"a fault of the program: {type(error).__name__}: {error}",
+        next_step="run the same command with --debug, and report what it prints",
+    )
 
 
-def _report(error: WarehouseError, debug: bool) -> int:
+def _report(error: WarehouseError, debug: bool, *, cause: Exception | None = None) -> int:
     if debug:
-        logging.getLogger("warehouse").exception("stopped", exc_info=error)
-    click.echo(f"error: {error}", err=True)
+        click.echo("".join(traceback.format_exception(cause or error)), err=True, nl=False)
+    click.echo(f"error: {error.for_shell()}", err=True)
     return error.exit_code

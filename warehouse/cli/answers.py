@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from warehouse.cli.common import put, say
+from warehouse.cli.common import UNCUT, put, say, table_width
 from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.files import appearing
@@ -105,7 +105,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     if form in ("parquet", "arrow") and target is None:
         raise UsageError(f"{form} is not for the terminal", next_step=f"add -o FILE.{form}")
     if form == "table" and target is None:
-        put(result.render(limit, hint=_HINT))
+        put(result.render(limit, width=table_width(), hint=_HINT))
         if not result.head(1):
             say("0 rows")
         _say_cut(result, limit)
@@ -120,7 +120,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     is_blank = form == "table"
     with appearing(target) as sink:
         if form == "table":
-            sink.write((result.render(limit, hint=_HINT) + "\n").encode())
+            sink.write((result.render(limit, width=UNCUT) + "\n").encode())
             _say_cut(result, limit)
         else:
             is_blank = _write_file(result, form, sink, _suffix(target).endswith(".gz"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put, put_json, say
+from warehouse.cli.common import Verbs, home_option, json_option, put, put_json, say
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
@@ -12,7 +12,7 @@ from warehouse.home import Home
 from warehouse.publish import require_catalog
 
 
-@click.group(epilog="Example: warehouse audit lookahead flow_features --cuts 5")
+@click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
 def audit() -> None:
     """Proof by trial that no model uses what was not known yet."""
 

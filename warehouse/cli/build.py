@@ -37,7 +37,7 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
         exported = f"export WAREHOUSE_HOME={named}; " if named else ""
         say(f"prepared {path}\n  next: {exported}dbt build, then: warehouse publish")
         return ExitCode.DONE
-    published = build_all(settings, force=force, progress=_tell)
+    published = build_all(settings, force=force, progress=_Steps())
     if published is None:
         say("up to date: nothing changed since the catalog was built")
         return ExitCode.DONE
@@ -72,7 +72,7 @@ def publish(settings: Settings, target: Path) -> int:
         record_models(settings, project)
         audit_build(settings, project)
         published = publish_build(home)
-        copy_published(settings, _tell)
+        copy_published(settings, _Steps())
         if user_model_files(home):
             say("warning: your own models are not in it, since dbt build by hand knows ours only")
             say("  next: warehouse build --force")
@@ -98,10 +98,12 @@ def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -
 
     home = ["--home", str(settings.home)]
     ctx.find_root().meta["builds"] = True
-    synced = sync.main([*home, *arguments], standalone_mode=False, parent=ctx.parent)
+    synced = sync.main(
+        [*home, *arguments], prog_name="sync", standalone_mode=False, parent=ctx.parent
+    )
     if not _holds_files(Home.of(settings)):
         return int(synced or 0)
-    built = build.main(home, standalone_mode=False, parent=ctx.parent)
+    built = build.main(home, prog_name="build", standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
 
 
@@ -129,27 +131,31 @@ def docs(settings: Settings) -> int:
     from warehouse.build import write_docs
 
     say("writing the documentation ...")
-    put(str(write_docs(settings, _tell)))
+    put(str(write_docs(settings, _Steps())))
     return ExitCode.DONE
 
 
-def _tell(event: dict[str, Any]) -> None:
-    """A line per step; months that were computed anew are said, reused ones are not."""
-    match event:
-        case {
-            "step": "stored",
-            "reused": False,
-            "model": model,
-            "month": month,
-            "rows": int(rows),
-        } if rows:
-            say(f"  stored {model} {month}: {counted(rows, 'row')}")
-        case {"step": "left out", "message": str(message)}:
-            say(f"  left out {message.splitlines()[0]}")
-        case {"step": "no native copy", "message": str(message)}:
-            say(f"  left out: questions from Python take longer ({message})")
-        case {"step": str(step)} if step in _STEPS:
-            say(_STEPS[step])
+class _Steps:
+    """A line per step of a build and per month that was computed, and one for all reused ones."""
+
+    def __init__(self) -> None:
+        self._reused = 0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        match event:
+            case {"step": "stored", "reused": True}:
+                self._reused += 1
+            case {"step": "stored", "model": model, "month": month, "rows": int(rows)} if rows:
+                say(f"  stored {model} {month}: {counted(rows, 'row')}")
+            case {"step": "left out", "message": str(message)}:
+                say(f"  left out {message.splitlines()[0]}")
+            case {"step": "no native copy", "message": str(message)}:
+                say(f"  left out: questions from Python take longer ({message})")
+            case {"step": "tests"} if self._reused:
+                say(f"  reused {counted(self._reused, 'stored month')} without computing them")
+                say(_STEPS["tests"])
+            case {"step": str(step)} if step in _STEPS:
+                say(_STEPS[step])
 
 
 _STEPS = {

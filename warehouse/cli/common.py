@@ -3,34 +3,103 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
 
 from warehouse.config import Settings, load_settings
-from warehouse.display import counted
+from warehouse.display import counted, render_table, terminal_width
+from warehouse.errors import UsageError
 from warehouse.keys import FileKey
 from warehouse.notes import Note
+
+UNCUT = 100_000
+"""Width of a table that is cut nowhere."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Verbs(click.Group):
+    """A group that names the nearest verb where one is misspelt."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        raise UsageError(
+            f"no such command {name!r}{_meant(get_close_matches(name, self.list_commands(ctx)))}",
+            next_step=f"list them with: {ctx.command_path} --help",
+        )
+
+
+def as_ours(error: click.ClickException) -> UsageError:
+    """A mistake that click found in the words that were typed, as an error of ours."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.NoSuchOption):
+        what = f"no such option {error.option_name}{_meant(error.possibilities or ())}"
+    else:
+        text = error.format_message().strip().removesuffix(".")
+        what = text[:1].lower() + text[1:]
+    command = context.command_path if context else "warehouse"
+    return UsageError(what, next_step=f"see: {command} --help")
+
+
+def _meant(close: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
 def home_option(command: F) -> F:
-    """``--home DIR`` after the verb as well as before it; the verb gets ``settings``."""
+    """``--home DIR`` and ``--debug`` after the verb too; the verb gets ``settings``."""
 
     def to_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Settings:
         before: str | None = (ctx.find_root().obj or {}).get("home")
         return load_settings(value or before)
 
-    return click.option(
+    home = click.option(
         "--home",
         "settings",
         metavar="DIR",
         callback=to_settings,
         help="Folder of the warehouse [$WAREHOUSE_HOME, ./data].",
+    )
+    return home(debug_option(command))
+
+
+def debug_option(command: F) -> F:
+    """``--debug`` after the verb as well as before it."""
+
+    def begin(ctx: click.Context, parameter: click.Parameter, is_wanted: bool) -> None:
+        if is_wanted:
+            begin_debugging(ctx.find_root())
+
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=begin,
+        help="Show phases with their seconds, requests and tracebacks on stderr.",
     )(command)
+
+
+def begin_debugging(root: click.Context) -> None:
+    """Show on stderr what is logged, and at the end how long all of it took."""
+    from warehouse.progress import phase
+
+    if root.meta.setdefault("warehouse.debug", False):
+        return
+    root.meta["warehouse.debug"] = True
+    logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
+    for name in ("warehouse", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    root.with_resource(phase("in all"))
 
 
 def past_options(command: F) -> F:
@@ -93,6 +162,16 @@ def first_few(names: Sequence[str], count: int = 4) -> str:
     """``a, b, c, d and 3 more``."""
     more = f" and {len(names) - count:,} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
+
+
+def table_width() -> int:
+    """Columns that a table may take: those of the terminal; a pipe or a file cuts nothing."""
+    return terminal_width() if sys.stdout.isatty() else UNCUT
+
+
+def put_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: bool = False) -> None:
+    """Data as a table for people; see :func:`table_width`."""
+    put(render_table(columns, rows, width=table_width(), wrap=wrap))
 
 
 def put_json(value: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from warehouse.cli.common import put, say
+from warehouse.cli.common import debug_option, put, say, table_width
 from warehouse.config import load_settings
 from warehouse.display import render_arrow, render_chart
 from warehouse.errors import ExitCode
@@ -17,6 +17,7 @@ from warehouse.errors import ExitCode
 
 @click.command(epilog="Example: warehouse demo")
 @click.option("--home", metavar="DIR", help="Folder to fill [--home before the verb, else ./demo].")
+@debug_option
 @click.pass_context
 def demo(ctx: click.Context, home: str | None) -> int:
     """A simulated market, end to end, in half a minute: no key and no network needed.
@@ -29,7 +30,7 @@ def demo(ctx: click.Context, home: str | None) -> int:
     made = run_demo(settings, say)
     last = made.panel.slice(max(0, len(made.panel) - 8))
     put(f"\n{SYMBOL}, 1h, simulated: the last hours of flow_features and l1_features\n")
-    put(render_arrow(last, limit=8))
+    put(render_arrow(last, limit=8, width=table_width()))
     put("")
     put(render_chart(made.panel["close"].to_pylist(), title="close, USDT, six months"))
     where = _as_typed(made.home.root)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warehouse.cli.common import put, put_json, say
-from warehouse.display import counted, render_size, render_table
+from warehouse.cli.common import put_json, put_table, say
+from warehouse.display import counted, render_size
 from warehouse.folder import LAYOUTS, Fault
 from warehouse.sync import FolderPlan, SyncReport, other_data
 
@@ -60,7 +60,7 @@ def print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
         rows = [
             (f.key.dataset, str(f.key.series), f.key.period.text, f.size_bytes) for f in plan.files
         ]
-        put(render_table(["dataset", "series", "period", "bytes"], rows))
+        put_table(["dataset", "series", "period", "bytes"], rows)
     for warning in other_data(plan.others, folder):
         say(f"warning: {warning}")
     for found in plan.ambiguous:

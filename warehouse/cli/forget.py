@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put, put_json, say
+from warehouse.cli.common import home_option, json_option, put_json, put_table, say
 from warehouse.config import Settings
-from warehouse.display import counted, render_size, render_table
+from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
 from warehouse.forget import Selection, find_files
 from warehouse.forget import forget as forget_files
@@ -57,7 +57,7 @@ def forget(
         put_json({"forgotten": yes, "files": [str(file.key) for file in files]})
         return ExitCode.DONE
     rows = [(f.key.dataset, str(f.key.series), f.key.period.text, f.size_bytes) for f in files]
-    put(render_table(["dataset", "series", "period", "bytes"], rows[:_SHOWN]))
+    put_table(["dataset", "series", "period", "bytes"], rows[:_SHOWN])
     if len(rows) > _SHOWN:
         say(f"and {len(rows) - _SHOWN:,} more, see --json")
     size = render_size(sum(file.size_bytes for file in files))

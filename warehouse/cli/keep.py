@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put, put_json, say
+from warehouse.cli.common import home_option, json_option, put, put_json, put_table, say
 from warehouse.config import Settings
-from warehouse.display import counted, render_size, render_table
+from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
 from warehouse.history import list_generations
 from warehouse.home import Home
@@ -64,7 +64,7 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
         )
         for g in kept
     ]
-    put(render_table(["generation", "built_at", "published_at", "", "snapshots"], rows))
+    put_table(["generation", "built_at", "published_at", "", "snapshots"], rows)
     return ExitCode.DONE
 
 

@@ -20,11 +20,20 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from warehouse.cli.answers import FORMATS, format_of, require_place, write_answer
-from warehouse.cli.common import home_option, json_option, past_options, put, put_json, say
+from warehouse.cli.common import (
+    home_option,
+    json_option,
+    past_options,
+    put,
+    put_json,
+    put_table,
+    say,
+    table_width,
+)
 from warehouse.config import Settings, load_settings
-from warehouse.display import render_table, terminal_width
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
+from warehouse.progress import phase
 from warehouse.query import Result, Warehouse
 from warehouse.reach import Place
 from warehouse.session import one_clock
@@ -98,7 +107,12 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(0), default=40, show_default=True, help="Rows of a table."
 )
-@click.option("--timeout", type=float, metavar="SECONDS", help="Stop after so long.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after so long.",
+)
 @click.option("--memory", metavar="SIZE", help="Memory for the query, as 2GB; more goes to disk.")
 @click.option("--strict", is_flag=True, help="Fail where bars are missing from what is asked.")
 @click.option("--explain", is_flag=True, help="Tell what the query touches; do not run it.")
@@ -144,19 +158,30 @@ def sql(
     form = format_of(target, _given_format(form, as_json))
     values = _parsed(parameters)
     question = name or _sql_text(text or "")
-    with Warehouse(settings, **past) as warehouse, one_clock(limits["timeout"]):
-        ask = warehouse.sql if name is None else warehouse.query
-        result = ask(question, values, **limits)
-        texts = _met_by_text(result, parameters)
-        if texts:
-            result = ask(question, values | texts, **limits)
+    with _opened(settings, past) as warehouse, one_clock(limits["timeout"]):
+        with phase("read and check the SQL"):
+            ask = warehouse.sql if name is None else warehouse.query
+            result = ask(question, values, **limits)
+            texts = _met_by_text(result, parameters)
+            if texts:
+                result = ask(question, values | texts, **limits)
         if explain:
             _put_trace(result, form == "json")
             return ExitCode.DONE
-        write_answer(result, form, target, limit)
+        with phase("run it and write the answer"):
+            write_answer(result, form, target, limit)
         if receipt is not None:
-            result.receipt.save(receipt)
+            with phase("write the receipt"):
+                result.receipt.save(receipt)
     return ExitCode.DONE
+
+
+def _opened(settings: Settings, past: dict[str, Any]) -> Warehouse:
+    """The generation that is asked."""
+    with phase("open the catalog") as opening:
+        warehouse = Warehouse(settings, **past)
+        opening.detail = "its native copy" if warehouse.is_native else "parquet"
+    return warehouse
 
 
 @click.command(epilog="Example: warehouse queries large_trade_share")
@@ -199,7 +224,7 @@ def _list_queries(listed: Result, as_json: bool) -> None:
         _show(listed, as_json)
         return
     rows = [(name, source, purpose) for name, purpose, _, source in listed.fetchall()]
-    put(render_table(["name", "source", "purpose"], rows, width=_width(), wrap=True))
+    put_table(["name", "source", "purpose"], rows, wrap=True)
     say("parameters and SQL of one: warehouse queries NAME")
 
 
@@ -228,12 +253,12 @@ def _list_tables(warehouse: Warehouse) -> None:
             bare.append((schema, name, is_empty))
         else:
             shown.append((schema, name, meaning))
-    put(render_table(["schema", "name", "meaning"], shown, width=_width(), wrap=True))
+    put_table(["schema", "name", "meaning"], shown, wrap=True)
     for schema in dict.fromkeys(row[0] for row in bare):
         for is_empty, said in ((False, "also in"), (True, "without data in")):
             listed = " ".join(row[1] for row in bare if (row[0], row[2]) == (schema, is_empty))
             if listed:
-                put(fill(listed, _width(), initial_indent=f"{said} {schema}: "))
+                put(fill(listed, table_width(), initial_indent=f"{said} {schema}: "))
 
 
 def _without_data(warehouse: Warehouse) -> set[Place]:
@@ -306,12 +331,15 @@ def parse_parameter(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"-p {text}: write NAME=VALUE")
+        raise UsageError(f"-p {text}: a value without a name", next_step="write -p NAME=VALUE")
     if name.endswith(":"):
         try:
             return name[:-1], json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"-p {name[:-1]}: not JSON ({error})") from error
+            raise UsageError(
+                f"-p {name[:-1]}: not JSON ({error})",
+                next_step="write such as -p 'NAME:=[1, 2]', or -p NAME=VALUE for a plain value",
+            ) from error
     return name, _typed(name, value)
 
 
@@ -359,7 +387,9 @@ def _sql_text(text: str) -> str:
     is_file = text.endswith(".sql") and Path(text).is_file()
     if not is_file and text != "-":
         if text.endswith(".sql") and not text[:-4].strip().count(" "):
-            raise UsageError(f"{text}: there is no such file")
+            raise UsageError(
+                f"{text}: there is no such file", next_step="name a file *.sql, or give the SQL"
+            )
         return text
     said = Path(text).read_bytes() if is_file else sys.stdin.buffer.read()
     try:
@@ -367,7 +397,8 @@ def _sql_text(text: str) -> str:
     except UnicodeDecodeError as error:
         named = text if is_file else "stdin"
         raise UsageError(
-            f"{named} is no text in UTF-8 ({error.reason} at {error.start})"
+            f"{named} is no text in UTF-8 ({error.reason} at {error.start})",
+            next_step="save it in UTF-8",
         ) from error
 
 
@@ -375,12 +406,7 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         put_json(result.arrow().to_pylist())
     else:
-        put(result.render(10_000, width=_width(), wrap=True))
-
-
-def _width() -> int:
-    """The terminal's; where nobody sees the lines they may be of any length."""
-    return terminal_width(otherwise=100_000)
+        put(result.render(10_000, width=table_width(), wrap=True))
 
 
 def _put_trace(result: Result, as_json: bool) -> None:
@@ -400,11 +426,11 @@ def _put_trace(result: Result, as_json: bool) -> None:
         )
         for reach in trace.reach
     ]
-    put(render_table(["table", "vendor's datasets", "series", "span"], rows, wrap=True))
+    put_table(["table", "vendor's datasets", "series", "span"], rows, wrap=True)
     put("")
     columns = [
         (c.name, c.type, c.unit or "", " ".join(c.tables), " ".join(c.vendor))
         for c in trace.columns
     ]
     head = ["column", "type", "unit", "computed from", "vendor's columns behind it"]
-    put(render_table(head, columns, wrap=True))
+    put_table(head, columns, wrap=True)

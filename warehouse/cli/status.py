@@ -16,6 +16,7 @@ from warehouse.cli.common import (
     note_lines,
     put,
     put_json,
+    table_width,
 )
 from warehouse.config import Settings
 from warehouse.display import counted, render_size, render_table
@@ -192,4 +193,7 @@ _KINDS = {"missing": "missing (read NULL)", "unexpected": "beyond the contract (
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    return render_table(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
+    if not rows:
+        return ""
+    values = [list(row.values()) for row in rows]
+    return render_table(list(rows[0]), values, width=table_width())

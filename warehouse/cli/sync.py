@@ -16,13 +16,13 @@ from warehouse.cli.common import (
     home_option,
     json_option,
     note_lines,
-    put,
     put_json,
+    put_table,
     say,
 )
 from warehouse.cli.folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
-from warehouse.display import counted, render_size, render_table
+from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.folder import LAYOUTS, Said
 from warehouse.home import Home
@@ -165,18 +165,19 @@ def _sync_vendor(
     home: Home, vendor: Vendor, chosen: Sequence[Subscription], options: _Options
 ) -> int:
     from warehouse.fetch import plan_vendor, sync_vendor
-    from warehouse.progress import show_progress
+    from warehouse.progress import phase, show_progress
     from warehouse.subscription import resolve
 
     now = datetime.now(UTC)
     unfit: list[VendorError] = []
-    wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols, unfit=unfit)
+    with phase("find out which series are wanted"):
+        wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols, unfit=unfit)
     if options.dry_run:
         plan = plan_vendor(home, wanted, vendor, now=now, recheck=options.recheck)
         plan = replace(plan, failures=(*unfit, *plan.failures))
         _print_vendor_plan(plan, options.as_json)
         return ExitCode.DATA_PROBLEMS if plan.failures else ExitCode.DONE
-    with show_progress("sync") as meter:
+    with phase("ask the vendor, fetch and check") as fetching, show_progress("sync") as meter:
         report = sync_vendor(
             home,
             wanted,
@@ -186,6 +187,7 @@ def _sync_vendor(
             salvage=options.salvage,
             meter=meter,
         )
+        fetching.detail = _last_line(report, None)
     print_report(replace(report, failures=(*unfit, *report.failures)), options.as_json)
     return report.exit_code or (ExitCode.DATA_PROBLEMS if unfit else ExitCode.DONE)
 
@@ -398,7 +400,7 @@ def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
         for f in plan.fetches
     ]
     if rows:
-        put(render_table(["dataset", "series", "period", "bytes", "why"], rows))
+        put_table(["dataset", "series", "period", "bytes", "why"], rows)
     _say_some("empty", sorted(map(str, plan.empty)))
     for failure in plan.failures:
         say(f"failed: {failure}")

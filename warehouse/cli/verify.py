@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from warehouse.cli.common import home_option, json_option, put, put_json, say
+from warehouse.cli.common import home_option, json_option, put, put_json, put_table, say
 from warehouse.config import Settings
-from warehouse.display import render_table
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
 from warehouse.verify import Finding, Kind
@@ -80,7 +79,7 @@ def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
             (one.mart, one.column, one.values, one.nulls, f"{one.error:.1e}", one.nulls_differ)
             for one in found
         ]
-        put(render_table(columns, rows))
+        put_table(columns, rows)
         say(
             f"DuckDB {duckdb.__version__}: {len(disagree)} of {len(found)} measures are not what"
             " the models mean\n  next: pip install another duckdb, then: warehouse build --force"
@@ -97,7 +96,11 @@ def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UsageError(
+            f"{path}: this receipt cannot be read ({reason})",
+            next_step="name a file that was written by: warehouse sql SQL --receipt FILE",
+        ) from error
     outcome = verify_receipt(settings, Receipt.from_json(text))
     if as_json:
         put_json(asdict(outcome))
