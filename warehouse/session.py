@@ -237,13 +237,11 @@ class Session:
         self._idle.clear()
         self._questions.clear()
         give_up = time.monotonic() + _STOPPING_S
-        while True:
+        while not waiting.is_abandoned():  # closing would wait for that work, without end
             try:
                 self.connection.close()
                 break
-            except duckdb.Error:  # that thread is making a cursor, or was given up
-                if waiting.is_abandoned():
-                    break
+            except duckdb.Error:  # that thread is making a cursor
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
@@ -426,7 +424,9 @@ def describe(
     cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
 ) -> dict[str, str]:
     """Name and type of each column of a query, which is bound but not run."""
-    rows = cursor.execute(f"describe {text}", params).fetchall()
+    said = f"describe {text}"
+    # as in fetch(): DuckDB 1.5 binds the text while it is read, and would hold Python's lock
+    rows = cursor.execute(said, params).fetchall() if _IS_LAZY else fetch(cursor, said, params)
     return {str(row[0]): str(row[1]) for row in rows}
 
 
