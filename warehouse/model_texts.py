@@ -21,6 +21,9 @@ _LEADING = re.compile(
     r"|\{#-?(?P<jinja>.*?)-?#\}|\{\{-?\s*config\(.*?\)\s*-?\}\})",
     re.DOTALL,
 )
+_LAST_SEMICOLON = re.compile(
+    r"(?:;[ \t]*)+((?:\s|--[^\n]*(?=\n|\Z)|/\*(?:(?!\*/).)*\*/)*)\Z", re.DOTALL
+)
 _JINJA = re.compile(r"\{[{%#]")
 _DIRECTIVE = re.compile(r"(depends_on|noqa|sqlfluff)\b", re.IGNORECASE)
 _OF_COLUMN = re.compile(r'"?(?P<name>\w+)"?:\s+(?P<text>.+)')
@@ -54,17 +57,18 @@ def leading_comment(text: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def without_jinja(file: bytes) -> bytes:
-    """The SQL file with its leading comments emptied where dbt would run what they hold.
+def model_for_dbt(file: bytes) -> bytes:
+    """A model's file as dbt gets it: without byte order mark, last semicolon, Jinja in comments.
 
-    Lines keep their numbers, and ``-- depends_on: {{ ref('…') }}`` stays dbt's.
+    Only comments that the file begins with are emptied; lines keep their numbers, and
+    ``-- depends_on: {{ ref('…') }}`` is kept.
 
     Examples
     --------
-    >>> without_jinja(b"-- a {% b\\nselect 1")
-    b'--\\nselect 1'
+    >>> model_for_dbt(b"-- a {% b\\nselect 1; -- one\\n")
+    b'--\\nselect 1  -- one\\n'
     """
-    text = file.decode("utf-8", errors="surrogateescape")
+    text = file.decode("utf-8-sig", errors="surrogateescape")
     parts, at = [], 0
     for match in _matches(text):
         kind = "line" if match["line"] is not None else "block"
@@ -72,7 +76,8 @@ def without_jinja(file: bytes) -> bytes:
         if held and _JINJA.search(held) and not _DIRECTIVE.match(held.strip()):
             parts += [text[at : match.start(kind)], "\n" * held.count("\n")]
             at = match.end(kind)
-    return "".join([*parts, text[at:]]).encode("utf-8", errors="surrogateescape")
+    whole = "".join([*parts, text[at:]])
+    return _LAST_SEMICOLON.sub(r" \1", whole).encode("utf-8", errors="surrogateescape")
 
 
 def _matches(text: str) -> list[re.Match[str]]:

@@ -1,4 +1,4 @@
-"""The user's own models beside ours: those that fail are told with file and line, and stop none."""
+"""The user's own models beside ours: those that fail are named by file and line, and stop none."""
 
 from __future__ import annotations
 
@@ -37,10 +37,22 @@ from {{ ref('l1_features') }} window w as (partition by series_id order by "time
     "comment.sql": "-- later\n",
     "config.sql": "{{ config(materialized='view') }}\n",
     "bars.sql": "select 1 as one\n",
+    "broken.yml": "models:\n  - name: kept\n    description: |\n      a\n      {{ 50% of it\n",
+    "indent.yml": "models:\n  - name: kept\n   description: x\n",
+    "text.md": "{% docs shared_text %}\nThe *text*.\n{% enddocs %}\n",
+    "circle.sql": "select * from {{ ref('circle') }}\n",
+    "deeper/TWIN.sql": "select 1 as one\n",
+    "twin.sql": "select 1 as one\n",
+    "elsewhere.sql": "{{ config(schema='mine') }}\nselect 1 as one\n",
+    "frame.py": "def model(dbt, session):\n    return dbt.ref('bars').df()\n",
+    "near.sql": "select\n  {{ twice('spred_bps') }} as x\nfrom {{ ref('l1_features') }}\n",
+    "upon.sql": "select * from {{ ref('no_column') }}\n",
+    "windows.sql": '\ufeff-- {{ all\r\nselect "time", series_id, known_at\r\n'
+    "from {{ ref('l1_features') }} ;\r\n",
     "good.yml": """
 models:
   - name: good
-    description: Twice it.
+    description: "{{ doc('shared_text') }}"
     columns:
       - name: TWICE_BPS
         description: Two spreads. [bps]
@@ -59,6 +71,14 @@ PLACES = {
     "comment": ("models/comment.sql", "syntax error"),
     "config": ("models/config.sql:1", "syntax error"),
     "bars": ("models/bars.sql", "the name of a model of ours"),
+    "models/broken.yml": ("models/broken.yml:5", "expected token"),
+    "models/indent.yml": ("models/indent.yml:3", "did not find expected"),
+    "circle": ("models/circle.sql", "read each other in a circle: circle -> circle"),
+    "TWIN": ("models/deeper/TWIN.sql", "deeper/TWIN.sql and models/twin.sql have the same name"),
+    "elsewhere": ("models/elsewhere.sql", "built into the schema user, not mine"),
+    "frame": ("models/frame.py", "models in Python are not built"),
+    "near": ("models/near.sql:2", 'Candidate bindings: "spread_bps"'),
+    "upon": ("models/upon.sql", "because it reads no_column, which failed"),
 }
 
 
@@ -89,6 +109,7 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
     shows = 'warehouse sql "from user.good where (twice_bps > 1e9) is distinct from true"'
     assert f"test user.good: 112944 of its rows, shown by: {shows}" in run.stderr
     for text in (run.stderr, run_warehouse("--home", home, "status", cwd=home.parent).stdout):
+        assert "LINE " not in text
         for name, (place, reason) in PLACES.items():
             after = text.split(f"{name}: {place}\n", 1)[1]
             assert reason in "\n".join(after.splitlines()[:6])
@@ -130,7 +151,7 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     with warehouse.open(built[0]) as wh:
         told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
                 if schema == "user"}  # fmt: skip
-    assert set(told) == {"good", "kept", "spreads"}
+    assert set(told) == {"good", "kept", "spreads", "windows"}
     assert told["kept"].startswith("LOOKS AHEAD")
     assert told["kept"].endswith("Spread of the next bar.")
 
@@ -149,7 +170,7 @@ def test_docs_and_describe_when_yml_or_comment_describe_models_then_show_both_as
     hostile = "Mr. O'Brien's \"spread\": 50%} of it {% is {{ nothing }} </script>"
     assert nodes["hostile"]["description"] == hostile
     assert hostile not in page
-    assert nodes["good"]["description"] == "Twice it."
+    assert nodes["good"]["description"] == "The *text*."
     assert nodes["good"]["columns"]["twice_bps"]["description"] == "Two spreads. [bps]"
     assert "flow_features" in nodes
     overviews = [doc for doc in manifest["docs"].values() if doc["name"] == "__overview__"]
