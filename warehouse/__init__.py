@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from warehouse.holes import Hole, IncompleteError
     from warehouse.magic import load_ipython_extension
+    from warehouse.marks import LookAhead, LooksAheadError
     from warehouse.query import Result, Warehouse, open
     from warehouse.receipt import Receipt
 
@@ -29,6 +30,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Hole",
     "IncompleteError",
+    "LookAhead",
+    "LooksAheadError",
     "Receipt",
     "Result",
     "Warehouse",
@@ -48,6 +51,8 @@ __all__ = [
 _HOMES = {
     "Hole": "warehouse.holes",
     "IncompleteError": "warehouse.holes",
+    "LookAhead": "warehouse.marks",
+    "LooksAheadError": "warehouse.marks",
     "Receipt": "warehouse.receipt",
     "Result": "warehouse.query",
     "Warehouse": "warehouse.query",

@@ -17,8 +17,9 @@ from warehouse.engine import connect
 from warehouse.errors import BuildError, NotFoundError
 from warehouse.home import Home
 from warehouse.project import BuiltModel, Project, Relation, load_project
-from warehouse.sqltext import literal
+from warehouse.sqltext import identifier
 from warehouse.user_models import PACKAGE
+from warehouse.views import comment
 
 OURS = "warehouse"
 
@@ -48,8 +49,21 @@ def audit_build(settings: Settings, project: Project) -> None:
             warning = _warning(audit)
             if warning and audit.model.schema == "user":
                 kind, described = standing[audit.model.name]
-                comment = literal("\n".join(filter(None, (warning, described))))
-                connection.execute(f"comment on {kind} {audit.model.sql} is {comment}")
+                text = "\n".join(filter(None, (warning, described)))
+                comment(connection, kind, audit.model.sql, text)
+                _mark_columns(connection, audit)
+
+
+def _mark_columns(connection: duckdb.DuckDBPyConnection, audit: ModelAudit) -> None:
+    """Put the verdict before the meaning of each column that was found, for ``describe``."""
+    found = sorted({f.column for f in audit.findings if f.column is not None})
+    for column, described in connection.execute(
+        "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
+        " and schema_name = 'user' and table_name = ? and column_name in (select unnest(?))",
+        [audit.model.name, found],
+    ).fetchall():
+        text = ". ".join(filter(None, (_WARNINGS[audit.verdict], described)))
+        comment(connection, "column", f"{audit.model.sql}.{identifier(column)}", text)
 
 
 def _user_relations(

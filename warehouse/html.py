@@ -10,13 +10,14 @@ from warehouse.display import counted, render_cells
 
 if TYPE_CHECKING:
     from warehouse.holes import Hole
+    from warehouse.marks import LookAhead
     from warehouse.query import Result
 
 _ROWS = 20
 
 
-def render_html(result: Result, holes: Sequence[Hole]) -> str:
-    """The first rows with types and units in the head, then a line on size and holes."""
+def render_html(result: Result, warnings: Sequence[Hole | LookAhead]) -> str:
+    """The first rows with types and units in the head, then a line on size and warnings."""
     head = result.head(_ROWS + 1)
     columns = result.columns
     cells = render_cells(list(columns), head[:_ROWS])
@@ -30,7 +31,7 @@ def render_html(result: Result, holes: Sequence[Hole]) -> str:
     )
     return (
         f'<table class="dataframe"><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
-        f"<p>{escape(_size(result, len(head)))}{_remarks(result.hint, holes)}</p>"
+        f"<p>{escape(_size(result, len(head)))}{_remarks(result.hint, warnings)}</p>"
     )
 
 
@@ -40,8 +41,8 @@ def _size(result: Result, head: int) -> str:
     return f"{size}, the first {_ROWS} shown" if head > _ROWS else size
 
 
-def _remarks(hint: str | None, holes: Sequence[Hole]) -> str:
-    from warehouse.holes import hole_lines
+def _remarks(hint: str | None, warnings: Sequence[Hole | LookAhead]) -> str:
+    from warehouse.marks import warning_lines
 
     told = "" if hint is None else f"<br>{escape(hint)}"
-    return told + "".join(f"<br>&#9888; {escape(line)}" for line in hole_lines(holes, hint))
+    return told + "".join(f"<br>&#9888; {escape(line)}" for line in warning_lines(warnings, hint))

@@ -204,6 +204,8 @@ class Warehouse:
             cannot be taken as it is meant.
         IncompleteError
             ``strict``, and bars are missing from what the query selects.
+        LooksAheadError
+            ``strict``, and the query reads a model of the user's that did not pass the audit.
 
         Examples
         --------
@@ -255,9 +257,9 @@ class Warehouse:
             session = session.beside({name: taken(name, frames[name]) for name in frames})
         result = Result(self, statement, values, session, timeout_s=timeout)
         if strict:
-            from warehouse.holes import require_whole
+            from warehouse.marks import require_clean
 
-            require_whole(result.warnings)
+            require_clean(result.warnings)
         return result
 
     def query(
@@ -350,6 +352,7 @@ class Warehouse:
                 next_step="list them with: warehouse describe",
                 name=name,
             )
+        found.described = self.names().find(tuple(name.split(".")))
         return found
 
     def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from warehouse.result import Result
 
 RECEIPT_VERSION = 2
-"""Written where frames are part of the answer; else 1, which earlier products read."""
+"""Written where frames or models that look ahead are part of the answer; else 1, which earlier
+products read."""
 
 _BATCH_ROWS = 50_000
 _KEPT_BITS = 30
@@ -91,6 +92,8 @@ class Receipt:
         last ones between runs on several threads.
     frames
         The user's own frames by name, with their hashes; the receipt does not hold them.
+    looks_ahead
+        The user's models behind the answer that did not pass the look-ahead audit, with the cause.
     """
 
     sql: str
@@ -104,13 +107,15 @@ class Receipt:
     is_ordered: bool
     content: str
     frames: dict[str, ReceiptFrame] = field(default_factory=dict)
+    looks_ahead: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The receipt as JSON."""
         facts = asdict(self) | {"params": {n: _encoded(v) for n, v in self.params.items()}}
-        if not self.frames:
-            del facts["frames"]
-        return json.dumps({"receipt": RECEIPT_VERSION if self.frames else 1, **facts}, indent=1)
+        later = ("frames", "looks_ahead")
+        facts = {name: value for name, value in facts.items() if value or name not in later}
+        version = RECEIPT_VERSION if facts.keys() & {*later} else 1
+        return json.dumps({"receipt": version, **facts}, indent=1)
 
     def save(self, path: str | Path) -> Path:
         """Write the receipt as JSON to a file."""
@@ -141,6 +146,7 @@ class Receipt:
                 name: ReceiptFrame(**(frame | {"columns": tuple(frame["columns"])}))
                 for name, frame in facts.get("frames", {}).items()
             }
+            facts["looks_ahead"] = tuple(facts.get("looks_ahead", ()))
             return cls(**facts)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QueryError(
@@ -222,6 +228,7 @@ def make_receipt(result: Result, cursor: duckdb.DuckDBPyConnection) -> Receipt:
         is_ordered=is_ordered,
         content=content,
         frames={name: _frame_facts(table) for name, table in result.frames.items()},
+        looks_ahead=tuple(map(str, result.marks)),
     )
 
 

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 
     from warehouse.holes import Hole
     from warehouse.lineage import Trace
+    from warehouse.marks import LookAhead
     from warehouse.query import Warehouse
-    from warehouse.reach import Reach
+    from warehouse.reach import Place, Reach
     from warehouse.receipt import Receipt
 
 P = ParamSpec("P")
@@ -129,6 +130,7 @@ class Result(Tabular):
         self._cancelled = threading.Event()
         self._bound: Question | None = None
         self._unsorted: Question | None = None
+        self.described: Place | None = None
         self.types = self._describe()
 
     @past_a_damaged_copy
@@ -240,15 +242,27 @@ class Result(Tabular):
 
     @property
     @_limited
-    def warnings(self) -> tuple[Hole, ...]:
-        """Bars that are missing from what the query selects, and files that were refused.
+    def warnings(self) -> tuple[Hole | LookAhead, ...]:
+        """Models that look ahead, missing bars and refused files in what the query selects.
 
-        Worked out when asked for, from the series and the span of time that the query's
-        predicates on key columns and ``time`` select; else from all that its tables cover.
+        The models are those of the user's own that did not pass the audit. Holes are worked out
+        when asked for, from the series and the span of time that the query's predicates on key
+        columns and ``time`` select; else from all that its tables cover.
         """
         from warehouse.holes import find_holes
 
-        return find_holes(self._cursor_on_catalog(), heeding(self.reach), self._warehouse.home)
+        holes = find_holes(self._cursor_on_catalog(), heeding(self.reach), self._warehouse.home)
+        return (*self.marks, *holes)
+
+    @property
+    @_limited
+    def marks(self) -> tuple[LookAhead, ...]:
+        """The user's models in the query that did not pass the look-ahead audit."""
+        from warehouse.marks import find_marks
+
+        places = [reach.place for reach in self.reach]
+        places += [self.described] if self.described is not None else []
+        return find_marks(self._cursor_on_catalog(), places)
 
     @property
     @_limited
@@ -319,10 +333,10 @@ class Result(Tabular):
         )
 
     def __repr__(self) -> str:
-        from warehouse.holes import hole_lines
+        from warehouse.marks import warning_lines
 
         text, hint = self.render(20), self.hint
-        return "\n".join([text, *([hint] if hint else []), *hole_lines(self.warnings, hint)])
+        return "\n".join([text, *([hint] if hint else []), *warning_lines(self.warnings, hint)])
 
     def render(
         self,

@@ -72,7 +72,7 @@ PLACES = {
     "config": ("models/config.sql:1", "syntax error"),
     "bars": ("models/bars.sql", "the name of a model of ours"),
     "models/broken.yml": ("models/broken.yml:5", "expected token"),
-    "models/indent.yml": ("models/indent.yml:3", "did not find expected"),
+    "models/indent.yml": ("models/indent.yml:3", "is no valid YAML"),
     "circle": ("models/circle.sql", "read each other in a circle: circle -> circle"),
     "TWIN": ("models/deeper/TWIN.sql", "deeper/TWIN.sql and models/twin.sql have the same name"),
     "elsewhere": ("models/elsewhere.sql", "built into the schema user, not mine"),
@@ -154,6 +154,30 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     assert set(told) == {"good", "kept", "spreads", "windows"}
     assert told["kept"].startswith("LOOKS AHEAD")
     assert told["kept"].endswith("Spread of the next bar.")
+
+
+def test_answer_when_a_model_looks_ahead_then_warns_wherever_it_is_read(
+    built: tuple[Path, Run],
+) -> None:
+    home, _ = built
+    marked = "user.kept LOOKS AHEAD"
+    for command in (("describe", "kept"), ("sql", "select count(*) from kept")):
+        run = run_warehouse("--home", home, *command, cwd=home.parent)
+        assert f"warning: {marked}" in run.stderr, run.stderr
+    with warehouse.open(home) as wh:
+        result = wh.sql("with k as (from kept) select count(next_spread) from k")
+        first = result.warnings[0]
+        assert isinstance(first, warehouse.LookAhead) and str(first).startswith(marked)
+        assert marked in repr(result) and marked in result._repr_html_()
+        receipt = warehouse.Receipt.from_json(result.receipt.to_json())
+        assert receipt.looks_ahead == (str(first),)
+        meanings = {name: meaning for name, _, meaning in wh.describe("kept").fetchall()}
+        assert meanings["next_spread"].startswith("LOOKS AHEAD")
+        assert meanings["time"] == "Start of the bar. [UTC]"
+        with pytest.raises(warehouse.LooksAheadError, match=r"user\.kept"):
+            wh.sql("from user.kept", strict=True)
+        clean = wh.sql("select count(*) from good")
+        assert clean.marks == () and '"looks_ahead"' not in clean.receipt.to_json()
 
 
 def test_docs_and_describe_when_yml_or_comment_describe_models_then_show_both_as_text(

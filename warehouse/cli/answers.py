@@ -144,15 +144,18 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
 
 
 def _say_remarks(result: Result, *, is_blank: bool) -> None:
-    """Say on stderr why an answer says nothing, which bars it lacks, and what may fill them."""
-    from warehouse.holes import hole_lines
+    """Say on stderr why an answer says nothing, what in it looks ahead, and what it lacks."""
+    from warehouse.holes import Hole, hole_lines
 
     try:
         with one_clock(at_least_s=_REMARKS_S):
+            for mark in result.marks:
+                say(f"warning: {mark}")
             hint = result.hint if is_blank else None
             if hint is not None:
                 say(f"hint: {hint}")
-            for line in hole_lines(result.warnings, hint):
+            holes = [found for found in result.warnings if isinstance(found, Hole)]
+            for line in hole_lines(holes, hint):
                 say(line)
     except StoppedError:
         say("the time limit left no time to look for bars that the answer lacks")

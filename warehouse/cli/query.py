@@ -239,7 +239,10 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
         if name is None and not as_json:
             _list_tables(warehouse)
         else:
-            _show(warehouse.tables() if name is None else warehouse.describe(name), as_json)
+            found = warehouse.tables() if name is None else warehouse.describe(name)
+            _show(found, as_json)
+            for mark in found.marks:
+                say(f"warning: {mark}")
     return ExitCode.DONE
 
 
