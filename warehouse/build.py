@@ -133,6 +133,19 @@ def prepare(settings: Settings) -> Path:
         return prepare_catalog(settings, generation=next_generation(home))
 
 
+def build_user_models(settings: Settings, progress: Progress | None = None, *, lock: int) -> None:
+    """Add the user's own models to a build file that dbt has filled by hand.
+
+    The caller holds the home's lock.
+
+    Raises
+    ------
+    BuildError
+        dbt could not run; models that fail are named in ``meta.results`` instead.
+    """
+    _run_child(settings, Home.of(settings), ["user"], progress, lock=lock)
+
+
 def fingerprint(settings: Settings) -> str:
     """A hash of all that a build is made from: lake, models, versions, settings."""
     home = Home.of(settings)

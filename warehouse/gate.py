@@ -18,7 +18,7 @@ from warehouse.errors import BuildError, NotFoundError
 from warehouse.home import Home
 from warehouse.project import BuiltModel, Project, Relation, load_project
 from warehouse.sqltext import identifier
-from warehouse.user_models import PACKAGE
+from warehouse.user_models import PACKAGE, user_target
 from warehouse.views import comment
 
 OURS = "warehouse"
@@ -134,7 +134,12 @@ def built_project(home: Home) -> Project:
             f"{ours}: no build left its models here", next_step="run: warehouse build --force"
         )
     project = load_project(ours)
-    theirs = home.build / "dbt-user" / "target"
+    return with_user_models(home, project)
+
+
+def with_user_models(home: Home, project: Project) -> Project:
+    """Our models, and those of the user that the last run of theirs compiled."""
+    theirs = user_target(home)
     return load_project(theirs, base=project) if _manifest(theirs).is_file() else project
 
 

@@ -1,9 +1,9 @@
 """dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
 
-``python -m warehouse.transform HOME [docs]`` is started by ``warehouse.build`` on a build file, and
-ends when its standard input does. It writes one JSON object per line to stdout (``{"step": …}``),
-dbt's log to ``.build/dbt/dbt.log``, and the outcome of every node to ``meta.results``, which
-decides what ``publish`` does.
+``python -m warehouse.transform HOME [docs|user]`` is started by ``warehouse.build`` on a build
+file, and ends when its standard input does. It writes one JSON object per line to stdout
+(``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``, and the outcome of every node to
+``meta.results``, which decides what ``publish`` does.
 """
 
 from __future__ import annotations
@@ -57,14 +57,24 @@ def transform(settings: Settings) -> bool:
     )
     home = Home.of(settings)
     if user_model_files(home):
-        _tell("user models")
-        for left_out in run_user_models(home, _invoke):
-            _tell("left out", model=str(left_out.path), message=left_out.reason)
+        _user_models(home)
     _tell("audit")
     project = built_project(home)
     record_models(settings, project)
     audit_build(settings, project)
     return _tell("done")
+
+
+def transform_user(settings: Settings) -> bool:
+    """Add the user's own models to a build file that holds ours, for ``warehouse publish``."""
+    _user_models(Home.of(settings))
+    return _tell("done")
+
+
+def _user_models(home: Home) -> None:
+    _tell("user models")
+    for left_out in run_user_models(home, _invoke):
+        _tell("left out", model=str(left_out.path), message=left_out.reason)
 
 
 def document(settings: Settings) -> bool:
@@ -163,5 +173,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    act = document if sys.argv[2:] == ["docs"] else transform
+    acts = {"docs": document, "user": transform_user}
+    act = acts.get(" ".join(sys.argv[2:]), transform)
     sys.exit(0 if _run(act, load_settings(sys.argv[1])) else 1)

@@ -54,28 +54,28 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
 )
 @home_option
 def publish(settings: Settings, target: Path) -> int:
-    """Publish a build file that dbt has filled: store the marts, audit, rename.
+    """Publish a build file that dbt has filled: store the marts, add your models, audit, rename.
 
     What was built counts, whichever dbt command ran last. A model that failed, was not built, or
-    changed since, stops it.
+    changed since, stops it. Your own models are built on it, then all are audited.
     """
-    from warehouse.build import copy_published
-    from warehouse.gate import audit_build, project_by_hand, record_models
+    from warehouse.build import build_user_models, copy_published
+    from warehouse.gate import audit_build, project_by_hand, record_models, with_user_models
     from warehouse.store import store_marts
     from warehouse.user_models import user_model_files
 
     home = Home.of(settings)
-    with writing(home, "publish"):
+    with writing(home, "publish") as lock:
         require_build(home)
         project = project_by_hand(settings, target)
         store_marts(settings, project)
+        if user_model_files(home):
+            build_user_models(settings, _Steps(), lock=lock)
+            project = with_user_models(home, project)
         record_models(settings, project)
         audit_build(settings, project)
         published = publish_build(home)
         copy_published(settings, _Steps())
-        if user_model_files(home):
-            say("warning: your own models are not in it, since dbt build by hand knows ours only")
-            say("  next: warehouse build --force")
         return _report(published)
 
 
