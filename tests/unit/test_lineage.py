@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import warehouse
 from tests.asking import write_small_home
 from tests.support import BTC
-from warehouse.lineage import ColumnOf, behind
+from warehouse import waiting
+from warehouse.lineage import ColumnOf, behind, outputs
 from warehouse.names import Names
-from warehouse.reach import Place
+from warehouse.reach import Place, reach
+from warehouse.waiting import Limits, StoppedError, one_clock, run
 
 GRID = {"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"}
 
@@ -222,3 +225,50 @@ def test_lineage_when_followed_down_then_every_column_of_every_mart_ends_at_the_
                 assert {c.place.schema for c in found} <= {"vendor", "staging"}, (place, column)
                 if column not in ("measure", "funding_regime"):
                     assert found, (place, column)
+
+
+def test_queries_of_a_with_that_name_one_another_twice_are_walked_through_once(
+    wh: warehouse.Warehouse,
+) -> None:
+    steps = [f"t{n} as (select a.close from t{n - 1} a join t{n - 1} b using (close))"
+             for n in range(1, 12)]  # fmt: skip
+    steps += [f"t{n} as (select close from t{n - 1} union all select close from t{n - 1})"
+              for n in range(12, 40)]  # fmt: skip
+    text = f"with t0 as (select close from mart), {', '.join(steps)} select close from t39"
+    names = wh.names()
+    parsed = names.parse(text)
+    assert parsed is not None
+    began = time.monotonic()
+    assert outputs(parsed, names)["close"].shows == ColumnOf(Place("main", "mart"), "close")
+    assert [str(found.place) for found in reach(parsed, {}, names, wh.cursor())] == ["mart"]
+    assert time.monotonic() - began < 10  # walked through anew each time: hours
+
+
+def test_what_a_text_touches_is_worked_out_within_its_time_limit(wh: warehouse.Warehouse) -> None:
+    doubts = " and ".join(f"series_id <> {n} or series_id = {n} + {n}" for n in range(4000))
+    result = wh.sql("select close from mart where " + doubts.replace("or", "and"), timeout=30)
+    result._timeout_s = 0.05
+    for look in ("reach", "warnings", "receipt"):
+        began = time.monotonic()
+        with pytest.raises(StoppedError, match=r"time limit of 0\.05 s"):
+            getattr(result, look)
+        assert time.monotonic() - began < 3
+    assert wh.sql("select close from mart", timeout=30).columns["close"].unit
+
+
+def test_one_clock_counts_all_steps_and_leaves_time_for_remarks() -> None:
+    limits = Limits(0.1)
+    with one_clock():
+        time.sleep(0.15)
+        with pytest.raises(StoppedError):
+            run(None, lambda: time.sleep(0.05), limits)
+        with one_clock(at_least_s=5.0):
+            run(None, lambda: time.sleep(0.05), limits)
+    run(None, lambda: time.sleep(0.01), limits)
+
+
+def test_memory_is_not_watched_where_the_system_does_not_tell_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "_STATM", Path("/no/such/proc/statm"))
+    assert run(None, lambda: len(bytes(50_000_000)), Limits(growth=1)) == 50_000_000
