@@ -202,7 +202,7 @@ def _remembered_changes(home: Home, catalogs: list[Path]) -> list[Restatement]:
         " new_object, rows_added, rows_removed, rows_changed, largest_relative_change, seen_at,"
         " columns_added, columns_removed"
     )
-    older = "select null::varchar[] as columns_added, null::varchar[] as columns_removed limit 0"
+    older = "select null::varchar[] as columns_added, null::varchar[] as columns_removed"
     for catalog in catalogs:
         return [
             Restatement(
@@ -225,7 +225,7 @@ def _remembered_changes(home: Home, catalogs: list[Path]) -> list[Restatement]:
                 home,
                 catalog,
                 f"select {columns} from (from warehouse.meta.restatements"
-                f" union all by name {older})",
+                f" union all by name ({older} where false))",
             )
         ]
     return []
