@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.measure import product, run
-from warehouse.market import Market, write_market
+from warehouse.simulator import Market, write_market
 
 BITCOIN = "perpetual-BTC-USDT:USDT"
 VENUE = "binance-futures"

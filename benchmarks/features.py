@@ -18,7 +18,7 @@ from benchmarks.data import BITCOIN, VENUE, files_of, home_of, symbols
 from benchmarks.measure import Run, alternate, python, run
 from benchmarks.serving import served
 from benchmarks.table import Goal, Line, Part
-from warehouse.market import Market
+from warehouse.simulator import Market
 
 WAYS = {
     "pandas, local files": "notebook_pandas",

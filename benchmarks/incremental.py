@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.data import VENUE, files_of, symbols
 from benchmarks.measure import Run, costs, median, product, run
 from benchmarks.table import Goal, Line, Part
-from warehouse.market import Market
+from warehouse.simulator import Market
 
 MONTHS, LAST = 25, "2026-02"
 

@@ -15,7 +15,7 @@ from benchmarks.data import VENUE, files_of, home_of, symbols
 from benchmarks.features import command, installed
 from benchmarks.measure import Run, alternate, costs, python, run
 from benchmarks.table import Goal, Line, Part
-from warehouse.market import Market
+from warehouse.simulator import Market
 
 KEEPING = {
     "Polars, written": "polars_lazy",

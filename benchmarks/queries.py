@@ -13,7 +13,7 @@ from benchmarks.data import VENUE, home_of, symbols
 from benchmarks.measure import Run, alternate, median, python, run
 from benchmarks.questions import OF_VENDOR, PLANNED, QUESTIONS
 from benchmarks.table import Goal, Line, Part
-from warehouse.market import Market
+from warehouse.simulator import Market
 
 MARTS = ("flow_features", "l1_features", "forward_returns")
 VENDOR = ("flow", "ohlcv")

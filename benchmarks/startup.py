@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.data import BITCOIN, VENUE, home_of
 from benchmarks.measure import alternate, product, run
 from benchmarks.table import Goal, Line, Part
-from warehouse.market import Market
+from warehouse.simulator import Market
 
 IMPORTING = """
 import json, time

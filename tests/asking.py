@@ -10,10 +10,10 @@ import duckdb
 import numpy as np
 
 from tests.support import bar_table, file_key, grid, write_file
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
 from warehouse.config import load_settings
 from warehouse.home import Home
-from warehouse.sync import sync_folder
+from warehouse.sync.from_folder import sync_folder
 
 ETH = "perpetual-ETH-USDT:USDT"
 MISSING = (24, 30)

@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.contracts import load_contracts
-from warehouse.keys import FileKey, Period, SeriesKey, date_us, interval_us
+from warehouse.times import date_us
+from warehouse.vendor.contracts import load_contracts
+from warehouse.vendor.keys import FileKey, Period, SeriesKey, interval_us
 
 ROOT = Path(__file__).parent.parent
 BTC = "perpetual-BTC-USDT:USDT"

@@ -53,12 +53,12 @@ def loaded_after(code: str, *arguments: object) -> set[str]:
     [
         ("import warehouse; warehouse.__version__", set()),
         ("import warehouse; warehouse.WarehouseError", set()),
-        ("import warehouse.query", {"duckdb"}),
+        ("import warehouse.query.warehouse", {"duckdb"}),
         ("import warehouse.cli", set()),
-        ("import warehouse.config, warehouse.keys, warehouse.errors, warehouse.home", set()),
-        ("import warehouse.contracts", set()),
-        ("import warehouse.publish", {"duckdb"}),
-        ("import warehouse.fetch, warehouse.cli.sync", {"httpx", "rich"}),
+        ("import warehouse.config, warehouse.vendor.keys, warehouse.errors, warehouse.home", set()),
+        ("import warehouse.vendor.contracts", set()),
+        ("import warehouse.generations.publish", {"duckdb"}),
+        ("import warehouse.sync.from_vendor, warehouse.cli.sync", {"httpx", "rich"}),
         ("import warehouse.display", set()),
     ],
 )
@@ -77,7 +77,7 @@ def test_sql_when_asked_on_the_command_line_then_loads_no_build_or_frames(demo_h
 def test_open_when_the_catalog_of_today_is_asked_then_looks_at_no_other(demo_home: Path) -> None:
     code = (
         "import sys, warehouse; warehouse.open(sys.argv[1]).sql('select 1').fetchall();"
-        " past = ('warehouse.history', 'warehouse.publish', 'warehouse.retention');"
+        " past = ('warehouse.generations.history', 'warehouse.upkeep.prune');"
         " print(*(name for name in past if name in sys.modules))"
     )
     finished = subprocess.run(
@@ -114,7 +114,7 @@ def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
         for node in ast.walk(TREES[path])
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("duckdb.connect", "Home")
     }
-    assert doors == {"engine.py": "duckdb.connect", "manifest.py": "Home"}
+    assert doors == {"engine.py": "duckdb.connect", "lake/manifest.py": "Home"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)

@@ -18,7 +18,7 @@ import warehouse
 from tests.support import ROOT, run_warehouse
 from warehouse.cli import cli
 from warehouse.config import load_settings
-from warehouse.contracts import KEY_COLUMNS, load_contracts
+from warehouse.vendor.contracts import KEY_COLUMNS, load_contracts
 
 CONTRACTS = load_contracts()
 METRIC = [name for name, contract in CONTRACTS.items() if not contract.is_raw]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from warehouse._version import __version__
+
 if TYPE_CHECKING:
-    from warehouse.errors import WarehouseError
-    from warehouse.face import (
+    from warehouse.analysis import Hole, IncompleteError, LookAhead, LooksAheadError
+    from warehouse.compat import (
         get_derivative_metrics,
         get_metrics,
         get_ohlcv,
@@ -20,13 +22,9 @@ if TYPE_CHECKING:
         get_twap,
         get_vwap,
     )
-    from warehouse.holes import Hole, IncompleteError
-    from warehouse.magic import load_ipython_extension
-    from warehouse.marks import LookAhead, LooksAheadError
-    from warehouse.query import Result, Warehouse, open
-    from warehouse.receipt import Receipt
+    from warehouse.errors import WarehouseError
+    from warehouse.query import Receipt, Result, Warehouse, load_ipython_extension, open
 
-__version__ = "0.1.0"
 __all__ = [
     "Hole",
     "IncompleteError",
@@ -49,23 +47,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Hole": "warehouse.holes",
-    "IncompleteError": "warehouse.holes",
-    "LookAhead": "warehouse.marks",
-    "LooksAheadError": "warehouse.marks",
-    "Receipt": "warehouse.receipt",
-    "Result": "warehouse.query",
-    "Warehouse": "warehouse.query",
+    "Hole": "warehouse.analysis.holes",
+    "IncompleteError": "warehouse.analysis.holes",
+    "LookAhead": "warehouse.analysis.lookahead_marks",
+    "LooksAheadError": "warehouse.analysis.lookahead_marks",
+    "Receipt": "warehouse.query.receipt",
+    "Result": "warehouse.query.warehouse",
+    "Warehouse": "warehouse.query.warehouse",
     "WarehouseError": "warehouse.errors",
-    "get_derivative_metrics": "warehouse.face",
-    "get_metrics": "warehouse.face",
-    "get_ohlcv": "warehouse.face",
-    "get_raw": "warehouse.face",
-    "get_symbols": "warehouse.face",
-    "get_twap": "warehouse.face",
-    "get_vwap": "warehouse.face",
-    "load_ipython_extension": "warehouse.magic",
-    "open": "warehouse.query",
+    "get_derivative_metrics": "warehouse.compat.client",
+    "get_metrics": "warehouse.compat.client",
+    "get_ohlcv": "warehouse.compat.client",
+    "get_raw": "warehouse.compat.client",
+    "get_symbols": "warehouse.compat.client",
+    "get_twap": "warehouse.compat.client",
+    "get_vwap": "warehouse.compat.client",
+    "load_ipython_extension": "warehouse.query.notebook",
+    "open": "warehouse.query.warehouse",
 }
 
 

@@ -17,7 +17,7 @@ from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.home import Home
-from warehouse.manifest import Manifest
+from warehouse.lake import Manifest
 from warehouse.progress import phase
 from warehouse.query import Warehouse
 from warehouse.sync import sync_folder
@@ -116,7 +116,7 @@ def draw(panel: pa.Table, path: Path) -> Path:
 
 
 def _write_market(folder: Path) -> list[Path]:
-    from warehouse.market import Market, write_market
+    from warehouse.simulator import Market, write_market
 
     return write_market(folder, Market())
 

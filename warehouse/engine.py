@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.sqltext import literal
+from warehouse.sql import literal
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 """For ``config``: nothing is fetched from the network because of what a query or a file names."""

@@ -22,7 +22,7 @@ import pytest
 
 import warehouse
 from tests.support import BTC, ROOT, Run, file_key, once, run_warehouse, write_file
-from warehouse.market import Market, bars, write_market
+from warehouse.simulator import Market, bars, write_market
 
 SMALL = Market(
     symbols=(BTC,), intervals=("1h",), start=date(2025, 9, 1), end=date(2025, 11, 1), holes=2

@@ -29,13 +29,13 @@ from warehouse.audit import (
     audit_lookahead,
     audit_sample,
 )
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
 from warehouse.config import load_settings
 from warehouse.home import Home
-from warehouse.market import Market, write_market
-from warehouse.market.datasets import DATASETS
-from warehouse.project import Project, load_project
-from warehouse.sync import sync_folder
+from warehouse.project.project import Project, load_project
+from warehouse.simulator import Market, write_market
+from warehouse.simulator.datasets import DATASETS
+from warehouse.sync.from_folder import sync_folder
 
 SIZE = SampleSize(series=2, bars=700)
 ROWS = None  # a finding on whole rows names no column

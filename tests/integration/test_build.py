@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 
 import warehouse
-from warehouse.transform import forget_other_projects
+from warehouse.build.dbt_process import forget_other_projects
 
 Story = dict[str, Any]
 
 ASKING = """
 import os, sys
 from warehouse.config import load_settings
-from warehouse.transform import _invoke, dbt_folders
+from warehouse.build.dbt_process import _invoke, dbt_folders
 
 options = dbt_folders(load_settings(sys.argv[1]))[1]
 done = _invoke(["--quiet", "show", "--inline", "select 1", *options])

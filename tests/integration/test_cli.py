@@ -22,7 +22,7 @@ from tests.support import BTC, Run, bar_table, copy_home, file_key, grid, run_wa
 from warehouse.cli import run as run_here
 from warehouse.errors import ExitCode
 from warehouse.home import Home, writing
-from warehouse.sync import sync_folder
+from warehouse.sync.from_folder import sync_folder
 
 
 def sql(home: Path, cwd: Path, *arguments: object, stdin: str | None = None) -> Run:

@@ -16,10 +16,10 @@ import uvicorn
 
 import warehouse
 from tests.support import BTC, VENUE
+from warehouse.compat.server import create_app
 from warehouse.home import Home
-from warehouse.market import Market, write_market
-from warehouse.serve import create_app
-from warehouse.sync import sync_folder
+from warehouse.simulator import Market, write_market
+from warehouse.sync.from_folder import sync_folder
 
 aperiodic = pytest.importorskip("aperiodic")
 

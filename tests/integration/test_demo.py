@@ -95,7 +95,7 @@ def test_demo_when_the_home_holds_real_files_then_refuses_to_mix(tmp_path: Path)
     from datetime import date
 
     from warehouse.home import Home
-    from warehouse.sync import sync_folder
+    from warehouse.sync.from_folder import sync_folder
 
     write_file(tmp_path, file_key("flow", "2025-09"), bar_table("flow", grid(date(2025, 9, 1), 1)))
     sync_folder(Home(tmp_path / "home"), tmp_path)

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import BTC, Run, bar_table, file_key, grid, run_warehouse, write_file
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
-from warehouse.folder import LAYOUTS
 from warehouse.home import Home
+from warehouse.sync.layout import LAYOUTS
 
 USTD = "perpetual-BTC-USTD:USTD"
 

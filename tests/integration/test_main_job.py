@@ -25,10 +25,10 @@ from tests.support import (
     run_warehouse,
     write_file,
 )
-from warehouse.folder import LAYOUTS
 from warehouse.home import Home
-from warehouse.keys import FileKey, encode
-from warehouse.sync import sync_folder
+from warehouse.sync.from_folder import sync_folder
+from warehouse.sync.layout import LAYOUTS
+from warehouse.vendor.keys import FileKey, encode
 
 SEPTEMBER = date(2025, 9, 1)
 KEYS = [

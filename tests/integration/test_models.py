@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from tests.oracle.project import dbt
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
 from warehouse.config import load_settings
-from warehouse.contracts import load_contracts
 from warehouse.home import Home
-from warehouse.market import Market, write_market
-from warehouse.sync import sync_folder
+from warehouse.simulator import Market, write_market
+from warehouse.sync.from_folder import sync_folder
+from warehouse.vendor.contracts import load_contracts
 
 BTC = "perpetual-BTC-USDT:USDT"
 

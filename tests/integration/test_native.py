@@ -19,14 +19,20 @@ from hypothesis import strategies as st
 
 import warehouse
 from tests.support import copy_home, reads_native_copy, run_warehouse
+from warehouse.build.session_copy import (
+    FIRST_TAIL,
+    LONGEST_TAIL,
+    MOST_COLUMNS,
+    copy_damage,
+    copy_marts,
+)
 from warehouse.config import Settings
 from warehouse.errors import UsageError
+from warehouse.generations.publish import generations, is_open, point_to
 from warehouse.home import Home, generation_path, native_copy
-from warehouse.native import FIRST_TAIL, LONGEST_TAIL, MOST_COLUMNS, copy_damage, copy_marts
-from warehouse.publish import generations, is_open, point_to
-from warehouse.query import Warehouse
-from warehouse.session import find_native_copy, open_session
-from warehouse.sqltext import literal
+from warehouse.query.session import find_native_copy, open_session
+from warehouse.query.warehouse import Warehouse
+from warehouse.sql import literal
 
 MONTHS = [f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13)]
 MARTS = ("bars", "flow_features")

@@ -12,7 +12,7 @@ from types import ModuleType
 import nbformat
 import pytest
 
-from warehouse.named import list_queries
+from warehouse.query.named_queries import list_queries
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 CHARTS = {"intro_flow": 7, "intro_l1_price": 7, "tour": 0}

@@ -17,14 +17,14 @@ import pytest
 
 import warehouse
 from tests.support import Run, bar_table, file_key, grid, run_warehouse, write_file
-from warehouse.contracts import (
+from warehouse.vendor.contracts import (
     LARGEST_VALUE,
     SMALLEST_VALUE,
     dbt_project_dir,
     load_contracts,
     project_vars,
 )
-from warehouse.keys import FileKey
+from warehouse.vendor.keys import FileKey
 
 SEPTEMBER = date(2025, 9, 1)
 BARS = 720

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import Run, bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.home import Home
-from warehouse.sync import sync_folder
+from warehouse.sync.from_folder import sync_folder
 
 Sync = Callable[..., Run]
 REASONS = {

@@ -11,12 +11,13 @@ import pytest
 
 from tests.support import bar_table, file_key, grid, write_file
 from warehouse.home import Home
-from warehouse.manifest import Manifest
-from warehouse.records import StoredFile
-from warehouse.repair import repair
-from warehouse.retention import plan_prune
-from warehouse.sync import SyncReport, sync_folder
-from warehouse.verify import About, verify
+from warehouse.lake.manifest import Manifest
+from warehouse.lake.records import StoredFile
+from warehouse.sync.from_folder import sync_folder
+from warehouse.sync.report import SyncReport
+from warehouse.upkeep.prune import plan_prune
+from warehouse.upkeep.repair import repair_home
+from warehouse.upkeep.verify import About, verify_home
 
 KEY = file_key("ohlcv", "2025-09")
 WHOLE = bar_table("ohlcv", grid(date(2025, 9, 1), 720))
@@ -57,7 +58,7 @@ def salvaged(tmp_path: Path) -> Synced:
 def test_the_vendors_bytes_outlive_a_prune_as_long_as_the_salvaged_file(
     salvaged: Synced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warehouse.retention.list_generations", lambda home: [])
+    monkeypatch.setattr("warehouse.upkeep.prune.list_generations", lambda home: [])
     assert salvaged.original().is_file()
     assert salvaged.original() not in plan_prune(salvaged.home).files
 
@@ -83,16 +84,18 @@ def test_a_damaged_salvaged_object_is_made_again_from_the_vendors_bytes(salvaged
     path.chmod(0o644)
     path.write_bytes(b"damaged")
     (salvaged.home.lake / KEY.path).unlink()
-    done = repair(salvaged.home, lambda: None)
+    done = repair_home(salvaged.home, lambda: None)
     assert any("salvaged" in line for line in done), done
     assert salvaged.stored() == before
-    assert [finding.about for finding in verify(salvaged.home)] == [About.CATALOG]  # none built
+    assert [finding.about for finding in verify_home(salvaged.home)] == [
+        About.CATALOG
+    ]  # none built
 
 
 def test_a_lost_manifest_is_made_again_with_what_was_left_out(salvaged: Synced) -> None:
     before = salvaged.stored().facts
     salvaged.home.manifest.unlink()
-    repair(salvaged.home, lambda: None)
+    repair_home(salvaged.home, lambda: None)
     assert salvaged.stored().facts == before
     assert not salvaged.sync().taken_in
 

@@ -22,15 +22,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.oracle.project import compiled_models
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
+from warehouse.build.materialize import store_marts
+from warehouse.build.partitions import StoredMonth, month_damage
 from warehouse.config import Settings
 from warehouse.home import Home
-from warehouse.market import Market, write_market
-from warehouse.months import StoredMonth, month_damage
-from warehouse.project import Project, create_seeds, create_views, load_project
-from warehouse.sqltext import literal
-from warehouse.store import store_marts
-from warehouse.sync import sync_folder
+from warehouse.project.project import Project, create_seeds, create_views, load_project
+from warehouse.simulator import Market, write_market
+from warehouse.sql import literal
+from warehouse.sync.from_folder import sync_folder
 
 DATASETS = ("ohlcv", "flow", "l1_price", "funding")
 MARTS = ("flow_features", "l1_features", "forward_returns", "funding_settlements")
@@ -260,7 +260,7 @@ def test_marts_when_datasets_are_gathered_then_hold_the_same_bits(
     sync(tmp_path / "home", market)
     apart = store(tmp_path / "home", project)
     sync_in_same_order(tmp_path / "home", tmp_path / "fresh")
-    monkeypatch.setattr("warehouse.gather.WIDE_SERIES", 0)
+    monkeypatch.setattr("warehouse.build.compaction.WIDE_SERIES", 0)
     gathered = store(tmp_path / "fresh", project)
     folders = {path.name for path in Home(tmp_path / "fresh").marts.iterdir()}
     assert {f"vendor.{dataset}" for dataset in DATASETS} <= folders
@@ -290,7 +290,7 @@ def test_vendor_view_when_gathered_then_shows_what_the_files_hold(
     pq.write_table(month.slice(24, 24), odd[2].with_name("2025-12-02.parquet"))
     sync(tmp_path / "home", copy)
     apart = vendor_views(tmp_path / "home")
-    monkeypatch.setattr("warehouse.gather.WIDE_SERIES", 1)
+    monkeypatch.setattr("warehouse.build.compaction.WIDE_SERIES", 1)
     gathered = vendor_views(tmp_path / "home")
     assert any((tmp_path / "home" / "marts" / "vendor.flow").iterdir())
     assert apart == gathered
@@ -300,7 +300,7 @@ def test_vendor_view_when_gathered_then_shows_what_the_files_hold(
 def test_gathered_month_when_a_file_is_restated_then_is_the_only_new_one(
     market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warehouse.gather.WIDE_SERIES", 1)
+    monkeypatch.setattr("warehouse.build.compaction.WIDE_SERIES", 1)
     copy, home = tmp_path / "market", tmp_path / "home"
     shutil.copytree(market, copy)
     sync(home, copy)

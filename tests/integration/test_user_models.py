@@ -9,7 +9,7 @@ import pytest
 
 import warehouse
 from tests.support import Run, copy_home, run_warehouse
-from warehouse.build import fingerprint
+from warehouse.build.pipeline import fingerprint
 from warehouse.config import Settings
 
 MODELS = {

@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 
 from tests.support import ROOT, once
-from warehouse.contracts import KEY_COLUMNS, load_contracts
-from warehouse.keys import interval_us
-from warehouse.project import create_schemas, create_seeds, create_views, load_project
-from warehouse.sqltext import identifier
+from warehouse.project.project import create_schemas, create_seeds, create_views, load_project
+from warehouse.sql import identifier
+from warehouse.vendor.contracts import KEY_COLUMNS, load_contracts
+from warehouse.vendor.keys import interval_us
 
 KEYS = tuple(column.name for column in KEY_COLUMNS)
 

@@ -10,7 +10,7 @@ from tests.oracle import measures
 from tests.oracle.equal import assert_equal
 from tests.oracle.measures import Panel
 from tests.oracle.project import Models, compile_models, keyed
-from warehouse.market import Market, bars
+from warehouse.simulator import Market, bars
 
 SYMBOL = "perpetual-BTC-USDT:USDT"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.oracle.project import Models, keyed
-from warehouse.keys import interval_us
+from warehouse.vendor.keys import interval_us
 
 START = datetime(2025, 9, 1)  # noqa: DTZ001
 WEEK, DAY = timedelta(days=7), timedelta(days=1)

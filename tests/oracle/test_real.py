@@ -21,7 +21,7 @@ from tests.oracle.equal import assert_equal
 from tests.oracle.measures import Panel
 from tests.oracle.project import Models, joined, keyed
 from tests.support import ROOT
-from warehouse.keys import interval_us
+from warehouse.vendor.keys import interval_us
 
 FOLDER = Path(os.environ.get("WAREHOUSE_REAL_DATA", ROOT.parent / "shared" / "data" / "real"))
 MARTS = {

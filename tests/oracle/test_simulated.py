@@ -12,9 +12,9 @@ from tests.oracle import measures
 from tests.oracle.equal import Expected, assert_equal
 from tests.oracle.measures import Measures, Panel
 from tests.oracle.project import Models, joined, keyed
-from warehouse.contracts import load_contracts
-from warehouse.keys import interval_us
-from warehouse.market import Market, bars
+from warehouse.simulator import Market, bars
+from warehouse.vendor.contracts import load_contracts
+from warehouse.vendor.keys import interval_us
 
 SYMBOLS = ("perpetual-BTC-USDT:USDT", "perpetual-ETH-USDT:USDT")
 DATASETS = tuple(name for name in load_contracts() if not name.startswith("raw_"))

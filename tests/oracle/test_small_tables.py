@@ -16,8 +16,8 @@ from tests.oracle import measures
 from tests.oracle.equal import assert_equal
 from tests.oracle.measures import Panel
 from tests.oracle.project import Models, joined, keyed
-from warehouse.contracts import load_contracts
-from warehouse.keys import interval_us
+from warehouse.vendor.contracts import load_contracts
+from warehouse.vendor.keys import interval_us
 
 # Halves add up without rounding, so that a window of equal values deviates by exactly 0.
 VALUES = st.one_of(

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tests.support import BTC, bar_table, file_key, grid
-from warehouse.keys import FileKey
-from warehouse.market import Market, bars
+from warehouse.simulator import Market, bars
+from warehouse.vendor.keys import FileKey
 
 MAGIC = b"PAR1"
 _EVIL = (

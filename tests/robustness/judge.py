@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support import file_key
-from warehouse.check import check_file
-from warehouse.contracts import load_contracts
-from warehouse.coverage import assign_ownership
+from warehouse.build.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 from warehouse.errors import FileRefusedError
-from warehouse.file_values import RAW_TIME
 from warehouse.home import Home
-from warehouse.keys import FileKey
-from warehouse.records import FileFacts, StoredFile
-from warehouse.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
+from warehouse.lake.file_values import RAW_TIME
+from warehouse.lake.ownership import assign_ownership
+from warehouse.lake.records import FileFacts, StoredFile
+from warehouse.lake.validate import check_file
+from warehouse.vendor.contracts import load_contracts
+from warehouse.vendor.keys import FileKey
 
 
 def judge(path: Path, key: FileKey) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.robustness.support import quick_build
+from warehouse.generations.publish import generations, rollback
 from warehouse.home import Home, writing
-from warehouse.publish import generations, rollback
-from warehouse.retention import prune
+from warehouse.upkeep.prune import prune_home
 
 
 def publish_again(home: Home, chance: random.Random) -> None:
@@ -29,7 +29,7 @@ def roll_back(home: Home, chance: random.Random) -> None:
 
 def prune_after_builds(home: Home, chance: random.Random) -> None:
     quick_build(home)
-    prune(home, keep=chance.choice((0, 1)))
+    prune_home(home, keep=chance.choice((0, 1)))
 
 
 VERBS: dict[str, Callable[[Home, random.Random], None]] = {

@@ -14,17 +14,17 @@ import duckdb
 
 import warehouse
 from tests.support import bar_table, file_key, grid, write_file
-from warehouse.build import fingerprint
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
+from warehouse.build.partitions import find_stored, stored_month, write_month
+from warehouse.build.pipeline import fingerprint
+from warehouse.build.session_copy import copy_marts
 from warehouse.config import Settings
+from warehouse.generations.publish import catalog_reads, next_generation, publish_build
 from warehouse.home import Home, writing
-from warehouse.manifest import Manifest
-from warehouse.months import find_stored, stored_month, write_month
-from warehouse.native import copy_marts
-from warehouse.publish import catalog_reads, next_generation, publish
-from warehouse.sqltext import files_below
-from warehouse.sync import sync_folder
-from warehouse.verify import Finding, Kind, verify
+from warehouse.lake.manifest import Manifest
+from warehouse.sql import files_below
+from warehouse.sync.from_folder import sync_folder
+from warehouse.upkeep.verify import Finding, Kind, verify_home
 
 ROWS = 48
 DATASETS = ("flow", "ohlcv")
@@ -83,7 +83,7 @@ def quick_build(home: Home) -> int:
                 "insert into meta.results values"
                 " ('flow_features', 'model', 'warehouse', 'success', 0, '')"
             )
-        generation = publish(home).generation
+        generation = publish_build(home).generation
         assert copy_marts(settings) is None
         return generation
 
@@ -123,11 +123,11 @@ def answer(home: Home, generation: int | None = None) -> tuple[Any, ...]:
 
 def faults(home: Home) -> list[Finding]:
     """What ``verify`` finds, notes on the data apart."""
-    return [finding for finding in verify(home) if finding.kind is not Kind.NOTE]
+    return [finding for finding in verify_home(home) if finding.kind is not Kind.NOTE]
 
 
 def damage(home: Home) -> list[Finding]:
-    return [finding for finding in verify(home) if finding.kind is Kind.DAMAGED]
+    return [finding for finding in verify_home(home) if finding.kind is Kind.DAMAGED]
 
 
 def tree(home: Home) -> dict[str, str]:

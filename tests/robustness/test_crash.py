@@ -33,8 +33,8 @@ from tests.support import ROOT, run_warehouse
 from warehouse.cli import run
 from warehouse.errors import ExitCode
 from warehouse.home import Home
-from warehouse.repair import repair
-from warehouse.verify import Kind
+from warehouse.upkeep.repair import repair_home
+from warehouse.upkeep.verify import Kind
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 SYNC_MOMENTS, STEP_MOMENTS, BUILD_MOMENTS = 70, 25, 5
@@ -144,7 +144,7 @@ def test_publish_rollback_and_prune_killed_at_a_moment(
     assert answer(home)[0] > generation
     assert answer(home)[1:] == (3.0, 3.0, ANSWER_ROWS)
     assert current_tree(home) == expected
-    assert not [f for f in repair(home, lambda: quick_build(home)) if "removed" not in f]
+    assert not [f for f in repair_home(home, lambda: quick_build(home)) if "removed" not in f]
     assert not damage(home)
     require_no_leftovers(home)
 
@@ -163,7 +163,7 @@ def test_forget_killed_before_a_step_then_takes_all_or_nothing_and_a_rerun_ends_
     name, method = step.split(".")
     killed = (
         "import os; from pathlib import Path;"
-        " from warehouse.forget import Home, Lake, Manifest, Selection, forget;"
+        " from warehouse.upkeep.forget import Home, Lake, Manifest, Selection, forget;"
         f" {name}.{method} = lambda *arguments: os._exit(9);"
         f" forget(Home(Path({str(home.root)!r})), Selection(dataset='flow'))"
     )

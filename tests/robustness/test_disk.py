@@ -27,7 +27,7 @@ from tests.robustness.support import (
 )
 from tests.support import Run, run_warehouse
 from warehouse.home import Home
-from warehouse.verify import About, Kind
+from warehouse.upkeep.verify import About, Kind
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 IS_ROOT = os.geteuid() == 0

@@ -25,14 +25,14 @@ import pytest
 from tests.robustness.support import damage
 from tests.support import BTC, VENUE, bar_table, grid
 from warehouse.errors import VendorError, WarehouseError
-from warehouse.fetch import plan_vendor, sync_vendor
 from warehouse.home import Home
-from warehouse.keys import SeriesKey
-from warehouse.manifest import Manifest
-from warehouse.plan import Wanted
-from warehouse.subscription import Subscription, resolve
-from warehouse.transport import Patience
-from warehouse.vendor import Vendor
+from warehouse.lake.manifest import Manifest
+from warehouse.sync.from_vendor import plan_vendor, sync_vendor
+from warehouse.sync.subscription import Subscription, resolve
+from warehouse.vendor.api import Vendor
+from warehouse.vendor.http import Patience
+from warehouse.vendor.keys import SeriesKey
+from warehouse.vendor.request import Wanted
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SERIES = SeriesKey(VENUE, BTC, "1h", "true")

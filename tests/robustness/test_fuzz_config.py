@@ -13,11 +13,11 @@ import pytest
 from tests.support import bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.config import load_settings
 from warehouse.errors import UsageError, WarehouseError
-from warehouse.folder import scan_folder
 from warehouse.home import Home
-from warehouse.keys import FileKey, Period, SeriesKey, Symbol, decode, encode
-from warehouse.subscription import load_subscriptions, resolve
-from warehouse.sync import sync_folder
+from warehouse.sync.from_folder import sync_folder
+from warehouse.sync.layout import scan_folder
+from warehouse.sync.subscription import load_subscriptions, resolve
+from warehouse.vendor.keys import FileKey, Period, SeriesKey, Symbol, decode, encode
 
 FEW, MANY = 400, 4_000
 GOOD = """

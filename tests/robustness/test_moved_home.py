@@ -23,10 +23,10 @@ from tests.robustness.support import (
     sync_round,
 )
 from tests.support import reads_native_copy, run_warehouse
+from warehouse.generations.publish import rollback
 from warehouse.home import Home
-from warehouse.publish import rollback
-from warehouse.retention import take_snapshot
-from warehouse.verify import About
+from warehouse.upkeep.prune import take_snapshot
+from warehouse.upkeep.verify import About
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 ODD_NAME = "größe & co 'x' \"y\" %41 中"

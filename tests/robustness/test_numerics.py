@@ -12,7 +12,7 @@ from tests.oracle.project import compile_models
 from tests.support import ROOT, run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError
-from warehouse.numerics import compare_numerics
+from warehouse.upkeep.numerics import compare_numerics
 
 TARGET = Path(".build", "dbt", "target", "manifest.json")
 
@@ -64,7 +64,7 @@ def test_numerics_when_the_window_rule_is_loosened_then_agree_by_that_rule(
     text = (ROOT / "dbt_project.yml").read_text("utf-8")
     loosened = text.replace("min_window_coverage: 1.0", "min_window_coverage: 0.05")
     (tmp_path / "dbt_project.yml").write_text(loosened, "utf-8")
-    monkeypatch.setattr("warehouse.numerics.dbt_project_dir", lambda: tmp_path)
+    monkeypatch.setattr("warehouse.upkeep.numerics.dbt_project_dir", lambda: tmp_path)
     found = compare_numerics(Settings(tmp_path / "home"))
     assert [one for one in found if not one.agrees] == []
     (sums,) = (one for one in found if one.column == "rolling_net_delta_1d")

@@ -17,11 +17,11 @@ from tests.robustness.support import change_manifest, faults, quick_build, sqlit
 from tests.support import bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.errors import NewerHomeError
 from warehouse.home import Home
-from warehouse.manifest import Manifest
-from warehouse.repair import repair
-from warehouse.schema import HOME_VERSION
-from warehouse.sync import sync_folder
-from warehouse.verify import About
+from warehouse.lake.manifest import Manifest
+from warehouse.lake.schema import HOME_VERSION
+from warehouse.sync.from_folder import sync_folder
+from warehouse.upkeep.repair import repair_home
+from warehouse.upkeep.verify import About
 
 STORED = Path(__file__).parent / "homes"
 SERIES = {1: "perpetual-ZZZ-USDT:USDT", 2: "perpetual-AAA-USDT:USDT"}
@@ -95,10 +95,10 @@ def test_an_old_home_on_a_disk_that_may_not_be_written_still_opens_or_says_why(
 
 
 def test_an_old_home_whose_manifest_is_lost_is_made_again_from_its_lake(old: Home) -> None:
-    repair(old, lambda: quick_build(old))
+    repair_home(old, lambda: quick_build(old))
     quick_build(old)
     old.manifest.unlink()
-    repair(old, lambda: quick_build(old))
+    repair_home(old, lambda: quick_build(old))
     assert numbers(old) == SERIES
     assert not faults(old)
 

@@ -26,8 +26,8 @@ from tests.robustness.support import (
     write_round,
 )
 from tests.support import ROOT, run_warehouse
+from warehouse.generations.publish import current_generation
 from warehouse.home import Home
-from warehouse.publish import current_generation
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 

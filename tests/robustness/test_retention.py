@@ -31,9 +31,8 @@ from tests.robustness.support import (
 from tests.support import copy_home, run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError, UsageError
-from warehouse.history import find_generation, list_generations
-from warehouse.home import Home, generation_path
-from warehouse.publish import (
+from warehouse.generations.history import find_generation, list_generations
+from warehouse.generations.publish import (
     Publication,
     generations,
     next_generation,
@@ -41,13 +40,9 @@ from warehouse.publish import (
     rollback,
     write_publications,
 )
-from warehouse.receipt import verify_receipt
-from warehouse.retention import (
-    drop_snapshot,
-    plan_prune,
-    prune,
-    take_snapshot,
-)
+from warehouse.home import Home, generation_path
+from warehouse.query.receipt import verify_receipt
+from warehouse.upkeep.prune import drop_snapshot, plan_prune, prune_home, take_snapshot
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 
@@ -98,18 +93,18 @@ def test_prune_keeps_the_newest_with_all_that_they_read(home: Home) -> None:
     assert plan.generations == (1, 2)
     assert len(plan.objects) == 2 * FILES
     assert generations(home) == [1, 2, 3, 4], "a plan changes nothing"
-    assert prune(home, keep=2) == plan
+    assert prune_home(home, keep=2) == plan
     assert generations(home) == [3, 4]
     assert answer(home, 3) == (3, 3, 3, ANSWER_ROWS)
     assert answer(home) == (4, 4, 4, ANSWER_ROWS)
     assert len(list(home.objects.iterdir())) == 2 * FILES
     assert not faults(home)
-    assert prune(home, keep=2).files == ()
+    assert prune_home(home, keep=2).files == ()
 
 
 def test_prune_never_removes_the_current_generation_whatever_it_is(home: Home) -> None:
     rollback(home, 2)
-    assert prune(home, keep=0).generations == (1, 3, 4)
+    assert prune_home(home, keep=0).generations == (1, 3, 4)
     assert answer(home) == (2, 2, 2, ANSWER_ROWS)
     # the lake's own files stay too: round 4 is what it holds
     assert len(list(home.objects.iterdir())) == 2 * FILES
@@ -118,10 +113,10 @@ def test_prune_never_removes_the_current_generation_whatever_it_is(home: Home) -
 
 def test_no_number_is_ever_given_twice(home: Home) -> None:
     rollback(home, 2)
-    prune(home, keep=0)
+    prune_home(home, keep=0)
     assert next_generation(home) == 5
     assert quick_build(home) == 5
-    prune(home, keep=0)
+    prune_home(home, keep=0)
     assert generations(home) == [5]
     assert next_generation(home) == 6
 
@@ -130,13 +125,13 @@ def test_a_snapshot_keeps_its_files_until_it_is_given_up(home: Home) -> None:
     rollback(home, 1)
     assert take_snapshot(home, "paper-v1") == 1
     rollback(home, 4)
-    prune(home, keep=0)
+    prune_home(home, keep=0)
     assert generations(home) == [1, 4]
     assert find_generation(home, snapshot="paper-v1") == 1
     assert answer(home, 1) == (1, 1, 1, ANSWER_ROWS)
     assert not faults(home)
     assert drop_snapshot(home, "paper-v1") == 1
-    assert prune(home, keep=0).generations == (1,)
+    assert prune_home(home, keep=0).generations == (1,)
     with pytest.raises(NotFoundError, match="no snapshot 'paper-v1'"):
         find_generation(home, snapshot="paper-v1")
     with pytest.raises(NotFoundError, match="no snapshot"):
@@ -205,7 +200,7 @@ def test_as_of_a_pruned_generation_gives_no_other_in_its_place(
     rollback(home, 1)
     take_snapshot(home, "paper-v1")
     rollback(home, 4)
-    prune(home, keep=2)
+    prune_home(home, keep=2)
     assert generations(home) == [1, 3, 4]
     assert of(home, as_of=now - timedelta(days=9)) == 3
     with pytest.raises(NotFoundError, match=r"was generation 2, .* not kept any more") as caught:
@@ -314,7 +309,7 @@ def test_a_receipt_says_whether_its_answer_can_still_be_had(home: Home) -> None:
 
     assert "other inputs, another answer\n  restated: flow" in verified()
     assert "generation 2 still gives it: warehouse sql --generation 2" in verified()
-    prune(home, keep=1)
+    prune_home(home, keep=1)
     said = verified()
     assert "its own generation is not kept" in said
     assert said.count("not in this home any more: flow") == len(MONTHS)
@@ -326,7 +321,7 @@ def test_a_receipt_of_a_snapshot_outlives_a_prune(home: Home) -> None:
     with warehouse.open(home.root) as opened:
         receipt = opened.sql("from flow_features order by time").receipt
     rollback(home, 4)
-    prune(home, keep=0)
+    prune_home(home, keep=0)
     assert verify_receipt(Settings(home.root), receipt).kept == 2
 
 
@@ -360,7 +355,7 @@ def test_what_somebody_has_open_stays(home: Home) -> None:
     try:
         for process in processes:
             assert process.stdout is not None and process.stdout.readline() == "open\n"
-        plan = prune(home, keep=0)
+        plan = prune_home(home, keep=0)
         assert (plan.generations, plan.in_use) == ((3,), (1, 2))
         done = run_warehouse("prune", "--keep", 0, "--home", home.root, cwd=home.root)
         assert "generation 1 stays: somebody has it open" in done.stderr
@@ -371,7 +366,7 @@ def test_what_somebody_has_open_stays(home: Home) -> None:
         for process in processes:
             process.kill()
             process.wait()
-    assert prune(home, keep=0).generations == (1, 2)
+    assert prune_home(home, keep=0).generations == (1, 2)
 
 
 def test_prune_when_a_generation_cannot_be_read_then_removes_nothing(home: Home) -> None:
@@ -380,7 +375,7 @@ def test_prune_when_a_generation_cannot_be_read_then_removes_nothing(home: Home)
     path.write_bytes(b"torn" * 1000)
     before = sorted(home.root.rglob("*"))
     with pytest.raises(DamagedError, match="cannot be read as a catalog"):
-        prune(home, keep=0)
+        prune_home(home, keep=0)
     assert sorted(home.root.rglob("*")) == before
 
 
@@ -389,14 +384,14 @@ def test_prune_when_a_killed_one_left_a_folder_then_goes_on(home: Home) -> None:
     assert generations(home) == [2, 3, 4]
     assert [g.number for g in list_generations(home)] == [2, 3, 4]
     assert not faults(home)
-    prune(home, keep=2)
+    prune_home(home, keep=2)
     assert sorted(path.name for path in home.generations.iterdir()) == ["3", "4", "published.jsonl"]
 
 
 def test_prune_takes_objects_that_a_killed_sync_left(home: Home) -> None:
     stray = home.objects / f"{'a' * 64}.parquet"
     stray.write_bytes(b"x")
-    assert prune(home, keep=9).files == (stray,)
+    assert prune_home(home, keep=9).files == (stray,)
     assert not stray.exists()
 
 

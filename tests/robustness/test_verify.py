@@ -34,18 +34,18 @@ from tests.robustness.support import (
     sync_round,
 )
 from tests.support import VENUE, bar_table, file_key, grid, run_warehouse, write_file
+from warehouse.build.session_copy import copy_marts, remove_copy
 from warehouse.config import Settings
 from warehouse.errors import DamagedError, NotFoundError
+from warehouse.generations.publish import generations, rollback
 from warehouse.home import Home, generation_path, native_copy
-from warehouse.keys import SeriesKey
-from warehouse.manifest import Manifest
-from warehouse.native import copy_marts, remove_copy
-from warehouse.publish import generations, rollback
-from warehouse.repair import repair
-from warehouse.retention import prune, take_snapshot
-from warehouse.schema import HOME_VERSION
-from warehouse.sync import sync_folder
-from warehouse.verify import About, Kind, verify
+from warehouse.lake.manifest import Manifest
+from warehouse.lake.schema import HOME_VERSION
+from warehouse.sync.from_folder import sync_folder
+from warehouse.upkeep.prune import prune_home, take_snapshot
+from warehouse.upkeep.repair import repair_home
+from warehouse.upkeep.verify import About, Kind, verify_home
+from warehouse.vendor.keys import SeriesKey
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 MONTH_START, DECEMBER = date(2025, 9, 1), date(2025, 12, 1)
@@ -307,9 +307,9 @@ def test_damage_is_found_named_and_healed_to_the_same_bytes(
     mine = [f for f in found if (f.kind, f.about) == (plant.kind, plant.about)]
     assert any(plant.says in finding.what for finding in mine), found
     assert all(finding.next_step for finding in found)
-    quick = [f for f in verify(home, quick=True) if f.kind is not Kind.NOTE]
+    quick = [f for f in verify_home(home, quick=True) if f.kind is not Kind.NOTE]
     assert bool(quick) == plant.seen_quickly, quick
-    said = repair(home, lambda: quick_build(home))
+    said = repair_home(home, lambda: quick_build(home))
     assert said
     sync_folder(home, files)
     if [finding.about for finding in faults(home)] == [About.CATALOG]:
@@ -324,17 +324,17 @@ def test_damage_is_found_named_and_healed_to_the_same_bytes(
 
 
 def test_a_sound_home_has_no_findings_but_notes(home: Home) -> None:
-    found = verify(home)
+    found = verify_home(home)
     assert {finding.kind for finding in found} == {Kind.NOTE}
     assert any("lacks " in finding.what for finding in found)
-    assert not repair(home, lambda: pytest.fail("nothing is to be built"))
+    assert not repair_home(home, lambda: pytest.fail("nothing is to be built"))
 
 
 def test_verify_changes_nothing(home: Home) -> None:
     flip(an_object(home))
     a_month(home).unlink()
     before = {path: path.stat() for path in home.root.rglob("*")}
-    verify(home)
+    verify_home(home)
     after = {path: path.stat() for path in home.root.rglob("*")}
     for path, status in before.items():
         now = after.pop(path)
@@ -346,7 +346,7 @@ def test_verify_changes_nothing(home: Home) -> None:
 
 def test_verify_when_there_is_no_home_then_says_so_and_makes_none(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="nothing was synced"):
-        verify(Home(tmp_path / "none"))
+        verify_home(Home(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
@@ -360,7 +360,7 @@ def test_values_beyond_the_contract_are_noted(tmp_path: Path) -> None:
         bar_table("flow", starts, taker_buy_volume=below),
     )
     sync_folder(home, tmp_path / "files")
-    notes = [finding.what for finding in verify(home) if finding.kind is Kind.NOTE]
+    notes = [finding.what for finding in verify_home(home) if finding.kind is Kind.NOTE]
     assert any(f"taker_buy_volume: {ROWS} values outside" in note for note in notes), notes
 
 
@@ -376,7 +376,7 @@ def test_a_home_whose_manifest_names_a_type_less_exactly_is_sound(tmp_path: Path
         c for f in Manifest(home.manifest).files() for c in f.facts.columns if c[0] == "odd"
     ]
     assert kind == "OTHER"
-    assert [finding for finding in verify(home) if finding.about is About.OBJECT] == []
+    assert [finding for finding in verify_home(home) if finding.about is About.OBJECT] == []
 
 
 def test_a_file_that_an_earlier_version_took_leaves_the_lake_and_its_generations_stay(
@@ -390,13 +390,13 @@ def test_a_file_that_an_earlier_version_took_leaves_the_lake_and_its_generations
     key = file_key("flow", "2025-12")
     write_file(home.root.parent / "long", key, table)
     with monkeypatch.context() as earlier:
-        earlier.setattr("warehouse.check._has_long_decimals", lambda kind: False)
+        earlier.setattr("warehouse.lake.validate._has_long_decimals", lambda kind: False)
         sync_folder(home, home.root.parent / "long")
     quick_build(home)
     before = generations(home)
     (found,) = faults(home)
     assert "'volume_delta' is decimal256(60, 4)" in found.what and str(key) in found.what
-    told = "\n".join(repair(home, lambda: quick_build(home)))
+    told = "\n".join(repair_home(home, lambda: quick_build(home)))
     assert f"took {key} out of the lake" in told and "warehouse sync --from FOLDER" in told
     assert set(before) <= set(generations(home)) and not faults(home)
     with Manifest(home.manifest) as manifest:
@@ -439,10 +439,10 @@ def test_a_manifest_made_again_knows_what_the_old_one_knew(home: Home, files: Pa
     before = [sqlite_rows(home, text) for text in queries]
     assert [len(rows) for rows in before] == [1, 2 * FILES, FILES, 1]
     home.manifest.unlink()
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     assert [sqlite_rows(home, text) for text in queries] == before
     assert not faults(home)
-    assert prune(home, keep=9).files == ()
+    assert prune_home(home, keep=9).files == ()
 
 
 def test_numbers_of_series_survive_whatever_the_order_of_their_names(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_numbers_of_series_survive_whatever_the_order_of_their_names(tmp_path: P
         before = dict(manifest.series())
     assert before[1] == SeriesKey(VENUE, "perpetual-ZZZ-USDT:USDT", "1h", "true")
     home.manifest.unlink()
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     with Manifest(home.manifest) as manifest:
         assert dict(manifest.series()) == before
 
@@ -468,7 +468,7 @@ def test_a_manifest_made_again_does_not_make_unsettled_files_settled(
     path = an_object(home)
     os.utime(path, (1_757_000_000, 1_757_000_000))
     home.manifest.unlink()
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     with Manifest(home.manifest) as manifest:
         (file,) = [f for f in manifest.files() if f.object == path.stem]
     assert file.fetched_at == "2025-09-04 15:33:20"
@@ -485,7 +485,7 @@ def test_a_manifest_made_again_takes_no_damaged_file_for_a_good_one(
         file.truncate(0)
         pq.write_table(changed, file)
     home.manifest.unlink()
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     with Manifest(home.manifest) as manifest:
         assert path.stem not in {f.object for f in manifest.files()}
         assert len(manifest.files()) == FILES - 1
@@ -508,7 +508,7 @@ def test_a_newer_manifest_is_never_rebuilt_by_an_older_product(home: Home) -> No
     change_manifest(home, f"update home set value = '{HOME_VERSION + 1}'")
     before = home.manifest.read_bytes()
     with pytest.raises(DamagedError, match="newer version"):
-        repair(home, lambda: quick_build(home))
+        repair_home(home, lambda: quick_build(home))
     assert home.manifest.read_bytes() == before
 
 
@@ -521,13 +521,13 @@ def test_a_snapshot_that_lost_a_file_is_named_and_kept(home: Home, files: Path) 
     rollback(home, 2)
     former = an_object(home, current=False)
     former.unlink()
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     (finding,) = damage(home)
     assert finding.about is About.GENERATION
     assert "warehouse snapshot paper-v1 --drop" in finding.next_step
     assert 1 in generations(home)
     run_warehouse("snapshot", "paper-v1", "--drop", "--home", home.root, cwd=files)
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     assert not faults(home)
 
 
@@ -536,7 +536,7 @@ def test_bytes_that_were_damaged_are_kept_in_quarantine(home: Home, files: Path)
     flip(path)
     torn = path.read_bytes()
     away = files.rename(files.with_name("away"))
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     away.rename(files)
     assert torn in [kept.read_bytes() for kept in home.quarantine.glob("*.damaged")]
 
@@ -549,7 +549,7 @@ def test_a_file_of_the_user_in_the_lake_is_left_and_named(home: Home, files: Pat
     notes.write_text("mine")
     before = mine.read_bytes()
     sync_folder(home, files)
-    repair(home, lambda: quick_build(home))
+    repair_home(home, lambda: quick_build(home))
     assert (mine.read_bytes(), notes.read_text()) == (before, "mine")
     found = {finding.subject: finding for finding in faults(home)}
     assert {finding.kind for finding in found.values()} == {Kind.STRAY}
@@ -587,7 +587,7 @@ def test_native_copy_when_damaged_is_found_and_taken_away_and_made_again(home: H
     expected = answer(home)
     flip_blocks(tables)
     assert [finding.about for finding in damage(home)] == [About.COPY]
-    done = repair(home, lambda: quick_build(home))
+    done = repair_home(home, lambda: quick_build(home))
     name = tables.relative_to(home.root)
     assert f"removed {name}; the next build makes it again" in done
     assert not faults(home)
@@ -642,7 +642,7 @@ def test_every_single_file_that_is_lost_or_cut_is_healed(
         put_back(home)
         HARMS[harm](home.root / path)
         run_warehouse("verify", "--home", home.root, cwd=files)
-        repair(home, lambda: quick_build(home))
+        repair_home(home, lambda: quick_build(home))
         sync_folder(home, files)
         quick_build(home)
         assert not faults(home), path

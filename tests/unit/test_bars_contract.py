@@ -9,7 +9,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from warehouse.contracts import KEY_COLUMNS, Column, load_contracts
+from warehouse.vendor.contracts import KEY_COLUMNS, Column, load_contracts
 
 PROJECT = Path(__file__).parents[2]
 CONTRACT = PROJECT / "models" / "marts" / "bars.yml"

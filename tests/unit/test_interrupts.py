@@ -58,7 +58,7 @@ sys.meta_path.insert(0, Midway())
 PREPARED = """
 from pathlib import Path
 import sys
-from warehouse.named import list_queries
+from warehouse.query.named_queries import list_queries
 try:
     list_queries(Path("nowhere"))
 except KeyboardInterrupt:
@@ -85,7 +85,7 @@ print(came, wh.sql("select 1").fetchall())
 CHECKED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from warehouse.check import check_file
+from warehouse.lake.validate import check_file
 from warehouse.errors import FileRefusedError
 from tests.support import file_key
 path, key = Path(sys.argv[1]), file_key("flow", "2025-09", interval="1m")

@@ -11,14 +11,14 @@ import pytest
 
 from tests.vendor.server import TestVendor, serve_vendor
 from warehouse.home import Home
-from warehouse.keys import SeriesKey
-from warehouse.market import Market, write_market
-from warehouse.market.datasets import DATASETS
-from warehouse.market.events import EVENTS_PER_MINUTE
-from warehouse.plan import Wanted
-from warehouse.sync import sync_folder
-from warehouse.transport import Patience
-from warehouse.vendor import Vendor
+from warehouse.simulator import Market, write_market
+from warehouse.simulator.datasets import DATASETS
+from warehouse.simulator.events import EVENTS_PER_MINUTE
+from warehouse.sync.from_folder import sync_folder
+from warehouse.vendor.api import Vendor
+from warehouse.vendor.http import Patience
+from warehouse.vendor.keys import SeriesKey
+from warehouse.vendor.request import Wanted
 
 BTC = "perpetual-BTC-USDT:USDT"
 VENUE = "binance-futures"
@@ -124,7 +124,7 @@ def objects_of(
     home: Home, *datasets: str, interval: str = "1h", clock: str = "exchange"
 ) -> set[str]:
     """Objects that the vendor's home has for these series."""
-    from warehouse.manifest import Manifest
+    from warehouse.lake.manifest import Manifest
 
     with Manifest(home.manifest) as manifest:
         return {

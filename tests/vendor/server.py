@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import uvicorn
 
+from warehouse.compat.server import create_app
 from warehouse.home import Home
-from warehouse.serve import create_app
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]

@@ -12,9 +12,10 @@ from tests.support import bar_table, file_key, grid, write_file
 from tests.vendor.conftest import client, want
 from tests.vendor.server import FILE, LIST, TestVendor, serve_vendor
 from warehouse.home import Home
-from warehouse.lake import Outcome
-from warehouse.manifest import Manifest
-from warehouse.sync import SyncReport, sync_folder
+from warehouse.lake.manifest import Manifest
+from warehouse.lake.objects import Outcome
+from warehouse.sync.from_folder import sync_folder
+from warehouse.sync.report import SyncReport
 
 MARCH = {"clock": "true", "start": date(2026, 3, 1), "end": date(2026, 4, 1)}
 
@@ -42,7 +43,7 @@ def offer(vendor_home: Home, period: str, days: int, **columns: object) -> None:
 def run(
     home: Home, vendor: TestVendor, now: tuple[int, ...], *, recheck: bool = False
 ) -> SyncReport:
-    from warehouse.fetch import sync_vendor
+    from warehouse.sync.from_vendor import sync_vendor
 
     moment = datetime(*now, tzinfo=UTC)  # type: ignore[misc, arg-type]
     vendor.seen.clear()

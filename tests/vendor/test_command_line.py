@@ -20,8 +20,8 @@ import pytest
 from tests.support import Run, run_warehouse
 from tests.vendor.conftest import BTC, VENUE
 from tests.vendor.server import FOR_EVER, Fault, TestVendor
+from warehouse.compat.server import create_app, create_server
 from warehouse.home import Home
-from warehouse.serve import create_app, create_server
 
 GRID = ["--interval", "1h", "--clock", "exchange"]
 PLACE = ["--exchange", VENUE, "--symbol", BTC]

@@ -23,11 +23,11 @@ from tests.vendor.conftest import (
     want,
 )
 from tests.vendor.server import TestVendor, serve_vendor
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
-from warehouse.contracts import load_contracts
-from warehouse.fetch import sync_vendor
 from warehouse.home import Home
+from warehouse.sync.from_vendor import sync_vendor
+from warehouse.vendor.contracts import load_contracts
 
 aperiodic = pytest.importorskip("aperiodic")
 

@@ -14,13 +14,13 @@ import pytest
 from tests.support import run_warehouse
 from tests.vendor.conftest import BTC, NOW, VENUE, want
 from tests.vendor.server import FILE, FOR_EVER, LIST, Fault, TestVendor, serve_vendor
-from warehouse.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.errors import VendorError, WarehouseError
-from warehouse.fetch import sync_vendor
 from warehouse.home import Home
-from warehouse.sync import SyncReport
-from warehouse.vendor import Vendor
+from warehouse.sync.from_vendor import sync_vendor
+from warehouse.sync.report import SyncReport
+from warehouse.vendor.api import Vendor
 
 CANARY = "canary-key-7f3a"
 TRACES = ("X-Amz", "Signature", CANARY)
@@ -127,7 +127,7 @@ def test_nothing_shows_the_key(test_vendor: TestVendor) -> None:
 
 
 def _sync(home: Home, url: str) -> SyncReport:
-    from warehouse.transport import Patience
+    from warehouse.vendor.http import Patience
 
     hasty = Patience(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)
     wanted = want("flow", "ohlcv", start=date(2025, 9, 1))

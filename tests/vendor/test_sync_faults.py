@@ -19,11 +19,11 @@ from tests.vendor.conftest import (
 )
 from tests.vendor.server import FILE, FOR_EVER, LIST, Fault, TestVendor, serve_vendor
 from warehouse.errors import ExitCode, VendorError
-from warehouse.fetch import plan_vendor, sync_vendor
 from warehouse.home import Home
-from warehouse.manifest import Manifest
-from warehouse.sync import SyncReport
-from warehouse.vendor import KeyRefusedError, NoAnswerError, Vendor
+from warehouse.lake.manifest import Manifest
+from warehouse.sync.from_vendor import plan_vendor, sync_vendor
+from warehouse.sync.report import SyncReport
+from warehouse.vendor.api import KeyRefusedError, NoAnswerError, Vendor
 
 TRANSIENT = ("429", "500", "502", "503", "reset", "wrong_length", "expired", "slow")
 BAD_BODIES = ("truncated", "schema", "html")
@@ -331,6 +331,6 @@ def test_errors_are_of_the_vendors_kind() -> None:
 
 
 def _quick() -> object:
-    from warehouse.transport import Patience
+    from warehouse.vendor.http import Patience
 
     return Patience(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)

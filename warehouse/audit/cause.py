@@ -9,9 +9,9 @@ from datetime import datetime
 from warehouse.audit.compare import Difference, Row, are_equal
 from warehouse.audit.scratch import Scratch, World
 from warehouse.display import counted
-from warehouse.keys import interval_us
 from warehouse.project import Model, Relation
-from warehouse.sqltext import identifier, literal
+from warehouse.sql import identifier, literal
+from warehouse.vendor import interval_us
 
 _MOST_ROWS_MEASURED = 4
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))

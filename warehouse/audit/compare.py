@@ -12,7 +12,7 @@ from datetime import datetime
 
 from warehouse.audit.scratch import KEYS, Scratch, stored
 from warehouse.project import Model
-from warehouse.sqltext import identifier, literal
+from warehouse.sql import identifier, literal
 
 RELATIVE_TOLERANCE = 1e-9
 """Reals are equal up to this share of the larger one, or of the column's mean size in the series:

@@ -42,8 +42,9 @@ from warehouse.audit.scratch import (
     vendor_datasets,
 )
 from warehouse.display import counted
-from warehouse.keys import SeriesKey, us_datetime
 from warehouse.project import Model, Project, Relation
+from warehouse.times import us_datetime
+from warehouse.vendor import SeriesKey
 
 _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5

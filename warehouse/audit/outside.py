@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
 
+from warehouse.analysis import Tree, function_name, names, nodes
 from warehouse.audit.sample import ORIGIN
-from warehouse.contracts import dbt_project_dir
 from warehouse.project import DATABASE, Model, Project, Relation
-from warehouse.sqltext import literal
-from warehouse.tree import Tree, function_name, names, nodes
+from warehouse.sql import literal
+from warehouse.vendor import dbt_project_dir
 
 _DECLARE = "or say in config.meta.outside why it holds nothing from the future"
 _MAKES_ROWS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}

@@ -12,9 +12,10 @@ from random import Random
 
 import duckdb
 
-from warehouse.keys import DAY_US, SeriesKey, interval_us
 from warehouse.project import Model, Project, Relation
-from warehouse.sqltext import identifier, literal
+from warehouse.sql import identifier, literal
+from warehouse.times import DAY_US
+from warehouse.vendor import SeriesKey, interval_us
 
 ORIGIN = "origin"
 """Name under which the audited catalog is attached."""

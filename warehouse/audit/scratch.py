@@ -15,11 +15,11 @@ from pathlib import Path
 import duckdb
 
 from warehouse.audit.sample import ORIGIN, Cut, load_cut
-from warehouse.contracts import KEY_COLUMNS
 from warehouse.engine import attach, connect
 from warehouse.errors import BuildError, DamagedError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
-from warehouse.sqltext import identifier, literal
+from warehouse.sql import identifier, literal
+from warehouse.vendor import KEY_COLUMNS
 
 VENDOR = "vendor"
 KEYS = tuple(column.name for column in KEY_COLUMNS)

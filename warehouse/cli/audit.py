@@ -8,8 +8,8 @@ from warehouse.cli.common import Verbs, home_option, json_option, put, put_json,
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
+from warehouse.generations import require_catalog
 from warehouse.home import Home
-from warehouse.publish import require_catalog
 
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
@@ -34,7 +34,7 @@ def lookahead(
     is compared could not be tried, and is named as such.
     """
     from warehouse.audit import audit_lookahead
-    from warehouse.gate import built_project
+    from warehouse.project import built_project
 
     home = Home.of(settings)
     require_catalog(home)

@@ -12,10 +12,10 @@ from warehouse.cli.common import home_option, indented, put, say
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
+from warehouse.generations import Published, require_build
+from warehouse.generations import publish_build as publish_build
+from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
-from warehouse.publish import Published, require_build
-from warehouse.publish import publish as publish_build
-from warehouse.publish import rollback as roll_back
 
 
 @click.command(epilog="Example: warehouse build")
@@ -59,10 +59,15 @@ def publish(settings: Settings, target: Path) -> int:
     What was built counts, whichever dbt command ran last. A model that failed, was not built, or
     changed since, stops it. Your own models are built on it, then all are audited.
     """
-    from warehouse.build import build_user_models, copy_published
-    from warehouse.gate import audit_build, project_by_hand, record_models, with_user_models
-    from warehouse.store import store_marts
-    from warehouse.user_models import user_model_files
+    from warehouse.build import (
+        audit_build,
+        build_user_models,
+        copy_published,
+        project_by_hand,
+        record_models,
+        store_marts,
+    )
+    from warehouse.project import user_model_files, with_user_models
 
     home = Home.of(settings)
     with writing(home, "publish") as lock:

@@ -15,8 +15,8 @@ import click
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted, render_table, terminal_width
 from warehouse.errors import UsageError
-from warehouse.keys import FileKey
-from warehouse.notes import Note
+from warehouse.lake import Note
+from warehouse.vendor import FileKey
 
 UNCUT = 100_000
 """Width of a table that is cut nowhere."""

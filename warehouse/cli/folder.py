@@ -8,8 +8,7 @@ from typing import Any
 
 from warehouse.cli.common import put_json, put_table, say
 from warehouse.display import counted, render_size
-from warehouse.folder import LAYOUTS, Fault
-from warehouse.sync import FolderPlan, SyncReport, other_data
+from warehouse.sync import LAYOUTS, Fault, FolderPlan, SyncReport, other_data
 
 _FILES_SHOWN = 5
 _NEXT = {

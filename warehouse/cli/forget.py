@@ -8,9 +8,9 @@ from warehouse.cli.common import home_option, json_option, put_json, put_table, 
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
-from warehouse.forget import Selection, find_files
-from warehouse.forget import forget as forget_files
 from warehouse.home import Home
+from warehouse.upkeep import Selection, find_files
+from warehouse.upkeep import forget_files as forget_files
 
 _SHOWN = 40
 

@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from warehouse.cli.answers import FORMATS, format_of, require_place, write_answer
+from warehouse.analysis import Place
 from warehouse.cli.common import (
     home_option,
     json_option,
@@ -30,14 +30,13 @@ from warehouse.cli.common import (
     say,
     table_width,
 )
+from warehouse.cli.output import FORMATS, format_of, require_place, write_answer
 from warehouse.config import Settings, load_settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.progress import phase
-from warehouse.query import Result, Warehouse
-from warehouse.reach import Place
-from warehouse.session import one_clock
-from warehouse.sqltext import HOME_VARIABLE, literal
+from warehouse.query import Result, Warehouse, one_clock
+from warehouse.sql import HOME_VARIABLE, literal
 
 
 def _complete(kind: str) -> Any:

@@ -31,7 +31,7 @@ def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: st
     this machine only; another --host needs --key, because it opens the lake to other machines.
     Ctrl-C ends it.
     """
-    from warehouse.serve import run_server
+    from warehouse.compat import run_server
 
     run_server(
         Home.of(settings),

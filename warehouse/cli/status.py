@@ -22,8 +22,7 @@ from warehouse.config import Settings
 from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode
 from warehouse.home import Home
-from warehouse.manifest import Manifest
-from warehouse.notes import notes_of
+from warehouse.lake import Manifest, notes_of
 from warehouse.query import Warehouse
 
 

@@ -24,16 +24,13 @@ from warehouse.cli.folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError
-from warehouse.folder import LAYOUTS, Said
 from warehouse.home import Home
-from warehouse.keys import CLOCKS, INTERVALS, day_after
-from warehouse.lake import Admission, Outcome
-from warehouse.records import BadRow
-from warehouse.sync import SyncReport, plan_folder, sync_folder
+from warehouse.lake import Admission, BadRow, Outcome
+from warehouse.sync import LAYOUTS, Said, SyncReport, plan_folder, sync_folder
+from warehouse.vendor import CLOCKS, INTERVALS, day_after
 
 if TYPE_CHECKING:
-    from warehouse.plan import VendorPlan
-    from warehouse.subscription import Subscription
+    from warehouse.sync import Subscription, VendorPlan
     from warehouse.vendor import Vendor
 
 _LINES_SHOWN = 20
@@ -110,7 +107,7 @@ def sync(
     A second run does nothing. A file that fails its check goes to quarantine with the reason, one
     that cannot be had is named, and the rest goes on (exit code 1).
     """
-    from warehouse.subscription import Subscription, expand_datasets
+    from warehouse.sync import Subscription, expand_datasets
 
     said = Subscription(
         datasets,
@@ -164,9 +161,8 @@ def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int
 def _sync_vendor(
     home: Home, vendor: Vendor, chosen: Sequence[Subscription], options: _Options
 ) -> int:
-    from warehouse.fetch import plan_vendor, sync_vendor
     from warehouse.progress import phase, show_progress
-    from warehouse.subscription import resolve
+    from warehouse.sync import plan_vendor, resolve, sync_vendor
 
     now = datetime.now(UTC)
     unfit: list[VendorError] = []
@@ -200,7 +196,7 @@ def _vendor(settings: Settings, *, preview: bool, connections: int) -> Vendor:
 
 def _chosen(home: Home, said: Subscription, *, preview: bool) -> list[Subscription]:
     """What the options ask for; without a dataset the home's subscription, or the preview."""
-    from warehouse.subscription import load_subscriptions
+    from warehouse.sync import load_subscriptions
 
     if preview:
         return [_preview(said)]

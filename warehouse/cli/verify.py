@@ -11,8 +11,8 @@ from warehouse.cli.common import home_option, json_option, put, put_json, put_ta
 from warehouse.config import Settings
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
-from warehouse.verify import Finding, Kind
-from warehouse.verify import verify as verify_home
+from warehouse.upkeep import Finding, Kind
+from warehouse.upkeep import verify_home as verify_home
 
 
 @click.command(
@@ -51,9 +51,9 @@ def verify(
     home = Home.of(settings)
     if mend:
         from warehouse.build import build
-        from warehouse.repair import repair
+        from warehouse.upkeep import repair_home
 
-        for line in repair(home, lambda: build(settings, force=True)):
+        for line in repair_home(home, lambda: build(settings, force=True)):
             say(line)
     findings = verify_home(home, quick=quick)
     if as_json:
@@ -67,7 +67,7 @@ def verify(
 def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
     import duckdb
 
-    from warehouse.numerics import TOLERANCE, compare_numerics
+    from warehouse.upkeep import TOLERANCE, compare_numerics
 
     found = compare_numerics(settings)
     disagree = [one for one in found if not one.agrees]
@@ -91,7 +91,7 @@ def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
 
 
 def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
-    from warehouse.receipt import Receipt, Verdict, verify_receipt
+    from warehouse.query import Receipt, Verdict, verify_receipt
 
     try:
         text = path.read_text("utf-8")

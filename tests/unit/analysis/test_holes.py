@@ -1,0 +1,470 @@
+"""What a query reaches, and the holes in it: predicates literal, bound, through CTEs and joins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warehouse
+from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
+from tests.support import BTC, bar_table, file_key, grid, run_warehouse, utc, write_file
+from warehouse.analysis.empty import explain_empty
+from warehouse.analysis.holes import IncompleteError
+from warehouse.analysis.scope import Place, Reach
+from warehouse.home import Home
+from warehouse.lake.manifest import Manifest
+from warehouse.sync.from_folder import sync_folder
+from warehouse.vendor.keys import Period
+
+GAP = (utc("2025-09-02 00:00"), utc("2025-09-02 06:00"))
+
+
+@pytest.fixture(scope="module")
+def wh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[warehouse.Warehouse]:
+    home = write_small_home(tmp_path_factory.mktemp("asking") / "home", symbols=(BTC, ETH))
+    with warehouse.open(home) as opened:
+        yield opened
+
+
+def reached(wh: warehouse.Warehouse, text: str, **params: Any) -> list[tuple[Any, ...]]:
+    found = wh.sql(text, params).reach
+    return sorted((str(r.place), r.keys, r.start, r.end) for r in found)
+
+
+BTC_ONLY = {"symbol": (BTC,)}
+SEP_3 = utc("2025-09-03 00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "expected"),
+    [
+        ("from mart", {}, [("mart", {}, None, None)]),
+        (f"from mart where symbol = '{BTC}'", {}, [("mart", BTC_ONLY, None, None)]),
+        (f"from mart where '{BTC}' = symbol", {}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol = $s", {"s": BTC}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol in $s", {"s": [BTC]}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol = any($s)", {"s": [BTC]}, [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol in ($s, 'x') and symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None)]),
+        ("from mart where symbol = $s or close > 1", {"s": BTC}, [("mart", {}, None, None)]),
+        ("from mart where symbol <> $s", {"s": BTC}, [("mart", {}, None, None)]),
+        ("from mart where symbol like 'perp%'", {}, [("mart", {}, None, None)]),
+        ("from mart where not symbol = $s", {"s": BTC}, [("mart", {}, None, None)]),
+        ("from mart where $s is null or symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None)]),
+        ("from mart where $s is null or symbol = $s", {"s": None}, [("mart", {}, None, None)]),
+        ("from mart where time >= $a", {"a": date(2025, 9, 3)}, [("mart", {}, SEP_3, None)]),
+        ("from mart where time > $a", {"a": date(2025, 9, 3)},
+         [("mart", {}, datetime(2025, 9, 3, 0, 0, 0, 1), None)]),  # noqa: DTZ001
+        ("from mart where time < '2025-09-03'", {}, [("mart", {}, None, SEP_3)]),
+        ("from mart where $a > time", {"a": date(2025, 9, 3)}, [("mart", {}, None, SEP_3)]),
+        ("from mart where time < date '2025-09-01' + interval 2 day", {},
+         [("mart", {}, None, SEP_3)]),
+        ("from mart where time < $a::date + $n::integer", {"a": date(2025, 9, 1), "n": 2},
+         [("mart", {}, None, SEP_3)]),
+        ("from mart where time < timestamptz '2025-09-03 02:00:00+02'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("from mart where time between '2025-09-03' and '2025-09-03'", {},
+         [("mart", {}, SEP_3, datetime(2025, 9, 3, 0, 0, 0, 1))]),  # noqa: DTZ001
+        ("from mart where time < known_at", {}, [("mart", {}, None, None)]),
+        ("with x as (from mart) from x where time < '2025-09-03'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("with x as (select close, time from mart) from x where time < '2025-09-03'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("with x as (select close, known_at as time from mart) from x where time < '2025-09-03'",
+         {}, [("mart", {}, None, None)]),
+        ("with x as (from mart limit 3) from x where time < '2025-09-03'", {},
+         [("mart", {}, None, None)]),
+        ("select * from (select * exclude (close) from mart) where time < '2025-09-03'", {},
+         [("mart", {}, None, SEP_3)]),
+        ("with mart as (from vendor.flow) from mart", {}, [("vendor.flow", {}, None, None)]),
+        ("from vendor.flow union all by name from vendor.ohlcv", {},
+         [("vendor.flow", {}, None, None), ("vendor.ohlcv", {}, None, None)]),
+        ("select a.close from mart a join vendor.flow b using (series_id, time)"
+         " where a.symbol = $s and b.time < '2025-09-03'", {"s": BTC},
+         [("mart", BTC_ONLY, None, SEP_3), ("vendor.flow", BTC_ONLY, None, SEP_3)]),
+        ("select a.close from mart a join vendor.flow b on a.series_id = b.series_id"
+         " where a.symbol = $s and a.time < '2025-09-03'", {"s": BTC},
+         [("mart", BTC_ONLY, None, SEP_3), ("vendor.flow", BTC_ONLY, None, None)]),
+        ("select a.close from mart a, vendor.flow b where a.symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None), ("vendor.flow", {}, None, None)]),
+        ("select (select max(close) from vendor.ohlcv) from mart where symbol = $s", {"s": BTC},
+         [("mart", BTC_ONLY, None, None), ("vendor.ohlcv", {}, None, None)]),
+        ("from rows_of('vendor.flow')", {}, [("vendor.flow", {}, None, None)]),
+        ("describe mart", {}, [("mart", {}, None, None)]),
+        ("pivot mart on symbol using avg(close)", {}, [("mart", {}, None, None)]),
+        ("select 1", {}, []),
+    ],
+)  # fmt: skip
+def test_reach_when_predicates_are_certain_then_restrict_and_else_do_not(
+    wh: warehouse.Warehouse, text: str, params: dict[str, Any], expected: list[tuple[Any, ...]]
+) -> None:
+    assert reached(wh, text, **params) == expected
+
+
+def test_reach_when_a_mart_is_read_then_names_the_datasets_behind_it(
+    wh: warehouse.Warehouse,
+) -> None:
+    for name, datasets in [
+        ("mart", ("flow", "ohlcv")),
+        ('"user".mine', ("flow", "ohlcv")),
+        ("staging.stg_flow", ("flow",)),
+        ("warehouse.vendor.ohlcv", ("ohlcv",)),
+        ("stored", ("flow", "ohlcv")),  # its view does not say, nor does dbt: any may be
+        ("meta.gaps", ()),
+    ]:
+        (found,) = wh.sql(f"from {name}").reach
+        assert found.datasets == datasets
+
+
+@pytest.mark.parametrize(
+    ("where", "there"),
+    [
+        ("symbol = $s", True),
+        ("symbol = $s and time < '2025-09-02'", False),
+        ("symbol = $s and time < '2025-09-02 00:00:01'", True),
+        ("symbol = $s and time >= '2025-09-02 05:00'", True),
+        ("symbol = $s and time >= '2025-09-02 06:00'", False),
+        ("symbol = $s and interval = '1h' and clock = 'true'", True),
+        ("symbol <> $s", True),
+    ],
+)
+def test_warnings_when_bars_are_missing_then_name_those_in_the_span(
+    wh: warehouse.Warehouse, where: str, there: bool
+) -> None:
+    holes = wh.sql(f"from mart where {where}", s=BTC).warnings
+    gaps = [hole for hole in holes if hole.bars is not None]
+    assert [(hole.dataset, hole.symbol, hole.start, hole.end, hole.bars) for hole in gaps] == (
+        [("flow", BTC, *GAP, 6)] if there else []
+    )
+    if there:
+        assert "6 bars" in str(gaps[0]) and "2025-09-02 06:00" in str(gaps[0])
+
+
+def test_warnings_when_another_series_is_asked_then_are_none(wh: warehouse.Warehouse) -> None:
+    assert wh.sql("from mart where symbol = $s", s=ETH).warnings == ()
+    assert wh.sql("from mart where series_id in (select 99)").warnings != ()
+
+
+def test_warnings_when_a_file_was_refused_then_names_it_and_why(wh: warehouse.Warehouse) -> None:
+    (hole,) = wh.sql("from vendor.ohlcv where symbol = $s", s=BTC).warnings
+    assert (hole.dataset, hole.start, hole.end) == (
+        "ohlcv", utc("2025-11-01"), utc("2025-12-01"),
+    )  # fmt: skip
+    assert "refused" in hole.reason
+    assert (
+        wh.sql("from vendor.ohlcv where symbol = $s and time < '2025-11-01'", s=BTC).warnings == ()
+    )
+    by_number = wh.sql("select series_id from meta.series where symbol = $s", s=BTC).fetchall()
+    assert wh.sql("from vendor.ohlcv where series_id = $n", n=by_number[0][0]).warnings == (hole,)
+
+
+def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
+    wh: warehouse.Warehouse,
+) -> None:
+    result = wh.sql(
+        "from vendor.flow where symbol = $s and time >= '2025-08-01' and time < '2025-11-03'", s=ETH
+    )
+    assert [(hole.start, hole.end) for hole in result.warnings] == [
+        (utc("2025-08-01"), utc("2025-09-01")),
+        (utc("2025-11-01"), utc("2025-11-03")),
+    ]
+    (nothing,) = wh.sql("from vendor.flow where symbol = 'BTC'").warnings
+    assert (nothing.symbol, nothing.reason) == ("BTC", "no such series")
+
+
+@pytest.mark.parametrize(
+    ("span", "start", "end"),
+    [
+        ("time >= '2030-01-01'", utc("2030-01-01"), None),
+        ("time < '2020-01-01'", None, utc("2020-01-01")),
+        ("time >= '2025-09-01'", None, None),
+        ("time < '2025-10-01'", None, None),
+    ],
+)
+def test_warnings_when_an_open_span_meets_no_bar_then_say_so(
+    wh: warehouse.Warehouse, span: str, start: datetime | None, end: datetime | None
+) -> None:
+    beyond = [
+        (hole.start, hole.end)
+        for hole in wh.sql(f"from vendor.flow where symbol = '{ETH}' and {span}").warnings
+        if hole.reason in ("never synced", "after its last file")
+    ]
+    assert beyond == ([(start, end)] if start or end else [])
+
+
+def test_strict_when_there_are_holes_then_raises_before_running(wh: warehouse.Warehouse) -> None:
+    with pytest.raises(IncompleteError) as caught:
+        wh.sql("from mart where symbol = $s", s=BTC, strict=True)
+    assert len(caught.value.fields["holes"]) == 2  # type: ignore[arg-type]
+    assert len(wh.sql("from mart where symbol = $s", s=ETH, strict=True)) == 61 * 24
+
+
+def test_display_when_there_are_holes_then_hints_at_them(wh: warehouse.Warehouse) -> None:
+    shown = wh.sql("from mart where symbol = $s order by time", s=BTC)._repr_html_()
+    assert "the first 20 shown" in shown and "1,458 rows" in shown
+    assert "incomplete" in shown and "6 bars" in shown
+    whole = wh.sql("select symbol, '<b>' as html from mart where symbol = $s limit 2", s=ETH)
+    assert "incomplete" not in whole._repr_html_()
+    assert "2 rows" in whole._repr_html_() and "&lt;b&gt;" in whole._repr_html_()
+
+
+# -- why an answer is empty ----------------------------------------------------------------------
+
+BOTH = f"{BTC}, {ETH}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("from mart where clock = 'exchange'", "flow has no series with clock 'exchange';"
+         " here: true"),
+        ("select count(*) as n, avg(close) as close from mart where clock = $c",
+         "flow has no series with clock 'x'; here: true"),
+        (f"from mart where interval = '5m' and symbol = '{BTC}'",
+         "flow has no series with interval '5m'; here: 1h"),
+        ("from mart where symbol in ('perpetual-ETH-USDT', 'a')", "flow has no series with"
+         f" symbol 'a' or 'perpetual-ETH-USDT'; here: {BOTH}"),
+        ("from vendor.ohlcv where exchange = 'binance' and symbol = 'BTC'",
+         "ohlcv has no series with symbol 'BTC' and exchange 'binance';"
+         f" here: symbol {BOTH}; exchange binance-futures"),
+        ("from vendor.flow where series_id = 99", "flow has no series with series_id 99;"
+         " here: 1, 2"),
+        ("from vendor.flow where time < '2025-01-01'", "flow is here from 2025-09-01 00:00"
+         " to 2025-10-31 23:00 only"),
+        ("from vendor.l1_price where symbol = 'a'", "nothing of l1_price is in this home;"
+         " see: warehouse status"),
+        ("from vendor.flow where taker_buy_volume < 0", "vendor.flow is here from"
+         " 2025-09-01 00:00 to 2025-10-31 23:00, but no row fits the query"),
+        ("from mart where close < 0", "no row fits the query; mart is computed from: flow, ohlcv"
+         " from 2025-09-01 00:00 to 2025-10-31 23:00"),
+        ("select count(*) as n from mart where close < 0", None),
+        ("select 0 as n", None),
+        ("from meta.files where dataset = 'a'", None),
+        ("from mart limit 1", None),
+        ("explain from mart where clock = 'exchange'", None),
+    ],
+)  # fmt: skip
+def test_hint_when_an_answer_is_empty_then_names_what_is_not_here(
+    wh: warehouse.Warehouse, text: str, hint: str | None
+) -> None:
+    result = wh.sql(text, {"c": "x"} if "$c" in text else {})
+    assert result.hint == hint
+    assert (hint or "") in repr(result)
+    if hint is not None and "'" not in hint:
+        assert hint in result._repr_html_()
+
+
+def test_hint_when_one_source_of_a_table_is_not_here_then_names_those_that_are(
+    wh: warehouse.Warehouse,
+) -> None:
+    """As of seasonality, which has rows of every source that is here."""
+    reach = Reach(Place("main", "seasonality"), ("basis", "flow"))
+    hint = explain_empty(wh.connection(), [reach])
+    assert hint == (
+        "no row fits the query; seasonality is computed from: flow from 2025-09-01 00:00"
+        " to 2025-10-31 23:00; nothing of basis"
+    )
+
+
+def test_hint_when_one_of_two_series_is_asked_for_wrongly_then_is_about_that_one(
+    wh: warehouse.Warehouse,
+) -> None:
+    result = wh.sql(
+        "select a.time from mart as a, mart as b where a.series_id = b.series_id"
+        f" and a.symbol = '{BTC}' and b.symbol = 'perpetual-ETH-USD'"
+    )
+    assert result.hint == (
+        f"flow has no series with symbol 'perpetual-ETH-USD'; here: {ETH}, {BTC}"
+    )
+
+
+def test_head_when_read_before_then_is_not_asked_again(wh: warehouse.Warehouse) -> None:
+    result = wh.sql("select random() as x from range(5)")
+    whole = result.head(10)
+    assert (len(whole), len(result)) == (5, 5)
+    assert result.head(2) == whole[:2]
+
+
+# -- moments as text -----------------------------------------------------------------------------
+
+NEW_YORK = "2025-09-02T07:00:00-05:00"
+"""Noon of that day in UTC."""
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("time >= $d", NEW_YORK),
+        ("time >= $d", "2025-09-02 17:30:00+0530"),
+        ("time >= $d", "2025-09-02T12:00:00.000000000Z"),
+        ("time >= $d::timestamp", NEW_YORK),
+        ("time >= $d::timestamptz", NEW_YORK),
+        ("time between $d and '2030-01-01'", NEW_YORK),
+        ("time >= list_max($d)", [NEW_YORK]),
+        ("time >= coalesce($d, time)", NEW_YORK),
+        ("time >= timestamptz '2025-09-02T07:00:00-05:00'", None),
+        ("time >= '2025-09-02T12:00:00Z'", None),
+        ("time >= datetrunc('hour', $d)", NEW_YORK),
+    ],
+)
+def test_sql_when_a_text_moment_has_an_offset_then_it_counts(
+    wh: warehouse.Warehouse, where: str, value: object
+) -> None:
+    params = {} if value is None else {"d": value}
+    text = f"select min(time) from mart where symbol = '{ETH}' and {where}"
+    assert wh.sql(text, params).fetchall() == [(utc("2025-09-02 12:00"),)]
+
+
+def test_sql_when_a_text_column_is_compared_then_text_stays_text(wh: warehouse.Warehouse) -> None:
+    assert wh.sql("select count(*) from mart where symbol = $d", d=NEW_YORK).fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        f"time >= '{NEW_YORK}'",
+        f"'{NEW_YORK}' <= time",
+        f"time between '{NEW_YORK}' and '2030-01-01'",
+        f"time in ('{NEW_YORK}')",
+        f"time >= timestamp '{NEW_YORK}'",
+        f"time >= cast('{NEW_YORK}' as datetime)",
+        f"time >= '{NEW_YORK}'::date",
+        "time >= try_cast('2025-09-02 07:00-05' as timestamp)",
+    ],
+)
+def test_sql_when_the_engine_would_drop_an_offset_then_is_refused(
+    wh: warehouse.Warehouse, where: str
+) -> None:
+    with pytest.raises(warehouse.WarehouseError, match="offset") as caught:
+        wh.sql(f"select min(time) from mart where {where}")
+    assert "timestamptz" in str(caught.value.next_step)
+
+
+# -- why bars are missing ------------------------------------------------------------------------
+
+
+def line(start: str, end: str, *home: str) -> str:
+    return (
+        f"{' '.join(['warehouse', *home])} sync flow --exchange binance-futures --symbol {BTC}"
+        f" --interval 1h --clock true --start {start} --end {end}"
+    )
+
+
+def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """September with a gap; October never synced; November; one day of December, next but one."""
+    home, files = tmp_path / "home", tmp_path / "files"
+    for month in (9, 11):
+        write_month(files, "flow", BTC, month)
+    for day in ("2025-12-01", "2025-12-03"):
+        starts = grid(date.fromisoformat(day), 24)
+        write_file(files, file_key("flow", day, symbol=BTC), bar_table("flow", starts))
+    sync_folder(Home(home), files)
+    publish_without_dbt(home)
+    ours = ("--home", str(home))
+    text = "from vendor.flow where time >= '2025-08-15' and time < '2025-12-06'"
+    with warehouse.open(home) as opened:
+        found = opened.sql(text).warnings
+        assert [(f"{h.start:%m-%d}", f"{h.end:%m-%d}", h.bars, h.reason, h.next_step)
+                for h in found] == [
+            ("08-15", "09-01", None, "never synced", line("2025-08-15", "2025-08-31", *ours)),
+            ("09-02", "09-02", 6, "missing in the vendor's files", None),
+            ("10-01", "11-01", 744, "never synced", line("2025-10-01", "2025-10-31", *ours)),
+            ("12-02", "12-03", 24, "never synced", line("2025-12-02", "2025-12-02", *ours)),
+            ("12-04", "12-06", None, "after its last file",
+             line("2025-12-04", "2025-12-05", *ours)),
+        ]  # fmt: skip
+        shown = repr(opened.sql(text))
+        assert "incomplete: 5 holes in 1 series: 3 never synced, 1 " in shown
+        assert shown.count("incomplete") == 1 and shown.count("\n  next: ") == 1
+        october = "from vendor.flow where time >= '2025-10-01' and time < '2025-11-02'"
+        for text in (repr(opened.sql(october)), opened.sql(october)._repr_html_()):
+            assert line("2025-10-01", "2025-10-31", *ours) in text
+        run = run_warehouse(
+            *ours, "sql", "select count(*) from vendor.flow where time >= '2025-10-01'"
+            " and time < '2025-11-02'", "--format", "csv", cwd=tmp_path,
+        )  # fmt: skip
+        assert (run.exit_code, run.stdout.split()[1]) == (0, "24")
+        assert f"  next: {line('2025-10-01', '2025-10-31', *ours)}\n" in run.stderr
+        monkeypatch.setenv("WAREHOUSE_HOME", str(home))
+        (hole,) = opened.sql(october).warnings
+        assert hole.next_step == line("2025-10-01", "2025-10-31")
+
+        with Manifest(home / "manifest.sqlite") as manifest:
+            series = file_key("flow", "2025-10", symbol=BTC).series
+            span = Period("2025-10")
+            manifest.record_settled("flow", series, [(span.start_us, span.end_us)])
+        (hole,) = opened.sql(october).warnings
+        assert (hole.reason, hole.next_step) == ("the vendor has no file", None)
+        write_month(files, "flow", BTC, 10)
+        sync_folder(Home(home), files)
+        (hole,) = opened.sql(october).warnings
+        assert (hole.reason, hole.next_step) == ("synced, but not in this build", "warehouse build")
+
+
+def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_path: Path) -> None:
+    home, files = tmp_path / "home", tmp_path / "files"
+    starts = grid(date(2025, 9, 10), 24)
+    write_file(files, file_key("flow", "2025-09", symbol=BTC), bar_table("flow", starts))
+    sync_folder(Home(home), files)
+    publish_without_dbt(home)
+    with warehouse.open(home) as opened:
+        for start in ("2025-07-01", "2025-09-05"):
+            (hole,) = opened.sql(
+                "from vendor.flow where time >= $a and time < '2025-09-11'", a=start
+            ).warnings
+            assert (hole.start, hole.end, hole.reason, hole.next_step) == (
+                utc(start), utc("2025-09-10"), "before the series starts", None,
+            )  # fmt: skip
+        (early,) = opened.sql("from vendor.flow where time < '2025-01-01'").warnings
+        assert (early.end, early.reason) == (utc("2025-01-01"), "before the series starts")
+        assert opened.sql("from vendor.flow where time >= '2025-09-10'").warnings == ()
+        (after,) = opened.sql(
+            "from vendor.flow where time >= '2025-09-10' and time < '2025-10-01'"
+        ).warnings
+        assert (after.start, after.reason) == (utc("2025-09-11"), "missing in the vendor's files")
+
+
+def test_warnings_when_a_refused_month_is_asked_for_then_it_is_one_hole(
+    wh: warehouse.Warehouse,
+) -> None:
+    (hole,) = wh.sql(
+        f"from vendor.ohlcv where symbol = '{BTC}' and time >= '2025-10-01' and time < '2025-11-09'"
+    ).warnings
+    assert hole.reason.startswith("refused (")
+
+
+def test_warnings_when_the_span_ends_in_the_future_then_only_the_past_is_missing(
+    wh: warehouse.Warehouse,
+) -> None:
+    (hole,) = wh.sql(
+        f"from vendor.flow where symbol = '{ETH}' and time >= '2025-10-01' and time < '2999-01-01'"
+    ).warnings
+    assert hole.start == utc("2025-11-01") and hole.end is not None and hole.next_step is not None
+    assert hole.end.year < 2999 and f"--end {hole.end - timedelta(days=1):%Y-%m-%d}" in (
+        hole.next_step
+    )
+    (never,) = wh.sql(f"from vendor.flow where symbol = '{ETH}' and time >= '2998-01-01'").warnings
+    assert never.next_step is None
+
+
+def test_warnings_when_a_month_of_raw_data_between_was_never_synced_then_say_so(
+    tmp_path: Path,
+) -> None:
+    home, files = tmp_path / "home", tmp_path / "files"
+    for month in ("2025-09", "2025-11"):
+        bars = bar_table("raw_trades", grid(date.fromisoformat(f"{month}-01"), 9))
+        write_file(files, file_key("raw_trades", month), bars)
+    sync_folder(Home(home), files)
+    publish_without_dbt(home)
+    with warehouse.open(home) as opened:
+        (hole,) = opened.sql("from vendor.raw_trades").warnings
+        assert (hole.start, hole.end, hole.bars, hole.reason) == (
+            utc("2025-10-01"), utc("2025-11-01"), None, "never synced",
+        )  # fmt: skip

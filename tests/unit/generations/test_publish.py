@@ -1,0 +1,256 @@
+"""A build becomes a generation or leaves everything as it was."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.support import bar_table, copy_home, file_key, grid, write_file
+from warehouse.build.catalog import prepare_catalog
+from warehouse.config import Settings
+from warehouse.errors import BuildError, DamagedError, NotFoundError
+from warehouse.generations.publish import (
+    current_generation,
+    generations,
+    next_generation,
+    publish_build,
+    read_catalog,
+    rollback,
+)
+from warehouse.home import Home, generation_path
+from warehouse.sync.from_folder import sync_folder
+
+Result = tuple[str, str, str, str]
+Build = Callable[..., None]
+GOOD: list[Result] = [("flow_features", "model", "warehouse", "success")]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with one file in its lake and a build file that dbt has not seen."""
+    folder = tmp_path_factory.mktemp("prepared")
+    key = file_key("flow", "2025-09")
+    write_file(folder / "files", key, bar_table("flow", grid(date(2025, 9, 1), 2)))
+    home = Home(folder / "home")
+    sync_folder(home, folder / "files")
+    prepare_catalog(Settings(home.root), generation=1)
+    return home
+
+
+@pytest.fixture
+def home(prepared: Home, tmp_path: Path) -> Home:
+    return Home(copy_home(prepared.root, tmp_path / "home"))
+
+
+@pytest.fixture
+def build(prepared: Home) -> Build:
+    """Leaves a build file in a home as dbt would: with what it said of each node."""
+
+    def leave(home: Home, results: list[Result] = GOOD, *, generation: int | None = None) -> None:
+        shutil.copyfile(prepared.build_catalog, home.build_catalog)
+        with duckdb.connect(home.build_catalog) as connection:
+            number = generation or next_generation(home)
+            connection.execute("update meta.build set generation = ?", [number])
+            for name, kind, package, status in results:
+                connection.execute(
+                    "insert into meta.results values (?, ?, ?, ?, 1, 'said so')",
+                    [name, kind, package, status],
+                )
+
+    return leave
+
+
+def shown(path: Path) -> int:
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as warehouse (read_only)")
+        rows = connection.execute("select generation from warehouse.meta.build").fetchall()
+    return int(rows[0][0])
+
+
+def test_publish_when_all_passed_then_is_the_catalog_and_a_generation(
+    home: Home, build: Build
+) -> None:
+    build(home)
+    published = publish_build(home)
+    assert (published.generation, published.warnings) == (1, ())
+    assert published.catalog == generation_path(home, 1)
+    assert home.catalog.samefile(published.catalog)
+    assert not home.build_catalog.exists()
+    assert generations(home) == [1]
+    assert current_generation(home) == shown(home.catalog) == 1
+
+
+def test_publish_when_done_then_nobody_may_write_and_no_wal_is_left(
+    home: Home, build: Build
+) -> None:
+    build(home)
+    publish_build(home)
+    assert stat.S_IMODE(home.catalog.stat().st_mode) == 0o444
+    assert list(home.root.rglob("*.wal")) == []
+    assert list(home.root.glob(".warehouse*")) == []
+
+
+def test_publish_when_a_stale_wal_lies_beside_then_removes_it(home: Home, build: Build) -> None:
+    build(home)
+    publish_build(home)
+    wal = home.catalog.with_name("warehouse.duckdb.wal")
+    wal.write_bytes(b"stale")
+    build(home)
+    publish_build(home)
+    assert not wal.exists()
+    assert shown(home.catalog) == 2
+
+
+def test_publish_when_there_is_no_build_then_says_so(home: Home) -> None:
+    home.build_catalog.unlink()
+    with pytest.raises(NotFoundError, match="nothing to publish"):
+        publish_build(home)
+
+
+def test_publish_when_dbt_did_not_run_then_refuses(home: Home, build: Build) -> None:
+    build(home, [])
+    with pytest.raises(BuildError, match="holds no models"):
+        publish_build(home)
+    assert not home.catalog.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("model", "error"),
+        ("model", "skipped"),
+        ("seed", "error"),
+        ("test", "fail"),
+        ("test", "error"),
+        ("test", "skipped"),
+        ("test", "runtime error"),
+    ],
+)
+def test_publish_when_anything_structural_failed_then_the_old_catalog_stays(
+    home: Home, build: Build, kind: str, status: str
+) -> None:
+    build(home)
+    publish_build(home)
+    before = home.catalog.stat().st_ino
+    build(home, [*GOOD, ("unique_grain", kind, "warehouse", status)])
+    with pytest.raises(BuildError, match="unique_grain: said so") as caught:
+        publish_build(home)
+    assert caught.value.exit_code == 4
+    assert home.catalog.stat().st_ino == before
+    assert generations(home) == [1]
+    assert shown(home.catalog) == 1
+
+
+def test_publish_when_a_test_on_values_warned_then_publishes_and_tells(
+    home: Home, build: Build
+) -> None:
+    build(home, [*GOOD, ("holds", "test", "warehouse", "warn")])
+    published = publish_build(home)
+    assert [(w.name, w.failures, w.message) for w in published.warnings] == [
+        ("holds", 1, "said so")
+    ]
+
+
+def test_publish_when_a_users_model_failed_then_publishes_and_tells(
+    home: Home, build: Build
+) -> None:
+    build(home, [*GOOD, ("mine", "model", "user_models", "error")])
+    assert [w.name for w in publish_build(home).warnings] == ["mine"]
+    assert current_generation(home) == 1
+
+
+def test_publish_when_generation_is_there_already_then_refuses(home: Home, build: Build) -> None:
+    build(home)
+    publish_build(home)
+    build(home, generation=1)
+    with pytest.raises(BuildError, match="published already"):
+        publish_build(home)
+    assert shown(home.catalog) == 1
+
+
+def test_publish_when_build_file_is_torn_then_says_damaged(home: Home) -> None:
+    home.build_catalog.write_bytes(b"torn" * 2000)
+    with pytest.raises(DamagedError, match="cannot be read as a catalog"):
+        publish_build(home)
+
+
+def test_rollback_when_generation_is_not_named_then_takes_the_one_before(
+    home: Home, build: Build
+) -> None:
+    for _ in range(3):
+        build(home)
+        publish_build(home)
+    assert rollback(home) == 2
+    assert shown(home.catalog) == current_generation(home) == 2
+    assert rollback(home) == 1
+    assert rollback(home, 3) == 3
+    assert shown(home.catalog) == 3
+
+
+def test_rollback_when_a_build_follows_then_gets_a_fresh_number(home: Home, build: Build) -> None:
+    for _ in range(2):
+        build(home)
+        publish_build(home)
+    rollback(home)
+    build(home)
+    assert publish_build(home).generation == 3
+    assert shown(generation_path(home, 2)) == 2
+
+
+def test_rollback_when_there_is_none_before_then_lists_what_is_kept(
+    home: Home, build: Build
+) -> None:
+    with pytest.raises(NotFoundError, match="no catalog yet"):
+        rollback(home)
+    build(home)
+    publish_build(home)
+    with pytest.raises(NotFoundError, match="no generation before 1") as caught:
+        rollback(home)
+    assert caught.value.next_step == "kept generations: 1"
+    with pytest.raises(NotFoundError, match="no generation 7"):
+        rollback(home, 7)
+
+
+def test_reader_when_a_new_generation_is_published_then_keeps_its_own(
+    home: Home, build: Build
+) -> None:
+    build(home)
+    publish_build(home)
+    with duckdb.connect() as reader:
+        reader.execute(f"attach '{home.catalog}' as warehouse (read_only)")
+        build(home)
+        publish_build(home)
+        rows = reader.execute("select generation from warehouse.meta.build").fetchall()
+    assert rows == [(1,)]
+    assert shown(home.catalog) == 2
+
+
+def test_publish_when_the_homes_path_has_quotes_then_works(
+    prepared: Home, build: Build, tmp_path: Path
+) -> None:
+    home = Home(copy_home(prepared.root, tmp_path / 'o\'neill "ä"'))
+    build(home)
+    publish_build(home)
+    assert current_generation(home) == 1
+
+
+def test_a_catalog_when_read_then_within_the_settings_and_a_spill_folder_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """Two connections that spilled into one folder overwrote each other's blocks (DuckDB 1.5)."""
+    home = Home.of(Settings(tmp_path, threads=1, memory_limit="200MiB"))
+    home.build.mkdir()
+    duckdb.connect(home.catalog).close()
+    names = ("threads", "memory_limit", "TimeZone", "temp_directory")
+    text = f"select {', '.join(f'current_setting({name!r})' for name in names)}"
+    ((*first, one),), ((*second, other),) = (
+        read_catalog(home, home.catalog, text) for _ in range(2)
+    )
+    assert first == second == [1, "200.0 MiB", "UTC"]
+    assert one != other and Path(one).parent == home.build

@@ -1,0 +1,35 @@
+"""What a SQL text reads: its tables, series and span, the origin of its columns, missing bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.analysis.catalog_names import Names
+    from warehouse.analysis.empty import explain_empty
+    from warehouse.analysis.holes import Hole, IncompleteError, find_holes, hole_lines
+    from warehouse.analysis.lineage import Trace, trace
+    from warehouse.analysis.lookahead_marks import (
+        LookAhead,
+        LooksAheadError,
+        find_marks,
+        require_clean,
+        warning_lines,
+    )
+    from warehouse.analysis.parse_tree import Tree, function_name, names, nodes, texts_in
+    from warehouse.analysis.scope import Place, Reach
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "catalog_names": "Names",
+            "empty": "explain_empty",
+            "holes": "find_holes Hole hole_lines IncompleteError",
+            "lineage": "Trace trace",
+            "lookahead_marks": "find_marks LookAhead LooksAheadError require_clean warning_lines",
+            "parse_tree": "function_name names nodes texts_in Tree",
+            "scope": "Place Reach",
+        },
+    )

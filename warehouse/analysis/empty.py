@@ -1,0 +1,148 @@
+"""Why an answer is empty: which table, series or span of the query is not in this home."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from warehouse.analysis.scope import Reach
+
+_Row = tuple[Any, ...]
+_KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
+"""In the order in which they are doubted when an answer is empty."""
+_LISTED = 6
+_NOTHING = "is in this home; see: warehouse status"
+
+
+def explain_empty(
+    cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach], *, has_rows: bool = False
+) -> str | None:
+    """One line on what a query reaches for and is not in this home, and on what is.
+
+    An answer that has rows, of 0 and NULL, is explained only where something is not here.
+    """
+    tables, is_lacking = [], False
+    for reach in reaches:
+        if reach.place.schema == "meta" or not reach.datasets:
+            continue
+        coverage = {dataset: _coverage(cursor, dataset) for dataset in reach.datasets}
+        here = {dataset: rows for dataset, rows in coverage.items() if rows}
+        if not here:
+            return _nothing(reach)
+        absent = {d: told for d, rows in here.items() if (told := _absent(d, rows, reach))}
+        if len(absent) == len(here):
+            return next(iter(absent.values()))
+        tables.append(_present(reach, here, absent))
+        is_lacking = is_lacking or bool(absent) or len(here) < len(coverage)
+    if not tables or (has_rows and not is_lacking):
+        return None
+    return "; ".join(dict.fromkeys(tables))
+
+
+def _coverage(cursor: duckdb.DuckDBPyConnection, dataset: str) -> list[_Row]:
+    """Keys of a dataset's series, and the times of their first and last row."""
+    return cursor.execute(
+        f"select {', '.join(_KEYS)}, min(first_time), max(last_time) from meta.coverage"
+        " where dataset = $dataset group by all order by all",
+        {"dataset": dataset},
+    ).fetchall()
+
+
+def _nothing(reach: Reach) -> str:
+    if reach.datasets == (reach.place.table,):
+        return f"nothing of {reach.place.table} {_NOTHING}"
+    sources = " or ".join(reach.datasets)
+    return f"nothing of {sources}, which {reach.place} is computed from, {_NOTHING}"
+
+
+def _present(reach: Reach, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]) -> str:
+    """Which data is here of what a table is computed from, and which is not."""
+    by_span: dict[str, list[str]] = {}
+    for dataset, rows in here.items():
+        asked = _asked(reach, rows)
+        chosen = [r for r in rows if all(r[_KEYS.index(n)] in asked[n] for n in asked)]
+        span = _span_of(chosen)
+        if dataset not in absent:
+            by_span.setdefault(_worded(span) if span else "without rows", []).append(dataset)
+    parts = [f"{', '.join(names)} {span}" for span, names in by_span.items()]
+    parts += absent.values()
+    missing = [dataset for dataset in reach.datasets if dataset not in here]
+    if missing:
+        parts.append(f"nothing of {', '.join(missing)}")
+    if reach.datasets == (reach.place.table,):
+        return f"{reach.place} is here {parts[0].partition(' ')[2]}, but no row fits the query"
+    return f"no row fits the query; {reach.place} is computed from: {'; '.join(parts)}"
+
+
+def _asked(reach: Reach, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
+    return {
+        name: reach.keys[name]
+        for place, name in enumerate(_KEYS)
+        if reach.keys.get(name) and any(row[place] is not None for row in rows)
+    }
+
+
+def _absent(dataset: str, rows: Sequence[_Row], reach: Reach) -> str | None:
+    """Which series or span that is asked for is not among a dataset's; None if all is."""
+    asked = _asked(reach, rows)
+
+    def fits(row: tuple[Any, ...], *, but: str = "") -> bool:
+        return all(row[_KEYS.index(n)] in values for n, values in asked.items() if n != but)
+
+    chosen = [row for row in rows if fits(row)]
+    if chosen:
+        return _outside_of(dataset, reach, chosen)
+    strange = [name for name in asked if not _values_of(rows, name) & {*asked[name]}]
+    for name in asked:
+        here = _values_of([row for row in rows if fits(row, but=name)], name)
+        if here:
+            beside = [] if strange else [other for other in asked if other != name]
+            named, listed = _named(asked, name, *beside), _listed(here, asked[name])
+            return f"{dataset} has no series with {named}; here: {listed}"
+    every = strange or [*asked]
+    return f"{dataset} has no series with {_named(asked, *every)}; here: " + "; ".join(
+        f"{name} {_listed(_values_of(rows, name), asked[name])}" for name in every
+    )
+
+
+def _outside_of(dataset: str, reach: Reach, rows: Sequence[_Row]) -> str | None:
+    span = _span_of(rows)
+    if span is None:
+        return None
+    first, last = span
+    if (reach.end is None or reach.end > first) and (reach.start is None or reach.start <= last):
+        return None
+    return f"{dataset} is here {_worded(span)} only"
+
+
+def _span_of(rows: Sequence[_Row]) -> tuple[dt.datetime, dt.datetime] | None:
+    first = min((row[-2] for row in rows if row[-2] is not None), default=None)
+    last = max((row[-1] for row in rows if row[-1] is not None), default=None)
+    return None if first is None or last is None else (first, last)
+
+
+def _worded(span: tuple[dt.datetime, dt.datetime]) -> str:
+    return f"from {span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}"
+
+
+def _named(asked: dict[str, tuple[Any, ...]], *names: str) -> str:
+    """What is asked of some keys, such as ``clock 'true' and interval '1h'``."""
+    return " and ".join(f"{n} {' or '.join(repr(v) for v in asked[n][:3])}" for n in names)
+
+
+def _values_of(rows: Sequence[_Row], name: str) -> set[Any]:
+    return {row[_KEYS.index(name)] for row in rows}
+
+
+def _listed(here: set[Any], asked: Sequence[Any]) -> str:
+    """Values that there are, those like the first one asked for before the others."""
+    from difflib import get_close_matches
+
+    texts = sorted(map(str, here - {None}))
+    near = get_close_matches(str(asked[0]), texts, n=_LISTED, cutoff=0.6)
+    every = list(dict.fromkeys([*near, *texts]))
+    more = f" and {len(every) - _LISTED:,} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more

@@ -1,0 +1,424 @@
+"""Answers know their holes: missing bars and refused files in what a query selects."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import duckdb
+
+from warehouse.analysis.scope import Reach
+from warehouse.config import load_settings
+from warehouse.display import counted
+from warehouse.errors import WarehouseError
+from warehouse.home import Home
+from warehouse.lake import Manifest
+from warehouse.times import DAY_US, Span, intersect, merge, subtract, us_datetime
+from warehouse.vendor import Period, SeriesKey, interval_us
+
+_SERIES = ("exchange", "symbol", "interval", "clock")
+_SHOWN = 3
+_AT_VENDOR = "missing in the vendor's files"
+_NO_FILE = "the vendor has no file"
+_NOT_BUILT = "synced, but not in this build"
+_TOO_EARLY = "before the series starts"
+_UNKNOWN = "no such series"
+
+
+class IncompleteError(WarehouseError):
+    """Bars are missing from what a strict query selects; ``fields["holes"]`` has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A stretch that an answer lacks.
+
+    Attributes
+    ----------
+    dataset, exchange, symbol, interval, clock
+        Whose it is; interval and clock are None for raw data, all four of the series where the
+        query names a series that is not there at all.
+    start, end
+        The span, naive UTC, half-open.
+    bars
+        How many bars are missing; None where that is not known.
+    reason
+        Why: missing in the vendor's files, refused, never synced, after its last file, before the
+        series starts, the vendor has no file, synced but not in this build, or no such series.
+    next_step
+        The command that may fill it; None where none can.
+    """
+
+    dataset: str
+    exchange: str | None
+    symbol: str | None
+    interval: str | None
+    clock: str | None
+    start: dt.datetime | None
+    end: dt.datetime | None
+    bars: int | None
+    reason: str
+    next_step: str | None = None
+
+    def __str__(self) -> str:
+        series = " ".join(
+            part for part in (self.exchange, self.symbol, self.interval, self.clock) if part
+        )
+        count = f"{counted(self.bars, 'bar')} " if self.bars is not None else ""
+        span = f" from {self.start:%Y-%m-%d %H:%M}" if self.start else ""
+        span += f" until {self.end:%Y-%m-%d %H:%M}" if self.end else ""
+        return f"{self.dataset} {series}: {count}{self.reason}{span}"
+
+
+def find_holes(
+    cursor: duckdb.DuckDBPyConnection, reaches: Iterable[Reach], home: Home
+) -> tuple[Hole, ...]:
+    """Holes in what is reached, each once, by dataset, series and time."""
+    found: set[Hole] = set()
+    sources = Sources(home)
+    for reach in reaches:
+        if reach.datasets and reach.place.schema != "meta":
+            found |= _holes_of(cursor, reach, sources)
+    return tuple(sorted(found, key=_order))
+
+
+def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:
+    """Lines for people: each hole and the command that may fill it; of many a count by reason.
+
+    ``hint`` is the answer's: where there is one, it has named the series that are not here.
+    """
+    if hint is not None:
+        holes = [hole for hole in holes if hole.reason != _UNKNOWN]
+    if len(holes) <= _SHOWN:
+        return [line for hole in holes for line in _lines(hole)]
+    reasons = Counter(hole.reason.partition(" (")[0] for hole in holes)
+    told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    series = f"{len({_name_of(hole) for hole in holes}):,} series"
+    first = next((hole for hole in holes if hole.next_step), holes[0])
+    return [
+        f"incomplete: {counted(len(holes), 'hole')} in {series}: {told}; listed in Result.warnings",
+        *_lines(first, "  such as"),
+    ]
+
+
+def _lines(hole: Hole, label: str = "incomplete") -> list[str]:
+    return [f"{label}: {hole}", *([f"  next: {hole.next_step}"] if hole.next_step else [])]
+
+
+def require_whole(holes: Sequence[Hole]) -> None:
+    """Raise if there are holes.
+
+    Raises
+    ------
+    IncompleteError
+        There are; the message names the first ten.
+    """
+    if holes:
+        listed = "\n".join(f"  {hole}" for hole in holes[:10])
+        more = f"\n  and {len(holes) - 10:,} more" if len(holes) > 10 else ""
+        raise IncompleteError(
+            f"the data has {counted(len(holes), 'hole')} where the query looks:\n{listed}{more}",
+            next_step="narrow the span, sync what is missing, or leave strict out",
+            holes=tuple(holes),
+        )
+
+
+@dataclass(slots=True)
+class _Series:
+    """One series of a dataset: what the catalog has of it, as spans in microseconds.
+
+    ``first`` and ``after`` bound its bars; ``held`` are the periods of its files, ``refused`` those
+    of files in quarantine, ``gaps`` the stretches without bars in between.
+    """
+
+    name: tuple[Any, ...]
+    first: int
+    after: int
+    held: list[Span] = field(default_factory=list)
+    refused: list[Span] = field(default_factory=list)
+    gaps: list[Span] = field(default_factory=list)
+
+    @property
+    def starts_late(self) -> bool:
+        """Whether its first file begins without it, so that the vendor has nothing earlier."""
+        begins = next((start for start, end in self.held if end > self.first), self.first)
+        return self.first - begins >= (DAY_US if self.name[3] is None else 1)
+
+
+def _holes_of(cursor: duckdb.DuckDBPyConnection, reach: Reach, sources: Sources) -> set[Hole]:
+    refused = _refused(cursor, reach)
+    series = _series(cursor, reach, refused)
+    found = set(refused)
+    for one in series:
+        for gap in one.gaps:
+            if _overlaps(gap, reach):
+                found.update(_explained(one, gap, sources, counts=True))
+    return found | _outside(reach, series, sources) | _unknown(reach, series, refused)
+
+
+def _series(
+    cursor: duckdb.DuckDBPyConnection, reach: Reach, refused: Sequence[Hole]
+) -> list[_Series]:
+    """The series that are reached and have a bar."""
+    where, params = _series_filter(reach)
+    names = "dataset, exchange, symbol, interval, clock"
+    bounds = cursor.execute(
+        f"select {names}, epoch_us(min(first_time)), epoch_us(max(last_time)) from meta.coverage"
+        f" where {where} group by all having min(first_time) is not null order by all",
+        params,
+    ).fetchall()
+    found = {
+        tuple(name): _Series(tuple(name), first, last + _bar_us(name[3]))
+        for *name, first, last in bounds
+    }
+    for *name, periods in cursor.execute(
+        f"select {names}, list(period) from meta.files where {where} group by all", params
+    ).fetchall():
+        if tuple(name) in found:
+            found[tuple(name)].held = merge(map(_span_us, periods))
+    for hole in refused:
+        if hole.start and hole.end and (one := found.get(_name_of(hole))) is not None:
+            one.refused.append((_us(hole.start), _us(hole.end)))
+    for *name, start, end in cursor.execute(
+        f"select {names}, epoch_us(gap_from), epoch_us(gap_until) from meta.gaps where {where}",
+        params,
+    ).fetchall():
+        found[tuple(name)].gaps.append((start, end))
+    for one in found.values():
+        if one.name[3] is None and one.held:  # raw data has no grid: a period without a file is one
+            one.gaps = subtract([(one.held[0][0], one.held[-1][1])], one.held)
+    return list(found.values())
+
+
+def _explained(
+    series: _Series, span: Span, sources: Sources, *, counts: bool = False
+) -> Iterator[Hole]:
+    """A stretch without bars, cut where the reason changes; what was refused has its own holes."""
+    left = subtract([span], series.refused)
+    yield from _holes(series, intersect(left, series.held), _AT_VENDOR, counts=counts)
+    left = subtract(left, series.held)
+    if not left:
+        return
+    stored, settled = sources.of(series.name)
+    unbuilt = intersect(left, stored)
+    yield from _holes(series, unbuilt, _NOT_BUILT, sources.build_line, counts=counts)
+    left = subtract(left, stored)
+    yield from _holes(series, intersect(left, settled), _NO_FILE, counts=counts)
+    is_after = span[0] >= series.after
+    for part in subtract(left, settled):
+        reason = "after its last file" if is_after else "never synced"
+        step = sources.sync_line(series.name, part)
+        yield from _holes(series, [part], reason, step, counts=counts)
+
+
+def _outside(reach: Reach, series: Sequence[_Series], sources: Sources) -> set[Hole]:
+    """What the query asks for before the first bar and after the last one."""
+    start = None if reach.start is None else _us(reach.start)
+    end = None if reach.end is None else _us(reach.end)
+    if end is not None and (start is None or start < _today_us()):
+        end = min(end, _today_us())
+    met = {one.name[0] for one in series if _meets(one, start, end)}
+    found: set[Hole] = set()
+    for one in series:
+        is_passed = one.name[0] not in met
+        if start is None and end is not None and is_passed:
+            found |= _before(one, None, end, sources)
+        if start is not None and start < one.first:
+            until = one.first if end is None else min(one.first, end)
+            found |= _before(one, start, until, sources)
+        if end is None and start is not None and is_passed and start >= one.after:
+            found.add(_open_end(one, start, sources))
+        if end is not None and end > one.after:
+            begins = one.after if start is None else max(one.after, start)
+            found.update(_explained(one, (begins, end), sources))
+    return found
+
+
+def _before(one: _Series, start: int | None, end: int, sources: Sources) -> set[Hole]:
+    if not one.starts_late and start is not None:
+        return set(_explained(one, (start, end), sources))
+    reason = _TOO_EARLY if one.starts_late else "never synced"
+    if start is None:
+        return {_hole(one.name, None, us_datetime(end), None, reason)}
+    return set(_holes(one, subtract([(start, end)], one.refused), reason))
+
+
+def _open_end(one: _Series, start: int, sources: Sources) -> Hole:
+    hole = _hole(one.name, us_datetime(start), None, None, "after its last file")
+    return replace(hole, next_step=sources.sync_line(one.name, (start, None)))
+
+
+def _unknown(reach: Reach, series: Sequence[_Series], refused: Sequence[Hole]) -> set[Hole]:
+    """Series that the query names and of which no file is here, good or refused."""
+    if not reach.keys:
+        return set()
+    here = {one.name[0] for one in series} | {hole.dataset for hole in refused}
+    named = [reach.keys.get(name, (None,)) for name in _SERIES]
+    values = [each[0] if len(each) == 1 else None for each in named]
+    return {
+        _hole((dataset, *values), reach.start, reach.end, None, _UNKNOWN)
+        for dataset in set(reach.datasets) - here
+    }
+
+
+def _holes(
+    series: _Series,
+    spans: Sequence[Span],
+    reason: str,
+    next_step: str | None = None,
+    *,
+    counts: bool = False,
+) -> Iterator[Hole]:
+    bar = _bar_us(series.name[3])
+    for start, end in spans:
+        bars = (end - start) // bar if counts and series.name[3] is not None else None
+        hole = _hole(series.name, us_datetime(start), us_datetime(end), bars, reason)
+        yield replace(hole, next_step=next_step)
+
+
+class Sources:
+    """What the lake of today and the vendor's answers say of a series; read where it is needed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._known: dict[tuple[Any, ...], tuple[list[Span], list[Span]]] = {}
+
+    def of(self, name: tuple[Any, ...]) -> tuple[list[Span], list[Span]]:
+        """Periods of its files, and spans for which the vendor has no more than these."""
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def _read(self, name: tuple[Any, ...]) -> tuple[list[Span], list[Span]]:
+        if not self._home.manifest.is_file():
+            return [], []
+        dataset, *parts = name
+        series = SeriesKey(*parts)
+        with suppress(WarehouseError), Manifest(self._home.manifest) as manifest:
+            periods = [file.key.period for file in manifest.files_of(dataset, series)]
+            stored = merge((period.start_us, period.end_us) for period in periods)
+            return stored, merge(manifest.settled(dataset, series))
+        return [], []  # what keeps the manifest from being read is for sync and verify to tell
+
+    @property
+    def build_line(self) -> str:
+        """The command that shows what was synced after the catalog was built."""
+        return shlex.join([*self._program(), "build"])
+
+    def sync_line(self, name: tuple[Any, ...], span: tuple[int, int | None]) -> str | None:
+        """The command that asks the vendor for a span; None for one of the future."""
+        start, end = span
+        if start > _now_us():
+            return None
+        words = [*self._program(), "sync", name[0]]
+        for option, value in zip(_SERIES, name[1:], strict=True):
+            words += [] if value is None else [f"--{option}", str(value)]
+        words += ["--start", f"{us_datetime(start):%Y-%m-%d}"]
+        if end is not None:
+            words += ["--end", f"{us_datetime(end - 1):%Y-%m-%d}"]
+        return shlex.join(words)
+
+    def _program(self) -> list[str]:
+        with suppress(WarehouseError):
+            if load_settings().home == self._home.root:
+                return ["warehouse"]
+        return ["warehouse", "--home", str(self._home.root)]
+
+
+def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
+    """Files in quarantine, apart from those of which the lake has a good version."""
+    keys = {name: values for name, values in reach.keys.items() if name != "series_id"}
+    where, params = _series_filter(reach, keys)
+    if "series_id" in reach.keys:
+        where += (
+            " and (exchange, symbol, coalesce(interval, ''), coalesce(clock, '')) in (select"
+            " (exchange, symbol, coalesce(interval, ''), coalesce(clock, '')) from meta.series"
+            " where series_id in $series_id)"
+        )
+        params["series_id"] = list(reach.keys["series_id"])
+    key = ("dataset", *_SERIES, "period")
+    same = " and ".join(f"quarantine.{name} is not distinct from held.{name}" for name in key)
+    rows = cursor.execute(
+        f"select {', '.join(key)}, reason from meta.quarantine"
+        f" anti join meta.files as held on {same} where {where}",
+        params,
+    ).fetchall()
+    holes = []
+    for *series, period, reason in rows:
+        start, end = _span(period)
+        if (reach.end is None or start < reach.end) and (reach.start is None or end > reach.start):
+            holes.append(_hole(series, start, end, None, f"refused ({reason.rstrip('.')})"))
+    return holes
+
+
+def _overlaps(span: Span, reach: Reach) -> bool:
+    return (reach.end is None or span[0] < _us(reach.end)) and (
+        reach.start is None or span[1] > _us(reach.start)
+    )
+
+
+def _meets(one: _Series, start: int | None, end: int | None) -> bool:
+    """Whether any of its bars can lie in the span."""
+    return (start is None or start < one.after) and (end is None or one.first < end)
+
+
+def _hole(
+    series: Sequence[Any],
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    bars: int | None,
+    reason: str,
+) -> Hole:
+    dataset, exchange, symbol, interval, clock = series
+    return Hole(dataset, exchange, symbol, interval, clock, start, end, bars, reason)
+
+
+def _order(hole: Hole) -> tuple[list[str], str, str]:
+    return [name or "" for name in _name_of(hole)], str(hole.start), hole.reason
+
+
+def _name_of(hole: Hole) -> tuple[Any, ...]:
+    return (hole.dataset, *(getattr(hole, name) for name in _SERIES))
+
+
+def _series_filter(
+    reach: Reach, keys: dict[str, tuple[Any, ...]] | None = None
+) -> tuple[str, dict[str, Any]]:
+    chosen = reach.keys if keys is None else keys
+    where = "dataset in $datasets" + "".join(f' and "{name}" in ${name}' for name in chosen)
+    return where, {
+        "datasets": list(reach.datasets),
+        **{name: list(values) for name, values in chosen.items()},
+    }
+
+
+def _span(period: str) -> tuple[dt.datetime, dt.datetime]:
+    start, end = _span_us(period)
+    return us_datetime(start), us_datetime(end)
+
+
+def _span_us(period: str) -> Span:
+    named = Period(period)
+    return named.start_us, named.end_us
+
+
+def _bar_us(interval: str | None) -> int:
+    return interval_us(interval) if interval else 1
+
+
+def _us(moment: dt.datetime) -> int:
+    return (moment - us_datetime(0)) // dt.timedelta(microseconds=1)
+
+
+def _now_us() -> int:
+    return _us(dt.datetime.now(dt.UTC).replace(tzinfo=None))
+
+
+def _today_us() -> int:
+    """When this UTC day began: the vendor's files end with yesterday's."""
+    return _now_us() // DAY_US * DAY_US

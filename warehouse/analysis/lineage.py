@@ -1,0 +1,470 @@
+"""Where the columns of an answer come from: through views and models, down to the vendor's.
+
+Works on the parse trees that the engine gives of the user's text and of the SQL behind each view;
+nothing is run. A column is traced through every expression that it is computed by, the frames of
+windows among them; filters and join conditions are not counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from warehouse.analysis.parse_tree import (
+    KEY_COLUMNS,
+    Ctes,
+    Tree,
+    arguments_of,
+    excluded,
+    function_name,
+    names,
+    nodes,
+    queries_within,
+    query_of,
+    sides,
+    texts_in,
+    with_ctes,
+)
+from warehouse.analysis.scope import Place, Reach
+from warehouse.waiting import heed_the_wait
+
+if TYPE_CHECKING:
+    from warehouse.analysis.catalog_names import Names
+    from warehouse.query import Result
+
+_GRID = {*KEY_COLUMNS, "time", "known_at"}
+_KEEPS_UNIT = {
+    "abs", "any_value", "arg_max", "arg_min", "avg", "ceil", "first", "first_value", "floor", "lag",
+    "last", "last_value", "lead", "mad", "max", "mean", "median", "min", "mode", "quantile",
+    "quantile_cont", "quantile_disc", "round", "round_even", "stddev", "stddev_pop", "stddev_samp",
+    "sum", "trunc",
+}  # fmt: skip
+
+
+class ColumnOf(NamedTuple):
+    """A column of a table or view."""
+
+    place: Place
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.place}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an output column comes from.
+
+    Attributes
+    ----------
+    shows
+        The catalog's column whose quantity it shows, as it is or by a function that keeps the
+        unit; None for one computed anew.
+    is_plain
+        Whether it shows that column as it is.
+    inputs
+        Every column of the tables read that it is computed from.
+    """
+
+    shows: ColumnOf | None
+    is_plain: bool
+    inputs: frozenset[ColumnOf]
+
+
+Outputs = dict[str, Origin]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnTrace:
+    """An output column: type, unit, and the columns that it is computed from.
+
+    ``tables`` are columns of the tables that the query names, ``vendor`` columns of the vendor's
+    datasets behind them. Both leave out keys and times unless there is nothing else.
+    """
+
+    name: str
+    type: str
+    unit: str | None
+    tables: tuple[str, ...]
+    vendor: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a query touches: tables with what it selects of them, and its columns' origins."""
+
+    reach: tuple[Reach, ...]
+    columns: tuple[ColumnTrace, ...]
+
+
+def trace(result: Result, catalog: Names, tree: Tree | None) -> Trace:
+    """What a query touches.
+
+    Examples
+    --------
+    >>> import warehouse
+    >>> with warehouse.open(demo_home) as wh:
+    ...     r = wh.sql("select time, rolling_net_delta_1d as delta from flow_features")
+    ...     r.trace().columns[1].vendor
+    ('vendor.flow.volume_delta_notional',)
+    """
+    found = named(outputs(tree, catalog), list(result.types)) if tree else {}
+    columns = []
+    for name, column in result.columns.items():
+        inputs = found[name].inputs if name in found else frozenset[ColumnOf]()
+        deep = frozenset(leaf for start in inputs for leaf in behind(start, catalog))
+        columns.append(
+            ColumnTrace(name, str(column), column.unit, _telling(inputs), _telling(deep))
+        )
+    return Trace(result.reach, tuple(columns))
+
+
+def behind(column: ColumnOf, catalog: Names) -> frozenset[ColumnOf]:
+    """The vendor's columns, or those of tables computed from nothing, behind a column."""
+    known = catalog.traced
+    if column not in known:
+        known[column] = frozenset({column})  # a name that leads to itself ends here
+        inputs = catalog.outputs_of(column.place).get(column.column)
+        if inputs is not None and column.place.schema != "vendor":
+            known[column] = frozenset(
+                leaf for start in inputs.inputs for leaf in behind(start, catalog)
+            )
+    return known[column]
+
+
+def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
+    """Output columns of a query by name, in order, named as the engine names them.
+
+    Where columns are not known, as those of a table function, an entry that :func:`_is_unknown`
+    recognises stands for any number of them.
+    """
+    heed_the_wait()
+    ctes = with_ctes(tree, outer or {})
+    if tree["type"] == "SET_OPERATION_NODE":
+        return _united([outputs(side, catalog, ctes) for side in sides(tree)], tree)
+    if tree["type"] != "SELECT_NODE":
+        return dict(_UNKNOWN)
+    scope = _scope(tree["from_table"], ctes, catalog)
+    shown = _Shown()
+    for item in tree["select_list"]:
+        heed_the_wait()
+        sources = [*scope.sources, ("", shown.columns)]
+        for name, origin in _selected(item, scope, sources, ctes, catalog):
+            shown.put(name or f"{_UNNAMED}{len(shown.columns)}", origin)
+    return shown.columns
+
+
+def named(found: Outputs, columns: Sequence[str]) -> Outputs:
+    """Outputs under the names that the engine gives, as far as both agree on them.
+
+    Names are compared from either end up to the first column of which nothing is known; where they
+    differ otherwise, nothing is certain, and no column has an origin.
+    """
+    known = list(found.items())
+    unknown = [place for place, (name, _) in enumerate(known) if _is_unknown(name)]
+    if not unknown and len(known) != len(columns):
+        return {}
+    front = known[: unknown[0]] if unknown else known
+    back = known[unknown[-1] + 1 :] if unknown else []
+    if len(front) + len(back) > len(columns):
+        return {}
+    pairs = list(zip(front, columns, strict=False))
+    if not all(_fits(name, column) for (name, _), column in pairs):
+        return {}
+    ends = list(zip(back, columns[len(columns) - len(back) :], strict=True))
+    if not all(_fits(name, column, is_after_unknown=True) for (name, _), column in ends):
+        return {}
+    pairs += ends
+    return {column: origin for (_, origin), column in pairs}
+
+
+def parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Parameters that a query compares with a column: (parameter, column)."""
+    for node in nodes(tree):
+        parts = [node[key] for key in ("left", "right", "input", "lower", "upper") if key in node]
+        parts += [child for child in node.get("children") or [] if isinstance(child, dict)]
+        columns = [part["column_names"][-1] for part in parts if part.get("class") == "COLUMN_REF"]
+        for part in parts:
+            if part.get("class") == "PARAMETER" and len(columns) == 1:
+                yield part["identifier"], columns[0]
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+_UNNAMED, _ANY = "\0#", "\0*"
+_NOTHING = Origin(None, False, frozenset())
+_UNKNOWN: Outputs = {_ANY: _NOTHING}
+
+
+def _is_unnamed(name: str) -> bool:
+    """Whether a name stands for an expression, which the engine names in its own way."""
+    return name.startswith(_UNNAMED)
+
+
+def _is_unknown(name: str) -> bool:
+    """Whether a name stands for any number of columns that are not known."""
+    return name.startswith(_ANY)
+
+
+def _fits(name: str, column: str, *, is_after_unknown: bool = False) -> bool:
+    """Whether the engine may name a column so; unknown ones may have taken its name."""
+    known, given = name.lower(), column.lower()
+    is_numbered = is_after_unknown and re.fullmatch(re.escape(known) + r"(_\d+)+", given)
+    return _is_unnamed(name) or known == given or bool(is_numbered)
+
+
+class _Shown:
+    """Columns of a SELECT as they come; a name that is taken gets a number, as the engine does."""
+
+    def __init__(self) -> None:
+        self.columns: Outputs = {}
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def put(self, name: str, origin: Origin) -> None:
+        low, free = name.lower(), name
+        number = self._next.get(low, 1)
+        while free.lower() in self._taken:
+            free, number = f"{name}_{number}", number + 1
+        self._next[low] = number
+        self._taken.add(free.lower())
+        self.columns[free] = origin
+
+
+def _renamed(columns: Outputs, aliases: Sequence[str]) -> Outputs:
+    """Columns under the names that ``as t(a, b)`` gives to the first of them."""
+    if not aliases:
+        return columns
+    if any(map(_is_unknown, columns)):
+        return dict(_UNKNOWN)
+    kept = list(columns)[len(aliases) :]
+    return dict(zip([*aliases, *kept], columns.values(), strict=False))
+
+
+# -- one FROM ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What a FROM offers.
+
+    Attributes
+    ----------
+    sources
+        Columns by alias, in the order in which names are looked up.
+    star
+        What ``*`` gives: a name may stand there twice.
+    """
+
+    sources: list[tuple[str, Outputs]]
+    star: list[tuple[str, Origin]]
+
+
+def _scope(node: Tree, ctes: Ctes, catalog: Names) -> _Scope:
+    if node["type"].startswith("EMPTY"):
+        return _Scope([], [])
+    if node["type"] == "JOIN":
+        left = _scope(node["left"], ctes, catalog)
+        return _joined(node, left, _scope(node["right"], ctes, catalog))
+    alias = node.get("alias") or (names(node, "table_name") or ("",))[-1]
+    columns = _shown_by(node, ctes, catalog)
+    return _Scope([(alias, columns)], list(columns.items()))
+
+
+def _joined(join: Tree, left: _Scope, right: _Scope) -> _Scope:
+    if join["join_type"] in ("SEMI", "ANTI"):
+        return left
+    both = [*left.star, *right.star]
+    if join["join_type"] == "MARK" or (
+        join["ref_type"] == "NATURAL" and any(_is_unknown(name) for name, _ in both)
+    ):
+        return _Scope([*left.sources, *right.sources], list(_UNKNOWN.items()))
+    one, other = _by_name(left.star), _by_name(right.star)
+    using = {name.lower() for name in join.get("using_columns") or []}
+    if join["ref_type"] == "NATURAL":
+        using = one.keys() & other.keys()
+    merged = {
+        name: _merged(join["join_type"], one.get(name, _NOTHING), other.get(name, _NOTHING))
+        for name in using
+    }
+    star = [(name, merged.get(name.lower(), origin)) for name, origin in left.star]
+    star += [(name, origin) for name, origin in right.star if name.lower() not in using]
+    return _Scope([("", merged), *left.sources, *right.sources], star)
+
+
+def _merged(kind: str, left: Origin, right: Origin) -> Origin:
+    """A column of USING, which shows the side that is always there."""
+    if kind in ("FULL", "OUTER"):
+        return _either(left, right)
+    return right if kind == "RIGHT" else left
+
+
+def _by_name(star: list[tuple[str, Origin]]) -> Outputs:
+    found: Outputs = {}
+    for name, origin in star:
+        found.setdefault(name.lower(), origin)
+    return found
+
+
+def _shown_by(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
+    """Columns that one thing in a FROM offers."""
+    aliases = node.get("column_name_alias") or []
+    if node["type"] == "SUBQUERY":
+        return _renamed(outputs(query_of(node["subquery"]), catalog, ctes), aliases)
+    if node["type"] != "BASE_TABLE":
+        return dict(_UNKNOWN)
+    parts = names(node, "catalog_name", "schema_name", "table_name")
+    if len(parts) == 1 and parts[0].lower() in ctes:
+        cte = ctes[parts[0].lower()]
+        if cte.columns is None:
+            cte.columns = _renamed(outputs(cte.query, catalog, cte.around), cte.aliases)
+        return _renamed(cte.columns, aliases)
+    place = catalog.find(parts)
+    if place is None:
+        return dict(_UNKNOWN)
+    known = {name: ColumnOf(place, name) for name in catalog.columns[place]}
+    shown = {name: Origin(column, True, frozenset({column})) for name, column in known.items()}
+    return _renamed(shown, aliases)
+
+
+# -- one expression ------------------------------------------------------------------------------
+
+
+def _selected(
+    item: Tree,
+    scope: _Scope,
+    sources: list[tuple[str, Outputs]],
+    ctes: Ctes,
+    catalog: Names,
+) -> Iterator[tuple[str, Origin]]:
+    """Columns that one item of a SELECT list gives; the name is empty for an expression."""
+    stars = [node for node in _outside_queries(item) if node.get("class") == "STAR"]
+    if not stars:
+        if item["class"] == "FUNCTION" and function_name(item) in ("unnest", "unlist"):
+            yield from _UNKNOWN.items()  # a struct's fields, recursively
+            return
+        yield item.get("alias") or _own_name(item), _origin(item, sources, ctes, catalog)
+        return
+    starred = _starred(item, scope) if item["class"] == "STAR" and not item.get("alias") else None
+    if starred is None:
+        yield from _UNKNOWN.items()
+        return
+    left_out = {name.lower() for name in excluded(item, "exclude_list", "qualified_exclude_list")}
+    replaced = {e["key"].lower(): e["value"] for e in item.get("replace_list") or []}
+    renames = item.get("rename_list") or []
+    renamed = {e["key"]["column"].lower(): e["value"] for e in renames}
+    for name, origin in starred:
+        known = name.lower()
+        if known in replaced:
+            yield name, _origin(replaced[known], sources, ctes, catalog)
+        elif known not in left_out:
+            yield renamed.get(known, name), origin
+
+
+def _starred(star: Tree, scope: _Scope) -> list[tuple[str, Origin]] | None:
+    """Columns of ``*``, ``t.*`` and ``columns('…')``, before what EXCLUDE and the like change."""
+    wanted = (star.get("relation_name") or "").lower()
+    found = scope.star
+    if wanted:
+        of = [columns for alias, columns in scope.sources if alias.lower() == wanted]
+        if len(of) != 1:  # a struct's fields
+            return None
+        found = list(of[0].items())
+    if not star.get("expr"):
+        return found
+    pattern = next(texts_in(star["expr"]), None)
+    if star["expr"].get("class") != "CONSTANT" or pattern is None:
+        return None
+    if any(_is_unknown(name) for name, _ in found):
+        return None
+    try:
+        return [(name, origin) for name, origin in found if re.search(pattern, name)]
+    except re.error:
+        return None
+
+
+def _origin(item: Tree, sources: list[tuple[str, Outputs]], ctes: Ctes, catalog: Names) -> Origin:
+    if item["class"] == "COLUMN_REF":
+        return _lookup(item, sources) or _NOTHING
+    inputs: set[ColumnOf] = set()
+    for node in _outside_queries(item):
+        if node.get("class") == "COLUMN_REF":
+            origin = _lookup(node, sources)
+            inputs |= origin.inputs if origin else set()
+    for query in queries_within(item):
+        for origin in outputs(query, catalog, ctes).values():
+            inputs |= origin.inputs
+    return Origin(_shows(item, sources), False, frozenset(inputs))
+
+
+def _shows(item: Tree, sources: list[tuple[str, Outputs]]) -> ColumnOf | None:
+    """The column whose quantity an expression shows: its own, or that of a function's first."""
+    while item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
+        arguments = arguments_of(item)
+        if not arguments:
+            return None
+        item = arguments[0]
+    found = _lookup(item, sources) if item["class"] == "COLUMN_REF" else None
+    return found.shows if found else None
+
+
+def _lookup(reference: Tree, sources: list[tuple[str, Outputs]]) -> Origin | None:
+    *qualifier, column = reference["column_names"]
+    for alias, columns in sources:
+        if not qualifier or qualifier[-1].lower() == alias.lower():
+            if column in columns:
+                return columns[column]
+            for name, origin in columns.items():
+                if name.lower() == column.lower():
+                    return origin
+    return None
+
+
+def _united(parts: list[Outputs], tree: Tree) -> Outputs:
+    """Columns of a UNION: by name where it says so, else by their places."""
+    if any(_is_unknown(name) for part in parts for name in part):
+        return dict(_UNKNOWN)
+    by_name = str(tree.get("setop_type", "")).endswith("BY_NAME")
+    first, *others = parts
+    united = dict(first)
+    for other in others:
+        if by_name:
+            known = {name.lower(): name for name in united}
+            pairs = [(known.get(name.lower(), name), origin) for name, origin in other.items()]
+        else:
+            pairs = list(zip(first, other.values(), strict=False))
+        for name, origin in pairs:
+            mine = united.get(name)
+            united[name] = origin if mine is None else _either(mine, origin)
+    return united
+
+
+def _either(one: Origin, other: Origin) -> Origin:
+    same = one.shows == other.shows and one.is_plain == other.is_plain
+    kept = one if same else replace(one, shows=None, is_plain=False)
+    return replace(kept, inputs=one.inputs | other.inputs)
+
+
+def _outside_queries(item: Tree) -> Iterator[Tree]:
+    """Nodes of an expression that do not stand in a subquery."""
+    waiting: list[object] = [item]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if not str(node.get("type", "")).endswith("_NODE"):
+                yield node
+                waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _own_name(item: Tree) -> str:
+    return str(item["column_names"][-1]) if item["class"] == "COLUMN_REF" else ""
+
+
+def _telling(columns: frozenset[ColumnOf]) -> tuple[str, ...]:
+    """Names of columns, without keys and times where there are others."""
+    values = [column for column in columns if column.column not in _GRID]
+    return tuple(sorted(map(str, values or columns)))

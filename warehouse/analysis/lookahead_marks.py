@@ -1,0 +1,97 @@
+"""Look-ahead warnings of an answer: the user's models in it that the audit did not find clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from warehouse.analysis.holes import Hole, hole_lines, require_whole
+from warehouse.analysis.scope import Place
+from warehouse.errors import WarehouseError
+
+_FAILED = """
+select name, comment
+from (
+    select view_name as name, comment from duckdb_views()
+    where database_name = 'warehouse' and schema_name = 'user'
+    union all
+    select table_name, comment from duckdb_tables()
+    where database_name = 'warehouse' and schema_name = 'user'
+)
+where comment is not null and name in (
+    select name from warehouse.meta.results
+    where resource_type = 'audit' and package <> 'warehouse' and status = 'fail'
+)
+order by name
+"""
+
+
+class LooksAheadError(WarehouseError):
+    """A strict query reads a model that looks ahead; ``fields["marks"]`` has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAhead:
+    """A model of the user's that an answer reads although the audit found that it looks ahead.
+
+    Attributes
+    ----------
+    model
+        The model, as ``user.spread_z``.
+    reason
+        The verdict (looks ahead, misdeclared, unproven), then its cause.
+    """
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.reason}"
+
+
+def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tuple[LookAhead, ...]:
+    """Models of the user's among ``places`` that did not pass the audit, by name."""
+    read = {place.table for place in places if place.schema == "user"}
+    if not read:
+        return ()
+    rows = cursor.execute(_FAILED).fetchall()
+    return tuple(
+        LookAhead(f"user.{name}", text.splitlines()[0]) for name, text in rows if name in read
+    )
+
+
+def warning_lines(warnings: Sequence[Hole | LookAhead], hint: str | None) -> list[str]:
+    """Lines for people: a line for each model that looks ahead, then the holes.
+
+    ``hint`` is the answer's: where there is one, it has named the series that are not here.
+    """
+    marks, holes = _parted(warnings)
+    return [*(f"warning: {mark}" for mark in marks), *hole_lines(holes, hint)]
+
+
+def require_clean(warnings: Sequence[Hole | LookAhead]) -> None:
+    """Raise if a strict query has warnings.
+
+    Raises
+    ------
+    LooksAheadError
+        It reads models that look ahead.
+    IncompleteError
+        Bars are missing from what it selects.
+    """
+    marks, holes = _parted(warnings)
+    if marks:
+        listed = "\n".join(f"  {mark}" for mark in marks)
+        raise LooksAheadError(
+            f"the query reads models that did not pass the look-ahead audit:\n{listed}",
+            next_step="correct them and run: warehouse build; or leave strict out",
+            marks=tuple(marks),
+        )
+    require_whole(holes)
+
+
+def _parted(warnings: Sequence[Hole | LookAhead]) -> tuple[list[LookAhead], list[Hole]]:
+    marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
+    return marks, [warning for warning in warnings if isinstance(warning, Hole)]

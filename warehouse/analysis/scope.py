@@ -1,0 +1,336 @@
+"""What a query reaches, from the engine's parse tree: tables, series, span of time, columns.
+
+A predicate counts where it certainly restricts what is read: a comparison of a key column or
+``time`` with a value, joined by AND, in the WHERE of the query that reads the table or of one
+around it that passes the column through. All else is left out, so that a reach is never too small.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import duckdb
+
+from warehouse.analysis.parse_tree import (
+    Cte,
+    Ctes,
+    Source,
+    Tree,
+    key_or_time,
+    membership,
+    names,
+    nodes,
+    passes_through,
+    queries_within,
+    query_of,
+    sides,
+    sources_of,
+    subqueries,
+    texts_in,
+    with_ctes,
+)
+from warehouse.sql import literal
+from warehouse.waiting import heed_the_wait
+
+_MIRRORED = {
+    "COMPARE_EQUAL": "COMPARE_EQUAL",
+    "COMPARE_GREATERTHAN": "COMPARE_LESSTHAN",
+    "COMPARE_GREATERTHANOREQUALTO": "COMPARE_LESSTHANOREQUALTO",
+    "COMPARE_LESSTHAN": "COMPARE_GREATERTHAN",
+    "COMPARE_LESSTHANOREQUALTO": "COMPARE_GREATERTHANOREQUALTO",
+}
+_STEP = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A table or view by schema and name."""
+
+    schema: str
+    table: str
+
+    def __str__(self) -> str:
+        return self.table if self.schema == "main" else f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a query selects of one table.
+
+    Attributes
+    ----------
+    place
+        The table or view.
+    datasets
+        The vendor's datasets behind it.
+    keys
+        Values that key columns may have; a column that is not here may have any.
+    start, end
+        Span of ``time``, naive UTC, half-open; None where it is not bounded.
+    """
+
+    place: Place
+    datasets: tuple[str, ...]
+    keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+
+
+class Catalog(Protocol):
+    """What is asked of the catalog's names."""
+
+    @property
+    def columns(self) -> Mapping[Place, Mapping[str, Any]]: ...
+    def find(self, parts: tuple[str, ...]) -> Place | None: ...
+    def datasets(self, place: Place) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """What AND-ed predicates leave: values per key column, and a span of time."""
+
+    keys: dict[str, frozenset[Any]] = field(default_factory=dict)
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+
+    def __and__(self, other: _Filter) -> _Filter:
+        keys = dict(self.keys)
+        for name, values in other.keys.items():
+            keys[name] = keys[name] & values if name in keys else values
+        starts = [s for s in (self.start, other.start) if s is not None]
+        ends = [e for e in (self.end, other.end) if e is not None]
+        return _Filter(keys, max(starts, default=None), min(ends, default=None))
+
+    def only(self, passes: Callable[[str], bool]) -> _Filter:
+        keys = {name: values for name, values in self.keys.items() if passes(name)}
+        return _Filter(keys, self.start, self.end) if passes("time") else _Filter(keys)
+
+
+# -- what is read --------------------------------------------------------------------------------
+
+
+def reach(
+    tree: Tree,
+    params: Mapping[str, object],
+    catalog: Catalog,
+    cursor: duckdb.DuckDBPyConnection,
+) -> tuple[Reach, ...]:
+    """One entry per table that the query reads, for each way in which it selects of it."""
+    walk = _Walk(catalog, _Values(params, cursor))
+    walk.query(tree, {}, _Filter())
+    return tuple(dict((repr(found), found) for found in walk.found).values())
+
+
+class _Walk:
+    """Goes down a tree with the filters that hold; collects the tables."""
+
+    def __init__(self, catalog: Catalog, values: _Values) -> None:
+        self.catalog, self.values = catalog, values
+        self.found: list[Reach] = []
+        self._walked: set[tuple[Any, ...]] = set()
+
+    def query(self, node: Tree, outer: Ctes, pushed: _Filter) -> None:
+        heed_the_wait()
+        ctes = with_ctes(node, outer)
+        if node["type"] == "SELECT_NODE":
+            self._select(node, ctes, pushed)
+        elif node["type"] == "SET_OPERATION_NODE":
+            for side in sides(node):
+                self.query(side, ctes, _Filter())
+        else:
+            for part in queries_within(node):
+                self.query(part, ctes, _Filter())
+
+    def _select(self, node: Tree, ctes: Ctes, pushed: _Filter) -> None:
+        sources, joined = sources_of(node["from_table"])
+        passes = passes_through(node)
+        inner = pushed.only(passes)
+        shared = _Filter()
+        own: dict[str, _Filter] = {}
+        for qualifier, found in self._predicates(node.get("where_clause")):
+            if qualifier is None:
+                shared = shared & found
+            else:
+                own[qualifier] = own.get(qualifier, _Filter()) & found
+        everywhere = shared & inner
+        for alias, found in own.items():
+            others = joined.get(alias, frozenset())
+            everywhere = everywhere & found.only(others.__contains__)
+        for source in sources:
+            self._source(source, ctes, everywhere & own.get(source.alias, _Filter()))
+        for part in subqueries(node):
+            self.query(part, ctes, _Filter())
+
+    def _source(self, source: Source, ctes: Ctes, found: _Filter) -> None:
+        node = source.node
+        if node["type"] == "BASE_TABLE":
+            parts = names(node, "catalog_name", "schema_name", "table_name")
+            if len(parts) == 1 and parts[0].lower() in ctes:
+                self._cte(ctes[parts[0].lower()], found)
+                return
+            place = self.catalog.find(parts)
+            if place is not None:
+                self._add(place, found)
+        elif node["type"] == "SUBQUERY":
+            self.query(query_of(node["subquery"]), ctes, found)
+        else:
+            for text in texts_in(node):
+                place = self.catalog.find(tuple(text.split(".")))
+                if place is not None:
+                    self._add(place, _Filter())
+            for part in queries_within(node):
+                self.query(part, ctes, _Filter())
+            for table in nodes(node):
+                if table.get("type") == "BASE_TABLE" and table is not node:
+                    self._source(Source("", table), ctes, _Filter())
+
+    def _cte(self, cte: Cte, found: _Filter) -> None:
+        """What a query of a WITH reads, once for each filter that reaches it."""
+        way = (cte, frozenset(found.keys.items()), found.start, found.end)
+        if way not in self._walked:
+            self._walked.add(way)
+            self.query(cte.query, cte.around, found)
+
+    def _add(self, place: Place, found: _Filter) -> None:
+        known = self.catalog.columns[place]
+        keys = {n: tuple(sorted(v, key=str)) for n, v in found.keys.items() if n in known}
+        bounded = "time" in known
+        self.found.append(
+            Reach(
+                place,
+                self.catalog.datasets(place),
+                keys,
+                found.start if bounded else None,
+                found.end if bounded else None,
+            )
+        )
+
+    def _predicates(self, where: Tree | None) -> Iterator[tuple[str | None, _Filter]]:
+        """The AND-ed predicates of a WHERE that are understood, with the table they name."""
+        if not where:
+            return
+        if where["type"] == "CONJUNCTION_AND":
+            for child in where["children"]:
+                yield from self._predicates(child)
+            return
+        if where["type"] == "CONJUNCTION_OR":
+            yield from self._predicates(self._given(where))
+            return
+        try:
+            found = self._predicate(where)
+        except (_UnsureError, KeyError, IndexError, TypeError, ValueError):
+            return
+        if found is not None:
+            yield found
+
+    def _given(self, node: Tree) -> Tree | None:
+        """What is left of ``$x is null or ...``, which asks for nothing where $x is not given."""
+        first, *rest = node["children"]
+        if first["type"] != "OPERATOR_IS_NULL" or len(rest) != 1:
+            return None
+        inner = first["children"][0]
+        if inner.get("class") != "PARAMETER" or self.values.value(inner) is None:
+            return None
+        left: Tree = rest[0]
+        return left
+
+    def _predicate(self, node: Tree) -> tuple[str | None, _Filter] | None:
+        kind = node["type"]
+        if kind == "COMPARE_BETWEEN":
+            column = key_or_time(node["input"])
+            if column is None or column[1] != "time":
+                return None
+            low, high = (self.values.moment(node[side]) for side in ("lower", "upper"))
+            return column[0], _Filter({}, low, high + _STEP)
+        if node.get("class") == "COMPARISON" and kind in _MIRRORED:
+            column, value = key_or_time(node["left"]), node["right"]
+            if column is None:
+                column, value, kind = key_or_time(node["right"]), node["left"], _MIRRORED[kind]
+            return None if column is None else self._comparison(column, kind, value)
+        column, listed = membership(node)
+        if column is None or column[1] == "time":
+            return None
+        values = frozenset(v for item in listed for v in _flat(self.values.value(item)))
+        return column[0], _Filter({column[1]: values})
+
+    def _comparison(
+        self, column: tuple[str | None, str], kind: str, value: Tree
+    ) -> tuple[str | None, _Filter] | None:
+        qualifier, name = column
+        if name != "time":
+            if kind != "COMPARE_EQUAL":
+                return None
+            return qualifier, _Filter({name: frozenset({self.values.value(value)})})
+        moment = self.values.moment(value)
+        if kind == "COMPARE_EQUAL":
+            return qualifier, _Filter({}, moment, moment + _STEP)
+        if kind.startswith("COMPARE_GREATER"):
+            return qualifier, _Filter({}, moment + _STEP * (not kind.endswith("EQUALTO")), None)
+        return qualifier, _Filter({}, None, moment + _STEP * kind.endswith("EQUALTO"))
+
+
+class _UnsureError(Exception):
+    """An expression is no value, or one that cannot be worked out beforehand."""
+
+
+class _Values:
+    """Values of constant expressions; what is not plain is worked out by the engine."""
+
+    def __init__(self, params: Mapping[str, object], cursor: duckdb.DuckDBPyConnection) -> None:
+        self._params, self._cursor = params, cursor
+
+    def value(self, node: Tree) -> Any:
+        heed_the_wait()
+        if node.get("class") == "PARAMETER":
+            return self._params[node["identifier"]]
+        if any(n.get("class") in ("COLUMN_REF", "SUBQUERY", "WINDOW", "STAR") for n in nodes(node)):
+            raise _UnsureError
+        used = {n["identifier"] for n in nodes(node) if n.get("class") == "PARAMETER"}
+        statement = {"error": False, "statements": [{"node": _select_of(node)}]}
+        try:
+            written = self._cursor.execute(
+                f"select json_deserialize_sql({literal(json.dumps(statement))}::json)"
+            ).fetchone()
+            row = self._cursor.execute(
+                str(written[0]) if written else "", {name: self._params[name] for name in used}
+            ).fetchone()
+        except duckdb.Error as error:
+            raise _UnsureError from error
+        return row[0] if row else None
+
+    def moment(self, node: Tree) -> dt.datetime:
+        found = self.value(node)
+        if isinstance(found, str):
+            found = dt.datetime.fromisoformat(found)
+        if isinstance(found, dt.datetime):
+            if found.tzinfo is None:
+                return found
+            return found.astimezone(dt.UTC).replace(tzinfo=None)
+        if isinstance(found, dt.date):
+            return dt.datetime.combine(found, dt.time())
+        raise _UnsureError
+
+
+def _select_of(expression: Tree) -> Tree:
+    return {
+        "type": "SELECT_NODE",
+        "modifiers": [],
+        "cte_map": {"map": []},
+        "select_list": [expression],
+        "from_table": {"type": "EMPTY", "alias": "", "sample": None, "query_location": 0},
+        "where_clause": None,
+        "group_expressions": [],
+        "group_sets": [],
+        "aggregate_handling": "STANDARD_HANDLING",
+        "having": None,
+        "sample": None,
+        "qualify": None,
+    }
+
+
+def _flat(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple, set)) else [value]

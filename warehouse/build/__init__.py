@@ -1,0 +1,31 @@
+"""Building: from the lake to a catalog with vendor views, marts and meta tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.build.lookahead_gate import audit_build, project_by_hand, record_models
+    from warehouse.build.materialize import store_marts
+    from warehouse.build.partitions import month_damage
+    from warehouse.build.pipeline import (
+        build,
+        build_user_models,
+        copy_published,
+        prepare,
+        write_docs,
+    )
+    from warehouse.build.session_copy import copy_damage, remove_copy
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "lookahead_gate": "audit_build project_by_hand record_models",
+            "materialize": "store_marts",
+            "partitions": "month_damage",
+            "pipeline": "build build_user_models copy_published prepare write_docs",
+            "session_copy": "copy_damage remove_copy",
+        },
+    )

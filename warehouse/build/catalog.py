@@ -1,0 +1,149 @@
+"""The catalog: schemas ``vendor`` and ``meta`` over the lake, in a private DuckDB file.
+
+``prepare_catalog`` writes that file afresh from the manifest; dbt then adds the models to it and
+``publish`` makes it the catalog. Views list their files one by one, and key columns come from the
+manifest: no glob, no hive value, no name of a column decides anything at query time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from warehouse.build.compaction import gather
+from warehouse.build.meta import write_meta, write_stored
+from warehouse.build.partitions import Progress
+from warehouse.build.vendor_views import count_hidden, write_vendor
+from warehouse.config import Settings
+from warehouse.engine import abandoned_spills, attach, connect
+from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, tells_of_disk
+from warehouse.home import Home
+from warehouse.lake import Manifest, assign_ownership
+from warehouse.sql import comment, identifier, literal
+
+STORAGE_VERSION = "v1.4.0"
+"""Oldest DuckDB that must be able to open the catalog."""
+
+
+def prepare_catalog(
+    settings: Settings,
+    *,
+    generation: int,
+    inputs: str = "",
+    progress: Progress | None = None,
+) -> Path:
+    """Write the private build file: what the vendor gave, and what is known of it.
+
+    Parameters
+    ----------
+    generation
+        Number that the catalog will bear once it is published.
+    inputs
+        Hash of all that the build is made from, to be found again in ``meta.build``.
+    progress
+        Called with each month that is gathered.
+
+    Returns
+    -------
+    Path
+        The build file, closed, without a WAL beside it.
+    """
+    home = Home.of(settings)
+    home.require_lake()
+    try:
+        home.build.mkdir(parents=True, exist_ok=True)
+        for leftover in home.build.glob("warehouse.duckdb*"):
+            leftover.unlink()
+        for folder in abandoned_spills(home.build):
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise DiskError(
+            f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
+        ) from error
+    try:
+        _write(settings, home, generation, inputs, progress)
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        if tells_of_disk(str(error)):
+            raise DiskError(
+                f"{home.build_catalog}: cannot be written ({said})", next_step=ROOM_OR_RIGHTS
+            ) from error
+        if home.is_named_in(str(error)):
+            raise DamagedError(said, next_step=REPAIR) from error
+        raise
+    return home.build_catalog
+
+
+def _write(
+    settings: Settings, home: Home, generation: int, inputs: str, progress: Progress | None
+) -> None:
+    with Manifest(home.manifest) as manifest, connect(settings.session) as connection:
+        storage = f"storage_version {literal(STORAGE_VERSION)}"
+        attach(connection, home.build_catalog, options=storage)
+        connection.execute("use warehouse")
+        owned = count_hidden(connection, assign_ownership(manifest.files()), home)
+        gathered = gather(settings, home, owned, progress=progress)
+        paths = {dataset: [month.path for month in months] for dataset, months in gathered.items()}
+        connection.execute("begin")
+        for schema in ("vendor", "meta", "user"):
+            connection.execute(f"create schema {identifier(schema)}")
+        write_vendor(connection, owned, home, paths)
+        write_meta(connection, owned, manifest, settings, generation, inputs)
+        for months in gathered.values():
+            write_stored(connection, home, months)
+        _write_macros(connection)
+        connection.execute("commit")
+        connection.execute("checkpoint warehouse")
+        connection.execute("use memory")
+        connection.execute("detach warehouse")
+
+
+# -- macros --------------------------------------------------------------------------------------
+
+_MACROS = {
+    "help()": (
+        "table",
+        "What is in this catalog: one row per table, view and table macro, with its meaning."
+        " Where another database is in use, the schema stands with the catalog's name: w.main.",
+        """
+        with catalogs as (
+            select
+                database_name,
+                case when not database_name = current_database() then database_name || '.' end
+                    as before
+            from duckdb_tables()
+            where schema_name = 'meta' and table_name = 'build'
+            qualify database_name = current_database()
+                or not bool_or(database_name = current_database()) over ()
+        )
+
+        select coalesce(before, '') || place as "schema", name, meaning
+        from (
+            select database_name, schema_name as place, view_name as name, comment as meaning
+            from duckdb_views() where not internal
+            union all
+            select database_name, schema_name, table_name, comment from duckdb_tables()
+            union all
+            select database_name, schema_name, function_name || '()', comment
+            from duckdb_functions() where not internal
+        )
+        join catalogs using (database_name)
+        order by before, instr('main user vendor meta staging', place), place, name
+        """,
+    ),
+    "utc_now()": (
+        "scalar",
+        "The present moment as naive UTC, whatever the time zone of the shell.",
+        "timezone('UTC', now())",
+    ),
+}
+
+
+def _write_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    for signature, (kind, meaning, body) in _MACROS.items():
+        table = " table" if kind == "table" else ""
+        connection.execute(f"create macro main.{signature} as{table} {body}")
+        name = signature.split("(")[0]
+        comment(connection, "macro table" if table else "macro", f"main.{name}", meaning)

@@ -1,0 +1,179 @@
+"""dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
+
+``python -m warehouse.transform HOME [docs|user]`` is started by ``warehouse.build`` on a build
+file, and ends when its standard input does. It writes one JSON object per line to stdout
+(``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``, and the outcome of every node to
+``meta.results``, which decides what ``publish`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.build.lookahead_gate import audit_build, record_models
+from warehouse.build.materialize import store_marts
+from warehouse.build.partitions import StoredMonth, stored_event
+from warehouse.config import Settings, load_settings
+from warehouse.errors import WarehouseError
+from warehouse.home import Home
+from warehouse.project import (
+    built_project,
+    load_project,
+    readable_project,
+    run_user_models,
+    user_model_files,
+    write_page,
+)
+from warehouse.vendor import dbt_project_dir
+
+
+def transform(settings: Settings) -> bool:
+    """Fill the build file; whether dbt could run at all."""
+    target, common = dbt_folders(settings)
+    forget_other_projects(target, dbt_project_dir())
+    parsed = _invoke(["--quiet", "parse", *common])
+    if not parsed.success:
+        return _tell("failed", message=str(parsed.exception or "dbt could not read the models"))
+    _tell("models")
+    built = _invoke(
+        ["--quiet", "build", "--resource-type", "seed", "--resource-type", "model", *common],
+        manifest=parsed.result,
+    )
+    if not built.success:
+        return _tell("failed", message=_failures(built))
+    _tell("store")
+    store_marts(settings, load_project(target), progress=_stored)
+    _tell("tests")
+    _invoke(
+        ["--quiet", "test", "--exclude-resource-type", "unit_test", *common],
+        manifest=parsed.result,
+    )
+    home = Home.of(settings)
+    if user_model_files(home):
+        _user_models(home)
+    _tell("audit")
+    project = built_project(home)
+    record_models(settings, project)
+    audit_build(settings, project)
+    return _tell("done")
+
+
+def transform_user(settings: Settings) -> bool:
+    """Add the user's own models to a build file that holds ours, for ``warehouse publish``."""
+    _user_models(Home.of(settings))
+    return _tell("done")
+
+
+def _user_models(home: Home) -> None:
+    _tell("user models")
+    for left_out in run_user_models(home, _invoke):
+        _tell("left out", model=str(left_out.path), message=left_out.reason)
+
+
+def document(settings: Settings) -> bool:
+    """Write dbt's documentation of the build file as one static page into dbt's target folder.
+
+    The user's models are part of it where they stand in the build file, with its comments.
+    """
+    home = Home.of(settings)
+    target, ours = dbt_folders(settings)
+    page = target / "static_index.html"
+    theirs: list[str] = []
+    if user_model_files(home):
+        theirs, left_out = readable_project(home, _invoke, home.build / "dbt-docs" / "target")
+        for out in left_out:
+            _tell("left out", model=str(out.path), message=out.reason)
+    written = _invoke(["--quiet", "docs", "generate", *(theirs or ours)])
+    if theirs and not written.success:  # one model that cannot be compiled must not stop the rest
+        written = _invoke(["--quiet", "docs", "generate", "--no-compile", *theirs])
+    if not written.success:
+        return _tell("failed", message=str(written.exception or _failures(written)))
+    write_page(home, home.build / "dbt-docs" / "target" if theirs else target, page)
+    return _tell("done")
+
+
+def _invoke(arguments: list[str], *, manifest: Any = None) -> Any:
+    """Run one dbt command; when it returns, the build file is closed.
+
+    The file is open once for all nodes of the command: each time costs some 20 ms.
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    done = dbtRunner(manifest=manifest).invoke(arguments)
+    try:
+        environment = DuckDBConnectionManager.env()
+    except Exception:  # all that it raises where the command needed no connection
+        return done
+    environment.close()  # type: ignore[no-untyped-call]
+    return done
+
+
+def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
+    """dbt's target folder, and the options that name project, profile, target and log."""
+    project, folder = str(dbt_project_dir()), Home.of(settings).build / "dbt"
+    target = folder / "target"
+    options = ["--project-dir", project, "--profiles-dir", project]
+    return target, [*options, "--target-path", str(target), "--log-path", str(folder)]
+
+
+def forget_other_projects(target: Path, project: Path) -> None:
+    """Let dbt read the project anew where it last read one of another place.
+
+    What it keeps of its last parse names seeds by the folder they were in, and it does not notice
+    that the product has moved since: another environment, another version of Python.
+    """
+    place = target / "project_dir"
+    if not place.is_file() or place.read_text(encoding="utf-8") != str(project):
+        (target / "partial_parse.msgpack").unlink(missing_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        place.write_text(str(project), encoding="utf-8")
+
+
+def _stored(month: StoredMonth) -> None:
+    _tell(**stored_event(month))
+
+
+def _failures(built: Any) -> str:
+    nodes = getattr(built.result, "results", None) or []
+    failed = [f"{n.node.name}: {n.message}" for n in nodes if n.status in ("error", "fail")]
+    return "\n".join(failed) or str(built.exception or "dbt stopped")
+
+
+def _tell(step: str, **facts: object) -> bool:
+    """Write one event; false for a failure, so that a caller can return it."""
+    sys.stdout.write(json.dumps({"step": step, **facts}) + "\n")
+    sys.stdout.flush()
+    return step != "failed"
+
+
+def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
+    """What is wrong with files and models is told in words; a traceback is for our own mistakes."""
+    try:
+        return act(settings)
+    except WarehouseError as error:
+        return _tell("failed", message=error.what)
+    except duckdb.Error as error:
+        return _tell("failed", message=str(error).strip())
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: it holds the other end."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    acts = {"docs": document, "user": transform_user}
+    act = acts.get(" ".join(sys.argv[2:]), transform)
+    sys.exit(0 if _run(act, load_settings(sys.argv[1])) else 1)

@@ -1,0 +1,148 @@
+"""The look-ahead audit as a structural test of every build: a sample of it, in about a second.
+
+Its outcome goes to ``meta.results`` beside dbt's, where ``publish`` reads it: a leak in one of our
+models stops publication, one in a model of the user's own is a warning.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from warehouse.audit import ModelAudit, Verdict, audit_sample
+from warehouse.config import Settings
+from warehouse.display import counted
+from warehouse.engine import connect
+from warehouse.errors import BuildError
+from warehouse.home import Home
+from warehouse.project import PACKAGE, BuiltModel, Project, Relation, load_project
+from warehouse.sql import comment, identifier
+
+OURS = "warehouse"
+
+
+def audit_build(settings: Settings, project: Project) -> None:
+    """Audit the models in the build file on a sample and record how each came out."""
+    catalog = Home.of(settings).build_catalog
+    report = audit_sample(catalog, project, session=settings.session)
+    with connect(settings.session, catalog, options="") as connection:
+        standing = _user_relations(connection)
+        audits = [a for a in report.models if a.model.schema != "user" or a.model.name in standing]
+        connection.execute("delete from warehouse.meta.results where resource_type = 'audit'")
+        connection.executemany(
+            "insert into warehouse.meta.results values (?, 'audit', ?, ?, ?, ?)",
+            [
+                (
+                    audit.model.name,
+                    PACKAGE if audit.model.schema == "user" else OURS,
+                    _status(audit),
+                    len(audit.findings),
+                    _message(audit),
+                )
+                for audit in audits
+            ],
+        )
+        for audit in audits:
+            warning = _warning(audit)
+            if warning and audit.model.schema == "user":
+                kind, described = standing[audit.model.name]
+                text = "\n".join(filter(None, (warning, described)))
+                comment(connection, kind, audit.model.sql, text)
+                _mark_columns(connection, audit)
+
+
+def _mark_columns(connection: duckdb.DuckDBPyConnection, audit: ModelAudit) -> None:
+    """Put the verdict before the meaning of each column that was found, for ``describe``."""
+    found = sorted({f.column for f in audit.findings if f.column is not None})
+    for column, described in connection.execute(
+        "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
+        " and schema_name = 'user' and table_name = ? and column_name in (select unnest(?))",
+        [audit.model.name, found],
+    ).fetchall():
+        text = ". ".join(filter(None, (_WARNINGS[audit.verdict], described)))
+        comment(connection, "column", f"{audit.model.sql}.{identifier(column)}", text)
+
+
+def _user_relations(
+    connection: duckdb.DuckDBPyConnection,
+) -> dict[str, tuple[str, str | None]]:
+    """The user's models in the build file, each with its kind, view or table, and its comment.
+
+    One that dbt could not build is there by name in ``meta.results`` already.
+    """
+    where = "database_name = 'warehouse' and schema_name = 'user'"
+    rows = connection.execute(
+        f"select view_name, 'view', comment from duckdb_views() where {where}"
+        f" union all select table_name, 'table', comment from duckdb_tables() where {where}"
+    )
+    return {str(name): (str(kind), text) for name, kind, text in rows.fetchall()}
+
+
+def record_models(settings: Settings, project: Project) -> None:
+    """Keep the models' compiled SQL in the build file: stored marts show only files."""
+    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
+        built = _built(connection)
+        rows = [
+            (m.relation.schema, m.name, m.sql, built[m.relation].checksum)
+            if m.relation in built
+            else (m.relation.schema, m.name, m.sql, "")
+            for m in project.models
+        ]
+        connection.execute("delete from warehouse.meta.models")
+        connection.executemany("insert into warehouse.meta.models values (?, ?, ?, ?)", rows)
+
+
+def project_by_hand(settings: Settings, target: Path) -> Project:
+    """The models of dbt commands run by hand: their SQL is that which was built, whatever ran last.
+
+    Raises
+    ------
+    BuildError
+        A model was not built, or changed since; another version prepared the build file.
+    """
+    catalog = Home.of(settings).build_catalog
+    try:
+        with connect(settings.session, catalog, options="") as connection:
+            built = _built(connection)
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise BuildError(
+            f"{catalog}: prepared by another version of warehouse; the old catalog stays",
+            next_step="run: warehouse build --no-dbt && dbt build && warehouse publish",
+        ) from error
+    return load_project(target, built=built)
+
+
+def _built(connection: duckdb.DuckDBPyConnection) -> dict[Relation, BuiltModel]:
+    rows = connection.execute("select schema, name, sql, checksum from warehouse.meta.models")
+    return {Relation(row[0], row[1]): BuiltModel(row[2], row[3]) for row in rows.fetchall()}
+
+
+def _message(audit: ModelAudit) -> str:
+    found = [str(finding) for finding in audit.findings]
+    compared = f"{audit.verdict}, {counted(audit.rows, 'row')} compared"
+    return "\n".join(found) or (f"{audit.verdict}: {audit.reason}" if audit.reason else compared)
+
+
+def _status(audit: ModelAudit) -> str:
+    """As dbt calls it: a model whose rows nobody compared has not failed, but is named."""
+    if audit.findings:
+        return "fail"
+    return "warn" if audit.reason else "pass"
+
+
+_WARNINGS = {
+    Verdict.LEAK: "LOOKS AHEAD, do not use as a feature",
+    Verdict.MISDECLARED: "MISDECLARED, what it says of its look-ahead is not so",
+    Verdict.UNPROVEN: "UNPROVEN, may look ahead",
+    Verdict.UNTESTED: "UNTESTED for look-ahead",
+}
+
+
+def _warning(audit: ModelAudit) -> str | None:
+    """What a comment says first of a model that is not known to be clean."""
+    if not audit.findings and not audit.reason:
+        return None
+    reasons = [f.cause for f in audit.findings if f.kind == str(audit.verdict)]
+    reasons += [f.cause for f in audit.findings]
+    return f"{_WARNINGS[audit.verdict]}: {reasons[0] if reasons else audit.reason}"

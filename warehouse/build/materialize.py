@@ -1,0 +1,395 @@
+"""Stored marts: each mart month by month as immutable parquet, computed once, reused for ever.
+
+dbt defines a mart as a view. After dbt ran, ``store_marts`` computes every month of it that no
+earlier build has computed, and lets the view in the build file read the stored months instead. A
+month's file is named by all that its rows depend on: the SQL of the mart and of what it reads, the
+seeds, DuckDB's version, and the lake files within the mart's declared look-back and horizon. So a
+restated or grown file recomputes the months it touches and no other, publishing stays instant, and
+a full rebuild gives the same bytes because it is the same computation.
+
+A column that runs from the first bar of its series (``meta.accumulates``) is carried from month to
+month; such a mart's months also depend on the month before.
+
+Exchange, symbol, interval and clock of a row are those of its series: they are said of it when it
+is written, so that neither windows nor sorting carry them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from warehouse.build.compaction import gather
+from warehouse.build.meta import write_stored
+from warehouse.build.partitions import (
+    Progress,
+    StoredMonth,
+    find_stored,
+    month_path,
+    stored_month,
+    write_month,
+    write_whole,
+)
+from warehouse.build.vendor_views import (
+    SERIES_KEYS,
+    Lists,
+    gathered_sql,
+    key_of_series,
+    set_lists,
+    set_series,
+    view_columns,
+    view_sql,
+)
+from warehouse.build.views import show_instead
+from warehouse.config import Settings
+from warehouse.engine import connect
+from warehouse.home import Home
+from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.project import Model, Project, create_schemas, create_seeds
+from warehouse.sql import files_below, identifier, literal, moment
+from warehouse.vendor import Period, load_contracts
+
+STORE_VERSION = 6
+"""Raised when the way months are computed changes, so that no older file is reused."""
+
+
+def store_marts(
+    settings: Settings, project: Project, *, progress: Progress | None = None
+) -> list[StoredMonth]:
+    """Compute what is new of every storable mart and point the build file's views at it.
+
+    The caller holds the home's lock; dbt has filled the build file.
+    """
+    home = Home.of(settings)
+    home.marts.mkdir(parents=True, exist_ok=True)
+    for leftover in home.marts.rglob("*.building"):
+        leftover.unlink()
+    with Manifest(home.manifest) as manifest:
+        owned = assign_ownership(manifest.files())
+    gathered = gather(settings, home, owned)
+    stored: list[StoredMonth] = []
+    for model in project.models:
+        if is_storable(project, model):
+            computation = _Computation(settings, home, project, model, owned, gathered)
+            for month in computation.run():
+                stored.append(month)
+                if progress is not None:
+                    progress(month)
+    _show(settings, home, project, stored)
+    return stored
+
+
+def is_storable(project: Project, model: Model) -> bool:
+    """Whether months of a mart can be computed from a bounded span of what it reads."""
+    if not model.is_stored or model.is_whole_sample:
+        return False
+    return _reach(project, model) is not None
+
+
+# -- computing -----------------------------------------------------------------------------------
+
+
+class _Computation:
+    """Months of one mart, in order; the carry of accumulating columns goes from one to the next."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        project: Project,
+        model: Model,
+        owned: Sequence[OwnedFile],
+        gathered: Mapping[str, Sequence[StoredMonth]],
+    ) -> None:
+        reach = _reach(project, model)
+        assert reach is not None, "only storable models come here"
+        self.lookback_us, self.horizon_us = reach
+        self.settings, self.home, self.project, self.model = settings, home, project, model
+        self.lineage = project.with_ancestors([model])
+        datasets = {s.name for m in self.lineage for s in m.sources if s.schema == "vendor"}
+        self.datasets = sorted(datasets)
+        self.owned = [f for f in owned if f.file.key.dataset in datasets and f.spans]
+        self.columns = {
+            name: view_columns(load_contracts().get(name), files)
+            for name, files in self._by_dataset(self.owned)
+        }
+        self.gathered = {
+            (dataset, month.month): month.path
+            for dataset, months in gathered.items()
+            for month in months
+        }
+        # running columns add what is each row's own, and none of what is read looks back either
+        self.adds_rows = model.addends_lookback_us == 0 and self.lookback_us == model.lookback_us
+        self.written: dict[str, str] = {}  # how each column is said of a sorted row
+        self.shown: dict[str, str] = {}  # the SQL of each vendor view
+        self.folder = home.marts / model.name
+
+    def run(self) -> Iterator[StoredMonth]:
+        """Every month that holds a file of what the mart reads."""
+        self.folder.mkdir(exist_ok=True)
+        earlier: list[_Month] = []
+        with ExitStack() as opened:
+            connection = None
+            for text in sorted({f.file.key.period.month for f in self.owned}):
+                period = Period(text)
+                files = self._files(period)
+                before = earlier[-1].key if earlier and self.model.accumulates else ""
+                place = month_path(self.folder, text, self._facts(files, before))
+                month = _Month(period, place.stem.removeprefix(f"{text}-"), place)
+                path, carry = find_stored(place), find_stored(month.carry_place)
+                month.path, month.carry = path or place, carry or month.carry_place
+                reused = path is not None and (not before or carry is not None)
+                if not reused:
+                    if connection is None:
+                        connection = opened.enter_context(connect(self.settings.session))
+                        self._open(connection)
+                    self._compute(connection, month, files, earlier)
+                earlier.append(month)
+                yield stored_month(self.model.name, text, month.path, reused=reused)
+
+    def _files(self, month: Period) -> list[OwnedFile]:
+        """Files that own any time within the mart's reach of the month."""
+        start, end = month.start_us - self.lookback_us, month.end_us + self.horizon_us
+        return [
+            f
+            for f in self.owned
+            if f.spans[0][0] < end  # of most files their ends tell, in a third of the time
+            and start < f.spans[-1][1]
+            and any(a < end and start < b for a, b in f.spans)
+        ]
+
+    def _facts(self, files: list[OwnedFile], before: str) -> object:
+        """All that a month's rows depend on."""
+        return {
+            "store": STORE_VERSION,
+            "duckdb": duckdb.__version__,
+            "sql": [(str(model.relation), model.sql) for model in self.lineage],
+            "reach": (self.lookback_us, self.horizon_us),
+            "accumulates": (self.model.accumulates, self.adds_rows),
+            "seeds": [
+                (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
+                for seed in self.project.seeds
+                if any(seed.relation in model.depends_on for model in self.lineage)
+            ],
+            "columns": [[(c.name, c.type) for c in columns] for columns in self.columns.values()],
+            "files": [
+                (
+                    f.file.key.dataset,
+                    f.file.series_id,
+                    str(f.file.key.series),
+                    f.file.object,
+                    f.spans,
+                )
+                for f in files
+            ],
+            "before": before,
+        }
+
+    def _by_dataset(self, files: Sequence[OwnedFile]) -> Iterator[tuple[str, list[OwnedFile]]]:
+        for dataset in self.datasets:
+            yield dataset, [f for f in files if f.file.key.dataset == dataset]
+
+    def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Seeds, vendor views and the models below the mart, in a database in memory."""
+        connection.execute("attach ':memory:' as warehouse")
+        connection.execute("use warehouse")
+        create_schemas(connection, self.project)
+        create_seeds(connection, self.project)
+        set_series(connection, self.owned)
+        self.shown.clear()
+        self._show_inputs(connection, [], 0, 0)
+        for model in self.lineage[:-1]:
+            connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
+        names = (row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall())
+        self.written = {name: identifier(name) for name in names}
+        for key in self.written.keys() & set(SERIES_KEYS):
+            self.written[key] = key_of_series(key)
+
+    def _compute(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        month: _Month,
+        files: list[OwnedFile],
+        earlier: list[_Month],
+    ) -> None:
+        start_us, end_us = month.period.start_us, month.period.end_us
+        self._show_inputs(connection, files, start_us - self.lookback_us, end_us + self.horizon_us)
+        source, written = f"({self.model.sql})", self.written
+        if self.model.accumulates and earlier:
+            if not self.adds_rows:
+                connection.execute(f"create or replace temp table computed as {self.model.sql}")
+                source = "computed"
+            self._carry(connection, month, earlier)
+            written = written | {
+                name: f"{identifier(name)} + coalesce({carried}, 0)"
+                for name, carried in self._carried(connection, month)
+            }
+        within = f'"time" >= {moment(start_us)} and "time" < {moment(end_us)}'
+        month.path = write_month(
+            connection,
+            f"select * from {source} where {within}",
+            month.place,
+            selected=", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items()),
+        )
+
+    def _show_inputs(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: list[OwnedFile],
+        since_us: int,
+        until_us: int,
+    ) -> None:
+        """Let the vendor views show what these files hold of bars within a span of time.
+
+        Most months differ from the one before in the lists and the span only, not in the SQL.
+        """
+        lists: Lists = {}
+        views = {
+            dataset: self._input_sql(dataset, chosen, lists)
+            for dataset, chosen in self._by_dataset(files)
+        }
+        set_lists(connection, lists)
+        connection.execute(f"set variable since = {moment(since_us)}")
+        connection.execute(f"set variable until = {moment(until_us)}")
+        for dataset, sql in views.items():
+            if self.shown.get(dataset) != sql:
+                connection.execute(
+                    f"create or replace view vendor.{identifier(dataset)} as"
+                    f" select * from (\n{sql}\n)"
+                    " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
+                )
+                self.shown[dataset] = sql
+
+    def _input_sql(self, dataset: str, files: list[OwnedFile], lists: Lists) -> str:
+        """What the files hold, and maybe more of their months."""
+        columns = self.columns[dataset]
+        months = sorted({f.file.key.period.month for f in files})
+        gathered = [self.gathered[dataset, m] for m in months if (dataset, m) in self.gathered]
+        if gathered:
+            listed = ", ".join(literal(str(path)) for path in gathered)
+            return gathered_sql(columns, f"[{listed}]")
+        return view_sql(columns, files, self.home, lists=lists)
+
+    def _carry(
+        self, connection: duckdb.DuckDBPyConnection, month: _Month, earlier: list[_Month]
+    ) -> None:
+        """Write where the running columns of each series stood before what the month adds to them.
+
+        Within the reach they begin anew. Where each row adds what is its own, that is all of the
+        reach; else what the month itself adds, for the first rows of a reach lack their inputs. It
+        stands in the stored months, at the last row with a value before that; for a series without
+        a row since the month before, in that month's own carry.
+        """
+        before_us = self.lookback_us if self.adds_rows else 0
+        since, until = (m.period.start_us - before_us for m in (earlier[-1], month))
+        running = [identifier(name) for name in self.model.accumulates]
+        names = ", ".join(running)
+        paths = [literal(str(m.path)) for m in earlier if m.period.end_us > since]
+        values = (
+            f'select series_id, "time", {names} from read_parquet([{", ".join(paths)}])'
+            f' where "time" >= {moment(since)} and "time" < {moment(until)}'
+        )
+        if len(earlier) > 1:
+            values += (
+                f" union all select series_id, timestamp '-infinity', {names}"
+                f" from read_parquet({literal(str(earlier[-1].carry))})"
+            )
+        last = ", ".join(f'arg_max({name}, "time") as {name}' for name in running)
+        month.carry = write_whole(
+            connection,
+            f"select series_id, {last} from ({values}) group by series_id order by series_id",
+            month.carry_place,
+        )
+
+    def _carried(
+        self, connection: duckdb.DuckDBPyConnection, month: _Month
+    ) -> Iterator[tuple[str, str]]:
+        """The running columns, and what reads for a row what its own is continued from."""
+        for place, name in enumerate(self.model.accumulates):
+            column = identifier(name)
+            carry = literal(str(month.carry))
+            values = f"select series_id, {column} as value from read_parquet({carry})"
+            if not self.adds_rows:
+                values += (
+                    f' union all select series_id, -arg_max({column}, "time") from computed'
+                    f' where "time" < {moment(month.period.start_us)} group by series_id'
+                )
+                values = f"select series_id, sum(value) as value from ({values}) group by series_id"
+            last = max(f.file.series_id for f in self.owned)
+            variable = f"carry_{place}"
+            connection.execute(
+                f"set variable {variable} = (select list(value order by id)"
+                f" from range(1, {last + 1}) as ids(id) left join ({values}) on id = series_id)"
+            )
+            yield name, f"getvariable({literal(variable)})[series_id]"
+
+
+@dataclass(slots=True)
+class _Month:
+    """A month of a mart: its file, and what an accumulating mart keeps beside it.
+
+    Attributes
+    ----------
+    key
+        Hash of the month's facts.
+    place
+        Name under which its file is looked for and written.
+    path, carry
+        The files themselves, once they are there.
+    """
+
+    period: Period
+    key: str
+    place: Path
+    path: Path = field(init=False)
+    carry: Path = field(init=False)
+
+    @property
+    def carry_place(self) -> Path:
+        return self.place.with_name(f"{self.key}.carry")
+
+
+def _reach(project: Project, model: Model) -> tuple[int, int] | None:
+    """Look-back and horizon in microseconds through all that a model reads; None if unbounded."""
+    lookback_us, horizon_us = model.lookback_us, model.horizon_us
+    if lookback_us is None or horizon_us is None:
+        return None
+    below = []
+    for relation in model.depends_on:
+        for other in project.models:
+            if other.relation == relation:
+                reach = None if other.accumulates else _reach(project, other)
+                if reach is None:
+                    return None
+                below.append(reach)
+    return (
+        lookback_us + max((lookback for lookback, _ in below), default=0),
+        horizon_us + max((horizon for _, horizon in below), default=0),
+    )
+
+
+# -- showing -------------------------------------------------------------------------------------
+
+
+def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
+    """Let the views of the build file read the stored months; their comments stay."""
+    with connect(settings.session, home.build_catalog, options="") as connection:
+        connection.execute("use warehouse")
+        connection.execute("begin")
+        sources = {}
+        for name in dict.fromkeys(month.model for month in stored):
+            paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
+            listed = files_below(home.root, map(str, paths))
+            relation = project.model(name).relation
+            source = f"read_parquet({listed}, hive_partitioning = false)"
+            sources[relation.schema, relation.name] = source
+        show_instead(connection, sources)
+        write_stored(connection, home, stored)
+        connection.execute("commit")
+        connection.execute("use memory")
+        connection.execute("detach warehouse")

@@ -1,0 +1,180 @@
+"""Stored months: immutable parquet files below ``marts/``, named by what their rows depend on.
+
+A name is the month, a hash of all that its rows depend on, and a hash of the file's own bytes. So a
+build finds what an earlier one computed, catalogs of any generation may read it, and ``verify``
+sees every bit that flipped. Files of homes before version 0.2 lack the last part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warehouse.display import counted
+from warehouse.errors import REPAIR, DamagedError
+from warehouse.files import put, sha256_of
+from warehouse.sql import literal
+
+ROW_GROUP_ROWS = 20_480
+_FORMAT = (
+    f"format parquet, parquet_version v2, compression lz4_raw, row_group_size {ROW_GROUP_ROWS}"
+)
+
+
+_SUM_DIGITS = 16
+_SUMMED = re.compile(r"(?:^|-)[0-9a-f]{20}-([0-9a-f]{16})$")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMonth:
+    """A UTC month of a mart or of a dataset: one file, sorted by series_id and time.
+
+    Attributes
+    ----------
+    model
+        The mart, or ``vendor.<dataset>``.
+    reused
+        Whether an earlier build had written it.
+    """
+
+    model: str
+    month: str
+    path: Path
+    rows: int
+    size_bytes: int
+    reused: bool
+
+
+Progress = Callable[[StoredMonth], None]
+
+
+def month_path(folder: Path, month: str, facts: object) -> Path:
+    """Name of a month whose rows depend on these facts, which are anything JSON can write.
+
+    The file that is written under it has the hash of its bytes in its name besides.
+
+    Examples
+    --------
+    >>> month_path(Path("marts/bars"), "2025-09", ["sql", "files"]).name
+    '2025-09-bb621a45e8636707eebe.parquet'
+    """
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return folder / f"{month}-{digest[:20]}.parquet"
+
+
+def month_of(path: Path) -> str:
+    """The month that stands in the name of such a file.
+
+    Examples
+    --------
+    >>> month_of(Path("marts/bars/2025-09-bb621a45e8636707eebe.parquet"))
+    '2025-09'
+    """
+    return path.name[: len("2025-09")]
+
+
+def write_month(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, selected: str = "*"
+) -> Path:
+    """Write the rows of a query that has series_id and time, as :func:`write_whole` does.
+
+    ``selected`` are the columns of the file, computed from each row after sorting.
+    """
+    rows = f'select {selected} from ({query} order by series_id, "time")'
+    return write_whole(connection, rows, path, _FORMAT)
+
+
+def write_whole(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, options: str = "format parquet"
+) -> Path:
+    """Write the rows of a query as they come; returns the file, which appears whole and durable.
+
+    Its name is that of ``path`` with the hash of its bytes.
+    """
+    building = path.with_suffix(".building")
+    connection.execute(f"copy ({query}) to {literal(str(building))} ({options})")
+    digest = sha256_of(building)[:_SUM_DIGITS]
+    written = path.with_name(f"{path.stem}-{digest}{path.suffix}")
+    put(building, written)
+    return written
+
+
+def find_stored(path: Path) -> Path | None:
+    """The file that was written under this name and can be read, None where there is none."""
+    for found in sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")):
+        if sum_in_name(found) is not None and month_damage(found, quick=True) is None:
+            return found
+    return None
+
+
+def sum_in_name(path: Path) -> str | None:
+    """The hash of a stored file's bytes that is in its name.
+
+    Examples
+    --------
+    >>> sum_in_name(Path("2025-09-bb621a45e8636707eebe-0123456789abcdef.parquet"))
+    '0123456789abcdef'
+    >>> sum_in_name(Path("2025-09-bb621a45e8636707eebe.parquet"))
+    """
+    found = _SUMMED.search(path.stem)
+    return None if found is None else found[1]
+
+
+def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) -> str | None:
+    """What is wrong with a stored file; None where its bytes are those that were written.
+
+    Parameters
+    ----------
+    rows
+        How many it must have, where that is known.
+    quick
+        Read its footer only.
+    """
+    if not path.is_file():
+        return "is missing"
+    digest = sum_in_name(path)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            found = file.metadata.num_rows
+            if not quick and digest is None:
+                found = sum(batch.num_rows for batch in file.iter_batches())
+        if not quick and digest is not None and sha256_of(path)[:_SUM_DIGITS] != digest:
+            return "holds other bytes than its name says"
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return f"cannot be read: {str(error).splitlines()[0][:200]}"
+    return (
+        None if rows in (None, found) else f"has {counted(found, 'row')}, the catalog says {rows:,}"
+    )
+
+
+def require_sound(path: Path) -> None:
+    """Raise DamagedError unless a stored file holds the bytes that were written."""
+    what = month_damage(path)
+    if what is not None:
+        raise DamagedError(f"{path}: {what}", next_step=REPAIR)
+
+
+def stored_month(model: str, month: str, path: Path, *, reused: bool) -> StoredMonth:
+    """A file that is there, with the facts of its footer."""
+    rows = pq.read_metadata(path).num_rows
+    return StoredMonth(model, month, path, rows, path.stat().st_size, reused)
+
+
+def stored_event(month: StoredMonth) -> dict[str, Any]:
+    """A month as an event of the build."""
+    return {
+        "step": "stored",
+        "model": month.model,
+        "month": month.month,
+        "rows": month.rows,
+        "reused": month.reused,
+    }

@@ -1,0 +1,265 @@
+"""From the lake to a published catalog: prepare, let dbt fill it and store the marts, publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse._version import __version__
+from warehouse.build.catalog import prepare_catalog
+from warehouse.build.funding import declared_spans
+from warehouse.build.partitions import stored_event
+from warehouse.build.session_copy import copy_marts
+from warehouse.config import Settings, child_environment
+from warehouse.errors import (
+    REPAIR,
+    ROOM_OR_RIGHTS,
+    BuildError,
+    DamagedError,
+    DiskError,
+    tells_of_disk,
+)
+from warehouse.generations import (
+    Published,
+    next_generation,
+    publish_build,
+    read_catalog,
+    require_catalog,
+)
+from warehouse.home import Home, writing
+from warehouse.lake import Manifest
+from warehouse.progress import Phase, phase
+from warehouse.vendor import dbt_project_dir
+
+Progress = Callable[[dict[str, Any]], None]
+"""Called with each event of the build: ``{"step": …}`` as ``warehouse.transform`` writes it."""
+
+_PHASES = {
+    "inputs": "compare lake, models and settings with those of the catalog",
+    "catalog": "gather months and write the catalog",
+    "dbt": "start dbt and read the models",
+    "models": "build the models",
+    "store": "store the marts",
+    "tests": "test",
+    "user models": "build your own models",
+    "audit": "audit for look-ahead",
+    "publish": "publish",
+    "native": "copy the marts into tables",
+}
+"""The steps that begin a phase, which lasts until the next one."""
+
+
+def build(
+    settings: Settings, *, force: bool = False, progress: Progress | None = None
+) -> Published | None:
+    """Catalog and models from the lake, published as the next generation.
+
+    Returns
+    -------
+    Published or None
+        None where the published catalog was made from the very same inputs and ``force`` is false.
+
+    Raises
+    ------
+    BuildError
+        A model or a structural test did not pass; the old catalog stays.
+    LockedError
+        Another process writes to this home.
+    """
+    home = Home.of(settings)
+    home.require_lake()
+    with writing(home, "build") as lock, _timed(progress) as tell:
+        tell({"step": "inputs"})
+        inputs = fingerprint(settings)
+        published = None
+        if force or inputs != _published_inputs(home):
+            tell({"step": "catalog"})
+            prepare_catalog(
+                settings,
+                generation=next_generation(home),
+                inputs=inputs,
+                progress=lambda month: tell(stored_event(month)),
+            )
+            tell({"step": "dbt"})
+            _run_child(settings, home, [], tell, lock=lock)
+            tell({"step": "publish"})
+            published = publish_build(home)
+        copy_published(settings, tell)
+        return published
+
+
+@contextmanager
+def _timed(progress: Progress | None) -> Iterator[Progress]:
+    """Pass the events of a build on, and time the phases that they begin."""
+    with ExitStack() as opened:
+        current = Phase("")
+
+        def tell(event: dict[str, Any]) -> None:
+            nonlocal current
+            match event:
+                case {"step": "stored", "reused": bool(reused)}:
+                    current.counts["months reused" if reused else "months computed"] += 1
+                case {"step": str(step)} if step in _PHASES:
+                    opened.close()
+                    current = opened.enter_context(phase(_PHASES[step]))
+            if progress is not None:
+                progress(event)
+
+        yield tell
+
+
+def copy_published(settings: Settings, progress: Progress | None) -> None:
+    """The native copy of what is published now; where there is none, all works without it."""
+    tell = progress or (lambda _: None)
+    reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))
+    if reason is not None:
+        tell({"step": "no native copy", "message": reason})
+
+
+def prepare(settings: Settings) -> Path:
+    """The private build file alone, for dbt to be run by hand (``warehouse build --no-dbt``)."""
+    home = Home.of(settings)
+    home.require_lake()
+    with writing(home, "build"):
+        return prepare_catalog(settings, generation=next_generation(home))
+
+
+def build_user_models(settings: Settings, progress: Progress | None = None, *, lock: int) -> None:
+    """Add the user's own models to a build file that dbt has filled by hand.
+
+    The caller holds the home's lock.
+
+    Raises
+    ------
+    BuildError
+        dbt could not run; models that fail are named in ``meta.results`` instead.
+    """
+    _run_child(settings, Home.of(settings), ["user"], progress, lock=lock)
+
+
+def fingerprint(settings: Settings) -> str:
+    """A hash of all that a build is made from: lake, models, versions, settings."""
+    home = Home.of(settings)
+    with Manifest(home.manifest) as manifest:
+        lake = [
+            [
+                (file.file_id, str(file.key), file.series_id, file.object)
+                for file in manifest.files()
+            ],
+            [(str(refusal.key), refusal.object) for refusal in manifest.quarantine()],
+            len(manifest.restatements()),
+        ]
+    ours = dbt_project_dir()
+    folders = [ours / "models", ours / "macros", ours / "seeds", ours / "tests" / "dbt"]
+    folders += [home.models, home.macros]
+    sources = [path for folder in folders for path in sorted(folder.rglob("*"))]
+    texts = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (ours / "dbt_project.yml", *sources)
+        if path.is_file()
+    }
+    versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
+    declared = [str(span) for span in declared_spans(home.subscription)]
+    facts = [lake, texts, versions, declared]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _published_inputs(home: Home) -> str | None:
+    if not home.catalog.is_file():
+        return None
+    try:
+        ((inputs,),) = read_catalog(home, home.catalog, "select inputs from warehouse.meta.build")
+    except (DamagedError, ValueError):
+        return None
+    return str(inputs)
+
+
+def write_docs(settings: Settings, progress: Progress | None = None) -> Path:
+    """dbt's documentation of the published models as one static page; returns its path.
+
+    The user's own models are on it, except those that dbt cannot read: ``progress`` names them.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was published yet.
+    """
+    home = Home.of(settings)
+    require_catalog(home)
+    page = home.root / "docs.html"
+    with writing(home, "docs") as lock:
+        home.build.mkdir(exist_ok=True)
+        home.build_catalog.unlink(missing_ok=True)
+        shutil.copyfile(home.catalog, home.build_catalog)
+        try:
+            _run_child(settings, home, ["docs"], progress, lock=lock)
+            (home.build / "dbt" / "target" / "static_index.html").replace(page)
+        finally:
+            home.build_catalog.unlink(missing_ok=True)
+    return page
+
+
+def _run_child(
+    settings: Settings, home: Home, arguments: list[str], progress: Progress | None, *, lock: int
+) -> None:
+    """Run ``warehouse.transform`` as a child; dbt stays out of this process.
+
+    The child holds the home's lock as long as it lives, and ends when this process does: so what
+    outlives a killed build can never write into the next one.
+    """
+    log = home.build / "dbt" / "dbt.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:
+        failure = None
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "warehouse.build.dbt_process", str(home.root), *arguments],
+            env=child_environment(settings),
+            pass_fds=(lock,),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as child:
+            try:
+                for line in child.stdout or ():
+                    event = _event(line)
+                    if event.get("step") == "failed":
+                        failure = str(event["message"])
+                    if progress is not None and event:
+                        progress(event)
+                code = child.wait()
+            except BaseException:
+                child.kill()
+                raise
+        if code and failure is None:
+            errors.seek(0)
+            failure = errors.read().strip()[-2000:] or f"the child process ended with {code}"
+    if failure is not None and tells_of_disk(failure):
+        raise DiskError(
+            f"{home.root}: the models could not be written; the old catalog stays\n{failure}",
+            next_step=ROOM_OR_RIGHTS,
+        )
+    if failure is not None:
+        mend = f"read {log}, mend what it names, then run: warehouse build"
+        raise BuildError(
+            f"the models could not be built; the old catalog stays\n{failure}",
+            next_step=REPAIR if home.is_named_in(failure) else mend,
+        )
+
+
+def _event(line: str) -> dict[str, Any]:
+    """One line of the child; anything that dbt or a library prints besides is passed over."""
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return event if isinstance(event, dict) else {}

@@ -1,0 +1,322 @@
+"""Schema ``vendor``: one view per dataset over the objects of the lake.
+
+Key columns come from the manifest, types from the contract; what a file lacks reads NULL, what it
+has beyond the contract is kept. Values are untouched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.home import Home
+from warehouse.lake import OwnedFile
+from warehouse.sql import comment, files_below, identifier, literal, moment
+from warehouse.times import Span
+from warehouse.vendor import (
+    KEY_COLUMNS,
+    NO_TYPE,
+    OTHER_TYPE,
+    Column,
+    Contract,
+    interval_us,
+    load_contracts,
+)
+
+_KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
+
+SERIES_KEYS = ("exchange", "symbol", "interval", "clock")
+"""Key columns that are the same for all rows of a series."""
+
+_OF_SERIES = (*SERIES_KEYS, "bar_us")
+
+Lists = dict[str, tuple[str, list[Any]]]
+"""DuckDB variables that hold lists: type of the items, and the items."""
+
+
+def write_vendor(
+    connection: duckdb.DuckDBPyConnection,
+    owned: list[OwnedFile],
+    home: Home,
+    gathered: Mapping[str, Sequence[Path]],
+) -> None:
+    """Create the views; a dataset whose months were gathered is read from those files."""
+    by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
+    for owned_file in owned:
+        by_dataset[owned_file.file.key.dataset].append(owned_file)
+    contracts = load_contracts()
+    for dataset in sorted(contracts.keys() | by_dataset.keys()):
+        contract = contracts.get(dataset)
+        files = by_dataset.get(dataset, [])
+        columns = view_columns(contract, files)
+        view = f"vendor.{identifier(dataset)}"
+        sql = view_sql(columns, files, home)
+        if dataset in gathered:
+            names = (str(path.relative_to(home.root)) for path in gathered[dataset])
+            sql = gathered_sql(columns, files_below(home.root, names))
+        connection.execute(f"create view {view} as\n{sql}")
+        meaning = contract.description if contract else "Not in the contracts: taken as it came."
+        comment(connection, "view", view, meaning)
+        for column in (*KEY_COLUMNS, *columns):
+            comment(connection, "column", f"{view}.{identifier(column.name)}", column.comment)
+
+
+def count_hidden(
+    connection: duckdb.DuckDBPyConnection, owned: Iterable[OwnedFile], home: Home
+) -> list[OwnedFile]:
+    """The same files; of raw ones that share their period, how many rows the view hides."""
+    counted = []
+    for file in owned:
+        if file.file.key.is_raw and not file.owns_all and not file.file.key.period.is_day:
+            row = connection.execute(f"select count(*) from ({view_sql([], [file], home)})")
+            shown = int((row.fetchone() or (0,))[0])
+            file = replace(file, raw_rows_hidden=file.file.facts.rows - shown)
+        counted.append(file)
+    return counted
+
+
+def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Column]:
+    """Columns of a dataset's view after the key columns: the contract's, then what files add.
+
+    Files may spell a column that they add in letters of either case: it is one column.
+    """
+    declared = [] if contract is None else [c for c in contract.columns if c.name != "time"]
+    known = {column.name.lower() for column in declared}
+    kinds: dict[str, set[str]] = defaultdict(set)
+    spelled: dict[str, str] = {}
+    for owned_file in files:
+        bar_start = None if owned_file.file.key.is_raw else "time"
+        for name, kind in owned_file.file.facts.columns:
+            lowered = name.lower()
+            if lowered != bar_start and lowered not in known:
+                kinds[lowered].add(kind)
+                spelled[lowered] = max(name, spelled.get(lowered, ""))
+    return declared + [
+        Column(
+            _free_name(name, contract),
+            _widest(kinds[lowered]),
+            f"Not in the contract: {name}.",
+            "unknown",
+        )
+        for lowered, name in sorted(spelled.items())
+    ]
+
+
+def _free_name(name: str, contract: Contract | None) -> str:
+    """A column's name in the view: the contract's, or with ``file_`` where the name is taken.
+
+    DuckDB's names know no case. What begins with ``file_`` is treated alike, so that no two meet.
+    """
+    lowered = name.lower()
+    own = {column.name.lower(): column.name for column in (contract.columns if contract else ())}
+    if lowered in own and lowered not in _KEY_NAMES:
+        return own[lowered]
+    while lowered.startswith("file_"):
+        lowered = lowered.removeprefix("file_")
+    return f"file_{name}" if lowered in _KEY_NAMES or lowered in own else name
+
+
+def _widest(kinds: set[str]) -> str:
+    if any(kind.startswith((OTHER_TYPE, NO_TYPE)) for kind in kinds):
+        return "VARCHAR"
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    integers = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+    if kinds <= integers:
+        return "BIGINT"
+    return "DOUBLE" if kinds <= integers | {"FLOAT", "DOUBLE"} else "VARCHAR"
+
+
+def view_sql(
+    columns: list[Column], files: list[OwnedFile], home: Home, *, lists: Lists | None = None
+) -> str:
+    """The SELECT of a dataset's view over some of its files.
+
+    One branch per series, so that reading a series touches its files only. With ``lists`` all files
+    of the same columns are one branch, which binds much faster where all is read anyway: its text
+    names no file, it reads them and their series from variables, which are added to ``lists``. It
+    needs a connection that knows these and the keys of the series: :func:`set_lists`,
+    :func:`set_series`.
+    """
+    alike: dict[object, list[OwnedFile]] = defaultdict(list)
+    for owned_file in files:
+        if owned_file.spans:
+            found = owned_file.file.facts.columns
+            is_vague = any(kind == OTHER_TYPE for _, kind in found)
+            alike[found, owned_file.file.object if is_vague else None].append(owned_file)
+    if not alike:
+        return _empty_sql(columns)
+    return "\nunion all\n".join(
+        _select_sql(columns, group, home, lists) for group in alike.values()
+    )
+
+
+def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]) -> None:
+    """Let a connection know the keys of the files' series, for :func:`key_of_series`."""
+    found = {owned.file.series_id: owned.file.key.series for owned in files}
+    every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
+    lists: Lists = {
+        _by_series(name): ("VARCHAR", [series and getattr(series, name) for series in every])
+        for name in SERIES_KEYS
+    }
+    bars_us = [interval_us(s.interval) if s and s.interval else None for s in every]
+    set_lists(connection, {**lists, _by_series("bar_us"): ("BIGINT", bars_us)})
+
+
+def key_of_series(name: str, series_id: str = "series_id") -> str:
+    """The SQL that says a key of a row by its series, where the series are known.
+
+    Examples
+    --------
+    >>> key_of_series("symbol")
+    "getvariable('symbol_by_series')[series_id]"
+    """
+    return f"getvariable({literal(_by_series(name))})[{series_id}]"
+
+
+def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
+    """Let a connection know what the SQL of :func:`view_sql` reads."""
+    for name, (kind, values) in lists.items():
+        connection.execute(f"set variable {name} = $1::{kind}[]", [values])
+
+
+def gathered_sql(columns: list[Column], listed: str) -> str:
+    """The SELECT of a dataset's view over files that were written from it, an SQL list."""
+    selected = (
+        f"{identifier(c.name)}::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)
+    )
+    return f"select {', '.join(selected)} from read_parquet({listed}, {_PLAIN})"
+
+
+def _select_sql(
+    columns: list[Column], files: list[OwnedFile], home: Home, lists: Lists | None
+) -> str:
+    """Files of the same columns, under the names and in the types of the view."""
+    types = dict(files[0].file.facts.columns)
+    keys = {name: _unused_name(f"key_{name}", types) for name in ("series_id", *_OF_SERIES)}
+    of_first = files[0].file.key
+    contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
+    source_names = {_free_name(name, contract).lower(): name for name in types}
+    spelled = {name.lower(): name for name in types}
+    clocks = [spelled[name] for name in (_RAW_CLOCKS if raw else ("time", "time"))]
+    time, known_at = (_utc(identifier(name), types[name]) for name in clocks)
+    if not raw:
+        known_at = f"make_timestamp(epoch_us({time}) + {keys['bar_us']})"
+    selected = [
+        *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_KEYS)),
+        f'{time} as "time"',
+        f"{known_at} as known_at",
+    ]
+    for column in columns:
+        source = source_names.get(column.name.lower())
+        value = f"null::{column.type}"
+        if source is not None and not types[source].startswith(NO_TYPE):
+            value = _converted(source, types[source], column.type, is_clock=source in clocks)
+        selected.append(f"{value} as {identifier(column.name)}")
+    if "file_index" in map(str.lower, types):  # which hides DuckDB's own of this name
+        lists = None
+    branches: dict[tuple[int | None, tuple[Span, ...]], list[OwnedFile]] = defaultdict(list)
+    for owned_file in files:
+        partial = () if owned_file.owns_all else owned_file.spans
+        branches[owned_file.file.series_id if lists is None else None, partial].append(owned_file)
+    rows = "\nunion all\n".join(
+        (
+            _rows_of_series(group, home, keys)
+            if lists is None
+            else _rows_of_files(group, home, keys, lists)
+        )
+        + _inside(time, spans)
+        for (_, spans), group in sorted(branches.items(), key=lambda b: b[1][0].file.file_id)
+    )
+    return f"select {', '.join(selected)}\nfrom (\n{rows}\n)"
+
+
+def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
+    """What files of one series hold, and the series' keys as constants."""
+    listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
+    series = files[0].file.key.series
+    texts = {name: getattr(series, name) for name in SERIES_KEYS}
+    values = {
+        "series_id": f"{files[0].file.series_id}::INTEGER",
+        **{n: "null::VARCHAR" if text is None else literal(text) for n, text in texts.items()},
+        "bar_us": f"{'null' if series.interval is None else interval_us(series.interval)}::BIGINT",
+    }
+    return _selected(values, keys, listed)
+
+
+def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lists: Lists) -> str:
+    """What files of any series hold, and the keys from lists: by file, then by series."""
+    number = len(lists) // 2
+    paths, series = f"paths_{number}", f"series_{number}"
+    lists[paths] = "VARCHAR", [str(home.object_path(file.file.object)) for file in files]
+    lists[series] = "INTEGER", [file.file.series_id for file in files]
+    series_id = f"getvariable({literal(series)})[file_index::BIGINT + 1]"
+    values = {"series_id": series_id, **{n: key_of_series(n, series_id) for n in _OF_SERIES}}
+    return _selected(values, keys, f"getvariable({literal(paths)})")
+
+
+def _selected(values: Mapping[str, str], keys: Mapping[str, str], listed: str) -> str:
+    """What files hold, with these values beside it under their names of ``keys``."""
+    selected = ", ".join(f"{value} as {keys[name]}" for name, value in values.items())
+    return f"select {selected}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
+
+
+def _inside(time: str, spans: tuple[Span, ...]) -> str:
+    """The condition that a row lies in one of the spans; nothing where there are none."""
+    owned = (f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans)
+    return f"\nwhere {' or '.join(owned)}" if spans else ""
+
+
+_RAW_CLOCKS = ("exchange_timestamp", "local_timestamp")
+_PLAIN = "hive_partitioning = false"
+_FILE = "of_lake"
+
+
+def _by_series(name: str) -> str:
+    return f"{name}_by_series"
+
+
+def _empty_sql(columns: list[Column]) -> str:
+    selected = [f"null::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)]
+    return f"select {', '.join(selected)} where false"
+
+
+def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
+    """A file's column as the type that the view gives it; times without a zone are UTC.
+
+    ``try(x)`` keeps DuckDB from deciding a predicate by the footer's statistics of ``x``. These say
+    nothing of NaN, and nobody checks them, except those of the clocks, by which files are pruned.
+    """
+    value = identifier(name) if is_clock else f"try({identifier(name)})"
+    if wanted in ("TIMESTAMP", "TIMESTAMPTZ") and found.startswith(("TIMESTAMP", "DATE")):
+        value = _utc(value, found)
+        return value if wanted == "TIMESTAMP" else f"timezone('UTC', {value})"
+    if wanted == "BIGINT" and found in ("FLOAT", "DOUBLE"):
+        return f"nullif({value}, 'nan')::BIGINT"  # in a count NaN means that nothing was counted
+    if wanted == "VARCHAR" and found == "BLOB":
+        return (
+            f"coalesce(try(decode({value})), {value}::VARCHAR)"  # bytes that are no text: escaped
+        )
+    return value if found == wanted else f"{value}::{wanted}"
+
+
+def _utc(value: str, kind: str) -> str:
+    """A file's time as naive UTC in microseconds."""
+    if kind.endswith("_NS"):
+        value = f"{value}::{kind.removesuffix('_NS')}"
+    elif kind == "DATE":
+        value = f"{value}::TIMESTAMP"
+    return f"timezone('UTC', {value})" if kind.startswith("TIMESTAMPTZ") else value
+
+
+def _unused_name(name: str, taken: Iterable[str]) -> str:
+    """A name that no column has; DuckDB's names know no case."""
+    lowered = {other.lower() for other in taken}
+    while name in lowered:
+        name += "_"
+    return name

@@ -1,0 +1,308 @@
+"""How an answer leaves the command line: as a table, or streamed as a file of some format."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from warehouse.cli.common import UNCUT, put, say, table_width
+from warehouse.display import counted
+from warehouse.errors import UsageError
+from warehouse.files import appearing
+from warehouse.home import Home
+from warehouse.waiting import StoppedError, one_clock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from warehouse.query import Result
+
+FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
+_BY_SUFFIX = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".txt": "table",
+    ".table": "table",
+}
+_REMARKS_S = 1.0
+"""For the remarks on an answer, where the query has taken all its time."""
+
+_HINT = "name them, widen the terminal, or add --format csv"
+
+
+def require_place(home: Home, target: Path | None) -> None:
+    """Raise before anything is asked where a file cannot or must not be written."""
+    if target is None:
+        return
+    if home.owns(target):
+        raise UsageError(
+            f"{target} is where the warehouse keeps its own files",
+            next_step="write it to another folder",
+        )
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", next_step="name a file in it")
+    folder = target.parent if target.exists() else Path(os.path.realpath(target)).parent
+    if not folder.is_dir():
+        named = folder if target.is_symlink() else target.parent
+        raise UsageError(
+            f"{target}: there is no folder {named}", next_step=f"mkdir -p {shlex.quote(str(named))}"
+        )
+
+
+def format_of(target: Path | None, given: str | None) -> str:
+    """The format of an answer: that of ``--format``, else by the file's suffix.
+
+    Raises
+    ------
+    UsageError
+        The suffix is not known, or is another format's than the one given.
+
+    Examples
+    --------
+    >>> format_of(Path("bars.CSV.gz"), None), format_of(None, None)
+    ('csv', 'table')
+    """
+    if target is None or (given is not None and not _suffix(target)):
+        return given or "table"
+    found = _BY_SUFFIX.get(_suffix(target))
+    if found is None and given is None:
+        raise UsageError(
+            f"{target}: the suffix names no format that can be written",
+            next_step=f"end it in {', '.join(_BY_SUFFIX)}, or add --format {'|'.join(FORMATS)}",
+        )
+    if found is not None and given not in (None, found):
+        raise UsageError(
+            f"{target}: the suffix is that of {found}, but --format is {given}",
+            next_step="leave --format out, or give the file another suffix",
+        )
+    return given or str(found)
+
+
+def _suffix(target: Path) -> str:
+    """The suffix in lower case, with the one before it where the file is compressed."""
+    suffixes = [suffix.lower() for suffix in target.suffixes]
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
+def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
+    """Write an answer to ``target``, which appears whole or not at all, or to stdout.
+
+    ``limit`` counts for tables only: the other formats hold every row.
+    """
+    if form in ("parquet", "arrow") and target is None:
+        raise UsageError(f"{form} is not for the terminal", next_step=f"add -o FILE.{form}")
+    if form == "table" and target is None:
+        put(result.render(limit, width=table_width(), hint=_HINT))
+        if not result.head(1):
+            say("0 rows")
+        _say_cut(result, limit)
+        _say_remarks(result, is_blank=True)
+        return
+    if target is None:
+        sys.stdout.flush()
+        is_blank = _write(result, form, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        _say_remarks(result, is_blank=is_blank)
+        return
+    is_blank = form == "table"
+    with appearing(target) as sink:
+        if form == "table":
+            sink.write((result.render(limit, width=UNCUT) + "\n").encode())
+            _say_cut(result, limit)
+        else:
+            is_blank = _write_file(result, form, sink, _suffix(target).endswith(".gz"))
+    say(f"wrote {target}")
+    _say_remarks(result, is_blank=is_blank)
+
+
+def _say_cut(result: Result, limit: int) -> None:
+    """Say on stderr that rows are left out where stdout is a file, which nobody watches."""
+    if not sys.stdout.isatty() and len(result.head(limit + 1)) > limit:
+        say(f"only the first {counted(limit, 'row')} of {len(result):,}: for all, add --format csv")
+
+
+def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) -> bool:
+    if not is_compressed:
+        return _write(result, form, sink)
+    import gzip
+
+    with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as packed:
+        return _write(result, form, cast("BinaryIO", packed))
+
+
+def _say_remarks(result: Result, *, is_blank: bool) -> None:
+    """Say on stderr why an answer says nothing, what in it looks ahead, and what it lacks."""
+    from warehouse.analysis import Hole, hole_lines
+
+    try:
+        with one_clock(at_least_s=_REMARKS_S):
+            for mark in result.marks:
+                say(f"warning: {mark}")
+            hint = result.hint if is_blank else None
+            if hint is not None:
+                say(f"hint: {hint}")
+            holes = [found for found in result.warnings if isinstance(found, Hole)]
+            for line in hole_lines(holes, hint):
+                say(line)
+    except StoppedError:
+        say("the time limit left no time to look for bars that the answer lacks")
+        say("  next: allow more with --timeout, or ask for fewer tables")
+
+
+def _write(result: Result, form: str, sink: BinaryIO) -> bool:
+    """Write every row; return whether they say nothing: there is none, or one of 0 and NULL."""
+    batches = result.batches()
+    first = next(batches, None)
+    schema = result.arrow().schema if first is None else first.schema
+    every = _chain(first, batches)
+    _WRITERS[form](schema, every, sink)
+    return first is None or (
+        first.num_rows < 2 and not any(v for row in first.to_pylist() for v in row.values())
+    )
+
+
+def _chain(
+    first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+    yield from rest
+
+
+def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    import pyarrow as pa
+    import pyarrow.csv
+
+    flat = pa.schema([(f.name, pa.string() if _is_text_in_csv(f.type) else f.type) for f in schema])
+    with pyarrow.csv.CSVWriter(sink, flat) as writer:
+        for batch in batches:
+            columns = [
+                pa.array([_text(value) for value in column.to_pylist()], pa.string())
+                if _is_text_in_csv(column.type)
+                else column
+                for column in batch.columns
+            ]
+            writer.write(pa.record_batch(columns, flat))
+
+
+def _is_text_in_csv(kind: pa.DataType) -> bool:
+    """Lists, structs and maps are written as JSON, intervals as DuckDB shows them, bytes as hex."""
+    from pyarrow import types
+
+    is_bytes = types.is_binary(kind) or types.is_large_binary(kind)
+    return bool(is_bytes or types.is_nested(kind) or types.is_interval(kind))
+
+
+def _text(value: Any) -> str | None:
+    plain = _strict(value)
+    if plain is None or isinstance(plain, str):
+        return plain
+    return json.dumps(plain, default=str, ensure_ascii=False)
+
+
+def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for field in schema:
+        if pa.types.is_interval(field.type):
+            raise UsageError(
+                f"column {field.name!r} is an INTERVAL, which parquet does not hold",
+                next_step=f"write epoch({field.name}) for its seconds, or {field.name}::varchar",
+            )
+    with pq.ParquetWriter(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    """A JSON array with one object per line and row."""
+    begun = False
+    sink.write(b"[")
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        for batch in batches:
+            for row in batch.to_pylist():
+                line = json.dumps(_strict(row), default=str, ensure_ascii=False)
+                sink.write((",\n " if begun else "\n ").encode() + line.encode())
+                begun = True
+    sink.write(b"\n]\n" if begun else b"]\n")
+
+
+def _write_jsonl(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    """One JSON object per line and row."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            sink.write(json.dumps(_strict(row), default=str, ensure_ascii=False).encode() + b"\n")
+
+
+def _write_arrow(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
+    """Arrow's IPC file, which is Feather version 2."""
+    import pyarrow.ipc
+
+    with pyarrow.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+_WRITERS = {
+    "csv": _write_csv,
+    "json": _write_json,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+    "arrow": _write_arrow,
+}
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """As DuckDB shows it.
+
+    Examples
+    --------
+    >>> _interval(14, 0, 0), _interval(0, 1, 5_400_000_000_000), _interval(0, 0, -1_500_000)
+    ('14 months', '1 day 01:30:00', '-00:00:00.0015')
+    """
+    parts = [
+        f"{count} {unit}{'s' * (abs(count) != 1)}"
+        for count, unit in ((months, "month"), (days, "day"))
+        if count
+    ]
+    if nanoseconds or not parts:
+        seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
+        clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        fraction = f".{rest:09d}".rstrip("0") if rest else ""
+        parts.append(f"{'-' * (nanoseconds < 0)}{clock}{fraction}")
+    return " ".join(parts)
+
+
+def _strict(value: Any) -> Any:
+    """A value as JSON has it: NaN and infinity are null there, bytes hex, decimals numbers.
+
+    A decimal of more digits than a double holds is text, so that no reader rounds it.
+    """
+    if isinstance(value, tuple) and hasattr(value, "nanoseconds"):
+        return _interval(*value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Decimal):
+        if value == value.to_integral_value():
+            return int(value)
+        number = float(value)
+        return number if Decimal(repr(number)) == value else str(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {name: _strict(item) for name, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, (list, tuple)) else value

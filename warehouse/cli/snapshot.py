@@ -1,0 +1,116 @@
+"""``warehouse snapshot``, ``prune``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from warehouse.cli.common import home_option, json_option, put, put_json, put_table, say
+from warehouse.config import Settings
+from warehouse.display import counted, render_size
+from warehouse.errors import ExitCode, UsageError
+from warehouse.generations import list_generations
+from warehouse.home import Home
+from warehouse.upkeep import KEEP_GENERATIONS, PrunePlan, drop_snapshot, plan_prune, take_snapshot
+from warehouse.upkeep import prune_home as prune_home
+
+
+@click.command(epilog="Example: warehouse snapshot paper-v1")
+@click.argument("name", required=False)
+@click.option("--drop", is_flag=True, help="Take NAME away, so that prune may remove what it kept.")
+@json_option
+@home_option
+def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) -> int:
+    """Give the current generation a NAME, for ever; without NAME, list the generations.
+
+    A named generation keeps its files and models as they are: warehouse sql --snapshot paper-v1,
+    warehouse.open(snapshot="paper-v1").
+    """
+    home = Home.of(settings)
+    if drop and name is None:
+        raise UsageError("--drop without a NAME", next_step="say: warehouse snapshot NAME --drop")
+    if drop and name is not None:
+        say(f"generation {drop_snapshot(home, name)} is not the snapshot {name} any more")
+        return ExitCode.DONE
+    if name is not None:
+        say(f"generation {take_snapshot(home, name)} is the snapshot {name} now")
+        return ExitCode.DONE
+    kept = list_generations(home)
+    if as_json:
+        put_json(
+            [
+                {
+                    "generation": g.number,
+                    "built_at": g.built_at,
+                    "published_at": g.published_at,
+                    "current": g.is_current,
+                    "snapshots": g.snapshots,
+                }
+                for g in kept
+            ]
+        )
+        return ExitCode.DONE
+    rows = [
+        (
+            *(g.number, g.built_at, g.published_at),
+            *("current" if g.is_current else "", " ".join(g.snapshots)),
+        )
+        for g in kept
+    ]
+    put_table(["generation", "built_at", "published_at", "", "snapshots"], rows)
+    return ExitCode.DONE
+
+
+@click.command(epilog="Example: warehouse prune --keep 3, then: warehouse prune --keep 3 --yes")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=KEEP_GENERATIONS,
+    show_default=True,
+    help="Newest to keep.",
+)
+@click.option(
+    "--older-than",
+    "days",
+    type=click.IntRange(0, 36_500),
+    metavar="DAYS",
+    help="Only those older than this.",
+)
+@click.option("--yes", is_flag=True, help="Remove; without it the plan is printed only.")
+@json_option
+@home_option
+def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: bool) -> int:
+    """Remove old generations and the files that no kept one needs; print first.
+
+    The current generation, snapshots and the newest ones stay, with all that they read.
+    """
+    home = Home.of(settings)
+    older_than = None
+    if days is not None:
+        older_than = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    act = prune_home if yes else plan_prune
+    plan = act(home, keep=keep, older_than=older_than)
+    if as_json:
+        put_json(_facts(plan, removed=yes))
+        return ExitCode.DONE
+    listed = ", ".join(map(str, plan.generations)) or "none"
+    say(f"{'removed' if yes else 'would remove'} generations: {listed}")
+    for number in plan.in_use:
+        say(f"generation {number} stays: somebody has it open")
+    for path in plan.files:
+        put(str(path.relative_to(home.root)))
+    say(f"{counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)} with the generations")
+    if not yes and (plan.generations or plan.files):
+        say("  next: the same command with --yes")
+    return ExitCode.DONE
+
+
+def _facts(plan: PrunePlan, *, removed: bool) -> dict[str, object]:
+    return {
+        "removed": removed,
+        "generations": plan.generations,
+        "in_use": plan.in_use,
+        "files": [str(path) for path in plan.files],
+        "size_bytes": plan.size_bytes,
+    }

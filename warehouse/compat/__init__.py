@@ -1,0 +1,29 @@
+"""The vendor's own tools on our lake: its Python client, and its HTTP API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.compat.client import (
+        get_derivative_metrics,
+        get_metrics,
+        get_ohlcv,
+        get_raw,
+        get_symbols,
+        get_twap,
+        get_vwap,
+    )
+    from warehouse.compat.server import run_server
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "client": (
+                "get_derivative_metrics get_metrics get_ohlcv get_raw get_symbols get_twap get_vwap"
+            ),
+            "server": "run_server",
+        },
+    )

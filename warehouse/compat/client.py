@@ -1,0 +1,394 @@
+"""The vendor client's functions, answered from the lake: a notebook changes its import only.
+
+Arguments are those of the vendor's Python client 4.3.1; key and network arguments are accepted and
+ignored. Frames are read from the lake's own files, so columns, their order and their types are the
+files'; rows are trimmed to the UTC days asked for, both included, and sorted by ``time``. Where
+daily and monthly files overlap a bar appears once. What is not in the lake is an error that says
+how to get it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from warehouse.config import load_settings
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.home import Home
+from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.loading import load
+from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
+from warehouse.vendor import INTERVALS, RAW_PREFIX, SeriesKey
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+Frame = Any
+Output = Literal["polars", "pandas"]
+Place = str | os.PathLike[str] | None
+
+
+def get_ohlcv(
+    api_key: str | None = None,
+    *,
+    timestamp: str,
+    interval: str,
+    exchange: str,
+    symbol: str,
+    start_date: date,
+    end_date: date,
+    base_url: str | None = None,
+    show_progress: bool = True,
+    max_concurrent: int = 10,
+    output: Output = "polars",
+    preview: bool = False,
+    home: Place = None,
+) -> Frame:
+    """Open, high, low, close and volume of each bar; see :func:`get_metrics`."""
+    series = _series(timestamp, interval, exchange, symbol)
+    return _frame("ohlcv", series, start_date, end_date, output, home)
+
+
+def get_vwap(
+    api_key: str | None = None,
+    *,
+    timestamp: str,
+    interval: str,
+    exchange: str,
+    symbol: str,
+    start_date: date,
+    end_date: date,
+    base_url: str | None = None,
+    show_progress: bool = True,
+    max_concurrent: int = 10,
+    output: Output = "polars",
+    preview: bool = False,
+    home: Place = None,
+) -> Frame:
+    """Volume- and time-weighted average prices (``vtwap``); see :func:`get_metrics`."""
+    series = _series(timestamp, interval, exchange, symbol)
+    return _frame("vtwap", series, start_date, end_date, output, home)
+
+
+def get_twap(
+    api_key: str | None = None,
+    *,
+    timestamp: str,
+    interval: str,
+    exchange: str,
+    symbol: str,
+    start_date: date,
+    end_date: date,
+    base_url: str | None = None,
+    show_progress: bool = True,
+    max_concurrent: int = 10,
+    output: Output = "polars",
+    preview: bool = False,
+    home: Place = None,
+) -> Frame:
+    """The same frame as :func:`get_vwap`: the vendor serves both from one dataset."""
+    series = _series(timestamp, interval, exchange, symbol)
+    return _frame("vtwap", series, start_date, end_date, output, home)
+
+
+def get_metrics(
+    api_key: str | None = None,
+    *,
+    metric: str,
+    timestamp: str,
+    interval: str,
+    exchange: str,
+    symbol: str,
+    start_date: date,
+    end_date: date,
+    base_url: str | None = None,
+    show_progress: bool = True,
+    max_concurrent: int = 10,
+    output: Output = "polars",
+    preview: bool = False,
+    home: Place = None,
+) -> Frame:
+    """One metric of one series over a span of days, as the vendor's client returns it.
+
+    Parameters
+    ----------
+    metric
+        A trade or book dataset: flow, trade_size, l1_price, l2_imbalance ...
+    timestamp
+        The clock that sorted events into bars: exchange or true.
+    interval, exchange, symbol
+        The series; the symbol in Atlas symbology.
+    start_date, end_date
+        UTC days, both included.
+    output
+        polars or pandas.
+    home
+        The warehouse; ``$WAREHOUSE_HOME``, else ``./data``, by default.
+    api_key, base_url, show_progress, max_concurrent, preview
+        Accepted and ignored: nothing is fetched.
+
+    Returns
+    -------
+    polars.DataFrame or pandas.DataFrame
+        ``time`` (naive UTC), then the file's columns, sorted by ``time``. Without rows and columns
+        where the vendor has nothing to give.
+
+    Raises
+    ------
+    NotFoundError
+        Days of the span are not in the lake; the message has the ``warehouse sync`` line.
+
+    Examples
+    --------
+    >>> import warehouse
+    >>> from datetime import date
+    >>> frame = warehouse.get_metrics(
+    ...     metric="flow", timestamp="true", interval="1h", exchange="binance-futures",
+    ...     symbol="perpetual-BTC-USDT:USDT", start_date=date(2025, 9, 1),
+    ...     end_date=date(2025, 9, 2), home=demo_home,
+    ... )
+    >>> frame.shape[0], frame.columns[:2]
+    (48, ['time', 'taker_buy_volume'])
+    """
+    _require_metric(metric)
+    series = _series(timestamp, interval, exchange, symbol)
+    return _frame(metric, series, start_date, end_date, output, home)
+
+
+def get_derivative_metrics(
+    api_key: str | None = None,
+    *,
+    metric: str,
+    timestamp: str,
+    interval: str,
+    exchange: str,
+    symbol: str,
+    start_date: date,
+    end_date: date,
+    base_url: str | None = None,
+    show_progress: bool = True,
+    max_concurrent: int = 10,
+    output: Output = "polars",
+    preview: bool = False,
+    home: Place = None,
+) -> Frame:
+    """Basis, funding, open interest or derivative prices; see :func:`get_metrics`."""
+    _require_metric(metric)
+    series = _series(timestamp, interval, exchange, symbol)
+    return _frame(metric, series, start_date, end_date, output, home)
+
+
+def get_raw(
+    api_key: str | None = None,
+    *,
+    dataset: str,
+    exchange: str,
+    symbol: str,
+    start_date: date,
+    end_date: date,
+    base_url: str | None = None,
+    show_progress: bool = True,
+    max_concurrent: int = 10,
+    output: Output = "polars",
+    preview: bool = False,
+    home: Place = None,
+) -> Frame:
+    """Raw events of one symbol over a span of days (trades, quotes, mark_price ...).
+
+    As :func:`get_metrics`, but rows keep the files' order, are trimmed by ``exchange_timestamp``,
+    and times are aware UTC.
+    """
+    key = SeriesKey(exchange, symbol)
+    return _frame(RAW_PREFIX + dataset, key, start_date, end_date, output, home)
+
+
+def get_symbols(
+    api_key: str | None = None,
+    exchange: str | None = None,
+    base_url: str | None = None,
+    *,
+    home: Place = None,
+) -> list[str]:
+    """Symbols of one exchange that are in the lake, sorted.
+
+    Examples
+    --------
+    >>> import warehouse
+    >>> warehouse.get_symbols("key", "binance-futures", home=demo_home)
+    ['perpetual-BTC-USDT:USDT', 'perpetual-ETH-USDT:USDT']
+    """
+    if exchange is None:
+        raise UsageError("no exchange was given", next_step='write get_symbols(exchange="...")')
+    with _manifest(home) as manifest:
+        held = {key.series for key, _ in manifest.current_objects()}
+    found = sorted({series.symbol for series in held if series.exchange == exchange})
+    if not found:
+        raise NotFoundError(
+            f"{exchange}: nothing of it is in the lake",
+            next_step=f"run: warehouse sync flow --exchange {exchange} --symbol SYMBOL ...",
+            exchange=exchange,
+        )
+    return found
+
+
+# -- from the lake -------------------------------------------------------------------------------
+
+
+def _series(clock: str, interval: str, exchange: str, symbol: str) -> SeriesKey:
+    _require_one_of("timestamp", clock, ("exchange", "true"))
+    _require_one_of("interval", interval, INTERVALS)
+    return SeriesKey(exchange, symbol, interval, clock)
+
+
+def _frame(
+    dataset: str, series: SeriesKey, start: date, end: date, output: Output, home: Place
+) -> Frame:
+    _require_one_of("output", output, ("polars", "pandas"))
+    first, last = _day(start), _day(end)
+    if last < first:
+        raise UsageError(f"end_date {last} lies before start_date {first}")
+    wanted = (date_us(first), date_us(last) + DAY_US)
+    with _manifest(home) as manifest:
+        stored = manifest.files_of(dataset, series)
+        settled = manifest.settled(dataset, series)
+        objects = Home.of(load_settings(home)).objects
+    owned = assign_ownership(stored)
+    _require_held(dataset, series, wanted, owned, settled, home)
+    parts = [
+        (objects / f"{file.file.object}.parquet", spans)
+        for file in owned
+        if file.file.facts.rows and (spans := intersect(file.spans, [wanted]))
+    ]
+    time = "exchange_timestamp" if dataset.startswith(RAW_PREFIX) else "time"
+    read = _read_polars if output == "polars" else _read_pandas
+    return read(parts, time, is_sorted=time == "time")
+
+
+def _read_polars(
+    parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
+) -> pl.DataFrame:
+    load("polars")
+    import polars
+
+    frames = []
+    for path, spans in parts:
+        frame = polars.read_parquet(path, hive_partitioning=False)
+        zone = getattr(frame.schema[time], "time_zone", None)
+        column = polars.col(time)
+        within = [
+            (column >= polars.lit(_moment(low, zone))) & (column < polars.lit(_moment(high, zone)))
+            for low, high in spans
+        ]
+        frames.append(frame.filter(polars.any_horizontal(within)))
+    if not frames:
+        return polars.DataFrame()
+    joined = polars.concat(frames, how="diagonal_relaxed")
+    return joined.sort(time, maintain_order=True) if is_sorted else joined
+
+
+def _read_pandas(
+    parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
+) -> pd.DataFrame:
+    load("pandas")
+    import pandas
+    import pyarrow.parquet as pq
+
+    frames = []
+    for path, spans in parts:
+        frame = pq.ParquetFile(path).read().to_pandas()
+        zone = getattr(frame[time].dtype, "tz", None)
+        within = pandas.Series(False, index=frame.index)
+        for low, high in spans:
+            within |= (frame[time] >= _moment(low, zone)) & (frame[time] < _moment(high, zone))
+        frames.append(frame.loc[within])
+    if not frames:
+        return pandas.DataFrame()
+    joined: pd.DataFrame = pandas.concat(frames, ignore_index=True)
+    if is_sorted:
+        joined = joined.sort_values(time, kind="stable").reset_index(drop=True)
+    return joined
+
+
+def _require_held(
+    dataset: str,
+    series: SeriesKey,
+    wanted: Span,
+    owned: Sequence[OwnedFile],
+    settled: Sequence[Span],
+    home: Place,
+) -> None:
+    """Raise unless files, or the vendor's settled word that there is none, cover the span."""
+    held = [span for file in owned for span in file.spans]
+    missing = subtract([wanted], merge([*held, *settled]))
+    if not missing or _is_never_served(dataset, series):
+        return
+    first = us_datetime(missing[0][0]).date()
+    last = us_datetime(missing[-1][1] - 1).date()
+    raise NotFoundError(
+        f"{dataset} {series}: {first} to {last} is not in the lake",
+        next_step=f"run: {_sync_line(dataset, series, first, last, home)}",
+        dataset=dataset,
+        symbol=series.symbol,
+    )
+
+
+def _is_never_served(dataset: str, series: SeriesKey) -> bool:
+    """Whether the vendor answers with nothing because the dataset has no such clock."""
+    from warehouse.vendor import load_contracts
+
+    contract = load_contracts().get(dataset)
+    return bool(contract and contract.clocks and series.clock not in contract.clocks)
+
+
+def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: Place) -> str:
+    words = ["warehouse", "sync", dataset]
+    if home is not None:
+        words[1:1] = ["--home", str(home)]
+    words += ["--exchange", series.exchange, "--symbol", series.symbol]
+    if series.interval is not None:
+        words += ["--interval", series.interval, "--clock", str(series.clock)]
+    words += ["--start", str(first), "--end", str(last)]
+    return shlex.join(words)
+
+
+def _manifest(home: Place) -> Manifest:
+    opened = Home.of(load_settings(home))
+    opened.require_lake()
+    return Manifest(opened.manifest)
+
+
+def _moment(microseconds: int, zone: object) -> datetime:
+    moment = us_datetime(microseconds)
+    return moment if zone is None else moment.replace(tzinfo=UTC)
+
+
+def _day(value: date | str) -> date:
+    """A UTC day from a date, a datetime or an ISO text; what has an offset is converted first."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise UsageError(
+                f"{value!r} is no day", next_step="write it as 2025-09-01, or give a date"
+            ) from error
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo is not None else value).date()
+    return value
+
+
+def _require_metric(metric: str) -> None:
+    """Any metric dataset will do: the vendor's client does not look closer either."""
+    from warehouse.vendor import load_contracts
+
+    known = [name for name, contract in load_contracts().items() if not contract.is_raw]
+    _require_one_of("metric", metric, known)
+
+
+def _require_one_of(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{what} {value!r} is none of {', '.join(known)}", **{what: value})

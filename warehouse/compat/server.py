@@ -1,0 +1,494 @@
+"""The mirror: the vendor's API, answered from the lake.
+
+The vendor's own client, pointed here by ``APERIODIC_API_URL``, gets the frames that it would get
+from the vendor. Links to files look and behave like the vendor's: signed, and dead after a while.
+Nothing is written; a sync may run meanwhile, and its files are served as soon as they are in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from warehouse.config import PREVIEW_KEY
+from warehouse.errors import UsageError
+from warehouse.home import Home
+from warehouse.lake import Manifest, StoredFile
+from warehouse.times import DAY_US, us_datetime
+from warehouse.vendor import (
+    CLOCKS,
+    INTERVALS,
+    PREVIEW_DAYS,
+    PREVIEW_RAW_DAYS,
+    PREVIEW_SERIES,
+    RAW_PREFIX,
+    YEARS,
+    Contract,
+    SeriesKey,
+    is_loopback,
+    load_contracts,
+    months,
+)
+
+API_PATH = "/api/v1"
+METRIC_LINK_S = 300
+RAW_LINK_S = 3_600
+
+_RAW_SCHEMA_VERSION = 1
+_LONGEST_RAW_DAYS = 366
+_REQUEST_S = 20
+_MOST_CONNECTIONS = 256
+_FIRST_DAY, _LAST_DAY = date(YEARS.start, 1, 1), date(YEARS.stop - 1, 12, 31)
+_OBJECT = re.compile(r"[0-9a-f]{64}")
+
+
+def create_app(
+    home: Home,
+    *,
+    key: str | None = None,
+    hosts: tuple[str, ...] = ("*",),
+    link_s: int | None = None,
+) -> Starlette:
+    """The mirror of one home as an ASGI application.
+
+    Parameters
+    ----------
+    key
+        Required as ``X-API-KEY``, except where the vendor takes the public key; None asks for none.
+    hosts
+        Names under which it may be addressed; a web page that rebinds its own name is refused.
+    link_s
+        How many seconds a link lives; None is as long as the vendor's.
+    """
+    mirror = _Mirror(home, key, link_s)
+    routes = [
+        Route(f"{API_PATH}/data/preview/{{dataset}}", mirror.preview),
+        Route(f"{API_PATH}/data/raw/preview/{{dataset}}", mirror.raw_preview),
+        Route(f"{API_PATH}/data/raw/{{dataset}}", mirror.raw_files),
+        Route(f"{API_PATH}/data/{{dataset}}", mirror.files),
+        Route(f"{API_PATH}/metadata/catalog", mirror.catalog),
+        Route(f"{API_PATH}/metadata/symbols", mirror.symbols),
+        Route(f"{API_PATH}/metadata/raw", mirror.raw_coverage),
+        Route("/files/{path:path}", mirror.file),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        exception_handlers={HTTPException: _as_json},
+    )
+
+
+def run_server(
+    home: Home, *, host: str, port: int, key: str | None, ready: Callable[[str], None]
+) -> None:
+    """Serve until interrupted; ``ready`` is called with the base URL once requests are answered.
+
+    Raises
+    ------
+    UsageError
+        The port is taken, the address is not this machine's, or other machines could read the lake
+        because the address is not loopback and no key is required.
+    """
+    loopback = is_loopback(host)
+    if not loopback and key is None:
+        raise UsageError(
+            f"{host}: other machines could read the whole lake, because no key is required",
+            next_step="add --key (the key is taken from APERIODIC_API_KEY), or leave out --host",
+        )
+    home.require_lake()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"{host}:{port}: cannot listen ({error.strerror})", next_step="choose another --port"
+        ) from error
+    name = f"[{host}]" if family == socket.AF_INET6 else host
+    hosts = ("localhost", "127.0.0.1", name) if loopback else ("*",)
+    app = create_app(home, key=key, hosts=hosts)
+    with listener:
+        ready(f"http://{name}:{listener.getsockname()[1]}{API_PATH}")
+        create_server(app).run(sockets=[listener])
+
+
+def create_server(app: Starlette, *, request_s: float = _REQUEST_S) -> uvicorn.Server:
+    """A server that trusts no forwarded header and closes connections that send too slowly.
+
+    Parameters
+    ----------
+    request_s
+        Seconds within which a connection must complete a request.
+    """
+    config = uvicorn.Config(
+        app,
+        http=partial(_Connection, request_s),  # type: ignore[arg-type]
+        proxy_headers=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+    )
+    return uvicorn.Server(config)
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed when its sender does not complete a request in time.
+
+    uvicorn limits only the time between two requests. Without this limit a client that sends one
+    byte now and then holds its connection for ever.
+    """
+
+    def __init__(self, request_s: float, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._request_s = request_s
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def on_response_complete(self) -> None:
+        self._deadline.cancel()
+        self._wait_for_request()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _wait_for_request(self) -> None:
+        self._deadline = self.loop.call_later(self._request_s, self._close_unless_answering)
+
+    def _close_unless_answering(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a data request asks for; ``end`` is excluded."""
+
+    dataset: str
+    series: SeriesKey
+    start: date
+    end: date
+
+
+class _Mirror:
+    """Answers from the manifest of one home, read anew for each request."""
+
+    def __init__(self, home: Home, key: str | None, link_s: int | None) -> None:
+        self.home = home
+        self._key = key
+        self._link_s = link_s
+        self._secret = secrets.token_bytes(32)
+        self._contracts = load_contracts()
+
+    # -- endpoints -------------------------------------------------------------------------------
+
+    def files(self, request: Request) -> Response:
+        self._require_key(request)
+        return self._list_metric(request, _metric_question(request))
+
+    def preview(self, request: Request) -> Response:
+        self._require_key(request, or_preview=True)
+        question = _metric_question(request)
+        start, end = max(question.start, PREVIEW_DAYS[0]), min(question.end, PREVIEW_DAYS[1])
+        if question.series != PREVIEW_SERIES or start >= end:
+            raise HTTPException(
+                400,
+                "the preview holds one series and month: "
+                f"{PREVIEW_SERIES}, {PREVIEW_DAYS[0]:%Y-%m}",
+            )
+        return self._list_metric(request, _Question(question.dataset, question.series, start, end))
+
+    def raw_files(self, request: Request) -> Response:
+        self._require_key(request)
+        question = _question(request, RAW_PREFIX + request.path_params["dataset"])
+        if (question.end - question.start).days > _LONGEST_RAW_DAYS:
+            raise HTTPException(
+                400,
+                detail=f"at most {_LONGEST_RAW_DAYS} days in one request",
+                headers={"x-code": "range_too_long"},
+            )
+        return self._list_raw(request, question)
+
+    def raw_preview(self, request: Request) -> Response:
+        self._require_key(request, or_preview=True)
+        series = _series(request)
+        question = _Question(RAW_PREFIX + request.path_params["dataset"], series, *PREVIEW_RAW_DAYS)
+        return self._list_raw(request, question)
+
+    def symbols(self, request: Request) -> Response:
+        self._require_key(request)
+        exchange = _parameter(request, "exchange")
+        with Manifest(self.home.manifest) as manifest:
+            series = [key for _, key in manifest.series()]
+        if exchange not in {key.exchange for key in series}:
+            raise HTTPException(400, f"unknown exchange {exchange}")
+        found = sorted({key.symbol for key in series if key.exchange == exchange})
+        return JSONResponse({"symbols": found, "exchange": exchange})
+
+    def catalog(self, request: Request) -> Response:
+        metrics = [c for c in self._contracts.values() if not c.is_raw]
+        return JSONResponse({"metrics": [_metric(contract) for contract in metrics]})
+
+    def raw_coverage(self, request: Request) -> Response:
+        with Manifest(self.home.manifest) as manifest:
+            files = [file for file in manifest.files() if file.key.is_raw]
+        return JSONResponse(_raw_coverage(files, self._contracts))
+
+    def file(self, request: Request) -> Response:
+        """The bytes of one object, as storage gives them: by a signed link, with ETag and Range."""
+        path, query = request.scope["path"], request.query_params
+        object, date_, lifetime = (
+            query.get(name, "") for name in ("object", "X-Amz-Date", "X-Amz-Expires")
+        )
+        signature = self._sign(path, object, date_, lifetime)
+        good = hmac.compare_digest(query.get("X-Amz-Signature", "").encode(), signature.encode())
+        if not good or not _OBJECT.fullmatch(object):
+            return _access_denied()
+        if time.time() > float(date_) + float(lifetime):
+            return _access_denied()
+        etag = f'"{object}"'
+        if _names(request.headers.get("if-none-match", ""), etag):
+            return Response(status_code=304, headers={"etag": etag})
+        source = self.home.objects / f"{object}.parquet"
+        if not source.is_file():
+            return Response(_xml("NoSuchKey"), 404, media_type="application/xml")
+        return _ObjectResponse(
+            source,
+            headers={"etag": etag},
+            media_type="application/vnd.apache.parquet",
+            stat_result=source.stat(),
+        )
+
+    # -- parts of answers ------------------------------------------------------------------------
+
+    def _list_metric(self, request: Request, question: _Question) -> Response:
+        self._require_dataset(question.dataset)
+        listed = []
+        for file in self._held(question):
+            period = file.key.period
+            entry: dict[str, Any] = {"year": period.start.year, "month": period.start.month}
+            if period.is_day:
+                entry["day"] = period.start.day
+            listed.append(entry | {"url": self._link(request, file, METRIC_LINK_S)})
+        return JSONResponse({"files": listed})
+
+    def _list_raw(self, request: Request, question: _Question) -> Response:
+        self._require_dataset(question.dataset)
+        held = self._held(question)
+        return JSONResponse(
+            {
+                "dataset": question.dataset.removeprefix(RAW_PREFIX),
+                "exchange": question.series.exchange,
+                "symbol": question.series.symbol,
+                "schema_version": _RAW_SCHEMA_VERSION,
+                "expires_in": RAW_LINK_S,
+                "files": [
+                    {
+                        "period": file.key.period.text,
+                        "url": self._link(request, file, RAW_LINK_S),
+                        "size": file.size_bytes,
+                    }
+                    for file in held
+                ],
+                "missing_periods": _missing_months(question, held),
+            }
+        )
+
+    def _held(self, question: _Question) -> list[StoredFile]:
+        with Manifest(self.home.manifest) as manifest:
+            files = manifest.files_of(question.dataset, question.series)
+        return [
+            file
+            for file in files
+            if file.key.period.start < question.end and question.start < file.key.period.end
+        ]
+
+    def _require_dataset(self, dataset: str) -> None:
+        if dataset in self._contracts:
+            return
+        with Manifest(self.home.manifest) as manifest:
+            if not manifest.has_dataset(dataset):
+                raise HTTPException(404, f"unknown dataset {dataset}")
+
+    def _require_key(self, request: Request, *, or_preview: bool = False) -> None:
+        if self._key is None:
+            return
+        given = request.headers.get("x-api-key", "").encode()
+        is_ours = hmac.compare_digest(given, self._key.encode())
+        if not is_ours and not (or_preview and given == PREVIEW_KEY.encode()):
+            raise HTTPException(401, "Authorization Required")
+
+    def _link(self, request: Request, file: StoredFile, lifetime_s: int) -> str:
+        path = unquote(str(PurePosixPath("/files", file.key.path)))
+        signed_at, lives_s = f"{time.time():.3f}", str(self._link_s or lifetime_s)
+        query = {
+            "object": file.object,
+            "X-Amz-Date": signed_at,
+            "X-Amz-Expires": lives_s,
+            "X-Amz-Signature": self._sign(path, file.object, signed_at, lives_s),
+        }
+        return f"{request.url.scheme}://{request.url.netloc}{quote(path)}?{urlencode(query)}"
+
+    def _sign(self, *parts: str) -> str:
+        return hmac.new(self._secret, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+class _ObjectResponse(FileResponse):
+    chunk_size = 1 << 18
+
+
+def _metric_question(request: Request) -> _Question:
+    return _question(request, request.path_params["dataset"], grid=True)
+
+
+def _question(request: Request, dataset: str, *, grid: bool = False) -> _Question:
+    series = _series(request, grid=grid)
+    start, last = (_date(request, name) for name in ("start_date", "end_date"))
+    if last < start:
+        raise HTTPException(400, "end_date must be on or after start_date")
+    if not _FIRST_DAY <= start <= _LAST_DAY:
+        raise HTTPException(400, f"start_date must lie between {_FIRST_DAY} and {_LAST_DAY}")
+    return _Question(dataset, series, start, min(last, _LAST_DAY) + timedelta(days=1))
+
+
+def _series(request: Request, *, grid: bool = False) -> SeriesKey:
+    exchange, symbol = _parameter(request, "exchange"), _parameter(request, "symbol")
+    interval = clock = None
+    if grid:
+        interval, clock = _parameter(request, "interval"), _parameter(request, "timestamp")
+        if interval not in INTERVALS or clock not in CLOCKS:
+            raise HTTPException(400, "unknown interval or timestamp")
+    try:
+        return SeriesKey(exchange, symbol, interval, clock)
+    except UsageError as error:
+        raise HTTPException(400, error.what) from error
+
+
+def _parameter(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise HTTPException(400, f"missing parameter {name}")
+    return value
+
+
+def _date(request: Request, name: str) -> date:
+    try:
+        return date.fromisoformat(_parameter(request, name))
+    except ValueError as error:
+        raise HTTPException(400, f"{name} must be YYYY-MM-DD") from error
+
+
+def _missing_months(question: _Question, held: list[StoredFile]) -> list[str]:
+    have = {file.key.period.month for file in held}
+    asked = {month.text for month in months(question.start, question.end)}
+    return sorted(asked - have)
+
+
+def _metric(contract: Contract) -> dict[str, Any]:
+    return {
+        "id": contract.name,
+        "name": contract.title,
+        "description": contract.description,
+        "category": contract.category,
+        "fields": [
+            {"name": column.name, "label": column.name, "description": column.description}
+            for column in contract.columns
+            if column.expected and column.name != "time"
+        ],
+    }
+
+
+def _raw_coverage(files: list[StoredFile], contracts: Mapping[str, Contract]) -> dict[str, Any]:
+    """The answer of ``/metadata/raw``: columns, totals per venue, days per symbol."""
+    by_place: dict[tuple[str, str, str], list[StoredFile]] = defaultdict(list)
+    for file in files:
+        name = file.key.dataset.removeprefix(RAW_PREFIX)
+        by_place[name, file.key.series.exchange, file.key.series.symbol].append(file)
+    coverage: dict[str, dict[str, dict[str, Any]]] = {}
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for (name, exchange, symbol), held in sorted(by_place.items()):
+        facts = _days(held)
+        coverage.setdefault(name, {}).setdefault(exchange, {})[symbol] = facts
+        total = totals.setdefault(
+            (name, exchange),
+            {"dataset": name, "exchange": exchange, "symbols": 0, "bytes": 0, **facts},
+        )
+        total["symbols"] += 1
+        total["bytes"] += facts["bytes"] if total["symbols"] > 1 else 0
+        total["first"] = min(total["first"], facts["first"])
+        total["last"] = max(total["last"], facts["last"])
+    datasets = {
+        name.removeprefix(RAW_PREFIX): {
+            "columns": [column.name for column in contract.columns if column.expected]
+        }
+        for name, contract in contracts.items()
+        if contract.is_raw
+    }
+    return {"datasets": datasets, "summary": list(totals.values()), "coverage": coverage}
+
+
+def _days(held: list[StoredFile]) -> dict[str, Any]:
+    """First and last day with rows, days that files cover, and those missing between."""
+    firsts = [file.facts.first_us for file in held if file.facts.first_us is not None]
+    lasts = [file.facts.last_us for file in held if file.facts.last_us is not None]
+    covered = {
+        day
+        for file in held
+        if file.facts.first_us is not None and file.facts.last_us is not None
+        for day in range(file.facts.first_us // DAY_US, file.facts.last_us // DAY_US + 1)
+    }
+    return {
+        "first": str(us_datetime(min(firsts)).date()) if firsts else "",
+        "last": str(us_datetime(max(lasts)).date()) if lasts else "",
+        "days": len(covered),
+        "missing": max(covered) - min(covered) + 1 - len(covered) if covered else 0,
+        "bytes": sum(file.size_bytes for file in held),
+    }
+
+
+async def _as_json(request: Request, error: Exception) -> Response:
+    """Errors in the vendor's form: ``{"error": ..., "code": ...}``."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    body = {"error": error.detail if isinstance(error, HTTPException) else "Internal Error"}
+    code = (getattr(error, "headers", None) or {}).get("x-code")
+    return JSONResponse(body | ({"code": code} if code else {}), status)
+
+
+def _access_denied() -> Response:
+    return Response(_xml("AccessDenied"), 403, media_type="application/xml")
+
+
+def _xml(code: str) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code></Error>'
+
+
+def _names(condition: str, etag: str) -> bool:
+    """Whether ``If-None-Match`` names this version."""
+    named = {part.strip().removeprefix("W/") for part in condition.split(",")}
+    return etag in named or "*" in named

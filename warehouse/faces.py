@@ -1,0 +1,30 @@
+"""The public face of a package: its names, each loaded from its module when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy_face(
+    package: str, modules: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package; ``modules`` maps each to its names, by spaces.
+
+    A command that needs the keys of the vendor then does not pay for loading an HTTP client.
+
+    Examples
+    --------
+    >>> get, names = lazy_face("warehouse", {"errors": "WarehouseError"})
+    >>> get("WarehouseError").__name__, names()
+    ('WarehouseError', ['WarehouseError'])
+    """
+    homes = {name: module for module, names in modules.items() for name in names.split()}
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return get, lambda: sorted(homes)

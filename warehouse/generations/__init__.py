@@ -1,0 +1,49 @@
+"""Generations of the catalog: publishing one, and finding an earlier one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.generations.history import (
+        SNAPSHOT_MARK,
+        Moment,
+        find_generation,
+        list_generations,
+        snapshots_of,
+    )
+    from warehouse.generations.publish import (
+        Published,
+        Reads,
+        catalog_reads,
+        current_generation,
+        generations,
+        is_held,
+        is_open,
+        journal_copy,
+        next_generation,
+        point_to,
+        publish_build,
+        read_catalog,
+        read_publications,
+        require_as_published,
+        require_build,
+        require_catalog,
+        rollback,
+        write_publications,
+    )
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "history": "find_generation list_generations Moment SNAPSHOT_MARK snapshots_of",
+            "publish": (
+                "catalog_reads current_generation generations is_held is_open journal_copy "
+                "next_generation point_to publish_build Published read_catalog "
+                "read_publications Reads require_as_published require_build require_catalog "
+                "rollback write_publications"
+            ),
+        },
+    )

@@ -1,0 +1,411 @@
+"""Generations: a finished build becomes the catalog by one rename; old ones stay for rollback.
+
+A reader opens ``warehouse.duckdb``, which is a hard link to the current generation's file.
+Replacing the link disturbs nobody: who holds the old file open keeps it, who opens next gets the
+new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.display import counted
+from warehouse.engine import connect
+from warehouse.errors import (
+    REPAIR,
+    ROOM_OR_RIGHTS,
+    BuildError,
+    DamagedError,
+    DiskError,
+    NotFoundError,
+)
+from warehouse.files import flush, link_or_copy, put, sha256_of, write
+from warehouse.home import Home, generation_path, native_copy
+from warehouse.sql import identifier
+
+STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What dbt said of one model, seed or test."""
+
+    name: str
+    resource_type: str
+    package: str
+    status: str
+    failures: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The generation that became current, and what did not pass without stopping it."""
+
+    generation: int
+    catalog: Path
+    warnings: tuple[NodeResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """That a generation became current, ``at`` which moment (naive UTC) by this machine's clock.
+
+    ``sha256`` is of its catalog as it was then; empty where an earlier version noted it.
+    """
+
+    at: datetime
+    generation: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a published catalog reads.
+
+    Attributes
+    ----------
+    generation
+        Its number.
+    home
+        Folder of the home when it was built.
+    objects
+        Hashes of the files that it shows.
+    months
+        Stored months, path below the home to number of rows.
+    """
+
+    generation: int
+    home: str
+    objects: frozenset[str]
+    months: dict[str, int]
+
+
+def generations(home: Home) -> list[int]:
+    """Numbers of the generations on disk, in order."""
+    return [number for number in _numbers(home) if generation_path(home, number).is_file()]
+
+
+def next_generation(home: Home) -> int:
+    """The number that the next published catalog will bear; none is ever given twice."""
+    return max(_numbers(home), default=0) + 1
+
+
+def _numbers(home: Home) -> list[int]:
+    """Folders of generations, of which a killed or a pruned one may hold no catalog."""
+    if not home.generations.is_dir():
+        return []
+    names = (path.name for path in home.generations.iterdir())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def is_open(home: Home, generation: int) -> bool:
+    """Whether a session of ours, in this process or another, or another's DuckDB reads it."""
+    catalogs = (generation_path(home, generation), native_copy(home, generation).catalog)
+    return any(is_held(path) for path in catalogs if path.is_file())
+
+
+def is_held(path: Path) -> bool:
+    """Whether a session holds the file, or a DuckDB of another process has it open."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # where files know no such lock
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        is_mac = sys.platform == "darwin"
+        layout, place = ("qqihh", 3) if is_mac else ("hhqqi4x", 0)
+        question = [0, 0, 0, 0, 0]
+        question[place] = fcntl.F_WRLCK
+        answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(layout, *question))
+        return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def publications(home: Home) -> list[Publication]:
+    """What was published and rolled back to, in that order; lines that were torn are left out."""
+    try:
+        return read_publications(home.publications)[0]
+    except FileNotFoundError:
+        return []
+
+
+def read_publications(path: Path) -> tuple[list[Publication], bool]:
+    """The entries of a journal, and whether it is whole: every line readable, the last ended."""
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    found, is_whole = [], text.endswith("\n")
+    for line in filter(str.strip, text.splitlines()):
+        try:
+            note = json.loads(line)
+            at, generation = datetime.fromisoformat(note["at"]), int(note["generation"])
+            found.append(Publication(at, generation, str(note.get("sha256", ""))))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            is_whole = False
+    return found, is_whole
+
+
+def write_publications(path: Path, entries: Iterable[Publication]) -> None:
+    """Write a journal as a new file: a copy of the home by hard links keeps the one before."""
+    lines = []
+    for entry in entries:
+        note = {"at": entry.at.isoformat(), "generation": entry.generation}
+        lines.append(json.dumps(note | ({"sha256": entry.sha256} if entry.sha256 else {})))
+    write(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def journal_copy(home: Home, generation: int) -> Path:
+    """The journal as it was when a generation became current last."""
+    return generation_path(home, generation).with_name(home.publications.name)
+
+
+def published_sum(home: Home, generation: int) -> str | None:
+    """Hash of a generation's catalog as it was when it became current first, where it is known."""
+    noted = (n.sha256 for n in publications(home) if n.generation == generation and n.sha256)
+    return next(noted, None)
+
+
+def require_as_published(home: Home, catalog: Path, generation: int) -> None:
+    """Raise DamagedError where a catalog holds other bytes than were published."""
+    if published_sum(home, generation) not in (None, sha256_of(catalog)):
+        raise DamagedError(
+            f"{catalog}: holds other bytes than were published: something has written to it",
+            next_step=REPAIR,
+        )
+
+
+def publish_build(home: Home) -> Published:
+    """Make the build file the catalog, if every model was built and every structural test passed.
+
+    The caller holds the home's lock.
+
+    Raises
+    ------
+    NotFoundError
+        There is no build file.
+    BuildError
+        dbt did not run on it, or a model or structural test failed; the old catalog stays.
+    """
+    require_build(home)
+    generation, results = _inspect(home, home.build_catalog)
+    _require_passed(results)
+    target = generation_path(home, generation)
+    if target.exists():
+        raise BuildError(
+            f"generation {generation} is published already", next_step="run: warehouse build"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        home.build_catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
+        home.build_catalog.chmod(0o444)
+        put(home.build_catalog, target)
+        point_to(home, target)
+    except OSError as error:
+        raise DiskError(
+            f"{target}: cannot be published ({error.strerror}); the old catalog stays",
+            next_step="free some space or mend permissions, then run: warehouse build",
+        ) from error
+    return Published(generation, target, tuple(r for r in results if _is_warning(r)))
+
+
+def require_catalog(home: Home) -> None:
+    """Raise NotFoundError unless something was published."""
+    if not home.catalog.is_file():
+        raise NotFoundError(f"{home.root}: no catalog yet", next_step="run: warehouse build")
+
+
+def current_generation(home: Home) -> int:
+    """Number of the published generation.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was published yet.
+    """
+    require_catalog(home)
+    for number in reversed(generations(home)):
+        if generation_path(home, number).samefile(home.catalog):
+            return number
+    return _inspect(home, home.catalog)[0]
+
+
+def rollback(home: Home, generation: int | None = None) -> int:
+    """Make an earlier generation current again; the one before the current by default.
+
+    The caller holds the home's lock.
+
+    Raises
+    ------
+    NotFoundError
+        No such generation is kept.
+    DamagedError
+        Its catalog cannot be read; the current one stays.
+    """
+    kept = generations(home)
+    current = current_generation(home)
+    earlier = [number for number in kept if number < current]
+    wanted = generation if generation is not None else max(earlier, default=None)
+    if wanted is None or wanted not in kept:
+        listed = ", ".join(map(str, kept)) or "none"
+        raise NotFoundError(
+            f"no generation {'before ' + str(current) if wanted is None else wanted} is kept",
+            next_step=f"kept generations: {listed}",
+        )
+    target = generation_path(home, wanted)
+    _inspect(home, target)
+    require_as_published(home, target, wanted)
+    try:
+        point_to(home, target)
+    except OSError as error:
+        raise DiskError(
+            f"{home.catalog}: cannot be replaced ({error.strerror}); it stays as it is",
+            next_step=ROOM_OR_RIGHTS,
+        ) from error
+    return wanted
+
+
+def require_build(home: Home) -> None:
+    """Raise NotFoundError unless there is a build file."""
+    if not home.build_catalog.is_file():
+        raise NotFoundError(
+            f"{home.build_catalog}: nothing to publish", next_step="run: warehouse build"
+        )
+
+
+def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
+    """Run one query on a catalog file, which the text calls ``warehouse``.
+
+    Raises
+    ------
+    DamagedError
+        The file cannot be read as a catalog.
+    """
+    with _opened(home, catalog) as connection:
+        return connection.execute(text).fetchall()
+
+
+@contextmanager
+def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A catalog as ``warehouse``; whatever DuckDB says of it is damage."""
+    try:
+        with connect(home.session, catalog) as connection:
+            yield connection
+    except duckdb.Error as error:
+        raise DamagedError(
+            f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
+            next_step="run: warehouse build",
+        ) from error
+
+
+def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
+    """What a catalog of this product, or of an earlier one, reads.
+
+    Parameters
+    ----------
+    whole
+        Read every table too: DuckDB checks the sum of each block.
+
+    Raises
+    ------
+    DamagedError
+        The file cannot be read as a catalog.
+    """
+    with _opened(home, catalog) as connection:
+
+        def rows(text: str) -> list[tuple[Any, ...]]:
+            return connection.execute(text).fetchall()
+
+        builds = rows("select generation, home from warehouse.meta.build")
+        objects = rows("select object from warehouse.meta.files")
+        months = []
+        if rows(
+            "select 1 from duckdb_tables() where database_name = 'warehouse'"
+            " and schema_name = 'meta' and table_name = 'stored'"
+        ):
+            months = rows("select path, rows from warehouse.meta.stored")
+        if whole:
+            for schema, table in rows(
+                "select schema_name, table_name from duckdb_tables()"
+                " where database_name = 'warehouse'"
+            ):
+                name = f"warehouse.{identifier(schema)}.{identifier(table)}"
+                rows(f"select bit_xor(hash(t)) from {name} as t")
+    if len(builds) != 1:
+        raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
+    ((generation, place),) = builds
+    return Reads(int(generation), str(place), frozenset(o for (o,) in objects), dict(months))
+
+
+def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
+    rows = read_catalog(home, catalog, "select generation from warehouse.meta.build")
+    results = read_catalog(
+        home,
+        catalog,
+        "select name, resource_type, package, status, failures, message"
+        " from warehouse.meta.results",
+    )
+    if not rows:
+        raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
+    return int(rows[0][0]), tuple(NodeResult(*result) for result in results)
+
+
+def _require_passed(results: tuple[NodeResult, ...]) -> None:
+    ours = [result for result in results if result.package == "warehouse"]
+    if not any(r.resource_type == "model" and r.status == "success" for r in ours):
+        raise BuildError(
+            "the build file holds no models", next_step="run dbt build first, or: warehouse build"
+        )
+    failed = [r for r in ours if r.status in STRUCTURAL_FAILURES or r.status == "skipped"]
+    if failed:
+        lines = "\n".join(f"    {r.resource_type} {r.name}: {r.message.strip()}" for r in failed)
+        raise BuildError(
+            f"{counted(len(failed), 'model or test')} did not pass; the old catalog stays\n{lines}",
+            next_step="mend the models or the data they name, then run: warehouse build",
+        )
+
+
+def _is_warning(result: NodeResult) -> bool:
+    """A test on values that failed, or anything of the user's own models that did not pass."""
+    of_user = result.package != "warehouse" and result.status in STRUCTURAL_FAILURES
+    return of_user or result.status == "warn"
+
+
+def point_to(home: Home, target: Path) -> None:
+    """Let ``warehouse.duckdb`` be ``target``, in one step: a link, or a copy where links fail.
+
+    When that was is noted. The caller holds the home's lock.
+    """
+    temporary = home.root / ".warehouse.duckdb.new"
+    temporary.unlink(missing_ok=True)
+    if not link_or_copy(target, temporary):
+        temporary.chmod(0o444)
+        flush(temporary)
+    home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
+    temporary.replace(home.catalog)
+    flush(home.root)
+    with suppress(OSError):  # it is published all the same: the time of its build stands in
+        _note(home, int(target.parent.name))
+
+
+def _note(home: Home, generation: int) -> None:
+    """Add an entry to the journal, of which the generation gets a copy afterwards."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    digest = published_sum(home, generation) or sha256_of(generation_path(home, generation))
+    entries = [*publications(home), Publication(now, generation, digest)]
+    write_publications(home.publications, entries)
+    write_publications(journal_copy(home, generation), entries)

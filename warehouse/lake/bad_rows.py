@@ -1,0 +1,164 @@
+"""Rows that keep a file from being what its name says, and the file without them.
+
+A bad row has no time, a time outside the file's period or off the bar grid, or is a second row for
+one bar. ``find_bad_rows`` names them; ``write_salvaged`` writes the rest, with the list of what was
+left out in the metadata of the new file, so that the facts of a lake file always come from its own
+bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warehouse.display import counted
+from warehouse.errors import FileRefusedError
+from warehouse.lake.records import BadRow
+from warehouse.vendor import FileKey, interval_us
+
+SALVAGED = b"warehouse.salvaged"
+"""Key of a parquet file's metadata: the sha256 of the vendor's file and the rows left out of it."""
+
+MOST_BAD_ROWS = 1_000
+_NAMED = 3
+_LONGEST_REASON = 200
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class BadRowsError(FileRefusedError):
+    """A file that is refused for some of its rows; ``rows`` are these."""
+
+    def __init__(self, rows: list[BadRow], total: int) -> None:
+        super().__init__(_described(rows, total))
+        self.rows = rows
+        self.total = total
+
+    @property
+    def can_be_salvaged(self) -> bool:
+        """Whether so few rows are bad that the rest is likely to be what the name says."""
+        return len(self.rows) <= MOST_BAD_ROWS and 2 * len(self.rows) < self.total
+
+
+def find_bad_rows(
+    times: np.ndarray, is_null: np.ndarray, key: FileKey, *, is_finer: np.ndarray
+) -> list[BadRow]:
+    """Every bad row in the order of the file.
+
+    Parameters
+    ----------
+    times
+        Microseconds since the epoch, in the order of the file.
+    is_null
+        Which of them are NULL in the file.
+    is_finer
+        Which of them are starts of bars that were cut to a microsecond.
+    """
+    start, end = key.period.start_us, key.period.end_us
+    reasons = np.full(len(times), "", dtype=object)
+    if not key.is_raw:
+        bar = interval_us(key.series.interval or "")
+        order = np.argsort(times, kind="stable")
+        order = order[~(is_null | is_finer)[order]]
+        is_same = np.diff(times[order]) == 0
+        twice = np.concatenate((order[1:][is_same], order[:-1][is_same]))
+        reasons[twice] = "its bar has more than one row"
+        reasons[times % bar != 0] = f"its time is no multiple of {key.series.interval}"
+    reasons[is_finer] = "its time is finer than a microsecond"
+    reasons[(times < start) | (times >= end)] = f"its time lies outside {key.period.text}"
+    clocks = ("exchange_timestamp", "local_timestamp") if key.is_raw else ("time",)
+    reasons[is_null] = f"NULL in {' or '.join(clocks)}"
+    return [
+        BadRow(number, None if is_null[number] else int(times[number]), reasons[number])
+        for number in np.flatnonzero(reasons.astype(bool)).tolist()
+    ]
+
+
+def write_salvaged(source: Path, target: Path, original: str, bad: BadRowsError) -> None:
+    """Write the good rows of ``source``, whose sha256 is ``original``, to ``target``.
+
+    Of rows for one bar that are equal in every column the first is kept.
+    """
+    with pq.ParquetFile(source) as file:
+        table = file.read()
+    left_out = _without_first_of_equals(table, bad.rows)
+    rows = [(row.number, row.time_us, row.reason) for row in left_out]
+    facts = json.dumps({"original": original, "rows": rows})
+    kept = pa.concat_tables(_between(table, [row.number for row in left_out]))
+    pq.write_table(
+        kept.replace_schema_metadata({**(table.schema.metadata or {}), SALVAGED: facts.encode()}),
+        target,
+    )
+
+
+def left_out_of(metadata: dict[bytes, bytes] | None) -> tuple[str | None, tuple[BadRow, ...]]:
+    """What was left out of a file, from its metadata: the vendor's file, and its bad rows."""
+    try:
+        facts = json.loads((metadata or {}).get(SALVAGED, b"null"))
+        if facts is None:
+            return None, ()
+        rows = tuple(BadRow(int(n), None if t is None else int(t), str(why)[:_LONGEST_REASON])
+                     for n, t, why in facts["rows"][:MOST_BAD_ROWS])  # fmt: skip
+        if not (_SHA256.fullmatch(facts["original"]) and all(map(_is_plain, rows))):
+            raise ValueError("no list that salvaging writes")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise FileRefusedError(f"its list of salvaged rows cannot be read ({error})") from error
+    return facts["original"], rows
+
+
+def _is_plain(row: BadRow) -> bool:
+    """Whether the numbers of a row fit into a table of the catalog."""
+    return 0 <= row.number < 1 << 63 and abs(row.time_us or 0) < 1 << 63
+
+
+def _described(rows: list[BadRow], total: int) -> str:
+    """The reasons with their rows: how many, and the first of them."""
+    by_reason: dict[str, list[BadRow]] = {}
+    for row in rows:
+        by_reason.setdefault(row.reason, []).append(row)
+    parts = []
+    for reason, group in by_reason.items():
+        named = ", ".join(map(str, group[:_NAMED]))
+        more = f" and {len(group) - _NAMED:,} more" if len(group) > _NAMED else ""
+        parts.append(f"{len(group):,} of {counted(total, 'row')}: {reason}: {named}{more}")
+    return "; ".join(parts)
+
+
+def _without_first_of_equals(table: pa.Table, rows: list[BadRow]) -> list[BadRow]:
+    """The rows to leave out, without the first row of each bar whose rows are all equal."""
+    by_time: dict[int | None, list[BadRow]] = {}
+    for row in rows:
+        if row.reason == "its bar has more than one row":
+            by_time.setdefault(row.time_us, []).append(row)
+    kept = set()
+    for first, *others in by_time.values():
+        if all(_are_equal(table, first.number, other.number) for other in others):
+            kept.add(first.number)
+    return [
+        BadRow(row.number, row.time_us, "it repeats another row of its bar")
+        if row.time_us in by_time and by_time[row.time_us][0].number in kept
+        else row
+        for row in rows
+        if row.number not in kept
+    ]
+
+
+def _are_equal(table: pa.Table, left: int, right: int) -> bool:
+    """Whether two rows are equal in every column; NaN equals NaN."""
+    pairs = ((column[left], column[right]) for column in table.columns)
+    return all(one.equals(other) or (_is_nan(one) and _is_nan(other)) for one, other in pairs)
+
+
+def _is_nan(value: pa.Scalar) -> bool:
+    return bool(pa.types.is_floating(value.type) and value.is_valid and np.isnan(value.as_py()))
+
+
+def _between(table: pa.Table, numbers: list[int]) -> list[pa.Table]:
+    """The stretches of rows between these, which are in order; every type can be sliced."""
+    edges = [-1, *numbers, len(table)]
+    return [table.slice(left + 1, right - left - 1) for left, right in pairwise(edges)]

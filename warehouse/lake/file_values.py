@@ -1,0 +1,217 @@
+"""The values of a vendor file, batch by batch: times, NULLs, what is odd, what does not fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse.display import counted
+from warehouse.errors import FileRefusedError
+from warehouse.vendor import LARGEST_VALUE, SMALLEST_VALUE, Column, Contract, FileKey
+
+RAW_TIME = "exchange_timestamp"
+RAW_KNOWN_AT = "local_timestamp"
+_EXACT_IN_DOUBLE = 1 << 53
+
+
+class Values:
+    """What was seen in the values of a file while its pages were decoded."""
+
+    def __init__(self, key: FileKey, contract: Contract | None) -> None:
+        self._key = key
+        self._contract = contract
+        self.nulls = 0
+        self.finer_than_us: set[str] = set()
+        self.known_before = 0
+        self.prices_not_positive: Counter[str] = Counter()
+        self.too_large: Counter[str] = Counter()
+        self.too_small: Counter[str] = Counter()
+        self._times: list[np.ndarray] = []
+        self._null_times: list[np.ndarray] = []
+        self._finer_bars: list[np.ndarray] = []
+
+    def add(self, batch: pa.RecordBatch) -> list[np.ndarray]:
+        """Look at some rows; returns the clocks in microseconds, without NULL."""
+        self.nulls += sum(column.null_count for column in batch.columns)
+        names = [name.lower() for name in batch.schema.names]
+        clocks = clocks_of(self._key)
+        found = [batch.column(names.index(name)) for name in clocks]
+        times = [
+            self._microseconds(values, name) for values, name in zip(found, clocks, strict=True)
+        ]
+        self._times.append(times[0])
+        self._finer_bars.append(np.zeros(len(times[0]), bool) if self._key.is_raw
+                                else _is_finer(found[0]))  # fmt: skip
+        nulls = [
+            np.array(values.is_null().to_pylist(), dtype=bool)
+            if values.null_count
+            else np.zeros(len(values), dtype=bool)
+            for values in found
+        ]
+        is_null = np.logical_or.reduce(nulls)
+        self._null_times.append(is_null)
+        if self._key.is_raw:
+            self.known_before += int((~is_null & (times[1] < times[0])).sum())
+        for name, values in zip(names, batch.columns, strict=True):
+            column = None if self._contract is None else self._contract.column(name)
+            if column is not None:
+                _check_exact(values, column)
+                self._look_at_numbers(values, column)
+        return [each[~null] for each, null in zip(times, nulls, strict=True)]
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times in the order of the file; arbitrary where ``null_times``."""
+        return np.concatenate(self._times) if self._times else np.empty(0, np.int64)
+
+    @property
+    def null_times(self) -> np.ndarray:
+        return np.concatenate(self._null_times) if self._null_times else np.empty(0, bool)
+
+    @property
+    def finer_bars(self) -> np.ndarray:
+        """Which bars start between two microseconds."""
+        return np.concatenate(self._finer_bars) if self._finer_bars else np.empty(0, bool)
+
+    @property
+    def has_bad_times(self) -> bool:
+        """Whether some time cannot be read: it is NULL, or the start of a bar and too fine."""
+        return any(part.any() for part in (*self._null_times, *self._finer_bars))
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """Odd things that do not keep a file out: a kind, and what was seen."""
+        if self.known_before:
+            yield (
+                "known before its time",
+                f"{counted(self.known_before, 'row')} with {RAW_KNOWN_AT} before {RAW_TIME}",
+            )
+        for name in sorted(self.finer_than_us):
+            yield "times cut", f"{name}: nanoseconds are cut to microseconds"
+        for name, count in sorted((+self.prices_not_positive).items()):
+            yield (
+                "price not positive",
+                f"{name}: {counted(count, 'row')} with a price of 0 or below",
+            )
+        for name, count in sorted((+self.too_large).items()):
+            yield (
+                "number too large",
+                f"{name}: {counted(count, 'row')} beyond {LARGEST_VALUE:g}, NULL in staging"
+                " and marts",
+            )
+        for name, count in sorted((+self.too_small).items()):
+            yield (
+                "number too small",
+                f"{name}: {counted(count, 'row')} within {SMALLEST_VALUE:g} of 0, NULL"
+                " in staging and marts",
+            )
+
+    def _microseconds(self, values: pa.Array, name: str) -> np.ndarray:
+        times, is_cut = _microseconds(values)
+        if is_cut and self._key.is_raw:
+            self.finer_than_us.add(name)
+        return times
+
+    def _look_at_numbers(self, values: pa.Array, column: Column) -> None:
+        """Count prices that are not positive, and finite numbers that marts read as NULL."""
+        if values.type == pa.float16():  # which Arrow's functions do not know
+            values = values.cast(pa.float32())
+        if column.is_price and not pa.types.is_null(values.type):
+            count = pc.sum(pc.less_equal(values, 0)).as_py() or 0
+            self.prices_not_positive[column.name] += count
+        if not pa.types.is_floating(values.type):
+            return
+        size = pc.abs(values)
+        is_small = pc.and_(pc.less(size, SMALLEST_VALUE), pc.greater(size, 0))
+        self.too_small[column.name] += pc.sum(is_small).as_py() or 0
+        reach = pc.min_max(values).as_py()
+        if any(abs(edge or 0) > LARGEST_VALUE for edge in reach.values()):
+            is_large = pc.and_(pc.greater(size, LARGEST_VALUE), pc.is_finite(size))
+            self.too_large[column.name] += pc.sum(is_large).as_py() or 0
+
+
+def clocks_of(key: FileKey) -> tuple[str, ...]:
+    """The columns that a file must have: its times, the first of them decides the order."""
+    return (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _check_exact(values: pa.Array, column: Column) -> None:
+    """Refuse values that the contract's type would change; NaN in a count reads NULL."""
+    kind, name = values.type, column.name
+    if pa.types.is_dictionary(kind):
+        values, kind = values.dictionary, kind.value_type
+    if column.type == "DOUBLE" and pa.types.is_integer(kind):
+        reach = pc.min_max(values).as_py()
+        if any(abs(edge or 0) > _EXACT_IN_DOUBLE for edge in reach.values()):
+            raise FileRefusedError(f"column {name!r} holds integers that DOUBLE would round")
+    elif column.type == "DOUBLE" and pa.types.is_decimal(kind):
+        try:
+            is_same = pc.all(pc.equal(values.cast(pa.float64()).cast(kind), values)).as_py()
+        except pa.ArrowInvalid:
+            is_same = False
+        if is_same is False:
+            raise FileRefusedError(f"column {name!r} holds decimals that DOUBLE would round")
+    elif column.type == "BIGINT" and pa.types.is_floating(kind):
+        if kind == pa.float16():  # which Arrow's functions do not know
+            values = values.cast(pa.float32())
+        finite = values.filter(pc.invert(pc.is_nan(values)))
+        if pc.any(pc.is_inf(finite)).as_py():
+            raise FileRefusedError(f"column {name!r} counts, but holds infinity")
+        if pc.any(pc.greater_equal(pc.abs(finite), 2.0**63)).as_py():
+            raise FileRefusedError(f"column {name!r} holds numbers too large for BIGINT")
+        _require_cast(finite, pa.int64(), f"column {name!r} holds values that are no whole numbers")
+    elif column.type == "BIGINT" and pa.types.is_decimal(kind):
+        _require_cast(values, pa.int64(), f"column {name!r} holds decimals that BIGINT cannot hold")
+    elif column.type == "BIGINT":
+        _require_cast(values, pa.int64(), f"column {name!r} holds numbers too large for BIGINT")
+    elif column.type == "VARCHAR" and is_bytes(kind):
+        _require_cast(values, pa.string(), f"column {name!r} holds bytes that are no UTF-8 text")
+
+
+def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
+    try:
+        values.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise FileRefusedError(reason) from error
+
+
+def _is_finer(values: pa.Array) -> np.ndarray:
+    """Which times, NULL aside, lie between two microseconds."""
+    if not pa.types.is_timestamp(values.type) or values.type.unit != "ns" or not len(values):
+        return np.zeros(len(values), bool)
+    plain = values.cast(pa.int64()).fill_null(0)
+    nanoseconds = np.frombuffer(plain.buffers()[1], np.int64, len(plain), plain.offset * 8)
+    return np.not_equal(nanoseconds % 1_000, 0)
+
+
+def _microseconds(values: pa.Array) -> tuple[np.ndarray, bool]:
+    """Times as microseconds, and whether any was finer; arbitrary where NULL."""
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("ms" if values.type == pa.date64() else "s"))
+    target = pa.timestamp("us", tz=values.type.tz)
+    try:
+        cast, is_cut = values.cast(target), False
+    except pa.ArrowInvalid:
+        cast, is_cut = pc.floor_temporal(values, unit="microsecond").cast(target), True
+    if not len(cast):
+        return np.empty(0, np.int64), is_cut
+    # Array.to_numpy would load pandas
+    return np.frombuffer(cast.buffers()[1], np.int64, len(cast), cast.offset * 8), is_cut

@@ -1,0 +1,500 @@
+"""The manifest: one SQLite file that says which object is which vendor file, and what it holds.
+
+Lake and manifest are the truth; the catalog is derived from them. Writers hold the home's lock;
+readers may look at any time. Every change is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from warehouse.errors import REPAIR, DamagedError, NewerHomeError, UsageError, WarehouseError
+from warehouse.home import Home
+from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile
+from warehouse.lake.schema import HOME_VERSION, STEPS
+from warehouse.lake.sqlite_errors import is_told, told
+from warehouse.vendor import FileKey, Period, SeriesKey
+
+_SELECT_FILES = (
+    "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
+    " size_bytes, iif(json_valid(facts), json_remove(facts, '$.columns'), facts),"
+    " iif(json_valid(facts), json_extract(facts, '$.columns'), null),"
+    " origin, origin_stamp, fetched_at, superseded_at"
+    " from files join series using (series_id)"
+)
+
+
+class Manifest:
+    """An open manifest; a context manager.
+
+    Parameters
+    ----------
+    path
+        The SQLite file; created when ``create`` is true and it is not there.
+    clock
+        Gives the moment that is written beside every change, as :func:`utc_now` writes it.
+
+    Raises
+    ------
+    DamagedError
+        It cannot be read, or it is lost: it is empty or not there, but objects are.
+    DiskError
+        The disk is full, or the file may not be written.
+    """
+
+    def __init__(
+        self, path: Path, *, create: bool = False, clock: Callable[[], str] | None = None
+    ) -> None:
+        if not path.is_file():
+            self._require_not_lost(path)
+            if not create:
+                raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
+        self.path = path
+        self._now = clock or utc_now
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        except sqlite3.Error as error:
+            raise told(path, error) from error
+        try:
+            self._prepare()
+        except (sqlite3.Error, ValueError) as error:
+            self._connection.close()
+            raise told(path, error) from error
+        except WarehouseError:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+        if isinstance(error, sqlite3.Error) and is_told(error):
+            raise told(self.path, error) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def require_sound(self) -> None:
+        """Raise DamagedError unless SQLite finds its pages, indices and references whole."""
+        try:
+            found = self._connection.execute("pragma integrity_check(1)").fetchall()
+            found += self._connection.execute("pragma foreign_key_check").fetchall()
+        except sqlite3.Error as error:
+            raise told(self.path, error) from error
+        if found != [("ok",)]:
+            raise DamagedError(f"{self.path}: {found[0][0]}", next_step=REPAIR)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, for several changes; inside another transaction a part of that one."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk has ended it already
+                self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def files(self, *, superseded: bool = False) -> list[StoredFile]:
+        """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
+        rows = self._connection.execute(
+            f"{_SELECT_FILES} where ? or superseded_at is null"
+            " order by dataset, exchange, symbol, interval, clock, period, file_id",
+            (superseded,),
+        )
+        return [_stored_file(row) for row in rows]
+
+    def files_of(self, dataset: str, series: SeriesKey) -> list[StoredFile]:
+        """Current files of one series in one dataset, in the order of their periods."""
+        rows = self._connection.execute(
+            f"{_SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? order by period",
+            _flat_series(dataset, series),
+        )
+        return [_stored_file(row) for row in rows]
+
+    def current_objects(self) -> Iterator[tuple[FileKey, str]]:
+        """Key and object of every current file, without what was seen in it."""
+        rows = self._connection.execute(
+            "select dataset, exchange, symbol, interval, clock, period, object"
+            " from files join series using (series_id) where superseded_at is null"
+        )
+        for row in rows:
+            yield _key(*row[:6]), row[6]
+
+    def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
+        """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
+        return self._connection.execute(
+            "select start_us, end_us from settled where dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? order by start_us",
+            _flat_series(dataset, series),
+        ).fetchall()
+
+    def has_dataset(self, dataset: str) -> bool:
+        row = self._connection.execute("select 1 from files where dataset = ? limit 1", (dataset,))
+        return row.fetchone() is not None
+
+    def typical_sizes(self) -> dict[tuple[str, str | None], int]:
+        """Mean size in bytes of the current files of each (dataset, interval)."""
+        rows = self._connection.execute(
+            "select dataset, interval, avg(size_bytes) from files join series using (series_id)"
+            " where superseded_at is null group by dataset, interval"
+        )
+        return {(dataset, interval or None): int(size) for dataset, interval, size in rows}
+
+    def series(self) -> list[tuple[int, SeriesKey]]:
+        rows = self._connection.execute(
+            "select series_id, exchange, symbol, interval, clock from series order by series_id"
+        )
+        return [(row[0], SeriesKey(row[1], row[2], row[3] or None, row[4] or None)) for row in rows]
+
+    def quarantine(self) -> list[Refusal]:
+        """Files that were refused and that no good file has replaced since."""
+        rows = self._connection.execute(
+            "select dataset, exchange, symbol, interval, clock, period,"
+            " object, size_bytes, reason, origin, refused_at"
+            " from quarantine where resolved_at is null order by quarantine_id"
+        )
+        return [Refusal(_key(*row[:6]), *row[6:]) for row in rows]
+
+    def restatements(self) -> list[Restatement]:
+        rows = self._connection.execute(
+            "select dataset, exchange, symbol, interval, clock, period, series_id, kind,"
+            " old_object, new_object, difference, seen_at"
+            " from restatements join series using (series_id) order by restatement_id"
+        )
+        return [
+            Restatement(
+                _key(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11]
+            )
+            for row in rows
+        ]
+
+    def objects(self) -> set[str]:
+        """Every object that a row of ``files`` names, current or former."""
+        return {row[0] for row in self._connection.execute("select object from files")}
+
+    def runs(self) -> list[tuple[str, str, str | None, str | None]]:
+        """Runs as (verb, started_at, ended_at, outcome), the newest first."""
+        return self._connection.execute(
+            "select verb, started_at, ended_at, outcome from runs order by run_id desc"
+        ).fetchall()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def series_id(self, series: SeriesKey) -> int:
+        """Number of a series; a new one is given the next free number, for ever."""
+        values = (series.exchange, series.symbol, series.interval or "", series.clock or "")
+        self._connection.execute(
+            "insert or ignore into series (exchange, symbol, interval, clock) values (?, ?, ?, ?)",
+            values,
+        )
+        row = self._connection.execute(
+            "select series_id from series"
+            " where exchange = ? and symbol = ? and interval = ? and clock = ?",
+            values,
+        ).fetchone()
+        return int(row[0])
+
+    def record_file(
+        self,
+        key: FileKey,
+        *,
+        object: str,
+        size_bytes: int,
+        facts: FileFacts,
+        origin: str,
+        stamp: str,
+    ) -> None:
+        """Make ``object`` the current file of ``key``; a former one becomes superseded."""
+        series_id = self.series_id(key.series)
+        place = (key.dataset, series_id, key.period.text)
+        now = self._now()
+        self._connection.execute(
+            "update files set superseded_at = ? where dataset = ? and series_id = ? and period = ?"
+            " and superseded_at is null",
+            (now, *place),
+        )
+        self._connection.execute(
+            "insert into files (dataset, series_id, period, object, size_bytes, facts, origin,"
+            " origin_stamp, fetched_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*place, object, size_bytes, json.dumps(_plain(facts)), origin, stamp, now),
+        )
+        self._connection.execute(
+            "update quarantine set resolved_at = ? where dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? and period = ? and resolved_at is null",
+            (now, *_flat(key)),
+        )
+
+    def record_stamp(self, file: StoredFile, *, origin: str, stamp: str) -> None:
+        """The same bytes were seen again, under another stamp."""
+        self._connection.execute(
+            "update files set origin = ?, origin_stamp = ?, fetched_at = ? where file_id = ?",
+            (origin, stamp, self._now(), file.file_id),
+        )
+
+    def record_refusal(
+        self, key: FileKey, *, object: str, size_bytes: int, reason: str, origin: str
+    ) -> None:
+        """Remember why a file was refused; the same bytes are remembered once."""
+        known = self._connection.execute(
+            "select 1 from quarantine where dataset = ? and exchange = ? and symbol = ?"
+            " and interval = ? and clock = ? and period = ? and object = ? and resolved_at is null",
+            (*_flat(key), object),
+        ).fetchone()
+        if known is None:
+            self._connection.execute(
+                "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
+                " object, size_bytes, reason, origin, refused_at)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*_flat(key), object, size_bytes, reason, origin, self._now()),
+            )
+
+    def record_restatement(
+        self,
+        key: FileKey,
+        *,
+        kind: str,
+        old_object: str,
+        new_object: str,
+        difference: dict[str, Any],
+    ) -> None:
+        self._connection.execute(
+            "insert into restatements (dataset, series_id, period, kind, old_object, new_object,"
+            " difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key.dataset,
+                self.series_id(key.series),
+                key.period.text,
+                kind,
+                old_object,
+                new_object,
+                json.dumps(difference),
+                self._now(),
+            ),
+        )
+
+    def record_settled(
+        self, dataset: str, series: SeriesKey, spans: Iterable[tuple[int, int]]
+    ) -> None:
+        """Let ``spans``, disjoint, be all that is settled of a series in a dataset."""
+        place = _flat_series(dataset, series)
+        with self.transaction():
+            self._connection.execute(
+                "delete from settled where dataset = ? and exchange = ? and symbol = ?"
+                " and interval = ? and clock = ?",
+                place,
+            )
+            self._connection.executemany(
+                "insert into settled values (?, ?, ?, ?, ?, ?, ?)",
+                [(*place, start, end) for start, end in spans],
+            )
+
+    def restore_series(self, series: Mapping[int, SeriesKey]) -> None:
+        """Give series the numbers that they had, in a manifest made anew."""
+        self._connection.executemany(
+            "insert into series values (?, ?, ?, ?, ?)",
+            [
+                (number, key.exchange, key.symbol, key.interval or "", key.clock or "")
+                for number, key in series.items()
+            ],
+        )
+
+    def supersede(self, key: FileKey) -> None:
+        """Let the lake show no file under ``key``; the row stays as a former one."""
+        self._connection.execute(
+            "update files set superseded_at = ? where dataset = ? and series_id = ?"
+            " and period = ? and superseded_at is null",
+            (self._now(), key.dataset, self.series_id(key.series), key.period.text),
+        )
+
+    def forget(self, file: StoredFile) -> None:
+        """Drop the row of a file whose bytes are gone, and what was settled about its series."""
+        series = file.key.series
+        place = (file.key.dataset, series.exchange, series.symbol)
+        with self.transaction():
+            self._connection.execute("delete from files where file_id = ?", (file.file_id,))
+            self._connection.execute(
+                "delete from settled where dataset = ? and exchange = ? and symbol = ?"
+                " and interval = ? and clock = ?",
+                (*place, series.interval or "", series.clock or ""),
+            )
+
+    def correct(self, file: StoredFile, *, facts: FileFacts, size_bytes: int) -> None:
+        """Write down anew what a file of known bytes holds."""
+        self._connection.execute(
+            "update files set facts = ?, size_bytes = ? where file_id = ?",
+            (json.dumps(_plain(facts)), size_bytes, file.file_id),
+        )
+
+    def restore_history(
+        self, restatements: Iterable[Restatement], refusals: Iterable[Refusal]
+    ) -> None:
+        """Bring what was seen before into a manifest made anew, with its times."""
+        with self.transaction():
+            self._connection.executemany(
+                "insert into restatements (dataset, series_id, period, kind, old_object,"
+                " new_object, difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        one.key.dataset,
+                        self.series_id(one.key.series),
+                        one.key.period.text,
+                        one.kind,
+                        one.old_object,
+                        one.new_object,
+                        json.dumps(one.difference),
+                        one.seen_at,
+                    )
+                    for one in restatements
+                ],
+            )
+            self._connection.executemany(
+                "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
+                " object, size_bytes, reason, origin, refused_at)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *_flat(one.key),
+                        one.object,
+                        one.size_bytes,
+                        one.reason,
+                        one.origin,
+                        one.refused_at,
+                    )
+                    for one in refusals
+                ],
+            )
+
+    def forget_superseded(self, objects: Iterable[str]) -> None:
+        """Drop the rows of former files whose objects are about to be removed."""
+        with self.transaction():
+            self._connection.executemany(
+                "delete from files where superseded_at is not null and object = ?",
+                [(object,) for object in objects],
+            )
+
+    def start_run(self, verb: str) -> int:
+        cursor = self._connection.execute(
+            "insert into runs (verb, started_at) values (?, ?)", (verb, self._now())
+        )
+        return int(cursor.lastrowid or 0)
+
+    def end_run(self, run_id: int, outcome: str) -> None:
+        self._connection.execute(
+            "update runs set ended_at = ?, outcome = ? where run_id = ?",
+            (self._now(), outcome, run_id),
+        )
+
+    def _prepare(self) -> None:
+        """Bring the tables to this product's version, in one transaction."""
+        if self._version() == 0:
+            self._require_not_lost(self.path)
+        if self._version() < HOME_VERSION:
+            with self.transaction():
+                for step in STEPS[self._version() :]:
+                    for statement in step.split(";\n"):
+                        self._connection.execute(statement)
+                self._connection.execute(
+                    "insert or replace into home values ('version', ?)", (str(HOME_VERSION),)
+                )
+        if self._version() > HOME_VERSION:
+            raise NewerHomeError(
+                f"{self.path}: written by a newer version of the product",
+                next_step="upgrade the package",
+            )
+
+    @staticmethod
+    def _require_not_lost(path: Path) -> None:
+        """An empty manifest beside objects would make strays of them all."""
+        if Home(path.parent).holds_objects():
+            raise DamagedError(
+                f"{path}: is lost, the files of the lake are there", next_step=REPAIR
+            )
+
+    def _version(self) -> int:
+        if not self._connection.execute("select 1 from sqlite_master limit 1").fetchone():
+            return 0
+        row = self._connection.execute("select value from home where name = 'version'").fetchone()
+        if row is None:
+            raise DamagedError(f"{self.path}: says no version", next_step=REPAIR)
+        return int(row[0])
+
+
+def utc_now() -> str:
+    """The present moment as the manifest writes it: ISO 8601, UTC, to the second, without zone."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+
+
+def _key(
+    dataset: str, exchange: str, symbol: str, interval: str, clock: str, period: str
+) -> FileKey:
+    return FileKey(dataset, _series(exchange, symbol, interval, clock), _period(period))
+
+
+@cache
+def _series(exchange: str, symbol: str, interval: str, clock: str) -> SeriesKey:
+    """A key that was checked once stands in every row of its series."""
+    return SeriesKey(exchange, symbol, interval or None, clock or None)
+
+
+@cache
+def _period(text: str) -> Period:
+    return Period(text)
+
+
+def _flat(key: FileKey) -> tuple[str, ...]:
+    return (*_flat_series(key.dataset, key.series), key.period.text)
+
+
+def _flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
+    return (dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
+
+
+def _stored_file(row: tuple[Any, ...]) -> StoredFile:
+    try:
+        return StoredFile(
+            row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10], row[11]), *row[12:]
+        )
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise DamagedError(
+            f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=REPAIR
+        ) from error
+
+
+def _plain(facts: FileFacts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in FileFacts.__slots__}
+
+
+def _facts(text: str, columns: str) -> FileFacts:
+    plain = json.loads(text)
+    plain["runs"] = tuple((start, end) for start, end in plain["runs"])
+    for name in ("missing", "unexpected", "left_out", "notes"):  # older homes lack the last two
+        plain[name] = tuple(tuple(v) if isinstance(v, list) else v for v in plain.get(name, ()))
+    return FileFacts(columns=_columns(columns), **plain)
+
+
+@cache
+def _columns(text: str) -> tuple[tuple[str, str], ...]:
+    """Most files of a dataset have the same: they share one tuple."""
+    return tuple((name, type) for name, type in json.loads(text))

@@ -1,0 +1,381 @@
+"""The lake: the vendor's bytes, each file once, never changed, and links by which people find them.
+
+A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
+under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
+killed anywhere leaves at most a temporary file, an object without a row or a missing link.
+``sweep`` puts the first and the last right; an object without a row is in nobody's way: it is taken
+in when the file comes again, or removed by ``prune``. Nothing else here removes an object.
+
+What reads parquet is loaded with the first file, not before: so a sync asks while it loads.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
+from warehouse.files import flush, link_or_copy, sha256_of
+from warehouse.home import Home
+from warehouse.lake.manifest import Manifest
+from warehouse.lake.notes import Note, notes_of
+from warehouse.lake.records import FileFacts, StoredFile
+from warehouse.vendor import Contract, FileKey
+
+_BLOCK_BYTES = 1 << 20
+_INCOMING = ".incoming-"
+_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+
+
+class Outcome(StrEnum):
+    """What admitting one file came to."""
+
+    ADDED = "added"
+    GROWN = "grown"
+    RESTATED = "restated"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Outcome for one file.
+
+    Attributes
+    ----------
+    reason
+        Why it was refused.
+    can_be_salvaged
+        Whether it was refused for a few of its rows, and ``salvage`` would take in the rest.
+    left_out
+        Number, time in microseconds and fault of each row that was salvaged around.
+    notes
+        Kind and text of what is odd in it.
+    object
+        sha256 of what the lake has of it now; empty where it was refused.
+    """
+
+    key: FileKey
+    outcome: Outcome
+    size_bytes: int
+    rows: int = 0
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    reason: str | None = None
+    can_be_salvaged: bool = False
+    left_out: tuple[tuple[int, int | None, str], ...] = ()
+    notes: tuple[Note, ...] = ()
+    object: str = ""
+
+
+class Lake:
+    """Objects and links of one home; the caller holds the home's lock.
+
+    Parameters
+    ----------
+    salvage
+        Whether the good rows of a file with a few bad ones are taken in. The file itself goes to
+        quarantine; the bad rows are listed in the facts of what is taken in.
+    """
+
+    def __init__(self, home: Home, manifest: Manifest, *, salvage: bool = False) -> None:
+        self.home = home
+        self.manifest = manifest
+        self._salvages = salvage
+        self._admitted: list[tuple[FileKey, str]] | None = None
+        for folder in (home.objects, home.lake, home.quarantine):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def object_path(self, object: str) -> Path:
+        return self.home.objects / f"{object}.parquet"
+
+    def link_path(self, key: FileKey) -> Path:
+        return self.home.lake / key.path
+
+    def admit(
+        self,
+        key: FileKey,
+        source: Path,
+        *,
+        origin: str,
+        stamp: str,
+        contract: Contract | None,
+        current: StoredFile | None,
+        consume: bool = False,
+        quarantine: bool = True,
+    ) -> Admission:
+        """Take one file in, or put it into quarantine.
+
+        Parameters
+        ----------
+        source
+            The file's bytes; used up when ``consume`` is true (they are durable then, and renamed
+            where they lie on the same disk), else copied.
+        origin, stamp
+            Where it came from (no query string), and what tells whether it changed there.
+        current
+            The file that the lake has under ``key`` now.
+        quarantine
+            Whether a file that fails its check is kept and named in quarantine; when false it is
+            only reported, for a caller that will bring it once more.
+        Raises
+        ------
+        FileRefusedError
+            The file failed its check and ``quarantine`` is false.
+        DiskError
+            The disk is full or may not be written; nothing was taken in.
+        """
+        with self._storing(key), self.together() as admitted:
+            incoming, object = (source, sha256_of(source)) if consume else self._copy_in(source)
+            size = incoming.stat().st_size
+            if current is not None and object in (current.object, current.facts.original):
+                incoming.unlink()
+                self.manifest.record_stamp(current, origin=origin, stamp=stamp)
+                return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
+            from warehouse.lake.bad_rows import BadRowsError
+            from warehouse.lake.validate import check_file
+
+            try:
+                facts = check_file(incoming, key, contract)
+            except FileRefusedError as refused:
+                if not quarantine:
+                    incoming.unlink()
+                    raise
+                is_rows = isinstance(refused, BadRowsError) and refused.can_be_salvaged
+                if not (self._salvages and is_rows):
+                    return self._refuse(
+                        key, incoming, object, refused.what, origin, can_be_salvaged=is_rows
+                    )
+                incoming, object, facts = self._salvage(
+                    key, incoming, object, refused, origin, contract
+                )
+                size = incoming.stat().st_size
+            outcome, difference = self._compare(incoming, current, key)
+            _move(incoming, self.object_path(object))
+            self.manifest.record_file(
+                key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
+            )
+            if current is not None:
+                self.manifest.record_restatement(
+                    key,
+                    kind=outcome,
+                    old_object=current.object,
+                    new_object=object,
+                    difference=difference,
+                )
+            admitted.append((key, object))
+            return Admission(
+                key,
+                outcome,
+                size,
+                facts.rows,
+                facts.missing,
+                facts.unexpected,
+                left_out=facts.left_out,
+                notes=tuple(notes_of(key, facts, datetime.now(UTC).replace(tzinfo=None))),
+                object=object,
+            )
+
+    @contextmanager
+    def together(self) -> Iterator[list[tuple[FileKey, str]]]:
+        """What is admitted inside becomes part of the lake at the end, all at once.
+
+        One flush of the disk serves many files. Leaving by an error takes none of them in; their
+        objects wait for the next run. Inside another such block it is a part of that one. Yields
+        what was admitted so far.
+        """
+        if self._admitted is not None:
+            yield self._admitted
+            return
+        self._admitted = admitted = list[tuple[FileKey, str]]()
+        try:
+            with self.manifest.transaction():
+                yield admitted
+                if admitted:
+                    flush(self.home.objects)  # before the manifest speaks of what is in it
+        finally:
+            self._admitted = None
+        for key, object in admitted:
+            self.link(key, object)
+
+    def link(self, key: FileKey, object: str) -> None:
+        """Let ``lake/…`` show this object: a hard link, or a copy where links fail."""
+        path = self.link_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        link_or_copy(self.object_path(object), temporary)
+        temporary.replace(path)
+
+    def sweep(self) -> list[Path]:
+        """Put right what a killed process left; returns what was removed.
+
+        Removes temporary files and links that are no current file's; makes links that are missing
+        or show another object. A file in ``lake/`` that is nobody's link is a user's: it stays.
+
+        Raises
+        ------
+        DamagedError
+            The object of a current file is missing.
+        """
+        removed = []
+        for path in self.home.objects.glob(f"{_INCOMING}*"):
+            path.unlink()
+            removed.append(path)
+        expected = dict(self.manifest.current_objects())
+        paths = {self.link_path(key): key for key in expected}
+        missing = set(expected)
+        for folder, _, names in os.walk(self.home.lake):
+            for name in names:
+                path = Path(folder, name)
+                key = paths.get(path)
+                if key is None:
+                    if _is_ours(path):
+                        path.unlink()
+                        removed.append(path)
+                elif shows(path, self.object_path(expected[key])):
+                    missing.discard(key)
+        for key in sorted(missing):
+            if not self.object_path(expected[key]).is_file():
+                raise DamagedError(
+                    f"{key}: its object is missing, {self.object_path(expected[key])}",
+                    next_step=REPAIR,
+                )
+            self.link(key, expected[key])
+        return removed
+
+    @contextmanager
+    def _storing(self, key: FileKey) -> Iterator[None]:
+        """Say in plain words that the disk refused."""
+        try:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_FULL)
+            if code & 0xFF not in _DISK_CODES:
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DiskError(
+                f"{key}: cannot be stored under {self.home.root} ({reason})",
+                next_step=ROOM_OR_RIGHTS,
+            ) from error
+
+    def _copy_in(self, source: Path) -> tuple[Path, str]:
+        """The bytes under a temporary name beside the objects, and their hash."""
+        incoming = self.home.objects / f"{_INCOMING}{os.getpid()}-{hash_name(source)}"
+        digest = hashlib.sha256()
+        try:
+            with source.open("rb") as reader, incoming.open("wb") as writer:
+                while block := reader.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    writer.write(block)
+                writer.flush()
+                os.fsync(writer.fileno())
+        except OSError:
+            incoming.unlink(missing_ok=True)
+            raise
+        return incoming, digest.hexdigest()
+
+    def _salvage(
+        self,
+        key: FileKey,
+        incoming: Path,
+        object: str,
+        bad: FileRefusedError,
+        origin: str,
+        contract: Contract | None,
+    ) -> tuple[Path, str, FileFacts]:
+        """Write the good rows of a file; the file itself goes to quarantine."""
+        from warehouse.lake.bad_rows import BadRowsError, write_salvaged
+        from warehouse.lake.validate import check_file
+
+        assert isinstance(bad, BadRowsError)
+        kept = self.home.objects / f"{_INCOMING}salvaged-{object}"
+        write_salvaged(incoming, kept, object, bad)
+        flush(kept)
+        facts = check_file(kept, key, contract)
+        self._refuse(key, incoming, object, bad.what, origin)
+        return kept, sha256_of(kept), facts
+
+    def _refuse(
+        self,
+        key: FileKey,
+        incoming: Path,
+        object: str,
+        reason: str,
+        origin: str,
+        *,
+        can_be_salvaged: bool = False,
+    ) -> Admission:
+        kept = self.home.quarantine / f"{object}.refused"
+        size = incoming.stat().st_size
+        _move(incoming, kept)
+        self.manifest.record_refusal(
+            key, object=object, size_bytes=size, reason=reason, origin=origin
+        )
+        return Admission(key, Outcome.REFUSED, size, reason=reason, can_be_salvaged=can_be_salvaged)
+
+    def _compare(
+        self, incoming: Path, current: StoredFile | None, key: FileKey
+    ) -> tuple[Outcome, dict[str, Any]]:
+        if current is None:
+            return Outcome.ADDED, {}
+        import pyarrow as pa
+
+        from warehouse.lake.diff import compare_files
+
+        try:
+            old = self.object_path(current.object)
+            difference = compare_files(old, incoming, is_raw=key.is_raw)
+        except (pa.ArrowException, OSError, ValueError, KeyError):
+            return Outcome.RESTATED, {"unreadable": f"objects/{current.object}.parquet"}
+        outcome = Outcome.GROWN if difference.only_grew else Outcome.RESTATED
+        return outcome, difference.plain()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file in ``lake/`` is a link to something, or a link that was being made."""
+    is_temporary = path.name.startswith(".") and path.name.endswith(".parquet.new")
+    return is_temporary or path.is_symlink() or path.stat().st_nlink > 1
+
+
+def hash_name(path: Path) -> str:
+    """A short name for a temporary file, the same for the same path."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename, or copy where the two lie on different disks; the target is read-only."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        temporary = target.with_name(f"{_INCOMING}{target.stem}")
+        with source.open("rb") as reader, temporary.open("wb") as writer:
+            shutil.copyfileobj(reader, writer, _BLOCK_BYTES)
+            writer.flush()
+            os.fsync(writer.fileno())
+        temporary.replace(target)
+        source.unlink()
+    target.chmod(0o444)
+
+
+def shows(link: Path, object: Path) -> bool:
+    """Whether a link, or a copy where links fail, shows an object."""
+    try:
+        found, wanted = link.stat(), object.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_ino == wanted.st_ino or (
+        found.st_size == wanted.st_size and sha256_of(link) == object.stem
+    )

@@ -1,0 +1,208 @@
+"""Which file owns which span of time, which bars are there, and which are missing.
+
+Pure arithmetic on half-open spans ``(start_us, end_us)`` from the manifest; no data file is read.
+
+Ownership: a daily file that holds rows owns its UTC day but for the bars that only the monthly file
+has; a monthly file owns the rest of its month. So every bar appears, once, and where both have it
+the daily file wins. Raw data has no bars: there a daily file owns the time from its first to its
+last row, so that the rows of a monthly file that lie before or after stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from warehouse.lake.records import StoredFile
+from warehouse.times import Span, intersect, merge, subtract, total, us_datetime
+from warehouse.vendor import Period, SeriesKey, interval_us
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedFile:
+    """A file, the spans of its period that it owns, and the bars in them that it shows.
+
+    ``raw_rows_hidden`` is not in the manifest: ``vendor_views.count_hidden`` counts it.
+    """
+
+    file: StoredFile
+    spans: tuple[Span, ...]
+    runs: tuple[Span, ...]
+    raw_rows_hidden: int = 0
+
+    @property
+    def owns_all(self) -> bool:
+        """Whether no other file takes a part of its period."""
+        period = self.file.key.period
+        return self.spans == ((period.start_us, period.end_us),)
+
+    @property
+    def rows_hidden(self) -> int:
+        """Rows of the file that another file shows instead; of raw data if they were counted."""
+        if self.file.key.is_raw:
+            return self.raw_rows_hidden
+        bar = interval_us(self.file.key.series.interval or "")
+        return self.file.facts.rows - total(self.runs) // bar
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bars missing between the first and the last bar of a series in one dataset."""
+
+    dataset: str
+    series_id: int
+    start_us: int
+    end_us: int
+    bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthCoverage:
+    """One month of one series in one dataset.
+
+    ``expected_rows`` counts the bars between the series' first and last one in this month; it is
+    None for raw data, which has no grid.
+    """
+
+    dataset: str
+    series_id: int
+    month: str
+    files: int
+    rows: int
+    expected_rows: int | None
+    first_us: int | None
+    last_us: int | None
+    gaps: int
+    nulls: int
+
+
+def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
+    """Spans that each file owns; files in the order given."""
+    files = list(files)
+    monthly = {_month_of(file): file for file in files if not file.key.period.is_day}
+    taken: dict[tuple[str, int, str], list[Span]] = {}
+    spans: dict[int, list[Span]] = {}
+    for place, file in enumerate(files):
+        if file.key.period.is_day:
+            spans[place] = _of_day(file, monthly.get(_month_of(file)))
+            taken.setdefault(_month_of(file), []).extend(spans[place])
+    owned = []
+    for place, file in enumerate(files):
+        own = spans.get(place)
+        if own is None:
+            own = subtract([_period(file)], taken.get(_month_of(file), []))
+        runs = intersect(file.facts.runs, own)
+        owned.append(OwnedFile(file, tuple(own), tuple(runs)))
+    return owned
+
+
+def find_gaps(owned: Iterable[OwnedFile]) -> list[Gap]:
+    """Missing bars of every series in every dataset, in order; a gap spans months where it does."""
+    gaps = []
+    for (dataset, series_id), group in _by_series(owned):
+        bar = _bar(group)
+        if bar is None:
+            continue
+        present = merge(run for file in group for run in file.runs)
+        for (_, left), (right, _) in pairwise(present):
+            gaps.append(Gap(dataset, series_id, left, right, (right - left) // bar))
+    return gaps
+
+
+def cover_months(owned: Iterable[OwnedFile]) -> list[MonthCoverage]:
+    """One row per month between the first and the last bar of a series in a dataset."""
+    covered = []
+    for (dataset, series_id), group in _by_series(owned):
+        bar = _bar(group)
+        present = merge(run for file in group for run in file.runs)
+        for month in _months(group):
+            period = Period(month)
+            within = [(period.start_us, period.end_us)]
+            inside = intersect(present, within)
+            files = [file for file in group if file.file.key.period.month == month]
+            if bar is None:
+                covered.append(_raw_month(dataset, series_id, month, files))
+                continue
+            life = intersect([(present[0][0], present[-1][1])] if present else [], within)
+            covered.append(
+                MonthCoverage(
+                    dataset=dataset,
+                    series_id=series_id,
+                    month=month,
+                    files=len(files),
+                    rows=total(inside) // bar,
+                    expected_rows=total(life) // bar,
+                    first_us=inside[0][0] if inside else None,
+                    last_us=inside[-1][1] - bar if inside else None,
+                    gaps=len(subtract(life, inside)),
+                    nulls=sum(file.file.facts.nulls for file in files),
+                )
+            )
+    return covered
+
+
+# -- spans ---------------------------------------------------------------------------------------
+
+
+def _month_of(file: StoredFile) -> tuple[str, int, str]:
+    return file.key.dataset, file.series_id, file.key.period.month
+
+
+def _period(file: StoredFile) -> Span:
+    return file.key.period.start_us, file.key.period.end_us
+
+
+def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
+    """What a daily file owns beside the monthly one, if there is one."""
+    if not daily.facts.rows:
+        return []
+    day = [_period(daily)]
+    if monthly is None:
+        return day
+    if daily.key.is_raw and daily.facts.first_us is not None and daily.facts.last_us is not None:
+        return [(daily.facts.first_us, daily.facts.last_us + 1)]
+    return subtract(day, subtract(intersect(monthly.facts.runs, day), daily.facts.runs))
+
+
+def _by_series(
+    owned: Iterable[OwnedFile],
+) -> Iterable[tuple[tuple[str, int], list[OwnedFile]]]:
+    def place(owned_file: OwnedFile) -> tuple[str, int]:
+        return owned_file.file.key.dataset, owned_file.file.series_id
+
+    for name, group in groupby(sorted(owned, key=place), key=place):
+        yield name, list(group)
+
+
+def _bar(group: list[OwnedFile]) -> int | None:
+    series: SeriesKey = group[0].file.key.series
+    return None if series.interval is None else interval_us(series.interval)
+
+
+def _months(group: list[OwnedFile]) -> list[str]:
+    """Every month from the first file's to the last file's, those without a file included."""
+    named = sorted({file.file.key.period.month for file in group})
+    months, at = [], Period(named[0])
+    while at.text <= named[-1]:
+        months.append(at.text)
+        at = Period(us_datetime(at.end_us).strftime("%Y-%m"))
+    return months
+
+
+def _raw_month(dataset: str, series_id: int, month: str, files: list[OwnedFile]) -> MonthCoverage:
+    facts = [file.file.facts for file in files]
+    firsts = [fact.first_us for fact in facts if fact.first_us is not None]
+    lasts = [fact.last_us for fact in facts if fact.last_us is not None]
+    return MonthCoverage(
+        dataset=dataset,
+        series_id=series_id,
+        month=month,
+        files=len(files),
+        rows=sum(file.file.facts.rows - file.rows_hidden for file in files),
+        expected_rows=None,
+        first_us=min(firsts, default=None),
+        last_us=max(lasts, default=None),
+        gaps=0,
+        nulls=sum(fact.nulls for fact in facts),
+    )

@@ -1,0 +1,134 @@
+"""Rows of the manifest as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from warehouse.times import us_datetime
+from warehouse.vendor import FileKey
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What was seen in a file that passed.
+
+    Attributes
+    ----------
+    rows
+        Number of rows.
+    first_us, last_us
+        Smallest and largest time, microseconds since the epoch; ``None`` in an empty file.
+    runs
+        Unbroken stretches of bars as half-open ``(start_us, end_us)``, in order; none for raw data.
+    columns
+        Name and DuckDB type of every column, in file order.
+    missing, unexpected
+        Drift: columns that the contract expects and the file lacks, and the other way round.
+    nulls
+        Number of NULLs over all columns (NaN is a value, not NULL).
+    is_sorted
+        Whether rows stand in the order of time.
+    simulated
+        Whether the file says of itself that its data is simulated.
+    original
+        sha256 of the vendor's file, where this one holds the good rows of it (``--salvage``).
+    left_out
+        Number, time (microseconds or ``None``) and fault of each row that the vendor's file had
+        beyond these.
+    notes
+        Kind and text of what is odd in the values but does not keep the file out.
+    """
+
+    rows: int
+    first_us: int | None
+    last_us: int | None
+    runs: tuple[tuple[int, int], ...]
+    columns: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    nulls: int
+    is_sorted: bool
+    simulated: bool
+    original: str | None = None
+    left_out: tuple[tuple[int, int | None, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a vendor file that is not shown.
+
+    Attributes
+    ----------
+    number
+        Place in the file; the first row is 0.
+    time_us
+        Its time in microseconds since the epoch; ``None`` where it has none.
+    reason
+        Why it is bad, in words for a person.
+    """
+
+    number: int
+    time_us: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.number:,} ({moment_text(self.time_us)})"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One row of ``files``: a vendor file that is, or was, in the lake."""
+
+    file_id: int
+    key: FileKey
+    series_id: int
+    object: str
+    size_bytes: int
+    facts: FileFacts
+    origin: str
+    origin_stamp: str
+    fetched_at: str
+    superseded_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of ``quarantine``: a file that did not pass its check."""
+
+    key: FileKey
+    object: str
+    size_bytes: int
+    reason: str
+    origin: str
+    refused_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """One row of ``restatements``: a file whose bytes changed at the vendor."""
+
+    key: FileKey
+    series_id: int
+    kind: str
+    old_object: str
+    new_object: str
+    difference: dict[str, Any]
+    seen_at: str
+
+
+def moment_text(microseconds: int | None) -> str:
+    """A time for a person, however absurd.
+
+    Examples
+    --------
+    >>> moment_text(0), moment_text(None), moment_text(1 << 62)
+    ('1970-01-01 00:00:00', 'no time', '4,611,686,018,427,387,904 microseconds since 1970')
+    """
+    if microseconds is None:
+        return "no time"
+    try:
+        return str(us_datetime(int(microseconds)))
+    except OverflowError:
+        return f"{int(microseconds):,} microseconds since 1970"

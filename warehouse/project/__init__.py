@@ -1,0 +1,40 @@
+"""The dbt project as values: our models, and the user's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.project.built import built_project, with_user_models
+    from warehouse.project.project import (
+        DATABASE,
+        BuiltModel,
+        Model,
+        Project,
+        Relation,
+        create_schemas,
+        create_seeds,
+        create_views,
+        load_project,
+    )
+    from warehouse.project.user_models import (
+        PACKAGE,
+        readable_project,
+        run_user_models,
+        user_model_files,
+        write_page,
+    )
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "built": "built_project with_user_models",
+            "project": (
+                "BuiltModel create_schemas create_seeds create_views DATABASE load_project "
+                "Model Project Relation"
+            ),
+            "user_models": "PACKAGE readable_project run_user_models user_model_files write_page",
+        },
+    )

@@ -1,0 +1,37 @@
+"""The dbt project of the last build of a home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from warehouse.errors import NotFoundError
+from warehouse.home import Home
+from warehouse.project.project import Project, load_project
+from warehouse.project.user_models import user_target
+
+
+def built_project(home: Home) -> Project:
+    """The models of the last build, the user's own included.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was built in this home, or ``.build`` was removed.
+    """
+    ours = home.build / "dbt" / "target"
+    if not _manifest(ours).is_file():
+        raise NotFoundError(
+            f"{ours}: no build left its models here", next_step="run: warehouse build --force"
+        )
+    project = load_project(ours)
+    return with_user_models(home, project)
+
+
+def with_user_models(home: Home, project: Project) -> Project:
+    """Our models, and those of the user that the last run of theirs compiled."""
+    theirs = user_target(home)
+    return load_project(theirs, base=project) if _manifest(theirs).is_file() else project
+
+
+def _manifest(target: Path) -> Path:
+    return target / "manifest.json"

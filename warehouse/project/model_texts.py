@@ -1,0 +1,155 @@
+"""What describes a user's model in the catalog: its yml, else the comment that begins its file.
+
+Such a comment is text, whatever it holds: Jinja in it never reaches dbt. A line ``column: meaning``
+describes a column. Key columns that nothing describes get the texts of our marts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import duckdb
+
+from warehouse.sql import comment, identifier
+from warehouse.vendor import KEY_COLUMNS
+
+_LEADING = re.compile(
+    r"[\s\ufeff]*(?:--(?P<line>[^\n]*)|/\*(?P<block>.*?)\*/"
+    r"|\{#-?(?P<jinja>.*?)-?#\}|\{\{-?\s*config\(.*?\)\s*-?\}\})",
+    re.DOTALL,
+)
+_LAST_SEMICOLON = re.compile(
+    r"(?:;[ \t]*)+((?:\s|--[^\n]*(?=\n|\Z)|/\*(?:(?!\*/).)*\*/)*)\Z", re.DOTALL
+)
+_JINJA = re.compile(r"\{[{%#]")
+_DIRECTIVE = re.compile(r"(depends_on|noqa|sqlfluff)\b", re.IGNORECASE)
+_OF_COLUMN = re.compile(r'"?(?P<name>\w+)"?:\s+(?P<text>.+)')
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTexts:
+    """A model's description and those of its columns by name; empty texts count as none."""
+
+    schema: str
+    name: str
+    description: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    leading: tuple[str, ...] = ()
+
+
+def leading_comment(text: str) -> tuple[str, ...]:
+    """Lines of the comments that a SQL file begins with, before or after its ``config()``.
+
+    Examples
+    --------
+    >>> leading_comment("-- Spread, 50%} of it.\\n/* x: one. */\\nselect 1 as x -- no")
+    ('Spread, 50%} of it.', 'x: one.')
+    """
+    lines = []
+    for match in _matches(text):
+        for line in (match["line"] or match["block"] or match["jinja"] or "").splitlines():
+            words = " ".join(line.replace("\x00", "").strip(" \t-*=#").split())
+            if words and not _DIRECTIVE.match(words):
+                lines.append(words)
+    return tuple(lines)
+
+
+def model_for_dbt(file: bytes) -> bytes:
+    """A model's file as dbt gets it: without byte order mark, last semicolon, Jinja in comments.
+
+    Only comments that the file begins with are emptied; lines keep their numbers, and
+    ``-- depends_on: {{ ref('…') }}`` is kept.
+
+    Examples
+    --------
+    >>> model_for_dbt(b"-- a {% b\\nselect 1; -- one\\n")
+    b'--\\nselect 1  -- one\\n'
+    """
+    text = file.decode("utf-8-sig", errors="surrogateescape")
+    parts, at = [], 0
+    for match in _matches(text):
+        kind = "line" if match["line"] is not None else "block"
+        held = match[kind]
+        if held and _JINJA.search(held) and not _DIRECTIVE.match(held.strip()):
+            parts += [text[at : match.start(kind)], "\n" * held.count("\n")]
+            at = match.end(kind)
+    whole = "".join([*parts, text[at:]])
+    return _LAST_SEMICOLON.sub(r" \1", whole).encode("utf-8", errors="surrogateescape")
+
+
+def _matches(text: str) -> list[re.Match[str]]:
+    found: list[re.Match[str]] = []
+    while match := _LEADING.match(text, found[-1].end() if found else 0):
+        found.append(match)
+    return found
+
+
+def comment_models(connection: duckdb.DuckDBPyConnection, models: list[ModelTexts]) -> None:
+    """Set the comments of models, and of their columns, in a build file open for writing."""
+    ours = _our_texts(connection)
+    for model in models:
+        place = [model.schema, model.name]
+        where = "database_name = 'warehouse' and schema_name = ?"
+        names = [
+            str(name)
+            for (name,) in connection.execute(
+                f"select column_name from duckdb_columns() where {where} and table_name = ?", place
+            ).fetchall()
+        ]
+        is_view = connection.execute(
+            f"select 1 from duckdb_views() where {where} and view_name = ?", place
+        ).fetchone()
+        description, by_column = _sorted_out(model, names)
+        relation = f"warehouse.{identifier(model.schema)}.{identifier(model.name)}"
+        if names and description:
+            comment(connection, "view" if is_view else "table", relation, description)
+        for name in names:
+            text = by_column.get(name.lower()) or ours.get(name.lower())
+            if text:
+                comment(connection, "column", f"{relation}.{identifier(name)}", text)
+
+
+def model_comments(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], ModelTexts]:
+    """The comments of all relations and of their columns, by schema and name."""
+    columns: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, name, column, text in connection.execute(
+        "select schema_name, table_name, column_name, coalesce(comment, '') from duckdb_columns()"
+        " where database_name = 'warehouse' order by column_index"
+    ).fetchall():
+        columns.setdefault((schema, name), {})[column] = text
+    described = connection.execute(
+        "select schema_name, view_name, comment from duckdb_views() where comment is not null"
+        " and database_name = 'warehouse' union all"
+        " select schema_name, table_name, comment from duckdb_tables() where comment is not null"
+        " and database_name = 'warehouse'"
+    ).fetchall()
+    texts = {(str(schema), str(name)): str(text) for schema, name, text in described}
+    return {key: ModelTexts(*key, texts.get(key, ""), held) for key, held in columns.items()}
+
+
+def _sorted_out(model: ModelTexts, names: list[str]) -> tuple[str, dict[str, str]]:
+    """The description of a model, and those of its columns in lower case: the yml's come first."""
+    known = {name.lower() for name in names}
+    of_columns: dict[str, str] = {}
+    rest = []
+    for line in model.leading:
+        match = _OF_COLUMN.fullmatch(line)
+        if match and match["name"].lower() in known:
+            of_columns[match["name"].lower()] = match["text"]
+        else:
+            rest.append(line)
+    of_columns |= {name.lower(): text for name, text in model.columns.items() if text}
+    return model.description or " ".join(rest), of_columns
+
+
+def _our_texts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Meanings of the key columns as our marts have them."""
+    rows = connection.execute(
+        "select column_name, mode(comment order by comment) from duckdb_columns()"
+        " where database_name = 'warehouse' and schema_name = 'main' and comment is not null"
+        " and list_contains(?, column_name) group by column_name",
+        [[column.name for column in KEY_COLUMNS]],
+    )
+    return {str(name): str(text) for name, text in rows.fetchall()}

@@ -1,0 +1,402 @@
+"""The dbt project as values: models with their compiled SQL in the order they need each other.
+
+Reads what a dbt run left in its target folder (``manifest.json``); never imports dbt. Serves what
+works on models outside dbt: the look-ahead audit, stored marts, oracles.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.errors import BuildError, DamagedError, NotFoundError, UsageError
+from warehouse.sql import identifier, literal
+
+DATABASE = "warehouse"
+"""The name under which compiled SQL expects its database."""
+
+UNBOUNDED = "unbounded"
+_UNIT_US = {"second": 10**6, "minute": 60 * 10**6, "hour": 3_600 * 10**6, "day": 86_400 * 10**6}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """A table or view of the catalog."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.schema == "main" else f"{self.schema}.{self.name}"
+
+    @property
+    def sql(self) -> str:
+        """The full quoted name.
+
+        Examples
+        --------
+        >>> Relation("staging", "stg_flow").sql
+        '"warehouse"."staging"."stg_flow"'
+        """
+        return ".".join(map(identifier, (DATABASE, self.schema, self.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelColumn:
+    """A column as the model's yml declares it; ``type`` is empty where the yml gives none."""
+
+    name: str
+    type: str
+    description: str
+    is_label: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model.
+
+    Attributes
+    ----------
+    sql
+        Compiled: plain DuckDB SQL over relations of the database ``warehouse``.
+    depends_on
+        Models and seeds that it reads, ephemeral ones resolved to what they read.
+    sources
+        What it reads that dbt does not build: ``vendor.<dataset>``, ``meta.<table>``.
+    columns
+        Those that the yml declares, in its order.
+    is_labels
+        Declared to look ahead (``config.meta.labels``).
+    is_whole_sample
+        Declared to be a statistic of all data (``config.meta.whole_sample``).
+    is_stored
+        Whether its months are to be stored (``config.meta.stored``; of marts yes by default).
+    lookback_us, horizon_us
+        How far before ``time`` and after ``known_at`` a row's inputs may lie, in microseconds;
+        ``None`` where this is unbounded or not declared.
+    accumulates
+        Columns that run from the first bar of a series, whatever ``lookback_us`` says.
+    addends_lookback_us
+        How far before ``time`` the inputs of what these add up lie; ``lookback_us`` by default.
+    outside
+        Why files, seeds and other databases that it reads hold no future (``config.meta.outside``).
+    """
+
+    relation: Relation
+    sql: str
+    depends_on: tuple[Relation, ...]
+    sources: tuple[Relation, ...]
+    columns: tuple[ModelColumn, ...]
+    description: str
+    package: str
+    path: Path
+    is_labels: bool
+    is_whole_sample: bool
+    is_stored: bool
+    lookback_us: int | None
+    horizon_us: int | None
+    accumulates: tuple[str, ...]
+    addends_lookback_us: int | None
+    outside: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.relation.name
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Columns declared to look ahead one by one; those of a labels model are not listed."""
+        return frozenset(column.name for column in self.columns if column.is_label)
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A table that dbt loads from a CSV file of the project."""
+
+    relation: Relation
+    path: Path
+    column_types: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All models, each after those that it reads, and the seeds."""
+
+    models: tuple[Model, ...]
+    seeds: tuple[Seed, ...]
+
+    def model(self, name: str) -> Model:
+        """The model called ``name`` or ``schema.name``.
+
+        Raises
+        ------
+        NotFoundError
+            There is none; the message lists those that there are.
+        """
+        for model in self.models:
+            if name in (model.name, f"{model.relation.schema}.{model.name}"):
+                return model
+        known = ", ".join(sorted(str(model.relation) for model in self.models))
+        raise NotFoundError(f"no model {name!r}", next_step=f"models: {known}", model=name)
+
+    def with_ancestors(self, models: Iterable[Model]) -> tuple[Model, ...]:
+        """``models`` and every model that they read, directly or not, in order."""
+        wanted = {model.relation for model in models}
+        for model in reversed(self.models):
+            if model.relation in wanted:
+                wanted.update(model.depends_on)
+        return tuple(model for model in self.models if model.relation in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """What a build file holds of a model: its compiled SQL, the hash of its file."""
+
+    sql: str
+    checksum: str
+
+
+def load_project(
+    target_dir: Path,
+    base: Project | None = None,
+    built: Mapping[Relation, BuiltModel] | None = None,
+) -> Project:
+    """Models and seeds from the target folder of a dbt run that compiled them.
+
+    Parameters
+    ----------
+    target_dir
+        Folder with ``manifest.json``.
+    base
+        The project that this run builds on (ours, where ``target_dir`` is of a user's models): its
+        models are part of the result, and stand for those that this run knows but did not compile.
+    built
+        What was built, whose SQL stands in place of the manifest's: the last run may have compiled
+        other models, or none.
+
+    Raises
+    ------
+    NotFoundError
+        There is no manifest.
+    BuildError
+        A model has no compiled SQL, was not built, or has changed since it was.
+    DamagedError
+        The file is no manifest that this version can read.
+    UsageError
+        A model declares a length under ``config.meta`` that cannot be read.
+    """
+    path = target_dir / "manifest.json"
+    if not path.is_file():
+        raise NotFoundError(f"{path}: no dbt run left its manifest here", next_step=_BUILD_FIRST)
+    try:
+        manifest = json.loads(path.read_bytes())
+        if built is not None:
+            _take_built(manifest, built)
+        return _project(manifest, base)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DamagedError(
+            f"{path}: cannot be read as a dbt manifest ({error!r})", next_step=_BUILD_FIRST
+        ) from error
+
+
+def create_schemas(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    """Every schema that a relation of the project stands in, in the attached ``warehouse``."""
+    relations = [relation for model in project.models for relation in model.sources]
+    relations += [model.relation for model in project.models]
+    relations += [seed.relation for seed in project.seeds]
+    for schema in sorted({relation.schema for relation in relations}):
+        connection.execute(f"create schema if not exists {DATABASE}.{identifier(schema)}")
+
+
+def create_seeds(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    """Load the seeds as tables; their schemas must be there."""
+    for seed in project.seeds:
+        types = "".join(f", {literal(name)}: {literal(kind)}" for name, kind in seed.column_types)
+        given = f", types = {{{types[2:]}}}" if types else ""
+        connection.execute(
+            f"create or replace table {seed.relation.sql} as"
+            f" from read_csv({literal(str(seed.path))}, header = true{given})"
+        )
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    """Create every model as a view; schemas, seeds and sources must be there.
+
+    Raises
+    ------
+    BuildError
+        A model's SQL does not fit what it reads; the message names the model.
+    """
+    for model in project.models:
+        try:
+            connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
+        except duckdb.Error as error:
+            raise BuildError(
+                f"model {model.relation}: {str(error).splitlines()[0]}",
+                next_step=f"mend {model.path}",
+                model=str(model.relation),
+            ) from error
+
+
+def length_us(text: str) -> int | None:
+    """Microseconds of a length of time such as ``4 hours``; ``None`` for ``unbounded``.
+
+    Examples
+    --------
+    >>> length_us("90 minutes"), length_us("0 days"), length_us("unbounded")
+    (5400000000, 0, None)
+    """
+    if text == UNBOUNDED:
+        return None
+    count, _, unit = text.partition(" ")
+    if not count.isdecimal() or unit.removesuffix("s") not in _UNIT_US:
+        raise UsageError(
+            f"{text!r} is no length of time",
+            next_step="write a whole number and second, minute, hour or day, or: unbounded",
+        )
+    return int(count) * _UNIT_US[unit.removesuffix("s")]
+
+
+# -- reading the manifest ------------------------------------------------------------------------
+
+_BUILD_FIRST = "run: warehouse build"
+_Node = Mapping[str, Any]
+
+
+def _project(manifest: _Node, base: Project | None) -> Project:
+    nodes: dict[str, _Node] = {**manifest["nodes"], **manifest["sources"]}
+    models = {} if base is None else {model.relation: model for model in base.models}
+    seeds = {} if base is None else {seed.relation: seed for seed in base.seeds}
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "seed":
+            seeds[_relation(node)] = _seed(node)
+        elif node["resource_type"] == "model" and not _is_ephemeral(node):
+            relation = _relation(node)
+            if node.get("compiled_code"):
+                models[relation] = _model(node, nodes)
+            elif base is None and relation not in models:
+                raise BuildError(
+                    f"model {relation} was not compiled by the last dbt run",
+                    next_step=_BUILD_FIRST,
+                    model=str(relation),
+                )
+    return Project(
+        models=_in_order(models), seeds=tuple(seeds[relation] for relation in sorted(seeds))
+    )
+
+
+def _take_built(manifest: _Node, built: Mapping[Relation, BuiltModel]) -> None:
+    for node in manifest["nodes"].values():
+        if node["resource_type"] != "model" or _is_ephemeral(node):
+            continue
+        relation = _relation(node)
+        found = built.get(relation)
+        if found is None:
+            raise _not_as_built(relation, "was not built", "dbt build")
+        if found.checksum not in ("", node["checksum"]["checksum"]):
+            again = f"dbt build --select {node['name']}+"
+            raise _not_as_built(relation, "has changed since it was built", again)
+        node["compiled_code"] = found.sql
+
+
+def _not_as_built(relation: Relation, what: str, command: str) -> BuildError:
+    return BuildError(
+        f"model {relation} {what}; the old catalog stays",
+        next_step=f"run: {command}, then: warehouse publish",
+        model=str(relation),
+    )
+
+
+def _in_order(models: Mapping[Relation, Model]) -> tuple[Model, ...]:
+    """A source of one run may be a model of another: both are edges."""
+    graph = {
+        relation: [r for r in sorted({*model.depends_on, *model.sources}) if r in models]
+        for relation, model in sorted(models.items())
+    }
+    return tuple(
+        _with_edges(models[relation], graph[relation])
+        for relation in TopologicalSorter(graph).static_order()
+    )
+
+
+def _with_edges(model: Model, models_read: list[Relation]) -> Model:
+    sources = tuple(source for source in model.sources if source not in models_read)
+    depends_on = tuple(sorted({*model.depends_on, *models_read}))
+    return replace(model, sources=sources, depends_on=depends_on)
+
+
+def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
+    meta = node["config"].get("meta") or {}
+    read = _reads(node, nodes)
+    relation = _relation(node)
+    accumulates = meta.get("accumulates", ())
+    try:
+        lookback_us, horizon_us = (
+            length_us(str(meta.get(name, UNBOUNDED))) for name in ("lookback", "horizon")
+        )
+        addends_us = lookback_us
+        if isinstance(accumulates, Mapping):
+            lengths = [length_us(str(length)) for length in accumulates.values()]
+            bounded = [us for us in lengths if us is not None]
+            addends_us = max(bounded, default=0) if len(bounded) == len(lengths) else None
+    except UsageError as error:
+        raise UsageError(f"model {relation}: {error.what}", next_step=error.next_step) from error
+    return Model(
+        relation=relation,
+        sql=node["compiled_code"].strip().rstrip(";"),
+        depends_on=tuple(sorted({_relation(n) for n in read if n["resource_type"] != "source"})),
+        sources=tuple(sorted({_relation(n) for n in read if n["resource_type"] == "source"})),
+        columns=tuple(_column(column) for column in node["columns"].values()),
+        description=" ".join(node["description"].split()),
+        package=node["package_name"],
+        path=Path(node["original_file_path"]),
+        is_labels=bool(meta.get("labels", False)),
+        is_whole_sample=bool(meta.get("whole_sample", False)),
+        is_stored=bool(meta.get("stored", relation.schema == "main")),
+        lookback_us=lookback_us,
+        horizon_us=horizon_us,
+        accumulates=tuple(accumulates),
+        addends_lookback_us=addends_us,
+        outside=str(meta.get("outside") or ""),
+    )
+
+
+def _reads(node: _Node, nodes: Mapping[str, _Node]) -> list[_Node]:
+    """What a node reads; ephemeral models stand as text in its SQL, so what those read counts."""
+    found = []
+    for unique_id in node["depends_on"]["nodes"]:
+        read = nodes[unique_id]
+        found += _reads(read, nodes) if _is_ephemeral(read) else [read]
+    return found
+
+
+def _is_ephemeral(node: _Node) -> bool:
+    return bool(node["config"].get("materialized") == "ephemeral")
+
+
+def _seed(node: _Node) -> Seed:
+    return Seed(
+        relation=_relation(node),
+        path=Path(node["root_path"]) / node["original_file_path"],
+        column_types=tuple((node["config"].get("column_types") or {}).items()),
+    )
+
+
+def _column(column: _Node) -> ModelColumn:
+    meta = (column.get("config") or {}).get("meta") or {}
+    return ModelColumn(
+        name=column["name"],
+        type=(column.get("data_type") or "").upper(),
+        description=" ".join(column["description"].split()),
+        is_label=bool(meta.get("labels", False)),
+    )
+
+
+def _relation(node: _Node) -> Relation:
+    return Relation(node["schema"], node.get("alias") or node.get("identifier") or node["name"])

@@ -1,0 +1,407 @@
+"""The user's own models: SQL files in ``HOME/models`` become views in the schema ``user``.
+
+They are a dbt project of their own, written for each build below ``.build``, with ours as its
+package: ``ref('flow_features')`` and our macros work as in our models, and so do macros in
+``HOME/macros`` and yml files and doc blocks beside the models. dbt stops a whole run at the first
+file that it cannot read; here that file is named and left out, and the rest is built.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warehouse.engine import connect
+from warehouse.home import Home
+from warehouse.project.model_texts import (
+    ModelTexts,
+    comment_models,
+    leading_comment,
+    model_comments,
+    model_for_dbt,
+)
+from warehouse.vendor import dbt_project_dir, project_vars
+
+PACKAGE = "user_models"
+_READ = (".sql", ".yml", ".yaml", ".md")
+_MOST_LINES = 20
+_LONGEST_LINE = 300
+_LIKE = 0.6
+_COUNTED = re.compile(r"^ *LINE \d+:", re.MULTILINE)
+_STACK = re.compile(r"\s*> (?:in|called by) (?:macro|model) ")
+
+Invoke = Callable[[list[str]], Any]
+"""Runs one dbt command in this process and returns dbt's result object."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file of the user's that is not part of the build.
+
+    Attributes
+    ----------
+    kind
+        ``model``; or ``file`` for a yml, a doc block or a macro.
+    reason
+        The file with its line, then why, over several lines.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    reason: str
+
+
+def user_model_files(home: Home) -> list[Path]:
+    """The user's files that are meant as models, in order of their paths."""
+    files = (path for path in home.models.rglob("*") if path.is_file())
+    return sorted(path for path in files if path.suffix.lower() in (".sql", ".py"))
+
+
+def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
+    """Build and test the user's models in the build file; what cannot be read is returned.
+
+    Outcomes of all are in ``meta.results`` under the package ``user_models``; a model that failed
+    has the file and line there, then dbt's message.
+    """
+    options, left_out = readable_project(home, invoke, user_target(home))
+    built: list[ModelTexts] = []
+    skipped: dict[str, str] = {}
+    if options:
+        chosen = ["--select", f"package:{PACKAGE}", "--exclude-resource-type", "unit_test"]
+        run = invoke(["--quiet", "build", *chosen, *options])
+        built, skipped = _built(home, run), _skipped(run)
+        if getattr(run.result, "results", None) is None:  # dbt stopped before the first model
+            gone = {out.path for out in left_out}
+            rest = [path for path in user_model_files(home) if path not in gone]
+            left_out += [_left_out(home, path, _reason(run)) for path in rest]
+    with connect(home.session, home.build_catalog, options="") as connection:
+        comment_models(connection, built)
+        failed = connection.execute(
+            "select name, message from warehouse.meta.results"
+            " where package = ? and resource_type = 'model' and status in ('error', 'skipped')",
+            [PACKAGE],
+        ).fetchall()
+        paths = {path.stem: path for path in user_model_files(home)}
+        for name, message in failed:
+            reason = skipped.get(name, message)
+            if name in paths and reason:
+                connection.execute(
+                    "update warehouse.meta.results set status = 'error', message = ?"
+                    " where package = ? and resource_type = 'model' and name = ?",
+                    [located(home, paths[name], reason), PACKAGE, name],
+                )
+        for out in left_out:
+            connection.execute(
+                "insert into warehouse.meta.results values (?, ?, ?, 'error', null, ?)",
+                [out.name, out.kind, PACKAGE, out.reason],
+            )
+    return left_out
+
+
+def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str], list[LeftOut]]:
+    """A dbt project of the files that dbt can read: its options, none where no model is left."""
+    shutil.rmtree(target, ignore_errors=True)
+    left_out = _refused(home)
+    while True:
+        gone = {out.path for out in left_out}
+        files = [path for path in _sources(home) if path not in gone]
+        if not any(_is_model(home, path) for path in files):
+            return [], left_out
+        options = _write_project(home, files, target)
+        parsed = invoke(["--quiet", "parse", *options])
+        if parsed.success:
+            broken = _misplaced(home, files, parsed.result)
+            if not broken:
+                return options, left_out
+            left_out += broken
+            continue
+        reason = _reason(parsed)
+        blamed = _blamed(home, files, reason) or _found_by_trying(
+            home, target, files, reason, invoke
+        )
+        left_out += [_left_out(home, path, reason) for path in blamed]
+
+
+def _sources(home: Home) -> list[Path]:
+    """What dbt reads of the user's: models with their yml and doc blocks, then macros."""
+    found = [p for p in home.models.rglob("*") if p.suffix in _READ and p.is_file()]
+    return [*sorted(found), *sorted(home.macros.rglob("*.sql"))]
+
+
+def _is_model(home: Home, path: Path) -> bool:
+    return path.suffix.lower() in (".sql", ".py") and path.is_relative_to(home.models)
+
+
+def _left_out(home: Home, path: Path, reason: str) -> LeftOut:
+    place = path.relative_to(home.root).as_posix()
+    kind, name = ("model", path.stem) if _is_model(home, path) else ("file", place)
+    return LeftOut(path, name, kind, located(home, path, reason))
+
+
+def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut]:
+    """Models that dbt can read, but that it would build in place of others, or not at all.
+
+    Two names that differ in case only are one in DuckDB, so the second would replace the first. A
+    circle stops dbt before its first model.
+    """
+    nodes = [
+        node
+        for node in manifest.nodes.values()
+        if node.package_name == PACKAGE and node.resource_type == "model"
+    ]
+    taken, names = _our_names(), Counter(node.alias.lower() for node in nodes)
+    reasons = {}
+    for node in nodes:
+        if node.schema != "user":
+            reasons[node.name] = f"your models are built into the schema user, not {node.schema}"
+        elif node.alias.lower() in taken:
+            reasons[node.name] = f"its alias {node.alias} is the name of a model of ours"
+        elif names[node.alias.lower()] > 1:
+            reasons[node.name] = f"another model has the alias {node.alias} too"
+    try:
+        TopologicalSorter({n.unique_id: n.depends_on.nodes for n in nodes}).prepare()
+    except CycleError as error:
+        circle = [manifest.nodes[unique_id].name for unique_id in error.args[1]]
+        told = f"these models read each other in a circle: {' -> '.join(circle)}"
+        reasons |= dict.fromkeys(circle, told)
+    models = [path for path in files if _is_model(home, path)]
+    return [_left_out(home, p, reasons[p.stem]) for p in models if p.stem in reasons]
+
+
+def _our_names() -> set[str]:
+    """Names of our models and seeds, which those of the user must not have."""
+    ours = dbt_project_dir()
+    taken = {path.stem for path in (ours / "models").rglob("*.sql")}
+    return taken | {path.stem for path in (ours / "seeds").rglob("*.csv")}
+
+
+def _results(run: Any, status: str) -> list[Any]:
+    """Models that came out of a run with this status."""
+    results = getattr(run.result, "results", None) or []
+    return [r.node for r in results if r.status == status and r.node.resource_type == "model"]
+
+
+def _skipped(run: Any) -> dict[str, str]:
+    """Why dbt skipped models: what they read was not built."""
+    missing = {node.unique_id for s in ("error", "skipped") for node in _results(run, s)}
+    return {
+        node.name: "was not built, because it reads "
+        + ", ".join(n.split(".")[2] for n in node.depends_on.nodes if n in missing)
+        + ", which failed"
+        for node in _results(run, "skipped")
+    }
+
+
+def _built(home: Home, run: Any) -> list[ModelTexts]:
+    """The models that a run built, with the texts of their yml and of their files."""
+    return [
+        ModelTexts(
+            node.schema,
+            node.alias,
+            node.description,
+            {column.name: column.description for column in node.columns.values()},
+            leading_comment(_read(home.root / node.original_file_path)),
+        )
+        for node in _results(run, "success")
+    ]
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace")
+
+
+def _refused(home: Home) -> list[LeftOut]:
+    """Models that dbt need not see: it would give up the whole run, or take them for others."""
+    taken, files = _our_names(), user_model_files(home)
+    by_name: dict[str, list[Path]] = {}
+    for path in files:
+        by_name.setdefault(path.stem.lower(), []).append(path)
+    found = [
+        _left_out(home, path, reason)
+        for path in _sources(home)
+        if path.suffix in (".yml", ".yaml") and (reason := _yaml_error(path))
+    ]
+    for path in files:
+        twins = [p.relative_to(home.root).as_posix() for p in by_name[path.stem.lower()]]
+        if (reason := _refusal(path, taken, twins)) is not None:
+            found.append(_left_out(home, path, reason))
+    return found
+
+
+def _yaml_error(path: Path) -> str | None:
+    try:
+        yaml.safe_load(_read(path))
+    except yaml.MarkedYAMLError as error:
+        lines, mark = _read(path).splitlines(), error.problem_mark
+        if mark is None or mark.line >= len(lines):
+            return f"is no valid YAML: {error.problem}"
+        return f"is no valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
+    except yaml.YAMLError as error:
+        return f"is no valid YAML: {error}"
+    return None
+
+
+def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
+    if path.suffix.lower() == ".py":
+        return "models in Python are not built, since the look-ahead audit reads SQL: write it so"
+    if path.suffix != ".sql":
+        return f"dbt reads files that end in .sql only: rename it to {path.stem}.sql"
+    if path.stem.lower() in taken:
+        return f"{path.stem} is the name of a model of ours: give the file another name"
+    if len(twins) > 1:
+        return f"{' and '.join(twins)} have the same name: give one of them another"
+    if '"' in path.stem or not path.stem.isprintable():
+        return "the name of a model holds no quotes and no control characters: rename the file"
+    if not _read(path).strip():
+        return "the file is empty: write a query into it, or remove it"
+    return None
+
+
+def _write_project(home: Home, files: Sequence[Path], target: Path) -> list[str]:
+    """A project that holds just these files; returns dbt's options for it."""
+    project = home.build / "user"
+    shutil.rmtree(project, ignore_errors=True)
+    ours = dbt_project_dir()
+    for path in files:
+        copy = project / path.relative_to(home.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        held = path.read_bytes()
+        copy.write_bytes(model_for_dbt(held) if _is_model(home, path) else held)
+    packages = project / "dbt_packages"
+    packages.mkdir(parents=True)
+    (packages / "warehouse").symlink_to(ours, target_is_directory=True)
+    (project / "packages.yml").write_text(f"packages:\n  - local: {ours.as_posix()!r}\n", "utf-8")
+    settings = {
+        "name": PACKAGE,
+        "version": "1.0.0",
+        "config-version": 2,
+        "profile": "warehouse",
+        "model-paths": ["models"],
+        "macro-paths": [str(ours / "macros"), "macros"],
+        "flags": {"send_anonymous_usage_stats": False},
+        "vars": project_vars(ours),
+        "models": {PACKAGE: {"+schema": "user", "+materialized": "view"}},
+    }
+    (project / "dbt_project.yml").write_text(yaml.safe_dump(settings), "utf-8")
+    options = ["--project-dir", str(project), "--profiles-dir", str(ours)]
+    return [*options, "--target-path", str(target), "--log-path", str(target.parent)]
+
+
+def user_target(home: Home) -> Path:
+    """Where dbt leaves what it makes of the user's models."""
+    return home.build / "dbt-user" / "target"
+
+
+def write_page(home: Home, target: Path, page: Path) -> None:
+    """dbt's documentation in ``target`` as one page, with the catalog's comments on user models."""
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    with connect(home.session, home.build_catalog, options="") as connection:
+        texts = model_comments(connection)
+    for node in manifest["nodes"].values():
+        described = texts.get((node["schema"], node.get("alias") or node["name"]))
+        if node["package_name"] == PACKAGE and described is not None:
+            node["description"] = described.description
+            blank: dict[str, Any] = {"description": "", "meta": {}, "tags": [], "data_type": None}
+            node["columns"] = {
+                name: {**blank, **node["columns"].get(name, {}), "name": name, "description": text}
+                for name, text in described.columns.items()
+            }
+    text = (target / "index.html").read_text("utf-8")
+    data = {"MANIFEST": manifest, "CATALOG": json.loads((target / "catalog.json").read_bytes())}
+    for name, value in data.items():
+        inline = json.dumps(value).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+        text = text.replace(f'"{name}.JSON INLINE DATA"', inline)
+    page.write_text(text, "utf-8")
+
+
+def _reason(result: Any) -> str:
+    return str(result.exception or "dbt could not read it")
+
+
+def located(home: Home, path: Path, reason: str) -> str:
+    """The file and line as ``models/mine.sql:3``, then dbt's message, line by line.
+
+    DuckDB counts lines of the statement that dbt made of the file: its ``LINE 9:`` becomes the line
+    of the file.
+    """
+    line = _line_of(_read(path).splitlines(), reason)
+    place = path.relative_to(home.root).as_posix() + (f":{line}" if line else "")
+    reason = _COUNTED.sub(lambda match: " " * len(match[0]), reason)
+    texts = [text.rstrip() for text in reason.strip().splitlines() if text.strip()]
+    texts = [text for text in texts if not _STACK.match(text)]
+    return "\n".join([place, *(text[:_LONGEST_LINE] for text in texts[:_MOST_LINES])])
+
+
+def _line_of(lines: Sequence[str], reason: str) -> int | None:
+    """The line that a message is about, counted from 1; None where it cannot be found.
+
+    Jinja counts lines of the file, or of a text in a yml. DuckDB counts those of the statement that
+    dbt made, but shows the text: the line that is most like it is taken, since Jinja may stand for
+    a part of it. Else the first name that is quoted is looked for.
+    """
+    counted = re.search(r"^\s*line (\d+)\s*\n\s*(\S.*?)\s*$", reason, re.MULTILINE)
+    shown = re.search(r"^\s*LINE \d+: (.*)$", reason, re.MULTILINE)
+    wanted = [shown[1].strip().removeprefix("...").removesuffix("...").strip()] if shown else []
+    if counted:
+        number = int(counted[1])
+        if number <= len(lines) and counted[2] in lines[number - 1]:
+            return number
+        wanted = [counted[2]]
+    quoted = re.findall(r"node named '([^']+)'", reason) + re.findall(r'"([^"\n]+)"', reason)
+    for text in filter(None, wanted + quoted):
+        found = next((i for i, line in enumerate(lines, 1) if text in line), None)
+        if found is None and text in wanted:
+            found = _nearest(lines, text)
+        if found is not None:
+            return found
+    return None
+
+
+def _nearest(lines: Sequence[str], text: str) -> int | None:
+    stripped = [line.strip() for line in lines]
+    near = get_close_matches(text, stripped, n=1, cutoff=_LIKE)
+    return stripped.index(near[0]) + 1 if near else None
+
+
+def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
+    """The files that dbt's message names by path, whose text it shows, or that it names else."""
+
+    def named(texts: Callable[[Path], str]) -> list[Path]:
+        return [
+            path
+            for path in files
+            if re.search(rf"(?<![\w./-]){re.escape(texts(path))}(?![\w-])", reason)
+        ]
+
+    by_path = named(lambda path: path.relative_to(home.root).as_posix())
+    by_path = by_path or named(lambda path: "/".join(path.relative_to(home.root).parts[1:]))
+    if by_path:
+        return by_path
+    missing = re.search(r"depends on doc '([^']+)'", reason)
+    shown = missing or re.search(r"^\s*line \d+\n\s*(\S.*?)\s*$", reason, re.MULTILINE)
+    if shown and (by_text := [path for path in files if shown[1] in _read(path)]):
+        return by_text
+    return [path for path in files if re.search(rf"\.{re.escape(path.stem)}(?![\w-])", reason)]
+
+
+def _found_by_trying(
+    home: Home, target: Path, files: Sequence[Path], reason: str, invoke: Invoke
+) -> list[Path]:
+    """Where the message names none: the first file without which dbt has nothing to say of it."""
+    for path in sorted(files, key=lambda path: _is_model(home, path)):
+        others = [other for other in files if other != path]
+        parsed = invoke(["--quiet", "parse", *_write_project(home, others, target)])
+        if parsed.success or _reason(parsed) != reason:
+            return [path]
+    return [path for path in files if _is_model(home, path)]

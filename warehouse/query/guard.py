@@ -1,0 +1,373 @@
+"""What text may run: one query that reads the catalog, and nothing else.
+
+The first of three layers. The engine's own parser turns the text into a tree without running it
+(``json_serialize_sql``) and every node of the tree must be on a list of things that only read;
+where the parser has no tree to give (PIVOT over values it must first look up), sqlglot does.
+The second layer is the form in which the text runs, ``select * from (<text>)``, which makes the
+engine itself refuse all that is no query; the third are the session's locks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import duckdb
+
+from warehouse.analysis import Tree, names, nodes
+from warehouse.errors import QueryError
+from warehouse.loading import load
+from warehouse.query.moments import lost_offsets
+from warehouse.query.ordering import Unsorted, without_order
+from warehouse.sql import literal
+
+_QUERIES = (
+    "SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW"
+    " and EXPLAIN of these"
+)
+_KINDS = {
+    # queries
+    "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE",
+    # what a FROM may name
+    "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST",
+    "COLUMN_DATA", "PIVOT", "SHOW_REF", "CTE",
+    # how rows are ordered and cut
+    "ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER",
+    "ORDER_DEFAULT", "ASCENDING", "DESCENDING",
+}  # fmt: skip
+"""Kinds of tree nodes that only read; expressions are not among them, they bear a class."""
+
+_TABLE_FUNCTIONS = {
+    "generate_series", "histogram", "histogram_values", "json_each", "json_tree", "pragma_show",
+    "pragma_table_info", "pragma_version", "range", "repeat", "repeat_row", "summary", "unnest",
+    "duckdb_columns", "duckdb_constraints", "duckdb_databases", "duckdb_functions",
+    "duckdb_indexes", "duckdb_keywords", "duckdb_schemas", "duckdb_tables", "duckdb_types",
+    "duckdb_views", "icu_calendar_names", "pg_timezone_names",
+}  # fmt: skip
+"""Table functions of the engine that a query may call; the catalog's own macros come on top."""
+
+_SCALAR_FUNCTIONS_REFUSED = {
+    "add_parquet_key", "currval", "getenv", "json_execute_serialized_sql", "nextval", "query",
+    "query_table", "read_blob", "read_text", "setseed", "setval", "write_log",
+}  # fmt: skip
+"""Functions that read the process's environment or leave something behind."""
+
+_FILE_NAME = re.compile(
+    r"[/\\*?]|\.(parquet|[ct]sv|txt|dat|log|jsonl?|ndjson|gz|zst|db|duckdb|sqlite|xlsx|avro|arrow"
+    r"|feather|ipc|sql|env|toml|ya?ml)$",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"\s+|--[^\n]*(?:\n|$)|/\*.*?\*/", re.DOTALL)
+_TAIL = re.compile(r";(?:\s+|;|--[^\n]*(?:\n|$)|/\*.*?\*/)+$", re.DOTALL)
+_EXPLAIN = re.compile(
+    r"explain(?:\s+(?P<analyze>analyze|analyse))?(?P<options>\s*\(\s*(?:analyze\s*,?\s*)?"
+    r"(?:format\s+\w+\s*)?\))?(?=[\s(/-])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A query that passed.
+
+    Attributes
+    ----------
+    text
+        The query as it runs: the user's text, wrapped.
+    parameters
+        Names after ``$`` in it.
+    tree
+        The engine's parse tree of the user's text; None where it has none to give.
+    explains
+        Whether it tells the plan rather than the answer.
+    bare
+        The user's text without a closing semicolon.
+    unsorted
+        The query without its ORDER BY, where its rows may lie in that order.
+    """
+
+    text: str
+    parameters: frozenset[str]
+    tree: Tree | None
+    explains: bool
+    bare: str
+    unsorted: Unsorted | None = None
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the query itself says in which order its rows come."""
+        if self.tree is None:
+            return bool(re.search(r"\border\s+by\b", self.bare, re.IGNORECASE))
+        modifiers = self.tree.get("modifiers") or []
+        return any(modifier["type"] == "ORDER_MODIFIER" for modifier in modifiers)
+
+
+def check(
+    text: str,
+    connection: duckdb.DuckDBPyConnection,
+    is_macro: Callable[[str], bool] = lambda name: False,
+) -> Statement:
+    """The statement that ``text`` holds, if it is one query that only reads.
+
+    Parameters
+    ----------
+    connection
+        Whose parser reads the text; nothing of the text is run.
+    is_macro
+        Whether a name is a table macro of the catalog.
+
+    Raises
+    ------
+    QueryError
+        It is no such text; the message says what stands in it that may not run.
+    """
+    bare = _bare(text)
+    reply = _parse(bare, connection)
+    if "error" not in reply or not reply["error"]:
+        trees = [statement["node"] for statement in reply["statements"]]
+        if len(trees) > 1:
+            raise _several(len(trees))
+        _check_tree(trees[0], is_macro)
+        _check_moments(trees[0])
+        bare = _without_tail(bare, reply, connection)
+        unsorted = without_order(bare, trees[0])
+        if unsorted is not None:
+            unsorted = replace(unsorted, text=_wrapped(unsorted.text))
+        return Statement(
+            _wrapped(bare), _parameters_in(trees[0], bare), trees[0], False, bare, unsorted
+        )
+    if reply["error_type"] == "parser":
+        raise _syntax_error(bare, reply["error_message"])
+    inner = _explained(bare)
+    if inner is not None:
+        prefix, query = inner
+        plan = check(query, connection, is_macro)
+        if plan.explains:
+            raise QueryError("EXPLAIN of EXPLAIN says nothing; write EXPLAIN once")
+        return Statement(
+            f"{prefix} {plan.text}", plan.parameters, plan.tree, True, f"{prefix} {plan.bare}"
+        )
+    _check_pivot(bare, is_macro)
+    return Statement(_wrapped(bare), parameters_of(bare), None, False, bare)
+
+
+# -- the engine's tree ---------------------------------------------------------------------------
+
+
+def _bare(text: str) -> str:
+    if "\x00" in text:
+        raise QueryError("the SQL holds a NUL byte", next_step="remove it")
+    bare = text.strip().rstrip(";").rstrip()
+    if not bare or not _COMMENT.sub("", bare):
+        raise QueryError("the SQL is empty", next_step='try: warehouse sql "from help()"')
+    return bare
+
+
+def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> Tree:
+    try:
+        ((written,),) = connection.execute(f"select json_serialize_sql({literal(text)})").fetchall()
+        reply: Tree = json.loads(written)
+    except RecursionError as error:
+        raise QueryError("the SQL is nested too deeply to be checked") from error
+    except (duckdb.Error, ValueError) as error:
+        raise _syntax_error(text, str(error)) from error
+    return reply
+
+
+def _without_tail(bare: str, reply: Tree, connection: duckdb.DuckDBPyConnection) -> str:
+    """The text without a semicolon that only comments follow, if it then means the same."""
+    tail = _TAIL.search(bare)
+    if tail is None:
+        return bare
+    head = bare[: tail.start()]
+    return head if _parse(head, connection) == reply else bare
+
+
+def _wrapped(bare: str) -> str:
+    return f"select * from (\n{bare}\n)"
+
+
+def parameters_of(bare: str) -> frozenset[str]:
+    """Names after ``$`` in a text."""
+    try:
+        statements = duckdb.extract_statements(bare)
+    except (duckdb.Error, ValueError) as error:
+        raise _syntax_error(bare, str(error)) from error
+    return _named(str(name) for statement in statements for name in statement.named_parameters)
+
+
+def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
+    """Names of parameters, which know no case, as each is written first."""
+    parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
+    places = [node["query_location"] for node in parameters]
+    if len(set(places)) < len(places):  # DuckDB before 2.0 does not say where they are
+        return parameters_of(bare)
+    found: dict[str, str] = {}
+    for _, name in sorted(zip(places, (node["identifier"] for node in parameters), strict=True)):
+        found.setdefault(name.lower(), name)
+    return _named(found.values())
+
+
+def _named(parameters: Iterable[str]) -> frozenset[str]:
+    found = frozenset(parameters)
+    if any(name.isdigit() for name in found):
+        raise QueryError("parameters are bound by name", next_step="write $name instead of ? or $1")
+    return found
+
+
+def _check_tree(tree: Tree, is_macro: Callable[[str], bool]) -> None:
+    for node in nodes(tree):
+        kind = node.get("type")
+        if isinstance(node.get("info"), dict) or "info_type" in node:
+            raise _refusal("a statement that writes")
+        if isinstance(kind, str) and "class" not in node and not _is_known(kind):
+            raise _refusal(kind.removesuffix("_QUERY_NODE").removesuffix("_NODE").replace("_", " "))
+        if kind == "BASE_TABLE" or kind == "SHOW_REF":
+            for part in names(node, "catalog_name", "schema_name", "table_name"):
+                _check_table(part)
+        elif kind == "TABLE_FUNCTION":
+            function = node["function"]
+            _check_table_function(names(function, "function_name")[-1], is_macro)
+        elif node.get("class") == "FUNCTION":
+            _check_scalar(names(node, "function_name")[-1])
+
+
+def _check_moments(tree: Tree) -> None:
+    lost = next(lost_offsets(tree), None)
+    if lost is not None:
+        raise QueryError(
+            f"'{lost}' has an offset from UTC, which a TIMESTAMP does not keep",
+            next_step=f"write timestamptz '{lost}', or the moment in UTC without an offset",
+        )
+
+
+def _is_known(kind: str) -> bool:
+    return kind in _KINDS or kind.endswith("_TYPE_INFO")
+
+
+def _check_table(name: str) -> None:
+    if _FILE_NAME.search(name):
+        raise QueryError(
+            f"{name}: reads like a file; only tables of the catalog may be asked",
+            next_step="list them with: warehouse describe",
+        )
+
+
+def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
+    if name.lower() not in _TABLE_FUNCTIONS and not is_macro(name):
+        raise QueryError(
+            f"{name}(): this table function may not run here: it reaches beyond the catalog",
+            next_step="ask the catalog's tables; wh.connection() gives the raw connection",
+            in_shell="ask the catalog's tables; warehouse shell opens DuckDB without this check",
+        )
+
+
+def _check_scalar(name: str) -> None:
+    if name.lower() in _SCALAR_FUNCTIONS_REFUSED:
+        raise QueryError(
+            f"{name}(): this function may not run here: it reaches beyond the catalog",
+            next_step="leave it out",
+        )
+
+
+# -- texts without a tree ------------------------------------------------------------------------
+
+
+def _explained(bare: str) -> tuple[str, str] | None:
+    """EXPLAIN's head, rewritten, and the text that it explains; None where it is no EXPLAIN."""
+    at = 0
+    while (comment := _COMMENT.match(bare, at)) and comment.end() > at:
+        at = comment.end()
+    head = _EXPLAIN.match(bare, at)
+    if head is None:
+        return None
+    options = " ".join((head["options"] or "").lower().split())
+    analyze = "analyze" if head["analyze"] or "analyze" in options else ""
+    form = re.search(r"format (\w+)", options)
+    written = ", ".join(part for part in (analyze, form and form[0]) if part)
+    return (f"explain ({written})" if form else f"explain {analyze}".strip()), bare[head.end() :]
+
+
+def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
+    """Let a PIVOT pass that the engine's parser gives no tree of, by sqlglot's tree of it."""
+    kinds = _kinds(bare)
+    if kinds not in (["MULTI"], ["CREATE", "SELECT"]) or "pivot" not in bare.lower():
+        if len(kinds) > 1:
+            raise _several(len(kinds))
+        raise _refusal(kinds[0] if kinds else "no statement")
+    load("sqlglot")
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        trees = sqlglot.parse(bare, dialect="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise QueryError(f"the SQL cannot be checked: {str(error).splitlines()[0]}") from error
+    if len(trees) != 1 or trees[0] is None:
+        raise _several(len(trees))
+    if not isinstance(trees[0], (exp.Query, exp.Pivot)):
+        raise _refusal(trees[0].key)
+    writes = (exp.Create, exp.Drop, exp.Alter, exp.Insert, exp.Update, exp.Delete, exp.Merge)
+    others = (exp.Copy, exp.Command, exp.Attach, exp.Detach, exp.Set, exp.Pragma, exp.Use)
+    for node in trees[0].walk():
+        if isinstance(node, (*writes, *others)):
+            raise _refusal(node.key)
+        if isinstance(node, exp.Table):
+            if isinstance(node.this, exp.Func):
+                _check_table_function(_function_name(node.this), is_macro)
+            for part in node.parts:
+                _check_table(part.name)
+        elif isinstance(node, exp.Func):
+            _check_scalar(_function_name(node))
+
+
+def _kinds(bare: str) -> list[str]:
+    """Kinds of the statements in a text, in the engine's words."""
+    try:
+        statements = duckdb.extract_statements(bare)
+    except (duckdb.Error, ValueError) as error:
+        raise _syntax_error(bare, str(error)) from error
+    try:
+        return [statement.type.name for statement in statements]
+    except ValueError:  # a kind that the engine has no name for
+        return ["this statement"] * len(statements)
+
+
+def _function_name(node: Any) -> str:
+    from sqlglot import exp
+
+    return str(node.name if isinstance(node, exp.Anonymous) else node.sql_name())
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+def _several(count: int) -> QueryError:
+    return QueryError(
+        f"one statement at a time, please: this holds {count}", next_step="run them one by one"
+    )
+
+
+def _refusal(kind: str) -> QueryError:
+    return QueryError(
+        f"{kind.upper()} may not run here: a query reads the catalog and nothing else",
+        next_step=f"write one of {_QUERIES}",
+    )
+
+
+def _syntax_error(text: str, message: str) -> QueryError:
+    """The engine's words on a text that it cannot read, with the place where it has one."""
+    try:
+        duckdb.extract_statements(text)
+    except (duckdb.Error, ValueError) as error:
+        message = str(error)
+    return QueryError(plain(message), sql=text)
+
+
+def plain(message: str) -> str:
+    """What the engine said, without its advice on other things."""
+    kept = [line.rstrip() for line in message.strip().splitlines() if line.strip()]
+    return "\n  ".join(kept[:8]) or "the SQL is wrong"

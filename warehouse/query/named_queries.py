@@ -1,0 +1,292 @@
+"""Named queries: SQL files with a header, in the package and in the home's ``queries/`` folder.
+
+A file begins with a block comment that holds YAML: ``purpose``, then ``parameters`` by name, each
+with ``type``, ``meaning`` and, unless it must be given, ``default``. Values are bound, never
+pasted. What cannot be bound, a column or table, has the type ``identifier`` and a closed list of
+``choices``; it stands in the SQL as ``{{ name }}``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import NotFoundError, QueryError
+from warehouse.loading import load
+from warehouse.query.parameters import require_names
+from warehouse.sql import bound, identifier
+
+_HEADER = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_REQUIRED = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a named query.
+
+    ``default`` is None for a parameter that may be left out and ``is_required`` where it may not;
+    ``choices`` are those of an identifier.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    default: Any = None
+    is_required: bool = False
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        given = "" if self.is_required else f" = {_shown(self.default)}"
+        return f"{self.name} {self.type}{given}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """A query with its purpose and parameters; ``source`` is package or home."""
+
+    name: str
+    text: str
+    purpose: str
+    parameters: tuple[Parameter, ...]
+    source: str
+
+    def prepare(self, given: Mapping[str, Any]) -> tuple[str, dict[str, object]]:
+        """The SQL, and the values to bind: those given, and the defaults of the others.
+
+        Raises
+        ------
+        QueryError
+            A value is missing, unknown or of another type.
+        """
+        types = {p.name: str(p).removeprefix(f"{p.name} ") for p in self.parameters}
+        needed = frozenset(p.name for p in self.parameters if p.is_required)
+        require_names(needed, given, lambda: types, optional=frozenset(types) - needed)
+        values = {p.name: _cast(p, given.get(p.name, p.default)) for p in self.parameters}
+        chosen = {p.name: identifier(str(values.pop(p.name))) for p in self.parameters if p.choices}
+        return (_rendered(self.text, chosen) if chosen else self.text), values
+
+
+def find_query(name: str, folder: Path) -> NamedQuery:
+    """A named query; one in ``folder`` goes before the package's of the same name.
+
+    Raises
+    ------
+    NotFoundError
+        There is none; the message lists the nearest names.
+
+    Examples
+    --------
+    >>> query = find_query("large_trade_share", Path("queries"))
+    >>> print(query.purpose)
+    Share of large trades by count, bar by bar and over a day.
+    """
+    for path, source in (
+        (folder / f"{name}.sql", "home"),
+        (_packaged() / f"{name}.sql", "package"),
+    ):
+        if _NAME.fullmatch(name) and path.is_file():
+            return read_query(path, source)
+    known = [query.name for query in list_queries(folder)]
+    close = ", ".join(get_close_matches(name, known, n=3, cutoff=0.4))
+    raise NotFoundError(
+        f"{name}: no such query" + (f"; did you mean {close}?" if close else ""),
+        next_step="list them with: warehouse queries",
+        name=name,
+    )
+
+
+def list_queries(folder: Path) -> list[NamedQuery]:
+    """Every named query, by name; one that cannot be read says so for its purpose."""
+    found = {path.stem: (path, "package") for path in _packaged().glob("*.sql")}
+    if folder.is_dir():
+        found |= {path.stem: (path, "home") for path in folder.glob("*.sql")}
+    return [_listed(path, source) for _, (path, source) in sorted(found.items())]
+
+
+def _listed(path: Path, source: str) -> NamedQuery:
+    try:
+        return read_query(path, source)
+    except (QueryError, OSError, ValueError) as error:
+        reason = error.what if isinstance(error, QueryError) else str(error)
+        return NamedQuery(path.stem, "", f"Cannot be read: {reason}.", (), source)
+
+
+def read_query(path: Path, source: str = "home") -> NamedQuery:
+    """A query from its file.
+
+    Raises
+    ------
+    QueryError
+        The header is not as it must be.
+    """
+    text = path.read_text("utf-8")
+    header = _HEADER.match(text)
+    if header is None:
+        return NamedQuery(path.stem, text, "", _undeclared(text), source)
+    load("yaml")
+    import yaml
+
+    try:
+        facts = yaml.safe_load(header[1])
+        parameters = tuple(
+            _parameter(name, entry) for name, entry in (facts.get("parameters") or {}).items()
+        )
+        purpose = " ".join(facts["purpose"].split())
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise QueryError(
+            f"{path}: its header cannot be read ({str(error).splitlines()[0]})",
+            next_step="write purpose: and parameters: as docs/asking.md shows",
+            path=str(path),
+        ) from error
+    return NamedQuery(path.stem, text[header.end() :], purpose, parameters, source)
+
+
+def as_sql(queries: Sequence[NamedQuery]) -> tuple[str, dict[str, list[str]]]:
+    """The list of queries as a SELECT and its parameters."""
+    columns = {
+        "name": [query.name for query in queries],
+        "purpose": [query.purpose for query in queries],
+        "parameters": ["; ".join(map(str, query.parameters)) for query in queries],
+        "source": [query.source for query in queries],
+    }
+    selected = ", ".join(f"unnest(${name}::varchar[]) as {name}" for name in columns)
+    return f"select {selected}", columns
+
+
+def _packaged() -> Path:
+    return Path(__file__).parents[1] / "queries"
+
+
+def _undeclared(text: str) -> tuple[Parameter, ...]:
+    """Parameters of a file without a header: all must be given, of any type."""
+    names = dict.fromkeys(re.findall(r"(?<![\w$])\$([A-Za-z_]\w*)", text))
+    return tuple(Parameter(name, "any", "", is_required=True) for name in names)
+
+
+def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
+    kind = entry["type"]
+    choices = tuple(entry.get("choices", ()))
+    if kind not in _TYPES or (kind == "identifier") != bool(choices):
+        raise KeyError(f"parameter {name} has type {kind}, one of {', '.join(_TYPES)} is needed")
+    default = entry.get("default", _REQUIRED)
+    return Parameter(
+        name,
+        kind,
+        " ".join(entry["meaning"].split()),
+        None if default is _REQUIRED else default,
+        default is _REQUIRED,
+        choices,
+    )
+
+
+_TEMPLATE_PARTS = frozenset(
+    {"Template", "Output", "TemplateData", "Name", "Const", "CondExpr", "If"}
+    | {"Compare", "Operand", "And", "Or", "Not", "Tuple", "List"}
+)
+"""Kinds of nodes of a template whose work is no more than its text is long."""
+
+
+def _rendered(text: str, chosen: Mapping[str, str]) -> str:
+    """The SQL with its identifiers; loops, calls and arithmetic, which may never end, are refused.
+
+    Raises
+    ------
+    QueryError
+        The template is wrong, or holds more than names and conditions on them.
+    """
+    load("jinja2.sandbox")
+    from jinja2 import StrictUndefined, TemplateError, nodes
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    next_step = "write {{ name }} of a declared identifier, or {% if name == ... %} around SQL"
+    try:
+        template = environment.parse(text)
+        for node in template.find_all(nodes.Node):
+            if type(node).__name__ not in _TEMPLATE_PARTS:
+                kind = type(node).__name__.lower()
+                raise QueryError(
+                    f"line {node.lineno} of the SQL: a template may not hold a {kind!r}",
+                    next_step=next_step,
+                )
+        return environment.from_string(template).render(chosen)
+    except (TemplateError, RecursionError) as error:
+        raise QueryError(f"the template cannot be filled: {error}", next_step=next_step) from error
+
+
+# -- types ---------------------------------------------------------------------------------------
+
+
+def _cast(parameter: Parameter, value: Any) -> object:
+    value = bound(value)
+    if value is None:
+        if parameter.is_required:
+            raise _wrong(parameter, value)
+        return None
+    if parameter.choices and value not in parameter.choices:
+        raise QueryError(
+            f"parameter {parameter.name}: {value!r} is not one of {', '.join(parameter.choices)}"
+        )
+    try:
+        return _TYPES[parameter.type](value)
+    except (TypeError, ValueError) as error:
+        raise _wrong(parameter, value) from error
+
+
+def _wrong(parameter: Parameter, value: object) -> QueryError:
+    return QueryError(
+        f"parameter {parameter.name}: {value!r} is no {parameter.type} ({parameter.meaning})"
+    )
+
+
+def _moment(value: object) -> dt.date:
+    """A date or a datetime; a text is read as ISO 8601, naive ones as UTC."""
+    if isinstance(value, str):
+        value = bound(dt.datetime.fromisoformat(value))
+    if not isinstance(value, dt.date):
+        raise TypeError
+    return value
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError
+    return int(value)
+
+
+def _real(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError
+    return float(value)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+_TYPES: dict[str, Callable[[Any], object]] = {
+    "text": str,
+    "texts": _texts,
+    "integer": _integer,
+    "real": _real,
+    "boolean": _boolean,
+    "time": _moment,
+    "identifier": str,
+    "any": lambda value: value,
+}
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)

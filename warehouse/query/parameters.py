@@ -1,0 +1,96 @@
+"""Values for named parameters: as DuckDB binds them, and checked against the names of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+
+from warehouse.errors import QueryError
+from warehouse.query.moments import has_offset, naive_utc
+
+
+def may_be_moment(value: object) -> bool:
+    """Whether a value, or one in a list, is a text that is a moment with an offset."""
+    if isinstance(value, str):
+        return has_offset(value)
+    return isinstance(value, list) and any(map(may_be_moment, value))
+
+
+def as_moments(values: Mapping[str, object], texts: frozenset[str]) -> dict[str, object]:
+    """Values in which texts that are moments with an offset are moments in UTC.
+
+    Parameters
+    ----------
+    texts
+        Names, in lower case, whose values stay text.
+    """
+    return {
+        name: value if name.lower() in texts else _as_moment(name, value)
+        for name, value in values.items()
+    }
+
+
+def _as_moment(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_as_moment(name, item) for item in value]
+    if not isinstance(value, str) or not has_offset(value):
+        return value
+    try:
+        return naive_utc(value)
+    except (ValueError, OverflowError) as error:
+        raise QueryError(
+            f"parameter {name}: {value!r} has an offset, but is no moment in ISO 8601",
+            next_step="write it as 2026-02-28T12:00:00-05:00, or pass a datetime",
+        ) from error
+
+
+def require_names(
+    wanted: frozenset[str],
+    given: Mapping[str, object],
+    types: Callable[[], Mapping[str, str]] = dict,
+    *,
+    optional: frozenset[str] = frozenset(),
+) -> None:
+    """Raise unless all wanted names are given, and beyond them only optional ones.
+
+    Parameters
+    ----------
+    types
+        Gives the types of wanted names as far as they are known; asked only for the message.
+    """
+    missing, unknown = wanted - given.keys(), given.keys() - wanted - optional
+    if not missing and not unknown:
+        return
+    what = [f"missing {name}" for name in sorted(missing)]
+    what += [f"unknown {name}{_nearest(name, wanted | optional)}" for name in sorted(unknown)]
+    known = types()
+    accepted = ", ".join(
+        f"${name} {known[name]}" if name in known else f"${name}"
+        for name in sorted(wanted | optional)
+    )
+    raise QueryError(
+        f"parameters: {', '.join(what)}; the query accepts {accepted or 'none'}",
+        **_way_on(sorted(missing), sorted(unknown), known),
+    )
+
+
+def _way_on(
+    missing: Sequence[str], unknown: Sequence[str], types: Mapping[str, str]
+) -> dict[str, str]:
+    """The next step in Python's spelling and the shell's, with the names of the query itself."""
+    if not missing:
+        return {"next_step": f"leave out {', '.join(unknown)}, or correct the name"}
+    moments = {name for name in missing if _is_moment(types.get(name, ""))}
+    typed = [f"{name}={'date(2025, 9, 1)' if name in moments else '...'}" for name in missing]
+    shell = [f"-p {name}={'2025-09-01' if name in moments else '...'}" for name in missing]
+    return {"next_step": f"add {', '.join(typed)}", "in_shell": f"add {' '.join(shell)}"}
+
+
+def _is_moment(kind: str) -> bool:
+    """Whether a type, of the catalog or of a named query, is a date or a time."""
+    return kind.lower().startswith(("date", "time"))
+
+
+def _nearest(name: str, names: frozenset[str]) -> str:
+    close = get_close_matches(name, names, n=1)
+    return f" (meant {close[0]}?)" if close else ""

@@ -1,0 +1,447 @@
+"""Receipts: what an answer was made from, and whether it can still be had.
+
+A receipt holds the query, its parameters, the generation, the vendor files behind the answer with
+their hashes, versions, and a hash of the content. ``verify_receipt`` asks again and says what, if
+anything, has changed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+
+from warehouse._version import __version__
+from warehouse.analysis import Reach
+from warehouse.config import Settings
+from warehouse.display import counted
+from warehouse.errors import NotFoundError, QueryError, WarehouseError
+from warehouse.files import appearing
+from warehouse.home import Home
+from warehouse.loading import load
+from warehouse.query.frames import taken
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from warehouse.query.result import Result
+
+RECEIPT_VERSION = 2
+"""Written where frames or models that look ahead are part of the answer; else 1, which earlier
+products read."""
+
+_BATCH_ROWS = 50_000
+_KEPT_BITS = 30
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ReceiptFile:
+    """A vendor file behind an answer; ``object`` is the sha256 of its bytes."""
+
+    dataset: str
+    exchange: str
+    symbol: str
+    interval: str | None
+    clock: str | None
+    period: str
+    object: str
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """What names the file, whatever its bytes."""
+        return self.dataset, self.exchange, self.symbol, self.interval, self.clock, self.period
+
+    def __str__(self) -> str:
+        return " ".join(part for part in self.key if part)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFrame:
+    """A frame of the user's that was read; ``content`` is the hash of its rows in any order."""
+
+    rows: int
+    columns: tuple[str, ...]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one answer was made from.
+
+    Attributes
+    ----------
+    sql, params
+        The query as the user wrote it, and the values bound to its names.
+    generation, product_version, duckdb_version
+        Which catalog, code and engine answered.
+    files
+        Every vendor file that the answer may depend on: those of the series that the query
+        certainly selects, else of all series in the datasets behind its tables.
+    rows, columns
+        Size, and type of each column by its name.
+    content
+        sha256 over names, types and rows; over the rows in their order where ``is_ordered``, else
+        whatever their order. Reals count to nine digits, because sums of reals differ in their
+        last ones between runs on several threads.
+    frames
+        The user's own frames by name, with their hashes; the receipt does not hold them.
+    looks_ahead
+        The user's models behind the answer that did not pass the look-ahead audit, with the cause.
+    """
+
+    sql: str
+    params: dict[str, Any]
+    generation: int
+    product_version: str
+    duckdb_version: str
+    files: tuple[ReceiptFile, ...]
+    rows: int
+    columns: dict[str, str]
+    is_ordered: bool
+    content: str
+    frames: dict[str, ReceiptFrame] = field(default_factory=dict)
+    looks_ahead: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The receipt as JSON."""
+        facts = asdict(self) | {"params": {n: _encoded(v) for n, v in self.params.items()}}
+        later = ("frames", "looks_ahead")
+        facts = {name: value for name, value in facts.items() if value or name not in later}
+        version = RECEIPT_VERSION if facts.keys() & {*later} else 1
+        return json.dumps({"receipt": version, **facts}, indent=1)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the receipt as JSON to a file."""
+        target = Path(path)
+        with appearing(target) as sink:
+            sink.write((self.to_json() + "\n").encode())
+        return target
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The receipt that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        QueryError
+            The text is no receipt, or one of a newer product.
+        """
+        try:
+            facts = json.loads(text)
+            version = facts.pop("receipt")
+            if not isinstance(version, int) or version < 1:
+                raise ValueError(f"receipt: {version!r}")
+            if version > RECEIPT_VERSION:
+                raise QueryError("this receipt was written by a newer product")
+            facts["params"] = {n: _decoded(v) for n, v in facts["params"].items()}
+            facts["files"] = tuple(ReceiptFile(**file) for file in facts["files"])
+            facts["frames"] = {
+                name: ReceiptFrame(**(frame | {"columns": tuple(frame["columns"])}))
+                for name, frame in facts.get("frames", {}).items()
+            }
+            facts["looks_ahead"] = tuple(facts.get("looks_ahead", ()))
+            return cls(**facts)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise QueryError(
+                f"this is no receipt ({error})",
+                next_step="write one with: r.receipt.save(path)",
+                in_shell="write one with: warehouse sql SQL --receipt FILE",
+            ) from error
+
+
+class Verdict(StrEnum):
+    """What became of a receipt's answer."""
+
+    IDENTICAL = "identical"
+    OTHER_CODE = "same inputs, other code"
+    OTHER_INPUTS = "other inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptVerdict:
+    """How a receipt stands against the catalog of today.
+
+    ``restated`` files have other bytes now, ``gone`` ones are no longer shown, ``new`` ones were
+    not there; ``problem`` says why the query no longer runs, if it does not.
+
+    Where the answer is another, ``kept`` is the receipt's own generation if it is kept and still
+    gives the answer, ``unlike`` that generation if it is kept and gives another too, and ``pruned``
+    are the files whose bytes this home has no more.
+    """
+
+    verdict: Verdict
+    same_answer: bool
+    generation: int
+    restated: tuple[ReceiptFile, ...] = ()
+    gone: tuple[ReceiptFile, ...] = ()
+    new: tuple[ReceiptFile, ...] = ()
+    problem: str | None = None
+    kept: int | None = None
+    unlike: int | None = None
+    pruned: tuple[ReceiptFile, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [str(self.verdict)]
+        if self.verdict is Verdict.OTHER_INPUTS:
+            lines[0] += ", the same answer" if self.same_answer else ", another answer"
+        for what, files in (("restated", self.restated), ("gone", self.gone), ("new", self.new)):
+            lines += [f"  {what}: {file}" for file in files]
+        lines += [f"  {self.problem}"] if self.problem else []
+        return "\n".join([*lines, *self._past()])
+
+    def _past(self) -> Iterator[str]:
+        """Whether the answer can still be had from what is kept."""
+        if self.same_answer:
+            return
+        if self.kept is not None:
+            yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
+            return
+        if self.unlike is not None:
+            yield f"  its own generation, {self.unlike}, is kept and gives another answer too"
+        else:
+            yield "  its own generation is not kept in this home"
+        for file in self.pruned:
+            yield f"  not in this home any more: {file} ({file.object})"
+
+
+def make_receipt(result: Result, cursor: duckdb.DuckDBPyConnection) -> Receipt:
+    """The receipt of an answer; reads the answer once more, without storing it."""
+    is_ordered = result.is_ordered
+    rows, content = content_hash(result.types, result.batches(_BATCH_ROWS), ordered=is_ordered)
+    built = cursor.execute("select generation, product_version from meta.build").fetchone()
+    return Receipt(
+        sql=result.text,
+        params=dict(result.params),
+        generation=int(built[0]) if built else 0,
+        product_version=str(built[1]) if built else __version__,
+        duckdb_version=duckdb.__version__,
+        files=tuple(files_behind(cursor, result.reach)),
+        rows=rows,
+        columns=result.types,
+        is_ordered=is_ordered,
+        content=content,
+        frames={name: _frame_facts(table) for name, table in result.frames.items()},
+        looks_ahead=tuple(map(str, result.marks)),
+    )
+
+
+def _frame_facts(table: pa.Table) -> ReceiptFrame:
+    batches = table.to_batches(max_chunksize=_BATCH_ROWS)
+    names = tuple(table.column_names)
+    rows, content = content_hash(dict.fromkeys(names, ""), batches, ordered=False)
+    return ReceiptFrame(rows, names, content)
+
+
+def verify_receipt(
+    settings: Settings, receipt: Receipt, frames: Mapping[str, object] | None = None
+) -> ReceiptVerdict:
+    """Ask a receipt's query again and compare files and content.
+
+    Parameters
+    ----------
+    frames
+        The frames by name that the query was asked with, of which a receipt holds only hashes.
+
+    Raises
+    ------
+    NotFoundError
+        The home has no catalog.
+    QueryError
+        A frame is missing, or is another one than the receipt's.
+    """
+    from warehouse.query.warehouse import Warehouse
+
+    given = dict(frames or {})
+    _require_frames(receipt, given)
+    values = receipt.params | given
+
+    with Warehouse(settings) as warehouse:
+        try:
+            again = warehouse.sql(receipt.sql, values).receipt
+        except (QueryError, NotFoundError) as error:
+            found = ReceiptVerdict(
+                Verdict.OTHER_CODE, False, warehouse.generation, problem=error.what
+            )
+        else:
+            found = _compare(receipt, again)
+    if found.same_answer:
+        return found
+    home = Home.of(settings)
+    pruned = tuple(file for file in receipt.files if not home.object_path(file.object).is_file())
+    kept, unlike = _own_generation(settings, receipt, values)
+    return replace(found, kept=kept, unlike=unlike, pruned=pruned)
+
+
+def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
+    """Raise unless the frames are those that the receipt has the hashes of."""
+    for name, frame in receipt.frames.items():
+        if name not in given:
+            raise QueryError(
+                f"the answer was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
+                f" ({', '.join(frame.columns)}), which its receipt does not hold",
+                next_step="give it in Python: from warehouse.query import verify_receipt;"
+                f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
+            )
+        if _frame_facts(taken(name, given[name])) != frame:
+            raise QueryError(
+                f"{name} is another frame than the receipt's, which had"
+                f" {counted(frame.rows, 'row')} of"
+                f" {', '.join(frame.columns)} and the hash {frame.content}",
+                next_step="give it the frame that the query was asked with",
+            )
+
+
+def _own_generation(
+    settings: Settings, receipt: Receipt, values: Mapping[str, object]
+) -> tuple[int | None, int | None]:
+    """The receipt's generation: first if it gives the answer, second if it is kept and does not."""
+    from warehouse.query.warehouse import Warehouse
+
+    number = receipt.generation
+    try:
+        with Warehouse(settings, generation=number) as past:
+            try:
+                again = past.sql(receipt.sql, values).receipt
+            except WarehouseError:
+                return None, number
+    except WarehouseError:
+        return None, None
+    same = (receipt.content, receipt.files) == (again.content, again.files)
+    return (number, None) if same else (None, number)
+
+
+def _compare(receipt: Receipt, again: Receipt) -> ReceiptVerdict:
+    before, now = ({file.key: file for file in r.files} for r in (receipt, again))
+    restated = [now[key] for key in before.keys() & now.keys() if before[key] != now[key]]
+    gone = [before[key] for key in before.keys() - now.keys()]
+    new = [now[key] for key in now.keys() - before.keys()]
+    same = (receipt.content, receipt.columns) == (again.content, again.columns)
+    if restated or gone or new:
+        verdict = Verdict.OTHER_INPUTS
+    else:
+        verdict = Verdict.IDENTICAL if same else Verdict.OTHER_CODE
+    return ReceiptVerdict(
+        verdict,
+        same,
+        again.generation,
+        restated=tuple(sorted(restated, key=str)),
+        gone=tuple(sorted(gone, key=str)),
+        new=tuple(sorted(new, key=str)),
+    )
+
+
+def files_behind(cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach]) -> list[ReceiptFile]:
+    """The vendor files that an answer may depend on, in order.
+
+    Series restrict the files of our own tables. Spans of time restrict only those of views that
+    show a row for a row: a mart's windows reach beyond the bars that are asked for.
+    """
+    found: set[ReceiptFile] = set()
+    for reach in reaches:
+        keys = {} if reach.place.schema == "user" else reach.keys
+        where = "".join(f' and "{name}" in ${name}' for name in keys)
+        params: dict[str, Any] = {name: list(values) for name, values in keys.items()}
+        if reach.place.schema in ("vendor", "staging"):
+            where += (
+                " and last_time >= coalesce($start, last_time)"
+                " and first_time < coalesce($end, first_time + interval 1 second)"
+            )
+            params |= {"start": reach.start, "end": reach.end}
+        rows = cursor.execute(
+            "select dataset, exchange, symbol, interval, clock, period, object from meta.files"
+            f" where dataset in $datasets and len(owns_from) > 0{where}",
+            {"datasets": list(reach.datasets), **params},
+        ).fetchall()
+        found |= {ReceiptFile(*row) for row in rows}
+    return sorted(found, key=lambda file: tuple(map(str, (*file.key, file.object))))
+
+
+# -- content -------------------------------------------------------------------------------------
+
+
+def content_hash(
+    columns: Mapping[str, str], batches: Iterable[pa.RecordBatch], *, ordered: bool
+) -> tuple[int, str]:
+    """Number of rows, and sha256 over names, types and rows."""
+    load("pandas")  # pyarrow loads it to give values to NumPy
+    head = json.dumps(list(columns.items()))
+    digests: list[bytes] = []
+    for batch in batches:
+        digests += _row_digests(batch)
+    if not ordered:
+        digests.sort()
+    return len(digests), hashlib.sha256(head.encode() + b"".join(digests)).hexdigest()
+
+
+def _row_digests(batch: pa.RecordBatch) -> list[bytes]:
+    """One digest per row, of its cells in fixed widths."""
+    import numpy as np
+
+    if batch.num_rows == 0:
+        return []
+    cells = np.hstack([_cells(column) for column in batch.columns])
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in cells]
+
+
+def _cells(column: pa.Array) -> Any:
+    """A column as rows of nine bytes: whether there is a value, and eight that stand for it."""
+    import numpy as np
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_floating(kind):
+        values = _rounded(column.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False))
+        bits = values.view(np.int64)
+    elif pa.types.is_integer(kind) and kind != pa.uint64():
+        bits = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    elif pa.types.is_timestamp(kind) or pa.types.is_date32(kind):
+        moments = column.cast(pa.timestamp("us", getattr(kind, "tz", None)))
+        bits = moments.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    else:
+        texts = [repr(value).encode() for value in column.to_pylist()]
+        digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
+        bits = np.frombuffer(digests, dtype=np.int64)
+    present = column.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8)
+    bits = np.where(present == 1, bits, 0).astype("<i8")
+    rows = len(column)
+    return np.hstack([present.reshape(rows, 1), bits.view(np.uint8).reshape(rows, 8)])
+
+
+def _rounded(values: Any) -> Any:
+    """Reals with a mantissa of 30 bits, one zero and one NaN."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        mantissa, exponent = np.frexp(values)
+        rounded = np.ldexp(np.round(mantissa * 2.0**_KEPT_BITS) / 2.0**_KEPT_BITS, exponent)
+    rounded = np.where(np.isnan(values), np.nan, rounded + 0.0)
+    return np.ascontiguousarray(rounded, dtype=np.float64)
+
+
+# -- parameters as JSON --------------------------------------------------------------------------
+
+
+def _encoded(value: object) -> Any:
+    if isinstance(value, dt.datetime):
+        return {"timestamp": value.isoformat()}
+    if isinstance(value, dt.date):
+        return {"date": value.isoformat()}
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise QueryError(f"a receipt cannot hold a parameter of type {type(value).__name__}")
+
+
+def _decoded(value: Any) -> object:
+    if isinstance(value, dict):
+        (kind, text), *_ = value.items()
+        return (dt.date if kind == "date" else dt.datetime).fromisoformat(text)
+    return [_decoded(item) for item in value] if isinstance(value, list) else value

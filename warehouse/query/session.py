@@ -1,0 +1,460 @@
+"""One read-only DuckDB session on a published catalog: opened, locked, kept between queries."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from warehouse import waiting
+from warehouse.config import Settings
+from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
+from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
+from warehouse.loading import load
+from warehouse.sql import HOME_VARIABLE, literal, user_agent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from warehouse.query.guard import Statement
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query with its values on a cursor of its own, which runs each time that it is read.
+
+    Attributes
+    ----------
+    stream
+        Runs it and gives batches of at most so many rows.
+    table
+        Runs it and gives one table, which is faster.
+    types
+        Name and type of each column; empty where it was not bound.
+    key
+        What tells it from other questions; empty where it was not bound.
+    """
+
+    cursor: duckdb.DuckDBPyConnection
+    stream: Callable[[int], pa.RecordBatchReader]
+    table: Callable[[], pa.Table]
+    types: dict[str, str] = field(default_factory=dict)
+    key: str = ""
+
+
+_IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
+"""From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
+
+_MOST_STATEMENTS = 256
+"""Texts whose check and whose parse are kept, for those who ask the same with other parameters."""
+
+_MOST_QUESTIONS = 64
+"""Questions that are kept as they were bound, each with a cursor, for those who ask them again."""
+
+_LONGEST_KEY = 100_000
+"""Characters of a text and its values beyond which a question is not kept."""
+
+_STOPPING_S = 30
+_MOST_IDLE = 8
+_MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+_SWAPS = 5
+"""How often a catalog is opened anew because another was published while DuckDB opened it, which
+does so by name and more than once: it may have met parts of two."""
+
+_CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
+
+
+def _searched(connection: duckdb.DuckDBPyConnection) -> str:
+    """The marts, then the user's models, of which none has the name of a mart.
+
+    Catalogs of earlier versions may have no schema of the user's; DuckDB refuses one that is not
+    there.
+    """
+    rows = connection.execute(
+        "select schema_name from duckdb_schemas()"
+        " where database_name = 'warehouse' and schema_name in ('main', 'user') order by 1"
+    )
+    return ",".join(f"warehouse.{name}" for (name,) in rows.fetchall())
+
+
+class Session:
+    """A connection to one generation, and what is kept between its queries.
+
+    Attributes
+    ----------
+    memory
+        Its own limit of memory; None where that is the settings'.
+    memory_bytes
+        The same as a number.
+    reads_copy
+        Whether it reads the native copy of the marts, not their parquet files.
+    statements
+        Texts that were checked, with what was found.
+    unsorted
+        Texts whose rows turned out not to lie in order.
+    searched
+        The schemas in which a bare name is looked up.
+    frames
+        Tables of the user's by name, which every cursor reads beside the catalog.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        pin: int,
+        home: Path,
+        *,
+        memory: str | None = None,
+        reads_copy: bool = False,
+        frames: Mapping[str, pa.Table] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.searched = _searched(connection)
+        self.frames = dict(frames or {})
+        self.memory, self.reads_copy = memory, reads_copy
+        self.memory_bytes = None if memory is None else _memory_limit(connection)
+        self.statements: dict[str, Statement] = {}
+        self.unsorted: set[str] = set()
+        self._home = home
+        self._parsed: dict[str, duckdb.Statement] = {}
+        self._questions: OrderedDict[str, Question] = OrderedDict()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._keeps_questions = True
+        self._is_closed = False
+        self._pin = pin
+        self._unpin = weakref.finalize(self, os.close, pin)
+
+    def beside(self, frames: Mapping[str, pa.Table]) -> Session:
+        """A session on the same catalog whose cursors read a user's frames too."""
+        return Session(
+            self.new_cursor(),
+            os.dup(self._pin),
+            self._home,
+            memory=self.memory,
+            reads_copy=self.reads_copy,
+            frames=frames,
+        )
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for one use: an idle one, or a new one."""
+        with suppress(IndexError):
+            return self._idle.pop()
+        return self.new_cursor()
+
+    def bind(self, text: str, params: dict[str, object]) -> Question:
+        """A query that passed :func:`warehouse.guard.check`, bound with its values but not run.
+
+        One that was asked before with the same values is bound already, as nothing of a generation
+        ever changes, unless by who holds a cursor (:meth:`hand_out`): of a small question's time
+        parsing and binding are half.
+        """
+        key = f"{params!r} {text}"
+        asked = self._questions.pop(key, None)
+        if asked is not None:
+            return asked
+        cursor = self.cursor()
+        if not _IS_LAZY:
+            return replace(ask(cursor, text, params), types=describe(cursor, text, params), key=key)
+        statement = self._parsed.get(text)
+        if statement is None:
+            (statement,) = cursor.extract_statements(text)
+            keep(self._parsed, text, statement)
+        relation = cursor.sql(statement, params=params)
+        types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+        return Question(cursor, relation.to_arrow_reader, relation.to_arrow_table, types, key)
+
+    def release(self, question: Question) -> None:
+        """Keep a question that was read to its end, or not at all, for the next who asks it.
+
+        Where it was not bound, or may not be kept, its cursor is given back.
+        """
+        if not self._keeps_questions or not 0 < len(question.key) <= _LONGEST_KEY:
+            self.give_back(question.cursor)
+            return
+        self._questions[question.key] = question
+        if len(self._questions) > _MOST_QUESTIONS:
+            with suppress(KeyError):
+                _, oldest = self._questions.popitem(last=False)
+                self.give_back(oldest.cursor)
+
+    def new_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor that nobody else ever gets: the catalog is its default, it knows the home.
+
+        Raises
+        ------
+        UsageError
+            The session was closed.
+        """
+        self.require_open()
+        try:
+            cursor = self.connection.cursor()
+            cursor.execute(f"set search_path = {literal(self.searched)}")
+            cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self._home))}")
+            for name, table in self.frames.items():
+                cursor.register(name, table)
+        except duckdb.ConnectionException:
+            self.require_open()
+            raise
+        return cursor
+
+    def hand_out(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for the user, who may make tables and change them: no question is kept then."""
+        self._keeps_questions = False
+        self._questions.clear()
+        return self.new_cursor()
+
+    def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Keep a cursor whose answer was read to its end."""
+        if not self._is_closed and len(self._idle) < _MOST_IDLE:
+            self._idle.append(cursor)
+
+    def require_open(self) -> None:
+        """Raise UsageError if the session was closed."""
+        if self._is_closed:
+            raise UsageError(
+                f"{self._home}: this warehouse was closed, or refreshed since it was asked",
+                next_step="open it, or ask it, again",
+            )
+
+    def close(self) -> None:
+        """Let go of the generation; another thread may be at work on it."""
+        self._is_closed, self._keeps_questions = True, False
+        self._idle.clear()
+        self._questions.clear()
+        give_up = time.monotonic() + _STOPPING_S
+        while not waiting.is_abandoned():  # closing would wait for that work, without end
+            try:
+                self.connection.close()
+                break
+            except duckdb.Error:  # that thread is making a cursor
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+        self._unpin()
+
+
+def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
+    """While it stands, all work counts against one limit of time; see ``waiting.one_clock``.
+
+    DuckDB before 2.0 imports pandas for the first value that it binds: the limit is not for that.
+    """
+    if timeout_s is not None and not _IS_LAZY:
+        load("pandas")
+    return waiting.one_clock()
+
+
+def keep(kept: dict[str, T], text: str, value: T) -> None:
+    """Keep what was found out of a text; where that are too many, all others are forgotten."""
+    if len(kept) >= _MOST_STATEMENTS:
+        kept.clear()
+    kept[text] = value
+
+
+def open_session(
+    settings: Settings, catalog: Path, *, memory: str | None = None, copies: bool = True
+) -> Session:
+    """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
+
+    Where the catalog has a native copy, that is attached instead.
+
+    Parameters
+    ----------
+    memory
+        DuckDB's memory limit for this session, such as ``"500MB"``; the settings' by default.
+    copies
+        Whether the native copy may be read.
+
+    Raises
+    ------
+    DamagedError
+        The catalog cannot be opened.
+    QueryError
+        ``memory`` is no amount of memory.
+    """
+    for _ in range(_SWAPS):
+        with ExitStack() as opened:
+            pin = _pinned(catalog)
+            opened.callback(os.close, pin)
+            try:
+                connection, reads_copy = _open_fastest(settings, catalog, memory, copies=copies)
+            except DamagedError:
+                if _leads_to(catalog, pin):
+                    raise
+                continue
+            opened.callback(connection.close)
+            if _leads_to(catalog, pin):
+                opened.pop_all()
+                home = settings.home
+                return Session(connection, pin, home, memory=memory, reads_copy=reads_copy)
+    raise DamagedError(f"{catalog}: was replaced each time it was opened", next_step="try again")
+
+
+def _pinned(catalog: Path) -> int:
+    """A descriptor that tells the ``prune`` of any process that the generation is in use."""
+    try:
+        pin = os.open(catalog, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise DiskError(f"{catalog}: {error.strerror}", next_step=ROOM_OR_RIGHTS) from error
+    except OSError as error:
+        raise DamagedError(
+            f"{catalog}: cannot be opened ({error.strerror})", next_step="run: warehouse build"
+        ) from error
+    with suppress(OSError):  # where files cannot be locked
+        fcntl.flock(pin, fcntl.LOCK_SH)
+    return pin
+
+
+def _leads_to(catalog: Path, pin: int) -> bool:
+    """Whether the catalog is still the file of the descriptor."""
+    try:
+        return os.path.samestat(catalog.stat(), os.fstat(pin))
+    except OSError:
+        return False
+
+
+def _open_fastest(
+    settings: Settings, catalog: Path, memory: str | None, *, copies: bool
+) -> tuple[duckdb.DuckDBPyConnection, bool]:
+    """The catalog's native copy, and True; the catalog itself where none can be opened."""
+    copy = find_native_copy(Home.of(settings), catalog) if copies else None
+    if copy is not None:
+        try:
+            return _open(settings, copy.catalog, memory, tables=copy.tables), True
+        except DamagedError as error:  # or one of a newer DuckDB; or a build has just moved it
+            is_newer = "newer version of DuckDB" in str(error.__cause__)
+            if not is_newer and all(path.is_file() for path in copy):
+                warn_of_copy(settings.home)
+    return _open(settings, catalog, memory), False
+
+
+def warn_of_copy(home: Path) -> None:
+    """Say that the native copy is passed over."""
+    log.warning(
+        "warning: the native copy of %s is damaged; queries read its parquet files\n"
+        "  next: warehouse verify --repair",
+        home,
+    )
+
+
+def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
+    """The native copy of the generation that a catalog file is; None if it has none.
+
+    In a home that was copied the catalog is no link to its generation: there it says its number.
+    """
+    for number in published_copies(home):
+        with suppress(OSError):  # pruned meanwhile
+            if generation_path(home, number).samefile(catalog):
+                return native_copy(home, number)
+    if catalog != home.catalog or catalog.stat().st_nlink > 1:
+        return None
+    for number in published_copies(home):
+        copy = native_copy(home, number)
+        with suppress(duckdb.Error), connect(home.session, catalog) as connection:
+            attach(connection, copy.catalog, "other")
+            same = "from warehouse.meta.build intersect from other.meta.build"
+            if connection.execute(same).fetchall():
+                return copy
+    return None
+
+
+def _open(
+    settings: Settings, catalog: Path, memory: str | None, *, tables: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    connection = None
+    try:
+        config = {**_CONFIG, "custom_user_agent": user_agent(settings.home)}
+        connection = connect(settings.session, config=config, for_cursors=True)
+        # footers are read once a session: no file that a catalog lists ever changes
+        connection.execute("set global parquet_metadata_cache = true")
+        attach(connection, catalog)
+        use_catalog(connection)
+        if tables is not None:
+            attach(connection, tables, "native", options="read_only, hidden")
+        if memory is not None:
+            _limit_memory(connection, memory)
+        lock(connection, settings.home)
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise QueryError(
+                f"{memory or settings.session.get('memory_limit')} of memory are too little",
+                next_step="allow more, such as 500MB",
+            ) from error
+        if isinstance(error, duckdb.Error):
+            raise DamagedError(
+                f"{catalog}: cannot be opened ({str(error).splitlines()[0]})",
+                next_step="run: warehouse build",
+            ) from error
+        raise
+    return connection
+
+
+def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> Question:
+    """A query that is bound each time it is read."""
+    if _IS_LAZY:
+        return Question(
+            cursor,
+            lambda rows: cursor.sql(text, params=params).to_arrow_reader(rows),
+            lambda: cursor.sql(text, params=params).to_arrow_table(),
+        )
+
+    def stream(rows: int) -> pa.RecordBatchReader:
+        return cursor.execute(text, params).to_arrow_reader(rows)
+
+    return Question(cursor, stream, lambda: stream(1_000_000).read_all())
+
+
+def describe(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
+) -> dict[str, str]:
+    """Name and type of each column of a query, which is bound but not run."""
+    said = f"describe {text}"
+    # as in fetch(): DuckDB 1.5 binds the text while it is read, and would hold Python's lock
+    rows = cursor.execute(said, params).fetchall() if _IS_LAZY else fetch(cursor, said, params)
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def fetch(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
+) -> list[tuple[Any, ...]]:
+    """Every row of a query, for small answers.
+
+    DuckDB 1.5 holds Python's lock while it fetches rows, and so could not be interrupted; it lets
+    go of it only while Arrow reads.
+    """
+    if _IS_LAZY:
+        return list(cursor.sql(text, params=params).fetchall())
+    columns = ask(cursor, text, params).table().columns
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
+    try:
+        connection.execute(f"set memory_limit = {literal(memory)}")
+    except duckdb.Error as error:
+        raise QueryError(
+            f"memory: {memory!r} is no amount of memory", next_step="write it as 500MB or 2GB"
+        ) from error
+
+
+def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
+    """The engine's limit of memory in bytes, which it tells as ``"1.8 GiB"``."""
+    row = connection.execute("select current_setting('memory_limit')").fetchone()
+    amount, unit = str(row[0]).split() if row else ("0", "bytes")
+    return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))

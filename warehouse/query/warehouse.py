@@ -1,0 +1,452 @@
+"""Asking: open the published catalog read-only and run one SELECT at a time.
+
+Importing this module loads DuckDB only. What may run is decided in ``guard``, how a session is
+opened and stopped in ``session``; what a query touches, and so its units, holes and receipt, is
+worked out in ``reach`` when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import duckdb
+
+from warehouse.config import Settings, load_settings
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.home import Home, generation_path
+from warehouse.loading import load
+from warehouse.query.frames import (
+    is_frame,
+    require_no_others,
+    require_places,
+    require_unlike_tables,
+    taken,
+)
+from warehouse.query.guard import Statement, check
+from warehouse.query.parameters import as_moments, may_be_moment, require_names
+from warehouse.query.result import Column, Result
+from warehouse.query.session import Session, keep, one_clock, open_session, warn_of_copy
+from warehouse.sql import bound
+from warehouse.waiting import Limits, apart, in_background, run
+
+if TYPE_CHECKING:
+    from warehouse.analysis import Names
+    from warehouse.generations import Moment
+    from warehouse.query.named_queries import NamedQuery
+
+__all__ = ["Column", "Result", "Warehouse", "open"]
+
+
+def open(
+    home: str | os.PathLike[str] | None = None,
+    *,
+    generation: int | None = None,
+    as_of: Moment | None = None,
+    snapshot: str | None = None,
+) -> Warehouse:
+    """Open a home's published catalog, read-only; the current one, or one of the past.
+
+    Parameters
+    ----------
+    home
+        The home's folder; ``$WAREHOUSE_HOME``, else ``./data``, by default.
+    generation
+        A kept generation by its number.
+    as_of
+        The catalog of that moment (included), by when it was published or rolled back to. A naive
+        datetime or ISO text is UTC, an aware one is converted, a date is the start of its UTC day.
+    snapshot
+        A generation by the name that ``warehouse snapshot`` gave it.
+
+    Raises
+    ------
+    NotFoundError
+        The home, its catalog or that generation is not there; the message lists what is kept.
+    UsageError
+        More than one of the three is given, or ``as_of`` is no moment.
+
+    Examples
+    --------
+    >>> import warehouse
+    >>> from datetime import UTC, datetime
+    >>> with warehouse.open(demo_home) as wh:
+    ...     wh.sql("select count(*) from flow_features where interval = $i", i="1h").fetchall()
+    [(8688,)]
+    >>> with warehouse.open(demo_home, as_of=datetime.now(UTC)) as wh:
+    ...     wh.generation
+    1
+    """
+    settings = load_settings(home)
+    opening = in_background(
+        lambda: Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
+    )
+    load("pyarrow")  # every answer needs it; the engine starts without Python's lock
+    return opening.result()
+
+
+class Warehouse:
+    """One published generation, open for reading; a context manager.
+
+    It keeps its generation, whatever is published meanwhile, until :meth:`refresh`. Which one it
+    is, :func:`open` explains.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        generation: int | None = None,
+        as_of: Moment | None = None,
+        snapshot: str | None = None,
+    ) -> None:
+        self.settings = settings
+        self.home = Home.of(settings)
+        self._wanted = _wanted(self.home, generation, as_of, snapshot)
+        self._reads_copies = True
+        self._session = self._open_session()
+        self._names: Names | None = None
+        self._macros: frozenset[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Warehouse({str(self.home.root)!r}, generation={self.generation})"
+
+    def __reduce__(self) -> tuple[Callable[[Path], Warehouse], tuple[Path]]:
+        """Pickled, as for another process, it is opened there on the same generation."""
+        return partial(open, generation=self.generation), (self.home.root,)
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self._session.close()
+
+    @property
+    def catalog(self) -> Path:
+        """The file of the generation that is asked, which a new connection would open."""
+        if self._wanted is None:
+            return self.home.catalog
+        return generation_path(self.home, self._wanted)
+
+    @property
+    @apart
+    def generation(self) -> int:
+        """Number of the generation that answers."""
+        row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
+        return int(row[0]) if row else 0
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the marts are read from the native copy, which is faster than their parquet."""
+        return self._session.reads_copy
+
+    def refresh(self) -> None:
+        """Go over to the generation that is published now.
+
+        Where one of the past was asked for, it stays.
+        """
+        self._session.require_open()
+        old, self._session = self._session, self._open_session()
+        self._names, self._macros = None, None
+        run(None, old.close)
+
+    def sql(
+        self,
+        text: str,
+        params: Mapping[str, object] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        memory: str | None = None,
+        strict: bool = False,
+        **named: object,
+    ) -> Result:
+        """Prepare one SELECT with named parameters (``$name``); it runs when it is read.
+
+        Parameters
+        ----------
+        text
+            One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE,
+            SHOW, or EXPLAIN of these.
+        params, **named
+            Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted, and
+            so is a text that is a moment with an offset, unless it is compared with a text column;
+            numpy scalars, pandas timestamps and lists are taken as they are meant. A parameter
+            that is called timeout, memory or strict goes into ``params``. A frame (pandas, polars,
+            Arrow, another answer) is a table of that name, which the query reads beside the
+            catalog's; it is taken as it is now, with times in naive UTC.
+        timeout
+            Seconds that preparing the query may take, and again each reading of the answer, of its
+            units, its warnings or what else is worked out of it.
+        memory
+            Memory that DuckDB may use for this query, such as ``"2GB"``; more goes to disk. DuckDB
+            does not count all that it takes: where the process grows by twice that, it is stopped.
+        strict
+            Raise where :attr:`Result.warnings` would not be empty.
+
+        Raises
+        ------
+        QueryError
+            The text is no such statement, is wrong, a name is missing or unknown, or a frame
+            cannot be taken as it is meant.
+        IncompleteError
+            ``strict``, and bars are missing from what the query selects.
+        LooksAheadError
+            ``strict``, and the query reads a model of the user's that did not pass the audit.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> from datetime import date
+        >>> with warehouse.open(demo_home) as wh:
+        ...     r = wh.sql(
+        ...         "select time, close from flow_features where interval = $i and time < $end",
+        ...         i="1h",
+        ...         end=date(2025, 9, 2),
+        ...     )
+        ...     len(r), r.columns["close"].unit
+        (48, 'quote/base')
+        """
+        _require_kinds(text, params, timeout, memory)
+        with one_clock(timeout):
+            return self._prepared(text, params, named, timeout, memory, strict=strict)
+
+    def _prepared(
+        self,
+        text: str,
+        params: Mapping[str, object] | None,
+        named: Mapping[str, object],
+        timeout: float | None,
+        memory: str | None,
+        *,
+        strict: bool,
+    ) -> Result:
+        """The answer to a text that is checked and bound, but not run yet."""
+        given = {**(params or {}), **named}
+        frames = {name: value for name, value in given.items() if is_frame(value)}
+        others = {name: value for name, value in given.items() if name not in frames}
+        values = {name: bound(value) for name, value in others.items()}
+        session = self._session if memory is None else self._open_session(memory)
+        statement = session.statements.get(text)
+        if statement is None:
+            statement = self._checked(text, session, timeout)
+            keep(session.statements, text, statement)
+        if frames:
+            require_unlike_tables(frames, {place.table for place in self.names().columns})
+            require_places(frames, statement)
+        require_no_others(others, statement)
+        require_names(
+            statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
+        )
+        if any(map(may_be_moment, values.values())):
+            values = as_moments(values, self.names().text_parameters(statement.tree))
+        if frames:
+            session = session.beside({name: taken(name, frames[name]) for name in frames})
+        result = Result(self, statement, values, session, timeout_s=timeout)
+        if strict:
+            from warehouse.analysis import require_clean
+
+            require_clean(result.warnings)
+        return result
+
+    def query(
+        self,
+        name: str,
+        params: Mapping[str, object] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        memory: str | None = None,
+        strict: bool = False,
+        **named: object,
+    ) -> Result:
+        """Prepare a named query; parameters that are not given take their defaults.
+
+        Named queries are SQL files, in the package and in the home's ``queries/`` folder, where a
+        file of the same name wins; see :meth:`queries`.
+
+        Raises
+        ------
+        NotFoundError
+            There is no query of that name.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> with warehouse.open(demo_home) as wh:
+        ...     len(wh.query("flow_seasonality"))
+        168
+        """
+        found = self.named_query(name)
+        given = {**(params or {}), **named}
+        frames = {name: value for name, value in given.items() if is_frame(value)}
+        others = {name: value for name, value in given.items() if name not in frames}
+        with one_clock(timeout):
+            text, values = run(None, lambda: found.prepare(others), Limits(timeout))
+            wanted = {**values, **frames}
+            return self.sql(text, wanted, timeout=timeout, memory=memory, strict=strict)
+
+    def named_query(self, name: str) -> NamedQuery:
+        """A named query with its text, purpose and parameters."""
+        from warehouse.query.named_queries import find_query
+
+        return find_query(name, self.home.queries)
+
+    def queries(self) -> Result:
+        """Every named query: columns name, purpose, parameters, source."""
+        from warehouse.query.named_queries import as_sql, list_queries
+
+        return self.sql(*as_sql(list_queries(self.home.queries)))
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
+        return self._session.hand_out()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor for what the package itself reads; users take :meth:`connection`."""
+        return self._session.new_cursor()
+
+    def tables(self) -> Result:
+        """Every table and view with its meaning: columns schema, name, meaning."""
+        return self.sql("from help()")
+
+    def describe(self, name: str) -> Result:
+        """Columns of a table or view: column, type, meaning with unit.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such table; the message lists the nearest names.
+        """
+        schema, _, table = name.rpartition(".")
+        found = self.sql(
+            'select column_name as "column", data_type as type, comment as meaning'
+            " from duckdb_columns() where database_name = 'warehouse'"
+            " and lower(table_name) = lower($table)"
+            " and ($schema = '' or schema_name = lower($schema))"
+            " and schema_name = (select schema_name from duckdb_columns()"
+            "   where database_name = 'warehouse' and lower(table_name) = lower($table)"
+            "   and ($schema = '' or schema_name = lower($schema))"
+            "   order by position(schema_name in 'main user vendor meta staging') limit 1)"
+            " order by column_index",
+            table=table,
+            schema=schema,
+        )
+        if not len(found):
+            names = [row[1] for row in self.tables().fetchall()]
+            raise NotFoundError(
+                f"{name}: no such table or view{_nearest(table, names)}",
+                next_step="list them with: warehouse describe",
+                name=name,
+            )
+        found.described = self.names().find(tuple(name.split(".")))
+        return found
+
+    def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:
+        """What is here by dataset, series and month, and how many bars are missing."""
+        return self.sql(
+            "select * from meta.coverage where dataset = coalesce($dataset, dataset)"
+            " and symbol = coalesce($symbol, symbol) order by all",
+            dataset=dataset,
+            symbol=symbol,
+        )
+
+    @apart
+    def names(self) -> Names:
+        """What the catalog's names stand for; read once per generation."""
+        if self._names is None:
+            from warehouse.analysis import Names
+
+            self._names = Names(self._session.new_cursor(), self.home)
+        return self._names
+
+    @apart
+    def _open_session(self, memory: str | None = None) -> Session:
+        """A session on the wanted generation; one with its own memory on that of the session."""
+        catalog = self.catalog if memory is None else generation_path(self.home, self.generation)
+        if not catalog.is_file():
+            gone = f"generation {self._wanted} is not kept any more"
+            raise NotFoundError(
+                f"{self.home.root}: {'no catalog yet' if self._wanted is None else gone}",
+                next_step="run: warehouse demo, or: warehouse sync and warehouse build",
+                home=str(self.home.root),
+            )
+        return open_session(self.settings, catalog, memory=memory, copies=self._reads_copies)
+
+    def without_copy(self, session: Session) -> Session:
+        """A session on the same generation that reads parquet, because the copy is damaged."""
+        if self._reads_copies:
+            warn_of_copy(self.home.root)
+            self._reads_copies = False
+            self._session = self._open_session()
+            self._names, self._macros = None, None
+        found = self._session if session.memory is None else self._open_session(session.memory)
+        return found.beside(session.frames) if session.frames else found
+
+    def _checked(self, text: str, session: Session, timeout_s: float | None) -> Statement:
+        """The statement that a text holds; a long text may take the parser long."""
+        cursor = session.cursor()
+        statement = run(cursor, lambda: check(text, cursor, self._is_macro), Limits(timeout_s))
+        session.give_back(cursor)
+        return statement
+
+    def _is_macro(self, name: str) -> bool:
+        """Whether a table macro of that name stands in the catalog."""
+        macros = self._macros
+        if macros is None:
+            rows = self._session.new_cursor().execute(
+                "select lower(function_name) from duckdb_functions()"
+                " where function_type = 'table_macro' and database_name = 'warehouse'"
+            )
+            macros = self._macros = frozenset(row[0] for row in rows.fetchall())
+        return name.lower() in macros
+
+
+def _wanted(
+    home: Home, generation: int | None, as_of: Moment | None, snapshot: str | None
+) -> int | None:
+    """Number of the generation of the past that is asked for; None for the current one."""
+    if generation is None and as_of is None and snapshot is None:
+        return None
+    from warehouse.generations import find_generation
+
+    return find_generation(home, generation=generation, as_of=as_of, snapshot=snapshot)
+
+
+def _require_kinds(text: object, params: object, timeout: object, memory: object) -> None:
+    """Raise where an argument is of a kind that cannot be meant."""
+    if not isinstance(text, str):
+        raise UsageError(f"SQL is a text, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the SQL is no text in Unicode ({error.reason})") from error
+    if params is not None and not isinstance(params, Mapping):
+        raise UsageError(
+            f"parameters have names, a {type(params).__name__} has none",
+            next_step="write $name in the SQL and name=value, or a dict",
+        )
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
+        raise UsageError(f"timeout={timeout!r}: a number of seconds above 0 is meant")
+    if memory is not None and not isinstance(memory, str):
+        raise UsageError(f"memory={memory!r}: write it as '500MB' or '2GB'")
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"; did you mean {', '.join(close)}?" if close else ""

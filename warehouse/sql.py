@@ -1,0 +1,124 @@
+"""SQL text: the one place that quotes names and strings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.times import us_datetime
+
+
+def literal(text: str) -> str:
+    """A string as an SQL literal.
+
+    Examples
+    --------
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier.
+
+    Examples
+    --------
+    >>> identifier("interval")
+    '"interval"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def moment(microseconds: int) -> str:
+    """Microseconds since the epoch as an SQL timestamp, naive UTC.
+
+    Examples
+    --------
+    >>> moment(0)
+    "timestamp '1970-01-01 00:00:00'"
+    """
+    return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
+
+
+HOME_VARIABLE = "warehouse_home"
+"""DuckDB variable that says where the home is now, for a catalog that was built elsewhere."""
+
+_AGENT = "current_setting('custom_user_agent')"
+
+
+def user_agent(home: Path) -> str:
+    """DuckDB's ``custom_user_agent`` that says where the home is now.
+
+    A variable belongs to one cursor, and cursors of that cursor lack it; this setting is the one
+    text that all connections of a database share and that changes nothing else.
+
+    Examples
+    --------
+    >>> user_agent(Path("/data"))
+    'warehouse_home=/data'
+    """
+    return f"{HOME_VARIABLE}={home}"
+
+
+def files_below(home: Path, names: Iterable[str]) -> str:
+    """A list of files of a home, for ``read_parquet`` in a stored view.
+
+    They are found where :data:`HOME_VARIABLE` or else :func:`user_agent` says, or else where the
+    home was when the view was made.
+
+    Examples
+    --------
+    >>> text = files_below(Path("/data"), ["objects/a.parquet"])
+    >>> for step in (" lambda", " case", " then", " '/data'"):
+    ...     text = text.replace(step, "\\n" + step.strip())
+    >>> print(text)
+    list_transform(['objects/a.parquet'],
+    lambda name: coalesce(getvariable('warehouse_home'),
+    case when starts_with(current_setting('custom_user_agent'), 'warehouse_home=')
+    then substr(current_setting('custom_user_agent'), 16) end,
+    '/data') || '/' || name)
+    """
+    listed = ", ".join(literal(name) for name in names)
+    mark = f"{HOME_VARIABLE}="
+    shared = (
+        f"case when starts_with({_AGENT}, {literal(mark)})"
+        f" then substr({_AGENT}, {len(mark) + 1}) end"
+    )
+    place = f"coalesce(getvariable({literal(HOME_VARIABLE)}), {shared}, {literal(str(home))})"
+    return f"list_transform([{listed}], lambda name: {place} || '/' || name)"
+
+
+def bound(value: Any) -> object:
+    """A value as DuckDB binds it: numpy's and pandas' as Python's own, aware datetimes naive UTC.
+
+    Times are taken to the microsecond, as the catalog holds them.
+
+    Examples
+    --------
+    >>> bound(dt.datetime(2025, 9, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))).isoformat()
+    '2025-09-01T00:00:00'
+    """
+    if type(value).__module__ == "pyarrow.lib" and hasattr(value, "as_py"):
+        value = value.as_py()
+    if isinstance(value, dt.datetime):
+        if value != value:
+            return None
+        moment = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
+        return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [bound(item) for item in value]
+    if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
+        value = value.astype(f"{value.dtype.kind}8[us]")
+    for listed in ("tolist", "to_pylist", "to_list"):  # numpy's and pandas', Arrow's, polars'
+        if hasattr(value, listed):
+            return bound(getattr(value, listed)())
+    return value
+
+
+def comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: str) -> None:
+    connection.execute(f"comment on {kind} {name} is {literal(text)}")

@@ -1,0 +1,32 @@
+"""Syncing: what to fetch or take from a folder, and how it gets into the lake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.sync.from_folder import FolderPlan, other_data, plan_folder, sync_folder
+    from warehouse.sync.from_vendor import plan_vendor, sync_vendor
+    from warehouse.sync.layout import LAYOUTS, Fault, Said, scan_folder
+    from warehouse.sync.plan import VendorPlan
+    from warehouse.sync.report import SyncReport
+    from warehouse.sync.subscription import (
+        Subscription,
+        expand_datasets,
+        load_subscriptions,
+        resolve,
+    )
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "from_folder": "FolderPlan other_data plan_folder sync_folder",
+            "from_vendor": "plan_vendor sync_vendor",
+            "layout": "Fault LAYOUTS Said scan_folder",
+            "plan": "VendorPlan",
+            "report": "SyncReport",
+            "subscription": "expand_datasets load_subscriptions resolve Subscription",
+        },
+    )

@@ -1,0 +1,241 @@
+"""From a folder into the lake: plan what is to be done, then do it; and the report of every sync.
+
+A plan is a value and changes nothing; ``--dry-run`` prints it. Applying it admits file by file, so
+that an interrupted run loses nothing and the next one goes on. The vendor as a source: ``fetch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from warehouse.display import counted
+from warehouse.errors import ExitCode
+from warehouse.files import sha256_of
+from warehouse.home import Home, writing
+from warehouse.lake import Admission, Lake, Manifest, Outcome, StoredFile
+from warehouse.progress import phase
+from warehouse.sync.layout import Fault, FoundFile, Said, printable, same_key, scan_folder
+from warehouse.sync.report import SyncReport, recorded_run
+from warehouse.vendor import FileKey, load_contracts
+
+_FILES_TOGETHER = 16
+_UNNAMED = ", some of unknown name"
+
+Progress = Callable[[FileKey, int], None]
+"""Called after each file with its key and the bytes that were taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file to be taken in: where its bytes are, and what tells whether they changed."""
+
+    key: FileKey
+    source: Path
+    size_bytes: int
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """What a sync from a folder would do.
+
+    Attributes
+    ----------
+    files
+        To be read and taken in.
+    unchanged
+        Known by size and time of change; not read again.
+    unrecognised
+        What names no vendor file or cannot be read, with the reason.
+    ambiguous
+        Parquet files of different bytes for one vendor file: none of them is taken in.
+    others
+        Data that is no parquet.
+    layouts_shown
+        Whether an earlier sync of this home listed the layouts of a folder.
+    """
+
+    files: tuple[PlannedFile, ...]
+    unchanged: tuple[FileKey, ...]
+    unrecognised: tuple[FoundFile, ...]
+    ambiguous: tuple[FoundFile, ...] = ()
+    others: tuple[FoundFile, ...] = ()
+    layouts_shown: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the real run returns if every file passes its check."""
+        problems = self.unrecognised or self.ambiguous
+        return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
+
+
+def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPlan:
+    """Compare a folder with the lake; reads names, sizes and times only.
+
+    Where several files are one vendor file, the first path stands for all if their bytes are the
+    same, and these bytes are read. If they differ none is taken in, since nothing says which is
+    right, and what the lake has of it stays.
+    """
+    current, layouts_shown = _known(home)
+    files, unchanged = [], []
+    scanned = scan_folder(folder, said)
+    ambiguous, repeated = _settle_repeats(scanned, current)
+    for found in scanned:
+        if found.key is None or found.path in repeated:
+            continue
+        status = found.path.stat()
+        planned = PlannedFile(
+            found.key, found.path, status.st_size, f"{status.st_size}@{status.st_mtime_ns}"
+        )
+        stored = current.get(found.key)
+        if stored is not None and (stored.origin, stored.origin_stamp) == (
+            printable(found.path),
+            planned.stamp,
+        ):
+            unchanged.append(found.key)
+        else:
+            files.append(planned)
+    return FolderPlan(
+        tuple(files),
+        tuple(unchanged),
+        tuple(f for f in scanned if f.key is None and f.fault is not Fault.NO_PARQUET),
+        tuple(ambiguous),
+        tuple(f for f in scanned if f.key is None and f.fault is Fault.NO_PARQUET),
+        layouts_shown,
+    )
+
+
+def _settle_repeats(
+    scanned: list[FoundFile], current: Mapping[FileKey, StoredFile]
+) -> tuple[list[FoundFile], set[Path]]:
+    """Files that are one vendor file but differ; and all paths that another path stands for."""
+    ambiguous, repeated = [], set[Path]()
+    for key, paths in same_key(scanned):
+        if len({path.stat().st_size for path in paths}) > 1 or len(set(map(sha256_of, paths))) > 1:
+            listed = " and ".join(map(printable, paths))
+            ambiguous.append(FoundFile(paths[0], None, f"{key}: {listed} are this file and differ"))
+            repeated.update(paths)
+        else:
+            held = current.get(key)
+            kept = next((p for p in paths if held and held.origin == printable(p)), paths[0])
+            repeated.update(path for path in paths if path != kept)
+    return ambiguous, repeated
+
+
+def sync_folder(
+    home: Home,
+    folder: Path,
+    said: Said | None = None,
+    *,
+    salvage: bool = False,
+    progress: Progress | None = None,
+) -> SyncReport:
+    """Take every vendor file of a folder into the lake; the folder is only read.
+
+    Parameters
+    ----------
+    salvage
+        Whether the good rows of a file with a few bad ones are taken in.
+
+    Raises
+    ------
+    LockedError
+        Another process writes to this home.
+    DiskError
+        The disk is full or may not be written; what was taken in before stays in.
+    """
+    with phase("compare the folder with the lake") as comparing:
+        plan = plan_folder(home, folder, said)
+        comparing.counts.update(
+            {"files to read": len(plan.files), "known and unchanged": len(plan.unchanged)}
+        )
+    admissions = []
+    with (
+        phase("check files and take them in") as taking,
+        writing(home, "sync"),
+        Manifest(home.manifest, create=True) as manifest,
+        recorded_run(manifest) as finish,
+    ):
+        lake = Lake(home, manifest, salvage=salvage)
+        lake.sweep()
+        contracts = load_contracts()
+        current = {file.key: file for file in manifest.files()}
+        for first in range(0, len(plan.files), _FILES_TOGETHER):
+            with lake.together():
+                for file in plan.files[first : first + _FILES_TOGETHER]:
+                    admission = lake.admit(
+                        file.key,
+                        file.source,
+                        origin=printable(file.source),
+                        stamp=file.stamp,
+                        contract=contracts.get(file.key.dataset),
+                        current=current.get(file.key),
+                    )
+                    admissions.append(admission)
+                    taking.counts[str(admission.outcome)] += 1
+                    if progress is not None:
+                        progress(file.key, file.size_bytes)
+        return finish(
+            SyncReport(
+                tuple(admissions),
+                plan.unchanged,
+                plan.unrecognised,
+                plan.ambiguous,
+                warnings=(
+                    *_unknown_datasets({file.key.dataset for file in plan.files}),
+                    *other_data(plan.others, folder),
+                    *_same_bytes(admissions, current),
+                ),
+                others=plan.others,
+                layouts_shown=plan.layouts_shown,
+            )
+        )
+
+
+def other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
+    """A warning that names data that is no parquet, because it is not taken in."""
+    if others:
+        names = [printable(found.path.relative_to(folder.resolve())) for found in others]
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        yield f"{counted(len(names), 'file')} not read, because only parquet is: {shown}"
+
+
+def _same_bytes(
+    admissions: Sequence[Admission], current: Mapping[FileKey, StoredFile]
+) -> Iterator[str]:
+    """Files that are new and hold just what another series has: one symbol may be mistyped."""
+    known = {file.object: key for key, file in current.items()}
+    for admission in admissions:
+        other = known.setdefault(admission.object, admission.key)
+        if admission.outcome is Outcome.ADDED and admission.rows and other != admission.key:
+            yield (
+                f"{admission.key} has the same bytes as {other}: is one of the names wrong? "
+                f"warehouse forget takes a series out again"
+            )
+
+
+def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
+    """The vendor may have new ones; a folder or an option may be misnamed as well."""
+    known = load_contracts()
+    warnings = []
+    for name in sorted(names - known.keys()):
+        near = get_close_matches(name, known, n=3)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ""
+        warnings.append(f"{name} is no dataset that we know, no model reads it{guess}")
+    return tuple(warnings)
+
+
+def _known(home: Home) -> tuple[dict[FileKey, StoredFile], bool]:
+    """The lake's files, and whether an earlier run met files that it could not name."""
+    if not home.manifest.is_file():
+        return {}, False
+    with Manifest(home.manifest) as manifest:
+        shown = any(_UNNAMED in (outcome or "") for *_, outcome in manifest.runs())
+        return {file.key: file for file in manifest.files()}, shown

@@ -1,0 +1,356 @@
+"""A folder of vendor files as a source: which file of the vendor is each parquet file in it?
+
+The layouts of ``LAYOUTS`` are recognised file by file from the path: the lake's own, and that of
+the vendor's client; and flat folders, whose file names a pattern explains.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.files import ends_of
+from warehouse.vendor import (
+    CLOCKS,
+    INTERVALS,
+    RAW_PREFIX,
+    FileKey,
+    Period,
+    SeriesKey,
+    Symbol,
+    decode,
+    load_contracts,
+)
+
+LAYOUTS = (
+    "DATASET/exchange=…/symbol=…/interval=…/timestamp=…/2025-09.parquet",
+    "raw/DATASET/exchange=…/symbol=…/2025-06.parquet",
+    "DATASET/exchange=…/symbol=…/year=2025/month=06[/day=01]/data.parquet",
+    "2025-09.parquet or 2025-09-11.parquet, with all five options",
+    "any names, with --pattern such as '{symbol}_{dataset}_{interval}_{period}'",
+)
+"""Where a file of the vendor may lie; ``timestamp`` is the clock."""
+
+FIELDS = ("dataset", "exchange", "symbol", "interval", "clock", "period")
+"""What a pattern may name; ``{}`` in a pattern stands for anything."""
+
+_ENDINGS = (".parquet", ".parq", ".pq")
+_OTHER_DATA = (
+    *(".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".feather", ".arrow", ".ipc"),
+    *(".gz", ".zst", ".zip", ".bz2", ".xz", ".7z", ".tar", ".part", ".crdownload", ".tmp", ".npz"),
+    *(".h5", ".hdf5", ".orc", ".avro", ".pkl", ".pickle"),
+)
+_MAGIC = (b"PAR1", b"PARE")
+_LEAST_BYTES = 12
+_COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of ", re.I)
+"""What browsers and file managers add to the name of a second copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the caller says of files whose path does not say it."""
+
+    dataset: str | None = None
+    exchange: str | None = None
+    symbol: str | None = None
+    interval: str | None = None
+    clock: str | None = None
+    pattern: str | None = None
+
+
+class Fault(StrEnum):
+    """Why a file of a folder has no key; the value reads well after a count of files."""
+
+    UNUSABLE = "not usable as found"
+    MISNAMED = "of parquet whose name does not end in .parquet"
+    UNNAMED = "whose path does not say which vendor file"
+    NO_PARQUET = "of other data"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file and its key; None where it has none: ``problem`` is the reason, ``fault`` its kind."""
+
+    path: Path
+    key: FileKey | None
+    problem: str | None = None
+    fault: Fault = Fault.UNUSABLE
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {self.problem}"
+
+
+def printable(path: Path) -> str:
+    """A path on one line: line breaks, control characters and broken UTF-8 are escaped.
+
+    Examples
+    --------
+    >>> printable(Path("a\\nb"))
+    'a\\\\nb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
+
+
+def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
+    """Every data file below ``folder``, hidden ones apart, in the order of their paths.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder.
+    UsageError
+        The pattern is no pattern, or names what an option says too.
+    """
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise NotFoundError(f"{folder}: {what}", next_step="give the folder of the files")
+    root = folder.resolve()
+    said = said or Said()
+    pattern = None if said.pattern is None else _Pattern(said.pattern, said)
+    every = (_found(path, root, said, pattern) for path in _files(root))
+    return [found for found in every if found is not None]
+
+
+def _files(root: Path) -> list[Path]:
+    """Files below a folder, and folders that could hold some unseen; hidden ones apart, sorted.
+
+    Such are folders that may not be read, links to folders elsewhere, which are not followed, and
+    folders named like a file that hold none.
+    """
+    found = []
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+        links = [path for name in folders if (path := Path(folder, name)).is_symlink()]
+        found += [path for path in links if not path.resolve().is_relative_to(root)]
+        holds_files = any(name.lower().endswith(_ENDINGS) for name in (*names, *folders))
+        if folder.lower().endswith(_ENDINGS) and Path(folder) != root and not holds_files:
+            found.append(Path(folder))
+    return sorted([*found, *(Path(error.filename) for error in closed)])
+
+
+def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> FoundFile | None:
+    """What a path is; None for a file that holds no data, such as a README."""
+    if path.is_dir():
+        return FoundFile(path, None, _folder_problem(path))
+    if not path.exists():
+        return FoundFile(path, None, f"is a link to nothing: {_target(path)}")
+    if not path.name.lower().endswith(_ENDINGS):
+        return _misnamed(path)
+    if not path.is_file():
+        return FoundFile(path, None, "is a pipe, socket or device, not a file")
+    if not os.access(path, os.R_OK):
+        return FoundFile(path, None, "may not be read: its permissions do not allow it")
+    if pattern is not None:
+        read = pattern.read(path.relative_to(root))
+        if isinstance(read, str):
+            return FoundFile(path, None, read, Fault.UNNAMED)
+        said, period = read
+        return _recognise(path, root, said, period)
+    return _recognise(path, root, said, None)
+
+
+def _misnamed(path: Path) -> FoundFile | None:
+    """A file without the ending of parquet: its first and last bytes show whether it is one."""
+    name = path.name.lower()
+    begins, ends = _magic(path)
+    if begins and ends:
+        problem = "is a parquet file, but its name does not end in .parquet"
+        return FoundFile(path, None, problem, Fault.MISNAMED)
+    if begins:
+        return FoundFile(path, None, "is the beginning of a parquet file: an unfinished download")
+    if name.endswith(_OTHER_DATA) or ".parquet" in name:
+        return FoundFile(path, None, "is no parquet file", Fault.NO_PARQUET)
+    return None
+
+
+def _magic(path: Path) -> tuple[bool, bool]:
+    """Whether a file begins, and ends, as parquet does; neither where it cannot be read."""
+    if not path.is_file():
+        return False, False
+    try:
+        first, last = ends_of(path, 4)
+    except OSError:
+        return False, False
+    return first in _MAGIC, last in _MAGIC and path.stat().st_size >= _LEAST_BYTES
+
+
+def _target(link: Path) -> str:
+    return printable(link.readlink()) if link.is_symlink() else "it is gone"
+
+
+def _folder_problem(path: Path) -> str:
+    if path.is_symlink():
+        return (
+            f"is a link to the folder {_target(path)}, which is not followed: give that folder to "
+            "--from"
+        )
+    if not os.access(path, os.R_OK | os.X_OK):
+        return "is a folder that may not be read: its permissions do not allow it"
+    return "is a folder without parquet files, though it is named like a file"
+
+
+def _recognise(path: Path, root: Path, said: Said, period: str | None) -> FoundFile:
+    parts: dict[str, str] = {}
+    first_pair = None
+    for index, segment in reversed(list(enumerate(path.parts[:-1]))):
+        name, equals, value = segment.partition("=")
+        if not (equals and value and name in _SEGMENTS):
+            break
+        parts.setdefault(name, value)
+        first_pair = index
+    dataset, is_raw = said.dataset, False
+    if first_pair is not None and dataset is None:
+        dataset = path.parts[first_pair - 1]
+        is_raw = path.parts[first_pair - 2] == "raw" or "year" in parts or "interval" not in parts
+        if is_raw and not dataset.startswith(RAW_PREFIX):
+            dataset = RAW_PREFIX + dataset
+    exchange = said.exchange or parts.get("exchange")
+    symbol = said.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
+    if dataset is None or exchange is None or symbol is None:
+        problem = f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
+        return FoundFile(path, None, problem + _unread(path, root, first_pair), Fault.UNNAMED)
+    interval, clock = said.interval or parts.get("interval"), said.clock or parts.get("timestamp")
+    if dataset.startswith(RAW_PREFIX):
+        interval = clock = None
+    elif interval is None or clock is None:
+        problem = f"no {_listed(interval=interval, clock=clock)}"
+        return FoundFile(path, None, problem, Fault.UNNAMED)
+    try:
+        series = SeriesKey(exchange, symbol, interval, clock)
+        key = FileKey(dataset, series, Period(period or _period(path, parts)))
+    except UsageError as error:
+        original = _COPY.sub("", path.stem)
+        if original != path.stem:
+            what = f"is named like a copy of {original}{path.suffix}: rename it, or leave it out"
+            return FoundFile(path, None, what)
+        return FoundFile(path, None, error.what, Fault.UNNAMED)
+    wrong = Symbol.problem(symbol)
+    return FoundFile(path, None, wrong) if wrong else FoundFile(path, key)
+
+
+def _unread(path: Path, root: Path, first_pair: int | None) -> str:
+    """A hint at folders whose bare names are not read, such as ``BTCUSDT``."""
+    folders = path.relative_to(root).parts[:-1]
+    if first_pair is not None or not folders:
+        return ""
+    return (
+        f"; the folder name {folders[-1]!r} counts only as a pair such as symbol=..., or by "
+        "--pattern, such as '{symbol}/{period}'"
+    )
+
+
+def _listed(**parts: str | None) -> str:
+    missing = [name for name, value in parts.items() if value is None]
+    return " and no ".join(missing)
+
+
+_SEGMENTS = frozenset({"exchange", "symbol", "interval", "timestamp", "year", "month", "day"})
+
+
+def _period(path: Path, parts: dict[str, str]) -> str:
+    if "year" not in parts:
+        return path.stem
+    numbers = [parts["year"], parts.get("month", ""), *([parts["day"]] if "day" in parts else [])]
+    return "-".join([numbers[0], *(number.zfill(2) for number in numbers[1:])])
+
+
+# -- patterns ------------------------------------------------------------------------------------
+
+
+class _Pattern:
+    """What the names of the files of a folder say, such as ``{symbol}_{dataset}_{period}``.
+
+    Without ``/`` it explains the name of a file without its ending, else as many folders more. A
+    name that it can explain in two ways is refused.
+    """
+
+    def __init__(self, text: str, said: Said) -> None:
+        self.text = text
+        self._said = said
+        names = re.findall(r"\{([^{}]*)\}", text)
+        named = [name for name in names if name]
+        unknown = [name for name in named if name not in FIELDS]
+        if not named or unknown or "{" in re.sub(r"\{[^{}]*\}", "", text):
+            what = f"no field {unknown[0]!r}" if unknown else "no field"
+            raise UsageError(
+                f"--pattern {text!r}: {what}",
+                next_step=f"write {', '.join(f'{{{name}}}' for name in FIELDS)}, each once, and "
+                "{} for anything else",
+            )
+        for name in named:
+            if named.count(name) > 1 or getattr(said, name, None) is not None:
+                raise UsageError(
+                    f"--pattern {text!r}: {name} is given twice",
+                    next_step="give it by the pattern or by the option, once",
+                )
+        if "period" not in named:
+            raise UsageError(
+                f"--pattern {text!r}: no {{period}}", next_step="name the place of 2025-09 in it"
+            )
+        ending = next(filter(text.lower().endswith, _ENDINGS), "")
+        self._stem = text[: len(text) - len(ending)]
+        self._depth = text.count("/") + 1
+        datasets = "|".join(sorted(load_contracts(), key=len, reverse=True))
+        # a name that two ways explain is read differently from the left and from the right
+        self._ways = [
+            [re.compile(self._regex(quantifier, dataset or f"[a-z0-9_]{quantifier}"))
+             for quantifier in ("+", "+?")]
+            for dataset in (datasets, "")  # datasets that we know come first
+        ]  # fmt: skip
+
+    def read(self, path: Path) -> tuple[Said, str] | str:
+        """What a path says and its period, or why it says nothing."""
+        inner = "/".join(path.with_suffix("").parts[-self._depth :])
+        for ways in self._ways:
+            first, second = (way.fullmatch(inner) for way in ways)
+            if first is not None and second is not None:
+                break
+        else:
+            return f"does not fit --pattern {self.text!r}"
+        if first.groupdict() != second.groupdict():
+            return (
+                f"fits --pattern {self.text!r} in two ways, as {_shown(first.groupdict())} and as "
+                f"{_shown(second.groupdict())}"
+            )
+        parts = first.groupdict()
+        period = parts.pop("period")
+        if "symbol" in parts:
+            parts["symbol"] = decode(parts["symbol"])
+        return replace(self._said, pattern=None, **parts), period
+
+    def _regex(self, quantifier: str, dataset: str) -> str:
+        pieces = re.split(r"\{([^{}]*)\}", self._stem)
+        return "".join(
+            re.escape(piece) if place % 2 == 0 else self._field(piece, quantifier, dataset)
+            for place, piece in enumerate(pieces)
+        )
+
+    def _field(self, name: str, quantifier: str, dataset: str) -> str:
+        allowed = {
+            "": f"[^/]{quantifier.replace('+', '*')}",
+            "dataset": dataset,
+            "interval": "|".join(sorted(INTERVALS, key=len, reverse=True)),
+            "clock": "|".join(CLOCKS),
+            "period": r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?",
+        }.get(name, f"[^/]{quantifier}")
+        return f"(?P<{name}>{allowed})" if name else f"(?:{allowed})"
+
+
+def _shown(parts: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def same_key(found: list[FoundFile]) -> Iterator[tuple[FileKey, list[Path]]]:
+    """Keys that several of the files have, with their paths."""
+    paths: dict[FileKey, list[Path]] = {}
+    for file in found:
+        if file.key is not None:
+            paths.setdefault(file.key, []).append(file.path)
+    yield from ((key, several) for key, several in paths.items() if len(several) > 1)

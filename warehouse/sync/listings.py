@@ -1,0 +1,248 @@
+"""The vendor's lists of files: asked for in threads, compared with what the lake has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+
+from warehouse.errors import VendorError
+from warehouse.lake import Manifest
+from warehouse.sync.plan import (
+    SETTLE_US,
+    EmptyAnswer,
+    SeriesPlan,
+    open_part,
+    plan_series,
+    settled_spans,
+)
+from warehouse.sync.workers import Crew, Outcome
+from warehouse.times import Span, intersect
+from warehouse.vendor import (
+    FileKey,
+    KeyRefusedError,
+    Links,
+    Listing,
+    NoAnswerError,
+    RequestRefusedError,
+    Vendor,
+    Wanted,
+    unknown_symbol,
+)
+
+_FAILURES_IN_A_ROW = 10
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ListedSeries:
+    """One list of the vendor, and what is still to be done of it."""
+
+    plan: SeriesPlan
+    links: Links
+    settled: list[Span]
+    left: set[FileKey]
+    missing: set[FileKey] = field(default_factory=set)
+
+
+class Listings:
+    """Asks for the lists of all wanted series that are not settled, and remembers the answers."""
+
+    def __init__(
+        self, manifest: Manifest | None, vendor: Vendor, *, now: datetime, recheck: bool
+    ) -> None:
+        self.manifest = manifest
+        self.vendor = vendor
+        self.settled = self.listings = 0
+        self.unchanged: list[FileKey] = []
+        self.failures: list[VendorError] = []
+        self.empty: list[EmptyAnswer] = []
+        self._now = now
+        self._recheck = recheck
+        self._refused: list[tuple[Wanted, VendorError]] = []
+        self._doubtful: list[tuple[Wanted, ListedSeries | None]] = []
+        self._known_symbols: set[tuple[str, str]] = set()
+        self._failures_in_a_row = 0
+
+    def run(
+        self,
+        wanted: Iterable[Wanted],
+        found: Callable[[ListedSeries], None],
+        other_work: Callable[[Crew], bool] = lambda threads: False,
+        meanwhile: Callable[[], None] = lambda: None,
+        together: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """Ask for all.
+
+        Parameters
+        ----------
+        found
+            Called with each series that has an answer.
+        other_work
+            Gives the threads a piece of work that goes before the next question, if there is one.
+        meanwhile
+            Called each time before the threads are waited for.
+        together
+            Stands around the finishing of several pieces of work that have ended.
+        """
+        connections = self.vendor.connections
+        wanted_parts = self._open_parts(wanted)
+        with Crew(connections) as threads:
+            try:
+                while True:
+                    while threads.busy < 3 * connections and (
+                        other_work(threads) or self._ask_next(wanted_parts, threads, found)
+                    ):
+                        pass
+                    if not threads.busy:
+                        break
+                    meanwhile()
+                    ended = threads.wait(at_most=connections)
+                    with together():
+                        for finish in ended:
+                            finish()
+            except BaseException:
+                self.vendor.stop.set()
+                raise
+        self._judge_refused()
+        self._judge_doubtful()
+
+    def fail(self, error: VendorError) -> None:
+        """Note a failure; stop the run when failures are all that comes."""
+        self.failures.append(error)
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
+            raise NoAnswerError(
+                f"{error.what}; so did {self._failures_in_a_row} requests in a row",
+                next_step="run the same command again later; what was fetched is kept",
+            ) from error
+
+    def succeed(self) -> None:
+        """The vendor is there."""
+        self._failures_in_a_row = 0
+
+    def settle(self, series: ListedSeries) -> None:
+        """Remember what need not be asked about again."""
+        if self.manifest is None or self.vendor.preview:
+            return
+        asked = series.plan.asked
+        spans = settled_spans(series.plan, series.missing, now=self._now, before=series.settled)
+        if spans != series.settled:
+            self.manifest.record_settled(asked.dataset, asked.series, spans)
+
+    def _open_parts(self, wanted: Iterable[Wanted]) -> Iterator[Wanted]:
+        for one in wanted:
+            asked = open_part(one, self._settled_of(one), now=self._now, recheck=self._recheck)
+            if asked is not None:
+                yield asked
+            else:
+                self.settled += 1
+
+    def _settled_of(self, wanted: Wanted) -> list[Span]:
+        if self.manifest is None or self.vendor.preview:
+            return []
+        return self.manifest.settled(wanted.dataset, wanted.series)
+
+    def _ask_next(
+        self, wanted_parts: Iterator[Wanted], threads: Crew, found: Callable[[ListedSeries], None]
+    ) -> bool:
+        asked = next(wanted_parts, None)
+        if asked is None:
+            return False
+        work = partial(self.vendor.list_files, asked)
+        threads.submit(work, partial(self._listed, asked, found))
+        return True
+
+    def _listed(
+        self, asked: Wanted, found: Callable[[ListedSeries], None], outcome: Outcome[Listing]
+    ) -> None:
+        try:
+            listing = outcome()
+        except KeyRefusedError:
+            raise
+        except RequestRefusedError as error:
+            self.succeed()
+            self._refused.append((asked, error))
+            if error.fields.get("status") in (400, 404):
+                self._doubtful.append((asked, None))
+            return
+        except VendorError as error:
+            self.fail(error)
+            return
+        self.succeed()
+        self.listings += 1
+        series = self._compare(asked, listing)
+        self.unchanged.extend(series.plan.unchanged)
+        if listing.links:
+            self._note_empty(series)
+        else:
+            self._doubtful.append((asked, series))
+        found(series)
+
+    def _compare(self, asked: Wanted, listing: Listing) -> ListedSeries:
+        manifest = self.manifest
+        held = [] if manifest is None else manifest.files_of(asked.dataset, asked.series)
+        plan = plan_series(asked, listing.sizes, held, recheck=self._recheck)
+        left = {fetch.key for fetch in plan.fetches}
+        if held or listing.links:
+            self._known_symbols.add((asked.series.exchange, asked.series.symbol))
+        links = Links(self.vendor, asked, listing)
+        return ListedSeries(plan, links, self._settled_of(asked), left)
+
+    def _note_empty(self, series: ListedSeries) -> None:
+        """Name the spans without a file; not the last two days, they may still come."""
+        asked = series.plan.asked
+        until = int(self._now.timestamp() * 1_000_000) - SETTLE_US
+        spans = intersect(series.plan.empty, [(asked.span[0], max(until, asked.span[0]))])
+        if spans:
+            self.empty.append(EmptyAnswer(asked.dataset, asked.series, tuple(spans)))
+
+    def _judge_refused(self) -> None:
+        """A refusal is a failure; but the preview simply has not every dataset."""
+        for asked, error in self._refused:
+            if self.vendor.preview and self.listings:
+                self.empty.append(EmptyAnswer(asked.dataset, asked.series, (asked.span,)))
+            else:
+                self.failures.append(error)
+
+    def _judge_doubtful(self) -> None:
+        """A series without any file is empty, or its symbol is misspelt: ask for the symbols."""
+
+        def venue(doubt: tuple[Wanted, ListedSeries | None]) -> str:
+            return doubt[0].series.exchange
+
+        known, reported = self._known_symbols, set()
+        for exchange, group in groupby(sorted(self._doubtful, key=venue), key=venue):
+            doubts = list(group)
+            symbols = None
+            if any((exchange, wanted.series.symbol) not in known for wanted, _ in doubts):
+                symbols = self._symbols(exchange)
+                known |= {(exchange, symbol) for symbol in symbols or ()}
+            for wanted, series in doubts:
+                place = exchange, wanted.series.symbol
+                if symbols is not None and place not in known:
+                    if place not in reported:
+                        self.failures.append(unknown_symbol(*place, symbols))
+                    reported.add(place)
+                elif series is not None:
+                    self._note_empty(series)
+                    if place in known:
+                        self.settle(series)
+
+    def _symbols(self, exchange: str) -> list[str] | None:
+        """All symbols of a venue; None where the vendor does not say them."""
+        if self.vendor.preview:
+            return None
+        try:
+            return self.vendor.symbols(exchange)
+        except RequestRefusedError as error:  # then nothing else of that venue is there either
+            self.failures.append(error)
+            return None
+        except VendorError as error:
+            log.info("no list of symbols: %s", error.what)
+            return None

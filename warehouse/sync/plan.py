@@ -1,0 +1,223 @@
+"""What is to be asked of the vendor: wanted spans x what is settled x what the vendor lists.
+
+Pure values and arithmetic on half-open spans ``(start_us, end_us)``; nothing here touches a disk or
+the network. A file is *settled* once it was fetched 48 hours after the end of its period, a span
+once the vendor was asked about it that late and every file it listed there is settled in the lake.
+What is settled is not asked for again, unless the user says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from warehouse.errors import VendorError
+from warehouse.lake import StoredFile
+from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
+from warehouse.vendor import FileKey, Period, SeriesKey, Wanted, months
+
+SETTLE_US = 2 * DAY_US
+"""How long after the end of a period the vendor may still add to it."""
+
+_ASSUMED_BYTES_PER_S = 8e6
+_ASSUMED_S_PER_REQUEST = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFetch:
+    """A file to be asked for; ``held`` is what the lake has of it now, if anything."""
+
+    key: FileKey
+    size_bytes: int | None
+    held: StoredFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPlan:
+    """What a listing of the vendor comes to for one series.
+
+    Attributes
+    ----------
+    asked
+        The span that the vendor was asked about.
+    fetches
+        Files that are new, or that may have changed since they were fetched.
+    unchanged
+        Files that are held and settled.
+    empty
+        Spans of the listing without any file.
+    """
+
+    asked: Wanted
+    fetches: tuple[PlannedFetch, ...]
+    unchanged: tuple[FileKey, ...]
+    empty: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyAnswer:
+    """The vendor has no file of a series for these spans; an answer, not an error."""
+
+    dataset: str
+    series: SeriesKey
+    spans: tuple[Span, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.series}: nothing for {describe_spans(self.spans)}"
+
+
+@dataclass(frozen=True, slots=True)
+class VendorPlan:
+    """What a sync from the vendor would do.
+
+    Attributes
+    ----------
+    fetches
+        Files to be asked for: new ones, and ``held`` ones that may have changed.
+    unchanged
+        Files that are held and will not change any more.
+    settled
+        How many of the wanted series need not even be asked about.
+    empty, failures
+        What the vendor has not, and what it refused.
+    typical_bytes
+        Mean size of the lake's files per (dataset, interval), for what the vendor does not say.
+    connections
+        How many requests would be under way at once.
+    """
+
+    fetches: tuple[PlannedFetch, ...]
+    unchanged: tuple[FileKey, ...]
+    settled: int
+    empty: tuple[EmptyAnswer, ...]
+    failures: tuple[VendorError, ...]
+    typical_bytes: dict[tuple[str, str | None], int]
+    connections: int
+
+    def size_of(self, fetch: PlannedFetch) -> int | None:
+        """Bytes as the vendor says, else as held, else as usual, else unknown."""
+        if fetch.size_bytes is not None:
+            return fetch.size_bytes
+        if fetch.held is not None:
+            return fetch.held.size_bytes
+        return self.typical_bytes.get((fetch.key.dataset, fetch.key.series.interval))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files whose size is known or can be guessed."""
+        return sum(self.size_of(fetch) or 0 for fetch in self.fetches)
+
+    @property
+    def seconds(self) -> float:
+        """A guess, at 8 MB/s and 0.2 s for each request of a connection."""
+        waiting = len(self.fetches) * _ASSUMED_S_PER_REQUEST / self.connections
+        return waiting + self.size_bytes / _ASSUMED_BYTES_PER_S
+
+
+def open_part(
+    wanted: Wanted, settled: Iterable[Span], *, now: datetime, recheck: bool = False
+) -> Wanted | None:
+    """The shortest span of ``wanted`` that holds all that must be asked about; None for nothing.
+
+    Days that have not begun at ``now`` are left out.
+    """
+    today = now.astimezone(UTC).date()
+    span = (wanted.span[0], min(wanted.span[1], date_us(today) + DAY_US))
+    left = subtract([span], [] if recheck else settled)
+    if not left:
+        return None
+    return wanted.within(_day(left[0][0]), _day(left[-1][1]))
+
+
+def plan_series(
+    asked: Wanted,
+    listed: Mapping[Period, int | None],
+    held: Iterable[StoredFile],
+    *,
+    recheck: bool = False,
+) -> SeriesPlan:
+    """Compare what the vendor lists (period to size, if it says one) with what the lake holds."""
+    have = {file.key: file for file in held}
+    fetches, unchanged = [], []
+    for period, size_bytes in sorted(listed.items()):
+        key = FileKey(asked.dataset, asked.series, period)
+        file = have.get(key)
+        if file is not None and not recheck and is_settled(file):
+            unchanged.append(key)
+        else:
+            fetches.append(PlannedFetch(key, size_bytes, file))
+    empty = subtract([asked.span], [(period.start_us, period.end_us) for period in listed])
+    return SeriesPlan(asked, tuple(fetches), tuple(unchanged), tuple(empty))
+
+
+def is_settled(file: StoredFile) -> bool:
+    """Whether the file was fetched 48 hours after its period, so that it is not asked for again."""
+    return fetched_us(file) >= file.key.period.end_us + SETTLE_US
+
+
+def fetched_us(file: StoredFile) -> int:
+    """When the bytes left their source: for a file from a folder at the latest when it was written.
+
+    A file copied from a folder says when it was last changed, by its stamp ``size@nanoseconds``.
+    """
+    fetched = datetime.fromisoformat(file.fetched_at).replace(tzinfo=UTC)
+    moment = int(fetched.timestamp()) * 1_000_000
+    size, at, changed = file.origin_stamp.partition("@")
+    if at and size.isdigit() and changed.isdigit():
+        return min(moment, int(changed) // 1_000)
+    return moment
+
+
+def settled_spans(
+    plan: SeriesPlan, missing: Iterable[FileKey], *, now: datetime, before: Sequence[Span] = ()
+) -> list[Span]:
+    """What is settled after the files of ``plan`` were dealt with.
+
+    Parameters
+    ----------
+    missing
+        Files of the plan that could not be had; they stay open.
+    now
+        When the vendor was asked.
+    before
+        What was settled before; it stays so.
+    """
+    settles_until = int(now.timestamp() * 1_000_000) - SETTLE_US
+    missing = set(missing)
+    keys = [*plan.unchanged, *(fetch.key for fetch in plan.fetches)]
+    files = [_span(key.period) for key in keys if key not in missing]
+    had = [span for span in files if span[1] <= settles_until]
+    # No file for a day may mean that its month is still to be written: wait for the month's end.
+    ended = [_span(month) for month in months(plan.asked.start, plan.asked.end)]
+    without = intersect(plan.empty, [month for month in ended if month[1] <= settles_until])
+    lost = [_span(key.period) for key in missing]
+    asked = intersect(merge([*had, *without]), [plan.asked.span])
+    return merge([*subtract(before, lost), *subtract(asked, lost)])
+
+
+def describe_spans(spans: Iterable[Span]) -> str:
+    """Spans of whole days for a person: months where they are whole, else inclusive dates.
+
+    Examples
+    --------
+    >>> describe_spans([Wanted("flow", SeriesKey("x", "y", "1h", "true"),
+    ...                        date(2025, 1, 1), date(2025, 3, 1)).span])
+    '2025-01 to 2025-02'
+    """
+    texts = []
+    for start_us, end_us in spans:
+        start, end = _day(start_us), _day(end_us)
+        last = end - timedelta(days=1)
+        whole = start.day == 1 and end.day == 1
+        ends = [day.strftime("%Y-%m" if whole else "%Y-%m-%d") for day in (start, last)]
+        texts.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
+    return ", ".join(texts)
+
+
+def _span(period: Period) -> Span:
+    return period.start_us, period.end_us
+
+
+def _day(microseconds: int) -> date:
+    return us_datetime(microseconds).date()

@@ -1,0 +1,106 @@
+"""What a sync did, as a value and as a row of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from warehouse.errors import ExitCode, VendorError, WarehouseError
+from warehouse.lake import Admission, Manifest, Outcome
+from warehouse.sync.from_folder import _UNNAMED
+from warehouse.sync.layout import Fault, FoundFile
+from warehouse.sync.plan import EmptyAnswer
+from warehouse.vendor import FileKey
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did.
+
+    Attributes
+    ----------
+    admissions
+        What came of each file that was fetched, or asked for again.
+    unchanged
+        Files that were known and not read again.
+    unrecognised
+        What of a folder names no vendor file or cannot be read, with the reason.
+    ambiguous
+        Parquet files of a folder that are one vendor file and differ; none was taken in.
+    failures
+        Requests and files that the vendor refused or did not deliver.
+    empty
+        What the vendor has not.
+    warnings
+        Other things that a person should know.
+    settled, listings
+        How many of the wanted series were not asked about, and how many were, with success.
+    received_bytes, seconds
+        Size of the files that came over the network, and how long the run took.
+    others
+        Data of a folder that is no parquet.
+    layouts_shown
+        Whether an earlier sync of this home listed the layouts of a folder.
+    """
+
+    admissions: tuple[Admission, ...]
+    unchanged: tuple[FileKey, ...] = ()
+    unrecognised: tuple[FoundFile, ...] = ()
+    ambiguous: tuple[FoundFile, ...] = ()
+    failures: tuple[VendorError, ...] = ()
+    empty: tuple[EmptyAnswer, ...] = ()
+    warnings: tuple[str, ...] = ()
+    settled: int = 0
+    listings: int = 0
+    received_bytes: int = 0
+    seconds: float = 0.0
+    others: tuple[FoundFile, ...] = ()
+    layouts_shown: bool = False
+
+    def count(self, *outcomes: Outcome) -> int:
+        return sum(admission.outcome in outcomes for admission in self.admissions)
+
+    @property
+    def refused(self) -> list[Admission]:
+        return [a for a in self.admissions if a.outcome is Outcome.REFUSED]
+
+    @property
+    def taken_in(self) -> list[Admission]:
+        new = (Outcome.ADDED, Outcome.GROWN, Outcome.RESTATED)
+        return [admission for admission in self.admissions if admission.outcome in new]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.failures and not self.listings:
+            return ExitCode.VENDOR
+        salvaged = any(admission.left_out for admission in self.admissions)
+        problems = self.refused or self.unrecognised or self.ambiguous or self.failures or salvaged
+        return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
+
+
+@contextmanager
+def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncReport]]:
+    """Write a sync and its outcome into the manifest, whatever becomes of it.
+
+    Yields a function that takes the finished report and gives it back.
+    """
+    run = manifest.start_run("sync")
+    outcome = "interrupted"
+
+    def finish(report: SyncReport) -> SyncReport:
+        nonlocal outcome
+        outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
+        if report.failures:
+            outcome += f", {len(report.failures)} failed"
+        if any(found.fault is Fault.UNNAMED for found in report.unrecognised):
+            outcome += _UNNAMED
+        return report
+
+    try:
+        yield finish
+    except WarehouseError as error:
+        outcome = f"stopped: {error.what}"
+        raise
+    finally:
+        manifest.end_run(run, outcome)

@@ -1,0 +1,247 @@
+"""What to keep in sync: ``warehouse.toml`` of a home, or options of one call, as series and days.
+
+::
+
+    [[sync]]
+    datasets = ["flow", "l1_*"]             # names or patterns; "*" is every metric dataset
+    exchanges = ["binance-futures"]
+    symbols = ["perpetual-BTC-USDT:USDT", "perpetual-*-USDC:USDC"]
+    intervals = ["1h", "5m"]                # not for raw datasets
+    clocks = ["true"]                       # true, exchange; not for raw datasets
+    start = 2025-01-01                      # UTC days, both included
+    end = 2025-12-31                        # leave it out for: until now
+
+Patterns of symbols (``*``, ``?``) are resolved by the vendor's list of symbols.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import NotFoundError, UsageError, VendorError
+from warehouse.vendor import (
+    CLOCKS,
+    RAW_PREFIX,
+    SeriesKey,
+    Wanted,
+    day_after,
+    interval_us,
+    load_contracts,
+)
+
+_LISTS = ("datasets", "exchanges", "symbols", "intervals", "clocks")
+_KEYS = (*_LISTS, "start", "end")
+_LONGEST_TEXT = 200
+_EXAMPLE = "[[sync]] datasets, exchanges, symbols, intervals, clocks, start and, if you like, end"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Every combination of these lists, from ``start`` to ``end`` (excluded; None: until now)."""
+
+    datasets: tuple[str, ...]
+    exchanges: tuple[str, ...]
+    symbols: tuple[str, ...]
+    intervals: tuple[str, ...] = ()
+    clocks: tuple[str, ...] = ()
+    start: date | None = None
+    end: date | None = None
+
+
+def load_subscriptions(path: Path) -> list[Subscription]:
+    """The ``[[sync]]`` tables of a ``warehouse.toml``.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    UsageError
+        It is not as it must be; the text says where.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"nothing is subscribed to: there is no {path}",
+            next_step="name what is wanted: DATASET --exchange --symbol --interval --clock --start;"
+            f" take in a folder: --from FOLDER; or write that file: {_EXAMPLE}",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise UsageError(f"{path}: not TOML ({reason})", next_step="mend that line") from error
+    tables = document.get("sync")
+    if not isinstance(tables, list) or not tables:
+        raise UsageError(f"{path}: no [[sync]] table", next_step=f"write one: {_EXAMPLE}")
+    return [_subscription(table, f"{path}: [[sync]] {i}") for i, table in enumerate(tables, 1)]
+
+
+def resolve(
+    subscriptions: Iterable[Subscription],
+    *,
+    today: date,
+    symbols_of: Callable[[str], list[str]],
+    unfit: list[VendorError] | None = None,
+) -> list[Wanted]:
+    """All series that are subscribed to, each once, in order.
+
+    Parameters
+    ----------
+    today
+        The present UTC day: the last one where a subscription has no end.
+    symbols_of
+        Gives all symbols of an exchange; called for patterns only.
+    unfit
+        Takes in patterns of symbols that fit none, where others fit some; else they are an error.
+
+    Raises
+    ------
+    UsageError
+        A list is missing, a name cannot be one, or a pattern fits nothing.
+    """
+    told: list[UsageError] = []
+    spans: dict[tuple[str, SeriesKey], tuple[date, date]] = {}
+    known: dict[str, list[str]] = {}
+    for one in subscriptions:
+        start, end = one.start, one.end or today + timedelta(days=1)
+        if start is None:
+            raise UsageError("no start", next_step="say from which UTC day on: --start 2025-01-01")
+        for exchange in one.exchanges:
+            if exchange not in known and any(map(_is_pattern, one.symbols)):
+                known[exchange] = symbols_of(exchange)
+            what = f"symbol of {exchange}"
+            symbols = _matching(one.symbols, known.get(exchange, []), what, told)
+            for dataset, symbol in product(expand_datasets(one.datasets), symbols):
+                for series in _series(one, dataset, exchange, symbol):
+                    before = spans.get((dataset, series), (start, end))
+                    spans[dataset, series] = min(before[0], start), max(before[1], end)
+    if told and (unfit is None or not spans):
+        raise told[0]
+    if unfit is not None:
+        unfit += [VendorError(error.what, next_step=error.next_step) for error in told]
+    return [Wanted(dataset, series, *span) for (dataset, series), span in spans.items()]
+
+
+def expand_datasets(names: Iterable[str]) -> list[str]:
+    """Patterns as the datasets that have a contract; a name without one is taken as it stands.
+
+    ``*`` is every metric dataset; raw data comes only by a pattern that begins with ``raw``. The
+    vendor may have datasets that are newer than the contracts, but a name that differs from a known
+    one in a few letters is taken for a slip.
+
+    Raises
+    ------
+    UsageError
+        A pattern fits nothing, or a name is nearly that of a known dataset.
+
+    Examples
+    --------
+    >>> expand_datasets(["l2_*", "raw:trades"])
+    ['l2_imbalance', 'l2_liquidity', 'raw_trades']
+    """
+    contracts = load_contracts()
+    expanded = []
+    for name in (name.replace("raw:", RAW_PREFIX) for name in names):
+        fit = [c.name for c in contracts.values() if c.is_raw == name.startswith("raw")]
+        expanded += _matching([name], fit, "dataset")
+        if name not in contracts and not _is_pattern(name):
+            _require_no_slip(name, list(contracts))
+    return list(dict.fromkeys(expanded))
+
+
+def _require_no_slip(name: str, known: list[str]) -> None:
+    """Refuse ``flwo`` for ``flow``; other digits, as in ``l3_price``, are another dataset."""
+    digits = _DIGIT.findall(name)
+    near = [k for k in get_close_matches(name, known, n=3, cutoff=0.7)
+            if _DIGIT.findall(k) == digits]  # fmt: skip
+    if near:
+        raise UsageError(
+            f"no dataset {name!r:.80}: did you mean {' or '.join(near)}?",
+            next_step=f"write one of: {', '.join(known)}",
+        )
+
+
+_DIGIT = re.compile(r"\d")
+
+
+def _series(one: Subscription, dataset: str, exchange: str, symbol: str) -> list[SeriesKey]:
+    if dataset.startswith(RAW_PREFIX):
+        return [SeriesKey(exchange, symbol)]
+    for name, values in (("interval", one.intervals), ("clock", one.clocks)):
+        if not values:
+            raise UsageError(
+                f"{dataset}: no {name}", next_step=f"say --{name}, as for every metric dataset"
+            )
+    grid = product(one.intervals, one.clocks)
+    return [SeriesKey(exchange, symbol, interval, clock) for interval, clock in grid]
+
+
+def _matching(
+    patterns: Iterable[str],
+    names: Iterable[str],
+    what: str,
+    unfit: list[UsageError] | None = None,
+) -> list[str]:
+    """Names that fit, each once; a pattern that fits none is an error, or goes to ``unfit``."""
+    found: list[str] = []
+    for pattern in patterns:
+        fit = [n for n in names if fnmatchcase(n, pattern)] if _is_pattern(pattern) else [pattern]
+        if not fit:
+            error = UsageError(f"no {what} fits {pattern!r:.80}", next_step="check the pattern")
+            if unfit is None:
+                raise error
+            unfit.append(error)
+        found += fit
+    return list(dict.fromkeys(found))
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _subscription(table: Any, where: str) -> Subscription:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: not a table", next_step=f"write: {_EXAMPLE}")
+    for name in table:
+        if name not in _KEYS:
+            raise UsageError(f"{where}: unknown key {name!r:.80}", next_step=f"write: {_EXAMPLE}")
+    lists = {name: _texts(table.get(name, []), f"{where}: {name}") for name in _LISTS}
+    for name in ("datasets", "exchanges", "symbols"):
+        if not lists[name]:
+            raise UsageError(f"{where}: no {name}", next_step=f'write {name} = ["..."]')
+    for interval in lists["intervals"]:
+        try:
+            interval_us(interval)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.what}", next_step=error.next_step) from error
+    for clock in lists["clocks"]:
+        if clock not in CLOCKS:
+            raise UsageError(f"{where}: clock {clock!r:.80}", next_step="write true or exchange")
+    last = _day(table.get("end"), f"{where}: end")
+    start = _day(table.get("start"), f"{where}: start")
+    if start is None:
+        raise UsageError(f"{where}: no start", next_step="write start = 2025-01-01")
+    return Subscription(**lists, start=start, end=None if last is None else day_after(last))
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise UsageError(f"{where}: not a list of texts", next_step='write ["...", "..."]')
+    if any(len(text) > _LONGEST_TEXT for text in values):
+        raise UsageError(f"{where}: a text of more than {_LONGEST_TEXT}", next_step="shorten it")
+    return tuple(values)
+
+
+def _day(value: Any, where: str) -> date | None:
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise UsageError(f"{where}: not a day", next_step="write it as 2025-01-01, without quotes")

@@ -1,0 +1,32 @@
+"""Upkeep of a home: verify, repair, prune, forget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.upkeep.forget import Selection, find_files, forget_files
+    from warehouse.upkeep.numerics import TOLERANCE, compare_numerics
+    from warehouse.upkeep.prune import (
+        KEEP_GENERATIONS,
+        PrunePlan,
+        drop_snapshot,
+        plan_prune,
+        prune_home,
+        take_snapshot,
+    )
+    from warehouse.upkeep.repair import repair_home
+    from warehouse.upkeep.verify import Finding, Kind, verify_home
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "forget": "find_files forget_files Selection",
+            "numerics": "compare_numerics TOLERANCE",
+            "prune": "drop_snapshot KEEP_GENERATIONS plan_prune prune_home PrunePlan take_snapshot",
+            "repair": "repair_home",
+            "verify": "Finding Kind verify_home",
+        },
+    )

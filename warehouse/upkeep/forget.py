@@ -1,0 +1,95 @@
+"""Take series out of the lake again: what was synced by mistake, or is not wanted any more.
+
+The bytes stay until ``prune`` finds that no kept generation, snapshot or former version needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from warehouse.errors import NotFoundError
+from warehouse.home import Home, writing
+from warehouse.lake import Lake, Manifest, StoredFile
+from warehouse.vendor import FileKey
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files: each part is a name or a pattern with ``*`` and ``?``, ``None`` is any."""
+
+    dataset: str | None = None
+    exchange: str | None = None
+    symbol: str | None = None
+    interval: str | None = None
+    clock: str | None = None
+    period: str | None = None
+
+    def holds(self, key: FileKey) -> bool:
+        series = key.series
+        pairs = (
+            (self.dataset, key.dataset),
+            (self.exchange, series.exchange),
+            (self.symbol, series.symbol),
+            (self.interval, series.interval),
+            (self.clock, series.clock),
+            (self.period, key.period.text),
+        )
+        return all(
+            wanted is None or (value is not None and fnmatchcase(value, wanted))
+            for wanted, value in pairs
+        )
+
+
+def find_files(home: Home, selection: Selection) -> list[StoredFile]:
+    """Current files of the lake that are selected, in the order of their keys.
+
+    Raises
+    ------
+    NotFoundError
+        There are none.
+    """
+    home.require_lake()
+    with Manifest(home.manifest) as manifest:
+        return _selected(manifest.files(), selection)
+
+
+def _selected(files: Sequence[StoredFile], selection: Selection) -> list[StoredFile]:
+    found = [file for file in files if selection.holds(file.key)]
+    if not found:
+        known = sorted({file.key.dataset for file in files})
+        near = get_close_matches(selection.dataset or "", known, n=1)
+        raise NotFoundError(
+            "no file of the lake is selected",
+            next_step=f"did you mean {near[0]}?"
+            if near and selection.dataset not in known
+            else "list what is there: warehouse symbols",
+        )
+    return found
+
+
+def forget_files(home: Home, selection: Selection) -> list[StoredFile]:
+    """Take the selected files out of the lake, all or none; the next build shows them no more.
+
+    Kept generations and snapshots still show them. A later sync may bring them in again. Where
+    an interrupted run has left links of such files in the lake, the same command removes them.
+
+    Raises
+    ------
+    NotFoundError
+        There are none.
+    """
+    home.require_lake()
+    with writing(home, "forget"), Manifest(home.manifest) as manifest:
+        files = manifest.files()
+        if not any(selection.holds(file.key) for file in files):
+            Lake(home, manifest).sweep()
+        found = _selected(files, selection)
+        with manifest.transaction():
+            for file in found:
+                manifest.supersede(file.key)
+                manifest.record_settled(file.key.dataset, file.key.series, ())
+        Lake(home, manifest).sweep()
+    return found

@@ -1,0 +1,173 @@
+"""What is kept: snapshots by name, generations by age, and the only code that removes anything.
+
+A kept generation pins every object and every stored month that it reads, so it gives the same
+answers for ever. ``prune_home`` removes generations first and then what no kept one needs: killed
+at any moment, it leaves nothing broken and the next prune finishes the work. A generation that
+another process has open stays.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from warehouse.build import remove_copy
+from warehouse.errors import NotFoundError, UsageError
+from warehouse.generations import (
+    SNAPSHOT_MARK,
+    catalog_reads,
+    current_generation,
+    generations,
+    is_open,
+    list_generations,
+    snapshots_of,
+)
+from warehouse.home import Home, generation_path, native_copy, writing
+from warehouse.lake import Manifest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+KEEP_GENERATIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a prune would remove; ``in_use`` would go too if nobody had them open."""
+
+    generations: tuple[int, ...]
+    objects: tuple[str, ...]
+    files: tuple[Path, ...]
+    size_bytes: int
+    in_use: tuple[int, ...] = ()
+
+
+def take_snapshot(home: Home, name: str) -> int:
+    """Name the current generation, so that it and all that it reads are never pruned.
+
+    Raises
+    ------
+    UsageError
+        The name is taken, or is no name.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name for a snapshot",
+            next_step="use up to 64 letters, digits, '.', '_' and '-', as in: paper-v1",
+        )
+    with writing(home, "snapshot"):
+        generation = current_generation(home)
+        taken = {other: g.number for g in list_generations(home) for other in g.snapshots}
+        if name in taken:
+            raise UsageError(
+                f"the snapshot {name!r} is there already, of generation {taken[name]}",
+                next_step="choose another name",
+            )
+        (generation_path(home, generation).parent / f"{name}{SNAPSHOT_MARK}").touch()
+    return generation
+
+
+def drop_snapshot(home: Home, name: str) -> int:
+    """Take a name away; the generation stays until it is pruned like any other.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such snapshot.
+    """
+    with writing(home, "snapshot"):
+        for number in generations(home):
+            if name in snapshots_of(home, number):
+                (generation_path(home, number).parent / f"{name}{SNAPSHOT_MARK}").unlink()
+                return number
+    raise NotFoundError(f"no snapshot {name!r}", next_step="list them with: warehouse snapshot")
+
+
+def plan_prune(
+    home: Home, *, keep: int = KEEP_GENERATIONS, older_than: datetime | None = None
+) -> PrunePlan:
+    """What would be removed: all but the current generation, named ones and the ``keep`` newest.
+
+    With ``older_than`` (naive UTC) only generations that were built before it.
+
+    Raises
+    ------
+    DamagedError
+        A generation cannot be read, so that nobody knows what it needs: nothing may be removed.
+    """
+    kept = list_generations(home)
+    newest = {generation.number for generation in kept[len(kept) - keep :]} if keep > 0 else set()
+    aged = [
+        g.number
+        for g in kept
+        if not (g.is_current or g.snapshots or g.number in newest)
+        and (older_than is None or g.built_at < older_than)
+    ]
+    in_use = tuple(n for n in aged if is_open(home, n))
+    dropped = [number for number in aged if number not in in_use]
+    staying = [g.number for g in kept if g.number not in dropped]
+    with Manifest(home.manifest) as manifest:
+        files = manifest.files(superseded=True)
+        refused = {refusal.object for refusal in manifest.quarantine()}
+    needed_objects = {file.object for file in files if file.superseded_at is None}
+    needed_marts: set[Path] = set()
+    for number in staying:
+        reads = catalog_reads(home, generation_path(home, number))
+        needed_objects |= reads.objects
+        needed_marts |= {home.root / path for path in reads.months}
+    refused |= {f.facts.original for f in files if f.object in needed_objects and f.facts.original}
+    objects = {file.object for file in files} | set(_objects_on_disk(home))
+    objects -= needed_objects
+    unneeded = [home.object_path(object) for object in sorted(objects)]
+    unneeded += [path for path in _mart_files(home) if not _is_needed(path, needed_marts)]
+    unneeded += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
+    catalogs = [generation_path(home, number) for number in dropped]
+    catalogs += [file for number in dropped for file in native_copy(home, number)]
+    size = sum(path.stat().st_size for path in (*unneeded, *catalogs) if path.is_file())
+    return PrunePlan(tuple(dropped), tuple(sorted(objects)), tuple(unneeded), size, in_use)
+
+
+def prune_home(
+    home: Home, *, keep: int = KEEP_GENERATIONS, older_than: datetime | None = None
+) -> PrunePlan:
+    """Remove what :func:`plan_prune` names, and return it."""
+    with writing(home, "prune"):
+        plan = plan_prune(home, keep=keep, older_than=older_than)
+        for number in plan.generations:
+            remove_copy(home, number)
+            generation_path(home, number).unlink()
+        _sweep_folders(home)
+        with Manifest(home.manifest) as manifest:
+            manifest.forget_superseded(plan.objects)
+        for path in plan.files:
+            path.unlink(missing_ok=True)
+    return plan
+
+
+def _objects_on_disk(home: Home) -> Iterable[str]:
+    """Objects, those that a killed sync left without a row among them."""
+    return (path.stem for path in home.objects.glob("*.parquet") if _HASH.fullmatch(path.stem))
+
+
+def _sweep_folders(home: Home) -> None:
+    """Remove folders without a catalog, but the last: so no number is ever given twice."""
+    folders = [path for path in home.generations.iterdir() if path.name.isdigit()]
+    last = max(folders, key=lambda path: int(path.name), default=None)
+    for folder in folders:
+        if folder != last and not (folder / "warehouse.duckdb").exists():
+            shutil.rmtree(folder)
+
+
+def _mart_files(home: Home) -> Iterable[Path]:
+    return sorted(path for path in home.marts.rglob("*") if path.is_file())
+
+
+def _is_needed(path: Path, needed: set[Path]) -> bool:
+    """A stored month that is read, or the carry that belongs to one."""
+    if path.suffix == ".carry":
+        key = path.stem.partition("-")[0]
+        return any(p.parent == path.parent and key in p.stem.split("-") for p in needed)
+    return path in needed

@@ -1,0 +1,417 @@
+"""Is everything in a home as it was left? Looks at all of it and changes nothing.
+
+Manifest, objects, links, catalogs and stored months are held against each other. What a finding
+names as damaged cannot be trusted until it is repaired (``warehouse.repair``); what is stale is
+made right by the next build; what is stray is in nobody's way; a note is about the data, not the
+home.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import duckdb
+
+from warehouse.build import copy_damage, month_damage
+from warehouse.display import counted
+from warehouse.engine import connect
+from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
+from warehouse.files import sha256_of
+from warehouse.generations import (
+    Reads,
+    catalog_reads,
+    generations,
+    journal_copy,
+    read_publications,
+    require_as_published,
+    snapshots_of,
+)
+from warehouse.home import Home, generation_path, native_copy
+from warehouse.lake import (
+    FileFacts,
+    Manifest,
+    StoredFile,
+    assign_ownership,
+    check_file,
+    find_gaps,
+    shows,
+)
+from warehouse.sql import identifier, literal
+from warehouse.vendor import OTHER_TYPE, Column, load_contracts
+
+
+class Kind(StrEnum):
+    """How much a finding matters."""
+
+    DAMAGED = "damaged"
+    STALE = "stale"
+    STRAY = "stray"
+    NOTE = "note"
+
+
+class About(StrEnum):
+    """Which part of the home a finding is about; decides how it is mended."""
+
+    MANIFEST = "manifest"
+    OBJECT = "object"
+    LINK = "link"
+    CATALOG = "catalog"
+    GENERATION = "generation"
+    JOURNAL = "journal"
+    MONTH = "month"
+    COPY = "copy"
+    LEFTOVER = "leftover"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be, and what to do about it.
+
+    ``subject`` is a path below the home, or a dataset.
+    """
+
+    kind: Kind
+    about: About
+    subject: str
+    what: str
+    next_step: str
+
+
+BUILD = "run: warehouse build"
+WRITE_AGAIN = "write the file again so that it passes, then: warehouse sync --from FOLDER"
+
+
+def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
+    """Everything that is wrong in a home, in the order of the data's way.
+
+    Parameters
+    ----------
+    quick
+        Compare names and sizes only; do not read and check every file again.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was synced into this home yet.
+    NewerHomeError
+        A newer version of the product wrote it.
+    """
+    if not home.manifest.is_file() and not home.holds_objects():
+        home.require_lake()
+    try:
+        with Manifest(home.manifest) as manifest:
+            manifest.require_sound()
+            files = manifest.files(superseded=True)
+            manifest.quarantine()
+            manifest.restatements()
+    except NewerHomeError:
+        raise
+    except DamagedError as error:
+        return [Finding(Kind.DAMAGED, About.MANIFEST, "manifest.sqlite", error.what, REPAIR)]
+    current = [file for file in files if file.superseded_at is None]
+    return [
+        *_check_objects(home, files, quick=quick),
+        *_check_links(home, current),
+        *_check_catalogs(home, files, quick=quick),
+        *_check_journal(home),
+        *_check_leftovers(home),
+        *_note_gaps(current),
+        *(() if quick else _note_ranges(home, current)),
+    ]
+
+
+# -- objects and links ---------------------------------------------------------------------------
+
+
+def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str | None:
+    """What is wrong with the bytes of a file; None where they are as they were taken in."""
+    path = home.object_path(file.object)
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if quick and size != file.size_bytes:
+        return f"has {counted(size, 'byte')}, the manifest says {file.size_bytes:,}"
+    if not quick and sha256_of(path) != file.object:
+        return "holds other bytes than its name says"
+    return None
+
+
+def wrong_facts(home: Home, file: StoredFile) -> str | None:
+    """How the manifest differs from what a file of sound bytes holds; None where it does not.
+
+    Raises
+    ------
+    FileRefusedError
+        The file passed the check of an earlier version and does not pass that of this one.
+    """
+    path = home.object_path(file.object)
+    facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
+    vague = {name for name, kind in file.facts.columns if kind == OTHER_TYPE}
+    columns = tuple((name, OTHER_TYPE if name in vague else kind) for name, kind in facts.columns)
+    facts = replace(facts, columns=columns)
+    for name in _LASTING_FACTS:
+        found, said = getattr(facts, name), getattr(file.facts, name)
+        if found != said:
+            return f"{name}: holds {_brief(found)}, the manifest says {_brief(said)}"
+    if path.stat().st_size != file.size_bytes:
+        return f"has {counted(path.stat().st_size, 'byte')}, the manifest says {file.size_bytes:,}"
+    return None
+
+
+_LASTING_FACTS = ("rows", "first_us", "last_us", "runs", "columns", "nulls", "is_sorted")
+"""Facts of the bytes alone; what is missing or new depends on the contract of the day."""
+assert set(_LASTING_FACTS) < set(FileFacts.__slots__)
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
+    damage = {f.object: object_damage(home, f, quick=quick) for f in files}
+    for file in files:
+        subject = f"objects/{file.object}.parquet"
+        what = damage[file.object]
+        try:
+            if what is None and not quick:
+                what = wrong_facts(home, file)
+        except FileRefusedError as refused:
+            yield _outdated(file, subject, refused.what)
+            continue
+        if what is not None:
+            yield Finding(Kind.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
+    for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
+        if path.name.startswith("."):
+            step = "the next sync removes it"
+            what = "was left by a killed process"
+            yield Finding(Kind.STRAY, About.LEFTOVER, f"objects/{path.name}", what, step)
+        elif path.stem not in damage:
+            step = "sync takes it in if its file comes again, else: warehouse prune"
+            what = "is no file of the manifest"
+            yield Finding(Kind.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
+
+
+def _outdated(file: StoredFile, subject: str, reason: str) -> Finding:
+    """A file of sound bytes that this version would refuse; a former one may stay."""
+    what = f"({file.key}) does not pass its check any more: {reason}"
+    if file.superseded_at is None:
+        return Finding(Kind.DAMAGED, About.OBJECT, subject, what, REPAIR)
+    step = f"{WRITE_AGAIN}; generations that are kept still show it"
+    return Finding(Kind.NOTE, About.OBJECT, subject, what, step)
+
+
+def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
+    expected = {home.lake / file.key.path: file for file in current}
+    for path, file in expected.items():
+        if not path.is_file():
+            yield Finding(Kind.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
+        elif not shows(path, home.object_path(file.object)):
+            what = "shows another object"
+            yield Finding(Kind.STALE, About.LINK, _below(home, path), what, REPAIR)
+    for folder, _, names in os.walk(home.lake):
+        for name in names:
+            path = Path(folder, name)
+            if path not in expected:
+                lake = shlex.quote(str(home.lake))
+                step = f"take it in: warehouse sync --from {lake}, or move it away"
+                what = "is no file of the manifest"
+                yield Finding(Kind.STRAY, About.LINK, _below(home, path), what, step)
+
+
+# -- catalogs and stored months ------------------------------------------------------------------
+
+
+def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
+    shown = frozenset(file.object for file in files if file.superseded_at is None)
+    look = _Catalogs(home, quick=quick)
+    if not home.catalog.is_file():
+        yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
+    else:
+        reads = look.reads(home.catalog)
+        if isinstance(reads, str):
+            yield Finding(Kind.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
+        elif reads.objects != shown:
+            differing = counted(len(reads.objects ^ shown), "different file")
+            what = f"does not show the lake as it is: {differing}"
+            yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
+        elif reads.home != str(home.root):
+            what = f"was built when the home was {reads.home}"
+            yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
+    known = {file.object for file in files}
+    months: dict[str, str | None] = {}
+    for number in generations(home):
+        yield from _check_generation(home, number, look, known, months)
+    yield from _check_unread(home, months, quick=quick)
+
+
+def _check_journal(home: Home) -> Iterator[Finding]:
+    """What was published when: each generation keeps a copy of the journal up to its own entry."""
+    copies = {}
+    for number in generations(home):  # read first: the journal only grows meanwhile
+        path = journal_copy(home, number)
+        if path.is_file():
+            copies[number], is_whole = read_publications(path)
+            if not is_whole:
+                what = "is cut, or was written to"
+                yield Finding(Kind.DAMAGED, About.JOURNAL, _below(home, path), what, REPAIR)
+    subject = _below(home, home.publications)
+    if not home.publications.is_file():
+        if copies:
+            yield Finding(Kind.DAMAGED, About.JOURNAL, subject, "is missing", REPAIR)
+        return
+    entries, is_whole = read_publications(home.publications)
+    lacking = [n for n, noted in copies.items() if entries[: len(noted)] != noted]
+    if not is_whole or lacking:
+        what = "is cut, or was written to" + "".join(
+            f": generation {number} remembers more" for number in lacking[-1:]
+        )
+        yield Finding(Kind.DAMAGED, About.JOURNAL, subject, what, REPAIR)
+
+
+class _Catalogs:
+    """Looks at each catalog once, though the current one is a link to a generation."""
+
+    def __init__(self, home: Home, *, quick: bool) -> None:
+        self.home, self.quick = home, quick
+        self._seen: dict[int, Reads | str] = {}
+
+    def reads(self, catalog: Path) -> Reads | str:
+        place = catalog.stat().st_ino
+        if place not in self._seen:
+            self._seen[place] = readable(self.home, catalog, quick=self.quick)
+        return self._seen[place]
+
+
+def _check_generation(
+    home: Home, number: int, look: _Catalogs, known: set[str], months: dict[str, str | None]
+) -> Iterator[Finding]:
+    """``known`` objects are looked at elsewhere, ``months`` hold what is known of them already."""
+    path = generation_path(home, number)
+    names = snapshots_of(home, number)
+    step = REPAIR
+    if names:
+        drop = " and ".join(f"warehouse snapshot {name} --drop" for name in names)
+        step = f"bring it back from a backup, or give it up: {drop}, then verify --repair"
+    reads = look.reads(path)
+    if isinstance(reads, str):
+        yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), reads, step)
+        return
+    for object in sorted(reads.objects - known):
+        if not home.object_path(object).is_file():
+            what = f"reads objects/{object}.parquet, which is missing"
+            yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
+    damage = None if look.quick else copy_damage(home, number)
+    if damage is not None:
+        subject = _below(home, native_copy(home, number).tables)
+        what = f"(the native copy of generation {number}) {damage}"
+        yield Finding(Kind.DAMAGED, About.COPY, subject, what, REPAIR)
+    for name, rows in sorted(reads.months.items()):
+        if name not in months:
+            months[name] = month_damage(home.root / name, rows, quick=look.quick)
+            if months[name] is not None:
+                what = f"(of generation {number}) {months[name]}"
+                yield Finding(Kind.DAMAGED, About.MONTH, name, what, REPAIR)
+
+
+def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
+    """What a catalog reads, or why it cannot be trusted.
+
+    Unless ``quick`` all its tables are read, and its bytes must be those that were published.
+    """
+    try:
+        reads = catalog_reads(home, catalog, whole=not quick)
+        if not quick:
+            require_as_published(home, catalog, reads.generation)
+    except DamagedError as error:
+        return error.what
+    return reads
+
+
+def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator[Finding]:
+    """Files of ``marts/`` that no catalog reads: the next build may find them and reuse them."""
+    read = {home.root / name for name in months}
+    for path in sorted(home.marts.rglob("*")):
+        if path.suffix in (".parquet", ".carry") and path not in read:
+            damage = month_damage(path, quick=quick)
+            if damage is not None:
+                yield Finding(Kind.DAMAGED, About.MONTH, _below(home, path), damage, REPAIR)
+
+
+def _check_leftovers(home: Home) -> Iterator[Finding]:
+    """Files that only a killed process leaves."""
+    for pattern in LEFTOVERS:
+        for path in sorted(home.root.glob(pattern)):
+            step = "the next build removes it, as does: warehouse verify --repair"
+            what = "was left by a killed process"
+            yield Finding(Kind.STRAY, About.LEFTOVER, _below(home, path), what, step)
+
+
+LEFTOVERS = ("*.wal", ".*.new", "generations/*/*.wal", "marts/*/*.building")
+
+
+# -- the data itself -----------------------------------------------------------------------------
+
+
+def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
+    bars: dict[str, list[int]] = {}
+    for gap in find_gaps(assign_ownership(current)):
+        bars.setdefault(gap.dataset, []).append(gap.bars)
+    for dataset, missing in sorted(bars.items()):
+        what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
+        yield Finding(Kind.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
+
+
+def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
+    """Values beyond the contract's range; they are data, and never refused."""
+    for dataset, contract in load_contracts().items():
+        ranged = [c for c in contract.columns if (c.minimum, c.maximum) != (None, None)]
+        outside = dict.fromkeys((column.name for column in ranged), 0)
+        with connect(home.session) as connection:
+            for file in current:
+                if file.key.dataset == dataset:
+                    for name, count in _outside(connection, home, file, ranged):
+                        outside[name] += count
+        for name, count in outside.items():
+            if count:
+                what = f"{name}: {counted(count, 'value')} outside the contract's range"
+                step = "see: warehouse status, after a build"
+                yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
+
+
+def _outside(
+    connection: duckdb.DuckDBPyConnection, home: Home, file: StoredFile, ranged: Iterable[Column]
+) -> list[tuple[str, int]]:
+    held = {name for name, _ in file.facts.columns}
+    columns = [column for column in ranged if column.name in held]
+    path = home.object_path(file.object)
+    if not columns or not path.is_file():
+        return []
+    counts = ", ".join(f"count(*) filter (where {_beyond(column)})" for column in columns)
+    try:
+        row = connection.execute(
+            f"select {counts} from read_parquet({literal(str(path))}, hive_partitioning = false)"
+        ).fetchone()
+    except duckdb.Error:  # its damage is a finding already
+        return []
+    return list(zip((column.name for column in columns), row or (), strict=True))
+
+
+def _beyond(column: Column) -> str:
+    name = identifier(column.name)
+    below = [] if column.minimum is None else [f"{name} < {column.minimum}"]
+    above = [] if column.maximum is None else [f"{name} > {column.maximum}"]
+    return f"isfinite({name}::double) and ({' or '.join([*below, *above])})"
+
+
+# -- helpers -------------------------------------------------------------------------------------
+
+
+def _below(home: Home, path: Path) -> str:
+    return str(path.relative_to(home.root))

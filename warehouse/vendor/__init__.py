@@ -1,0 +1,72 @@
+"""The vendor: its series, files and columns, and its HTTP API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.vendor.api import (
+        PREVIEW_DAYS,
+        PREVIEW_RAW_DAYS,
+        PREVIEW_SERIES,
+        KeyRefusedError,
+        Links,
+        Listing,
+        NoAnswerError,
+        RequestRefusedError,
+        Vendor,
+        clock_warning,
+        unknown_symbol,
+    )
+    from warehouse.vendor.contracts import (
+        KEY_COLUMNS,
+        LARGEST_VALUE,
+        NO_TYPE,
+        OTHER_TYPE,
+        SMALLEST_VALUE,
+        Column,
+        Contract,
+        dbt_project_dir,
+        load_contracts,
+        project_vars,
+    )
+    from warehouse.vendor.download import Body, discard_part, download_file
+    from warehouse.vendor.http import is_loopback
+    from warehouse.vendor.keys import (
+        CLOCKS,
+        INTERVALS,
+        RAW_PREFIX,
+        YEARS,
+        FileKey,
+        Period,
+        SeriesKey,
+        Symbol,
+        day_after,
+        decode,
+        encode,
+        interval_us,
+    )
+    from warehouse.vendor.request import Wanted, months
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "api": (
+                "clock_warning KeyRefusedError Links Listing NoAnswerError PREVIEW_DAYS "
+                "PREVIEW_RAW_DAYS PREVIEW_SERIES RequestRefusedError unknown_symbol Vendor"
+            ),
+            "contracts": (
+                "Column Contract dbt_project_dir KEY_COLUMNS LARGEST_VALUE load_contracts "
+                "NO_TYPE OTHER_TYPE project_vars SMALLEST_VALUE"
+            ),
+            "download": "Body discard_part download_file",
+            "http": "is_loopback",
+            "keys": (
+                "CLOCKS day_after decode encode FileKey interval_us INTERVALS Period RAW_PREFIX "
+                "SeriesKey Symbol YEARS"
+            ),
+            "request": "months Wanted",
+        },
+    )

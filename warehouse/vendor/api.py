@@ -1,0 +1,414 @@
+"""The vendor's API: which files there are, where their bytes lie now, which symbols there are.
+
+Requests say inclusive dates, as the vendor has them; everything of ours is half-open. Links are
+secrets that die after minutes: they are kept in memory only, never shown, and asked for anew.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+
+from warehouse.config import DEFAULT_API_URL, PREVIEW_KEY
+from warehouse.errors import UsageError, VendorError
+from warehouse.vendor.http import (
+    TRANSIENT_STATUS,
+    Patience,
+    Transport,
+    describe_failure,
+    is_certificate_failure,
+    is_loopback,
+    plain_url,
+    redact,
+    retry_after_s,
+    server_time,
+    whole_number,
+)
+from warehouse.vendor.keys import RAW_PREFIX, Period, SeriesKey
+from warehouse.vendor.request import Wanted
+
+PREVIEW_SERIES = SeriesKey("binance-futures", "perpetual-BTC-USDT:USDT", "5m", "exchange")
+PREVIEW_DAYS = (date(2025, 5, 1), date(2025, 6, 1))
+PREVIEW_RAW_DAYS = (date(2025, 6, 1), date(2025, 7, 1))
+"""The slice that the vendor gives to everybody: one series, one month; ends excluded."""
+
+_LINK_LIFETIME_S = 300.0
+_LARGEST_ANSWER_BYTES = 16 << 20
+_MOST_SYMBOLS = 50_000
+_LONGEST_RAW_DAYS = 366
+_REFRESH_DAYS = 92
+_KEY = re.compile(r"[\x21-\x7e]+")
+
+
+class KeyRefusedError(VendorError):
+    """No key was given, or the vendor does not know it."""
+
+
+class NoAnswerError(VendorError):
+    """No answer, or none that helps, after all tries."""
+
+
+class RequestRefusedError(VendorError):
+    """A definite no to one request; asking again cannot help. ``fields`` holds the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the vendor lists for one request: links by period, sizes where it says them."""
+
+    links: Mapping[Period, str] = field(repr=False)
+    sizes: Mapping[Period, int | None]
+
+
+class Vendor:
+    """The vendor's API for several threads; a context manager.
+
+    Parameters
+    ----------
+    api_url
+        Base URL, ending in the version, without a trailing slash.
+    api_key
+        The user's key, if there is one; it goes to the API's host only.
+    preview
+        Ask for the slice that everybody may have, with the public key.
+    connections
+        How many requests may be under way at once.
+
+    Raises
+    ------
+    KeyRefusedError
+        There is no key, and ``preview`` is false.
+    UsageError
+        The key or the URL cannot be one.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        api_key: str | None = None,
+        *,
+        preview: bool = False,
+        connections: int = 8,
+        patience: Patience | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.api_url = api_url.rstrip("/")
+        self.preview = preview
+        self.connections = connections
+        self.skew_s: float | None = None
+        self._key = PREVIEW_KEY if preview else (api_key or "").strip()
+        host = self._check()
+        self.stop = stop or threading.Event()
+        self.transport = Transport(
+            connections=connections,
+            patience=patience or Patience(),
+            stop=self.stop,
+            trusted_host=host,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.transport.__exit__(kind, error, trace)
+
+    def list_files(self, wanted: Wanted) -> Listing:
+        """Files that hold days of ``wanted``; an empty listing is an answer.
+
+        Raises
+        ------
+        KeyRefusedError
+            No key, or a wrong one.
+        RequestRefusedError
+            The plan does not include it, or the vendor knows no such thing.
+        NoAnswerError
+            The vendor could not be reached, or did not answer sensibly.
+        """
+        links: dict[Period, str] = {}
+        sizes: dict[Period, int | None] = {}
+        is_raw = wanted.dataset.startswith(RAW_PREFIX)
+        for start, end in self._ranges(wanted):
+            path, params = self._request(wanted, start, end)
+            answer = self._ask(path, params, about=str(wanted))
+            for entry in _entries(answer, "files", about=str(wanted)):
+                period = _period(entry, is_raw=is_raw, about=str(wanted))
+                overlaps = period.start < wanted.end and wanted.start < period.end
+                if overlaps or self.preview:
+                    links[period] = str(entry.get("url", ""))
+                    size = entry.get("size")
+                    sizes[period] = size if isinstance(size, int) else None
+        return Listing(links, sizes)
+
+    def symbols(self, exchange: str) -> list[str]:
+        """All symbols of a venue, sorted."""
+        about = f"the symbols of {exchange}"
+        answer = self._ask("metadata/symbols", {"exchange": exchange}, about=about)
+        found = answer.get("symbols") if isinstance(answer, dict) else None
+        if not isinstance(found, list) or len(found) > _MOST_SYMBOLS:
+            raise _senseless(about)
+        return sorted({str(symbol) for symbol in found})
+
+    def _ranges(self, wanted: Wanted) -> list[tuple[date, date]]:
+        """The span in parts that the vendor answers: raw requests span at most 366 days."""
+        longest = timedelta(days=_LONGEST_RAW_DAYS)
+        if not wanted.dataset.startswith(RAW_PREFIX) or self.preview:
+            return [(wanted.start, wanted.end)]
+        ranges, start = [], wanted.start
+        while start < wanted.end:
+            ranges.append((start, min(start + longest, wanted.end)))
+            start += longest
+        return ranges
+
+    def _request(self, wanted: Wanted, start: date, end: date) -> tuple[str, dict[str, str]]:
+        series = wanted.series
+        params = {"exchange": series.exchange, "symbol": series.symbol}
+        days = {
+            "start_date": start.isoformat(),
+            "end_date": (end - timedelta(days=1)).isoformat(),
+        }
+        preview = "preview/" if self.preview else ""
+        if wanted.dataset.startswith(RAW_PREFIX):
+            name = wanted.dataset.removeprefix(RAW_PREFIX)
+            return f"data/raw/{preview}{quote(name)}", params if self.preview else params | days
+        grid = {"timestamp": series.clock or "", "interval": series.interval or ""}
+        return f"data/{preview}{quote(wanted.dataset)}", grid | params | days
+
+    def _ask(self, path: str, params: Mapping[str, str], *, about: str) -> Any:
+        """The JSON answer of one endpoint, after as many tries as patience allows."""
+        url, patience = f"{self.api_url}/{path}", self.transport.patience
+        for failures in range(1, patience.tries + 1):
+            hint_s = None
+            try:
+                with self.transport.get(
+                    url, params=params, secret_headers=self._secret_headers()
+                ) as response:
+                    body = self._whole_body(response, about)
+            except httpx.RequestError as error:
+                problem = describe_failure(error)
+                if is_certificate_failure(error):
+                    raise self._no_answer(about, problem) from None
+            else:
+                self._note_clock(response)
+                if response.status_code not in TRANSIENT_STATUS:
+                    return self._answer(response.status_code, body, about)
+                problem, hint_s = f"status {response.status_code}", retry_after_s(response)
+                if hint_s is not None and hint_s > patience.longest_hint_s:
+                    problem += f", it asks to wait {hint_s:.0f} s"
+                    break
+            if failures < patience.tries:
+                self.transport.pause(failures, url, hint_s=hint_s)
+        raise self._no_answer(about, problem)
+
+    def _whole_body(self, response: httpx.Response, about: str) -> bytes:
+        """An answer in memory, unless it is larger than any that makes sense."""
+        body = bytearray()
+        for block in self.transport.blocks(response):
+            body += block
+            if len(body) > _LARGEST_ANSWER_BYTES:
+                raise _senseless(about)
+        return bytes(body)
+
+    def _secret_headers(self) -> dict[str, str]:
+        return {"X-API-KEY": self._key} if self._key else {}
+
+    def _answer(self, status: int, body: bytes, about: str) -> Any:
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if status == 200 and answer is not None:
+            return answer
+        if status == 200:
+            raise _senseless(about)
+        said = _said(answer, self._key)
+        if status == 401:
+            raise _key_refused(self._key)
+        if status == 403:
+            link = answer.get("upgrade_url") if isinstance(answer, dict) else None
+            step = f"see {plain_url(link)}, or ask" if isinstance(link, str) else "ask"
+            raise RequestRefusedError(
+                f"{about}: not in your plan{said}",
+                next_step=f"{step} for another dataset, interval or range",
+                status=status,
+            )
+        reason = "the vendor knows no such thing" if status == 404 else "the vendor refuses it"
+        raise RequestRefusedError(
+            f"{about}: {reason} (status {status}){said}",
+            next_step="check dataset, exchange, symbol, interval, clock and dates",
+            status=status,
+        )
+
+    def _no_answer(self, about: str, problem: str) -> NoAnswerError:
+        host = urlsplit(self.api_url).hostname
+        steps = {
+            "its certificate is not trusted": "name your own certificates with SSL_CERT_FILE",
+            "the proxy refused": "check HTTPS_PROXY and NO_PROXY",
+        }
+        return NoAnswerError(
+            f"{about}: {host} does not answer ({problem})",
+            next_step=steps.get(
+                problem, "check the network and try again later; what was fetched is kept"
+            ),
+        )
+
+    def _note_clock(self, response: httpx.Response) -> None:
+        theirs = server_time(response)
+        if theirs is not None:
+            self.skew_s = time.time() - theirs.timestamp()
+
+    def _check(self) -> str:
+        try:
+            parts = urlsplit(self.api_url)
+            host, scheme, _ = parts.hostname, parts.scheme, parts.port
+        except ValueError:
+            host = scheme = None
+        if host is None or scheme not in ("http", "https") or parts.query:
+            raise UsageError(
+                "APERIODIC_API_URL is no base URL",
+                next_step=f"leave it out for {DEFAULT_API_URL}",
+            )
+        if self._key and not _KEY.fullmatch(self._key):
+            raise UsageError(
+                "the API key holds a blank or a character that no key has",
+                next_step="copy it once more into APERIODIC_API_KEY",
+            )
+        if not self._key and not is_loopback(host):
+            raise _key_refused("")
+        return host
+
+
+class Links:
+    """Where the files of one series are, for several threads; asked for anew when they age.
+
+    Parameters
+    ----------
+    listing
+        The first answer of the vendor for ``wanted``.
+    """
+
+    def __init__(self, vendor: Vendor, wanted: Wanted, listing: Listing) -> None:
+        self._vendor = vendor
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._links: dict[Period, tuple[str, float]] = {}
+        self._remember(listing)
+
+    def url(self, period: Period, *, dead: str | None = None) -> str:
+        """A link that still lives; ``dead`` is one that storage has just refused."""
+        with self._lock:
+            url, dies_at = self._links[period]
+            if time.monotonic() >= dies_at or url == dead:
+                last = min(self._wanted.end, period.start + timedelta(days=_REFRESH_DAYS))
+                first = max(self._wanted.start, period.start)
+                listing = self._vendor.list_files(self._wanted.within(first, last))
+                if period not in listing.links:
+                    raise RequestRefusedError(
+                        f"{self._wanted.dataset} {self._wanted.series} {period.text}: "
+                        "the vendor lists it no more",
+                        next_step="run the same command again",
+                    )
+                self._remember(listing)
+                url = listing.links[period]
+            return url
+
+    def _remember(self, listing: Listing) -> None:
+        now = time.monotonic()
+        for period, url in listing.links.items():
+            self._links[period] = url, now + 0.6 * _lifetime_s(url)
+
+
+def clock_warning(skew_s: float | None) -> str | None:
+    """What to say of this machine's clock, when it is more than five minutes off the vendor's."""
+    if skew_s is None or abs(skew_s) <= 300:
+        return None
+    side = "ahead of" if skew_s > 0 else "behind"
+    return (
+        f"this machine's clock is {abs(skew_s) / 60:.0f} minutes {side} the vendor's; "
+        "set it right, it decides which files are asked for again"
+    )
+
+
+def unknown_symbol(exchange: str, symbol: str, symbols: list[str]) -> VendorError:
+    """What to say of a symbol that is not among the venue's, with the nearest that are."""
+    near = difflib.get_close_matches(symbol, symbols, n=3, cutoff=0.5)
+    step = (
+        f"did you mean {redact(', '.join(near))}?"
+        if near
+        else "symbols are written like perpetual-BTC-USDT:USDT"
+    )
+    return RequestRefusedError(
+        f"{exchange} has no symbol {symbol}", next_step=step, exchange=exchange, symbol=symbol
+    )
+
+
+def _entries(answer: Any, name: str, *, about: str) -> list[dict[str, Any]]:
+    entries = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise _senseless(about)
+    return entries
+
+
+def _period(entry: dict[str, Any], *, is_raw: bool, about: str) -> Period:
+    try:
+        if is_raw:
+            return Period(str(entry["period"]))
+        text = f"{int(entry['year']):04d}-{int(entry['month']):02d}"
+        return Period(f"{text}-{int(entry['day']):02d}" if entry.get("day") else text)
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError):
+        raise _senseless(about) from None
+
+
+def _lifetime_s(url: str) -> float:
+    """How long a presigned link says that it lives."""
+    try:
+        said = parse_qs(urlsplit(url).query).get("X-Amz-Expires", [""])[0]
+    except ValueError:
+        return _LINK_LIFETIME_S
+    seconds = whole_number(said)
+    return _LINK_LIFETIME_S if seconds is None else float(seconds)
+
+
+def _said(answer: Any, key: str) -> str:
+    """What the vendor's error says, fit for a line of ours."""
+    if not isinstance(answer, dict):
+        return ""
+    details = answer.get("details")
+    texts = [answer.get("error"), *(details if isinstance(details, list) else [])]
+    text = redact("; ".join(str(text) for text in texts if text), key)
+    return f": {text}" if text else ""
+
+
+def _senseless(about: str) -> NoAnswerError:
+    return NoAnswerError(
+        f"{about}: the answer is not one of the vendor's API",
+        next_step="check APERIODIC_API_URL, and whether a proxy or login page stands between",
+    )
+
+
+def _key_refused(key: str) -> KeyRefusedError:
+    if not key:
+        return KeyRefusedError(
+            "no API key",
+            next_step="set APERIODIC_API_KEY in the environment or in .env, or use --preview, "
+            "which needs none",
+        )
+    return KeyRefusedError(
+        "the vendor does not accept the API key",
+        next_step="check APERIODIC_API_KEY in the environment and in .env",
+    )

@@ -1,0 +1,288 @@
+"""The bytes of one file of the vendor, to disk: in blocks, resumable, whole or not at all.
+
+The bytes grow under a name that never ends in ``.parquet``, with a note beside them (``.json``) of
+what version they are, so that a later run can go on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from warehouse.errors import DiskError, VendorError
+from warehouse.vendor.api import NoAnswerError, RequestRefusedError
+from warehouse.vendor.http import (
+    TRANSIENT_STATUS,
+    Transport,
+    describe_failure,
+    is_certificate_failure,
+    plain_url,
+    retry_after_s,
+    whole_number,
+)
+
+_PROGRESS_BYTES = 1 << 20
+_MOST_LINKS = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A file that came whole: its bytes, the stamp of its version, and whence, without secrets."""
+
+    path: Path
+    size_bytes: int
+    stamp: str
+    origin: str
+
+
+class LinkSource(Protocol):
+    """Gives a living link; is told the one that storage refused."""
+
+    def __call__(self, *, dead: str | None = None) -> str: ...
+
+
+def download_file(
+    transport: Transport,
+    link: LinkSource,
+    part: Path,
+    *,
+    about: str,
+    known_stamp: str | None = None,
+    received: Callable[[int], None] = lambda size_bytes: None,
+) -> Body | None:
+    """Fetch one file to ``part``, going on with what is there already.
+
+    Parameters
+    ----------
+    known_stamp
+        Stamp of the version that the lake holds: the server is asked for another one only.
+    received
+        Called with the number of bytes of each block, from the calling thread.
+
+    Returns
+    -------
+    Body or None
+        None when the server has no version but the known one.
+
+    Raises
+    ------
+    RequestRefusedError
+        A definite no from storage.
+    NoAnswerError
+        No whole body after all tries; what came stays in ``part``.
+    DiskError
+        The disk is full or may not be written.
+    """
+    return _Download(transport, link, part, about, known_stamp, received).run()
+
+
+def discard_part(part: Path) -> None:
+    """Forget what came of a file."""
+    part.unlink(missing_ok=True)
+    _note_path(part).unlink(missing_ok=True)
+
+
+class _Download:
+    """One download over all its tries."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        link: LinkSource,
+        part: Path,
+        about: str,
+        known_stamp: str | None,
+        received: Callable[[int], None],
+    ) -> None:
+        self.transport = transport
+        self.link = link
+        self.part = part
+        self.about = about
+        self.known_stamp = known_stamp
+        self.received = received
+        self.failures = 0
+        self.links_refused = 0
+        self.most_bytes = 0
+
+    def run(self) -> Body | None:
+        url = self.link()
+        while True:
+            hint_s = None
+            conditions = self._conditions()
+            try:
+                with self.transport.get(url, headers=conditions) as response:
+                    status = response.status_code
+                    if status in (200, 206):
+                        return self._finish(response, url, self._write(response))
+                    if status == 304 and conditions:
+                        return self._not_modified(response, url)
+                    if status not in (403, 416, *TRANSIENT_STATUS):
+                        raise self._refused(status)
+                    hint_s = retry_after_s(response)
+                problem = f"status {status}"
+            except httpx.RequestError as error:
+                problem, status = describe_failure(error), 0
+                if is_certificate_failure(error):
+                    raise self._no_answer(problem) from None
+            except _ShortBodyError:
+                problem, status = "the body is shorter than announced", 0
+            except OSError as error:
+                discard_part(self.part)
+                raise DiskError(
+                    f"{self.about}: cannot be stored ({error.strerror or error})",
+                    next_step="free some space or mend permissions, then run the same command",
+                ) from error
+            if status == 403:
+                self.links_refused += 1
+                if self.links_refused >= _MOST_LINKS:
+                    raise self._refused(status)
+                url = self.link(dead=url)
+                continue
+            if status == 416:
+                discard_part(self.part)
+            self._count_failure(problem, hint_s)
+            log.info("%s: %s, trying again", self.about, problem)
+            self.transport.pause(max(self.failures, 1), url, hint_s=hint_s)
+            url = self.link()
+
+    # -- one try ---------------------------------------------------------------------------------
+
+    def _conditions(self) -> dict[str, str]:
+        """Headers that ask for the rest of a part, or for a version that the lake has not."""
+        begun = self._begun()
+        if begun is not None:
+            kind, _, value = begun.stamp.partition(":")
+            if begun.size_bytes == begun.whole_bytes:
+                return {_CONDITIONS[kind]: value}
+            return {"range": f"bytes={begun.size_bytes}-", "if-range": value}
+        discard_part(self.part)
+        kind, _, value = (self.known_stamp or "").partition(":")
+        return {_CONDITIONS[kind]: value} if kind in _CONDITIONS else {}
+
+    def _begun(self) -> _Begun | None:
+        """What is there already of a version that can be gone on with."""
+        try:
+            note = json.loads(_note_path(self.part).read_text("utf-8"))
+            size = self.part.stat().st_size
+            begun = _Begun(size, int(note["size_bytes"]), str(note["stamp"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        usable = begun.stamp.startswith(("etag:", "modified:")) and 0 < size <= begun.whole_bytes
+        return begun if usable else None
+
+    def _write(self, response: httpx.Response) -> int:
+        """Write the body where it belongs; return the size of the whole."""
+        start, whole = 0, _length(response)
+        if response.status_code == 206:
+            begun = self._begun()
+            start, whole = _content_range(response)
+            if begun is None or start != begun.size_bytes:
+                discard_part(self.part)
+                raise _ShortBodyError
+        else:
+            discard_part(self.part)
+            note = {"stamp": stamp_of(response), "size_bytes": whole}
+            _note_path(self.part).write_text(json.dumps(note), "utf-8")
+        with self.part.open("ab" if start else "wb") as file:
+            for block in self.transport.blocks(response):
+                file.write(block)
+                self.received(len(block))
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        if whole is not None and size < whole:
+            raise _ShortBodyError
+        if whole is not None and size > whole:
+            discard_part(self.part)
+            raise _ShortBodyError
+        return size
+
+    def _finish(self, response: httpx.Response, url: str, size: int) -> Body:
+        begun = self._begun()
+        stamp = stamp_of(response) or (begun.stamp if begun else f"size:{size}")
+        return Body(self.part, size, stamp, plain_url(url))
+
+    def _not_modified(self, response: httpx.Response, url: str) -> Body | None:
+        """The part was whole already, or the lake has this version."""
+        begun = self._begun()
+        if begun is None:
+            return None
+        return Body(self.part, begun.size_bytes, begun.stamp, plain_url(url))
+
+    # -- when it fails ---------------------------------------------------------------------------
+
+    def _count_failure(self, problem: str, hint_s: float | None) -> None:
+        """Count it, unless the try brought the file forward."""
+        size = self.part.stat().st_size if self.part.exists() else 0
+        if size >= self.most_bytes + _PROGRESS_BYTES:
+            self.most_bytes, self.failures = size, 0
+            return
+        self.failures += 1
+        too_long = hint_s is not None and hint_s > self.transport.patience.longest_hint_s
+        if self.failures >= self.transport.patience.tries or too_long:
+            raise self._no_answer(problem)
+
+    def _no_answer(self, problem: str) -> NoAnswerError:
+        return NoAnswerError(
+            f"{self.about}: not fetched ({problem})",
+            next_step="run the same command again; it goes on where this one stopped",
+        )
+
+    def _refused(self, status: int) -> VendorError:
+        return RequestRefusedError(
+            f"{self.about}: the vendor's storage refuses it (status {status})",
+            next_step="run the same command again later; if it stays, tell the vendor",
+            status=status,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Bytes of a version that are there, of how many, and its stamp."""
+
+    size_bytes: int
+    whole_bytes: int
+    stamp: str
+
+
+class _ShortBodyError(Exception):
+    """The body has another length than its headers say."""
+
+
+_CONDITIONS = {"etag": "if-none-match", "modified": "if-modified-since"}
+
+
+def stamp_of(response: httpx.Response) -> str:
+    """What tells this version from another one: a strong ETag, else the time of change, else ''."""
+    etag = str(response.headers.get("etag", ""))
+    if etag and not etag.startswith("W/"):
+        return f"etag:{etag}"
+    modified = str(response.headers.get("last-modified", ""))
+    return f"modified:{modified}" if modified else ""
+
+
+def _length(response: httpx.Response) -> int | None:
+    """Size of the whole body, where the server says it and the bytes come unchanged."""
+    said = response.headers.get("content-length", "")
+    return None if "content-encoding" in response.headers else whole_number(said)
+
+
+def _content_range(response: httpx.Response) -> tuple[int, int | None]:
+    """First byte and size of the whole, from ``bytes 5-9/10``."""
+    said = response.headers.get("content-range", "").removeprefix("bytes ")
+    place, _, whole = said.partition("/")
+    first = whole_number(place.partition("-")[0])
+    return -1 if first is None else first, whole_number(whole)
+
+
+def _note_path(part: Path) -> Path:
+    return part.with_suffix(".json")

@@ -1,0 +1,366 @@
+"""HTTP as the vendor needs it: one GET at a time, redirects within bounds, patience, no secrets.
+
+Nothing here knows the vendor's API. Whatever leaves this module as text, log records of the HTTP
+library included, has no query string (a presigned URL is a secret) and no key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from warehouse._version import __version__
+from warehouse.errors import VendorError
+
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+"""Answers that may be another one in a moment."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LONGEST_CHAIN = 5
+_QUERY = re.compile(r"\?[^\s'\"<>]*")
+_HTTP_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long a request is tried.
+
+    Attributes
+    ----------
+    tries
+        Attempts without progress before a request is given up.
+    first_wait_s, longest_wait_s
+        The wait doubles from the first to the longest, plus up to as much again by chance.
+    longest_hint_s
+        A server may ask for at most this wait (``Retry-After``); beyond it the request is given up.
+    timeout_s
+        Longest silence while connecting or reading.
+    """
+
+    tries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    longest_hint_s: float = 300.0
+    timeout_s: float = 60.0
+
+
+class StoppedError(Exception):
+    """The run is being stopped; not an error of its own."""
+
+
+class RefusedLinkError(VendorError):
+    """A link or redirect that leads where no request may go."""
+
+
+class Transport:
+    """An HTTP client for several threads; a context manager.
+
+    Parameters
+    ----------
+    connections
+        How many requests may be under way at once.
+    stop
+        Once set, waits end and no further block is read: :class:`StoppedError`.
+    trusted_host
+        A host that may be reached by plain http although it is not this machine: the one that the
+        user named as the vendor's.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int,
+        patience: Patience,
+        stop: threading.Event,
+        trusted_host: str | None = None,
+    ) -> None:
+        _keep_quiet()
+        self.patience = patience
+        self._stop = stop
+        self._trusted_host = trusted_host
+        self._not_before: dict[str, float] = {}
+        self._client = httpx.Client(
+            follow_redirects=False,
+            timeout=httpx.Timeout(patience.timeout_s, connect=min(20.0, patience.timeout_s)),
+            limits=httpx.Limits(
+                max_connections=2 * connections, max_keepalive_connections=2 * connections
+            ),
+            headers={"user-agent": f"warehouse/{__version__}", "accept-encoding": "identity"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    @contextmanager
+    def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        secret_headers: Mapping[str, str] | None = None,
+    ) -> Iterator[httpx.Response]:
+        """One GET, its body not yet read.
+
+        Redirects are followed to https only (and to http on this machine); ``secret_headers`` go to
+        the host of ``url`` and to no other.
+
+        Raises
+        ------
+        httpx.TransportError
+            No answer, or a broken one.
+        RefusedLinkError
+            A redirect or the URL itself leads where no request may go.
+        """
+        home = _origin(url)
+        for _ in range(_LONGEST_CHAIN + 1):
+            self._require_safe(url)
+            self._await_turn(url)
+            secret = (secret_headers or {}) if _origin(url) == home else {}
+            all_headers = {**(headers or {}), **secret}
+            try:
+                request = self._client.build_request("GET", url, params=params, headers=all_headers)
+            except httpx.InvalidURL:
+                raise _refused_link(url) from None
+            response = self._client.send(request, stream=True)
+            try:
+                if response.status_code not in _REDIRECTS or "location" not in response.headers:
+                    log.debug("GET %s: %s", plain_url(url), response.status_code)
+                    yield response
+                    return
+                url, params = _joined(url, response.headers["location"]), None
+            finally:
+                response.close()
+        raise RefusedLinkError(
+            f"{plain_url(url)}: more than {_LONGEST_CHAIN} redirects",
+            next_step="check APERIODIC_API_URL",
+        )
+
+    def pause(self, failures: int, url: str, *, hint_s: float | None = None) -> None:
+        """Wait before the next try, after so many failures; a server's hint holds for all threads.
+
+        Raises
+        ------
+        StoppedError
+            The run is being stopped.
+        """
+        wait_s = min(self.patience.first_wait_s * 2 ** (failures - 1), self.patience.longest_wait_s)
+        wait_s += random.uniform(0, wait_s)
+        if hint_s is not None:
+            wait_s = hint_s + random.uniform(0, min(1.0, self.patience.first_wait_s))
+            host = _origin(url)
+            until = time.monotonic() + hint_s
+            self._not_before[host] = max(until, self._not_before.get(host, 0.0))
+        self._sleep(wait_s)
+
+    def blocks(self, response: httpx.Response) -> Iterator[bytes]:
+        """The body in blocks as they come, until the run is stopped."""
+        for block in response.iter_bytes():
+            self._check_stop()
+            yield block
+
+    def _await_turn(self, url: str) -> None:
+        self._check_stop()
+        wait_s = self._not_before.get(_origin(url), 0.0) - time.monotonic()
+        if wait_s > 0:
+            self._sleep(wait_s)
+
+    def _sleep(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
+
+    def _require_safe(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            host, scheme, _ = parts.hostname or "", parts.scheme, parts.port
+        except ValueError:
+            host = scheme = ""
+        safe = scheme == "https" or (
+            scheme == "http" and (is_loopback(host) or host == self._trusted_host)
+        )
+        if not host or not safe:
+            raise _refused_link(url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("example.org")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def plain_url(url: str) -> str:
+    """A URL that may be shown: no query string, no fragment, no user and password.
+
+    Examples
+    --------
+    >>> plain_url("https://user:pw@host:8443/2025-09.parquet?X-Amz-Signature=abc")
+    'https://host:8443/2025-09.parquet'
+    """
+    try:
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "a link that is no URL"
+    return _printable(f"{parts.scheme}://{place}{parts.path}")[:300]
+
+
+def redact(text: str, *secrets: str | None) -> str:
+    """One line of text from outside, cut short, without query strings and the given secrets.
+
+    Examples
+    --------
+    >>> redact("bad key k-123 in https://host/a?sig=1", "k-123")
+    'bad key [key] in https://host/a?[...]'
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[key]")
+    return _QUERY.sub("?[...]", " ".join(_printable(text).split()))[:300]
+
+
+def whole_number(text: str) -> int | None:
+    """A number as servers write it, in at most 18 digits; None for anything else.
+
+    Examples
+    --------
+    >>> whole_number("120"), whole_number("-1"), whole_number("\u00b2"), whole_number("9" * 99)
+    (120, None, None, None)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    """Seconds that the server asks to wait, from either form of ``Retry-After``."""
+    value = response.headers.get("retry-after", "").strip()
+    seconds = whole_number(value)
+    if seconds is not None:
+        return float(seconds)
+    moment, now = _http_date(value), server_time(response) or datetime.now(UTC)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def server_time(response: httpx.Response) -> datetime | None:
+    """The server's clock, as its ``Date`` header has it."""
+    return _http_date(response.headers.get("date", ""))
+
+
+def describe_failure(error: httpx.RequestError) -> str:
+    """Why there was no answer, in a few plain words."""
+    match error:
+        case httpx.TimeoutException():
+            return "no answer in time"
+        case httpx.ProxyError():
+            return "the proxy refused"
+        case httpx.ConnectError() if is_certificate_failure(error):
+            return "its certificate is not trusted"
+        case httpx.ConnectError():
+            return f"no connection ({redact(str(error))})"
+        case httpx.RemoteProtocolError():
+            return "the connection broke off"
+        case httpx.DecodingError():
+            return "the body is encoded in a way that was not asked for"
+        case _:
+            return f"the connection failed ({type(error).__name__})"
+
+
+def is_certificate_failure(error: httpx.RequestError) -> bool:
+    """Whether trying again cannot help, because the server's certificate is not trusted."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def _refused_link(url: str) -> RefusedLinkError:
+    return RefusedLinkError(
+        f"{plain_url(url)}: not followed, a link must be https",
+        next_step="if APERIODIC_API_URL is set, check that it is the vendor's",
+    )
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _refused_link(location) from None
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor or cannot be written at all."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+class _Redacting(logging.Filter):
+    """Takes query strings out of the records of the HTTP library, which logs whole URLs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), None
+        return True
+
+
+_REDACTING = _Redacting()
+
+
+def _keep_quiet() -> None:
+    for name in _HTTP_LOGGERS:
+        logger = logging.getLogger(name)
+        if _REDACTING not in logger.filters:
+            logger.addFilter(_REDACTING)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        return ""
