@@ -105,13 +105,16 @@ def _ibis(request: pytest.FixtureRequest) -> None:
     ibis, _ = _need("ibis", "pyarrow_hotfix")
     connection = ibis.duckdb.connect(_wh(request).catalog, read_only=True)
     assert connection.table("flow_features").count().execute() == BARS
+    assert connection.sql(COUNT).execute()["bars"].tolist() == [BARS]
 
 
 def _dbt(request: pytest.FixtureRequest) -> None:
     _need("dbt.adapters.duckdb")
     folder = request.getfixturevalue("tmp_path")
     (folder / "models").mkdir()
-    (folder / "models" / "bars.sql").write_text(COUNT.replace("from ", "from w."))
+    (folder / "models" / "bars.sql").write_text(
+        f"{{{{ config(materialized='table') }}}} {COUNT.replace('from ', 'from w.')}"
+    )
     (folder / "dbt_project.yml").write_text("{name: mine, version: 1.0.0, profile: mine}")
     (folder / "profiles.yml").write_text(
         "mine: {target: dev, outputs: {dev: {type: duckdb, path: mine.duckdb, attach:"
