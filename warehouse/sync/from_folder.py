@@ -18,11 +18,10 @@ from warehouse.home import Home, writing
 from warehouse.lake import Admission, Lake, Manifest, Outcome, StoredFile
 from warehouse.progress import phase
 from warehouse.sync.layout import Fault, FoundFile, Said, printable, same_key, scan_folder
-from warehouse.sync.report import SyncReport, recorded_run
+from warehouse.sync.report import _UNNAMED, SyncReport, recorded_run
 from warehouse.vendor import FileKey, load_contracts
 
 _FILES_TOGETHER = 16
-_UNNAMED = ", some of unknown name"
 
 Progress = Callable[[FileKey, int], None]
 """Called after each file with its key and the bytes that were taken in."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.lake import Admission, Manifest, Outcome
-from warehouse.sync.from_folder import _UNNAMED
 from warehouse.sync.layout import Fault, FoundFile
 from warehouse.sync.plan import EmptyAnswer
+from warehouse.sync.report import _UNNAMED
 from warehouse.vendor import FileKey
 
 
@@ -104,3 +104,6 @@ def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncRepo
         raise
     finally:
         manifest.end_run(run, outcome)
+
+
+_UNNAMED = ", some of unknown name"
