@@ -18,7 +18,7 @@ from warehouse.home import Home, writing
 from warehouse.lake import Admission, Lake, Manifest, Outcome, StoredFile
 from warehouse.progress import phase
 from warehouse.sync.layout import Fault, FoundFile, Said, printable, same_key, scan_folder
-from warehouse.sync.report import _UNNAMED, SyncReport, recorded_run
+from warehouse.sync.report import SOME_UNNAMED, SyncReport, recorded_run
 from warehouse.vendor import FileKey, load_contracts
 
 _FILES_TOGETHER = 16
@@ -236,5 +236,5 @@ def _known(home: Home) -> tuple[dict[FileKey, StoredFile], bool]:
     if not home.manifest.is_file():
         return {}, False
     with Manifest(home.manifest) as manifest:
-        shown = any(_UNNAMED in (outcome or "") for *_, outcome in manifest.runs())
+        shown = any(SOME_UNNAMED in (outcome or "") for *_, outcome in manifest.runs())
         return {file.key: file for file in manifest.files()}, shown

@@ -10,8 +10,10 @@ from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.lake import Admission, Manifest, Outcome
 from warehouse.sync.layout import Fault, FoundFile
 from warehouse.sync.plan import EmptyAnswer
-from warehouse.sync.report import _UNNAMED
+from warehouse.sync.report import SOME_UNNAMED
 from warehouse.vendor import FileKey
+
+SOMESOME_UNNAMED = ", some of unknown name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncRepo
         if report.failures:
             outcome += f", {len(report.failures)} failed"
         if any(found.fault is Fault.UNNAMED for found in report.unrecognised):
-            outcome += _UNNAMED
+            outcome += SOME_UNNAMED
         return report
 
     try:
@@ -104,6 +106,3 @@ def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncRepo
         raise
     finally:
         manifest.end_run(run, outcome)
-
-
-_UNNAMED = ", some of unknown name"
