@@ -10,8 +10,9 @@ from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.lake import Admission, Manifest, Outcome
 from warehouse.sync.layout import Fault, FoundFile
 from warehouse.sync.plan import EmptyAnswer
-from warehouse.sync.report import SOME_UNNAMED
 from warehouse.vendor import FileKey
+
+SOME_UNNAMED = ", some of unknown name"
 
 SOMESOME_UNNAMED = ", some of unknown name"
 
