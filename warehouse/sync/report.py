@@ -14,8 +14,6 @@ from warehouse.vendor import FileKey
 
 SOME_UNNAMED = ", some of unknown name"
 
-SOMESOME_UNNAMED = ", some of unknown name"
-
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
