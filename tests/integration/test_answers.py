@@ -70,7 +70,7 @@ def test_parquet_when_a_column_is_an_interval_then_says_what_to_write(
         (["select 1", "--receipt", "none/r.json"], "there is no folder none"),
         (["none.sql"], "there is no such file"),
         (["bytes.sql"], "is no text in UTF-8"),
-        (["select 1", "--timeout", "0"], "above 0"),
+        (["select 1", "--timeout", "0"], "x>0"),
         (["select 1", "--memory", "1KB"], "too little"),
     ],
 )

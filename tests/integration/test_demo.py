@@ -101,7 +101,7 @@ def test_demo_when_the_home_holds_real_files_then_refuses_to_mix(tmp_path: Path)
     sync_folder(Home(tmp_path / "home"), tmp_path)
     run = run_warehouse("demo", "--home", tmp_path / "home", cwd=tmp_path)
     assert run.exit_code == 2
-    assert "holds 1 files of real data" in run.stderr
+    assert "holds 1 file of real data" in run.stderr
     assert not (tmp_path / "home" / "warehouse.duckdb").exists()
 
 
