@@ -6,6 +6,7 @@ the most precise class; ``cli.main`` turns it into a line on stderr and the clas
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -132,6 +133,25 @@ class FaultError(WarehouseError):
     """A fault of the program itself, which no input should be able to cause."""
 
     exit_code = ExitCode.FAULT
+
+
+def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
+    """Up to three of ``names`` that are spelt much like ``name``, the nearest first."""
+    from difflib import get_close_matches
+
+    return get_close_matches(name, list(dict.fromkeys(names)), n=3, cutoff=cutoff)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown name; empty where no known name is near.
+
+    Examples
+    --------
+    >>> did_you_mean("buidl", ["build", "sync"])
+    '; did you mean build?'
+    """
+    near = nearest(name, names)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def tells_of_damage(text: str) -> bool:

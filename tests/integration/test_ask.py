@@ -40,7 +40,7 @@ def test_sql_when_a_query_is_named_then_takes_its_parameters(
     assert len(rows) == 24 and rows[0]["time"] == "2025-10-01 00:00:00"
     wrong = ask(demo_home, tmp_path, "sql", "-q", "large_trade_share", "-p", "symbl=x")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
-    assert "meant symbol?" in wrong.stderr
+    assert "did you mean symbol?" in wrong.stderr
     nothing = ask(demo_home, tmp_path, "sql", "-q", "large_trade_shar")
     assert nothing.exit_code == 2 and "did you mean large_trade_share" in nothing.stderr
 

@@ -209,7 +209,7 @@ def test_an_unknown_symbol_is_told_from_an_empty_series(
     for _ in range(2):
         with client(test_vendor) as ours:
             report = sync_vendor(home, wrong, ours, now=NOW)
-        assert report.failures[0].next_step == "did you mean perpetual-BTC-USDT:USDT?"
+        assert "did you mean perpetual-BTC-USDT:USDT?" in report.failures[0].what
         assert report.exit_code is ExitCode.DATA_PROBLEMS
 
 

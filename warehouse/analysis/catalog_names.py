@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property, wraps
 from threading import RLock
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -21,7 +20,7 @@ import duckdb
 from warehouse.analysis.lineage import ColumnOf, Outputs, named, outputs, parameter_columns
 from warehouse.analysis.parse_tree import Tree, names, nodes
 from warehouse.analysis.scope import Place, Reach, reach
-from warehouse.errors import WarehouseError
+from warehouse.errors import WarehouseError, nearest
 from warehouse.home import Home
 from warehouse.loading import load
 from warehouse.sql import literal
@@ -180,7 +179,7 @@ class Names:
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
             known = [p.table if p.schema == "main" else str(p) for p in self.columns]
-            close = get_close_matches(table[1], known, n=3, cutoff=0.5)
+            close = nearest(table[1], known)
             close += [name for name in known if name.endswith(f".{table[1]}")]
             listed = ", ".join(dict.fromkeys(close))
             return (
@@ -193,7 +192,7 @@ class Names:
             return None
         touched = [self.find(parts) for parts in table_names(tree)]
         known = [name for place in touched if place for name in self.columns[place]]
-        close = get_close_matches(column[1], list(dict.fromkeys(known)), n=3, cutoff=0.5)
+        close = nearest(column[1], known)
         if close:
             return f"the nearest columns: {', '.join(close)}"
         places = " or ".join(sorted({str(place) for place in touched if place}))

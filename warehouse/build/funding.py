@@ -22,12 +22,11 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from warehouse.errors import UsageError
+from warehouse.errors import UsageError, nearest
 
 HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 ALWAYS, FOREVER = datetime(1900, 1, 1), datetime(9999, 12, 31)  # noqa: DTZ001 (naive UTC)
@@ -70,7 +69,7 @@ def declared_spans(path: Path) -> list[FundingSpan]:
         raise UsageError(
             f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
         ) from error
-    for name in get_close_matches("funding", set(document) - {"funding"}):
+    for name in nearest("funding", document.keys() - {"funding"}, cutoff=0.6):
         raise UsageError(f"{path}: unknown table {name!r:.80}", next_step="write: [[funding]]")
     tables = document.get("funding", [])
     if not isinstance(tables, list):

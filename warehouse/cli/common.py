@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -14,7 +13,7 @@ import click
 
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted, render_table, terminal_width
-from warehouse.errors import UsageError
+from warehouse.errors import UsageError, did_you_mean
 from warehouse.lake import Note
 from warehouse.vendor import FileKey
 
@@ -34,7 +33,7 @@ class Verbs(click.Group):
         if name.startswith("-") or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, args)
         raise UsageError(
-            f"no such command {name!r}{_meant(get_close_matches(name, self.list_commands(ctx)))}",
+            f"no such command {name!r}{did_you_mean(name, self.list_commands(ctx))}",
             next_step=f"list them with: {ctx.command_path} --help",
         )
 
@@ -43,16 +42,13 @@ def as_ours(error: click.ClickException) -> UsageError:
     """A mistake that click found in the words that were typed, as an error of ours."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.NoSuchOption):
-        what = f"no such option {error.option_name}{_meant(error.possibilities or ())}"
+        name = error.option_name
+        what = f"no such option {name}{did_you_mean(name, error.possibilities or ())}"
     else:
         text = error.format_message().strip().removesuffix(".")
         what = text[:1].lower() + text[1:]
     command = context.command_path if context else "warehouse"
     return UsageError(what, next_step=f"see: {command} --help")
-
-
-def _meant(close: Sequence[str]) -> str:
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def home_option(command: F) -> F:

@@ -12,11 +12,10 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from warehouse.errors import NotFoundError, QueryError
+from warehouse.errors import NotFoundError, QueryError, did_you_mean
 from warehouse.loading import load
 from warehouse.query.parameters import require_names
 from warehouse.sql import bound, identifier
@@ -93,9 +92,8 @@ def find_query(name: str, folder: Path) -> NamedQuery:
         if _NAME.fullmatch(name) and path.is_file():
             return read_query(path, source)
     known = [query.name for query in list_queries(folder)]
-    close = ", ".join(get_close_matches(name, known, n=3, cutoff=0.4))
     raise NotFoundError(
-        f"{name}: no such query" + (f"; did you mean {close}?" if close else ""),
+        f"{name}: no such query{did_you_mean(name, known)}",
         next_step="list them with: warehouse queries",
         name=name,
     )

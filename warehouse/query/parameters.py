@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 
-from warehouse.errors import QueryError
+from warehouse.errors import QueryError, did_you_mean
 from warehouse.query.moments import has_offset, naive_utc
 
 
@@ -62,14 +61,15 @@ def require_names(
     if not missing and not unknown:
         return
     what = [f"missing {name}" for name in sorted(missing)]
-    what += [f"unknown {name}{_nearest(name, wanted | optional)}" for name in sorted(unknown)]
+    what += [f"unknown {name}" for name in sorted(unknown)]
+    guesses = "".join(did_you_mean(name, sorted(wanted | optional)) for name in sorted(unknown))
     known = types()
     accepted = ", ".join(
         f"${name} {known[name]}" if name in known else f"${name}"
         for name in sorted(wanted | optional)
     )
     raise QueryError(
-        f"parameters: {', '.join(what)}; the query accepts {accepted or 'none'}",
+        f"parameters: {', '.join(what)}; the query accepts {accepted or 'none'}{guesses}",
         **_way_on(sorted(missing), sorted(unknown), known),
     )
 
@@ -89,8 +89,3 @@ def _way_on(
 def _is_moment(kind: str) -> bool:
     """Whether a type, of the catalog or of a named query, is a date or a time."""
     return kind.lower().startswith(("date", "time"))
-
-
-def _nearest(name: str, names: frozenset[str]) -> str:
-    close = get_close_matches(name, names, n=1)
-    return f" (meant {close[0]}?)" if close else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 import duckdb
 
 from warehouse.config import Settings, load_settings
-from warehouse.errors import NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home, generation_path
 from warehouse.loading import load
 from warehouse.query.frames import (
@@ -349,7 +348,7 @@ class Warehouse:
         if not len(found):
             names = [row[1] for row in self.tables().fetchall()]
             raise NotFoundError(
-                f"{name}: no such table or view{_nearest(table, names)}",
+                f"{name}: no such table or view{did_you_mean(table, names)}",
                 next_step="list them with: warehouse describe",
                 name=name,
             )
@@ -445,8 +444,3 @@ def _require_kinds(text: object, params: object, timeout: object, memory: object
         raise UsageError(f"timeout={timeout!r}: a number of seconds above 0 is meant")
     if memory is not None and not isinstance(memory, str):
         raise UsageError(f"memory={memory!r}: write it as '500MB' or '2GB'")
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    close = get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"; did you mean {', '.join(close)}?" if close else ""

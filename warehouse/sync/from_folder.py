@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from warehouse.display import counted
-from warehouse.errors import ExitCode
+from warehouse.errors import ExitCode, did_you_mean
 from warehouse.files import sha256_of
 from warehouse.home import Home, writing
 from warehouse.lake import Admission, Lake, Manifest, Outcome, StoredFile
@@ -225,8 +224,7 @@ def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
     known = load_contracts()
     warnings = []
     for name in sorted(names - known.keys()):
-        near = get_close_matches(name, known, n=3)
-        guess = f"; did you mean {' or '.join(near)}?" if near else ""
+        guess = did_you_mean(name, known)
         warnings.append(f"{name} is no dataset that we know, no model reads it{guess}")
     return tuple(warnings)
 

@@ -21,13 +21,12 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from warehouse.errors import NotFoundError, UsageError, VendorError
+from warehouse.errors import NotFoundError, UsageError, VendorError, did_you_mean, nearest
 from warehouse.vendor import (
     CLOCKS,
     RAW_PREFIX,
@@ -160,11 +159,10 @@ def expand_datasets(names: Iterable[str]) -> list[str]:
 def _require_no_slip(name: str, known: list[str]) -> None:
     """Refuse ``flwo`` for ``flow``; other digits, as in ``l3_price``, are another dataset."""
     digits = _DIGIT.findall(name)
-    near = [k for k in get_close_matches(name, known, n=3, cutoff=0.7)
-            if _DIGIT.findall(k) == digits]  # fmt: skip
+    near = [k for k in nearest(name, known, cutoff=0.7) if _DIGIT.findall(k) == digits]
     if near:
         raise UsageError(
-            f"no dataset {name!r:.80}: did you mean {' or '.join(near)}?",
+            f"no dataset {name!r:.80}{did_you_mean(name, near)}",
             next_step=f"write one of: {', '.join(known)}",
         )
 

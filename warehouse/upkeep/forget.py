@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from warehouse.errors import NotFoundError
+from warehouse.errors import NotFoundError, did_you_mean
 from warehouse.home import Home, writing
 from warehouse.lake import Lake, Manifest, StoredFile
 from warehouse.vendor import FileKey
@@ -59,13 +58,11 @@ def find_files(home: Home, selection: Selection) -> list[StoredFile]:
 def _selected(files: Sequence[StoredFile], selection: Selection) -> list[StoredFile]:
     found = [file for file in files if selection.holds(file.key)]
     if not found:
-        known = sorted({file.key.dataset for file in files})
-        near = get_close_matches(selection.dataset or "", known, n=1)
+        name, known = selection.dataset or "", sorted({file.key.dataset for file in files})
+        guess = "" if name in known else did_you_mean(name, known)
         raise NotFoundError(
-            "no file of the lake is selected",
-            next_step=f"did you mean {near[0]}?"
-            if near and selection.dataset not in known
-            else "list what is there: warehouse symbols",
+            f"no file of the lake is selected{guess}",
+            next_step="list what is there: warehouse symbols",
         )
     return found
 

@@ -6,7 +6,6 @@ secrets that die after minutes: they are kept in memory only, never shown, and a
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import threading
@@ -21,7 +20,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 
 from warehouse.config import DEFAULT_API_URL, PREVIEW_KEY
-from warehouse.errors import UsageError, VendorError
+from warehouse.errors import UsageError, VendorError, did_you_mean
 from warehouse.vendor.http import (
     TRANSIENT_STATUS,
     Patience,
@@ -346,14 +345,11 @@ def clock_warning(skew_s: float | None) -> str | None:
 
 def unknown_symbol(exchange: str, symbol: str, symbols: list[str]) -> VendorError:
     """What to say of a symbol that is not among the venue's, with the nearest that are."""
-    near = difflib.get_close_matches(symbol, symbols, n=3, cutoff=0.5)
-    step = (
-        f"did you mean {redact(', '.join(near))}?"
-        if near
-        else "symbols are written like perpetual-BTC-USDT:USDT"
-    )
     return RequestRefusedError(
-        f"{exchange} has no symbol {symbol}", next_step=step, exchange=exchange, symbol=symbol
+        f"{exchange} has no symbol {symbol}{redact(did_you_mean(symbol, symbols))}",
+        next_step="symbols are written like perpetual-BTC-USDT:USDT",
+        exchange=exchange,
+        symbol=symbol,
     )
 
 

@@ -69,7 +69,7 @@ def test_query_when_prepared_then_binds_values_and_writes_identifiers(queries: P
     ("given", "word"),
     [
         ({}, "missing symbol"),
-        ({"symbol": "X", "stat": 1}, "unknown stat (meant start?)"),
+        ({"symbol": "X", "stat": 1}, "did you mean start?"),
         ({"symbol": "X", "rows": "many"}, "no integer"),
         ({"symbol": "X", "rows": True}, "no integer"),
         ({"symbol": "X", "start": 5}, "no time"),

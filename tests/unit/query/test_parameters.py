@@ -25,8 +25,8 @@ def test_names_when_they_do_not_fit_then_all_accepted_ones_are_listed_with_types
             optional=frozenset({"start"}),
         )
     assert caught.value.what == (
-        "parameters: missing symbol, unknown symbl (meant symbol?);"
-        " the query accepts $start, $symbol VARCHAR"
+        "parameters: missing symbol, unknown symbl;"
+        " the query accepts $start, $symbol VARCHAR; did you mean symbol?"
     )
 
 
