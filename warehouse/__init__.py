@@ -23,7 +23,14 @@ if TYPE_CHECKING:
         get_vwap,
     )
     from warehouse.errors import WarehouseError
-    from warehouse.query import Receipt, Result, Warehouse, load_ipython_extension, open
+    from warehouse.query import (
+        Receipt,
+        Result,
+        Warehouse,
+        load_ipython_extension,
+        open,
+        verify_receipt,
+    )
 
 __all__ = [
     "Hole",
@@ -44,6 +51,7 @@ __all__ = [
     "get_vwap",
     "load_ipython_extension",
     "open",
+    "verify_receipt",
 ]
 
 _HOMES = {
@@ -52,7 +60,7 @@ _HOMES = {
     "LookAhead": "warehouse.analysis.lookahead_marks",
     "LooksAheadError": "warehouse.analysis.lookahead_marks",
     "Receipt": "warehouse.query.receipt",
-    "Result": "warehouse.query.warehouse",
+    "Result": "warehouse.query.result",
     "Warehouse": "warehouse.query.warehouse",
     "WarehouseError": "warehouse.errors",
     "get_derivative_metrics": "warehouse.compat.client",
@@ -64,6 +72,7 @@ _HOMES = {
     "get_vwap": "warehouse.compat.client",
     "load_ipython_extension": "warehouse.query.notebook",
     "open": "warehouse.query.warehouse",
+    "verify_receipt": "warehouse.query.receipt",
 }
 
 

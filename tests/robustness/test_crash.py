@@ -163,9 +163,9 @@ def test_forget_killed_before_a_step_then_takes_all_or_nothing_and_a_rerun_ends_
     name, method = step.split(".")
     killed = (
         "import os; from pathlib import Path;"
-        " from warehouse.upkeep.forget import Home, Lake, Manifest, Selection, forget;"
+        " from warehouse.upkeep.forget import Home, Lake, Manifest, Selection, forget_files;"
         f" {name}.{method} = lambda *arguments: os._exit(9);"
-        f" forget(Home(Path({str(home.root)!r})), Selection(dataset='flow'))"
+        f" forget_files(Home(Path({str(home.root)!r})), Selection(dataset='flow'))"
     )
     assert subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=False).returncode == 9
     assert answer(home)[1:] == (3.0, 3.0, ANSWER_ROWS), "readers keep their generation"

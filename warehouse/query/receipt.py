@@ -286,7 +286,7 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
             raise QueryError(
                 f"the answer was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
                 f" ({', '.join(frame.columns)}), which its receipt does not hold",
-                next_step="give it in Python: from warehouse.query import verify_receipt;"
+                next_step="give it in Python: from warehouse import verify_receipt;"
                 f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
             )
         if _frame_facts(taken(name, given[name])) != frame:
