@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -21,7 +21,6 @@ from warehouse.analysis import Tree, names, nodes
 from warehouse.errors import QueryError
 from warehouse.loading import load
 from warehouse.query.moments import lost_offsets
-from warehouse.query.ordering import Unsorted, without_order
 from warehouse.sql import literal
 
 _QUERIES = (
@@ -85,8 +84,6 @@ class Statement:
         Whether it tells the plan rather than the answer.
     bare
         The user's text without a closing semicolon.
-    unsorted
-        The query without its ORDER BY, where its rows may lie in that order.
     """
 
     text: str
@@ -94,7 +91,6 @@ class Statement:
     tree: Tree | None
     explains: bool
     bare: str
-    unsorted: Unsorted | None = None
 
     @property
     def is_ordered(self) -> bool:
@@ -133,12 +129,7 @@ def check(
         _check_tree(trees[0], is_macro)
         _check_moments(trees[0])
         bare = _without_tail(bare, reply, connection)
-        unsorted = without_order(bare, trees[0])
-        if unsorted is not None:
-            unsorted = replace(unsorted, text=_wrapped(unsorted.text))
-        return Statement(
-            _wrapped(bare), _parameters_in(trees[0], bare), trees[0], False, bare, unsorted
-        )
+        return Statement(_wrapped(bare), _parameters_in(trees[0], bare), trees[0], False, bare)
     if reply["error_type"] == "parser":
         raise _syntax_error(bare, reply["error_message"])
     inner = _explained(bare)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import wraps
 from typing import (
     TYPE_CHECKING,
@@ -34,7 +33,6 @@ from warehouse.errors import (
 )
 from warehouse.loading import load
 from warehouse.query.guard import Statement, plain
-from warehouse.query.ordering import BATCH_ROWS, read_in_order
 from warehouse.query.session import Question, Session, ask, describe, fetch
 from warehouse.query.tabular import Tabular
 from warehouse.waiting import Limits, heeding, run
@@ -126,7 +124,6 @@ class Result(Tabular):
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._bound: Question | None = None
-        self._unsorted: Question | None = None
         self.described: Place | None = None
         self.types = self._describe()
 
@@ -134,15 +131,12 @@ class Result(Tabular):
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
-            began = time.monotonic()
             if self._table is None:
-                self._table = self._in_order()
-            if self._table is None:
+                began = time.monotonic()
                 question = self._question()
                 spent_s = time.monotonic() - began
                 self._table = self._run(lambda _: question.table(), question.cursor, spent_s)
-                if self._statement.tree is not None:  # PIVOT leaves its types on the cursor
-                    self._session.release(question)
+                self._give_back(question.cursor)
             return self._table
 
     def df(self) -> pd.DataFrame:
@@ -381,38 +375,15 @@ class Result(Tabular):
 
     def _bind(self, text: str) -> dict[str, str]:
         """Bind the query as its first reading will run it."""
-        unsorted = self._statement.unsorted
-        if unsorted is not None and unsorted.text not in self._session.unsorted:
-            with suppress(duckdb.Error):  # raised below, of the text as it is written
-                question = self._ask(unsorted.text)
-                if unsorted.fits(question.types):
-                    self._unsorted = question
-                    return question.types
-                self._session.release(question)
         try:
             question = self._ask(text)
         except duckdb.Error as error:
             raise self._query_error(error) from error
         if self._statement.explains:
-            self._session.release(question)
+            self._give_back(question.cursor)
         else:
             self._bound = question
         return question.types
-
-    def _in_order(self) -> pa.Table | None:
-        """The answer without sorting it, if its rows lie in order; the caller holds the lock."""
-        if self._unsorted is None or self._statement.unsorted is None:
-            return None
-        unsorted = self._statement.unsorted
-        question, self._unsorted = self._unsorted, None
-        table = self._run(
-            lambda _: read_in_order(question.stream(BATCH_ROWS), unsorted.column), question.cursor
-        )
-        if table is None:
-            self._session.unsorted.add(unsorted.text)
-        else:
-            self._session.release(question)
-        return table
 
     def _question(self) -> Question:
         """What runs the query, for one reading; the caller holds the lock."""
@@ -430,7 +401,7 @@ class Result(Tabular):
     def leave_copy(self) -> None:
         """Go over to a session that reads the stored months themselves."""
         self._session = self._warehouse.without_copy(self._session)
-        self._bound = self._unsorted = None
+        self._bound = None
 
     def limits(self, spent_s: float = 0.0) -> Limits:
         """What one step may take, after those before it."""

@@ -7,7 +7,6 @@ import logging
 import os
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -45,15 +44,12 @@ class Question:
         Runs it and gives one table, which is faster.
     types
         Name and type of each column; empty where it was not bound.
-    key
-        What tells it from other questions; empty where it was not bound.
     """
 
     cursor: duckdb.DuckDBPyConnection
     stream: Callable[[int], pa.RecordBatchReader]
     table: Callable[[], pa.Table]
     types: dict[str, str] = field(default_factory=dict)
-    key: str = ""
 
 
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
@@ -61,12 +57,6 @@ _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 
 _MOST_STATEMENTS = 256
 """Texts whose check and whose parse are kept, for those who ask the same with other parameters."""
-
-_MOST_QUESTIONS = 64
-"""Questions that are kept as they were bound, each with a cursor, for those who ask them again."""
-
-_LONGEST_KEY = 100_000
-"""Characters of a text and its values beyond which a question is not kept."""
 
 _STOPPING_S = 30
 _MOST_IDLE = 8
@@ -105,8 +95,6 @@ class Session:
         Whether it reads the native copy of the marts, not their parquet files.
     statements
         Texts that were checked, with what was found.
-    unsorted
-        Texts whose rows turned out not to lie in order.
     searched
         The schemas in which a bare name is looked up.
     frames
@@ -129,12 +117,9 @@ class Session:
         self.memory, self.reads_copy = memory, reads_copy
         self.memory_bytes = None if memory is None else _memory_limit(connection)
         self.statements: dict[str, Statement] = {}
-        self.unsorted: set[str] = set()
         self._home = home
         self._parsed: dict[str, duckdb.Statement] = {}
-        self._questions: OrderedDict[str, Question] = OrderedDict()
         self._idle: list[duckdb.DuckDBPyConnection] = []
-        self._keeps_questions = True
         self._is_closed = False
         self._pin = pin
         self._unpin = weakref.finalize(self, os.close, pin)
@@ -157,40 +142,17 @@ class Session:
         return self.new_cursor()
 
     def bind(self, text: str, params: dict[str, object]) -> Question:
-        """A query that passed :func:`warehouse.guard.check`, bound with its values but not run.
-
-        One that was asked before with the same values is bound already, as nothing of a generation
-        ever changes, unless by who holds a cursor (:meth:`hand_out`): of a small question's time
-        parsing and binding are half.
-        """
-        key = f"{params!r} {text}"
-        asked = self._questions.pop(key, None)
-        if asked is not None:
-            return asked
+        """A query that passed :func:`warehouse.query.guard.check`, bound but not run."""
         cursor = self.cursor()
         if not _IS_LAZY:
-            return replace(ask(cursor, text, params), types=describe(cursor, text, params), key=key)
+            return replace(ask(cursor, text, params), types=describe(cursor, text, params))
         statement = self._parsed.get(text)
         if statement is None:
             (statement,) = cursor.extract_statements(text)
             keep(self._parsed, text, statement)
         relation = cursor.sql(statement, params=params)
         types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-        return Question(cursor, relation.to_arrow_reader, relation.to_arrow_table, types, key)
-
-    def release(self, question: Question) -> None:
-        """Keep a question that was read to its end, or not at all, for the next who asks it.
-
-        Where it was not bound, or may not be kept, its cursor is given back.
-        """
-        if not self._keeps_questions or not 0 < len(question.key) <= _LONGEST_KEY:
-            self.give_back(question.cursor)
-            return
-        self._questions[question.key] = question
-        if len(self._questions) > _MOST_QUESTIONS:
-            with suppress(KeyError):
-                _, oldest = self._questions.popitem(last=False)
-                self.give_back(oldest.cursor)
+        return Question(cursor, relation.to_arrow_reader, relation.to_arrow_table, types)
 
     def new_cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor that nobody else ever gets: the catalog is its default, it knows the home.
@@ -212,12 +174,6 @@ class Session:
             raise
         return cursor
 
-    def hand_out(self) -> duckdb.DuckDBPyConnection:
-        """A cursor for the user, who may make tables and change them: no question is kept then."""
-        self._keeps_questions = False
-        self._questions.clear()
-        return self.new_cursor()
-
     def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Keep a cursor whose answer was read to its end."""
         if not self._is_closed and len(self._idle) < _MOST_IDLE:
@@ -233,9 +189,8 @@ class Session:
 
     def close(self) -> None:
         """Let go of the generation; another thread may be at work on it."""
-        self._is_closed, self._keeps_questions = True, False
+        self._is_closed = True
         self._idle.clear()
-        self._questions.clear()
         give_up = time.monotonic() + _STOPPING_S
         while not waiting.is_abandoned():  # closing would wait for that work, without end
             try:

@@ -313,7 +313,7 @@ class Warehouse:
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
-        return self._session.hand_out()
+        return self._session.new_cursor()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for what the package itself reads; users take :meth:`connection`."""
