@@ -65,7 +65,7 @@ def model_for_dbt(file: bytes) -> bytes:
     Examples
     --------
     >>> model_for_dbt(b"-- a {% b\\nselect 1; -- one\\n")
-    b'--\\nselect 1  -- one\\n'
+    b'--\\nselect 1 -- one\\n'
     """
     text = file.decode("utf-8-sig", errors="surrogateescape")
     parts, at = [], 0
