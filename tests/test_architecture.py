@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import warehouse
 from tests.support import ROOT
 
 PACKAGE = ROOT / "warehouse"
-FILES = sorted(PACKAGE.rglob("*.py"))
-NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
-TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
+SOURCES = {
+    str(path.relative_to(PACKAGE)): path.read_text("utf-8")
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 HEAVY = (
     "dbt", "duckdb", "httpx", "jinja2", "matplotlib", "numpy", "pandas", "polars", "pyarrow",
     "rich", "sqlglot", "starlette", "uvicorn", "yaml",
@@ -94,11 +97,11 @@ def test_help_when_asked_then_loads_nothing_heavy() -> None:
 # -- output and environment ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_module_when_it_has_something_to_say_then_does_not_print(path: Path) -> None:
+def test_modules_when_they_have_something_to_say_then_do_not_print() -> None:
     printed = [
-        node.lineno
-        for node in ast.walk(TREES[path])
+        f"{name}:{node.lineno}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in ("print", "breakpoint", "input")
@@ -109,19 +112,19 @@ def test_module_when_it_has_something_to_say_then_does_not_print(path: Path) -> 
 def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
     """A bare connection knows no limit of memory and no time zone, and so does a bare home."""
     doors = {
-        str(path.relative_to(PACKAGE)): ast.unparse(node.func)
-        for path in FILES
-        for node in ast.walk(TREES[path])
+        name: ast.unparse(node.func)
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("duckdb.connect", "Home")
     }
     assert doors == {"engine.py": "duckdb.connect", "lake/manifest.py": "Home"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_environment_when_read_then_by_config_alone(path: Path) -> None:
-    touched = [
-        f"line {node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(TREES[path])
+def test_environment_when_read_then_by_config_alone() -> None:
+    touched = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
         if (
             isinstance(node, ast.Attribute)
             and node.attr in ("environ", "environb", "getenv", "putenv")
@@ -132,16 +135,11 @@ def test_environment_when_read_then_by_config_alone(path: Path) -> None:
             and node.module == "os"
             and any(alias.name in ("environ", "getenv") for alias in node.names)
         )
-    ]
-    assert path.name == "config.py" or touched == []
+    }
+    assert touched == {"config.py"}
 
 
-def test_environment_when_looked_for_then_config_is_found() -> None:
-    """The test above can fail: config.py is seen to read the environment."""
-    assert "os.environ" in ast.unparse(TREES[PACKAGE / "config.py"])
-
-
-TABLES = {("meta.py", "write_meta")}
+TABLES = {"build/meta.py: write_meta"}
 """Functions that are one long table of rows, where cutting would not help a reader."""
 
 
@@ -163,14 +161,59 @@ def length(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> in
     return sum(bool(line) and not line.startswith("#") for line in held)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_module_when_written_then_is_small_enough_to_be_read(path: Path) -> None:
-    lines = path.read_text("utf-8").splitlines()
-    assert len(lines) <= 500
-    long = {node.name for node in functions(TREES[path]) if length(node, lines) > 50}
-    assert {name for name in long if (path.name, name) not in TABLES} == set()
+def test_modules_when_written_then_are_small_enough_to_be_read() -> None:
+    lines = {name: source.splitlines() for name, source in SOURCES.items()}
+    assert [name for name in lines if len(lines[name]) > 500] == []
+    long = [
+        f"{name}: {node.name}"
+        for name, tree in TREES.items()
+        for node in functions(tree)
+        if length(node, lines[name]) > 50
+    ]
+    assert [place for place in long if place not in TABLES] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_module_when_opened_then_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(TREES[path])
+def test_modules_when_opened_then_say_what_they_are_for() -> None:
+    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+# -- faces ---------------------------------------------------------------------------------------
+
+
+def imported(tree: ast.Module, package: str) -> set[tuple[str, str]]:
+    """Module below the package and name, of each import that only a type checker reads."""
+    return {
+        (str(node.module).removeprefix(f"warehouse.{package}."), alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def loaded_lazily(tree: ast.Module) -> set[tuple[str, str]]:
+    """Module below the package and name, of each entry of the dictionary given to ``lazy_face``."""
+    return {
+        (module, name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_face"
+        for module, names in ast.literal_eval(node.args[1]).items()
+        for name in names.split()
+    }
+
+
+def test_faces_when_read_by_a_type_checker_then_have_the_names_they_load() -> None:
+    faces = {Path(name).parent.name: tree for name, tree in TREES.items() if loaded_lazily(tree)}
+    assert {"analysis", "vendor"} <= set(faces)
+    apart = {
+        package: imported(tree, package) ^ loaded_lazily(tree) for package, tree in faces.items()
+    }
+    assert {package: names for package, names in apart.items() if names} == {}
+
+
+def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> None:
+    checked = {name for _, name in imported(TREES["__init__.py"], "")}
+    assert set(warehouse.__all__) - {"__version__"} == checked
+    for name in checked:
+        assert getattr(warehouse, name).__name__ == name
