@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""What :func:`sha256_of` gives, and so the name of an object of the lake."""
 
 
 def flush(path: Path) -> None:

@@ -22,6 +22,7 @@ from warehouse.vendor import (
     KEY_COLUMNS,
     NO_TYPE,
     OTHER_TYPE,
+    RAW_CLOCKS,
     Column,
     Contract,
     interval_us,
@@ -203,7 +204,7 @@ def _select_sql(
     contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
     source_names = {_free_name(name, contract).lower(): name for name in types}
     spelled = {name.lower(): name for name in types}
-    clocks = [spelled[name] for name in (_RAW_CLOCKS if raw else ("time", "time"))]
+    clocks = [spelled[name] for name in (RAW_CLOCKS if raw else ("time", "time"))]
     time, known_at = (_utc(identifier(name), types[name]) for name in clocks)
     if not raw:
         known_at = f"make_timestamp(epoch_us({time}) + {keys['bar_us']})"
@@ -272,7 +273,6 @@ def _inside(time: str, spans: tuple[Span, ...]) -> str:
     return f"\nwhere {' or '.join(owned)}" if spans else ""
 
 
-_RAW_CLOCKS = ("exchange_timestamp", "local_timestamp")
 _PLAIN = "hive_partitioning = false"
 _FILE = "of_lake"
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import re
 import secrets
 import socket
 import time
@@ -35,12 +34,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from warehouse.config import PREVIEW_KEY
 from warehouse.errors import UsageError
+from warehouse.files import SHA256
 from warehouse.home import Home
 from warehouse.lake import Manifest, StoredFile
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
     CLOCKS,
     INTERVALS,
+    LONGEST_RAW_DAYS,
     PREVIEW_DAYS,
     PREVIEW_RAW_DAYS,
     PREVIEW_SERIES,
@@ -58,11 +59,9 @@ METRIC_LINK_S = 300
 RAW_LINK_S = 3_600
 
 _RAW_SCHEMA_VERSION = 1
-_LONGEST_RAW_DAYS = 366
 _REQUEST_S = 20
 _MOST_CONNECTIONS = 256
 _FIRST_DAY, _LAST_DAY = date(YEARS.start, 1, 1), date(YEARS.stop - 1, 12, 31)
-_OBJECT = re.compile(r"[0-9a-f]{64}")
 
 
 def create_app(
@@ -227,10 +226,10 @@ class _Mirror:
     def raw_files(self, request: Request) -> Response:
         self._require_key(request)
         question = _question(request, RAW_PREFIX + request.path_params["dataset"])
-        if (question.end - question.start).days > _LONGEST_RAW_DAYS:
+        if (question.end - question.start).days > LONGEST_RAW_DAYS:
             raise HTTPException(
                 400,
-                detail=f"at most {_LONGEST_RAW_DAYS} days in one request",
+                detail=f"at most {LONGEST_RAW_DAYS} days in one request",
                 headers={"x-code": "range_too_long"},
             )
         return self._list_raw(request, question)
@@ -268,7 +267,7 @@ class _Mirror:
         )
         signature = self._sign(path, object, date_, lifetime)
         good = hmac.compare_digest(query.get("X-Amz-Signature", "").encode(), signature.encode())
-        if not good or not _OBJECT.fullmatch(object):
+        if not good or not SHA256.fullmatch(object):
             return _access_denied()
         if time.time() > float(date_) + float(lifetime):
             return _access_denied()

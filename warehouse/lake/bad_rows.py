@@ -9,7 +9,6 @@ bytes.
 from __future__ import annotations
 
 import json
-import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
+from warehouse.files import SHA256
 from warehouse.lake.records import BadRow
 from warehouse.vendor import FileKey, interval_us
 
@@ -28,7 +28,6 @@ SALVAGED = b"warehouse.salvaged"
 MOST_BAD_ROWS = 1_000
 _NAMED = 3
 _LONGEST_REASON = 200
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class BadRowsError(FileRefusedError):
@@ -104,7 +103,7 @@ def left_out_of(metadata: dict[bytes, bytes] | None) -> tuple[str | None, tuple[
             return None, ()
         rows = tuple(BadRow(int(n), None if t is None else int(t), str(why)[:_LONGEST_REASON])
                      for n, t, why in facts["rows"][:MOST_BAD_ROWS])  # fmt: skip
-        if not (_SHA256.fullmatch(facts["original"]) and all(map(_is_plain, rows))):
+        if not (SHA256.fullmatch(facts["original"]) and all(map(_is_plain, rows))):
             raise ValueError("no list that salvaging writes")
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FileRefusedError(f"its list of salvaged rows cannot be read ({error})") from error

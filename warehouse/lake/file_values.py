@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
-from warehouse.vendor import LARGEST_VALUE, SMALLEST_VALUE, Column, Contract, FileKey
+from warehouse.vendor import LARGEST_VALUE, RAW_CLOCKS, SMALLEST_VALUE, Column, Contract, FileKey
 
-RAW_TIME = "exchange_timestamp"
-RAW_KNOWN_AT = "local_timestamp"
+RAW_TIME, RAW_KNOWN_AT = RAW_CLOCKS
 _EXACT_IN_DOUBLE = 1 << 53
 
 
@@ -135,7 +134,7 @@ class Values:
 
 def clocks_of(key: FileKey) -> tuple[str, ...]:
     """The columns that a file must have: its times, the first of them decides the order."""
-    return (RAW_TIME, RAW_KNOWN_AT) if key.is_raw else ("time",)
+    return RAW_CLOCKS if key.is_raw else ("time",)
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from warehouse.build import remove_copy
 from warehouse.errors import NotFoundError, UsageError
+from warehouse.files import SHA256
 from warehouse.generations import (
     SNAPSHOT_MARK,
     catalog_reads,
@@ -30,7 +31,6 @@ from warehouse.home import Home, generation_path, native_copy, writing
 from warehouse.lake import Manifest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HASH = re.compile(r"[0-9a-f]{64}")
 KEEP_GENERATIONS = 5
 
 
@@ -149,7 +149,7 @@ def prune_home(
 
 def _objects_on_disk(home: Home) -> Iterable[str]:
     """Objects, those that a killed sync left without a row among them."""
-    return (path.stem for path in home.objects.glob("*.parquet") if _HASH.fullmatch(path.stem))
+    return (path.stem for path in home.objects.glob("*.parquet") if SHA256.fullmatch(path.stem))
 
 
 def _sweep_folders(home: Home) -> None:

@@ -8,6 +8,7 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.vendor.api import (
+        LONGEST_RAW_DAYS,
         PREVIEW_DAYS,
         PREVIEW_RAW_DAYS,
         PREVIEW_SERIES,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from warehouse.vendor.keys import (
         CLOCKS,
         INTERVALS,
+        RAW_CLOCKS,
         RAW_PREFIX,
         YEARS,
         FileKey,
@@ -54,8 +56,9 @@ else:
         __name__,
         {
             "api": (
-                "clock_warning KeyRefusedError Links Listing NoAnswerError PREVIEW_DAYS "
-                "PREVIEW_RAW_DAYS PREVIEW_SERIES RequestRefusedError unknown_symbol Vendor"
+                "clock_warning KeyRefusedError Links Listing LONGEST_RAW_DAYS NoAnswerError "
+                "PREVIEW_DAYS PREVIEW_RAW_DAYS PREVIEW_SERIES RequestRefusedError unknown_symbol "
+                "Vendor"
             ),
             "contracts": (
                 "Column Contract dbt_project_dir KEY_COLUMNS LARGEST_VALUE load_contracts "
@@ -64,8 +67,8 @@ else:
             "download": "Body discard_part download_file",
             "http": "is_loopback",
             "keys": (
-                "CLOCKS day_after decode encode FileKey interval_us INTERVALS Period RAW_PREFIX "
-                "SeriesKey Symbol YEARS"
+                "CLOCKS day_after decode encode FileKey interval_us INTERVALS Period RAW_CLOCKS "
+                "RAW_PREFIX SeriesKey Symbol YEARS"
             ),
             "request": "months Wanted",
         },

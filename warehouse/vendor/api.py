@@ -42,10 +42,12 @@ PREVIEW_DAYS = (date(2025, 5, 1), date(2025, 6, 1))
 PREVIEW_RAW_DAYS = (date(2025, 6, 1), date(2025, 7, 1))
 """The slice that the vendor gives to everybody: one series, one month; ends excluded."""
 
+LONGEST_RAW_DAYS = 366
+"""Most days of raw data that the vendor answers in one request."""
+
 _LINK_LIFETIME_S = 300.0
 _LARGEST_ANSWER_BYTES = 16 << 20
 _MOST_SYMBOLS = 50_000
-_LONGEST_RAW_DAYS = 366
 _REFRESH_DAYS = 92
 _KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -165,7 +167,7 @@ class Vendor:
 
     def _ranges(self, wanted: Wanted) -> list[tuple[date, date]]:
         """The span in parts that the vendor answers: raw requests span at most 366 days."""
-        longest = timedelta(days=_LONGEST_RAW_DAYS)
+        longest = timedelta(days=LONGEST_RAW_DAYS)
         if not wanted.dataset.startswith(RAW_PREFIX) or self.preview:
             return [(wanted.start, wanted.end)]
         ranges, start = [], wanted.start

@@ -19,6 +19,8 @@ from warehouse.times import SECOND_US, date_us
 CLOCKS = ("exchange", "true")
 INTERVALS = ("1s", "15s", "30s", "1m", "5m", "15m", "30m", "1h", "4h", "1d")
 RAW_PREFIX = "raw_"
+RAW_CLOCKS = ("exchange_timestamp", "local_timestamp")
+"""Columns of raw data: when the venue made a row, and when the vendor knew it."""
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
