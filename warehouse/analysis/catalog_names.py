@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from threading import RLock
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
@@ -24,9 +24,6 @@ from warehouse.errors import WarehouseError, nearest
 from warehouse.home import Home
 from warehouse.loading import load
 from warehouse.sql import literal
-
-if TYPE_CHECKING:
-    from warehouse.query import Statement
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
@@ -127,11 +124,16 @@ class Names:
         return self._definitions.get(place)
 
     @_one_at_a_time
-    def reach(self, statement: Statement, params: Mapping[str, object]) -> tuple[Reach, ...]:
-        """Tables that a statement reads, with the series and span that it selects of each."""
-        if statement.tree is None:
-            return tuple(Reach(place, self.datasets(place)) for place in self._named(statement))
-        return reach(statement.tree, params, self, self._cursor)
+    def reach(
+        self, tree: Tree | None, text: str, params: Mapping[str, object]
+    ) -> tuple[Reach, ...]:
+        """Tables that a query reads, with the series and span that it selects of each.
+
+        ``text`` is read where the engine has no tree to give of it.
+        """
+        if tree is None:
+            return tuple(Reach(place, self.datasets(place)) for place in self._named(text))
+        return reach(tree, params, self, self._cursor)
 
     @_one_at_a_time
     def origins(
@@ -261,13 +263,13 @@ class Names:
         by_place = {Place(m.relation.schema, m.relation.name): m.sql for m in models}
         return {place: text for place, text in by_place.items() if place in stored}
 
-    def _named(self, statement: Statement) -> list[Place]:
+    def _named(self, text: str) -> list[Place]:
         """Tables of a text that only sqlglot reads."""
         load("sqlglot")
         import sqlglot
         from sqlglot import exp
 
-        tree = sqlglot.parse_one(statement.bare, dialect="duckdb")
+        tree = sqlglot.parse_one(text, dialect="duckdb")
         parts = [tuple(p.name for p in table.parts) for table in tree.find_all(exp.Table)]
         return [place for place in dict.fromkeys(map(self.find, parts)) if place is not None]
 

@@ -8,7 +8,7 @@ windows among them; filters and join conditions are not counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,7 +32,6 @@ from warehouse.waiting import heed_the_wait
 
 if TYPE_CHECKING:
     from warehouse.analysis.catalog_names import Names
-    from warehouse.query import Result
 
 _GRID = {*KEY_COLUMNS, "time", "known_at"}
 _KEEPS_UNIT = {
@@ -99,8 +98,19 @@ class Trace:
     columns: tuple[ColumnTrace, ...]
 
 
-def trace(result: Result, catalog: Names, tree: Tree | None) -> Trace:
+def trace(
+    tree: Tree | None, types: Mapping[str, str], catalog: Names, reach: tuple[Reach, ...]
+) -> Trace:
     """What a query touches.
+
+    Parameters
+    ----------
+    tree
+        The query's parse tree; None where the engine has none to give.
+    types
+        Type of each column of the answer by its name, in order.
+    reach
+        The tables that the query reads, as :meth:`Names.reach` gives them.
 
     Examples
     --------
@@ -110,15 +120,15 @@ def trace(result: Result, catalog: Names, tree: Tree | None) -> Trace:
     ...     r.trace().columns[1].vendor
     ('vendor.flow.volume_delta_notional',)
     """
-    found = named(outputs(tree, catalog), list(result.types)) if tree else {}
+    found = named(outputs(tree, catalog), list(types)) if tree else {}
+    origins = catalog.origins(tree, list(types))
     columns = []
-    for name, column in result.columns.items():
+    for name, kind in types.items():
         inputs = found[name].inputs if name in found else frozenset[ColumnOf]()
         deep = frozenset(leaf for start in inputs for leaf in behind(start, catalog))
-        columns.append(
-            ColumnTrace(name, str(column), column.unit, _telling(inputs), _telling(deep))
-        )
-    return Trace(result.reach, tuple(columns))
+        unit, _ = origins.get(name, (None, None))
+        columns.append(ColumnTrace(name, kind, unit, _telling(inputs), _telling(deep)))
+    return Trace(reach, tuple(columns))
 
 
 def behind(column: ColumnOf, catalog: Names) -> frozenset[ColumnOf]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.query.guard import Statement
     from warehouse.query.notebook import load_ipython_extension
     from warehouse.query.receipt import Receipt, Verdict, verify_receipt
     from warehouse.query.result import Result
@@ -17,7 +16,6 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "guard": "Statement",
             "notebook": "load_ipython_extension",
             "receipt": "Receipt Verdict verify_receipt",
             "result": "Result",

@@ -277,7 +277,7 @@ class Result(Tabular):
     @_limited
     def reach(self) -> tuple[Reach, ...]:
         """Tables that the query reads, with the datasets, series and span behind each."""
-        return self._warehouse.names().reach(self._statement, self.params)
+        return self._warehouse.names().reach(self._statement.tree, self.text, self.params)
 
     @property
     @_limited
@@ -290,7 +290,7 @@ class Result(Tabular):
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
         from warehouse.analysis import trace
 
-        return trace(self, self._warehouse.names(), self._statement.tree)
+        return trace(self._statement.tree, self.types, self._warehouse.names(), self.reach)
 
     @property
     def is_ordered(self) -> bool:
