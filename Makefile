@@ -4,11 +4,12 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo test pytest test-long lint bench clean
+.PHONY: help demo test unit pytest test-long lint bench clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
 	@echo "make test       install, then all checks and tests"
+	@echo "make unit       the unit tests that need no demo home"
 	@echo "make test-long  the long crash, fault and fuzz tests too"
 	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
 	@echo "make bench      the speed beside other ways; SIZE=full for all of it"
@@ -45,6 +46,9 @@ test: .venv/installed-test
 
 pytest: .venv/installed-test
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+unit: .venv/installed-test
+	$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m 'not long and not demo'
 
 test-long: lint
 	$(BIN)/pytest -n $(JOBS) -m 'long or not long' --timeout 3600

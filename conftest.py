@@ -47,8 +47,12 @@ def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_refuse_network)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest story is told first, while the other workers make what the rest needs."""
+    """Mark what needs the demo; run the longest file first, as others make the rest."""
+    for item in items:
+        if "demo_run" in getattr(item, "fixturenames", ()):
+            item.add_marker("demo")
     items.sort(key=lambda item: item.path.name != "test_build.py")
 
 
