@@ -207,7 +207,7 @@ def test_receipt_when_a_frame_was_read_then_is_verified_with_that_frame_only(
 def test_docs_when_the_example_of_a_frame_is_run_then_gives_what_it_says(
     wh: warehouse.Warehouse,
 ) -> None:
-    section = DOCS.read_text().split("## Your own frame")[1]
+    section = DOCS.read_text().split("## Your own data frames")[1]
     example = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert example is not None
     names: dict[str, Any] = {"wh": wh, "pd": pd, "datetime": dt.datetime}
