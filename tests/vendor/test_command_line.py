@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -201,7 +202,7 @@ def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_hom
     server = create_server(create_app(market_home), request_s=3)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    request = b"GET /api/v1/metadata/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    prompt = HTTPConnection(*listener.getsockname(), timeout=10)
     try:
         with (
             socket.create_connection(listener.getsockname(), timeout=10) as slow,
@@ -211,12 +212,16 @@ def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_hom
                 slow.sendall(b"X")
                 if select.select([slow], [], [], 0.1)[0] and not slow.recv(1):
                     raise OSError("closed")
-        with socket.create_connection(listener.getsockname(), timeout=10) as prompt:
-            for _ in range(3):
-                prompt.sendall(request)
-                assert prompt.recv(1 << 20).startswith(b"HTTP/1.1 200")
-                time.sleep(0.2)
+        sockets = set()
+        for _ in range(3):
+            prompt.request("GET", "/api/v1/metadata/raw")
+            sockets.add(prompt.sock)
+            answer = prompt.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            time.sleep(0.2)
+        assert len(sockets) == 1
     finally:
+        prompt.close()
         server.should_exit = True
         thread.join(10)
         listener.close()
