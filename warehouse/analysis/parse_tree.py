@@ -33,7 +33,7 @@ class Cte:
         Names that its first columns are given.
     columns
         What it shows, once that was found out: where queries name one another twice each, walking
-        through all anew would take for ever.
+        through each one again would take exponential time.
     """
 
     query: Tree

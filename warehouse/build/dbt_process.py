@@ -1,6 +1,6 @@
 """dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
 
-``python -m warehouse.transform HOME [docs|user]`` is started by ``warehouse.build`` on a build
+``python -m warehouse.build.dbt_process HOME [docs|user]`` is started by ``pipeline`` on a build
 file, and ends when its standard input does. It writes one JSON object per line to stdout
 (``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``, and the outcome of every node to
 ``meta.results``, which decides what ``publish`` does.

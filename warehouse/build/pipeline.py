@@ -41,7 +41,7 @@ from warehouse.progress import Phase, phase
 from warehouse.vendor import dbt_project_dir
 
 Progress = Callable[[dict[str, Any]], None]
-"""Called with each event of the build: ``{"step": …}`` as ``warehouse.transform`` writes it."""
+"""Called with each event of the build: ``{"step": …}`` as ``dbt_process`` writes it."""
 
 _PHASES = {
     "inputs": "compare lake, models and settings with those of the catalog",
@@ -211,7 +211,7 @@ def write_docs(settings: Settings, progress: Progress | None = None) -> Path:
 def _run_child(
     settings: Settings, home: Home, arguments: list[str], progress: Progress | None, *, lock: int
 ) -> None:
-    """Run ``warehouse.transform`` as a child; dbt stays out of this process.
+    """Run ``dbt_process`` as a child; dbt stays out of this process.
 
     The child holds the home's lock as long as it lives, and ends when this process does: so what
     outlives a killed build can never write into the next one.

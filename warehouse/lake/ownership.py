@@ -23,7 +23,7 @@ from warehouse.vendor import Period, SeriesKey, interval_us
 class OwnedFile:
     """A file, the spans of its period that it owns, and the bars in them that it shows.
 
-    ``raw_rows_hidden`` is not in the manifest: ``vendor_views.count_hidden`` counts it.
+    ``raw_rows_hidden`` is not in the manifest: ``build.vendor_views.count_hidden`` counts it.
     """
 
     file: StoredFile
