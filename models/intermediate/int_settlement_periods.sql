@@ -60,9 +60,6 @@ compared as (
                     )
         end as is_change
     from funding
-    inner join seeded
-        on funding.series_id = seeded.series_id
-    where seeded.period_hours is null
 ),
 
 -- how long the rate has surely stood still before each bar, and whether a change began that

@@ -45,13 +45,22 @@ contradicted as (
         symbol,
         null::integer as period_hours,
         null::timestamp as since,
-        'declared as ' || declared_hours || ' h, but the rates changed as every '
+        case when schedule_source = 'home' then 'declared as ' else 'the seed has ' end
+        || declared_hours || ' h, but the rates changed as every '
         || pattern_period_hours || ' h between ' || strftime(min("time"), '%Y-%m-%d %H:%M')
         || ' and ' || strftime(max("time"), '%Y-%m-%d %H:%M')
-        || ' UTC: correct its hours or from' as doubt
+        || ' UTC: '
+        || case
+            when schedule_source = 'home' then 'correct its hours or from'
+            else 'declare it in warehouse.toml, which takes precedence over the seed'
+        end as doubt
     from settlements
-    where schedule_source = 'home' and pattern_period_hours <> declared_hours and is_settled
-    group by exchange, symbol, series_id, declared_hours, pattern_period_hours
+    where
+        schedule_source in ('home', 'seed')
+        and pattern_period_hours <> declared_hours
+        and is_settled
+    group by
+        exchange, symbol, series_id, schedule_source, declared_hours, pattern_period_hours
     having sum(declared_hours) > 48
 ),
 
@@ -91,6 +100,60 @@ lengthened as (
         switches.period_hours, switches.period_hours_before
 ),
 
+-- moments of payment that the venue announced, where raw files with them are here
+announced as (
+    select
+        exchange,
+        symbol,
+        next_funding_time::timestamp as "time",
+        lag(next_funding_time::timestamp) over (
+            partition by exchange, symbol order by next_funding_time
+        ) as since
+    from {{ source('vendor', 'raw_funding_rate') }}
+    where next_funding_time is not null
+    group by exchange, symbol, next_funding_time
+),
+
+announced_periods as (
+    select
+        *,
+        (epoch("time" - since) / 3600)::integer as period_hours
+    from announced
+    where epoch("time" - since) in (3600, 7200, 10800, 14400, 21600, 28800, 43200, 86400)
+),
+
+-- a distance that came three times is no gap between files; at most one bar of a series at each
+announced_otherwise as (
+    select
+        announced_periods.exchange,
+        announced_periods.symbol,
+        announced_periods.period_hours,
+        min(announced_periods.since) as since,
+        'the venue announced payments every ' || announced_periods.period_hours || ' h from '
+        || strftime(min(announced_periods.since), '%Y-%m-%d %H:%M') || ' to '
+        || strftime(max(announced_periods."time"), '%Y-%m-%d %H:%M')
+        || ' UTC (next_funding_time of vendor.raw_funding_rate), but '
+        || coalesce('every ' || min(settlements.period_hours) || ' h is used', 'none are used')
+        || ': declare it' as doubt
+    from announced_periods
+    inner join {{ ref('funding_labels') }} as bars
+        on
+            announced_periods.exchange = bars.exchange
+            and announced_periods.symbol = bars.symbol
+            and announced_periods."time" = bars."time"
+    left join settlements
+        on bars.series_id = settlements.series_id and bars."time" = settlements."time"
+    where
+        bars.known_at - bars."time" <= announced_periods.period_hours * interval '1 hour'
+        and settlements.period_hours is distinct from announced_periods.period_hours
+    group by
+        announced_periods.exchange,
+        announced_periods.symbol,
+        announced_periods.period_hours,
+        bars.series_id
+    having count(*) >= 3
+),
+
 without_data as (
     select distinct
         exchange,
@@ -107,13 +170,21 @@ without_data as (
 ),
 
 doubts as (
-    select * from unsure
+    select unsure.*
+    from unsure
+    left join announced_otherwise
+        on
+            unsure.exchange = announced_otherwise.exchange
+            and unsure.symbol = announced_otherwise.symbol
+    where announced_otherwise.symbol is null
     union distinct
     select * from without_data
     union distinct
     select * from contradicted
     union distinct
     select * from lengthened
+    union distinct
+    select * from announced_otherwise
 ),
 
 -- a symbol with several intervals or clocks has each once

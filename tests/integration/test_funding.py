@@ -6,12 +6,13 @@ import json
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from tests.support import bar_table, file_key, grid, run_warehouse, write_file
 
-SHOWN, TOLD, RUNNING, WRONG, LONGER = (
-    f"perpetual-{base}-USDT:USDT" for base in ("ALT", "OLD", "RUN", "WRONG", "LONGER")
+SHOWN, TOLD, RUNNING, WRONG, LONGER, ANNOUNCED, SEEDED = (
+    f"perpetual-{base}-USDT:USDT" for base in ("ALT", "OLD", "RUN", "WRONG", "LONGER", "RAW", "BTC")
 )
 PAID = (
     "select symbol, period_hours, schedule_source, count(*) as payments, sum(settled_rate) as paid,"
@@ -31,11 +32,14 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
         (RUNNING, moving),
         (WRONG, every_4h),
         (LONGER, every_8h_after_4_days),
+        (ANNOUNCED, moving),
+        (SEEDED, [1e-4 * (1 + hour // 4) for hour in range(312)]),
     ):
         times = grid(date(2025, 9, 1), len(rates))
         table = bar_table("funding", times, funding_rate=pa.array(rates))
         table = table.select(["time", "funding_rate"])
         write_file(folder, file_key("funding", "2025-09", symbol=symbol), table)
+    write_file(folder, file_key("raw_funding_rate", "2025-09", symbol=ANNOUNCED), _every_4h(72))
     declared = f'[[funding]]\nexchange = "binance-futures"\nsymbol = "{TOLD}"\nhours = '
     home.mkdir()
     spans = f"{declared}8\n{declared}2\nfrom = 2025-09-02\n"
@@ -43,8 +47,14 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
     (home / "warehouse.toml").write_text(spans)
     done = run_warehouse("update", "--from", str(folder), "--home", str(home), cwd=tmp_path)
     assert done.exit_code == 1, done.stdout + done.stderr
-    assert "5 doubts about funding schedules" in done.stderr
+    assert "7 doubts about funding schedules" in done.stderr
     assert f"{WRONG}: declared as 8 h, but the rates changed as every 4 h" in done.stderr
+    assert f"{SEEDED}: the seed has 8 h, but the rates changed as every 4 h" in done.stderr
+    assert (
+        f"{ANNOUNCED}: the venue announced payments every 4 h from 2025-09-01 04:00 to"
+        in done.stderr
+    )
+    assert "but none are used: declare it" in done.stderr
     assert "TYPO: declared, but there is no funding of it here" in done.stderr
     starts = ("#", "[[funding]]", "exchange =", "symbol =", "hours =", "from =")
     lines = [line.strip() for line in done.stderr.splitlines()]
@@ -71,6 +81,7 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
     wrong = run_warehouse("build", "--home", _with(home, pasted), cwd=tmp_path)
     assert wrong.exit_code == 2 and "hours = 0" in wrong.stderr
     spans = f"{declared}4\n" + f"{declared}4\n".replace(TOLD, WRONG)
+    spans += f"{declared}4\n".replace(TOLD, SEEDED)
     spans += pasted.replace("hours = 0", "hours = 4")
     right = run_warehouse("build", "--home", _with(home, spans), cwd=tmp_path)
     assert right.exit_code == 0, right.stderr
@@ -83,7 +94,25 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
         (SHOWN, 4): 16,
         (LONGER, 4): 24,
         (LONGER, 8): 27,
+        (ANNOUNCED, 4): 16,
+        (SEEDED, 4): 78,
     }
+
+
+def _every_4h(hours: int) -> pa.Table:
+    """Raw updates of every hour that announce the next payment, the first one at 04:00."""
+    hour = np.timedelta64(1, "h")
+    moments = np.datetime64("2025-09-01T00:30", "us") + np.arange(hours) * hour
+    payments = np.datetime64("2025-09-01T04:00", "us") + np.arange(hours) // 4 * 4 * hour
+    instant = pa.timestamp("us", tz="UTC")
+    return pa.table(
+        {
+            "exchange_timestamp": pa.array(moments).cast(instant),
+            "local_timestamp": pa.array(moments + np.timedelta64(80, "ms")).cast(instant),
+            "funding_rate": pa.array(np.full(hours, 1e-4)),
+            "next_funding_time": pa.array(payments).cast(instant),
+        }
+    )
 
 
 def _with(home: Path, text: str) -> str:
