@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -213,7 +214,7 @@ def test_faces_when_read_by_a_type_checker_then_have_the_names_they_load() -> No
 
 
 def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> None:
-    checked = {name for _, name in imported(TREES["__init__.py"], "")}
-    assert set(warehouse.__all__) - {"__version__"} == checked
-    for name in checked:
-        assert getattr(warehouse, name).__name__ == name
+    checked = imported(TREES["__init__.py"], "")
+    assert set(warehouse.__all__) - {"__version__"} == {name for _, name in checked}
+    for module, name in checked:
+        assert getattr(warehouse, name) is getattr(import_module(module), name)

@@ -54,9 +54,9 @@ class Home:
         """Whether a library's message is about one of the data files, which users never name."""
         return any(f"{folder}/" in text for folder in (self.objects, self.marts))
 
-    def object_path(self, object: str) -> Path:
+    def object_path(self, sha256: str) -> Path:
         """Where the bytes with this sha256 are."""
-        return self.objects / f"{object}.parquet"
+        return self.objects / f"{sha256}.parquet"
 
     @property
     def lake(self) -> Path:

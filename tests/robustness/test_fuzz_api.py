@@ -29,7 +29,7 @@ from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
 from warehouse.sync.from_vendor import plan_vendor, sync_vendor
 from warehouse.sync.subscription import Subscription, resolve
-from warehouse.vendor.api import Vendor
+from warehouse.vendor.api import VendorClient
 from warehouse.vendor.http import Patience
 from warehouse.vendor.keys import SeriesKey
 from warehouse.vendor.request import Wanted
@@ -126,7 +126,9 @@ def sync(home: Home, hostile: Hostile, wanted: Wanted = WANTED) -> Outcome:
     """A sync that may fail, in our words only."""
     started = time.monotonic()
     error, taken_in, failures = None, 0, ()
-    with Vendor(f"{hostile.url}/api/v1", "secret-key", patience=HASTY, connections=2) as vendor:
+    with VendorClient(
+        f"{hostile.url}/api/v1", "secret-key", patience=HASTY, connections=2
+    ) as vendor:
         try:
             report = sync_vendor(home, [wanted], vendor, now=NOW, recheck=True)
             taken_in, failures = len(report.taken_in), report.failures
@@ -377,7 +379,7 @@ def test_odd_symbols_never_become_names(tmp_path: Path, hostile: Hostile, symbol
     body = json.dumps({"symbols": symbols}).encode()
     hostile.say = lambda path: Answer(body=body if "symbols" in path else listing())
     said = Subscription(("flow",), (VENUE,), ("*",), ("1h",), ("true",), WANTED.start, WANTED.end)
-    with Vendor(f"{hostile.url}/api/v1", "secret-key", patience=HASTY) as vendor:
+    with VendorClient(f"{hostile.url}/api/v1", "secret-key", patience=HASTY) as vendor:
         try:
             wanted = resolve([said], today=NOW.date(), symbols_of=vendor.symbols)
             plan_vendor(Home(tmp_path / "home"), wanted, vendor, now=NOW)

@@ -9,7 +9,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from warehouse.vendor.contracts import KEY_COLUMNS, Column, load_contracts
+from warehouse.vendor.contracts import KEY_COLUMNS, DatasetColumn, load_contracts
 
 PROJECT = Path(__file__).parents[2]
 CONTRACT = PROJECT / "models" / "marts" / "bars.yml"
@@ -53,7 +53,7 @@ def render() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _column(dataset: str, column: Column) -> list[str]:
+def _column(dataset: str, column: DatasetColumn) -> list[str]:
     name = column.name if dataset == "ohlcv" else f"{dataset}__{column.name}"
     described = _folded(f"{column.description} [{column.unit}]", "        ")
     return [f"      - name: {name}", f"        data_type: {column.type.lower()}", *described]

@@ -15,7 +15,7 @@ from warehouse.simulator import Market, write_market
 from warehouse.simulator.datasets import DATASETS
 from warehouse.simulator.events import EVENTS_PER_MINUTE
 from warehouse.sync.from_folder import sync_folder
-from warehouse.vendor.api import Vendor
+from warehouse.vendor.api import VendorClient
 from warehouse.vendor.http import Patience
 from warehouse.vendor.keys import SeriesKey
 from warehouse.vendor.request import Wanted
@@ -80,10 +80,10 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-def client(vendor: TestVendor, **options: object) -> Vendor:
+def client(vendor: TestVendor, **options: object) -> VendorClient:
     """Our client, short of patience."""
     settings = {"patience": IMPATIENT, **options}
-    return Vendor(vendor.url, "test-key", **settings)  # type: ignore[arg-type]
+    return VendorClient(vendor.url, "test-key", **settings)  # type: ignore[arg-type]
 
 
 def want(

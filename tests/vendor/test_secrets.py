@@ -20,7 +20,7 @@ from warehouse.errors import VendorError, WarehouseError
 from warehouse.home import Home
 from warehouse.sync.from_vendor import sync_vendor
 from warehouse.sync.report import SyncReport
-from warehouse.vendor.api import Vendor
+from warehouse.vendor.api import VendorClient
 
 CANARY = "canary-key-7f3a"
 TRACES = ("X-Amz", "Signature", CANARY)
@@ -116,12 +116,12 @@ def test_errors_and_their_traces_hold_no_secret(
 @pytest.mark.parametrize("key", [f"{CANARY}\nx", f"{CANARY} x", f"{CANARY}é"])
 def test_a_key_that_is_none_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(WarehouseError) as caught:
-        Vendor("https://example.org/api/v1", key)
+        VendorClient("https://example.org/api/v1", key)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
 def test_nothing_shows_the_key(test_vendor: TestVendor) -> None:
-    with Vendor(test_vendor.url, CANARY) as vendor:
+    with VendorClient(test_vendor.url, CANARY) as vendor:
         listing = vendor.list_files(want("flow")[0])
     search(repr(vendor) + repr(listing), _with_signatures(test_vendor, str(listing.links)))
 
@@ -131,7 +131,7 @@ def _sync(home: Home, url: str) -> SyncReport:
 
     hasty = Patience(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)
     wanted = want("flow", "ohlcv", start=date(2025, 9, 1))
-    with Vendor(url, CANARY, patience=hasty) as vendor:
+    with VendorClient(url, CANARY, patience=hasty) as vendor:
         return sync_vendor(home, wanted, vendor, now=NOW)
 
 

@@ -23,7 +23,7 @@ from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
 from warehouse.sync.from_vendor import plan_vendor, sync_vendor
 from warehouse.sync.report import SyncReport
-from warehouse.vendor.api import KeyRefusedError, NoAnswerError, Vendor
+from warehouse.vendor.api import KeyRefusedError, NoAnswerError, VendorClient
 
 TRANSIENT = ("429", "500", "502", "503", "reset", "wrong_length", "expired", "slow")
 BAD_BODIES = ("truncated", "schema", "html")
@@ -167,7 +167,7 @@ def test_storage_that_refuses_every_link_is_given_up(home: Home, test_vendor: Te
 
 def test_a_vendor_that_is_down_ends_the_run(home: Home) -> None:
     with (
-        Vendor("http://127.0.0.1:1/api/v1", "k", patience=_quick()) as ours,
+        VendorClient("http://127.0.0.1:1/api/v1", "k", patience=_quick()) as ours,
         pytest.raises(NoAnswerError, match="does not answer"),
     ):
         sync_vendor(home, want(*METRICS), ours, now=NOW)
@@ -184,7 +184,7 @@ def test_a_key_that_is_refused_ends_the_run(home: Home, market_home: Home) -> No
 
 def test_no_key_is_said_before_anything_is_asked() -> None:
     with pytest.raises(KeyRefusedError, match="no API key") as caught:
-        Vendor("https://example.org/api/v1")
+        VendorClient("https://example.org/api/v1")
     assert "APERIODIC_API_KEY" in str(caught.value)
     assert caught.value.exit_code is ExitCode.VENDOR
 

@@ -26,7 +26,7 @@ from warehouse.config import Settings
 from warehouse.engine import connect
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
-from warehouse.vendor import Column, load_contracts
+from warehouse.vendor import DatasetColumn, load_contracts
 
 WIDE_SERIES = 64
 """Largest number of series that a dataset's view plans one by one, in some 50 ms."""
@@ -90,7 +90,7 @@ def _gather_dataset(
     return gathered
 
 
-def _facts(columns: list[Column], files: list[OwnedFile]) -> object:
+def _facts(columns: list[DatasetColumn], files: list[OwnedFile]) -> object:
     """All that a month's rows depend on."""
     return {
         "gather": GATHER_VERSION,

@@ -23,8 +23,8 @@ from warehouse.vendor import (
     NO_TYPE,
     OTHER_TYPE,
     RAW_CLOCKS,
-    Column,
     Contract,
+    DatasetColumn,
     interval_us,
     load_contracts,
 )
@@ -81,7 +81,7 @@ def count_hidden(
     return counted
 
 
-def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Column]:
+def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[DatasetColumn]:
     """Columns of a dataset's view after the key columns: the contract's, then what files add.
 
     Files may spell a column that they add in letters of either case: it is one column.
@@ -98,7 +98,7 @@ def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Colu
                 kinds[lowered].add(kind)
                 spelled[lowered] = max(name, spelled.get(lowered, ""))
     return declared + [
-        Column(
+        DatasetColumn(
             _free_name(name, contract),
             _widest(kinds[lowered]),
             f"Not in the contract: {name}.",
@@ -134,7 +134,7 @@ def _widest(kinds: set[str]) -> str:
 
 
 def view_sql(
-    columns: list[Column], files: list[OwnedFile], home: Home, *, lists: Lists | None = None
+    columns: list[DatasetColumn], files: list[OwnedFile], home: Home, *, lists: Lists | None = None
 ) -> str:
     """The SELECT of a dataset's view over some of its files.
 
@@ -186,7 +186,7 @@ def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
         connection.execute(f"set variable {name} = $1::{kind}[]", [values])
 
 
-def gathered_sql(columns: list[Column], listed: str) -> str:
+def gathered_sql(columns: list[DatasetColumn], listed: str) -> str:
     """The SELECT of a dataset's view over files that were written from it, an SQL list."""
     selected = (
         f"{identifier(c.name)}::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)
@@ -195,7 +195,7 @@ def gathered_sql(columns: list[Column], listed: str) -> str:
 
 
 def _select_sql(
-    columns: list[Column], files: list[OwnedFile], home: Home, lists: Lists | None
+    columns: list[DatasetColumn], files: list[OwnedFile], home: Home, lists: Lists | None
 ) -> str:
     """Files of the same columns, under the names and in the types of the view."""
     types = dict(files[0].file.facts.columns)
@@ -281,7 +281,7 @@ def _by_series(name: str) -> str:
     return f"{name}_by_series"
 
 
-def _empty_sql(columns: list[Column]) -> str:
+def _empty_sql(columns: list[DatasetColumn]) -> str:
     selected = [f"null::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)]
     return f"select {', '.join(selected)} where false"
 

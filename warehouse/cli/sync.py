@@ -31,7 +31,7 @@ from warehouse.vendor import CLOCKS, INTERVALS, day_after
 
 if TYPE_CHECKING:
     from warehouse.sync import Subscription, VendorPlan
-    from warehouse.vendor import Vendor
+    from warehouse.vendor import VendorClient
 
 _LINES_SHOWN = 20
 _FILES_SHOWN = 5
@@ -159,7 +159,7 @@ def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int
 
 
 def _sync_vendor(
-    home: Home, vendor: Vendor, chosen: Sequence[Subscription], options: _Options
+    home: Home, vendor: VendorClient, chosen: Sequence[Subscription], options: _Options
 ) -> int:
     from warehouse.progress import phase, show_progress
     from warehouse.sync import plan_vendor, resolve, sync_vendor
@@ -188,10 +188,12 @@ def _sync_vendor(
     return report.exit_code or (ExitCode.DATA_PROBLEMS if unfit else ExitCode.DONE)
 
 
-def _vendor(settings: Settings, *, preview: bool, connections: int) -> Vendor:
-    from warehouse.vendor import Vendor
+def _vendor(settings: Settings, *, preview: bool, connections: int) -> VendorClient:
+    from warehouse.vendor import VendorClient
 
-    return Vendor(settings.api_url, settings.api_key, preview=preview, connections=connections)
+    return VendorClient(
+        settings.api_url, settings.api_key, preview=preview, connections=connections
+    )
 
 
 def _chosen(home: Home, said: Subscription, *, preview: bool) -> list[Subscription]:

@@ -22,7 +22,7 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.loading import load
 from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
-from warehouse.vendor import INTERVALS, RAW_PREFIX, SeriesKey
+from warehouse.vendor import CLOCKS, INTERVALS, RAW_PREFIX, SeriesKey, load_contracts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Frame = Any
 Output = Literal["polars", "pandas"]
-Place = str | os.PathLike[str] | None
+HomePath = str | os.PathLike[str] | None
 
 
 def get_ohlcv(
@@ -47,7 +47,7 @@ def get_ohlcv(
     max_concurrent: int = 10,
     output: Output = "polars",
     preview: bool = False,
-    home: Place = None,
+    home: HomePath = None,
 ) -> Frame:
     """Open, high, low, close and volume of each bar; see :func:`get_metrics`."""
     series = _series(timestamp, interval, exchange, symbol)
@@ -68,32 +68,17 @@ def get_vwap(
     max_concurrent: int = 10,
     output: Output = "polars",
     preview: bool = False,
-    home: Place = None,
+    home: HomePath = None,
 ) -> Frame:
-    """Volume- and time-weighted average prices (``vtwap``); see :func:`get_metrics`."""
+    """Volume- and time-weighted average prices; see :func:`get_metrics`.
+
+    ``get_twap`` is the same function, because the vendor has both prices in one dataset.
+    """
     series = _series(timestamp, interval, exchange, symbol)
     return _frame("vtwap", series, start_date, end_date, output, home)
 
 
-def get_twap(
-    api_key: str | None = None,
-    *,
-    timestamp: str,
-    interval: str,
-    exchange: str,
-    symbol: str,
-    start_date: date,
-    end_date: date,
-    base_url: str | None = None,
-    show_progress: bool = True,
-    max_concurrent: int = 10,
-    output: Output = "polars",
-    preview: bool = False,
-    home: Place = None,
-) -> Frame:
-    """The same frame as :func:`get_vwap`: the vendor serves both from one dataset."""
-    series = _series(timestamp, interval, exchange, symbol)
-    return _frame("vtwap", series, start_date, end_date, output, home)
+get_twap = get_vwap
 
 
 def get_metrics(
@@ -111,14 +96,16 @@ def get_metrics(
     max_concurrent: int = 10,
     output: Output = "polars",
     preview: bool = False,
-    home: Place = None,
+    home: HomePath = None,
 ) -> Frame:
     """One metric of one series over a span of days, as the vendor's client returns it.
+
+    ``get_derivative_metrics`` is the same function.
 
     Parameters
     ----------
     metric
-        A trade or book dataset: flow, trade_size, l1_price, l2_imbalance ...
+        A dataset of bars: flow, trade_size, l1_price, l2_imbalance, basis, funding ...
     timestamp
         The clock that sorted events into bars: exchange or true.
     interval, exchange, symbol
@@ -160,27 +147,7 @@ def get_metrics(
     return _frame(metric, series, start_date, end_date, output, home)
 
 
-def get_derivative_metrics(
-    api_key: str | None = None,
-    *,
-    metric: str,
-    timestamp: str,
-    interval: str,
-    exchange: str,
-    symbol: str,
-    start_date: date,
-    end_date: date,
-    base_url: str | None = None,
-    show_progress: bool = True,
-    max_concurrent: int = 10,
-    output: Output = "polars",
-    preview: bool = False,
-    home: Place = None,
-) -> Frame:
-    """Basis, funding, open interest or derivative prices; see :func:`get_metrics`."""
-    _require_metric(metric)
-    series = _series(timestamp, interval, exchange, symbol)
-    return _frame(metric, series, start_date, end_date, output, home)
+get_derivative_metrics = get_metrics
 
 
 def get_raw(
@@ -196,7 +163,7 @@ def get_raw(
     max_concurrent: int = 10,
     output: Output = "polars",
     preview: bool = False,
-    home: Place = None,
+    home: HomePath = None,
 ) -> Frame:
     """Raw events of one symbol over a span of days (trades, quotes, mark_price ...).
 
@@ -212,7 +179,7 @@ def get_symbols(
     exchange: str | None = None,
     base_url: str | None = None,
     *,
-    home: Place = None,
+    home: HomePath = None,
 ) -> list[str]:
     """Symbols of one exchange that are in the lake, sorted.
 
@@ -224,7 +191,7 @@ def get_symbols(
     """
     if exchange is None:
         raise UsageError("no exchange was given", next_step='write get_symbols(exchange="...")')
-    with _manifest(home) as manifest:
+    with _manifest(Home.of(load_settings(home))) as manifest:
         held = {key.series for key, _ in manifest.current_objects()}
     found = sorted({series.symbol for series in held if series.exchange == exchange})
     if not found:
@@ -240,27 +207,27 @@ def get_symbols(
 
 
 def _series(clock: str, interval: str, exchange: str, symbol: str) -> SeriesKey:
-    _require_one_of("timestamp", clock, ("exchange", "true"))
+    _require_one_of("timestamp", clock, CLOCKS)
     _require_one_of("interval", interval, INTERVALS)
     return SeriesKey(exchange, symbol, interval, clock)
 
 
 def _frame(
-    dataset: str, series: SeriesKey, start: date, end: date, output: Output, home: Place
+    dataset: str, series: SeriesKey, start: date, end: date, output: Output, home: HomePath
 ) -> Frame:
     _require_one_of("output", output, ("polars", "pandas"))
     first, last = _day(start), _day(end)
     if last < first:
         raise UsageError(f"end_date {last} lies before start_date {first}")
     wanted = (date_us(first), date_us(last) + DAY_US)
-    with _manifest(home) as manifest:
+    opened = Home.of(load_settings(home))
+    with _manifest(opened) as manifest:
         stored = manifest.files_of(dataset, series)
         settled = manifest.settled(dataset, series)
-        objects = Home.of(load_settings(home)).objects
     owned = assign_ownership(stored)
     _require_held(dataset, series, wanted, owned, settled, home)
     parts = [
-        (objects / f"{file.file.object}.parquet", spans)
+        (opened.object_path(file.file.object), spans)
         for file in owned
         if file.file.facts.rows and (spans := intersect(file.spans, [wanted]))
     ]
@@ -320,7 +287,7 @@ def _require_held(
     wanted: Span,
     owned: Sequence[OwnedFile],
     settled: Sequence[Span],
-    home: Place,
+    home: HomePath,
 ) -> None:
     """Raise unless files, or the vendor's settled word that there is none, cover the span."""
     held = [span for file in owned for span in file.spans]
@@ -339,13 +306,11 @@ def _require_held(
 
 def _is_never_served(dataset: str, series: SeriesKey) -> bool:
     """Whether the vendor answers with nothing because the dataset has no such clock."""
-    from warehouse.vendor import load_contracts
-
     contract = load_contracts().get(dataset)
     return bool(contract and contract.clocks and series.clock not in contract.clocks)
 
 
-def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: Place) -> str:
+def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: HomePath) -> str:
     words = ["warehouse", "sync", dataset]
     if home is not None:
         words[1:1] = ["--home", str(home)]
@@ -356,10 +321,9 @@ def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: P
     return shlex.join(words)
 
 
-def _manifest(home: Place) -> Manifest:
-    opened = Home.of(load_settings(home))
-    opened.require_lake()
-    return Manifest(opened.manifest)
+def _manifest(home: Home) -> Manifest:
+    home.require_lake()
+    return Manifest(home.manifest)
 
 
 def _moment(microseconds: int, zone: object) -> datetime:
@@ -383,8 +347,6 @@ def _day(value: date | str) -> date:
 
 def _require_metric(metric: str) -> None:
     """Any metric dataset will do: the vendor's client does not look closer either."""
-    from warehouse.vendor import load_contracts
-
     known = [name for name, contract in load_contracts().items() if not contract.is_raw]
     _require_one_of("metric", metric, known)
 

@@ -15,7 +15,6 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import PurePosixPath
@@ -49,6 +48,7 @@ from warehouse.vendor import (
     YEARS,
     Contract,
     SeriesKey,
+    Wanted,
     is_loopback,
     load_contracts,
     months,
@@ -185,16 +185,6 @@ class _Connection(H11Protocol):
             self.transport.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What a data request asks for; ``end`` is excluded."""
-
-    dataset: str
-    series: SeriesKey
-    start: date
-    end: date
-
-
 class _Mirror:
     """Answers from the manifest of one home, read anew for each request."""
 
@@ -209,36 +199,35 @@ class _Mirror:
 
     def files(self, request: Request) -> Response:
         self._require_key(request)
-        return self._list_metric(request, _metric_question(request))
+        return self._list_metric(request, _wanted_metric(request))
 
     def preview(self, request: Request) -> Response:
         self._require_key(request, or_preview=True)
-        question = _metric_question(request)
-        start, end = max(question.start, PREVIEW_DAYS[0]), min(question.end, PREVIEW_DAYS[1])
-        if question.series != PREVIEW_SERIES or start >= end:
+        wanted = _wanted_metric(request)
+        start, end = max(wanted.start, PREVIEW_DAYS[0]), min(wanted.end, PREVIEW_DAYS[1])
+        if wanted.series != PREVIEW_SERIES or start >= end:
             raise HTTPException(
                 400,
                 "the preview holds one series and month: "
                 f"{PREVIEW_SERIES}, {PREVIEW_DAYS[0]:%Y-%m}",
             )
-        return self._list_metric(request, _Question(question.dataset, question.series, start, end))
+        return self._list_metric(request, wanted.within(start, end))
 
     def raw_files(self, request: Request) -> Response:
         self._require_key(request)
-        question = _question(request, RAW_PREFIX + request.path_params["dataset"])
-        if (question.end - question.start).days > LONGEST_RAW_DAYS:
+        wanted = _wanted(request, RAW_PREFIX + request.path_params["dataset"])
+        if (wanted.end - wanted.start).days > LONGEST_RAW_DAYS:
             raise HTTPException(
                 400,
                 detail=f"at most {LONGEST_RAW_DAYS} days in one request",
                 headers={"x-code": "range_too_long"},
             )
-        return self._list_raw(request, question)
+        return self._list_raw(request, wanted)
 
     def raw_preview(self, request: Request) -> Response:
         self._require_key(request, or_preview=True)
-        series = _series(request)
-        question = _Question(RAW_PREFIX + request.path_params["dataset"], series, *PREVIEW_RAW_DAYS)
-        return self._list_raw(request, question)
+        dataset = RAW_PREFIX + request.path_params["dataset"]
+        return self._list_raw(request, _checked(dataset, _series(request), *PREVIEW_RAW_DAYS))
 
     def symbols(self, request: Request) -> Response:
         self._require_key(request)
@@ -262,19 +251,19 @@ class _Mirror:
     def file(self, request: Request) -> Response:
         """The bytes of one object, as storage gives them: by a signed link, with ETag and Range."""
         path, query = request.scope["path"], request.query_params
-        object, date_, lifetime = (
+        sha256, date_, lifetime = (
             query.get(name, "") for name in ("object", "X-Amz-Date", "X-Amz-Expires")
         )
-        signature = self._sign(path, object, date_, lifetime)
+        signature = self._sign(path, sha256, date_, lifetime)
         good = hmac.compare_digest(query.get("X-Amz-Signature", "").encode(), signature.encode())
-        if not good or not SHA256.fullmatch(object):
+        if not good or not SHA256.fullmatch(sha256):
             return _access_denied()
         if time.time() > float(date_) + float(lifetime):
             return _access_denied()
-        etag = f'"{object}"'
+        etag = f'"{sha256}"'
         if _names(request.headers.get("if-none-match", ""), etag):
             return Response(status_code=304, headers={"etag": etag})
-        source = self.home.objects / f"{object}.parquet"
+        source = self.home.object_path(sha256)
         if not source.is_file():
             return Response(_xml("NoSuchKey"), 404, media_type="application/xml")
         return _ObjectResponse(
@@ -286,10 +275,10 @@ class _Mirror:
 
     # -- parts of answers ------------------------------------------------------------------------
 
-    def _list_metric(self, request: Request, question: _Question) -> Response:
-        self._require_dataset(question.dataset)
+    def _list_metric(self, request: Request, wanted: Wanted) -> Response:
+        self._require_dataset(wanted.dataset)
         listed = []
-        for file in self._held(question):
+        for file in self._held(wanted):
             period = file.key.period
             entry: dict[str, Any] = {"year": period.start.year, "month": period.start.month}
             if period.is_day:
@@ -297,14 +286,14 @@ class _Mirror:
             listed.append(entry | {"url": self._link(request, file, METRIC_LINK_S)})
         return JSONResponse({"files": listed})
 
-    def _list_raw(self, request: Request, question: _Question) -> Response:
-        self._require_dataset(question.dataset)
-        held = self._held(question)
+    def _list_raw(self, request: Request, wanted: Wanted) -> Response:
+        self._require_dataset(wanted.dataset)
+        held = self._held(wanted)
         return JSONResponse(
             {
-                "dataset": question.dataset.removeprefix(RAW_PREFIX),
-                "exchange": question.series.exchange,
-                "symbol": question.series.symbol,
+                "dataset": wanted.dataset.removeprefix(RAW_PREFIX),
+                "exchange": wanted.series.exchange,
+                "symbol": wanted.series.symbol,
                 "schema_version": _RAW_SCHEMA_VERSION,
                 "expires_in": RAW_LINK_S,
                 "files": [
@@ -315,17 +304,17 @@ class _Mirror:
                     }
                     for file in held
                 ],
-                "missing_periods": _missing_months(question, held),
+                "missing_periods": _missing_months(wanted, held),
             }
         )
 
-    def _held(self, question: _Question) -> list[StoredFile]:
+    def _held(self, wanted: Wanted) -> list[StoredFile]:
         with Manifest(self.home.manifest) as manifest:
-            files = manifest.files_of(question.dataset, question.series)
+            files = manifest.files_of(wanted.dataset, wanted.series)
         return [
             file
             for file in files
-            if file.key.period.start < question.end and question.start < file.key.period.end
+            if file.key.period.start < wanted.end and wanted.start < file.key.period.end
         ]
 
     def _require_dataset(self, dataset: str) -> None:
@@ -362,18 +351,25 @@ class _ObjectResponse(FileResponse):
     chunk_size = 1 << 18
 
 
-def _metric_question(request: Request) -> _Question:
-    return _question(request, request.path_params["dataset"], grid=True)
+def _wanted_metric(request: Request) -> Wanted:
+    return _wanted(request, request.path_params["dataset"], grid=True)
 
 
-def _question(request: Request, dataset: str, *, grid: bool = False) -> _Question:
+def _wanted(request: Request, dataset: str, *, grid: bool = False) -> Wanted:
     series = _series(request, grid=grid)
     start, last = (_date(request, name) for name in ("start_date", "end_date"))
     if last < start:
         raise HTTPException(400, "end_date must be on or after start_date")
     if not _FIRST_DAY <= start <= _LAST_DAY:
         raise HTTPException(400, f"start_date must lie between {_FIRST_DAY} and {_LAST_DAY}")
-    return _Question(dataset, series, start, min(last, _LAST_DAY) + timedelta(days=1))
+    return _checked(dataset, series, start, min(last, _LAST_DAY) + timedelta(days=1))
+
+
+def _checked(dataset: str, series: SeriesKey, start: date, end: date) -> Wanted:
+    try:
+        return Wanted(dataset, series, start, end)
+    except UsageError as error:
+        raise HTTPException(404, f"unknown dataset {dataset}") from error
 
 
 def _series(request: Request, *, grid: bool = False) -> SeriesKey:
@@ -403,9 +399,9 @@ def _date(request: Request, name: str) -> date:
         raise HTTPException(400, f"{name} must be YYYY-MM-DD") from error
 
 
-def _missing_months(question: _Question, held: list[StoredFile]) -> list[str]:
+def _missing_months(wanted: Wanted, held: list[StoredFile]) -> list[str]:
     have = {file.key.period.month for file in held}
-    asked = {month.text for month in months(question.start, question.end)}
+    asked = {month.text for month in months(wanted.start, wanted.end)}
     return sorted(asked - have)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FileDifference:
     """Rows of the new version against the old one, matched by time.
 
     Attributes
@@ -37,10 +37,10 @@ class Difference:
     only_grew: bool
 
     def plain(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in Difference.__slots__}
+        return {name: getattr(self, name) for name in FileDifference.__slots__}
 
 
-def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Difference:
+def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> FileDifference:
     """Compare two parquet files of the same key.
 
     Bars are matched by ``time``; raw rows, which have no key of their own, by position.
@@ -74,7 +74,7 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Di
     columns_added = tuple(n for n in new.column_names if n not in old.column_names)
     columns_removed = tuple(n for n in old.column_names if n not in new.column_names)
     same_rows = removed == 0 and not changed.any()
-    return Difference(
+    return FileDifference(
         rows_added=added,
         rows_removed=removed,
         rows_changed=int(changed.sum()),

@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
-from warehouse.vendor import LARGEST_VALUE, RAW_CLOCKS, SMALLEST_VALUE, Column, Contract, FileKey
+from warehouse.vendor import (
+    LARGEST_VALUE,
+    RAW_CLOCKS,
+    SMALLEST_VALUE,
+    Contract,
+    DatasetColumn,
+    FileKey,
+)
 
 RAW_TIME, RAW_KNOWN_AT = RAW_CLOCKS
 _EXACT_IN_DOUBLE = 1 << 53
@@ -114,7 +121,7 @@ class Values:
             self.finer_than_us.add(name)
         return times
 
-    def _look_at_numbers(self, values: pa.Array, column: Column) -> None:
+    def _look_at_numbers(self, values: pa.Array, column: DatasetColumn) -> None:
         """Count prices that are not positive, and finite numbers that marts read as NULL."""
         if values.type == pa.float16():  # which Arrow's functions do not know
             values = values.cast(pa.float32())
@@ -152,7 +159,7 @@ def is_bytes(kind: pa.DataType) -> bool:
     )
 
 
-def _check_exact(values: pa.Array, column: Column) -> None:
+def _check_exact(values: pa.Array, column: DatasetColumn) -> None:
     """Refuse values that the contract's type would change; NaN in a count reads NULL."""
     kind, name = values.type, column.name
     if pa.types.is_dictionary(kind):

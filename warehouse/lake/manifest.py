@@ -20,7 +20,7 @@ from warehouse.errors import REPAIR, DamagedError, NewerHomeError, UsageError, W
 from warehouse.home import Home
 from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile
 from warehouse.lake.schema import HOME_VERSION, STEPS
-from warehouse.lake.sqlite_errors import is_told, told
+from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
 from warehouse.vendor import FileKey, Period, SeriesKey
 
 _SELECT_FILES = (
@@ -62,12 +62,12 @@ class Manifest:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         except sqlite3.Error as error:
-            raise told(path, error) from error
+            raise translate_error(path, error) from error
         try:
             self._prepare()
         except (sqlite3.Error, ValueError) as error:
             self._connection.close()
-            raise told(path, error) from error
+            raise translate_error(path, error) from error
         except WarehouseError:
             self._connection.close()
             raise
@@ -82,8 +82,8 @@ class Manifest:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error) and is_told(error):
-            raise told(self.path, error) from error
+        if isinstance(error, sqlite3.Error) and is_sqlite_error(error):
+            raise translate_error(self.path, error) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -94,7 +94,7 @@ class Manifest:
             found = self._connection.execute("pragma integrity_check(1)").fetchall()
             found += self._connection.execute("pragma foreign_key_check").fetchall()
         except sqlite3.Error as error:
-            raise told(self.path, error) from error
+            raise translate_error(self.path, error) from error
         if found != [("ok",)]:
             raise DamagedError(f"{self.path}: {found[0][0]}", next_step=REPAIR)
 
@@ -391,7 +391,7 @@ class Manifest:
         with self.transaction():
             self._connection.executemany(
                 "delete from files where superseded_at is not null and object = ?",
-                [(object,) for object in objects],
+                [(sha256,) for sha256 in objects],
             )
 
     def start_run(self, verb: str) -> int:
@@ -497,4 +497,4 @@ def _facts(text: str, columns: str) -> FileFacts:
 @cache
 def _columns(text: str) -> tuple[tuple[str, str], ...]:
     """Most files of a dataset have the same: they share one tuple."""
-    return tuple((name, type) for name, type in json.loads(text))
+    return tuple((name, kind) for name, kind in json.loads(text))

@@ -30,11 +30,11 @@ from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
 from warehouse.lake.notes import Note, notes_of
 from warehouse.lake.records import FileFacts, StoredFile
+from warehouse.lake.sqlite_errors import DISK_CODES, primary_code
 from warehouse.vendor import Contract, FileKey
 
 _BLOCK_BYTES = 1 << 20
 _INCOMING = ".incoming-"
-_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 
 
 class Outcome(StrEnum):
@@ -96,9 +96,6 @@ class Lake:
         for folder in (home.objects, home.lake, home.quarantine):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def object_path(self, object: str) -> Path:
-        return self.home.objects / f"{object}.parquet"
-
     def link_path(self, key: FileKey) -> Path:
         return self.home.lake / key.path
 
@@ -136,9 +133,9 @@ class Lake:
             The disk is full or may not be written; nothing was taken in.
         """
         with self._storing(key), self.together() as admitted:
-            incoming, object = (source, sha256_of(source)) if consume else self._copy_in(source)
+            incoming, sha256 = (source, sha256_of(source)) if consume else self._copy_in(source)
             size = incoming.stat().st_size
-            if current is not None and object in (current.object, current.facts.original):
+            if current is not None and sha256 in (current.object, current.facts.original):
                 incoming.unlink()
                 self.manifest.record_stamp(current, origin=origin, stamp=stamp)
                 return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
@@ -154,26 +151,26 @@ class Lake:
                 is_rows = isinstance(refused, BadRowsError) and refused.can_be_salvaged
                 if not (self._salvages and is_rows):
                     return self._refuse(
-                        key, incoming, object, refused.what, origin, can_be_salvaged=is_rows
+                        key, incoming, sha256, refused.what, origin, can_be_salvaged=is_rows
                     )
-                incoming, object, facts = self._salvage(
-                    key, incoming, object, refused, origin, contract
+                incoming, sha256, facts = self._salvage(
+                    key, incoming, sha256, refused, origin, contract
                 )
                 size = incoming.stat().st_size
             outcome, difference = self._compare(incoming, current, key)
-            _move(incoming, self.object_path(object))
+            _move(incoming, self.home.object_path(sha256))
             self.manifest.record_file(
-                key, object=object, size_bytes=size, facts=facts, origin=origin, stamp=stamp
+                key, object=sha256, size_bytes=size, facts=facts, origin=origin, stamp=stamp
             )
             if current is not None:
                 self.manifest.record_restatement(
                     key,
                     kind=outcome,
                     old_object=current.object,
-                    new_object=object,
+                    new_object=sha256,
                     difference=difference,
                 )
-            admitted.append((key, object))
+            admitted.append((key, sha256))
             return Admission(
                 key,
                 outcome,
@@ -183,7 +180,7 @@ class Lake:
                 facts.unexpected,
                 left_out=facts.left_out,
                 notes=tuple(notes_of(key, facts, datetime.now(UTC).replace(tzinfo=None))),
-                object=object,
+                object=sha256,
             )
 
     @contextmanager
@@ -205,16 +202,16 @@ class Lake:
                     flush(self.home.objects)  # before the manifest speaks of what is in it
         finally:
             self._admitted = None
-        for key, object in admitted:
-            self.link(key, object)
+        for key, sha256 in admitted:
+            self.link(key, sha256)
 
-    def link(self, key: FileKey, object: str) -> None:
-        """Let ``lake/…`` show this object: a hard link, or a copy where links fail."""
+    def link(self, key: FileKey, sha256: str) -> None:
+        """Make the file's name in ``lake/`` a link to an object, or a copy where links fail."""
         path = self.link_path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.new")
         temporary.unlink(missing_ok=True)
-        link_or_copy(self.object_path(object), temporary)
+        link_or_copy(self.home.object_path(sha256), temporary)
         temporary.replace(path)
 
     def sweep(self) -> list[Path]:
@@ -243,12 +240,12 @@ class Lake:
                     if _is_ours(path):
                         path.unlink()
                         removed.append(path)
-                elif shows(path, self.object_path(expected[key])):
+                elif shows(path, self.home.object_path(expected[key])):
                     missing.discard(key)
         for key in sorted(missing):
-            if not self.object_path(expected[key]).is_file():
+            if not self.home.object_path(expected[key]).is_file():
                 raise DamagedError(
-                    f"{key}: its object is missing, {self.object_path(expected[key])}",
+                    f"{key}: its object is missing, {self.home.object_path(expected[key])}",
                     next_step=REPAIR,
                 )
             self.link(key, expected[key])
@@ -256,12 +253,11 @@ class Lake:
 
     @contextmanager
     def _storing(self, key: FileKey) -> Iterator[None]:
-        """Say in plain words that the disk refused."""
+        """Translate errors of the disk into a DiskError that names the file."""
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_FULL)
-            if code & 0xFF not in _DISK_CODES:
+            if isinstance(error, sqlite3.Error) and primary_code(error) not in DISK_CODES:
                 raise
             reason = getattr(error, "strerror", None) or str(error)
             raise DiskError(
@@ -289,7 +285,7 @@ class Lake:
         self,
         key: FileKey,
         incoming: Path,
-        object: str,
+        sha256: str,
         bad: FileRefusedError,
         origin: str,
         contract: Contract | None,
@@ -299,28 +295,28 @@ class Lake:
         from warehouse.lake.validate import check_file
 
         assert isinstance(bad, BadRowsError)
-        kept = self.home.objects / f"{_INCOMING}salvaged-{object}"
-        write_salvaged(incoming, kept, object, bad)
+        kept = self.home.objects / f"{_INCOMING}salvaged-{sha256}"
+        write_salvaged(incoming, kept, sha256, bad)
         flush(kept)
         facts = check_file(kept, key, contract)
-        self._refuse(key, incoming, object, bad.what, origin)
+        self._refuse(key, incoming, sha256, bad.what, origin)
         return kept, sha256_of(kept), facts
 
     def _refuse(
         self,
         key: FileKey,
         incoming: Path,
-        object: str,
+        sha256: str,
         reason: str,
         origin: str,
         *,
         can_be_salvaged: bool = False,
     ) -> Admission:
-        kept = self.home.quarantine / f"{object}.refused"
+        kept = self.home.quarantine / f"{sha256}.refused"
         size = incoming.stat().st_size
         _move(incoming, kept)
         self.manifest.record_refusal(
-            key, object=object, size_bytes=size, reason=reason, origin=origin
+            key, object=sha256, size_bytes=size, reason=reason, origin=origin
         )
         return Admission(key, Outcome.REFUSED, size, reason=reason, can_be_salvaged=can_be_salvaged)
 
@@ -334,7 +330,7 @@ class Lake:
         from warehouse.lake.diff import compare_files
 
         try:
-            old = self.object_path(current.object)
+            old = self.home.object_path(current.object)
             difference = compare_files(old, incoming, is_raw=key.is_raw)
         except (pa.ArrowException, OSError, ValueError, KeyError):
             return Outcome.RESTATED, {"unreadable": f"objects/{current.object}.parquet"}
@@ -370,12 +366,12 @@ def _move(source: Path, target: Path) -> None:
     target.chmod(0o444)
 
 
-def shows(link: Path, object: Path) -> bool:
+def shows(link: Path, stored: Path) -> bool:
     """Whether a link, or a copy where links fail, shows an object."""
     try:
-        found, wanted = link.stat(), object.stat()
+        found, wanted = link.stat(), stored.stat()
     except FileNotFoundError:
         return False
     return found.st_ino == wanted.st_ino or (
-        found.st_size == wanted.st_size and sha256_of(link) == object.stem
+        found.st_size == wanted.st_size and sha256_of(link) == stored.stem
     )

@@ -1,4 +1,4 @@
-"""What SQLite says of the manifest, as errors of ours: disk, another writer, or damage."""
+"""Errors of SQLite at the manifest, translated: disk, another writer, or damage."""
 
 from __future__ import annotations
 
@@ -14,37 +14,34 @@ from warehouse.errors import (
     WarehouseError,
 )
 
-_OF_DISK = {
+DISK_CODES = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
 }
-_OF_OTHERS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_TOLD = _OF_DISK | _OF_OTHERS | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_FILE_CODES = DISK_CODES | _BUSY_CODES | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def is_told(error: BaseException | None) -> bool:
-    """Whether an error is about the file, and no fault of the program."""
+def is_sqlite_error(error: BaseException | None) -> bool:
+    """Whether SQLite raised an error because of the file, not because of a fault of the program."""
     is_of_schema = isinstance(error, sqlite3.OperationalError) and "no such" in str(error)
-    return is_of_schema or (isinstance(error, sqlite3.Error) and _code(error) in _TOLD)
+    return is_of_schema or (isinstance(error, sqlite3.Error) and primary_code(error) in _FILE_CODES)
 
 
-def told(path: Path, error: Exception) -> WarehouseError:
-    """An error of SQLite in our words."""
-    if _code(error) in _OF_DISK:
-        return DiskError(
-            f"{path}: cannot be read or written ({error})",
-            next_step=ROOM_OR_RIGHTS,
-        )
-    if _code(error) in _OF_OTHERS:
+def translate_error(path: Path, error: Exception) -> WarehouseError:
+    """Translate a sqlite3 error into a WarehouseError."""
+    if primary_code(error) in DISK_CODES:
+        return DiskError(f"{path}: cannot be read or written ({error})", next_step=ROOM_OR_RIGHTS)
+    if primary_code(error) in _BUSY_CODES:
         return LockedError(
             f"{path}: another process is writing to it", next_step="run the same command again"
         )
     return DamagedError(f"{path}: not a manifest ({error})", next_step=REPAIR)
 
 
-def _code(error: BaseException) -> int:
+def primary_code(error: BaseException) -> int:
     """SQLite's primary result code; 0 where it gave none."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

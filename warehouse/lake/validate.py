@@ -32,7 +32,7 @@ from warehouse.lake.file_values import Values, clocks_of, is_bytes, is_text
 from warehouse.lake.hints import other_times, time_hint, unlike_parquet
 from warehouse.lake.records import FileFacts, moment_text
 from warehouse.sql import identifier, literal
-from warehouse.vendor import NO_TYPE, OTHER_TYPE, Column, Contract, FileKey, interval_us
+from warehouse.vendor import NO_TYPE, OTHER_TYPE, Contract, DatasetColumn, FileKey, interval_us
 
 SIMULATED = b"warehouse.simulated"
 
@@ -230,7 +230,7 @@ def _is_shallow(kind: pa.DataType) -> bool:
     return False
 
 
-def _widens(found: pa.DataType, column: Column) -> bool:
+def _widens(found: pa.DataType, column: DatasetColumn) -> bool:
     """Whether ``found`` can hold values of the contract's type; ``_check_exact`` looks at each."""
     if pa.types.is_null(found):
         return True

@@ -6,7 +6,7 @@ that an interrupted run loses nothing and the next one goes on. The vendor as a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,6 @@ from warehouse.sync.report import SOME_UNNAMED, SyncReport, recorded_run
 from warehouse.vendor import FileKey, load_contracts
 
 _FILES_TOGETHER = 16
-
-Progress = Callable[[FileKey, int], None]
-"""Called after each file with its key and the bytes that were taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +125,7 @@ def _settle_repeats(
 
 
 def sync_folder(
-    home: Home,
-    folder: Path,
-    said: Said | None = None,
-    *,
-    salvage: bool = False,
-    progress: Progress | None = None,
+    home: Home, folder: Path, said: Said | None = None, *, salvage: bool = False
 ) -> SyncReport:
     """Take every vendor file of a folder into the lake; the folder is only read.
 
@@ -178,8 +170,6 @@ def sync_folder(
                     )
                     admissions.append(admission)
                     taking.counts[str(admission.outcome)] += 1
-                    if progress is not None:
-                        progress(file.key, file.size_bytes)
         return finish(
             SyncReport(
                 tuple(admissions),

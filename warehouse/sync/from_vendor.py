@@ -19,8 +19,7 @@ from pathlib import Path
 from warehouse.display import counted, render_size
 from warehouse.errors import DiskError, FileRefusedError, VendorError
 from warehouse.home import Home, writing
-from warehouse.lake import Admission, Lake, Manifest
-from warehouse.lake import Outcome as LakeOutcome
+from warehouse.lake import Admission, Lake, Manifest, Outcome
 from warehouse.progress import Meter, SilentMeter
 from warehouse.sync.listings import ListedSeries, Listings
 from warehouse.sync.plan import (
@@ -28,13 +27,13 @@ from warehouse.sync.plan import (
     VendorPlan,
 )
 from warehouse.sync.report import SyncReport, recorded_run
-from warehouse.sync.workers import Crew, Outcome
+from warehouse.sync.workers import WorkerPool, WorkResult
 from warehouse.vendor import (
     Body,
     FileKey,
     KeyRefusedError,
     NoAnswerError,
-    Vendor,
+    VendorClient,
     Wanted,
     clock_warning,
     discard_part,
@@ -46,7 +45,12 @@ log = logging.getLogger(__name__)
 
 
 def plan_vendor(
-    home: Home, wanted: Iterable[Wanted], vendor: Vendor, *, now: datetime, recheck: bool = False
+    home: Home,
+    wanted: Iterable[Wanted],
+    vendor: VendorClient,
+    *,
+    now: datetime,
+    recheck: bool = False,
 ) -> VendorPlan:
     """Ask the vendor for its lists and compare them with the lake; nothing is fetched or changed.
 
@@ -77,7 +81,7 @@ def plan_vendor(
 def sync_vendor(
     home: Home,
     wanted: Iterable[Wanted],
-    vendor: Vendor,
+    vendor: VendorClient,
     *,
     now: datetime,
     recheck: bool = False,
@@ -178,7 +182,7 @@ class _Fetching:
         if series.plan.unchanged and not fetches:
             self._asking.settle(series)
 
-    def _fetch_next(self, threads: Crew) -> bool:
+    def _fetch_next(self, threads: WorkerPool) -> bool:
         """Let a thread fetch the next file of the queue."""
         if not self._ready:
             return False
@@ -204,7 +208,7 @@ class _Fetching:
         fetch: PlannedFetch,
         is_second: bool,
         part: Path,
-        outcome: Outcome[Body | None],
+        outcome: WorkResult[Body | None],
     ) -> None:
         try:
             body = outcome()
@@ -226,7 +230,7 @@ class _Fetching:
         finally:
             discard_part(part)
         self.admissions.append(admission)
-        self._finish(series, fetch, is_missing=admission.outcome is LakeOutcome.REFUSED)
+        self._finish(series, fetch, is_missing=admission.outcome is Outcome.REFUSED)
 
     def _admit(self, fetch: PlannedFetch, body: Body | None, *, is_second: bool) -> Admission:
         """Take a body in; at its second coming a bad one goes into quarantine."""
@@ -234,7 +238,7 @@ class _Fetching:
         if body is None and held is not None:
             stamp = held.origin_stamp
             self._lake.manifest.record_stamp(held, origin=held.origin, stamp=stamp)
-            return Admission(key, LakeOutcome.UNCHANGED, held.size_bytes, held.facts.rows)
+            return Admission(key, Outcome.UNCHANGED, held.size_bytes, held.facts.rows)
         if body is None:
             raise NoAnswerError(f"{key}: storage says that nothing changed, of nothing")
         self.received_bytes += body.size_bytes

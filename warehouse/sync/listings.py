@@ -20,7 +20,7 @@ from warehouse.sync.plan import (
     plan_series,
     settled_spans,
 )
-from warehouse.sync.workers import Crew, Outcome
+from warehouse.sync.workers import WorkerPool, WorkResult
 from warehouse.times import Span, intersect
 from warehouse.vendor import (
     FileKey,
@@ -29,7 +29,7 @@ from warehouse.vendor import (
     Listing,
     NoAnswerError,
     RequestRefusedError,
-    Vendor,
+    VendorClient,
     Wanted,
     unknown_symbol,
 )
@@ -54,7 +54,7 @@ class Listings:
     """Asks for the lists of all wanted series that are not settled, and remembers the answers."""
 
     def __init__(
-        self, manifest: Manifest | None, vendor: Vendor, *, now: datetime, recheck: bool
+        self, manifest: Manifest | None, vendor: VendorClient, *, now: datetime, recheck: bool
     ) -> None:
         self.manifest = manifest
         self.vendor = vendor
@@ -73,7 +73,7 @@ class Listings:
         self,
         wanted: Iterable[Wanted],
         found: Callable[[ListedSeries], None],
-        other_work: Callable[[Crew], bool] = lambda threads: False,
+        other_work: Callable[[WorkerPool], bool] = lambda threads: False,
         meanwhile: Callable[[], None] = lambda: None,
         together: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
@@ -92,7 +92,7 @@ class Listings:
         """
         connections = self.vendor.connections
         wanted_parts = self._open_parts(wanted)
-        with Crew(connections) as threads:
+        with WorkerPool(connections) as threads:
             try:
                 while True:
                     while threads.busy < 3 * connections and (
@@ -149,7 +149,10 @@ class Listings:
         return self.manifest.settled(wanted.dataset, wanted.series)
 
     def _ask_next(
-        self, wanted_parts: Iterator[Wanted], threads: Crew, found: Callable[[ListedSeries], None]
+        self,
+        wanted_parts: Iterator[Wanted],
+        threads: WorkerPool,
+        found: Callable[[ListedSeries], None],
     ) -> bool:
         asked = next(wanted_parts, None)
         if asked is None:
@@ -159,7 +162,7 @@ class Listings:
         return True
 
     def _listed(
-        self, asked: Wanted, found: Callable[[ListedSeries], None], outcome: Outcome[Listing]
+        self, asked: Wanted, found: Callable[[ListedSeries], None], outcome: WorkResult[Listing]
     ) -> None:
         try:
             listing = outcome()

@@ -1,4 +1,4 @@
-"""A few threads for the waiting parts of a run; all else stays in the thread that owns it."""
+"""Thread pool for downloads; callbacks run in the calling thread."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any, Self, TypeVar
 _PATIENCE_S = 2.0
 
 T = TypeVar("T")
-Outcome = Callable[[], T]
-"""Gives what a piece of work gave, or raises what it raised."""
+WorkResult = Callable[[], T]
+"""Returns what a piece of work returned, or raises what it raised."""
 
 
-class Crew:
+class WorkerPool:
     """Threads that run pieces of work; a context manager.
 
-    The threads are daemons: a run that is interrupted does not wait for an answer from afar.
+    The threads are daemons, so that an interrupted run does not wait for the network.
 
     Examples
     --------
     >>> found = []
-    >>> with Crew(2) as crew:
-    ...     crew.submit(lambda: 6 * 7, lambda outcome: found.append(outcome()))
-    ...     for finish in crew.wait(at_most=1):
+    >>> with WorkerPool(2) as pool:
+    ...     pool.submit(lambda: 6 * 7, lambda result: found.append(result()))
+    ...     for finish in pool.wait(at_most=1):
     ...         finish()
     >>> found
     [42]
@@ -56,26 +56,26 @@ class Crew:
         for thread in self._threads:
             thread.join(timeout=max(0.0, patient_until - time.monotonic()))
 
-    def submit(self, work: Callable[[], T], then: Callable[[Outcome[T]], None]) -> None:
-        """Let a thread do ``work``; ``then`` is to be called with its outcome: see :meth:`wait`."""
+    def submit(self, work: Callable[[], T], then: Callable[[WorkResult[T]], None]) -> None:
+        """Let a thread do ``work``; ``then`` is to be called with its result: see :meth:`wait`."""
         self.busy += 1
         self._todo.put((work, then))
 
     def wait(self, *, at_most: int) -> list[Callable[[], None]]:
-        """Wait until a piece of work has ended; of all that have, the calls that finish them."""
+        """Wait until a piece of work has ended; returns a call that finishes each one that has."""
         ended = [self._done.get()]
         while len(ended) < at_most and not self._done.empty():
             ended.append(self._done.get())
         self.busy -= len(ended)
-        return [partial(then, outcome) for then, outcome in ended]
+        return [partial(then, result) for then, result in ended]
 
     def _work(self) -> None:
         while (task := self._todo.get()) is not None:
             work, then = task
-            self._done.put((then, _outcome(work)))
+            self._done.put((then, _result_of(work)))
 
 
-def _outcome(work: Callable[[], T]) -> Outcome[T]:
+def _result_of(work: Callable[[], T]) -> WorkResult[T]:
     try:
         value = work()
     except BaseException as error:  # handed to the thread that asked, which raises it

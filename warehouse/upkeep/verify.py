@@ -42,7 +42,7 @@ from warehouse.lake import (
     shows,
 )
 from warehouse.sql import identifier, literal
-from warehouse.vendor import OTHER_TYPE, Column, load_contracts
+from warehouse.vendor import OTHER_TYPE, DatasetColumn, load_contracts
 
 
 class Kind(StrEnum):
@@ -386,7 +386,10 @@ def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
 
 
 def _outside(
-    connection: duckdb.DuckDBPyConnection, home: Home, file: StoredFile, ranged: Iterable[Column]
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    file: StoredFile,
+    ranged: Iterable[DatasetColumn],
 ) -> list[tuple[str, int]]:
     held = {name for name, _ in file.facts.columns}
     columns = [column for column in ranged if column.name in held]
@@ -403,7 +406,7 @@ def _outside(
     return list(zip((column.name for column in columns), row or (), strict=True))
 
 
-def _beyond(column: Column) -> str:
+def _beyond(column: DatasetColumn) -> str:
     name = identifier(column.name)
     below = [] if column.minimum is None else [f"{name} < {column.minimum}"]
     above = [] if column.maximum is None else [f"{name} > {column.maximum}"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         Listing,
         NoAnswerError,
         RequestRefusedError,
-        Vendor,
+        VendorClient,
         clock_warning,
         unknown_symbol,
     )
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         NO_TYPE,
         OTHER_TYPE,
         SMALLEST_VALUE,
-        Column,
         Contract,
+        DatasetColumn,
         dbt_project_dir,
         load_contracts,
         project_vars,
@@ -58,10 +58,10 @@ else:
             "api": (
                 "clock_warning KeyRefusedError Links Listing LONGEST_RAW_DAYS NoAnswerError "
                 "PREVIEW_DAYS PREVIEW_RAW_DAYS PREVIEW_SERIES RequestRefusedError unknown_symbol "
-                "Vendor"
+                "VendorClient"
             ),
             "contracts": (
-                "Column Contract dbt_project_dir KEY_COLUMNS LARGEST_VALUE load_contracts "
+                "DatasetColumn Contract dbt_project_dir KEY_COLUMNS LARGEST_VALUE load_contracts "
                 "NO_TYPE OTHER_TYPE project_vars SMALLEST_VALUE"
             ),
             "download": "Body discard_part download_file",

@@ -72,7 +72,7 @@ class Listing:
     sizes: Mapping[Period, int | None]
 
 
-class Vendor:
+class VendorClient:
     """The vendor's API for several threads; a context manager.
 
     Parameters
@@ -162,7 +162,7 @@ class Vendor:
         answer = self._ask("metadata/symbols", {"exchange": exchange}, about=about)
         found = answer.get("symbols") if isinstance(answer, dict) else None
         if not isinstance(found, list) or len(found) > _MOST_SYMBOLS:
-            raise _senseless(about)
+            raise _invalid_answer(about)
         return sorted({str(symbol) for symbol in found})
 
     def _ranges(self, wanted: Wanted) -> list[tuple[date, date]]:
@@ -222,7 +222,7 @@ class Vendor:
         for block in self.transport.blocks(response):
             body += block
             if len(body) > _LARGEST_ANSWER_BYTES:
-                raise _senseless(about)
+                raise _invalid_answer(about)
         return bytes(body)
 
     def _secret_headers(self) -> dict[str, str]:
@@ -236,7 +236,7 @@ class Vendor:
         if status == 200 and answer is not None:
             return answer
         if status == 200:
-            raise _senseless(about)
+            raise _invalid_answer(about)
         said = _said(answer, self._key)
         if status == 401:
             raise _key_refused(self._key)
@@ -303,7 +303,7 @@ class Links:
         The first answer of the vendor for ``wanted``.
     """
 
-    def __init__(self, vendor: Vendor, wanted: Wanted, listing: Listing) -> None:
+    def __init__(self, vendor: VendorClient, wanted: Wanted, listing: Listing) -> None:
         self._vendor = vendor
         self._wanted = wanted
         self._lock = threading.Lock()
@@ -358,7 +358,7 @@ def unknown_symbol(exchange: str, symbol: str, symbols: list[str]) -> VendorErro
 def _entries(answer: Any, name: str, *, about: str) -> list[dict[str, Any]]:
     entries = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise _senseless(about)
+        raise _invalid_answer(about)
     return entries
 
 
@@ -369,7 +369,7 @@ def _period(entry: dict[str, Any], *, is_raw: bool, about: str) -> Period:
         text = f"{int(entry['year']):04d}-{int(entry['month']):02d}"
         return Period(f"{text}-{int(entry['day']):02d}" if entry.get("day") else text)
     except (KeyError, TypeError, ValueError, OverflowError, UsageError):
-        raise _senseless(about) from None
+        raise _invalid_answer(about) from None
 
 
 def _lifetime_s(url: str) -> float:
@@ -392,7 +392,7 @@ def _said(answer: Any, key: str) -> str:
     return f": {text}" if text else ""
 
 
-def _senseless(about: str) -> NoAnswerError:
+def _invalid_answer(about: str) -> NoAnswerError:
     return NoAnswerError(
         f"{about}: the answer is not one of the vendor's API",
         next_step="check APERIODIC_API_URL, and whether a proxy or login page stands between",

@@ -40,7 +40,7 @@ NO_TYPE = "NONE"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class DatasetColumn:
     """One column of a dataset.
 
     ``minimum`` and ``maximum`` are inclusive and only warn; ``required`` columns must be in every
@@ -77,29 +77,31 @@ class Contract:
     category: str
     description: str
     clocks: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[DatasetColumn, ...]
 
     @property
     def is_raw(self) -> bool:
         return self.category == "raw"
 
-    def column(self, name: str) -> Column | None:
+    def column(self, name: str) -> DatasetColumn | None:
         return next((column for column in self.columns if column.name == name), None)
 
 
 KEY_COLUMNS = (
-    Column("series_id", "INTEGER", "Number of the series, the same in every generation.", "none"),
-    Column("exchange", "VARCHAR", "Venue, as the vendor spells it.", "text"),
-    Column("symbol", "VARCHAR", "Instrument in the vendor's Atlas symbology.", "text"),
-    Column("interval", "VARCHAR", "Length of the bar; NULL for raw data.", "text"),
-    Column(
+    DatasetColumn(
+        "series_id", "INTEGER", "Number of the series, the same in every generation.", "none"
+    ),
+    DatasetColumn("exchange", "VARCHAR", "Venue, as the vendor spells it.", "text"),
+    DatasetColumn("symbol", "VARCHAR", "Instrument in the vendor's Atlas symbology.", "text"),
+    DatasetColumn("interval", "VARCHAR", "Length of the bar; NULL for raw data.", "text"),
+    DatasetColumn(
         "clock",
         "VARCHAR",
         "Clock that sorted events into bars: exchange or true; NULL for raw data.",
         "text",
     ),
-    Column("time", "TIMESTAMP", "Start of the bar; for raw data the venue's time.", "UTC"),
-    Column("known_at", "TIMESTAMP", "First moment at which the row could be known.", "UTC"),
+    DatasetColumn("time", "TIMESTAMP", "Start of the bar; for raw data the venue's time.", "UTC"),
+    DatasetColumn("known_at", "TIMESTAMP", "First moment at which the row could be known.", "UTC"),
 )
 """The columns that every view and mart begins with."""
 
@@ -160,9 +162,9 @@ def _contract(table: dict[str, Any]) -> Contract:
     )
 
 
-def _column(column: dict[str, Any]) -> Column:
+def _column(column: dict[str, Any]) -> DatasetColumn:
     meta = column["config"]["meta"]
-    return Column(
+    return DatasetColumn(
         name=column["name"],
         type=TYPES[column["data_type"]],
         description=_one_line(column["description"]),

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import bar_table, grid, times
-from warehouse.lake.diff import Difference, compare_files
+from warehouse.lake.diff import FileDifference, compare_files
 
 STARTS = grid(date(2025, 9, 1), 24)
 
 
-def compare(folder: Path, old: pa.Table, new: pa.Table, *, is_raw: bool = False) -> Difference:
+def compare(folder: Path, old: pa.Table, new: pa.Table, *, is_raw: bool = False) -> FileDifference:
     for name, table in (("old", old), ("new", new)):
         pq.write_table(table, folder / name)
     return compare_files(folder / "old", folder / "new", is_raw=is_raw)
@@ -27,7 +27,7 @@ def prices(values: list[float | None], starts: np.ndarray = STARTS) -> pa.Table:
     return pa.table({"time": times(starts[: len(values)]), "close": pa.array(values, pa.float64())})
 
 
-def counts(difference: Difference) -> tuple[int, int, int]:
+def counts(difference: FileDifference) -> tuple[int, int, int]:
     return difference.rows_added, difference.rows_removed, difference.rows_changed
 
 
