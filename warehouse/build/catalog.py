@@ -14,7 +14,7 @@ import duckdb
 
 from warehouse.build.compaction import gather
 from warehouse.build.meta import write_meta, write_stored
-from warehouse.build.partitions import Progress
+from warehouse.build.partitions import OnMonth
 from warehouse.build.vendor_views import count_hidden, write_vendor
 from warehouse.config import Settings
 from warehouse.engine import abandoned_spills, attach, connect
@@ -32,7 +32,7 @@ def prepare_catalog(
     *,
     generation: int,
     inputs: str = "",
-    progress: Progress | None = None,
+    progress: OnMonth | None = None,
 ) -> Path:
     """Write the private build file: what the vendor gave, and what is known of it.
 
@@ -77,7 +77,7 @@ def prepare_catalog(
 
 
 def _write(
-    settings: Settings, home: Home, generation: int, inputs: str, progress: Progress | None
+    settings: Settings, home: Home, generation: int, inputs: str, progress: OnMonth | None
 ) -> None:
     with Manifest(home.manifest) as manifest, connect(settings.session) as connection:
         storage = f"storage_version {literal(STORAGE_VERSION)}"

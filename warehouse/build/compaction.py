@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import duckdb
 
 from warehouse.build.partitions import (
-    Progress,
+    OnMonth,
     StoredMonth,
     find_stored,
     month_path,
@@ -40,7 +40,7 @@ def gather(
     home: Home,
     owned: Iterable[OwnedFile],
     *,
-    progress: Progress | None = None,
+    progress: OnMonth | None = None,
 ) -> dict[str, list[StoredMonth]]:
     """Write what is new of every wide dataset; all its months by dataset, in order.
 
@@ -63,7 +63,7 @@ def _gather_dataset(
     home: Home,
     dataset: str,
     files: list[OwnedFile],
-    progress: Progress | None,
+    progress: OnMonth | None,
 ) -> list[StoredMonth]:
     columns = view_columns(load_contracts()[dataset], files)
     by_month: dict[str, list[OwnedFile]] = defaultdict(list)

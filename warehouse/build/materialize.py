@@ -27,7 +27,7 @@ import duckdb
 from warehouse.build.compaction import gather
 from warehouse.build.meta import write_stored
 from warehouse.build.partitions import (
-    Progress,
+    OnMonth,
     StoredMonth,
     find_stored,
     month_path,
@@ -59,7 +59,7 @@ STORE_VERSION = 6
 
 
 def store_marts(
-    settings: Settings, project: Project, *, progress: Progress | None = None
+    settings: Settings, project: Project, *, progress: OnMonth | None = None
 ) -> list[StoredMonth]:
     """Compute what is new of every storable mart and point the build file's views at it.
 

@@ -54,7 +54,7 @@ class StoredMonth:
     reused: bool
 
 
-Progress = Callable[[StoredMonth], None]
+OnMonth = Callable[[StoredMonth], None]
 
 
 def month_path(folder: Path, month: str, facts: object) -> Path:

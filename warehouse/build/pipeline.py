@@ -40,7 +40,7 @@ from warehouse.lake import Manifest
 from warehouse.progress import Phase, phase
 from warehouse.vendor import dbt_project_dir
 
-Progress = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[dict[str, Any]], None]
 """Called with each event of the build: ``{"step": …}`` as ``dbt_process`` writes it."""
 
 _PHASES = {
@@ -59,7 +59,7 @@ _PHASES = {
 
 
 def build(
-    settings: Settings, *, force: bool = False, progress: Progress | None = None
+    settings: Settings, *, force: bool = False, progress: OnEvent | None = None
 ) -> Published | None:
     """Catalog and models from the lake, published as the next generation.
 
@@ -98,7 +98,7 @@ def build(
 
 
 @contextmanager
-def _timed(progress: Progress | None) -> Iterator[Progress]:
+def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
     """Pass the events of a build on, and time the phases that they begin."""
     with ExitStack() as opened:
         current = Phase("")
@@ -117,7 +117,7 @@ def _timed(progress: Progress | None) -> Iterator[Progress]:
         yield tell
 
 
-def copy_published(settings: Settings, progress: Progress | None) -> None:
+def copy_published(settings: Settings, progress: OnEvent | None) -> None:
     """The native copy of what is published now; where there is none, all works without it."""
     tell = progress or (lambda _: None)
     reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))
@@ -133,7 +133,7 @@ def prepare(settings: Settings) -> Path:
         return prepare_catalog(settings, generation=next_generation(home))
 
 
-def build_user_models(settings: Settings, progress: Progress | None = None, *, lock: int) -> None:
+def build_user_models(settings: Settings, progress: OnEvent | None = None, *, lock: int) -> None:
     """Add the user's own models to a build file that dbt has filled by hand.
 
     The caller holds the home's lock.
@@ -183,7 +183,7 @@ def _published_inputs(home: Home) -> str | None:
     return str(inputs)
 
 
-def write_docs(settings: Settings, progress: Progress | None = None) -> Path:
+def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:
     """dbt's documentation of the published models as one static page; returns its path.
 
     The user's own models are on it, except those that dbt cannot read: ``progress`` names them.
@@ -209,7 +209,7 @@ def write_docs(settings: Settings, progress: Progress | None = None) -> Path:
 
 
 def _run_child(
-    settings: Settings, home: Home, arguments: list[str], progress: Progress | None, *, lock: int
+    settings: Settings, home: Home, arguments: list[str], progress: OnEvent | None, *, lock: int
 ) -> None:
     """Run ``dbt_process`` as a child; dbt stays out of this process.
 
