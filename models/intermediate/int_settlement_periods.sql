@@ -19,7 +19,13 @@ schedules as (
 ),
 
 declared as (
-    {{ declared_funding() }}
+    select
+        exchange,
+        symbol,
+        period_hours,
+        since,
+        "until"
+    from {{ source('meta', 'funding_declared') }}
 ),
 
 series as (

@@ -161,7 +161,7 @@ without_data as (
         null::integer as period_hours,
         null::timestamp as since,
         'declared, but there is no funding of it here: check the spelling' as doubt
-    from ({{ declared_funding() }}) as declared
+    from {{ source('meta', 'funding_declared') }} as declared
     where not exists (
         select 1
         from {{ ref('funding_labels') }} as held

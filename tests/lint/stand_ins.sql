@@ -33,4 +33,3 @@ inner join {{ other }} as {{ alias }}{{ kwargs and '' }}
 {%- endmacro %}
 {% macro staged(dataset) %}select 1 as {{ dataset }}{% endmacro %}
 {% macro panel(datasets) %}select 1 as {{ datasets[0] }}{% endmacro %}
-{% macro declared_funding() %}select 1 as period_hours{% endmacro %}

@@ -70,6 +70,10 @@ class Models:
             columns = (*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time"))
             typed = ", ".join(f"{identifier(c.name)} {c.type}" for c in columns)
             self._connection.execute(f"create table warehouse.vendor.{identifier(name)} ({typed})")
+        self._connection.execute(
+            "create table warehouse.meta.funding_declared (exchange varchar, symbol varchar,"
+            " period_hours integer, since timestamp, until timestamp)"
+        )
         create_views(self._connection, project)
 
     def fill(self, rows: Mapping[str, pa.Table]) -> None:

@@ -47,10 +47,10 @@ from warehouse.build.vendor_views import (
 )
 from warehouse.build.views import show_instead
 from warehouse.config import Settings
-from warehouse.engine import connect
+from warehouse.engine import attach, connect
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
-from warehouse.project import Model, Project, create_schemas, create_seeds
+from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import files_below, identifier, literal, moment
 from warehouse.vendor import Period, load_contracts
 
@@ -123,6 +123,7 @@ class _Computation:
             for dataset, months in gathered.items()
             for month in months
         }
+        self.tables = _tables_beside(settings, home, self.lineage)
         # running columns add what is each row's own, and none of what is read looks back either
         self.adds_rows = model.addends_lookback_us == 0 and self.lookback_us == model.lookback_us
         self.written: dict[str, str] = {}  # how each column is said of a sorted row
@@ -176,6 +177,7 @@ class _Computation:
                 for seed in self.project.seeds
                 if any(seed.relation in model.depends_on for model in self.lineage)
             ],
+            "tables": [(str(relation), rows) for relation, rows in self.tables.items()],
             "columns": [[(c.name, c.type) for c in columns] for columns in self.columns.values()],
             "files": [
                 (
@@ -200,6 +202,13 @@ class _Computation:
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
         create_seeds(connection, self.project)
+        attach(connection, self.home.build_catalog, "built")
+        for relation in self.tables:
+            connection.execute(
+                f"create table {relation.sql} as from built.{identifier(relation.schema)}"
+                f".{identifier(relation.name)}"
+            )
+        connection.execute("detach built")
         set_series(connection, self.owned)
         self.shown.clear()
         self._show_inputs(connection, [], 0, 0)
@@ -371,6 +380,20 @@ def _reach(project: Project, model: Model) -> tuple[int, int] | None:
         lookback_us + max((lookback for lookback, _ in below), default=0),
         horizon_us + max((horizon for _, horizon in below), default=0),
     )
+
+
+def _tables_beside(
+    settings: Settings, home: Home, models: Sequence[Model]
+) -> dict[Relation, list[str]]:
+    """Rows, as text, of what models read beside the vendor's data, such as declared schedules."""
+    read = sorted({s for m in models for s in m.sources if s.schema != "vendor"})
+    if not read:
+        return {}
+    with connect(settings.session, home.build_catalog) as connection:
+        return {
+            relation: [str(row) for row in connection.execute(f"from {relation.sql}").fetchall()]
+            for relation in read
+        }
 
 
 # -- showing -------------------------------------------------------------------------------------
