@@ -19,9 +19,8 @@ from warehouse.errors import WarehouseError
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.times import DAY_US, Span, intersect, merge, subtract, us_datetime
-from warehouse.vendor import Period, SeriesKey, interval_us
+from warehouse.vendor import SERIES_COLUMNS, Period, SeriesKey, interval_us
 
-_SERIES = ("exchange", "symbol", "interval", "clock")
 _SHOWN = 3
 _AT_VENDOR = "missing in the vendor's files"
 _NO_FILE = "the vendor has no file"
@@ -180,7 +179,7 @@ def _series(
         f"select {names}, list(period) from meta.files where {where} group by all", params
     ).fetchall():
         if tuple(name) in found:
-            found[tuple(name)].held = merge(map(_span_us, periods))
+            found[tuple(name)].held = merge(Period(period).span for period in periods)
     for hole in refused:
         if hole.start and hole.end and (one := found.get(_name_of(hole))) is not None:
             one.refused.append((_us(hole.start), _us(hole.end)))
@@ -258,7 +257,7 @@ def _unknown(reach: Reach, series: Sequence[_Series], refused: Sequence[Hole]) -
     if not reach.keys:
         return set()
     here = {one.name[0] for one in series} | {hole.dataset for hole in refused}
-    named = [reach.keys.get(name, (None,)) for name in _SERIES]
+    named = [reach.keys.get(name, (None,)) for name in SERIES_COLUMNS]
     values = [each[0] if len(each) == 1 else None for each in named]
     return {
         _hole((dataset, *values), reach.start, reach.end, None, _UNKNOWN)
@@ -301,7 +300,7 @@ class Sources:
         series = SeriesKey(*parts)
         with suppress(WarehouseError), Manifest(self._home.manifest) as manifest:
             periods = [file.key.period for file in manifest.files_of(dataset, series)]
-            stored = merge((period.start_us, period.end_us) for period in periods)
+            stored = merge(period.span for period in periods)
             return stored, merge(manifest.settled(dataset, series))
         return [], []  # what keeps the manifest from being read is for sync and verify to tell
 
@@ -316,7 +315,7 @@ class Sources:
         if start > _now_us():
             return None
         words = [*self._program(), "sync", name[0]]
-        for option, value in zip(_SERIES, name[1:], strict=True):
+        for option, value in zip(SERIES_COLUMNS, name[1:], strict=True):
             words += [] if value is None else [f"--{option}", str(value)]
         words += ["--start", f"{us_datetime(start):%Y-%m-%d}"]
         if end is not None:
@@ -341,7 +340,7 @@ def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
             " where series_id in $series_id)"
         )
         params["series_id"] = list(reach.keys["series_id"])
-    key = ("dataset", *_SERIES, "period")
+    key = ("dataset", *SERIES_COLUMNS, "period")
     same = " and ".join(f"quarantine.{name} is not distinct from held.{name}" for name in key)
     rows = cursor.execute(
         f"select {', '.join(key)}, reason from meta.quarantine"
@@ -383,7 +382,7 @@ def _order(hole: Hole) -> tuple[list[str], str, str]:
 
 
 def _name_of(hole: Hole) -> tuple[Any, ...]:
-    return (hole.dataset, *(getattr(hole, name) for name in _SERIES))
+    return (hole.dataset, *(getattr(hole, name) for name in SERIES_COLUMNS))
 
 
 def _series_filter(
@@ -398,13 +397,8 @@ def _series_filter(
 
 
 def _span(period: str) -> tuple[dt.datetime, dt.datetime]:
-    start, end = _span_us(period)
+    start, end = Period(period).span
     return us_datetime(start), us_datetime(end)
-
-
-def _span_us(period: str) -> Span:
-    named = Period(period)
-    return named.start_us, named.end_us
 
 
 def _bar_us(interval: str | None) -> int:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from warehouse.vendor import SERIES_COLUMNS
+
 Tree = dict[str, Any]
 
-KEY_COLUMNS = ("series_id", "exchange", "symbol", "interval", "clock")
+KEY_COLUMNS = ("series_id", *SERIES_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

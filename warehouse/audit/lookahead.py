@@ -44,7 +44,7 @@ from warehouse.audit.scratch import (
 from warehouse.display import counted
 from warehouse.project import Model, Project, Relation
 from warehouse.times import us_datetime
-from warehouse.vendor import SeriesKey
+from warehouse.vendor import SERIES_COLUMNS, SeriesKey
 
 _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
@@ -488,9 +488,8 @@ class _Audit:
         series_id = row.value("series_id")
         if isinstance(series_id, int) and series_id in self._series:
             return str(self._series[series_id])
-        names = ("exchange", "symbol", "interval", "clock")
-        said = [str(row.value(name)) for name in names if row.value(name) is not None]
-        return " ".join(said) or "no series"
+        values = [row.value(name) for name in SERIES_COLUMNS]
+        return " ".join(str(value) for value in values if value is not None) or "no series"
 
 
 def _known(cut: Cut) -> str:

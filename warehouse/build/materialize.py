@@ -36,7 +36,6 @@ from warehouse.build.partitions import (
     write_whole,
 )
 from warehouse.build.vendor_views import (
-    SERIES_KEYS,
     Lists,
     gathered_sql,
     key_of_series,
@@ -52,7 +51,7 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import files_below, identifier, literal, moment
-from warehouse.vendor import Period, load_contracts
+from warehouse.vendor import SERIES_COLUMNS, Period, load_contracts
 
 STORE_VERSION = 6
 """Raised when the way months are computed changes, so that no older file is reused."""
@@ -216,7 +215,7 @@ class _Computation:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
         names = (row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall())
         self.written = {name: identifier(name) for name in names}
-        for key in self.written.keys() & set(SERIES_KEYS):
+        for key in self.written.keys() & set(SERIES_COLUMNS):
             self.written[key] = key_of_series(key)
 
     def _compute(
@@ -226,7 +225,7 @@ class _Computation:
         files: list[OwnedFile],
         earlier: list[_Month],
     ) -> None:
-        start_us, end_us = month.period.start_us, month.period.end_us
+        start_us, end_us = month.period.span
         self._show_inputs(connection, files, start_us - self.lookback_us, end_us + self.horizon_us)
         source, written = f"({self.model.sql})", self.written
         if self.model.accumulates and earlier:

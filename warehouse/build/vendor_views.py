@@ -22,19 +22,17 @@ from warehouse.vendor import (
     KEY_COLUMNS,
     NO_TYPE,
     OTHER_TYPE,
-    RAW_CLOCKS,
+    SERIES_COLUMNS,
     Contract,
     DatasetColumn,
     interval_us,
     load_contracts,
+    time_columns,
 )
 
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 
-SERIES_KEYS = ("exchange", "symbol", "interval", "clock")
-"""Key columns that are the same for all rows of a series."""
-
-_OF_SERIES = (*SERIES_KEYS, "bar_us")
+_OF_SERIES = (*SERIES_COLUMNS, "bar_us")
 
 Lists = dict[str, tuple[str, list[Any]]]
 """DuckDB variables that hold lists: type of the items, and the items."""
@@ -163,7 +161,7 @@ def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]
     every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
     lists: Lists = {
         _by_series(name): ("VARCHAR", [series and getattr(series, name) for series in every])
-        for name in SERIES_KEYS
+        for name in SERIES_COLUMNS
     }
     bars_us = [interval_us(s.interval) if s and s.interval else None for s in every]
     set_lists(connection, {**lists, _by_series("bar_us"): ("BIGINT", bars_us)})
@@ -201,15 +199,14 @@ def _select_sql(
     types = dict(files[0].file.facts.columns)
     keys = {name: _unused_name(f"key_{name}", types) for name in ("series_id", *_OF_SERIES)}
     of_first = files[0].file.key
-    contract, raw = load_contracts().get(of_first.dataset), of_first.is_raw
+    contract = load_contracts().get(of_first.dataset)
     source_names = {_free_name(name, contract).lower(): name for name in types}
     spelled = {name.lower(): name for name in types}
-    clocks = [spelled[name] for name in (RAW_CLOCKS if raw else ("time", "time"))]
-    time, known_at = (_utc(identifier(name), types[name]) for name in clocks)
-    if not raw:
-        known_at = f"make_timestamp(epoch_us({time}) + {keys['bar_us']})"
+    clocks = [spelled[name] for name in time_columns(of_first.dataset)]
+    time, *known = (_utc(identifier(name), types[name]) for name in clocks)
+    (known_at,) = known or (f"make_timestamp(epoch_us({time}) + {keys['bar_us']})",)
     selected = [
-        *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_KEYS)),
+        *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_COLUMNS)),
         f'{time} as "time"',
         f"{known_at} as known_at",
     ]
@@ -241,7 +238,7 @@ def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) ->
     """What files of one series hold, and the series' keys as constants."""
     listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
     series = files[0].file.key.series
-    texts = {name: getattr(series, name) for name in SERIES_KEYS}
+    texts = {name: getattr(series, name) for name in SERIES_COLUMNS}
     values = {
         "series_id": f"{files[0].file.series_id}::INTEGER",
         **{n: "null::VARCHAR" if text is None else literal(text) for n, text in texts.items()},

@@ -22,7 +22,7 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.loading import load
 from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
-from warehouse.vendor import CLOCKS, INTERVALS, RAW_PREFIX, SeriesKey, load_contracts
+from warehouse.vendor import CLOCKS, INTERVALS, RAW_PREFIX, SeriesKey, load_contracts, time_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,7 +231,7 @@ def _frame(
         for file in owned
         if file.file.facts.rows and (spans := intersect(file.spans, [wanted]))
     ]
-    time = "exchange_timestamp" if dataset.startswith(RAW_PREFIX) else "time"
+    time = time_columns(dataset)[0]
     read = _read_polars if output == "polars" else _read_pandas
     return read(parts, time, is_sorted=time == "time")
 

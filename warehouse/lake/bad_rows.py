@@ -20,7 +20,7 @@ from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.files import SHA256
 from warehouse.lake.records import BadRow
-from warehouse.vendor import FileKey, interval_us
+from warehouse.vendor import FileKey, interval_us, time_columns
 
 SALVAGED = b"warehouse.salvaged"
 """Key of a parquet file's metadata: the sha256 of the vendor's file and the rows left out of it."""
@@ -70,8 +70,7 @@ def find_bad_rows(
         reasons[times % bar != 0] = f"its time is no multiple of {key.series.interval}"
     reasons[is_finer] = "its time is finer than a microsecond"
     reasons[(times < start) | (times >= end)] = f"its time lies outside {key.period.text}"
-    clocks = ("exchange_timestamp", "local_timestamp") if key.is_raw else ("time",)
-    reasons[is_null] = f"NULL in {' or '.join(clocks)}"
+    reasons[is_null] = f"NULL in {' or '.join(time_columns(key.dataset))}"
     return [
         BadRow(number, None if is_null[number] else int(times[number]), reasons[number])
         for number in np.flatnonzero(reasons.astype(bool)).tolist()

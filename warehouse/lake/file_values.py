@@ -13,14 +13,13 @@ from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.vendor import (
     LARGEST_VALUE,
-    RAW_CLOCKS,
     SMALLEST_VALUE,
     Contract,
     DatasetColumn,
     FileKey,
+    time_columns,
 )
 
-RAW_TIME, RAW_KNOWN_AT = RAW_CLOCKS
 _EXACT_IN_DOUBLE = 1 << 53
 
 
@@ -44,7 +43,7 @@ class Values:
         """Look at some rows; returns the clocks in microseconds, without NULL."""
         self.nulls += sum(column.null_count for column in batch.columns)
         names = [name.lower() for name in batch.schema.names]
-        clocks = clocks_of(self._key)
+        clocks = time_columns(self._key.dataset)
         found = [batch.column(names.index(name)) for name in clocks]
         times = [
             self._microseconds(values, name) for values, name in zip(found, clocks, strict=True)
@@ -91,9 +90,10 @@ class Values:
     def notes(self) -> Iterator[tuple[str, str]]:
         """Odd things that do not keep a file out: a kind, and what was seen."""
         if self.known_before:
+            time, known_at = time_columns(self._key.dataset)
             yield (
                 "known before its time",
-                f"{counted(self.known_before, 'row')} with {RAW_KNOWN_AT} before {RAW_TIME}",
+                f"{counted(self.known_before, 'row')} with {known_at} before {time}",
             )
         for name in sorted(self.finer_than_us):
             yield "times cut", f"{name}: nanoseconds are cut to microseconds"
@@ -137,11 +137,6 @@ class Values:
         if any(abs(edge or 0) > LARGEST_VALUE for edge in reach.values()):
             is_large = pc.and_(pc.greater(size, LARGEST_VALUE), pc.is_finite(size))
             self.too_large[column.name] += pc.sum(is_large).as_py() or 0
-
-
-def clocks_of(key: FileKey) -> tuple[str, ...]:
-    """The columns that a file must have: its times, the first of them decides the order."""
-    return RAW_CLOCKS if key.is_raw else ("time",)
 
 
 def is_text(kind: pa.DataType) -> bool:

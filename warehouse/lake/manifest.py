@@ -21,14 +21,19 @@ from warehouse.home import Home
 from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile
 from warehouse.lake.schema import HOME_VERSION, STEPS
 from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
-from warehouse.vendor import FileKey, Period, SeriesKey
+from warehouse.vendor import SERIES_COLUMNS, FileKey, Period, SeriesKey
 
+_KEY = ", ".join(("dataset", *SERIES_COLUMNS, "period"))
 _SELECT_FILES = (
-    "select file_id, dataset, exchange, symbol, interval, clock, period, series_id, object,"
+    f"select file_id, {_KEY}, series_id, object,"
     " size_bytes, iif(json_valid(facts), json_remove(facts, '$.columns'), facts),"
     " iif(json_valid(facts), json_extract(facts, '$.columns'), null),"
     " origin, origin_stamp, fetched_at, superseded_at"
     " from files join series using (series_id)"
+)
+_INSERT_REFUSAL = (
+    f"insert into quarantine ({_KEY}, object, size_bytes, reason, origin, refused_at)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -118,8 +123,7 @@ class Manifest:
     def files(self, *, superseded: bool = False) -> list[StoredFile]:
         """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
         rows = self._connection.execute(
-            f"{_SELECT_FILES} where ? or superseded_at is null"
-            " order by dataset, exchange, symbol, interval, clock, period, file_id",
+            f"{_SELECT_FILES} where ? or superseded_at is null order by {_KEY}, file_id",
             (superseded,),
         )
         return [_stored_file(row) for row in rows]
@@ -136,7 +140,7 @@ class Manifest:
     def current_objects(self) -> Iterator[tuple[FileKey, str]]:
         """Key and object of every current file, without what was seen in it."""
         rows = self._connection.execute(
-            "select dataset, exchange, symbol, interval, clock, period, object"
+            f"select {_KEY}, object"
             " from files join series using (series_id) where superseded_at is null"
         )
         for row in rows:
@@ -164,23 +168,21 @@ class Manifest:
 
     def series(self) -> list[tuple[int, SeriesKey]]:
         rows = self._connection.execute(
-            "select series_id, exchange, symbol, interval, clock from series order by series_id"
+            f"select series_id, {', '.join(SERIES_COLUMNS)} from series order by series_id"
         )
-        return [(row[0], SeriesKey(row[1], row[2], row[3] or None, row[4] or None)) for row in rows]
+        return [(row[0], _series(*row[1:])) for row in rows]
 
     def quarantine(self) -> list[Refusal]:
         """Files that were refused and that no good file has replaced since."""
         rows = self._connection.execute(
-            "select dataset, exchange, symbol, interval, clock, period,"
-            " object, size_bytes, reason, origin, refused_at"
+            f"select {_KEY}, object, size_bytes, reason, origin, refused_at"
             " from quarantine where resolved_at is null order by quarantine_id"
         )
         return [Refusal(_key(*row[:6]), *row[6:]) for row in rows]
 
     def restatements(self) -> list[Restatement]:
         rows = self._connection.execute(
-            "select dataset, exchange, symbol, interval, clock, period, series_id, kind,"
-            " old_object, new_object, difference, seen_at"
+            f"select {_KEY}, series_id, kind, old_object, new_object, difference, seen_at"
             " from restatements join series using (series_id) order by restatement_id"
         )
         return [
@@ -264,9 +266,7 @@ class Manifest:
         ).fetchone()
         if known is None:
             self._connection.execute(
-                "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
-                " object, size_bytes, reason, origin, refused_at)"
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT_REFUSAL,
                 (*_flat(key), object, size_bytes, reason, origin, self._now()),
             )
 
@@ -370,9 +370,7 @@ class Manifest:
                 ],
             )
             self._connection.executemany(
-                "insert into quarantine (dataset, exchange, symbol, interval, clock, period,"
-                " object, size_bytes, reason, origin, refused_at)"
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT_REFUSAL,
                 [
                     (
                         *_flat(one.key),

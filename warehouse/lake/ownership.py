@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from warehouse.lake.records import StoredFile
-from warehouse.times import Span, intersect, merge, subtract, total, us_datetime
-from warehouse.vendor import Period, SeriesKey, interval_us
+from warehouse.times import Span, intersect, merge, subtract, total
+from warehouse.vendor import SeriesKey, interval_us, months
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class OwnedFile:
     def owns_all(self) -> bool:
         """Whether no other file takes a part of its period."""
         period = self.file.key.period
-        return self.spans == ((period.start_us, period.end_us),)
+        return self.spans == (period.span,)
 
     @property
     def rows_hidden(self) -> int:
@@ -91,7 +91,7 @@ def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
     for place, file in enumerate(files):
         own = spans.get(place)
         if own is None:
-            own = subtract([_period(file)], taken.get(_month_of(file), []))
+            own = subtract([file.key.period.span], taken.get(_month_of(file), []))
         runs = intersect(file.facts.runs, own)
         owned.append(OwnedFile(file, tuple(own), tuple(runs)))
     return owned
@@ -116,20 +116,19 @@ def cover_months(owned: Iterable[OwnedFile]) -> list[MonthCoverage]:
     for (dataset, series_id), group in _by_series(owned):
         bar = _bar(group)
         present = merge(run for file in group for run in file.runs)
-        for month in _months(group):
-            period = Period(month)
-            within = [(period.start_us, period.end_us)]
-            inside = intersect(present, within)
-            files = [file for file in group if file.file.key.period.month == month]
+        periods = [file.file.key.period for file in group]
+        for month in months(min(p.start for p in periods), max(p.end for p in periods)):
+            inside = intersect(present, [month.span])
+            files = [file for file in group if file.file.key.period.month == month.text]
             if bar is None:
-                covered.append(_raw_month(dataset, series_id, month, files))
+                covered.append(_raw_month(dataset, series_id, month.text, files))
                 continue
-            life = intersect([(present[0][0], present[-1][1])] if present else [], within)
+            life = intersect([(present[0][0], present[-1][1])] if present else [], [month.span])
             covered.append(
                 MonthCoverage(
                     dataset=dataset,
                     series_id=series_id,
-                    month=month,
+                    month=month.text,
                     files=len(files),
                     rows=total(inside) // bar,
                     expected_rows=total(life) // bar,
@@ -149,15 +148,11 @@ def _month_of(file: StoredFile) -> tuple[str, int, str]:
     return file.key.dataset, file.series_id, file.key.period.month
 
 
-def _period(file: StoredFile) -> Span:
-    return file.key.period.start_us, file.key.period.end_us
-
-
 def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
     """What a daily file owns beside the monthly one, if there is one."""
     if not daily.facts.rows:
         return []
-    day = [_period(daily)]
+    day = [daily.key.period.span]
     if monthly is None:
         return day
     if daily.key.is_raw and daily.facts.first_us is not None and daily.facts.last_us is not None:
@@ -178,16 +173,6 @@ def _by_series(
 def _bar(group: list[OwnedFile]) -> int | None:
     series: SeriesKey = group[0].file.key.series
     return None if series.interval is None else interval_us(series.interval)
-
-
-def _months(group: list[OwnedFile]) -> list[str]:
-    """Every month from the first file's to the last file's, those without a file included."""
-    named = sorted({file.file.key.period.month for file in group})
-    months, at = [], Period(named[0])
-    while at.text <= named[-1]:
-        months.append(at.text)
-        at = Period(us_datetime(at.end_us).strftime("%Y-%m"))
-    return months
 
 
 def _raw_month(dataset: str, series_id: int, month: str, files: list[OwnedFile]) -> MonthCoverage:

@@ -28,11 +28,19 @@ from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
 from warehouse.interrupts import raise_if_interrupt
 from warehouse.lake.bad_rows import BadRowsError, find_bad_rows, left_out_of
-from warehouse.lake.file_values import Values, clocks_of, is_bytes, is_text
+from warehouse.lake.file_values import Values, is_bytes, is_text
 from warehouse.lake.hints import other_times, time_hint, unlike_parquet
 from warehouse.lake.records import FileFacts, moment_text
 from warehouse.sql import identifier, literal
-from warehouse.vendor import NO_TYPE, OTHER_TYPE, Contract, DatasetColumn, FileKey, interval_us
+from warehouse.vendor import (
+    NO_TYPE,
+    OTHER_TYPE,
+    Contract,
+    DatasetColumn,
+    FileKey,
+    interval_us,
+    time_columns,
+)
 
 SIMULATED = b"warehouse.simulated"
 
@@ -176,7 +184,7 @@ def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None)
         if count > 1:
             found = [field.name for field in schema if field.name.lower() == name]
             raise FileRefusedError(f"columns have the same name: {', '.join(map(repr, found[:3]))}")
-    required = clocks_of(key)
+    required = time_columns(key.dataset)
     for name in required:
         if name not in names:
             raise FileRefusedError(f"has no column {name!r}{other_times(schema)}")
@@ -336,7 +344,7 @@ _COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()
 def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> Values:
     """Decode every page, and hold the times against the footer's statistics."""
     values, rows = Values(key, contract), 0
-    clocks = clocks_of(key)
+    clocks = time_columns(key.dataset)
     for index in range(file.metadata.num_row_groups):
         chunks = [_chunk(file.metadata, index, name) for name in clocks]
         bounds = [_bounds(chunk) for chunk in chunks]

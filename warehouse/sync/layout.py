@@ -24,6 +24,7 @@ from warehouse.vendor import (
     SeriesKey,
     Symbol,
     decode,
+    is_raw,
     load_contracts,
 )
 
@@ -205,11 +206,11 @@ def _recognise(path: Path, root: Path, said: Said, period: str | None) -> FoundF
             break
         parts.setdefault(name, value)
         first_pair = index
-    dataset, is_raw = said.dataset, False
+    dataset = said.dataset
     if first_pair is not None and dataset is None:
         dataset = path.parts[first_pair - 1]
-        is_raw = path.parts[first_pair - 2] == "raw" or "year" in parts or "interval" not in parts
-        if is_raw and not dataset.startswith(RAW_PREFIX):
+        of_raw = path.parts[first_pair - 2] == "raw" or "year" in parts or "interval" not in parts
+        if of_raw and not is_raw(dataset):
             dataset = RAW_PREFIX + dataset
     exchange = said.exchange or parts.get("exchange")
     symbol = said.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
@@ -217,7 +218,7 @@ def _recognise(path: Path, root: Path, said: Said, period: str | None) -> FoundF
         problem = f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
         return FoundFile(path, None, problem + _unread(path, root, first_pair), Fault.UNNAMED)
     interval, clock = said.interval or parts.get("interval"), said.clock or parts.get("timestamp")
-    if dataset.startswith(RAW_PREFIX):
+    if is_raw(dataset):
         interval = clock = None
     elif interval is None or clock is None:
         problem = f"no {_listed(interval=interval, clock=clock)}"

@@ -147,7 +147,7 @@ def plan_series(
             unchanged.append(key)
         else:
             fetches.append(PlannedFetch(key, size_bytes, file))
-    empty = subtract([asked.span], [(period.start_us, period.end_us) for period in listed])
+    empty = subtract([asked.span], [period.span for period in listed])
     return SeriesPlan(asked, tuple(fetches), tuple(unchanged), tuple(empty))
 
 
@@ -186,12 +186,12 @@ def settled_spans(
     settles_until = int(now.timestamp() * 1_000_000) - SETTLE_US
     missing = set(missing)
     keys = [*plan.unchanged, *(fetch.key for fetch in plan.fetches)]
-    files = [_span(key.period) for key in keys if key not in missing]
+    files = [key.period.span for key in keys if key not in missing]
     had = [span for span in files if span[1] <= settles_until]
     # No file for a day may mean that its month is still to be written: wait for the month's end.
-    ended = [_span(month) for month in months(plan.asked.start, plan.asked.end)]
+    ended = [month.span for month in months(plan.asked.start, plan.asked.end)]
     without = intersect(plan.empty, [month for month in ended if month[1] <= settles_until])
-    lost = [_span(key.period) for key in missing]
+    lost = [key.period.span for key in missing]
     asked = intersect(merge([*had, *without]), [plan.asked.span])
     return merge([*subtract(before, lost), *subtract(asked, lost)])
 
@@ -213,10 +213,6 @@ def describe_spans(spans: Iterable[Span]) -> str:
         ends = [day.strftime("%Y-%m" if whole else "%Y-%m-%d") for day in (start, last)]
         texts.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
     return ", ".join(texts)
-
-
-def _span(period: Period) -> Span:
-    return period.start_us, period.end_us
 
 
 def _day(microseconds: int) -> date:

@@ -34,6 +34,7 @@ from warehouse.vendor import (
     Wanted,
     day_after,
     interval_us,
+    is_raw,
     load_contracts,
 )
 
@@ -171,7 +172,7 @@ _DIGIT = re.compile(r"\d")
 
 
 def _series(one: Subscription, dataset: str, exchange: str, symbol: str) -> list[SeriesKey]:
-    if dataset.startswith(RAW_PREFIX):
+    if is_raw(dataset):
         return [SeriesKey(exchange, symbol)]
     for name, values in (("interval", one.intervals), ("clock", one.clocks)):
         if not values:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from warehouse.vendor.keys import (
         CLOCKS,
         INTERVALS,
-        RAW_CLOCKS,
         RAW_PREFIX,
+        SERIES_COLUMNS,
         YEARS,
         FileKey,
         Period,
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
         decode,
         encode,
         interval_us,
+        is_raw,
+        time_columns,
     )
     from warehouse.vendor.request import Wanted, months
 else:
@@ -67,8 +69,8 @@ else:
             "download": "Body discard_part download_file",
             "http": "is_loopback",
             "keys": (
-                "CLOCKS day_after decode encode FileKey interval_us INTERVALS Period RAW_CLOCKS "
-                "RAW_PREFIX SeriesKey Symbol YEARS"
+                "CLOCKS day_after decode encode FileKey interval_us INTERVALS is_raw Period "
+                "RAW_PREFIX SERIES_COLUMNS SeriesKey Symbol time_columns YEARS"
             ),
             "request": "months Wanted",
         },

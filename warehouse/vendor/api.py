@@ -34,7 +34,7 @@ from warehouse.vendor.http import (
     server_time,
     whole_number,
 )
-from warehouse.vendor.keys import RAW_PREFIX, Period, SeriesKey
+from warehouse.vendor.keys import RAW_PREFIX, Period, SeriesKey, is_raw
 from warehouse.vendor.request import Wanted
 
 PREVIEW_SERIES = SeriesKey("binance-futures", "perpetual-BTC-USDT:USDT", "5m", "exchange")
@@ -143,12 +143,11 @@ class VendorClient:
         """
         links: dict[Period, str] = {}
         sizes: dict[Period, int | None] = {}
-        is_raw = wanted.dataset.startswith(RAW_PREFIX)
         for start, end in self._ranges(wanted):
             path, params = self._request(wanted, start, end)
             answer = self._ask(path, params, about=str(wanted))
             for entry in _entries(answer, "files", about=str(wanted)):
-                period = _period(entry, is_raw=is_raw, about=str(wanted))
+                period = _period(entry, wanted)
                 overlaps = period.start < wanted.end and wanted.start < period.end
                 if overlaps or self.preview:
                     links[period] = str(entry.get("url", ""))
@@ -168,7 +167,7 @@ class VendorClient:
     def _ranges(self, wanted: Wanted) -> list[tuple[date, date]]:
         """The span in parts that the vendor answers: raw requests span at most 366 days."""
         longest = timedelta(days=LONGEST_RAW_DAYS)
-        if not wanted.dataset.startswith(RAW_PREFIX) or self.preview:
+        if not is_raw(wanted.dataset) or self.preview:
             return [(wanted.start, wanted.end)]
         ranges, start = [], wanted.start
         while start < wanted.end:
@@ -184,7 +183,7 @@ class VendorClient:
             "end_date": (end - timedelta(days=1)).isoformat(),
         }
         preview = "preview/" if self.preview else ""
-        if wanted.dataset.startswith(RAW_PREFIX):
+        if is_raw(wanted.dataset):
             name = wanted.dataset.removeprefix(RAW_PREFIX)
             return f"data/raw/{preview}{quote(name)}", params if self.preview else params | days
         grid = {"timestamp": series.clock or "", "interval": series.interval or ""}
@@ -362,14 +361,14 @@ def _entries(answer: Any, name: str, *, about: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _period(entry: dict[str, Any], *, is_raw: bool, about: str) -> Period:
+def _period(entry: dict[str, Any], wanted: Wanted) -> Period:
     try:
-        if is_raw:
+        if is_raw(wanted.dataset):
             return Period(str(entry["period"]))
         text = f"{int(entry['year']):04d}-{int(entry['month']):02d}"
         return Period(f"{text}-{int(entry['day']):02d}" if entry.get("day") else text)
     except (KeyError, TypeError, ValueError, OverflowError, UsageError):
-        raise _invalid_answer(about) from None
+        raise _invalid_answer(str(wanted)) from None
 
 
 def _lifetime_s(url: str) -> float:

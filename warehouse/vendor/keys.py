@@ -14,13 +14,13 @@ from typing import Self
 from urllib.parse import quote, unquote
 
 from warehouse.errors import UsageError
-from warehouse.times import SECOND_US, date_us
+from warehouse.times import SECOND_US, Span, date_us
 
 CLOCKS = ("exchange", "true")
 INTERVALS = ("1s", "15s", "30s", "1m", "5m", "15m", "30m", "1h", "4h", "1d")
 RAW_PREFIX = "raw_"
-RAW_CLOCKS = ("exchange_timestamp", "local_timestamp")
-"""Columns of raw data: when the venue made a row, and when the vendor knew it."""
+# The fields of a SeriesKey, which are columns of every table.
+SERIES_COLUMNS = ("exchange", "symbol", "interval", "clock")
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -28,6 +28,24 @@ _SYMBOL = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f/\\%]{0,127}")
 _PERIOD = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
 YEARS = range(1970, 2200)
 _LONGEST_SEGMENT = 240
+
+
+def is_raw(dataset: str) -> bool:
+    """Whether a dataset holds raw events; all others hold bars."""
+    return dataset.startswith(RAW_PREFIX)
+
+
+def time_columns(dataset: str) -> tuple[str, ...]:
+    """The columns with which the vendor dates the rows of a file, which is sorted by the first.
+
+    Raw data has two: when the venue made a row, and when the vendor knew it.
+
+    Examples
+    --------
+    >>> time_columns("flow"), time_columns("raw_trades")
+    (('time',), ('exchange_timestamp', 'local_timestamp'))
+    """
+    return ("exchange_timestamp", "local_timestamp") if is_raw(dataset) else ("time",)
 
 
 def interval_us(interval: str) -> int:
@@ -199,6 +217,10 @@ class Period:
     def end_us(self) -> int:
         return date_us(self.end)
 
+    @property
+    def span(self) -> Span:
+        return self.start_us, self.end_us
+
     def _first(self) -> date:
         return date.fromisoformat(self.text if self.is_day else f"{self.text}-01")
 
@@ -220,7 +242,7 @@ class FileKey:
 
     @property
     def is_raw(self) -> bool:
-        return self.dataset.startswith(RAW_PREFIX)
+        return is_raw(self.dataset)
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.series} {self.period.text}"
