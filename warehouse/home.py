@@ -145,22 +145,43 @@ def generation_path(home: Home, generation: int) -> Path:
     return home.generations / str(generation) / "warehouse.duckdb"
 
 
-class NativeCopy(NamedTuple):
-    """The marts of a generation as tables, and the catalog that reads them there."""
+COPY_DATABASES = ("native", "native_recent")
+"""Names under which a session attaches the tables of a native copy."""
 
-    tables: Path
+
+class NativeCopy(NamedTuple):
+    """The marts of a generation as tables, in the order in which the files are written.
+
+    Attributes
+    ----------
+    closed, recent
+        Tables of the closed months and of the last few.
+    facts
+        Hash of each database and the months that it holds, as JSON.
+    catalog
+        The generation's catalog with the marts as views of the tables.
+    """
+
+    closed: Path
+    recent: Path
+    facts: Path
     catalog: Path
 
     @property
-    def sums(self) -> Path:
-        """Hashes of both files as they were written."""
-        return self.tables.with_name("native.json")
+    def databases(self) -> tuple[Path, Path, Path]:
+        """The files that a session attaches."""
+        return self.closed, self.recent, self.catalog
+
+    def is_complete(self) -> bool:
+        """Whether every file is there."""
+        return all(path.is_file() for path in self)
 
 
 def native_copy(home: Home, generation: int) -> NativeCopy:
-    """Where the native copy of a generation stands; few generations have one."""
+    """Where the native copy of a generation is; few generations have one."""
     folder = generation_path(home, generation).parent
-    return NativeCopy(folder / "native.duckdb", folder / "session.duckdb")
+    names = ("native.duckdb", "recent.duckdb", "native.json", "session.duckdb")
+    return NativeCopy(*(folder / name for name in names))
 
 
 def published_copies(home: Home) -> list[int]:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -19,13 +18,7 @@ from hypothesis import strategies as st
 
 import warehouse
 from tests.support import copy_home, reads_native_copy, run_warehouse
-from warehouse.build.session_copy import (
-    FIRST_TAIL,
-    LONGEST_TAIL,
-    MOST_COLUMNS,
-    copy_damage,
-    copy_marts,
-)
+from warehouse.build.session_copy import MOST_COLUMNS, MOST_RECENT, copy_damage, copy_marts
 from warehouse.config import Settings
 from warehouse.errors import UsageError
 from warehouse.generations.publish import generations, is_open, point_to
@@ -152,61 +145,41 @@ def test_copy_after_any_sequence_of_builds_holds_the_rows_of_the_stored_months(
             assert copies == [str(number)] * bool(version), "an earlier one is of no use"
 
 
-def test_copy_when_a_month_is_added_or_changed_then_keeps_what_is_sorted(made: Published) -> None:
-    for last in range(7, len(MONTHS) + 1):
-        months = dict.fromkeys(MONTHS[:last], 1) | {MONTHS[last - 1]: 2}
-        number = made.publish(dict.fromkeys(MARTS, months))
-        assert copy_marts(made.settings) is None
-        tables = generation_path(made.home, number).with_name("native.duckdb")
-        with duckdb.connect(tables, read_only=True) as connection:
-            counts = connection.execute("select distinct sorted from copied.marts").fetchall()
-        sorted_anew = last - (6 - FIRST_TAIL) > LONGEST_TAIL
-        assert counts == [(6 - FIRST_TAIL,)] or sorted_anew, last
-        assert made.shown() == made.shown(made.home.catalog)
-    assert sorted_anew
-    assert counts[0][0] > 6
-
-
-@pytest.mark.parametrize("read", ["by nobody", "in a session", "elsewhere", "by another name"])
-def test_copy_when_it_is_continued_then_is_the_same_file_unless_someone_reads_it(
-    made: Published, read: str
+def test_copy_when_a_month_is_added_or_changed_then_the_closed_months_are_the_same_file(
+    made: Published,
 ) -> None:
-    months = dict.fromkeys(MONTHS[:6], 1)
-    earlier = generation_path(made.home, 1).with_name("native.duckdb")
-    inode, text = earlier.stat().st_ino, "select bit_xor(hash(b)) from bars as b"
-    code = (
-        "import sys, duckdb; c = duckdb.connect(sys.argv[1], read_only=True);"
-        " print('open', flush=True); sys.stdin.read();"
-        " print(c.execute('select bit_xor(hash(b)) from bars_copy as b').fetchone()[0])"
-    )
-    with ExitStack() as opened:
-        asked = opened.enter_context(Warehouse(made.settings))
-        ((before,),) = asked.sql(text).fetchall()
-        if read != "in a session":
-            asked.close()
-        if read == "by another name":
-            (made.home.root / "kept.duckdb").hardlink_to(earlier)
-        if read == "elsewhere":
-            reader = opened.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", code, earlier], stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                )
-            )  # fmt: skip
-            assert reader.stdout is not None and reader.stdout.readline()
-        number = made.publish(dict.fromkeys(MARTS, months | {MONTHS[5]: 2, MONTHS[6]: 1}))
+    text = "select bit_xor(hash(b)) from bars as b"
+    kept, closed_again = native_copy(made.home, 1).closed.stat().st_ino, 0
+    with Warehouse(made.settings) as asked:
+        before = asked.sql(text).fetchall()
+        for last in range(7, 7 + 2 * MOST_RECENT):
+            months = dict.fromkeys(MONTHS[:last], 1) | {MONTHS[last - 1]: 2}
+            number = made.publish(dict.fromkeys(MARTS, months))
+            assert copy_marts(made.settings) is None
+            inode = native_copy(made.home, number).closed.stat().st_ino
+            closed_again += inode != kept
+            kept = inode
+            assert made.is_native()
+            assert made.shown() == made.shown(made.home.catalog)
+        assert asked.sql(text).fetchall() == before, "whoever reads a file keeps it"
+    assert closed_again == 2
+
+
+def test_copy_when_a_closed_month_or_the_marts_change_then_holds_what_is_stored(
+    made: Published,
+) -> None:
+    first = dict.fromkeys(MONTHS[:6], 1)
+    for version in (
+        {mart: first | {MONTHS[0]: 2} for mart in MARTS},
+        {"bars": first},
+        {"bars": first, "flow_features": dict.fromkeys(MONTHS[:8], 1)},
+        {"bars": {MONTHS[1]: 1}, "flow_features": first},
+    ):
+        number = made.publish(version)
         assert copy_marts(made.settings) is None
-        if read == "in a session":
-            assert asked.sql(text).fetchall() == [(before,)]
-        if read == "elsewhere":
-            assert int(reader.communicate()[0]) == before
-    tables = generation_path(made.home, number).with_name("native.duckdb")
-    assert (tables.stat().st_ino == inode) == (read == "by nobody")
-    assert copy_damage(made.home, number) is None
-    assert made.shown() == made.shown(made.home.catalog)
-    if read == "by another name":
-        with duckdb.connect(made.home.root / "kept.duckdb", read_only=True) as kept:
-            assert kept.sql("select bit_xor(hash(b)) from bars_copy as b").fetchall() == [(before,)]
+        assert made.is_native()
+        assert copy_damage(made.home, number) is None
+        assert made.shown() == made.shown(made.home.catalog)
 
 
 @pytest.mark.parametrize("how", ["type", "order", "name", "more"])
@@ -262,11 +235,13 @@ def test_listings_of_columns_when_there_is_a_copy_show_a_mart_once(made: Publish
         assert listed.fetchall() == [(6,)]
 
 
-def test_copy_when_the_marts_are_the_same_then_is_the_same_file(made: Published) -> None:
-    before = generation_path(made.home, 1).with_name("native.duckdb").stat().st_ino
+def test_copy_when_the_marts_are_the_same_then_is_made_of_the_same_files(made: Published) -> None:
+    before = native_copy(made.home, 1)
+    inodes = [path.stat().st_ino for path in (before.closed, before.recent)]
     number = made.publish({mart: dict.fromkeys(MONTHS[:6], 1) for mart in MARTS})
     assert copy_marts(made.settings) is None
-    assert generation_path(made.home, number).with_name("native.duckdb").stat().st_ino == before
+    after = native_copy(made.home, number)
+    assert [path.stat().st_ino for path in (after.closed, after.recent)] == inodes
     assert made.is_native()
     assert made.shown() == made.shown(made.home.catalog)
 
@@ -282,7 +257,7 @@ def test_session_when_there_is_a_copy_then_has_the_comments_of_the_catalog(made:
         assert meaning.fetchall() == [("what bars is",)]
 
 
-@pytest.mark.parametrize("file", ["native.duckdb", "session.duckdb"])
+@pytest.mark.parametrize("file", ["native.duckdb", "recent.duckdb", "session.duckdb"])
 @pytest.mark.parametrize("how", ["cut", "gone", "other"])
 def test_session_when_the_copy_is_damaged_then_reads_the_catalog_itself(
     made: Published, file: str, how: str
@@ -296,8 +271,9 @@ def test_session_when_the_copy_is_damaged_then_reads_the_catalog_itself(
     assert made.shown() == expected
 
 
-def test_copy_when_a_block_is_changed_then_is_found_damaged(made: Published) -> None:
-    path = generation_path(made.home, 1).with_name("native.duckdb")
+@pytest.mark.parametrize("file", ["native.duckdb", "recent.duckdb"])
+def test_copy_when_a_block_is_changed_then_is_found_damaged(made: Published, file: str) -> None:
+    path = generation_path(made.home, 1).with_name(file)
     path.chmod(0o644)
     held = bytearray(path.read_bytes())
     for place in range(3 * 4096, len(held), 4096):
@@ -310,7 +286,7 @@ def test_query_when_the_copy_is_damaged_then_reads_parquet_and_says_so(
     demo_home: Path, tmp_path: Path
 ) -> None:
     home = Home(copy_home(demo_home, tmp_path / "home"))
-    tables = native_copy(home, generations(home)[-1]).tables
+    tables = native_copy(home, generations(home)[-1]).closed
     shutil.copyfile(tables, tmp_path / "tables")
     (tmp_path / "tables").replace(tables)
     with tables.open("r+b") as file:
@@ -319,7 +295,7 @@ def test_query_when_the_copy_is_damaged_then_reads_parquet_and_says_so(
             (byte,) = file.read(1)
             file.seek(place)
             file.write(bytes([byte ^ 0x10]))
-    text = "select symbol, sum(flow__taker_buy_count) from bars group by symbol order by symbol"
+    text = "select symbol, max(net_delta) from flow_features group by symbol order by symbol"
     for form in ("csv", "table"):
         whole, harmed = (
             run_warehouse("sql", text, "--format", form, "--home", root, cwd=tmp_path)
@@ -328,7 +304,7 @@ def test_query_when_the_copy_is_damaged_then_reads_parquet_and_says_so(
         assert (harmed.exit_code, harmed.stdout) == (0, whole.stdout), harmed.stderr
         assert "the native copy of" in harmed.stderr and "verify --repair" in harmed.stderr
     with warehouse.open(home.root) as opened:
-        result = opened.sql("select sum(flow__taker_buy_count) from bars")
+        result = opened.sql("select max(net_delta) from flow_features")
         assert [len(result), *(len(batch) for batch in result.batches())] == [1, 1]
 
 
@@ -336,7 +312,7 @@ def test_copy_when_the_settings_allow_none_then_is_taken_away(made: Published) -
     assert find_native_copy(made.home, made.home.catalog) is not None
     assert copy_marts(Settings(made.home.root, native_gb=0)) is None
     assert find_native_copy(made.home, made.home.catalog) is None
-    assert not list(made.home.root.rglob("native.duckdb*"))
+    assert not list(made.home.root.rglob("native*"))
 
 
 def test_copy_when_a_mart_is_wide_then_leaves_it_as_it_is(tmp_path: Path) -> None:
@@ -352,7 +328,7 @@ def test_copy_when_it_cannot_be_made_then_says_why_and_leaves_nothing(made: Publ
     lost.write_bytes(b"no parquet")
     reason = copy_marts(made.settings)
     assert reason is not None and lost.name in reason
-    assert not list(generation_path(made.home, number).parent.glob("[ns]*.duckdb"))
+    assert not list(generation_path(made.home, number).parent.glob("[nrs]*.duckdb"))
     assert not list(made.home.root.rglob("native*"))
     assert not made.is_native()
 

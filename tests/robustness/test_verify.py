@@ -583,9 +583,9 @@ def test_sync_when_the_old_version_is_damaged_then_the_new_one_comes_in(
 
 def test_native_copy_when_damaged_is_found_and_taken_away_and_made_again(home: Home) -> None:
     generation = generations(home)[-1]
-    tables = native_copy(home, generation).tables
+    tables = native_copy(home, generation).closed
     expected = answer(home)
-    flip_blocks(tables)
+    flip_blocks(native_copy(home, generation).recent)
     assert [finding.about for finding in damage(home)] == [About.COPY]
     done = repair_home(home, lambda: quick_build(home))
     name = tables.relative_to(home.root)
@@ -603,15 +603,15 @@ def test_a_copy_is_never_made_of_a_damaged_month(home: Home) -> None:
     reason = copy_marts(Settings(home.root))
     assert reason is not None and "holds other bytes than its name says" in reason
     assert "warehouse verify --repair" in reason
-    assert not native_copy(home, 2).tables.is_file()
+    assert not any(path.is_file() for path in native_copy(home, 2))
 
 
 def test_a_damaged_copy_is_not_inherited_by_the_next_build(home: Home) -> None:
     """Its last block is hit, which no test of the few that are read to continue it would see."""
-    tables = native_copy(home, 2).tables
-    flip(tables, tables.stat().st_size - 1_000)
+    for tables in native_copy(home, 2)[:2]:
+        flip(tables, tables.stat().st_size - 1_000)
     quick_build(home)
-    assert native_copy(home, 3).tables.is_file()
+    assert native_copy(home, 3).is_complete()
     assert not faults(home)
 
 

@@ -29,7 +29,7 @@ _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
     r"^\s*create\s.*?\bas\b\s*(?=[\s(](?:with|select|from|values)\b|\()", re.I | re.S
 )
-_STORED = re.compile(r"\bread_parquet\b|\bfrom native\.main\.", re.I)
+_STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
 """In the text of a view that reads stored months, or their native copy."""
 _SEARCHED = ("main", "user")
 """Schemas in which a session looks up a bare name; none of the second is one of the first's."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         catalog_reads,
         current_generation,
         generations,
-        is_held,
         is_open,
         journal_copy,
         next_generation,
@@ -40,7 +39,7 @@ else:
         {
             "history": "find_generation list_generations Moment SNAPSHOT_MARK snapshots_of",
             "publish": (
-                "catalog_reads current_generation generations is_held is_open journal_copy "
+                "catalog_reads current_generation generations is_open journal_copy "
                 "next_generation point_to publish_build Published read_catalog "
                 "read_publications Reads require_as_published require_build require_catalog "
                 "rollback write_publications"

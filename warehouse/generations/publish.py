@@ -114,10 +114,10 @@ def _numbers(home: Home) -> list[int]:
 def is_open(home: Home, generation: int) -> bool:
     """Whether a session of ours, in this process or another, or another's DuckDB reads it."""
     catalogs = (generation_path(home, generation), native_copy(home, generation).catalog)
-    return any(is_held(path) for path in catalogs if path.is_file())
+    return any(_is_held(path) for path in catalogs if path.is_file())
 
 
-def is_held(path: Path) -> bool:
+def _is_held(path: Path) -> bool:
     """Whether a session holds the file, or a DuckDB of another process has it open."""
     handle = os.open(path, os.O_RDONLY)
     try:

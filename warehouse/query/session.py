@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,14 @@ from warehouse import waiting
 from warehouse.config import Settings
 from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
-from warehouse.home import Home, NativeCopy, generation_path, native_copy, published_copies
+from warehouse.home import (
+    COPY_DATABASES,
+    Home,
+    NativeCopy,
+    generation_path,
+    native_copy,
+    published_copies,
+)
 from warehouse.loading import load
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 
@@ -289,10 +296,10 @@ def _open_fastest(
     copy = find_native_copy(Home.of(settings), catalog) if copies else None
     if copy is not None:
         try:
-            return _open(settings, copy.catalog, memory, tables=copy.tables), True
+            return _open(settings, copy.catalog, memory, tables=(copy.closed, copy.recent)), True
         except DamagedError as error:  # or one of a newer DuckDB; or a build has just moved it
             is_newer = "newer version of DuckDB" in str(error.__cause__)
-            if not is_newer and all(path.is_file() for path in copy):
+            if not is_newer and copy.is_complete():
                 warn_of_copy(settings.home)
     return _open(settings, catalog, memory), False
 
@@ -328,7 +335,7 @@ def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
 
 
 def _open(
-    settings: Settings, catalog: Path, memory: str | None, *, tables: Path | None = None
+    settings: Settings, catalog: Path, memory: str | None, *, tables: Iterable[Path] = ()
 ) -> duckdb.DuckDBPyConnection:
     connection = None
     try:
@@ -338,8 +345,8 @@ def _open(
         connection.execute("set global parquet_metadata_cache = true")
         attach(connection, catalog)
         use_catalog(connection)
-        if tables is not None:
-            attach(connection, tables, "native", options="read_only, hidden")
+        for name, path in zip(COPY_DATABASES, tables, strict=False):
+            attach(connection, path, name, options="read_only, hidden")
         if memory is not None:
             _limit_memory(connection, memory)
         lock(connection, settings.home)

@@ -309,7 +309,7 @@ def _check_generation(
             yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
     damage = None if look.quick else copy_damage(home, number)
     if damage is not None:
-        subject = _below(home, native_copy(home, number).tables)
+        subject = _below(home, native_copy(home, number).closed)
         what = f"(the native copy of generation {number}) {damage}"
         yield Finding(Kind.DAMAGED, About.COPY, subject, what, REPAIR)
     for name, rows in sorted(reads.months.items()):
