@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         Warehouse,
         load_ipython_extension,
         open,
-        verify_receipt,
     )
+    from warehouse.upkeep import verify_receipt
 
 __all__ = [
     "Hole",
@@ -72,7 +72,7 @@ _HOMES = {
     "get_vwap": "warehouse.compat.client",
     "load_ipython_extension": "warehouse.query.notebook",
     "open": "warehouse.query.warehouse",
-    "verify_receipt": "warehouse.query.receipt",
+    "verify_receipt": "warehouse.upkeep.receipts",
 }
 
 

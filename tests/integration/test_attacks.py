@@ -274,18 +274,18 @@ def test_attacks_when_counted_then_are_at_least_sixty() -> None:
 def test_attack_when_tried_then_is_refused_and_leaves_no_trace(
     wh: warehouse.Warehouse, ground: dict[str, str], kind: str, text: str
 ) -> None:
-    before = listing(ground["out"], wh.home.objects)
+    before = listing(ground["out"], wh.settings.home / "objects")
     with pytest.raises(QueryError) as caught:
         wh.sql(text.format(**ground)).fetchall()
     assert CANARY not in str(caught.value)
-    assert listing(ground["out"], wh.home.objects) == before
+    assert listing(ground["out"], wh.settings.home / "objects") == before
 
 
 def test_attacks_when_past_the_guard_then_form_and_locks_hold_alone(
     wh: warehouse.Warehouse, ground: dict[str, str]
 ) -> None:
     """All but those that close the bracket they are put in: these only the guard can stop."""
-    before = listing(ground["out"], wh.home.objects)
+    before = listing(ground["out"], wh.settings.home / "objects")
     connection = wh.connection()
     for _, text in ATTACKS:
         if text.startswith("select 1)"):
@@ -296,7 +296,7 @@ def test_attacks_when_past_the_guard_then_form_and_locks_hold_alone(
         except (duckdb.Error, ValueError, RuntimeError) as error:
             told = str(error)
         assert CANARY not in told, text
-        assert listing(ground["out"], wh.home.objects) == before, text
+        assert listing(ground["out"], wh.settings.home / "objects") == before, text
     assert wh.sql("select count(*) from meta.build").fetchall() == [(1,)]
 
 

@@ -38,8 +38,12 @@ def wh(demo_home: Path) -> Iterator[warehouse.Warehouse]:
 
 @pytest.fixture
 def read_only(wh: warehouse.Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(wh.catalog, read_only=True) as connection:
+    with duckdb.connect(_file(wh), read_only=True) as connection:
         yield connection
+
+
+def _file(wh: warehouse.Warehouse) -> Path:
+    return wh.settings.home / "warehouse.duckdb"
 
 
 Trial = Callable[[pytest.FixtureRequest], None]
@@ -82,7 +86,7 @@ def _pyarrow(request: pytest.FixtureRequest) -> None:
 def _sqlalchemy(request: pytest.FixtureRequest) -> None:
     pandas, sqlalchemy, engine = _need("pandas", "sqlalchemy", "duckdb_engine")
     wh = _wh(request)
-    url = f"duckdb:///{wh.catalog}"
+    url = f"duckdb:///{_file(wh)}"
     by_file = sqlalchemy.create_engine(url, connect_args={"read_only": True})
     ours = sqlalchemy.create_engine(
         "duckdb://", creator=lambda: engine.ConnectionWrapper(wh.connection())
@@ -103,7 +107,7 @@ def _jupysql(request: pytest.FixtureRequest) -> None:
 
 def _ibis(request: pytest.FixtureRequest) -> None:
     ibis, _ = _need("ibis", "pyarrow_hotfix")
-    connection = ibis.duckdb.connect(_wh(request).catalog, read_only=True)
+    connection = ibis.duckdb.connect(_file(_wh(request)), read_only=True)
     assert connection.table("flow_features").count().execute() == BARS
     assert connection.sql(COUNT).execute()["bars"].tolist() == [BARS]
 
@@ -118,7 +122,7 @@ def _dbt(request: pytest.FixtureRequest) -> None:
     (folder / "dbt_project.yml").write_text("{name: mine, version: 1.0.0, profile: mine}")
     (folder / "profiles.yml").write_text(
         "mine: {target: dev, outputs: {dev: {type: duckdb, path: mine.duckdb, attach:"
-        f" [{{path: {_wh(request).catalog}, alias: w, read_only: true}}]}}}}}}"
+        f" [{{path: {_file(_wh(request))}, alias: w, read_only: true}}]}}}}}}"
     )
     code = "import sys; from dbt.cli.main import cli; sys.exit(cli(['run', '--quiet']))"
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=120)
@@ -131,7 +135,7 @@ def _shell(request: pytest.FixtureRequest) -> None:
     if not shell.is_file():
         pytest.skip("no DuckDB shell is installed")
     done = subprocess.run(
-        [shell, "-readonly", "-csv", "-noheader", _wh(request).catalog, "-c", COUNT],
+        [shell, "-readonly", "-csv", "-noheader", _file(_wh(request)), "-c", COUNT],
         capture_output=True,
         text=True,
         check=True,

@@ -123,7 +123,7 @@ def test_user_model_when_named_without_its_schema_then_is_found_and_described(
     home, _ = built
     with warehouse.open(home) as wh:
         result = wh.sql(f"select count(*) as bars from {name}")
-        assert [str(reach.place) for reach in result.trace().reach] == ["user.good"]
+        assert [str(one.place) for one in result.trace().scope] == ["user.good"]
         assert result.fetchall() == [(112_944,)]
         assert wh.describe(name).fetchall() == wh.describe("user.good").fetchall()
         with wh.connection() as cursor:
@@ -177,7 +177,7 @@ def test_answer_when_a_model_looks_ahead_then_warns_wherever_it_is_read(
         with pytest.raises(warehouse.LooksAheadError, match=r"user\.kept"):
             wh.sql("from user.kept", strict=True)
         clean = wh.sql("select count(*) from good")
-        assert clean.marks == () and '"looks_ahead"' not in clean.receipt.to_json()
+        assert clean.warnings == () and '"looks_ahead"' not in clean.receipt.to_json()
 
 
 def test_docs_and_describe_when_yml_or_comment_describe_models_then_show_both_as_text(

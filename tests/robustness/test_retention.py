@@ -41,8 +41,8 @@ from warehouse.generations.publish import (
     write_publications,
 )
 from warehouse.home import Home, generation_path
-from warehouse.query.receipt import verify_receipt
 from warehouse.upkeep.prune import drop_snapshot, plan_prune, prune_home, take_snapshot
+from warehouse.upkeep.receipts import verify_receipt
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 

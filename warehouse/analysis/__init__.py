@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.analysis.catalog_names import Names
+    from warehouse.analysis.catalog_names import Names, Place
     from warehouse.analysis.empty import explain_empty
     from warehouse.analysis.holes import Hole, IncompleteError, find_holes, hole_lines
-    from warehouse.analysis.lineage import Trace, trace
+    from warehouse.analysis.lineage import (
+        Trace,
+        column_facts,
+        parameter_types,
+        text_parameters,
+        trace,
+    )
     from warehouse.analysis.lookahead_marks import (
         LookAhead,
         LooksAheadError,
@@ -19,17 +25,17 @@ if TYPE_CHECKING:
         warning_lines,
     )
     from warehouse.analysis.parse_tree import Tree, function_name, names, nodes, texts_in
-    from warehouse.analysis.scope import Place, Reach
+    from warehouse.analysis.scope import QueryScope, query_scope
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "catalog_names": "Names",
+            "catalog_names": "Names Place",
             "empty": "explain_empty",
             "holes": "find_holes Hole hole_lines IncompleteError",
-            "lineage": "Trace trace",
+            "lineage": "column_facts parameter_types text_parameters Trace trace",
             "lookahead_marks": "find_marks LookAhead LooksAheadError require_clean warning_lines",
             "parse_tree": "function_name names nodes texts_in Tree",
-            "scope": "Place Reach",
+            "scope": "query_scope QueryScope",
         },
     )

@@ -1,27 +1,23 @@
 """What the catalog's names stand for: columns with units, and the datasets behind each table.
 
-Read once per generation, from the catalog itself. A mart whose months are stored no longer says in
-its view what it was computed from; then the models' SQL is taken from ``meta.models`` where the
-catalog has it, else from what dbt left in the home.
+Read once per generation, from the catalog itself. The view of a mart whose months are stored does
+not contain the SQL that computed it; that is in ``meta.models``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from threading import RLock
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
-from warehouse.analysis.lineage import ColumnOf, Outputs, named, outputs, parameter_columns
 from warehouse.analysis.parse_tree import Tree, names, nodes
-from warehouse.analysis.scope import Place, Reach, reach
-from warehouse.errors import WarehouseError, nearest
-from warehouse.home import Home
+from warehouse.errors import NotFoundError, nearest
 from warehouse.loading import load
 from warehouse.sql import literal
 
@@ -37,6 +33,17 @@ _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I
 )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A table or view by schema and name."""
+
+    schema: str
+    table: str
+
+    def __str__(self) -> str:
+        return self.table if self.schema == "main" else f"{self.schema}.{self.table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +62,23 @@ T = TypeVar("T")
 def _one_at_a_time(
     method: Callable[Concatenate[Names, P], T],
 ) -> Callable[Concatenate[Names, P], T]:
-    """A method of Names for any thread: they share a cursor, and what they have found out."""
+    """Hold the lock of Names during a method: threads share its cursor and what it has read."""
 
     @wraps(method)
     def locked(self: Names, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.lock:
+        with self._lock:
             return method(self, *args, **kwargs)
 
     return locked
 
 
 class Names:
-    """Names of one generation; any thread may ask."""
+    """Names of one generation; any thread may use it."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, home: Home) -> None:
-        self.lock = RLock()
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._lock = RLock()
         self._cursor = cursor
-        self._home = home
         self._behind: dict[Place, frozenset[Place]] = {}
-        self._outputs: dict[Place, Outputs] = {}
-        self.traced: dict[ColumnOf, frozenset[ColumnOf]] = {}
 
     @property
     @_one_at_a_time
@@ -122,58 +126,6 @@ class Names:
     def definition(self, place: Place) -> str | None:
         """The SELECT that a view or stored mart was computed by; None where it is not kept."""
         return self._definitions.get(place)
-
-    @_one_at_a_time
-    def reach(
-        self, tree: Tree | None, text: str, params: Mapping[str, object]
-    ) -> tuple[Reach, ...]:
-        """Tables that a query reads, with the series and span that it selects of each.
-
-        ``text`` is read where the engine has no tree to give of it.
-        """
-        if tree is None:
-            return tuple(Reach(place, self.datasets(place)) for place in self._named(text))
-        return reach(tree, params, self, self._cursor)
-
-    @_one_at_a_time
-    def origins(
-        self, tree: Tree | None, columns: Sequence[str]
-    ) -> dict[str, tuple[str | None, str | None]]:
-        """Unit and meaning of the output columns that show columns of the catalog."""
-        found = {}
-        for name, origin in (named(outputs(tree, self), columns) if tree else {}).items():
-            if origin.shows is not None:
-                facts = self.columns[origin.shows.place][origin.shows.column]
-                found[name] = (facts.unit, facts.meaning if origin.is_plain else None)
-        return found
-
-    @_one_at_a_time
-    def outputs_of(self, place: Place) -> Outputs:
-        """Columns of a view with what they are computed from; none where it is a table."""
-        if place not in self._outputs:
-            text = self.definition(place)
-            tree = self.parse(text) if text else None
-            self._outputs[place] = outputs(tree, self) if tree else {}
-        return self._outputs[place]
-
-    @_one_at_a_time
-    def parameter_types(self, tree: Tree | None) -> dict[str, str]:
-        """Types of parameters that a query compares with columns, or casts."""
-        found: dict[str, str] = {}
-        for name, column in parameter_columns(tree) if tree else ():
-            kinds = {facts[column].type for facts in self.columns.values() if column in facts}
-            if len(kinds) == 1:
-                found.setdefault(name, kinds.pop())
-        return found
-
-    @_one_at_a_time
-    def text_parameters(self, tree: Tree | None) -> frozenset[str]:
-        """Names of parameters, in lower case, that a query compares with columns of text."""
-        found: dict[str, set[str]] = {}
-        for name, column in parameter_columns(tree) if tree else ():
-            kinds = {facts[column].type for facts in self.columns.values() if column in facts}
-            found.setdefault(name.lower(), set()).update(kinds)
-        return frozenset(name for name, kinds in found.items() if kinds == {"VARCHAR"})
 
     @_one_at_a_time
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
@@ -238,6 +190,18 @@ class Names:
         reply = json.loads(row[0]) if row else {"error": True}
         return None if reply.get("error") else reply["statements"][0]["node"]
 
+    @_one_at_a_time
+    def value(self, expression: Tree, params: Mapping[str, object]) -> Any:
+        """What the engine computes from an expression without columns."""
+        statement = {"error": False, "statements": [{"node": _select_of(expression)}]}
+        tree = literal(json.dumps(statement))
+        if not params:
+            row = self._cursor.execute(f"from json_execute_serialized_sql({tree})").fetchone()
+        else:
+            row = self._cursor.execute(f"select json_deserialize_sql({tree}::json)").fetchone()
+            row = self._cursor.execute(str(row[0]) if row else "", params).fetchone()
+        return row[0] if row else None
+
     @cached_property
     def _definitions(self) -> dict[Place, str]:
         found = {
@@ -247,24 +211,21 @@ class Names:
                 " where database_name = 'warehouse' and not internal and schema_name <> 'vendor'"
             ).fetchall()
         }
-        stored = {place for place, text in found.items() if _STORED.search(text)}
-        return found | self._stored_definitions(stored) if stored else found
+        is_stored = any(map(_STORED.search, found.values()))
+        return found | self._model_definitions() if is_stored else found
 
-    def _stored_definitions(self, stored: set[Place]) -> dict[Place, str]:
-        if Place("meta", "models") in self.columns:
-            rows = self._cursor.execute('select "schema", name, sql from meta.models').fetchall()
-            return {Place(schema, name): text for schema, name, text in rows}
-        from warehouse.project import load_project
+    def _model_definitions(self) -> dict[Place, str]:
+        if Place("meta", "models") not in self.columns:
+            raise NotFoundError(
+                "this catalog was built by an earlier version, which kept no SQL of its models;"
+                " so the data behind its tables is not known",
+                next_step="run: warehouse build",
+            )
+        rows = self._cursor.execute('select "schema", name, sql from meta.models').fetchall()
+        return {Place(schema, name): text for schema, name, text in rows}
 
-        try:
-            models = load_project(self._home.build / "dbt" / "target").models
-        except WarehouseError:
-            return {}
-        by_place = {Place(m.relation.schema, m.relation.name): m.sql for m in models}
-        return {place: text for place, text in by_place.items() if place in stored}
-
-    def _named(self, text: str) -> list[Place]:
-        """Tables of a text that only sqlglot reads."""
+    def tables_by_sqlglot(self, text: str) -> list[Place]:
+        """The catalog's tables in a text of which the engine gives no tree."""
         load("sqlglot")
         import sqlglot
         from sqlglot import exp
@@ -281,3 +242,20 @@ def table_names(tree: Tree) -> list[tuple[str, ...]]:
         for node in nodes(tree)
         if node.get("type") == "BASE_TABLE"
     ]
+
+
+def _select_of(expression: Tree) -> Tree:
+    return {
+        "type": "SELECT_NODE",
+        "modifiers": [],
+        "cte_map": {"map": []},
+        "select_list": [expression],
+        "from_table": {"type": "EMPTY", "alias": "", "sample": None, "query_location": 0},
+        "where_clause": None,
+        "group_expressions": [],
+        "group_sets": [],
+        "aggregate_handling": "STANDARD_HANDLING",
+        "having": None,
+        "sample": None,
+        "qualify": None,
+    }

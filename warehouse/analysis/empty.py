@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.analysis.scope import Reach
+from warehouse.analysis.scope import QueryScope
 
 _Row = tuple[Any, ...]
 _KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
@@ -18,24 +18,24 @@ _NOTHING = "is in this home; see: warehouse status"
 
 
 def explain_empty(
-    cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach], *, has_rows: bool = False
+    cursor: duckdb.DuckDBPyConnection, scopes: Sequence[QueryScope], *, has_rows: bool = False
 ) -> str | None:
     """One line on what a query reaches for and is not in this home, and on what is.
 
     An answer that has rows, of 0 and NULL, is explained only where something is not here.
     """
     tables, is_lacking = [], False
-    for reach in reaches:
-        if reach.place.schema == "meta" or not reach.datasets:
+    for scope in scopes:
+        if scope.place.schema == "meta" or not scope.datasets:
             continue
-        coverage = {dataset: _coverage(cursor, dataset) for dataset in reach.datasets}
+        coverage = {dataset: _coverage(cursor, dataset) for dataset in scope.datasets}
         here = {dataset: rows for dataset, rows in coverage.items() if rows}
         if not here:
-            return _nothing(reach)
-        absent = {d: told for d, rows in here.items() if (told := _absent(d, rows, reach))}
+            return _nothing(scope)
+        absent = {d: told for d, rows in here.items() if (told := _absent(d, rows, scope))}
         if len(absent) == len(here):
             return next(iter(absent.values()))
-        tables.append(_present(reach, here, absent))
+        tables.append(_present(scope, here, absent))
         is_lacking = is_lacking or bool(absent) or len(here) < len(coverage)
     if not tables or (has_rows and not is_lacking):
         return None
@@ -51,50 +51,52 @@ def _coverage(cursor: duckdb.DuckDBPyConnection, dataset: str) -> list[_Row]:
     ).fetchall()
 
 
-def _nothing(reach: Reach) -> str:
-    if reach.datasets == (reach.place.table,):
-        return f"nothing of {reach.place.table} {_NOTHING}"
-    sources = " or ".join(reach.datasets)
-    return f"nothing of {sources}, which {reach.place} is computed from, {_NOTHING}"
+def _nothing(scope: QueryScope) -> str:
+    if scope.datasets == (scope.place.table,):
+        return f"nothing of {scope.place.table} {_NOTHING}"
+    sources = " or ".join(scope.datasets)
+    return f"nothing of {sources}, which {scope.place} is computed from, {_NOTHING}"
 
 
-def _present(reach: Reach, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]) -> str:
+def _present(
+    scope: QueryScope, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]
+) -> str:
     """Which data is here of what a table is computed from, and which is not."""
     by_span: dict[str, list[str]] = {}
     for dataset, rows in here.items():
-        asked = _asked(reach, rows)
+        asked = _asked(scope, rows)
         chosen = [r for r in rows if all(r[_KEYS.index(n)] in asked[n] for n in asked)]
         span = _span_of(chosen)
         if dataset not in absent:
             by_span.setdefault(_worded(span) if span else "without rows", []).append(dataset)
     parts = [f"{', '.join(names)} {span}" for span, names in by_span.items()]
     parts += absent.values()
-    missing = [dataset for dataset in reach.datasets if dataset not in here]
+    missing = [dataset for dataset in scope.datasets if dataset not in here]
     if missing:
         parts.append(f"nothing of {', '.join(missing)}")
-    if reach.datasets == (reach.place.table,):
-        return f"{reach.place} is here {parts[0].partition(' ')[2]}, but no row fits the query"
-    return f"no row fits the query; {reach.place} is computed from: {'; '.join(parts)}"
+    if scope.datasets == (scope.place.table,):
+        return f"{scope.place} is here {parts[0].partition(' ')[2]}, but no row fits the query"
+    return f"no row fits the query; {scope.place} is computed from: {'; '.join(parts)}"
 
 
-def _asked(reach: Reach, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
+def _asked(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
     return {
-        name: reach.keys[name]
+        name: scope.keys[name]
         for place, name in enumerate(_KEYS)
-        if reach.keys.get(name) and any(row[place] is not None for row in rows)
+        if scope.keys.get(name) and any(row[place] is not None for row in rows)
     }
 
 
-def _absent(dataset: str, rows: Sequence[_Row], reach: Reach) -> str | None:
+def _absent(dataset: str, rows: Sequence[_Row], scope: QueryScope) -> str | None:
     """Which series or span that is asked for is not among a dataset's; None if all is."""
-    asked = _asked(reach, rows)
+    asked = _asked(scope, rows)
 
     def fits(row: tuple[Any, ...], *, but: str = "") -> bool:
         return all(row[_KEYS.index(n)] in values for n, values in asked.items() if n != but)
 
     chosen = [row for row in rows if fits(row)]
     if chosen:
-        return _outside_of(dataset, reach, chosen)
+        return _outside_of(dataset, scope, chosen)
     strange = [name for name in asked if not _values_of(rows, name) & {*asked[name]}]
     for name in asked:
         here = _values_of([row for row in rows if fits(row, but=name)], name)
@@ -108,12 +110,12 @@ def _absent(dataset: str, rows: Sequence[_Row], reach: Reach) -> str | None:
     )
 
 
-def _outside_of(dataset: str, reach: Reach, rows: Sequence[_Row]) -> str | None:
+def _outside_of(dataset: str, scope: QueryScope, rows: Sequence[_Row]) -> str | None:
     span = _span_of(rows)
     if span is None:
         return None
     first, last = span
-    if (reach.end is None or reach.end > first) and (reach.start is None or reach.start <= last):
+    if (scope.end is None or scope.end > first) and (scope.start is None or scope.start <= last):
         return None
     return f"{dataset} is here {_worded(span)} only"
 

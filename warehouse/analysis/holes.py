@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.analysis.scope import Reach
+from warehouse.analysis.scope import QueryScope
 from warehouse.config import load_settings
 from warehouse.display import counted
 from warehouse.errors import WarehouseError
@@ -75,14 +75,14 @@ class Hole:
 
 
 def find_holes(
-    cursor: duckdb.DuckDBPyConnection, reaches: Iterable[Reach], home: Home
+    cursor: duckdb.DuckDBPyConnection, scopes: Iterable[QueryScope], home: Home
 ) -> tuple[Hole, ...]:
     """Holes in what is reached, each once, by dataset, series and time."""
     found: set[Hole] = set()
     sources = Sources(home)
-    for reach in reaches:
-        if reach.datasets and reach.place.schema != "meta":
-            found |= _holes_of(cursor, reach, sources)
+    for scope in scopes:
+        if scope.datasets and scope.place.schema != "meta":
+            found |= _holes_of(cursor, scope, sources)
     return tuple(sorted(found, key=_order))
 
 
@@ -149,22 +149,22 @@ class _Series:
         return self.first - begins >= (DAY_US if self.name[3] is None else 1)
 
 
-def _holes_of(cursor: duckdb.DuckDBPyConnection, reach: Reach, sources: Sources) -> set[Hole]:
-    refused = _refused(cursor, reach)
-    series = _series(cursor, reach, refused)
+def _holes_of(cursor: duckdb.DuckDBPyConnection, scope: QueryScope, sources: Sources) -> set[Hole]:
+    refused = _refused(cursor, scope)
+    series = _series(cursor, scope, refused)
     found = set(refused)
     for one in series:
         for gap in one.gaps:
-            if _overlaps(gap, reach):
+            if _overlaps(gap, scope):
                 found.update(_explained(one, gap, sources, counts=True))
-    return found | _outside(reach, series, sources) | _unknown(reach, series, refused)
+    return found | _outside(scope, series, sources) | _unknown(scope, series, refused)
 
 
 def _series(
-    cursor: duckdb.DuckDBPyConnection, reach: Reach, refused: Sequence[Hole]
+    cursor: duckdb.DuckDBPyConnection, scope: QueryScope, refused: Sequence[Hole]
 ) -> list[_Series]:
     """The series that are reached and have a bar."""
-    where, params = _series_filter(reach)
+    where, params = _series_filter(scope)
     names = "dataset, exchange, symbol, interval, clock"
     bounds = cursor.execute(
         f"select {names}, epoch_us(min(first_time)), epoch_us(max(last_time)) from meta.coverage"
@@ -215,10 +215,10 @@ def _explained(
         yield from _holes(series, [part], reason, step, counts=counts)
 
 
-def _outside(reach: Reach, series: Sequence[_Series], sources: Sources) -> set[Hole]:
+def _outside(scope: QueryScope, series: Sequence[_Series], sources: Sources) -> set[Hole]:
     """What the query asks for before the first bar and after the last one."""
-    start = None if reach.start is None else _us(reach.start)
-    end = None if reach.end is None else _us(reach.end)
+    start = None if scope.start is None else _us(scope.start)
+    end = None if scope.end is None else _us(scope.end)
     if end is not None and (start is None or start < _today_us()):
         end = min(end, _today_us())
     met = {one.name[0] for one in series if _meets(one, start, end)}
@@ -252,16 +252,16 @@ def _open_end(one: _Series, start: int, sources: Sources) -> Hole:
     return replace(hole, next_step=sources.sync_line(one.name, (start, None)))
 
 
-def _unknown(reach: Reach, series: Sequence[_Series], refused: Sequence[Hole]) -> set[Hole]:
+def _unknown(scope: QueryScope, series: Sequence[_Series], refused: Sequence[Hole]) -> set[Hole]:
     """Series that the query names and of which no file is here, good or refused."""
-    if not reach.keys:
+    if not scope.keys:
         return set()
     here = {one.name[0] for one in series} | {hole.dataset for hole in refused}
-    named = [reach.keys.get(name, (None,)) for name in SERIES_COLUMNS]
+    named = [scope.keys.get(name, (None,)) for name in SERIES_COLUMNS]
     values = [each[0] if len(each) == 1 else None for each in named]
     return {
-        _hole((dataset, *values), reach.start, reach.end, None, _UNKNOWN)
-        for dataset in set(reach.datasets) - here
+        _hole((dataset, *values), scope.start, scope.end, None, _UNKNOWN)
+        for dataset in set(scope.datasets) - here
     }
 
 
@@ -329,17 +329,17 @@ class Sources:
         return ["warehouse", "--home", str(self._home.root)]
 
 
-def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
+def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Hole]:
     """Files in quarantine, apart from those of which the lake has a good version."""
-    keys = {name: values for name, values in reach.keys.items() if name != "series_id"}
-    where, params = _series_filter(reach, keys)
-    if "series_id" in reach.keys:
+    keys = {name: values for name, values in scope.keys.items() if name != "series_id"}
+    where, params = _series_filter(scope, keys)
+    if "series_id" in scope.keys:
         where += (
             " and (exchange, symbol, coalesce(interval, ''), coalesce(clock, '')) in (select"
             " (exchange, symbol, coalesce(interval, ''), coalesce(clock, '')) from meta.series"
             " where series_id in $series_id)"
         )
-        params["series_id"] = list(reach.keys["series_id"])
+        params["series_id"] = list(scope.keys["series_id"])
     key = ("dataset", *SERIES_COLUMNS, "period")
     same = " and ".join(f"quarantine.{name} is not distinct from held.{name}" for name in key)
     rows = cursor.execute(
@@ -350,14 +350,14 @@ def _refused(cursor: duckdb.DuckDBPyConnection, reach: Reach) -> list[Hole]:
     holes = []
     for *series, period, reason in rows:
         start, end = _span(period)
-        if (reach.end is None or start < reach.end) and (reach.start is None or end > reach.start):
+        if (scope.end is None or start < scope.end) and (scope.start is None or end > scope.start):
             holes.append(_hole(series, start, end, None, f"refused ({reason.rstrip('.')})"))
     return holes
 
 
-def _overlaps(span: Span, reach: Reach) -> bool:
-    return (reach.end is None or span[0] < _us(reach.end)) and (
-        reach.start is None or span[1] > _us(reach.start)
+def _overlaps(span: Span, scope: QueryScope) -> bool:
+    return (scope.end is None or span[0] < _us(scope.end)) and (
+        scope.start is None or span[1] > _us(scope.start)
     )
 
 
@@ -386,12 +386,12 @@ def _name_of(hole: Hole) -> tuple[Any, ...]:
 
 
 def _series_filter(
-    reach: Reach, keys: dict[str, tuple[Any, ...]] | None = None
+    scope: QueryScope, keys: dict[str, tuple[Any, ...]] | None = None
 ) -> tuple[str, dict[str, Any]]:
-    chosen = reach.keys if keys is None else keys
+    chosen = scope.keys if keys is None else keys
     where = "dataset in $datasets" + "".join(f' and "{name}" in ${name}' for name in chosen)
     return where, {
-        "datasets": list(reach.datasets),
+        "datasets": list(scope.datasets),
         **{name: list(values) for name, values in chosen.items()},
     }
 

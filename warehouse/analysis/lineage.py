@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from warehouse.analysis.catalog_names import Names, Place
 from warehouse.analysis.parse_tree import (
     KEY_COLUMNS,
     Ctes,
@@ -27,11 +28,8 @@ from warehouse.analysis.parse_tree import (
     texts_in,
     with_ctes,
 )
-from warehouse.analysis.scope import Place, Reach
+from warehouse.analysis.scope import QueryScope
 from warehouse.waiting import heed_the_wait
-
-if TYPE_CHECKING:
-    from warehouse.analysis.catalog_names import Names
 
 _GRID = {*KEY_COLUMNS, "time", "known_at"}
 _KEEPS_UNIT = {
@@ -94,12 +92,12 @@ class ColumnTrace:
 class Trace:
     """What a query touches: tables with what it selects of them, and its columns' origins."""
 
-    reach: tuple[Reach, ...]
+    scope: tuple[QueryScope, ...]
     columns: tuple[ColumnTrace, ...]
 
 
 def trace(
-    tree: Tree | None, types: Mapping[str, str], catalog: Names, reach: tuple[Reach, ...]
+    tree: Tree | None, types: Mapping[str, str], catalog: Names, scope: tuple[QueryScope, ...]
 ) -> Trace:
     """What a query touches.
 
@@ -109,8 +107,8 @@ def trace(
         The query's parse tree; None where the engine has none to give.
     types
         Type of each column of the answer by its name, in order.
-    reach
-        The tables that the query reads, as :meth:`Names.reach` gives them.
+    scope
+        The tables that the query reads, from :func:`query_scope`.
 
     Examples
     --------
@@ -120,28 +118,61 @@ def trace(
     ...     r.trace().columns[1].vendor
     ('vendor.flow.volume_delta_notional',)
     """
-    found = named(outputs(tree, catalog), list(types)) if tree else {}
-    origins = catalog.origins(tree, list(types))
+    origins = _origins(tree, list(types), catalog)
+    units = column_facts(tree, list(types), catalog)
+    ancestry = Ancestry(catalog)
     columns = []
     for name, kind in types.items():
-        inputs = found[name].inputs if name in found else frozenset[ColumnOf]()
-        deep = frozenset(leaf for start in inputs for leaf in behind(start, catalog))
-        unit, _ = origins.get(name, (None, None))
-        columns.append(ColumnTrace(name, kind, unit, _telling(inputs), _telling(deep)))
-    return Trace(reach, tuple(columns))
+        inputs = origins[name].inputs if name in origins else frozenset[ColumnOf]()
+        deep = frozenset(leaf for start in inputs for leaf in ancestry.behind(start))
+        unit, _ = units.get(name, (None, None))
+        columns.append(ColumnTrace(name, kind, unit, _informative(inputs), _informative(deep)))
+    return Trace(scope, tuple(columns))
 
 
-def behind(column: ColumnOf, catalog: Names) -> frozenset[ColumnOf]:
-    """The vendor's columns, or those of tables computed from nothing, behind a column."""
-    known = catalog.traced
-    if column not in known:
-        known[column] = frozenset({column})  # a name that leads to itself ends here
-        inputs = catalog.outputs_of(column.place).get(column.column)
-        if inputs is not None and column.place.schema != "vendor":
-            known[column] = frozenset(
-                leaf for start in inputs.inputs for leaf in behind(start, catalog)
-            )
-    return known[column]
+def column_facts(
+    tree: Tree | None, columns: Sequence[str], catalog: Names
+) -> dict[str, tuple[str | None, str | None]]:
+    """Unit and meaning of the output columns that show columns of the catalog."""
+    found = {}
+    for name, origin in _origins(tree, columns, catalog).items():
+        if origin.shows is not None:
+            facts = catalog.columns[origin.shows.place][origin.shows.column]
+            found[name] = (facts.unit, facts.meaning if origin.is_plain else None)
+    return found
+
+
+def _origins(tree: Tree | None, columns: Sequence[str], catalog: Names) -> Outputs:
+    return named(outputs(tree, catalog), columns) if tree else {}
+
+
+class Ancestry:
+    """What the columns of views are computed from, through all views below them."""
+
+    def __init__(self, catalog: Names) -> None:
+        self._catalog = catalog
+        self._outputs: dict[Place, Outputs] = {}
+        self._behind: dict[ColumnOf, frozenset[ColumnOf]] = {}
+
+    def outputs_of(self, place: Place) -> Outputs:
+        """Columns of a view with what they are computed from; none where it is a table."""
+        if place not in self._outputs:
+            text = self._catalog.definition(place)
+            tree = self._catalog.parse(text) if text else None
+            self._outputs[place] = outputs(tree, self._catalog) if tree else {}
+        return self._outputs[place]
+
+    def behind(self, column: ColumnOf) -> frozenset[ColumnOf]:
+        """The vendor's columns, or those of tables computed from nothing, behind a column."""
+        known = self._behind
+        if column not in known:
+            known[column] = frozenset({column})  # a name that leads to itself ends here
+            inputs = self.outputs_of(column.place).get(column.column)
+            if inputs is not None and column.place.schema != "vendor":
+                known[column] = frozenset(
+                    leaf for start in inputs.inputs for leaf in self.behind(start)
+                )
+        return known[column]
 
 
 def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
@@ -190,7 +221,30 @@ def named(found: Outputs, columns: Sequence[str]) -> Outputs:
     return {column: origin for (_, origin), column in pairs}
 
 
-def parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
+def parameter_types(tree: Tree | None, catalog: Names) -> dict[str, str]:
+    """Types of parameters that a query compares with columns of one type."""
+    found: dict[str, str] = {}
+    for name, kinds in _compared_types(tree, catalog):
+        if len(kinds) == 1:
+            found.setdefault(name, *kinds)
+    return found
+
+
+def text_parameters(tree: Tree | None, catalog: Names) -> frozenset[str]:
+    """Names of parameters, in lower case, that a query compares with columns of text."""
+    found: dict[str, set[str]] = {}
+    for name, kinds in _compared_types(tree, catalog):
+        found.setdefault(name.lower(), set()).update(kinds)
+    return frozenset(name for name, kinds in found.items() if kinds == {"VARCHAR"})
+
+
+def _compared_types(tree: Tree | None, catalog: Names) -> Iterator[tuple[str, set[str]]]:
+    """Parameters, and the types of the catalog's columns of the name each is compared with."""
+    for name, column in _parameter_columns(tree) if tree else ():
+        yield name, {facts[column].type for facts in catalog.columns.values() if column in facts}
+
+
+def _parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
     """Parameters that a query compares with a column: (parameter, column)."""
     for node in nodes(tree):
         parts = [node[key] for key in ("left", "right", "input", "lower", "upper") if key in node]
@@ -474,7 +528,7 @@ def _own_name(item: Tree) -> str:
     return str(item["column_names"][-1]) if item["class"] == "COLUMN_REF" else ""
 
 
-def _telling(columns: frozenset[ColumnOf]) -> tuple[str, ...]:
+def _informative(columns: frozenset[ColumnOf]) -> tuple[str, ...]:
     """Names of columns, without keys and times where there are others."""
     values = [column for column in columns if column.column not in _GRID]
     return tuple(sorted(map(str, values or columns)))

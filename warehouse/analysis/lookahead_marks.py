@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.holes import Hole, hole_lines, require_whole
-from warehouse.analysis.scope import Place
 from warehouse.errors import WarehouseError
 
 _FAILED = """

@@ -1,20 +1,20 @@
-"""What a query reaches, from the engine's parse tree: tables, series, span of time, columns.
+"""What a query selects, from the engine's parse tree: tables, series, span of time.
 
 A predicate counts where it certainly restricts what is read: a comparison of a key column or
 ``time`` with a value, joined by AND, in the WHERE of the query that reads the table or of one
-around it that passes the column through. All else is left out, so that a reach is never too small.
+around it that passes the column through. All else is left out, so that a scope is never too small.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 
+from warehouse.analysis.catalog_names import Names, Place
 from warehouse.analysis.parse_tree import (
     Cte,
     Ctes,
@@ -33,7 +33,6 @@ from warehouse.analysis.parse_tree import (
     texts_in,
     with_ctes,
 )
-from warehouse.sql import literal
 from warehouse.waiting import heed_the_wait
 
 _MIRRORED = {
@@ -46,19 +45,8 @@ _MIRRORED = {
 _STEP = dt.timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A table or view by schema and name."""
-
-    schema: str
-    table: str
-
-    def __str__(self) -> str:
-        return self.table if self.schema == "main" else f"{self.schema}.{self.table}"
-
-
 @dataclass(frozen=True, slots=True)
-class Reach:
+class QueryScope:
     """What a query selects of one table.
 
     Attributes
@@ -78,15 +66,6 @@ class Reach:
     keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     start: dt.datetime | None = None
     end: dt.datetime | None = None
-
-
-class Catalog(Protocol):
-    """What is asked of the catalog's names."""
-
-    @property
-    def columns(self) -> Mapping[Place, Mapping[str, Any]]: ...
-    def find(self, parts: tuple[str, ...]) -> Place | None: ...
-    def datasets(self, place: Place) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +92,20 @@ class _Filter:
 # -- what is read --------------------------------------------------------------------------------
 
 
-def reach(
-    tree: Tree,
-    params: Mapping[str, object],
-    catalog: Catalog,
-    cursor: duckdb.DuckDBPyConnection,
-) -> tuple[Reach, ...]:
-    """One entry per table that the query reads, for each way in which it selects of it."""
-    walk = _Walk(catalog, _Values(params, cursor))
+def query_scope(
+    tree: Tree | None, text: str, params: Mapping[str, object], catalog: Names
+) -> tuple[QueryScope, ...]:
+    """One entry per table that a query reads, for each way in which it selects from it.
+
+    Parameters
+    ----------
+    tree
+        The query's parse tree; None where the engine has none to give, then ``text`` is read.
+    """
+    if tree is None:
+        places = catalog.tables_by_sqlglot(text)
+        return tuple(QueryScope(place, catalog.datasets(place)) for place in places)
+    walk = _Walk(catalog, _Values(params, catalog))
     walk.query(tree, {}, _Filter())
     return tuple(dict((repr(found), found) for found in walk.found).values())
 
@@ -128,9 +113,9 @@ def reach(
 class _Walk:
     """Goes down a tree with the filters that hold; collects the tables."""
 
-    def __init__(self, catalog: Catalog, values: _Values) -> None:
+    def __init__(self, catalog: Names, values: _Values) -> None:
         self.catalog, self.values = catalog, values
-        self.found: list[Reach] = []
+        self.found: list[QueryScope] = []
         self._walked: set[tuple[Any, ...]] = set()
 
     def query(self, node: Tree, outer: Ctes, pushed: _Filter) -> None:
@@ -200,7 +185,7 @@ class _Walk:
         keys = {n: tuple(sorted(v, key=str)) for n, v in found.keys.items() if n in known}
         bounded = "time" in known
         self.found.append(
-            Reach(
+            QueryScope(
                 place,
                 self.catalog.datasets(place),
                 keys,
@@ -278,29 +263,24 @@ class _UnsureError(Exception):
 
 
 class _Values:
-    """Values of constant expressions; what is not plain is worked out by the engine."""
+    """Values of constant expressions; the engine computes those that are not plain."""
 
-    def __init__(self, params: Mapping[str, object], cursor: duckdb.DuckDBPyConnection) -> None:
-        self._params, self._cursor = params, cursor
+    def __init__(self, params: Mapping[str, object], catalog: Names) -> None:
+        self._params, self._catalog = params, catalog
 
     def value(self, node: Tree) -> Any:
         heed_the_wait()
         if node.get("class") == "PARAMETER":
             return self._params[node["identifier"]]
+        if node.get("class") == "CONSTANT" and (text := next(texts_in(node), None)) is not None:
+            return text
         if any(n.get("class") in ("COLUMN_REF", "SUBQUERY", "WINDOW", "STAR") for n in nodes(node)):
             raise _UnsureError
         used = {n["identifier"] for n in nodes(node) if n.get("class") == "PARAMETER"}
-        statement = {"error": False, "statements": [{"node": _select_of(node)}]}
         try:
-            written = self._cursor.execute(
-                f"select json_deserialize_sql({literal(json.dumps(statement))}::json)"
-            ).fetchone()
-            row = self._cursor.execute(
-                str(written[0]) if written else "", {name: self._params[name] for name in used}
-            ).fetchone()
+            return self._catalog.value(node, {name: self._params[name] for name in used})
         except duckdb.Error as error:
             raise _UnsureError from error
-        return row[0] if row else None
 
     def moment(self, node: Tree) -> dt.datetime:
         found = self.value(node)
@@ -313,23 +293,6 @@ class _Values:
         if isinstance(found, dt.date):
             return dt.datetime.combine(found, dt.time())
         raise _UnsureError
-
-
-def _select_of(expression: Tree) -> Tree:
-    return {
-        "type": "SELECT_NODE",
-        "modifiers": [],
-        "cte_map": {"map": []},
-        "select_list": [expression],
-        "from_table": {"type": "EMPTY", "alias": "", "sample": None, "query_location": 0},
-        "where_clause": None,
-        "group_expressions": [],
-        "group_sets": [],
-        "aggregate_handling": "STANDARD_HANDLING",
-        "having": None,
-        "sample": None,
-        "qualify": None,
-    }
 
 
 def _flat(value: Any) -> list[Any]:

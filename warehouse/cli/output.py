@@ -17,6 +17,7 @@ from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.files import appearing
 from warehouse.home import Home
+from warehouse.query import look_ahead_marks, render
 from warehouse.waiting import StoppedError, one_clock
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     if form in ("parquet", "arrow") and target is None:
         raise UsageError(f"{form} is not for the terminal", next_step=f"add -o FILE.{form}")
     if form == "table" and target is None:
-        put(result.render(limit, width=table_width(), hint=_HINT))
+        put(render(result, limit, width=table_width(), hint=_HINT))
         if not result.head(1):
             say("0 rows")
         _say_cut(result, limit)
@@ -120,7 +121,7 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
     is_blank = form == "table"
     with appearing(target) as sink:
         if form == "table":
-            sink.write((result.render(limit, width=UNCUT) + "\n").encode())
+            sink.write((render(result, limit, width=UNCUT) + "\n").encode())
             _say_cut(result, limit)
         else:
             is_blank = _write_file(result, form, sink, _suffix(target).endswith(".gz"))
@@ -149,7 +150,7 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
 
     try:
         with one_clock(at_least_s=_REMARKS_S):
-            for mark in result.marks:
+            for mark in look_ahead_marks(result):
                 say(f"warning: {mark}")
             hint = result.hint if is_blank else None
             if hint is not None:

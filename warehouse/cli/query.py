@@ -33,9 +33,17 @@ from warehouse.cli.common import (
 from warehouse.cli.output import FORMATS, format_of, require_place, write_answer
 from warehouse.config import Settings, load_settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
-from warehouse.home import Home
+from warehouse.home import Home, generation_path
 from warehouse.progress import phase
-from warehouse.query import Result, Warehouse, one_clock
+from warehouse.query import (
+    Result,
+    Warehouse,
+    find_query,
+    one_clock,
+    render,
+    session_of,
+    texts_among_parameters,
+)
 from warehouse.sql import HOME_VARIABLE, literal
 
 
@@ -179,7 +187,7 @@ def _opened(settings: Settings, past: dict[str, Any]) -> Warehouse:
     """The generation that is asked."""
     with phase("open the catalog") as opening:
         warehouse = Warehouse(settings, **past)
-        opening.detail = "its native copy" if warehouse.is_native else "parquet"
+        opening.detail = "its native copy" if session_of(warehouse).reads_copy else "parquet"
     return warehouse
 
 
@@ -196,7 +204,7 @@ def queries(settings: Settings, name: str | None, as_json: bool) -> int:
         if name is None:
             _list_queries(warehouse.queries(), as_json)
             return ExitCode.DONE
-        query = warehouse.named_query(name)
+    query = find_query(name, Home.of(settings).queries)
     if as_json:
         put_json(
             {
@@ -240,8 +248,8 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
         else:
             found = warehouse.tables() if name is None else warehouse.describe(name)
             _show(found, as_json)
-            for mark in found.marks:
-                say(f"warning: {mark}")
+            for warning in found.warnings:
+                say(f"warning: {warning}")
     return ExitCode.DONE
 
 
@@ -265,7 +273,7 @@ def _list_tables(warehouse: Warehouse) -> None:
 
 def _without_data(warehouse: Warehouse) -> set[Place]:
     """Tables behind which the lake has no file, and marts whose stored months have no row."""
-    names = warehouse.names()
+    names = session_of(warehouse).names
     present = {row[0] for row in warehouse.sql("select dataset from meta.files").fetchall()}
     behind = {place: names.datasets(place) for place in names.columns}
     empty = {place for place, sources in behind.items() if sources and present.isdisjoint(sources)}
@@ -300,7 +308,8 @@ def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
 def shell(settings: Settings, past: dict[str, Any]) -> int:
     """The DuckDB shell on the published catalog, read-only."""
     with Warehouse(settings, **past) as warehouse:
-        home, catalog = warehouse.home, warehouse.catalog
+        home, is_past = Home.of(settings), any(value is not None for value in past.values())
+        catalog = generation_path(home, warehouse.generation) if is_past else home.catalog
         theirs = "select 1 from information_schema.schemata where schema_name = 'user'"
         searched = "main,user" if len(warehouse.sql(theirs)) else "main"
     beside = Path(sys.executable).parent / "duckdb"
@@ -360,7 +369,7 @@ def _met_by_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
     """Values, as they were written, that the query compares with columns of text, such as ids."""
     pairs = [parameter.split("=", 1) for parameter in parameters]
     looks = {name: value for name, value in pairs if not isinstance(_typed(name, value), str)}
-    met = result.text_parameters if looks else frozenset()
+    met = texts_among_parameters(result) if looks else frozenset()
     return {name: value for name, value in looks.items() if name.lower() in met}
 
 
@@ -408,7 +417,7 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         put_json(result.arrow().to_pylist())
     else:
-        put(result.render(10_000, width=table_width(), wrap=True))
+        put(render(result, 10_000, width=table_width(), wrap=True))
 
 
 def _put_trace(result: Result, as_json: bool) -> None:
@@ -421,12 +430,12 @@ def _put_trace(result: Result, as_json: bool) -> None:
         return
     rows = [
         (
-            str(reach.place),
-            " ".join(reach.datasets),
-            "; ".join(f"{key} {' '.join(map(str, v))}" for key, v in reach.keys.items()) or "all",
-            f"{reach.start or ''} .. {reach.end or ''}" if reach.start or reach.end else "all",
+            str(one.place),
+            " ".join(one.datasets),
+            "; ".join(f"{key} {' '.join(map(str, v))}" for key, v in one.keys.items()) or "all",
+            f"{one.start or ''} .. {one.end or ''}" if one.start or one.end else "all",
         )
-        for reach in trace.reach
+        for one in trace.scope
     ]
     put_table(["table", "vendor's datasets", "series", "span"], rows, wrap=True)
     put("")

@@ -91,7 +91,8 @@ def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
 
 
 def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
-    from warehouse.query import Receipt, Verdict, verify_receipt
+    from warehouse.query import Receipt
+    from warehouse.upkeep import Verdict, verify_receipt
 
     try:
         text = path.read_text("utf-8")

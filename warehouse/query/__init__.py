@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
+    from warehouse.query.frames import taken
+    from warehouse.query.named_queries import find_query
     from warehouse.query.notebook import load_ipython_extension
-    from warehouse.query.receipt import Receipt, Verdict, verify_receipt
-    from warehouse.query.result import Result
+    from warehouse.query.receipt import Receipt, ReceiptFile, frame_facts
+    from warehouse.query.result import Result, look_ahead_marks, render, texts_among_parameters
     from warehouse.query.session import one_clock
-    from warehouse.query.warehouse import Warehouse, open
+    from warehouse.query.warehouse import Warehouse, open, session_of
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "frames": "taken",
+            "named_queries": "find_query",
             "notebook": "load_ipython_extension",
-            "receipt": "Receipt Verdict verify_receipt",
-            "result": "Result",
+            "receipt": "frame_facts Receipt ReceiptFile",
+            "result": "look_ahead_marks render Result texts_among_parameters",
             "session": "one_clock",
-            "warehouse": "open Warehouse",
+            "warehouse": "open session_of Warehouse",
         },
     )

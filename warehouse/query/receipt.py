@@ -1,8 +1,7 @@
-"""Receipts: what an answer was made from, and whether it can still be had.
+"""Receipts: what an answer was made from.
 
 A receipt holds the query, its parameters, the generation, the vendor files behind the answer with
-their hashes, versions, and a hash of the content. ``verify_receipt`` asks again and says what, if
-anything, has changed.
+their hashes, versions, and a hash of the content. ``upkeep.receipts`` verifies it.
 """
 
 from __future__ import annotations
@@ -10,34 +9,28 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
 from warehouse._version import __version__
-from warehouse.analysis import Reach
-from warehouse.config import Settings
-from warehouse.display import counted
-from warehouse.errors import NotFoundError, QueryError, WarehouseError
+from warehouse.errors import QueryError
 from warehouse.files import appearing
-from warehouse.home import Home
 from warehouse.loading import load
-from warehouse.query.frames import taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from warehouse.query.result import Result
+    from warehouse.analysis import LookAhead, QueryScope
 
 RECEIPT_VERSION = 2
 """Written where frames or models that look ahead are part of the answer; else 1, which earlier
 products read."""
 
-_BATCH_ROWS = 50_000
+BATCH_ROWS = 50_000
 _KEPT_BITS = 30
 
 
@@ -156,208 +149,68 @@ class Receipt:
             ) from error
 
 
-class Verdict(StrEnum):
-    """What became of a receipt's answer."""
-
-    IDENTICAL = "identical"
-    OTHER_CODE = "same inputs, other code"
-    OTHER_INPUTS = "other inputs"
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptVerdict:
-    """How a receipt stands against the catalog of today.
-
-    ``restated`` files have other bytes now, ``gone`` ones are no longer shown, ``new`` ones were
-    not there; ``problem`` says why the query no longer runs, if it does not.
-
-    Where the answer is another, ``kept`` is the receipt's own generation if it is kept and still
-    gives the answer, ``unlike`` that generation if it is kept and gives another too, and ``pruned``
-    are the files whose bytes this home has no more.
-    """
-
-    verdict: Verdict
-    same_answer: bool
-    generation: int
-    restated: tuple[ReceiptFile, ...] = ()
-    gone: tuple[ReceiptFile, ...] = ()
-    new: tuple[ReceiptFile, ...] = ()
-    problem: str | None = None
-    kept: int | None = None
-    unlike: int | None = None
-    pruned: tuple[ReceiptFile, ...] = ()
-
-    def __str__(self) -> str:
-        lines = [str(self.verdict)]
-        if self.verdict is Verdict.OTHER_INPUTS:
-            lines[0] += ", the same answer" if self.same_answer else ", another answer"
-        for what, files in (("restated", self.restated), ("gone", self.gone), ("new", self.new)):
-            lines += [f"  {what}: {file}" for file in files]
-        lines += [f"  {self.problem}"] if self.problem else []
-        return "\n".join([*lines, *self._past()])
-
-    def _past(self) -> Iterator[str]:
-        """Whether the answer can still be had from what is kept."""
-        if self.same_answer:
-            return
-        if self.kept is not None:
-            yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
-            return
-        if self.unlike is not None:
-            yield f"  its own generation, {self.unlike}, is kept and gives another answer too"
-        else:
-            yield "  its own generation is not kept in this home"
-        for file in self.pruned:
-            yield f"  not in this home any more: {file} ({file.object})"
-
-
-def make_receipt(result: Result, cursor: duckdb.DuckDBPyConnection) -> Receipt:
-    """The receipt of an answer; reads the answer once more, without storing it."""
-    is_ordered = result.is_ordered
-    rows, content = content_hash(result.types, result.batches(_BATCH_ROWS), ordered=is_ordered)
+def make_receipt(
+    sql: str,
+    params: Mapping[str, object],
+    types: dict[str, str],
+    batches: Iterable[pa.RecordBatch],
+    *,
+    is_ordered: bool,
+    scope: Sequence[QueryScope],
+    cursor: duckdb.DuckDBPyConnection,
+    frames: Mapping[str, pa.Table],
+    looks_ahead: Sequence[LookAhead],
+) -> Receipt:
+    """The receipt of an answer, whose batches are read for it; ``cursor`` reads the catalog."""
+    rows, content = content_hash(types, batches, ordered=is_ordered)
     built = cursor.execute("select generation, product_version from meta.build").fetchone()
     return Receipt(
-        sql=result.text,
-        params=dict(result.params),
+        sql=sql,
+        params=dict(params),
         generation=int(built[0]) if built else 0,
         product_version=str(built[1]) if built else __version__,
         duckdb_version=duckdb.__version__,
-        files=tuple(files_behind(cursor, result.reach)),
+        files=tuple(_files_behind(cursor, scope)),
         rows=rows,
-        columns=result.types,
+        columns=types,
         is_ordered=is_ordered,
         content=content,
-        frames={name: _frame_facts(table) for name, table in result.frames.items()},
-        looks_ahead=tuple(map(str, result.marks)),
+        frames={name: frame_facts(table) for name, table in frames.items()},
+        looks_ahead=tuple(map(str, looks_ahead)),
     )
 
 
-def _frame_facts(table: pa.Table) -> ReceiptFrame:
-    batches = table.to_batches(max_chunksize=_BATCH_ROWS)
+def frame_facts(table: pa.Table) -> ReceiptFrame:
+    """What a receipt records of a frame."""
+    batches = table.to_batches(max_chunksize=BATCH_ROWS)
     names = tuple(table.column_names)
     rows, content = content_hash(dict.fromkeys(names, ""), batches, ordered=False)
     return ReceiptFrame(rows, names, content)
 
 
-def verify_receipt(
-    settings: Settings, receipt: Receipt, frames: Mapping[str, object] | None = None
-) -> ReceiptVerdict:
-    """Ask a receipt's query again and compare files and content.
-
-    Parameters
-    ----------
-    frames
-        The frames by name that the query was asked with, of which a receipt holds only hashes.
-
-    Raises
-    ------
-    NotFoundError
-        The home has no catalog.
-    QueryError
-        A frame is missing, or is another one than the receipt's.
-    """
-    from warehouse.query.warehouse import Warehouse
-
-    given = dict(frames or {})
-    _require_frames(receipt, given)
-    values = receipt.params | given
-
-    with Warehouse(settings) as warehouse:
-        try:
-            again = warehouse.sql(receipt.sql, values).receipt
-        except (QueryError, NotFoundError) as error:
-            found = ReceiptVerdict(
-                Verdict.OTHER_CODE, False, warehouse.generation, problem=error.what
-            )
-        else:
-            found = _compare(receipt, again)
-    if found.same_answer:
-        return found
-    home = Home.of(settings)
-    pruned = tuple(file for file in receipt.files if not home.object_path(file.object).is_file())
-    kept, unlike = _own_generation(settings, receipt, values)
-    return replace(found, kept=kept, unlike=unlike, pruned=pruned)
-
-
-def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
-    """Raise unless the frames are those that the receipt has the hashes of."""
-    for name, frame in receipt.frames.items():
-        if name not in given:
-            raise QueryError(
-                f"the answer was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
-                f" ({', '.join(frame.columns)}), which its receipt does not hold",
-                next_step="give it in Python: from warehouse import verify_receipt;"
-                f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
-            )
-        if _frame_facts(taken(name, given[name])) != frame:
-            raise QueryError(
-                f"{name} is another frame than the receipt's, which had"
-                f" {counted(frame.rows, 'row')} of"
-                f" {', '.join(frame.columns)} and the hash {frame.content}",
-                next_step="give it the frame that the query was asked with",
-            )
-
-
-def _own_generation(
-    settings: Settings, receipt: Receipt, values: Mapping[str, object]
-) -> tuple[int | None, int | None]:
-    """The receipt's generation: first if it gives the answer, second if it is kept and does not."""
-    from warehouse.query.warehouse import Warehouse
-
-    number = receipt.generation
-    try:
-        with Warehouse(settings, generation=number) as past:
-            try:
-                again = past.sql(receipt.sql, values).receipt
-            except WarehouseError:
-                return None, number
-    except WarehouseError:
-        return None, None
-    same = (receipt.content, receipt.files) == (again.content, again.files)
-    return (number, None) if same else (None, number)
-
-
-def _compare(receipt: Receipt, again: Receipt) -> ReceiptVerdict:
-    before, now = ({file.key: file for file in r.files} for r in (receipt, again))
-    restated = [now[key] for key in before.keys() & now.keys() if before[key] != now[key]]
-    gone = [before[key] for key in before.keys() - now.keys()]
-    new = [now[key] for key in now.keys() - before.keys()]
-    same = (receipt.content, receipt.columns) == (again.content, again.columns)
-    if restated or gone or new:
-        verdict = Verdict.OTHER_INPUTS
-    else:
-        verdict = Verdict.IDENTICAL if same else Verdict.OTHER_CODE
-    return ReceiptVerdict(
-        verdict,
-        same,
-        again.generation,
-        restated=tuple(sorted(restated, key=str)),
-        gone=tuple(sorted(gone, key=str)),
-        new=tuple(sorted(new, key=str)),
-    )
-
-
-def files_behind(cursor: duckdb.DuckDBPyConnection, reaches: Sequence[Reach]) -> list[ReceiptFile]:
+def _files_behind(
+    cursor: duckdb.DuckDBPyConnection, scope: Sequence[QueryScope]
+) -> list[ReceiptFile]:
     """The vendor files that an answer may depend on, in order.
 
     Series restrict the files of our own tables. Spans of time restrict only those of views that
     show a row for a row: a mart's windows reach beyond the bars that are asked for.
     """
     found: set[ReceiptFile] = set()
-    for reach in reaches:
-        keys = {} if reach.place.schema == "user" else reach.keys
+    for one in scope:
+        keys = {} if one.place.schema == "user" else one.keys
         where = "".join(f' and "{name}" in ${name}' for name in keys)
         params: dict[str, Any] = {name: list(values) for name, values in keys.items()}
-        if reach.place.schema in ("vendor", "staging"):
+        if one.place.schema in ("vendor", "staging"):
             where += (
                 " and last_time >= coalesce($start, last_time)"
                 " and first_time < coalesce($end, first_time + interval 1 second)"
             )
-            params |= {"start": reach.start, "end": reach.end}
+            params |= {"start": one.start, "end": one.end}
         rows = cursor.execute(
             "select dataset, exchange, symbol, interval, clock, period, object from meta.files"
             f" where dataset in $datasets and len(owns_from) > 0{where}",
-            {"datasets": list(reach.datasets), **params},
+            {"datasets": list(one.datasets), **params},
         ).fetchall()
         found |= {ReceiptFile(*row) for row in rows}
     return sorted(found, key=lambda file: tuple(map(str, (*file.key, file.object))))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
+from html import escape
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -18,7 +19,8 @@ from typing import (
 
 import duckdb
 
-from warehouse.display import counted
+from warehouse import analysis
+from warehouse.display import counted, render_cells, render_table
 from warehouse.errors import (
     REPAIR,
     ROOM_OR_RIGHTS,
@@ -33,7 +35,7 @@ from warehouse.errors import (
 )
 from warehouse.loading import load
 from warehouse.query.guard import Statement, plain
-from warehouse.query.session import Question, Session, ask, describe, fetch
+from warehouse.query.session import BoundQuery, Session, ask, describe, fetch
 from warehouse.query.tabular import Tabular
 from warehouse.waiting import Limits, heeding, run
 
@@ -42,15 +44,16 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from warehouse.analysis import Hole, LookAhead, Place, Reach, Trace
+    from warehouse.analysis import Hole, LookAhead, Place, QueryScope, Trace
     from warehouse.query.receipt import Receipt
-    from warehouse.query.warehouse import Warehouse
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_HTML_ROWS = 20
 
-def past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[..., T]:
+
+def _past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[..., T]:
     """Read again from the stored months where the native copy turns out to be damaged."""
 
     @wraps(read)
@@ -58,7 +61,7 @@ def past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[.
         try:
             return read(self, *args, **named)
         except CopyDamagedError:
-            self.leave_copy()
+            self._leave_copy()
             return read(self, *args, **named)
 
     return reading
@@ -69,15 +72,15 @@ def _limited(look: Callable[[Result], T]) -> Callable[[Result], T]:
 
     @wraps(look)
     def looking(self: Result) -> T:
-        return run(None, lambda: look(self), self.limits())
+        return run(None, lambda: look(self), self._limits())
 
     return looking
 
 
 class Column(str):
-    """A column of an answer: the text is its DuckDB type, and it knows unit and meaning.
+    """A column of an answer: its DuckDB type as a text, with its unit and meaning.
 
-    ``unit`` and ``meaning`` are None where the query computes the column anew.
+    ``unit`` and ``meaning`` are None where the query itself computes the column.
     """
 
     __slots__ = ("meaning", "unit")
@@ -104,39 +107,37 @@ class Result(Tabular):
 
     def __init__(
         self,
-        warehouse: Warehouse,
+        session: Session,
         statement: Statement,
         params: dict[str, object],
-        session: Session,
+        frames: Mapping[str, pa.Table] | None = None,
         *,
         timeout_s: float | None = None,
     ) -> None:
-        self.text = statement.bare
-        self.params = params
-        self.frames = session.frames
-        self._warehouse = warehouse
-        self._statement = statement
-        self._timeout_s = timeout_s
         self._session = session
+        self._statement = statement
+        self._params = params
+        self._frames = frames or {}
+        self._timeout_s = timeout_s
         self._table: pa.Table | None = None
         self._count: int | None = None
         self._head: tuple[int, list[tuple[Any, ...]]] | None = None
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
-        self._bound: Question | None = None
-        self.described: Place | None = None
-        self.types = self._describe()
+        self._bound: BoundQuery | None = None
+        self._described: Place | None = None
+        self._types = self._describe()
 
-    @past_a_damaged_copy
+    @_past_a_damaged_copy
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
             if self._table is None:
                 began = time.monotonic()
-                question = self._question()
+                query = self._next_query()
                 spent_s = time.monotonic() - began
-                self._table = self._run(lambda _: question.table(), question.cursor, spent_s)
-                self._give_back(question.cursor)
+                self._table = self._run(lambda _: query.table(), query.cursor, spent_s)
+                self._give_back(query.cursor)
             return self._table
 
     def df(self) -> pd.DataFrame:
@@ -161,7 +162,7 @@ class Result(Tabular):
         table = self.arrow()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
-    @past_a_damaged_copy
+    @_past_a_damaged_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
         """The first rows of the answer as tuples, without storing it."""
         if self._table is not None:
@@ -172,7 +173,7 @@ class Result(Tabular):
         text = self._statement.text
         if not self._statement.explains:
             text = f"select * from (\n{text}\n) limit {int(rows)}"
-        self._head = rows, self._run(lambda c: fetch(c, text, self.params))
+        self._head = rows, self._run(lambda c: fetch(c, text, self._params))
         return list(self._head[1])
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
@@ -185,24 +186,24 @@ class Result(Tabular):
         except CopyDamagedError:
             if has_begun:
                 raise
-            self.leave_copy()
+            self._leave_copy()
             yield from self._stream(rows)
 
     def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
         """The answer in batches, from the session as it is."""
         spent = 0.0
         with self._lock:
-            question = self._question()
+            query = self._next_query()
 
         def timed(act: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
             nonlocal spent
             began = time.monotonic()
             try:
-                return self._run(act, question.cursor, spent)
+                return self._run(act, query.cursor, spent)
             finally:
                 spent += time.monotonic() - began
 
-        reader = timed(lambda _: question.stream(rows))
+        reader = timed(lambda _: query.stream(rows))
         while True:
             try:
                 batch = timed(lambda _: reader.read_next_batch())
@@ -225,10 +226,9 @@ class Result(Tabular):
         A value is the type's text with the attributes ``unit`` and ``meaning``, which are None
         where the column is not one of the catalog's.
         """
-        origins = self._warehouse.names().origins(self._statement.tree, list(self.types))
+        facts = analysis.column_facts(self._statement.tree, list(self._types), self._session.names)
         return {
-            name: Column(kind, *origins.get(name, (None, None)))
-            for name, kind in self.types.items()
+            name: Column(kind, *facts.get(name, (None, None))) for name, kind in self._types.items()
         }
 
     @property
@@ -240,25 +240,16 @@ class Result(Tabular):
         when asked for, from the series and the span of time that the query's predicates on key
         columns and ``time`` select; else from all that its tables cover.
         """
-        from warehouse.analysis import find_holes
-
-        holes = find_holes(self._cursor_on_catalog(), heeding(self.reach), self._warehouse.home)
-        return (*self.marks, *holes)
-
-    @property
-    @_limited
-    def marks(self) -> tuple[LookAhead, ...]:
-        """The user's models in the query that did not pass the look-ahead audit."""
-        from warehouse.analysis import find_marks
-
-        places = [reach.place for reach in self.reach]
-        places += [self.described] if self.described is not None else []
-        return find_marks(self._cursor_on_catalog(), places)
+        scope = self._scope()
+        holes = analysis.find_holes(
+            self._session.root.new_cursor(), heeding(scope), self._session.home
+        )
+        return (*self._marks(scope), *holes)
 
     @property
     @_limited
     def hint(self) -> str | None:
-        """Why an answer without rows, or with one of 0 and NULL only, says nothing.
+        """Why an answer without rows, or with one of 0 and NULL only, is so.
 
         One line on what the query names (clock, interval, symbol, exchange, time) and is not in
         this home; where an answer has no rows, else on the span that its tables have here. None
@@ -269,43 +260,48 @@ class Result(Tabular):
         rows = self.head(2)
         if len(rows) > 1 or any(value for row in rows for value in row):
             return None
-        from warehouse.analysis import explain_empty
-
-        return explain_empty(self._cursor_on_catalog(), self.reach, has_rows=bool(rows))
-
-    @property
-    @_limited
-    def reach(self) -> tuple[Reach, ...]:
-        """Tables that the query reads, with the datasets, series and span behind each."""
-        return self._warehouse.names().reach(self._statement.tree, self.text, self.params)
-
-    @property
-    @_limited
-    def text_parameters(self) -> frozenset[str]:
-        """Names of parameters, in lower case, that the query compares with columns of text."""
-        return self._warehouse.names().text_parameters(self._statement.tree)
+        cursor = self._session.root.new_cursor()
+        return analysis.explain_empty(cursor, self._scope(), has_rows=bool(rows))
 
     @_limited
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
-        from warehouse.analysis import trace
-
-        return trace(self._statement.tree, self.types, self._warehouse.names(), self.reach)
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether the query itself says in which order its rows come."""
-        return self._statement.is_ordered
+        return analysis.trace(self._statement.tree, self._types, self._session.names, self._scope())
 
     @property
     @_limited
     def receipt(self) -> Receipt:
-        """What this answer was made from, to be kept beside it; see ``warehouse verify``."""
-        from warehouse.query.receipt import make_receipt
+        """What this answer was made from, to be kept beside it; see ``warehouse verify``.
 
-        return make_receipt(self, self._cursor_on_catalog())
+        The answer is read once more for it, without being stored.
+        """
+        from warehouse.query.receipt import BATCH_ROWS, make_receipt
 
-    @past_a_damaged_copy
+        scope = self._scope()
+        return make_receipt(
+            self._statement.bare,
+            self._params,
+            self._types,
+            self.batches(BATCH_ROWS),
+            is_ordered=self._statement.is_ordered,
+            scope=scope,
+            cursor=self._session.root.new_cursor(),
+            frames=self._frames,
+            looks_ahead=self._marks(scope),
+        )
+
+    def _scope(self) -> tuple[QueryScope, ...]:
+        """Tables that the query reads, with the datasets, series and span behind each."""
+        statement = self._statement
+        names = self._session.names
+        return analysis.query_scope(statement.tree, statement.bare, self._params, names)
+
+    def _marks(self, scope: tuple[QueryScope, ...]) -> tuple[LookAhead, ...]:
+        places = [one.place for one in scope]
+        places += [self._described] if self._described is not None else []
+        return analysis.find_marks(self._session.root.new_cursor(), places)
+
+    @_past_a_damaged_copy
     def __len__(self) -> int:
         """Rows of the answer; counted by the engine where the answer is not stored."""
         if self._table is not None or self._statement.explains:
@@ -314,7 +310,7 @@ class Result(Tabular):
             return len(self._head[1])
         if self._count is None:
             text = f"select count(*) from (\n{self._statement.text}\n)"
-            self._count = int(self._run(lambda c: fetch(c, text, self.params))[0][0])
+            self._count = int(self._run(lambda c: fetch(c, text, self._params))[0][0])
         return self._count
 
     def __reduce__(self) -> NoReturn:
@@ -324,45 +320,41 @@ class Result(Tabular):
         )
 
     def __repr__(self) -> str:
-        from warehouse.analysis import warning_lines
-
-        text, hint = self.render(20), self.hint
-        return "\n".join([text, *([hint] if hint else []), *warning_lines(self.warnings, hint)])
-
-    def render(
-        self,
-        rows: int,
-        *,
-        width: int | None = None,
-        wrap: bool = False,
-        hint: str = "name them, widen the terminal, or take .df()",
-    ) -> str:
-        """The first rows as a table for people, with a last line where there are more.
-
-        ``hint`` says how to see columns for which there is no room.
-        """
-        from warehouse.display import render_table
-
-        if self._statement.explains:
-            return "\n".join(str(plan) for _, plan in self.fetchall())
-        head = self.head(rows + 1)
-        text = render_table(list(self.types), head[:rows], width=width, wrap=wrap, hint=hint)
-        if len(head) > rows:
-            text += f"\n… {len(self) - rows:,} more of {counted(len(self), 'row')}"
-        return text
+        text, hint = render(self, 20), self.hint
+        lines = analysis.warning_lines(self.warnings, hint)
+        return "\n".join([text, *([hint] if hint else []), *lines])
 
     def _repr_html_(self) -> str:
-        from warehouse.query.html import render_html
+        """The first rows with types and units in the head, then a line on size and warnings."""
+        head, columns, hint = self.head(_HTML_ROWS + 1), self.columns, self.hint
+        names = "".join(
+            f'<th title="{escape(column.meaning or column.type)}">{escape(name)}'
+            f"<br><small>{escape(column.unit or column.type)}</small></th>"
+            for name, column in columns.items()
+        )
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in render_cells(list(columns), head[:_HTML_ROWS])
+        )
+        is_cut = len(head) > _HTML_ROWS
+        size = counted(len(self) if is_cut else len(head), "row")
+        size += f" x {counted(len(columns), 'column')}"
+        size += f", the first {_HTML_ROWS} shown" if is_cut else ""
+        remarks = "" if hint is None else f"<br>{escape(hint)}"
+        for line in analysis.warning_lines(self.warnings, hint):
+            remarks += f"<br>&#9888; {escape(line)}"
+        return (
+            f'<table class="dataframe"><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
+            f"<p>{size}{remarks}</p>"
+        )
 
-        return render_html(self, self.warnings)
-
-    @past_a_damaged_copy
+    @_past_a_damaged_copy
     def _describe(self) -> dict[str, str]:
         """Names and types of the columns; so the whole query is bound, and wrong ones raise.
 
         What has no tree is described: PIVOT reads its rows to know its columns.
         """
-        text, params = self._statement.text, self.params
+        text, params = self._statement.text, self._params
         if self._statement.explains:
             text = text[text.index("select * from (") :]
         if self._statement.tree is None:
@@ -376,46 +368,44 @@ class Result(Tabular):
     def _bind(self, text: str) -> dict[str, str]:
         """Bind the query as its first reading will run it."""
         try:
-            question = self._ask(text)
+            query = self._bound_query(text)
         except duckdb.Error as error:
             raise self._query_error(error) from error
         if self._statement.explains:
-            self._give_back(question.cursor)
+            self._give_back(query.cursor)
         else:
-            self._bound = question
-        return question.types
+            self._bound = query
+        return query.types
 
-    def _question(self) -> Question:
+    def _next_query(self) -> BoundQuery:
         """What runs the query, for one reading; the caller holds the lock."""
-        question, self._bound = self._bound, None
-        if question is not None:
-            return question
+        query, self._bound = self._bound, None
+        if query is not None:
+            return query
         if self._statement.tree is None or self._statement.explains:
-            return ask(self._session.cursor(), self._statement.text, self.params)
-        return self._ask(self._statement.text)
+            return ask(self._session.cursor(self._frames), self._statement.text, self._params)
+        return self._bound_query(self._statement.text)
 
-    def _ask(self, text: str) -> Question:
-        """A question bound with the values; a long list of values takes the engine long."""
-        return run(None, lambda: self._session.bind(text, self.params), self.limits())
+    def _bound_query(self, text: str) -> BoundQuery:
+        """The query bound with its values; a long list of values takes the engine long."""
+        session = self._session
+        return run(None, lambda: session.bind(text, self._params, self._frames), self._limits())
 
-    def leave_copy(self) -> None:
+    def _leave_copy(self) -> None:
         """Go over to a session that reads the stored months themselves."""
-        self._session = self._warehouse.without_copy(self._session)
+        self._session = self._session.without_copy()
         self._bound = None
 
-    def limits(self, spent_s: float = 0.0) -> Limits:
+    def _limits(self, spent_s: float = 0.0) -> Limits:
         """What one step may take, after those before it."""
         memory = self._session.memory_bytes
         growth = None if memory is None else 2 * memory
         return Limits(self._timeout_s, spent_s, growth, self._cancelled)
 
     def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Let others have a cursor, unless a PIVOT left its types on it."""
-        if self._statement.tree is not None:
+        """Let others have a cursor, unless a PIVOT left its types on it, or it knows frames."""
+        if self._statement.tree is not None and not self._frames:
             self._session.give_back(cursor)
-
-    def _cursor_on_catalog(self) -> duckdb.DuckDBPyConnection:
-        return self._warehouse.cursor()
 
     def _run(
         self,
@@ -424,9 +414,9 @@ class Result(Tabular):
         spent_s: float = 0.0,
     ) -> T:
         """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
-        on = cursor or self._session.cursor()
+        on = cursor or self._session.cursor(self._frames)
         try:
-            answer = run(on, lambda: act(on), self.limits(spent_s))
+            answer = run(on, lambda: act(on), self._limits(spent_s))
         except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
             # the latter are what the engine raises while pyarrow reads from it
             raise self._query_error(error) from error
@@ -441,9 +431,45 @@ class Result(Tabular):
         if isinstance(error, (duckdb.Error, OSError)) and tells_of_damage(message):
             damaged = CopyDamagedError if self._session.reads_copy else DamagedError
             return damaged(message, next_step=REPAIR)
-        if isinstance(error, duckdb.Error) and self._warehouse.home.is_named_in(message):
+        if isinstance(error, duckdb.Error) and self._session.home.is_named_in(message):
             if tells_of_disk(message):
                 return DiskError(message, next_step=ROOM_OR_RIGHTS)
             return DamagedError(message, next_step=REPAIR)
-        hint = self._warehouse.names().suggestion(str(error), self._statement.tree)
-        return QueryError(message, next_step=hint, sql=self.text)
+        hint = self._session.names.suggestion(str(error), self._statement.tree)
+        return QueryError(message, next_step=hint, sql=self._statement.bare)
+
+
+# -- for the command line ------------------------------------------------------------------------
+
+
+def render(
+    result: Result,
+    rows: int,
+    *,
+    width: int | None = None,
+    wrap: bool = False,
+    hint: str = "name them, widen the terminal, or take .df()",
+) -> str:
+    """The first rows as a table for people, with a last line where there are more.
+
+    ``hint`` says how to see columns for which there is no room.
+    """
+    if result._statement.explains:
+        return "\n".join(str(plan) for _, plan in result.fetchall())
+    head = result.head(rows + 1)
+    text = render_table(result.keys(), head[:rows], width=width, wrap=wrap, hint=hint)
+    if len(head) > rows:
+        text += f"\n… {len(result) - rows:,} more of {counted(len(result), 'row')}"
+    return text
+
+
+@_limited
+def look_ahead_marks(result: Result) -> tuple[LookAhead, ...]:
+    """The part of :attr:`Result.warnings` that is found at once: models that look ahead."""
+    return result._marks(result._scope())
+
+
+@_limited
+def texts_among_parameters(result: Result) -> frozenset[str]:
+    """Names of parameters, in lower case, that the query compares with columns of text."""
+    return analysis.text_parameters(result._statement.tree, result._session.names)

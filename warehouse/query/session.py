@@ -1,10 +1,14 @@
-"""One read-only DuckDB session on a published catalog: opened, locked, kept between queries."""
+"""One read-only DuckDB session on a published catalog: opened, locked, kept between queries.
+
+Importing this module loads DuckDB only.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -28,19 +32,20 @@ from warehouse.home import (
     published_copies,
 )
 from warehouse.loading import load
+from warehouse.query.guard import Statement, check
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from warehouse.query.guard import Statement
+    from warehouse.analysis import Names
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class BoundQuery:
     """A query with its values on a cursor of its own, which runs each time that it is read.
 
     Attributes
@@ -63,7 +68,7 @@ _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
 
 _MOST_STATEMENTS = 256
-"""Texts whose check and whose parse are kept, for those who ask the same with other parameters."""
+"""Maximum number of checked SQL texts to cache."""
 
 _STOPPING_S = 30
 _MOST_IDLE = 8
@@ -90,79 +95,143 @@ def _searched(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 class Session:
-    """A connection to one generation, and what is kept between its queries.
+    """A connection to one generation, what its names mean, and what is kept between its queries.
 
     Attributes
     ----------
+    settings, home
+        Where it reads.
     memory
         Its own limit of memory; None where that is the settings'.
     memory_bytes
         The same as a number.
     reads_copy
         Whether it reads the native copy of the marts, not their parquet files.
-    statements
-        Texts that were checked, with what was found.
-    searched
-        The schemas in which a bare name is looked up.
-    frames
-        Tables of the user's by name, which every cursor reads beside the catalog.
+    generation
+        Number of the generation.
     """
 
     def __init__(
         self,
+        settings: Settings,
         connection: duckdb.DuckDBPyConnection,
         pin: int,
-        home: Path,
         *,
         memory: str | None = None,
         reads_copy: bool = False,
-        frames: Mapping[str, pa.Table] | None = None,
     ) -> None:
-        self.connection = connection
-        self.searched = _searched(connection)
-        self.frames = dict(frames or {})
+        self.settings, self.home = settings, Home.of(settings)
         self.memory, self.reads_copy = memory, reads_copy
+        self._root: Session | None = None
+        self.connection = connection
+        self._searched = _searched(connection)
         self.memory_bytes = None if memory is None else _memory_limit(connection)
-        self.statements: dict[str, Statement] = {}
-        self._home = home
+        row = connection.execute("select generation from meta.build").fetchone()
+        self.generation = int(row[0]) if row else 0
+        self._lock = threading.Lock()
+        self._without_copy: Session | None = None
+        self._statements: dict[str, Statement] = {}
         self._parsed: dict[str, duckdb.Statement] = {}
+        self._names: Names | None = None
+        self._macros: frozenset[str] | None = None
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._is_closed = False
-        self._pin = pin
         self._unpin = weakref.finalize(self, os.close, pin)
 
-    def beside(self, frames: Mapping[str, pa.Table]) -> Session:
-        """A session on the same catalog whose cursors read a user's frames too."""
-        return Session(
-            self.new_cursor(),
-            os.dup(self._pin),
-            self._home,
-            memory=self.memory,
-            reads_copy=self.reads_copy,
-            frames=frames,
-        )
+    def limited(self, memory: str) -> Session:
+        """A session on the same generation with a memory limit of its own."""
+        catalog = generation_path(self.home, self.generation)
+        found = open_session(self.settings, catalog, memory=memory, copies=self.reads_copy)
+        found._root = self.root
+        return found
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor for one use: an idle one, or a new one."""
-        with suppress(IndexError):
-            return self._idle.pop()
-        return self.new_cursor()
+    @property
+    def root(self) -> Session:
+        """The session without a memory limit of its own, which reads what describes an answer."""
+        return self._root or self
 
-    def bind(self, text: str, params: dict[str, object]) -> Question:
+    @property
+    def current(self) -> Session:
+        """The session to ask next: this one, unless its native copy turned out to be damaged."""
+        return self._without_copy or self
+
+    def without_copy(self) -> Session:
+        """The session on the same generation that reads the stored months, not the native copy."""
+        if not self.reads_copy:
+            return self
+        with self._lock:
+            if self._without_copy is None:
+                catalog = generation_path(self.home, self.generation)
+                found = open_session(self.settings, catalog, memory=self.memory, copies=False)
+                if self._root is None:
+                    warn_of_copy(self.home.root)
+                else:
+                    found._root = self._root.without_copy()
+                self._without_copy = found
+            return self._without_copy
+
+    @property
+    @waiting.apart
+    def names(self) -> Names:
+        """What the catalog's names mean; read once."""
+        if self._root is not None:
+            return self._root.names
+        if self._names is None:
+            from warehouse.analysis import Names
+
+            self._names = Names(self.new_cursor())
+        return self._names
+
+    def checked(self, text: str, timeout_s: float | None) -> Statement:
+        """The statement that a text holds; the parser may take long to read a long one."""
+        statement = self._statements.get(text)
+        if statement is None:
+            cursor = self.cursor()
+            limits = waiting.Limits(timeout_s)
+            statement = waiting.run(cursor, lambda: check(text, cursor, self._is_macro), limits)
+            self.give_back(cursor)
+            _keep(self._statements, text, statement)
+        return statement
+
+    def _is_macro(self, name: str) -> bool:
+        """Whether the catalog has a table macro of that name."""
+        if self._macros is None:
+            rows = self.new_cursor().execute(
+                "select lower(function_name) from duckdb_functions()"
+                " where function_type = 'table_macro' and database_name = 'warehouse'"
+            )
+            self._macros = frozenset(row[0] for row in rows.fetchall())
+        return name.lower() in self._macros
+
+    def cursor(self, frames: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
+        """A cursor for one use: an idle one, or a new one; with frames always a new one."""
+        if not frames:
+            with suppress(IndexError):
+                return self._idle.pop()
+        return self.new_cursor(frames)
+
+    def bind(
+        self, text: str, params: dict[str, object], frames: Mapping[str, pa.Table]
+    ) -> BoundQuery:
         """A query that passed :func:`warehouse.query.guard.check`, bound but not run."""
-        cursor = self.cursor()
+        cursor = self.cursor(frames)
         if not _IS_LAZY:
             return replace(ask(cursor, text, params), types=describe(cursor, text, params))
         statement = self._parsed.get(text)
         if statement is None:
             (statement,) = cursor.extract_statements(text)
-            keep(self._parsed, text, statement)
+            _keep(self._parsed, text, statement)
         relation = cursor.sql(statement, params=params)
         types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-        return Question(cursor, relation.to_arrow_reader, relation.to_arrow_table, types)
+        return BoundQuery(cursor, relation.to_arrow_reader, relation.to_arrow_table, types)
 
-    def new_cursor(self) -> duckdb.DuckDBPyConnection:
+    def new_cursor(self, frames: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
         """A cursor that nobody else ever gets: the catalog is its default, it knows the home.
+
+        Parameters
+        ----------
+        frames
+            Tables of the user's by name, which it reads beside the catalog.
 
         Raises
         ------
@@ -172,9 +241,9 @@ class Session:
         self.require_open()
         try:
             cursor = self.connection.cursor()
-            cursor.execute(f"set search_path = {literal(self.searched)}")
-            cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self._home))}")
-            for name, table in self.frames.items():
+            cursor.execute(f"set search_path = {literal(self._searched)}")
+            cursor.execute(f"set variable {HOME_VARIABLE} = {literal(str(self.home.root))}")
+            for name, table in (frames or {}).items():
                 cursor.register(name, table)
         except duckdb.ConnectionException:
             self.require_open()
@@ -190,12 +259,14 @@ class Session:
         """Raise UsageError if the session was closed."""
         if self._is_closed:
             raise UsageError(
-                f"{self._home}: this warehouse was closed, or refreshed since it was asked",
+                f"{self.home.root}: this warehouse was closed, or refreshed since it was asked",
                 next_step="open it, or ask it, again",
             )
 
     def close(self) -> None:
         """Let go of the generation; another thread may be at work on it."""
+        if self._without_copy is not None:
+            self._without_copy.close()
         self._is_closed = True
         self._idle.clear()
         give_up = time.monotonic() + _STOPPING_S
@@ -220,8 +291,8 @@ def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
     return waiting.one_clock()
 
 
-def keep(kept: dict[str, T], text: str, value: T) -> None:
-    """Keep what was found out of a text; where that are too many, all others are forgotten."""
+def _keep(kept: dict[str, T], text: str, value: T) -> None:
+    """Cache a value by SQL text; clear the cache when it is full."""
     if len(kept) >= _MOST_STATEMENTS:
         kept.clear()
     kept[text] = value
@@ -261,8 +332,7 @@ def open_session(
             opened.callback(connection.close)
             if _leads_to(catalog, pin):
                 opened.pop_all()
-                home = settings.home
-                return Session(connection, pin, home, memory=memory, reads_copy=reads_copy)
+                return Session(settings, connection, pin, memory=memory, reads_copy=reads_copy)
     raise DamagedError(f"{catalog}: was replaced each time it was opened", next_step="try again")
 
 
@@ -367,10 +437,10 @@ def _open(
     return connection
 
 
-def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> Question:
+def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> BoundQuery:
     """A query that is bound each time it is read."""
     if _IS_LAZY:
-        return Question(
+        return BoundQuery(
             cursor,
             lambda rows: cursor.sql(text, params=params).to_arrow_reader(rows),
             lambda: cursor.sql(text, params=params).to_arrow_table(),
@@ -379,7 +449,7 @@ def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object])
     def stream(rows: int) -> pa.RecordBatchReader:
         return cursor.execute(text, params).to_arrow_reader(rows)
 
-    return Question(cursor, stream, lambda: stream(1_000_000).read_all())
+    return BoundQuery(cursor, stream, lambda: stream(1_000_000).read_all())
 
 
 def describe(

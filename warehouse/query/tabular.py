@@ -16,11 +16,11 @@ class Tabular(ABC):
 
     Attributes
     ----------
-    types
+    _types
         The type of each column by its name, in order.
     """
 
-    types: dict[str, str]
+    _types: dict[str, str]
 
     @abstractmethod
     def arrow(self) -> pa.Table:
@@ -74,13 +74,13 @@ class Tabular(ABC):
             return self.arrow().slice(row, 1).to_pylist()[0]
         for name in key if isinstance(key, list) else [key]:
             if name not in self.keys():
-                raise KeyError(f"{name!r} is no column of this answer: {', '.join(self.types)}")
+                raise KeyError(f"{name!r} is no column of this answer: {', '.join(self._types)}")
         return self.arrow().select(key) if isinstance(key, list) else self.arrow()[key]
 
     def __contains__(self, column: object) -> bool:
         """Whether the answer has a column of that name, as it is with data frames."""
-        return isinstance(column, str) and column in self.types
+        return isinstance(column, str) and column in self._types
 
     def keys(self) -> list[str]:
         """Names of the columns, in order; so ``dict(r)`` has the columns by their names."""
-        return list(self.types)
+        return list(self._types)

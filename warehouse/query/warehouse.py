@@ -1,8 +1,7 @@
 """Asking: open the published catalog read-only and run one SELECT at a time.
 
-Importing this module loads DuckDB only. What may run is decided in ``guard``, how a session is
-opened and stopped in ``session``; what a query touches, and so its units, holes and receipt, is
-worked out in ``reach`` when it is asked for.
+What may run is decided in ``guard``, how a session is opened and stopped in ``session``; what a
+query touches, and so its units, holes and receipt, is worked out when it is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from warehouse import analysis
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home, generation_path
@@ -27,19 +27,14 @@ from warehouse.query.frames import (
     require_unlike_tables,
     taken,
 )
-from warehouse.query.guard import Statement, check
 from warehouse.query.parameters import as_moments, may_be_moment, require_names
-from warehouse.query.result import Column, Result
-from warehouse.query.session import Session, keep, one_clock, open_session, warn_of_copy
+from warehouse.query.result import Result
+from warehouse.query.session import Session, one_clock, open_session
 from warehouse.sql import bound
 from warehouse.waiting import Limits, apart, in_background, run
 
 if TYPE_CHECKING:
-    from warehouse.analysis import Names
     from warehouse.generations import Moment
-    from warehouse.query.named_queries import NamedQuery
-
-__all__ = ["Column", "Result", "Warehouse", "open"]
 
 
 def open(
@@ -105,12 +100,9 @@ class Warehouse:
         snapshot: str | None = None,
     ) -> None:
         self.settings = settings
-        self.home = Home.of(settings)
-        self._wanted = _wanted(self.home, generation, as_of, snapshot)
-        self._reads_copies = True
+        self._home = Home.of(settings)
+        self._wanted = _wanted(self._home, generation, as_of, snapshot)
         self._session = self._open_session()
-        self._names: Names | None = None
-        self._macros: frozenset[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -124,34 +116,21 @@ class Warehouse:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Warehouse({str(self.home.root)!r}, generation={self.generation})"
+        return f"Warehouse({str(self._home.root)!r}, generation={self.generation})"
 
     def __reduce__(self) -> tuple[Callable[[Path], Warehouse], tuple[Path]]:
         """Pickled, as for another process, it is opened there on the same generation."""
-        return partial(open, generation=self.generation), (self.home.root,)
+        return partial(open, generation=self.generation), (self._home.root,)
 
     def close(self) -> None:
         """Let go of the catalog."""
         self._session.close()
 
     @property
-    def catalog(self) -> Path:
-        """The file of the generation that is asked, which a new connection would open."""
-        if self._wanted is None:
-            return self.home.catalog
-        return generation_path(self.home, self._wanted)
-
-    @property
-    @apart
     def generation(self) -> int:
         """Number of the generation that answers."""
-        row = self._session.new_cursor().execute("select generation from meta.build").fetchone()
-        return int(row[0]) if row else 0
-
-    @property
-    def is_native(self) -> bool:
-        """Whether the marts are read from the native copy, which is faster than their parquet."""
-        return self._session.reads_copy
+        self._session.require_open()
+        return self._session.generation
 
     def refresh(self) -> None:
         """Go over to the generation that is published now.
@@ -160,7 +139,6 @@ class Warehouse:
         """
         self._session.require_open()
         old, self._session = self._session, self._open_session()
-        self._names, self._macros = None, None
         run(None, old.close)
 
     def sql(
@@ -239,27 +217,26 @@ class Warehouse:
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
         values = {name: bound(value) for name, value in others.items()}
-        session = self._session if memory is None else self._open_session(memory)
-        statement = session.statements.get(text)
-        if statement is None:
-            statement = self._checked(text, session, timeout)
-            keep(session.statements, text, statement)
+        session = self._session.current
+        if memory is not None:
+            session = run(None, lambda: self._session.current.limited(memory))
+        statement = session.checked(text, timeout)
+        tree = statement.tree
+
+        def types() -> dict[str, str]:
+            return analysis.parameter_types(tree, session.names)
+
         if frames:
-            require_unlike_tables(frames, {place.table for place in self.names().columns})
+            require_unlike_tables(frames, {place.table for place in session.names.columns})
             require_places(frames, statement)
         require_no_others(others, statement)
-        require_names(
-            statement.parameters, values, lambda: self.names().parameter_types(statement.tree)
-        )
+        require_names(statement.parameters, values, types)
         if any(map(may_be_moment, values.values())):
-            values = as_moments(values, self.names().text_parameters(statement.tree))
-        if frames:
-            session = session.beside({name: taken(name, frames[name]) for name in frames})
-        result = Result(self, statement, values, session, timeout_s=timeout)
+            values = as_moments(values, analysis.text_parameters(tree, session.names))
+        tables = {name: taken(name, frame) for name, frame in frames.items()}
+        result = Result(session, statement, values, tables, timeout_s=timeout)
         if strict:
-            from warehouse.analysis import require_clean
-
-            require_clean(result.warnings)
+            analysis.require_clean(result.warnings)
         return result
 
     def query(
@@ -290,7 +267,9 @@ class Warehouse:
         ...     len(wh.query("flow_seasonality"))
         168
         """
-        found = self.named_query(name)
+        from warehouse.query.named_queries import find_query
+
+        found = find_query(name, self._home.queries)
         given = {**(params or {}), **named}
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
@@ -299,25 +278,15 @@ class Warehouse:
             wanted = {**values, **frames}
             return self.sql(text, wanted, timeout=timeout, memory=memory, strict=strict)
 
-    def named_query(self, name: str) -> NamedQuery:
-        """A named query with its text, purpose and parameters."""
-        from warehouse.query.named_queries import find_query
-
-        return find_query(name, self.home.queries)
-
     def queries(self) -> Result:
         """Every named query: columns name, purpose, parameters, source."""
         from warehouse.query.named_queries import as_sql, list_queries
 
-        return self.sql(*as_sql(list_queries(self.home.queries)))
+        return self.sql(*as_sql(list_queries(self._home.queries)))
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The raw DuckDB connection, for who wants it: no guard, the session's locks only."""
-        return self._session.new_cursor()
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor for what the package itself reads; users take :meth:`connection`."""
-        return self._session.new_cursor()
+        """The raw DuckDB connection; its statements are not checked, its settings are locked."""
+        return self._session.current.new_cursor()
 
     def tables(self) -> Result:
         """Every table and view with its meaning: columns schema, name, meaning."""
@@ -352,7 +321,7 @@ class Warehouse:
                 next_step="list them with: warehouse describe",
                 name=name,
             )
-        found.described = self.names().find(tuple(name.split(".")))
+        found._described = session_of(self).names.find(tuple(name.split(".")))
         return found
 
     def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:
@@ -365,54 +334,23 @@ class Warehouse:
         )
 
     @apart
-    def names(self) -> Names:
-        """What the catalog's names stand for; read once per generation."""
-        if self._names is None:
-            from warehouse.analysis import Names
-
-            self._names = Names(self._session.new_cursor(), self.home)
-        return self._names
-
-    @apart
-    def _open_session(self, memory: str | None = None) -> Session:
-        """A session on the wanted generation; one with its own memory on that of the session."""
-        catalog = self.catalog if memory is None else generation_path(self.home, self.generation)
+    def _open_session(self) -> Session:
+        """A session on the wanted generation."""
+        home, wanted = self._home, self._wanted
+        catalog = home.catalog if wanted is None else generation_path(home, wanted)
         if not catalog.is_file():
-            gone = f"generation {self._wanted} is not kept any more"
+            gone = f"generation {wanted} is not kept any more"
             raise NotFoundError(
-                f"{self.home.root}: {'no catalog yet' if self._wanted is None else gone}",
+                f"{home.root}: {'no catalog yet' if wanted is None else gone}",
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
-                home=str(self.home.root),
+                home=str(home.root),
             )
-        return open_session(self.settings, catalog, memory=memory, copies=self._reads_copies)
+        return open_session(self.settings, catalog)
 
-    def without_copy(self, session: Session) -> Session:
-        """A session on the same generation that reads parquet, because the copy is damaged."""
-        if self._reads_copies:
-            warn_of_copy(self.home.root)
-            self._reads_copies = False
-            self._session = self._open_session()
-            self._names, self._macros = None, None
-        found = self._session if session.memory is None else self._open_session(session.memory)
-        return found.beside(session.frames) if session.frames else found
 
-    def _checked(self, text: str, session: Session, timeout_s: float | None) -> Statement:
-        """The statement that a text holds; a long text may take the parser long."""
-        cursor = session.cursor()
-        statement = run(cursor, lambda: check(text, cursor, self._is_macro), Limits(timeout_s))
-        session.give_back(cursor)
-        return statement
-
-    def _is_macro(self, name: str) -> bool:
-        """Whether a table macro of that name stands in the catalog."""
-        macros = self._macros
-        if macros is None:
-            rows = self._session.new_cursor().execute(
-                "select lower(function_name) from duckdb_functions()"
-                " where function_type = 'table_macro' and database_name = 'warehouse'"
-            )
-            macros = self._macros = frozenset(row[0] for row in rows.fetchall())
-        return name.lower() in macros
+def session_of(warehouse: Warehouse) -> Session:
+    """The session of a warehouse, for what the package itself asks of the catalog."""
+    return warehouse._session.current
 
 
 def _wanted(

@@ -1,4 +1,4 @@
-"""Upkeep of a home: verify, repair, prune, forget."""
+"""Upkeep of a home: verify, repair, prune, forget; and whether receipts still hold."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         prune_home,
         take_snapshot,
     )
+    from warehouse.upkeep.receipts import Verdict, verify_receipt
     from warehouse.upkeep.repair import repair_home
     from warehouse.upkeep.verify import Finding, Kind, verify_home
 else:
@@ -26,6 +27,7 @@ else:
             "forget": "find_files forget_files Selection",
             "numerics": "compare_numerics TOLERANCE",
             "prune": "drop_snapshot KEEP_GENERATIONS plan_prune prune_home PrunePlan take_snapshot",
+            "receipts": "Verdict verify_receipt",
             "repair": "repair_home",
             "verify": "Finding Kind verify_home",
         },

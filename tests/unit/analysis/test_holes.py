@@ -7,14 +7,17 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import warehouse
 from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
 from tests.support import BTC, bar_table, file_key, grid, run_warehouse, utc, write_file
+from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty import explain_empty
 from warehouse.analysis.holes import IncompleteError
-from warehouse.analysis.scope import Place, Reach
+from warehouse.analysis.scope import QueryScope
+from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
 from warehouse.sync.from_folder import sync_folder
@@ -31,7 +34,7 @@ def wh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[warehouse.Warehouse
 
 
 def reached(wh: warehouse.Warehouse, text: str, **params: Any) -> list[tuple[Any, ...]]:
-    found = wh.sql(text, params).reach
+    found = wh.sql(text, params).trace().scope
     return sorted((str(r.place), r.keys, r.start, r.end) for r in found)
 
 
@@ -114,11 +117,25 @@ def test_reach_when_a_mart_is_read_then_names_the_datasets_behind_it(
         ('"user".mine', ("flow", "ohlcv")),
         ("staging.stg_flow", ("flow",)),
         ("warehouse.vendor.ohlcv", ("ohlcv",)),
-        ("stored", ("flow", "ohlcv")),  # its view does not say, nor does dbt: any may be
+        ("stored", ("flow", "ohlcv")),  # neither its view nor meta.models says: any may be
         ("meta.gaps", ()),
     ]:
-        (found,) = wh.sql(f"from {name}").reach
+        (found,) = wh.sql(f"from {name}").trace().scope
         assert found.datasets == datasets
+
+
+def test_scope_when_the_catalog_has_no_sql_of_its_models_then_says_what_to_run(
+    tmp_path: Path,
+) -> None:
+    home = write_small_home(tmp_path / "home", symbols=(BTC,))
+    with duckdb.connect(home / "warehouse.duckdb") as connection:
+        connection.execute("drop table meta.models")
+    with warehouse.open(home) as opened:
+        answer = opened.sql("from stored")
+        assert len(answer)
+        with pytest.raises(NotFoundError, match="built by an earlier version") as caught:
+            _ = answer.warnings
+    assert caught.value.next_step == "run: warehouse build"
 
 
 @pytest.mark.parametrize(
@@ -263,8 +280,8 @@ def test_hint_when_one_source_of_a_table_is_not_here_then_names_those_that_are(
     wh: warehouse.Warehouse,
 ) -> None:
     """As of seasonality, which has rows of every source that is here."""
-    reach = Reach(Place("main", "seasonality"), ("basis", "flow"))
-    hint = explain_empty(wh.connection(), [reach])
+    scope = QueryScope(Place("main", "seasonality"), ("basis", "flow"))
+    hint = explain_empty(wh.connection(), [scope])
     assert hint == (
         "no row fits the query; seasonality is computed from: flow from 2025-09-01 00:00"
         " to 2025-10-31 23:00; nothing of basis"

@@ -13,9 +13,10 @@ import warehouse
 from tests.asking import write_small_home
 from tests.support import BTC
 from warehouse import waiting
-from warehouse.analysis.catalog_names import Names
-from warehouse.analysis.lineage import ColumnOf, behind, outputs
-from warehouse.analysis.scope import Place, reach
+from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.lineage import Ancestry, ColumnOf, outputs
+from warehouse.analysis.scope import query_scope
+from warehouse.query import session_of
 from warehouse.waiting import Limits, StoppedError, one_clock, run
 
 GRID = {"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"}
@@ -200,10 +201,10 @@ def leaves_by_sqlglot(names: Names, place: Place, columns: list[str]) -> dict[st
 def test_lineage_when_sqlglot_works_it_out_too_then_both_agree(demo_home: Path, model: str) -> None:
     """Ours also counts the keys and times in the frames of named windows, which sqlglot skips."""
     with warehouse.open(demo_home) as wh:
-        names, place = wh.names(), Place("main", model)
+        names, place = session_of(wh).names, Place("main", model)
         measures = [name for name in names.columns[place] if name not in GRID]
         theirs = leaves_by_sqlglot(names, place, measures[:8])
-        ours = names.outputs_of(place)
+        ours = Ancestry(names).outputs_of(place)
         for column, expected in theirs.items():
             found = {str(c) for c in ours[column].inputs}
             assert {c for c in found if c.split(".")[-1] not in GRID} == {
@@ -215,13 +216,14 @@ def test_lineage_when_followed_down_then_every_column_of_every_mart_ends_at_the_
     demo_home: Path,
 ) -> None:
     with warehouse.open(demo_home) as wh:
-        names = wh.names()
+        names = session_of(wh).names
+        ancestry = Ancestry(names)
         for place, columns in names.columns.items():
             if place.schema != "main":
                 continue
             assert names.datasets(place), place
             for column in columns:
-                found = behind(ColumnOf(place, column), names)
+                found = ancestry.behind(ColumnOf(place, column))
                 assert {c.place.schema for c in found} <= {"vendor", "staging"}, (place, column)
                 if column not in ("measure", "funding_regime"):
                     assert found, (place, column)
@@ -235,12 +237,12 @@ def test_queries_of_a_with_that_name_one_another_twice_are_walked_through_once(
     steps += [f"t{n} as (select close from t{n - 1} union all select close from t{n - 1})"
               for n in range(12, 40)]  # fmt: skip
     text = f"with t0 as (select close from mart), {', '.join(steps)} select close from t39"
-    names = wh.names()
+    names = session_of(wh).names
     parsed = names.parse(text)
     assert parsed is not None
     began = time.monotonic()
     assert outputs(parsed, names)["close"].shows == ColumnOf(Place("main", "mart"), "close")
-    assert [str(found.place) for found in reach(parsed, {}, names, wh.cursor())] == ["mart"]
+    assert [str(found.place) for found in query_scope(parsed, "", {}, names)] == ["mart"]
     assert time.monotonic() - began < 10  # hours, if each mention of a CTE were traced again
 
 
@@ -248,10 +250,10 @@ def test_what_a_text_touches_is_worked_out_within_its_time_limit(wh: warehouse.W
     doubts = " and ".join(f"series_id <> {n} or series_id = {n} + {n}" for n in range(4000))
     result = wh.sql("select close from mart where " + doubts.replace("or", "and"), timeout=30)
     result._timeout_s = 0.05
-    for look in ("reach", "warnings", "receipt"):
+    for look in (result.trace, lambda: result.warnings, lambda: result.receipt):
         began = time.monotonic()
         with pytest.raises(StoppedError, match=r"time limit of 0\.05 s"):
-            getattr(result, look)
+            look()
         assert time.monotonic() - began < 3
     assert wh.sql("select close from mart", timeout=30).columns["close"].unit
 

@@ -18,7 +18,8 @@ import pytest
 import warehouse
 from tests.support import BTC, run_warehouse, utc
 from warehouse.errors import QueryError
-from warehouse.query.receipt import Receipt, Verdict, verify_receipt
+from warehouse.query.receipt import Receipt
+from warehouse.upkeep.receipts import Verdict, verify_receipt
 
 DOCS = Path(__file__).parents[3] / "docs" / "asking.md"
 TIMES = [utc(f"2025-09-01 0{hour}:00") for hour in (3, 1, 2)]
@@ -75,11 +76,11 @@ def test_frame_when_the_query_pivots_explains_or_limits_memory_then_is_there(
     wh: warehouse.Warehouse,
 ) -> None:
     pivot = wh.sql("pivot mine on symbol using sum(weight)", mine=MINE)
-    assert set(pivot.types) == {"time", BTC}
+    assert set(pivot.columns) == {"time", BTC}
     assert len(pivot) == 3
-    assert "mine" not in wh.sql("explain from mine", mine=MINE).types
+    assert "mine" not in wh.sql("explain from mine", mine=MINE).columns
     assert len(wh.sql("from mine", mine=MINE, memory="500MB")) == 3
-    assert wh.sql("from mine", mine=MINE[:0]).types == wh.sql("from mine", mine=MINE).types
+    assert wh.sql("from mine", mine=MINE[:0]).columns == wh.sql("from mine", mine=MINE).columns
     own = wh.sql("select time from flow_features limit 5")
     assert wh.sql("select count(*) from own", own=own).fetchall() == [(5,)]
     changing = MINE.copy()
@@ -87,7 +88,7 @@ def test_frame_when_the_query_pivots_explains_or_limits_memory_then_is_there(
     changing.loc[0, "weight"] = 100.0
     assert total.fetchall() == [(4.5,)]
     unnamed = MINE.set_index("time").rename_axis(None)
-    assert list(wh.sql("from mine", mine=unnamed).types) == ["index", "symbol", "weight"]
+    assert list(wh.sql("from mine", mine=unnamed).columns) == ["index", "symbol", "weight"]
 
 
 class Foreign:
@@ -198,7 +199,7 @@ def test_receipt_when_a_frame_was_read_then_is_verified_with_that_frame_only(
     assert same.verdict is Verdict.IDENTICAL
     with pytest.raises(QueryError, match="mine is another frame"):
         verify_receipt(wh.settings, receipt, {"mine": MINE[:2]})
-    run = run_warehouse("verify", path, "--home", wh.home.root, cwd=tmp_path)
+    run = run_warehouse("verify", path, "--home", wh.settings.home, cwd=tmp_path)
     assert run.exit_code != 0
     assert "mine, a frame of 3 rows" in run.stderr.replace("\n", " ")
     assert '"receipt": 1,' in wh.sql("select 1 as one").receipt.to_json()

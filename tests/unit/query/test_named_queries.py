@@ -136,7 +136,7 @@ def test_packaged_queries_when_run_with_defaults_then_answer(demo_home: Path) ->
     with warehouse.open(demo_home) as wh:
         for name, purpose, _, source in wh.queries().fetchall():
             assert source == "package" and purpose.endswith(".")
-            assert all(p.meaning.endswith(".") for p in wh.named_query(name).parameters)
+            assert all(p.meaning.endswith(".") for p in find_query(name, Path()).parameters)
             result = wh.query(name)
             assert len(result) > 0
             assert result.warnings == ()

@@ -17,8 +17,9 @@ from tests.support import BTC, utc
 from warehouse.config import load_settings
 from warehouse.errors import QueryError
 from warehouse.home import Home
-from warehouse.query.receipt import Receipt, Verdict, content_hash, verify_receipt
+from warehouse.query.receipt import Receipt, content_hash
 from warehouse.sync.from_folder import sync_folder
+from warehouse.upkeep.receipts import Verdict, verify_receipt
 
 ASK = "select time, net_delta from mart where symbol = $s and time < $end order by time"
 

@@ -219,7 +219,7 @@ def test_sql_when_it_reads_files_outside_the_lake_then_is_refused(
 ) -> None:
     path = tmp_path / "secret.csv"
     path.write_text("canary\n")
-    text = text.replace("{file}", str(path)).replace("{home}", str(wh.home.root))
+    text = text.replace("{file}", str(path)).replace("{home}", str(wh.settings.home))
     with pytest.raises(QueryError) as caught:
         wh.sql(text).fetchall()
     assert "canary\n" not in str(caught.value)
@@ -337,7 +337,7 @@ def test_question_when_asked_again_then_has_the_type_and_value_of_its_own_parame
             wh.sql("select $x as x", x=value),
             plain.sql("select $x", params={"x": value}),
         )
-        assert (result.types["x"], repr(result.fetchall())) == (
+        assert (str(result.columns["x"]), repr(result.fetchall())) == (
             str(told.types[0]),
             repr(told.fetchall()),
         )
@@ -369,7 +369,7 @@ def test_question_when_its_table_was_made_anew_then_is_bound_anew(demo_home: Pat
             expected = own.sql(text)
             for _ in range(2):
                 result = wh.sql(text)
-                assert list(result.types.items()) == list(
+                assert list(result.columns.items()) == list(
                     zip(expected.columns, map(str, expected.types), strict=True)
                 )
                 assert result.fetchall() == expected.fetchall()
@@ -519,6 +519,20 @@ def test_face_when_imported_then_every_error_is_of_the_one_root() -> None:
         warehouse.nothing  # noqa: B018
 
 
+def test_face_when_looked_at_then_shows_what_the_docs_do(wh: warehouse.Warehouse) -> None:
+    def public(value: object) -> set[str]:
+        return {name for name in dir(value) if not name.startswith("_")}
+
+    assert public(wh) == {
+        "close", "connection", "coverage", "describe", "generation", "queries", "query", "refresh",
+        "settings", "sql", "tables",
+    }  # fmt: skip
+    assert public(wh.sql("select 1")) == {
+        "arrow", "batches", "cancel", "columns", "df", "fetchall", "head", "hint", "keys", "pl",
+        "receipt", "to_pandas", "trace", "warnings",
+    }  # fmt: skip
+
+
 # -- many at once --------------------------------------------------------------------------------
 
 
@@ -532,7 +546,7 @@ def test_warehouse_when_many_threads_ask_what_is_behind_then_each_is_told_the_sa
         def told(_: int) -> tuple[object, ...]:
             result = shared.sql(text, symbol=BTC)
             unit = result.columns["net_delta"].unit
-            behind = [reach.datasets for reach in result.reach]
+            behind = [one.datasets for one in result.trace().scope]
             return unit, behind, len(result.receipt.files), len(result.warnings)
 
         with ThreadPoolExecutor(8) as pool:
@@ -622,7 +636,7 @@ def test_warehouse_when_it_is_pickled_then_opens_the_same_generation(
     for other in (pickle.loads(pickle.dumps(wh)), copy.deepcopy(wh)):
         with other:
             assert other is not wh
-            assert (other.generation, other.home) == (wh.generation, wh.home)
+            assert (other.generation, other.settings) == (wh.generation, wh.settings)
             assert other.sql(text).fetchall() == wh.sql(text).fetchall()
     for act in (pickle.dumps, copy.deepcopy):
         with pytest.raises(UsageError, match="cannot be pickled") as caught:
