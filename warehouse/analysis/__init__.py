@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.analysis.catalog_names import Names, Place
+    from warehouse.analysis.catalog_names import Names, Place, parameter_types, text_parameters
     from warehouse.analysis.empty import explain_empty
     from warehouse.analysis.holes import Hole, IncompleteError, find_holes, hole_lines
-    from warehouse.analysis.lineage import (
-        Trace,
-        column_facts,
-        parameter_types,
-        text_parameters,
-        trace,
-    )
+    from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.lookahead_marks import (
         LookAhead,
         LooksAheadError,
@@ -30,10 +24,10 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "catalog_names": "Names Place",
+            "catalog_names": "Names parameter_types Place text_parameters",
             "empty": "explain_empty",
             "holes": "find_holes Hole hole_lines IncompleteError",
-            "lineage": "column_facts parameter_types text_parameters Trace trace",
+            "lineage": "column_facts Trace trace",
             "lookahead_marks": "find_marks LookAhead LooksAheadError require_clean warning_lines",
             "parse_tree": "function_name names nodes texts_in Tree",
             "scope": "query_scope QueryScope",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from threading import RLock
@@ -242,6 +242,40 @@ def table_names(tree: Tree) -> list[tuple[str, ...]]:
         for node in nodes(tree)
         if node.get("type") == "BASE_TABLE"
     ]
+
+
+def parameter_types(tree: Tree | None, catalog: Names) -> dict[str, str]:
+    """Types of parameters that a query compares with columns of one type."""
+    found: dict[str, str] = {}
+    for name, kinds in _compared_types(tree, catalog):
+        if len(kinds) == 1:
+            found.setdefault(name, *kinds)
+    return found
+
+
+def text_parameters(tree: Tree | None, catalog: Names) -> frozenset[str]:
+    """Names of parameters, in lower case, that a query compares with columns of text."""
+    found: dict[str, set[str]] = {}
+    for name, kinds in _compared_types(tree, catalog):
+        found.setdefault(name.lower(), set()).update(kinds)
+    return frozenset(name for name, kinds in found.items() if kinds == {"VARCHAR"})
+
+
+def _compared_types(tree: Tree | None, catalog: Names) -> Iterator[tuple[str, set[str]]]:
+    """Parameters, and the types of the catalog's columns of the name each is compared with."""
+    for name, column in _parameter_columns(tree) if tree else ():
+        yield name, {facts[column].type for facts in catalog.columns.values() if column in facts}
+
+
+def _parameter_columns(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Parameters that a query compares with a column: (parameter, column)."""
+    for node in nodes(tree):
+        parts = [node[key] for key in ("left", "right", "input", "lower", "upper") if key in node]
+        parts += [child for child in node.get("children") or [] if isinstance(child, dict)]
+        columns = [part["column_names"][-1] for part in parts if part.get("class") == "COLUMN_REF"]
+        for part in parts:
+            if part.get("class") == "PARAMETER" and len(columns) == 1:
+                yield part["identifier"], columns[0]
 
 
 def _select_of(expression: Tree) -> Tree:
