@@ -185,8 +185,7 @@ def tells_of_disk(text: str) -> bool:
     return any(word in text.lower() for word in words)
 
 
+# Next steps that many errors have.
+BUILD = "run: warehouse build"
 REPAIR = "run: warehouse verify --repair"
-"""What to do next where something in the home is lost or changed."""
-
-ROOM_OR_RIGHTS = "free some space or mend permissions, then run the same command again"
-"""The next step of most disk errors."""
+ROOM_OR_RIGHTS = "free disk space or fix permissions, then run the same command again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -27,10 +28,19 @@ def flush(path: Path) -> None:
 def put(finished: Path, place: Path) -> None:
     """Give a finished file its final name: whole or not at all, after a power failure too.
 
-    Both lie on one disk.
+    Where the two lie on different disks, because a folder of the home is a link, it is copied.
     """
     flush(finished)
-    finished.replace(place)
+    try:
+        finished.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        temporary = place.with_name(f".{place.name}.new")
+        shutil.copy(finished, temporary)
+        flush(temporary)
+        temporary.replace(place)
+        finished.unlink()
     flush(place.parent)
 
 

@@ -144,7 +144,7 @@ def test_a_disk_that_gets_full_exits_with_6_and_the_next_run_goes_on(
         check=False,
     )
     assert full.returncode == 6, full.stderr
-    assert "cannot be stored" in full.stderr and "free some space" in full.stderr
+    assert "cannot be stored" in full.stderr and "free disk space" in full.stderr
     again = warehouse(test_vendor, tmp_path, "sync", "raw_quotes", *PLACE, *june)
     assert again.exit_code == 0, again.stderr
 

@@ -16,7 +16,7 @@ import duckdb
 
 from warehouse.audit.sample import ORIGIN, Cut, load_cut
 from warehouse.engine import attach, connect
-from warehouse.errors import BuildError, DamagedError
+from warehouse.errors import BUILD, BuildError, DamagedError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import identifier, literal
 from warehouse.vendor import KEY_COLUMNS
@@ -227,7 +227,7 @@ def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.D
         except duckdb.Error as error:
             raise DamagedError(
                 f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
-                next_step="run: warehouse build",
+                next_step=BUILD,
             ) from error
         yield connection
 
@@ -256,7 +256,7 @@ def open_scratch(
         except duckdb.Error as error:
             raise BuildError(
                 f"{catalog}: lacks what the models read ({str(error).splitlines()[0]})",
-                next_step="run: warehouse build",
+                next_step=BUILD,
             ) from error
         yield scratch
 

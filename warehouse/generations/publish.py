@@ -24,6 +24,7 @@ import duckdb
 from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import (
+    BUILD,
     REPAIR,
     ROOM_OR_RIGHTS,
     BuildError,
@@ -206,9 +207,7 @@ def publish_build(home: Home) -> Published:
     _require_passed(results)
     target = generation_path(home, generation)
     if target.exists():
-        raise BuildError(
-            f"generation {generation} is published already", next_step="run: warehouse build"
-        )
+        raise BuildError(f"generation {generation} is published already", next_step=BUILD)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         home.build_catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
@@ -218,7 +217,7 @@ def publish_build(home: Home) -> Published:
     except OSError as error:
         raise DiskError(
             f"{target}: cannot be published ({error.strerror}); the old catalog stays",
-            next_step="free some space or mend permissions, then run: warehouse build",
+            next_step="free disk space or fix permissions, then run: warehouse build",
         ) from error
     return Published(generation, target, tuple(r for r in results if _is_warning(r)))
 
@@ -226,7 +225,7 @@ def publish_build(home: Home) -> Published:
 def require_catalog(home: Home) -> None:
     """Raise NotFoundError unless something was published."""
     if not home.catalog.is_file():
-        raise NotFoundError(f"{home.root}: no catalog yet", next_step="run: warehouse build")
+        raise NotFoundError(f"{home.root}: no catalog yet", next_step=BUILD)
 
 
 def current_generation(home: Home) -> int:
@@ -282,9 +281,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
 def require_build(home: Home) -> None:
     """Raise NotFoundError unless there is a build file."""
     if not home.build_catalog.is_file():
-        raise NotFoundError(
-            f"{home.build_catalog}: nothing to publish", next_step="run: warehouse build"
-        )
+        raise NotFoundError(f"{home.build_catalog}: nothing to publish", next_step=BUILD)
 
 
 def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
@@ -308,7 +305,7 @@ def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     except duckdb.Error as error:
         raise DamagedError(
             f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
-            next_step="run: warehouse build",
+            next_step=BUILD,
         ) from error
 
 
@@ -346,7 +343,7 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
                 name = f"warehouse.{identifier(schema)}.{identifier(table)}"
                 rows(f"select bit_xor(hash(t)) from {name} as t")
     if len(builds) != 1:
-        raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
+        raise DamagedError(f"{catalog}: does not say what it is", next_step=BUILD)
     ((generation, place),) = builds
     return Reads(int(generation), str(place), frozenset(o for (o,) in objects), dict(months))
 
@@ -360,7 +357,7 @@ def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
         " from warehouse.meta.results",
     )
     if not rows:
-        raise DamagedError(f"{catalog}: does not say what it is", next_step="run: warehouse build")
+        raise DamagedError(f"{catalog}: does not say what it is", next_step=BUILD)
     return int(rows[0][0]), tuple(NodeResult(*result) for result in results)
 
 

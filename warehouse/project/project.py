@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.errors import BuildError, DamagedError, NotFoundError, UsageError
+from warehouse.errors import BUILD, BuildError, DamagedError, NotFoundError, UsageError
 from warehouse.sql import identifier, literal
 
 DATABASE = "warehouse"
@@ -193,7 +193,7 @@ def load_project(
     """
     path = target_dir / "manifest.json"
     if not path.is_file():
-        raise NotFoundError(f"{path}: no dbt run left its manifest here", next_step=_BUILD_FIRST)
+        raise NotFoundError(f"{path}: no dbt run left its manifest here", next_step=BUILD)
     try:
         manifest = json.loads(path.read_bytes())
         if built is not None:
@@ -201,7 +201,7 @@ def load_project(
         return _project(manifest, base)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(
-            f"{path}: cannot be read as a dbt manifest ({error!r})", next_step=_BUILD_FIRST
+            f"{path}: cannot be read as a dbt manifest ({error!r})", next_step=BUILD
         ) from error
 
 
@@ -265,7 +265,6 @@ def length_us(text: str) -> int | None:
 
 # -- reading the manifest ------------------------------------------------------------------------
 
-_BUILD_FIRST = "run: warehouse build"
 _Node = Mapping[str, Any]
 
 
@@ -283,7 +282,7 @@ def _project(manifest: _Node, base: Project | None) -> Project:
             elif base is None and relation not in models:
                 raise BuildError(
                     f"model {relation} was not compiled by the last dbt run",
-                    next_step=_BUILD_FIRST,
+                    next_step=BUILD,
                     model=str(relation),
                 )
     return Project(

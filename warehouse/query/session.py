@@ -22,7 +22,7 @@ import duckdb
 from warehouse import waiting
 from warehouse.config import Settings
 from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
-from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
+from warehouse.errors import BUILD, ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
 from warehouse.home import (
     COPY_DATABASES,
     Home,
@@ -344,7 +344,7 @@ def _pinned(catalog: Path) -> int:
         raise DiskError(f"{catalog}: {error.strerror}", next_step=ROOM_OR_RIGHTS) from error
     except OSError as error:
         raise DamagedError(
-            f"{catalog}: cannot be opened ({error.strerror})", next_step="run: warehouse build"
+            f"{catalog}: cannot be opened ({error.strerror})", next_step=BUILD
         ) from error
     with suppress(OSError):  # where files cannot be locked
         fcntl.flock(pin, fcntl.LOCK_SH)
@@ -431,7 +431,7 @@ def _open(
         if isinstance(error, duckdb.Error):
             raise DamagedError(
                 f"{catalog}: cannot be opened ({str(error).splitlines()[0]})",
-                next_step="run: warehouse build",
+                next_step=BUILD,
             ) from error
         raise
     return connection

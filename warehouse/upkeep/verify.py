@@ -20,7 +20,7 @@ import duckdb
 from warehouse.build import copy_damage, month_damage
 from warehouse.display import counted
 from warehouse.engine import connect
-from warehouse.errors import REPAIR, DamagedError, FileRefusedError, NewerHomeError
+from warehouse.errors import BUILD, REPAIR, DamagedError, FileRefusedError, NewerHomeError
 from warehouse.files import sha256_of
 from warehouse.generations import (
     Reads,
@@ -83,7 +83,6 @@ class Finding:
     next_step: str
 
 
-BUILD = "run: warehouse build"
 WRITE_AGAIN = "write the file again so that it passes, then: warehouse sync --from FOLDER"
 
 

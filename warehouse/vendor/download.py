@@ -16,7 +16,7 @@ from typing import Protocol
 
 import httpx
 
-from warehouse.errors import DiskError, VendorError
+from warehouse.errors import ROOM_OR_RIGHTS, DiskError, VendorError
 from warehouse.vendor.api import NoAnswerError, RequestRefusedError
 from warehouse.vendor.http import (
     TRANSIENT_STATUS,
@@ -139,7 +139,7 @@ class _Download:
                 discard_part(self.part)
                 raise DiskError(
                     f"{self.about}: cannot be stored ({error.strerror or error})",
-                    next_step="free some space or mend permissions, then run the same command",
+                    next_step=ROOM_OR_RIGHTS,
                 ) from error
             if status == 403:
                 self.links_refused += 1

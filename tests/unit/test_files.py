@@ -1,0 +1,25 @@
+"""Files that appear whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from warehouse.files import put
+
+
+def test_put_when_the_place_is_on_another_disk_then_the_file_is_copied(tmp_path: Path) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one disk")
+    finished = tmp_path / "catalog"
+    finished.write_bytes(b"whole")
+    finished.chmod(0o444)
+    with TemporaryDirectory(dir=other) as folder:
+        put(finished, Path(folder, "published"))
+        assert [path.name for path in Path(folder).iterdir()] == ["published"]
+        assert Path(folder, "published").read_bytes() == b"whole"
+        assert Path(folder, "published").stat().st_mode & 0o777 == 0o444
+    assert not finished.exists()
