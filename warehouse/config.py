@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment, and the home of DuckDB's session settings.
+"""Settings: the only reader of the environment, ``.env`` and ``warehouse.toml``.
 
 ``Settings`` is built once, by ``cli.main`` or ``warehouse.open``, and handed on.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from warehouse.errors import UsageError
+from warehouse.errors import UsageError, nearest
 
 DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
@@ -120,6 +122,45 @@ def child_environment(settings: Settings) -> dict[str, str]:
     if settings.memory_limit is not None:
         environment["WAREHOUSE_MEMORY"] = settings.memory_limit
     return environment
+
+
+def read_tables(
+    path: Path, name: str, keys: Collection[str], example: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """The ``[[name]]`` tables of a ``warehouse.toml``, each with its place for messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    UsageError
+        It cannot be read, is not TOML, or a table is none or has an unknown key.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror})", next_step="make it a readable file"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
+        ) from error
+    for other in nearest(name, document.keys() - {name}, cutoff=0.6):
+        raise UsageError(f"{path}: unknown table {other!r:.80}", next_step=f"write: [[{name}]]")
+    listed = document.get(name, [])
+    if not isinstance(listed, list):
+        raise UsageError(f"{path}: {name} is no list of tables", next_step=f"write: {example}")
+    tables = [(f"{path}: [[{name}]] {number}", table) for number, table in enumerate(listed, 1)]
+    for where, table in tables:
+        if not isinstance(table, dict):
+            raise UsageError(f"{where}: not a table", next_step=f"write: {example}")
+        for key in table:
+            if key not in keys:
+                raise UsageError(f"{where}: unknown key {key!r:.80}", next_step=f"write: {example}")
+    return tables
 
 
 def _count(variables: Mapping[str, str], name: str, *, least: int = 1) -> int | None:

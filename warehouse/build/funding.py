@@ -18,7 +18,6 @@ the whole exchange. What is declared wins over the seed and over what the data s
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,7 +25,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from warehouse.errors import UsageError, nearest
+from warehouse.config import read_tables
+from warehouse.errors import UsageError
 
 HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 ALWAYS, FOREVER = datetime(1900, 1, 1), datetime(9999, 12, 31)  # noqa: DTZ001 (naive UTC)
@@ -58,23 +58,10 @@ def declared_spans(path: Path) -> list[FundingSpan]:
         A table is not as it must be; the text says which.
     """
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        tables = read_tables(path, "funding", _KEYS, _EXAMPLE)
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror})", next_step="make it a readable file"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
-        ) from error
-    for name in nearest("funding", document.keys() - {"funding"}, cutoff=0.6):
-        raise UsageError(f"{path}: unknown table {name!r:.80}", next_step="write: [[funding]]")
-    tables = document.get("funding", [])
-    if not isinstance(tables, list):
-        raise UsageError(f"{path}: funding is no list of tables", next_step=f"write: {_EXAMPLE}")
-    begun = sorted(_span(table, f"{path}: [[funding]] {i}") for i, table in enumerate(tables, 1))
+    begun = sorted(_span(table, where) for where, table in tables)
     spans = []
     for span, following in pairwise([*begun, None]):
         assert span is not None
@@ -115,12 +102,7 @@ def _of(span: FundingSpan) -> tuple[str, str]:
     return span.exchange, span.symbol
 
 
-def _span(table: Any, where: str) -> FundingSpan:
-    if not isinstance(table, dict):
-        raise UsageError(f"{where}: not a table", next_step=f"write: {_EXAMPLE}")
-    for name in table:
-        if name not in _KEYS:
-            raise UsageError(f"{where}: unknown key {name!r:.80}", next_step=f"write: {_EXAMPLE}")
+def _span(table: dict[str, Any], where: str) -> FundingSpan:
     exchange, symbol = table.get("exchange"), table.get("symbol", "")
     if exchange is None:
         raise UsageError(f"{where}: no exchange", next_step=f"write: {_EXAMPLE}")

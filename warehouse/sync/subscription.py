@@ -17,7 +17,6 @@ Patterns of symbols (``*``, ``?``) are resolved by the vendor's list of symbols.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -26,6 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from warehouse.config import read_tables
 from warehouse.errors import NotFoundError, UsageError, VendorError, did_you_mean, nearest
 from warehouse.vendor import (
     CLOCKS,
@@ -68,20 +68,16 @@ def load_subscriptions(path: Path) -> list[Subscription]:
         It is not as it must be; the text says where.
     """
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        tables = read_tables(path, "sync", _KEYS, _EXAMPLE)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"nothing is subscribed to: there is no {path}",
             next_step="name what is wanted: DATASET --exchange --symbol --interval --clock --start;"
             f" take in a folder: --from FOLDER; or write that file: {_EXAMPLE}",
         ) from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error)[:200]
-        raise UsageError(f"{path}: not TOML ({reason})", next_step="mend that line") from error
-    tables = document.get("sync")
-    if not isinstance(tables, list) or not tables:
+    if not tables:
         raise UsageError(f"{path}: no [[sync]] table", next_step=f"write one: {_EXAMPLE}")
-    return [_subscription(table, f"{path}: [[sync]] {i}") for i, table in enumerate(tables, 1)]
+    return [_subscription(table, where) for where, table in tables]
 
 
 def resolve(
@@ -206,12 +202,7 @@ def _is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def _subscription(table: Any, where: str) -> Subscription:
-    if not isinstance(table, dict):
-        raise UsageError(f"{where}: not a table", next_step=f"write: {_EXAMPLE}")
-    for name in table:
-        if name not in _KEYS:
-            raise UsageError(f"{where}: unknown key {name!r:.80}", next_step=f"write: {_EXAMPLE}")
+def _subscription(table: dict[str, Any], where: str) -> Subscription:
     lists = {name: _texts(table.get(name, []), f"{where}: {name}") for name in _LISTS}
     for name in ("datasets", "exchanges", "symbols"):
         if not lists[name]:
