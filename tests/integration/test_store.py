@@ -103,10 +103,11 @@ def assert_as_the_models_say(home: Path, project: Project, marts: Sequence[str] 
             pd.testing.assert_frame_equal(by_month[mart], whole, rtol=1e-9, atol=1e-9)
 
 
-def restate(path: Path, chooser: random.Random) -> None:
-    """The vendor changes some values of a file."""
+def restate(path: Path, chooser: random.Random, name: str = "") -> None:
+    """The vendor changes some values of a file, in any column or in this one."""
     table = pq.read_table(path)
-    name = chooser.choice([f.name for f in table.schema if pa.types.is_floating(f.type)])
+    if not name:
+        name = chooser.choice([f.name for f in table.schema if pa.types.is_floating(f.type)])
     values = table[name].to_numpy().copy()
     place = chooser.randrange(len(values))
     values[place : place + 5] *= np.asarray(1.25, values.dtype)
@@ -128,7 +129,7 @@ def test_months_put_together_equal_the_models_themselves(
 def test_running_columns_when_series_pause_and_begin_late_then_go_on(
     project: Project, tmp_path: Path
 ) -> None:
-    """One symbol lacks two months in the middle, the other the first: each month's carry counts."""
+    """One symbol lacks two months in the middle, the other the first: each month's sums count."""
     market = tmp_path / "market"
     symbols = ("perpetual-BTC-USDT:USDT", "perpetual-ETH-USDT:USDT")
     span = {"start": date(2025, 9, 1), "end": date(2026, 1, 1)}
@@ -160,25 +161,11 @@ def test_running_column_when_its_mart_reads_windows_then_is_what_the_model_says(
         sources=(),
         lookback_us=0,
         accumulates=("so_far",),
-        addends_lookback_us=0,
     )
     both = replace(project, models=(*project.with_ancestors([read]), runs))
     sync(tmp_path, market)
     assert {month.model for month in store(tmp_path, both)} == {"l1_features", "runs"}
     assert_as_the_models_say(tmp_path, both, ["runs"])
-
-
-def test_carries_when_lost_are_written_again(
-    project: Project, market: Path, tmp_path: Path
-) -> None:
-    sync(tmp_path, market)
-    first = contents(store(tmp_path, project))
-    carries = {path: path.read_bytes() for path in Home(tmp_path).marts.rglob("*.carry")}
-    assert len(carries) == 3 * 2, "of each month but the first, of two marts"
-    for path in carries:
-        path.unlink()
-    assert contents(store(tmp_path, project)) == first
-    assert {path: path.read_bytes() for path in carries} == carries
 
 
 def test_months_that_a_power_failure_left_empty_or_torn_are_computed_again(
@@ -187,11 +174,10 @@ def test_months_that_a_power_failure_left_empty_or_torn_are_computed_again(
     sync(tmp_path, market)
     first = contents(store(tmp_path, project))
     months = sorted(Home(tmp_path).marts.rglob("*.parquet"))
-    carry = min(Home(tmp_path).marts.rglob("*.carry"))
-    for path, size in ((months[0], 0), (months[-1], months[-1].stat().st_size // 2), (carry, 0)):
+    for path, size in ((months[0], 0), (months[-1], months[-1].stat().st_size // 2)):
         os.truncate(path, size)
     assert contents(store(tmp_path, project)) == first
-    assert not [path for path in (*months, carry) if month_damage(path) is not None]
+    assert not [path for path in months if month_damage(path) is not None]
 
 
 def test_a_second_build_when_nothing_changed_computes_nothing(
@@ -220,6 +206,12 @@ def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
     assert ("l1_features", "2025-09") not in anew
     assert ("l1_features", "2025-12") not in anew
     assert not any(model == "flow_features" for model, _ in anew)
+    flow = next(copy.glob("flow/**/interval=1h/**/2025-10.parquet"))
+    restate(flow, random.Random(1), "volume_delta")
+    sync(tmp_path / "home", copy)
+    anew = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
+    assert anew == {("flow_features", "2025-10"), ("flow_features", "2025-11")}
+    assert_as_the_models_say(tmp_path / "home", project, ["flow_features"])
 
 
 @pytest.mark.parametrize(
@@ -249,6 +241,8 @@ def test_any_sequence_of_syncs_when_built_equals_a_full_rebuild(
     full = store(tmp_path / "fresh", project)
     assert not any(month.reused for month in full)
     assert contents(stored) == contents(full)
+    for mart in MARTS:
+        assert rows(home, mart).equals(rows(tmp_path / "fresh", mart))
 
 
 # -- gathered months -----------------------------------------------------------------------------

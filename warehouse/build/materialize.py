@@ -7,8 +7,8 @@ seeds, DuckDB's version, and the lake files within the mart's declared look-back
 restated or grown file recomputes the months it touches and no other, publishing stays instant, and
 a full rebuild gives the same bytes because it is the same computation.
 
-A column that runs from the first bar of its series (``meta.accumulates``) is carried from month to
-month; such a mart's months also depend on the month before.
+A column that runs from the first bar of its series is summed within each month; the view adds what
+was summed up before (see ``running``).
 
 Exchange, symbol, interval and clock of a row are those of its series: they are said of it when it
 is written, so that neither windows nor sorting carry them.
@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -33,8 +32,8 @@ from warehouse.build.partitions import (
     month_path,
     stored_month,
     write_month,
-    write_whole,
 )
+from warehouse.build.running import continued, sums_within, write_running
 from warehouse.build.vendor_views import (
     Lists,
     gathered_sql,
@@ -53,7 +52,7 @@ from warehouse.project import Model, Project, Relation, create_schemas, create_s
 from warehouse.sql import files_below, identifier, literal, moment
 from warehouse.vendor import SERIES_COLUMNS, Period, load_contracts
 
-STORE_VERSION = 6
+STORE_VERSION = 7
 """Raised when the way months are computed changes, so that no older file is reused."""
 
 
@@ -94,7 +93,7 @@ def is_storable(project: Project, model: Model) -> bool:
 
 
 class _Computation:
-    """Months of one mart, in order; the carry of accumulating columns goes from one to the next."""
+    """Months of one mart, each on its own."""
 
     def __init__(
         self,
@@ -123,8 +122,6 @@ class _Computation:
             for month in months
         }
         self.tables = _tables_beside(settings, home, self.lineage)
-        # running columns add what is each row's own, and none of what is read looks back either
-        self.adds_rows = model.addends_lookback_us == 0 and self.lookback_us == model.lookback_us
         self.written: dict[str, str] = {}  # how each column is said of a sorted row
         self.shown: dict[str, str] = {}  # the SQL of each vendor view
         self.folder = home.marts / model.name
@@ -132,25 +129,20 @@ class _Computation:
     def run(self) -> Iterator[StoredMonth]:
         """Every month that holds a file of what the mart reads."""
         self.folder.mkdir(exist_ok=True)
-        earlier: list[_Month] = []
         with ExitStack() as opened:
             connection = None
             for text in sorted({f.file.key.period.month for f in self.owned}):
-                period = Period(text)
-                files = self._files(period)
-                before = earlier[-1].key if earlier and self.model.accumulates else ""
-                place = month_path(self.folder, text, self._facts(files, before))
-                month = _Month(period, place.stem.removeprefix(f"{text}-"), place)
-                path, carry = find_stored(place), find_stored(month.carry_place)
-                month.path, month.carry = path or place, carry or month.carry_place
-                reused = path is not None and (not before or carry is not None)
-                if not reused:
+                month = Period(text)
+                files = self._files(month)
+                place = month_path(self.folder, text, self._facts(files))
+                path = find_stored(place)
+                reused = path is not None
+                if path is None:
                     if connection is None:
                         connection = opened.enter_context(connect(self.settings.session))
                         self._open(connection)
-                    self._compute(connection, month, files, earlier)
-                earlier.append(month)
-                yield stored_month(self.model.name, text, month.path, reused=reused)
+                    path = self._compute(connection, month, files, place)
+                yield stored_month(self.model.name, text, path, reused=reused)
 
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's reach of the month."""
@@ -163,14 +155,14 @@ class _Computation:
             and any(a < end and start < b for a, b in f.spans)
         ]
 
-    def _facts(self, files: list[OwnedFile], before: str) -> object:
+    def _facts(self, files: list[OwnedFile]) -> object:
         """All that a month's rows depend on."""
         return {
             "store": STORE_VERSION,
             "duckdb": duckdb.__version__,
             "sql": [(str(model.relation), model.sql) for model in self.lineage],
             "reach": (self.lookback_us, self.horizon_us),
-            "accumulates": (self.model.accumulates, self.adds_rows),
+            "accumulates": self.model.accumulates,
             "seeds": [
                 (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
                 for seed in self.project.seeds
@@ -188,7 +180,6 @@ class _Computation:
                 )
                 for f in files
             ],
-            "before": before,
         }
 
     def _by_dataset(self, files: Sequence[OwnedFile]) -> Iterator[tuple[str, list[OwnedFile]]]:
@@ -221,29 +212,20 @@ class _Computation:
     def _compute(
         self,
         connection: duckdb.DuckDBPyConnection,
-        month: _Month,
+        month: Period,
         files: list[OwnedFile],
-        earlier: list[_Month],
-    ) -> None:
-        start_us, end_us = month.period.span
+        place: Path,
+    ) -> Path:
+        start_us, end_us = month.span
         self._show_inputs(connection, files, start_us - self.lookback_us, end_us + self.horizon_us)
-        source, written = f"({self.model.sql})", self.written
-        if self.model.accumulates and earlier:
-            if not self.adds_rows:
-                connection.execute(f"create or replace temp table computed as {self.model.sql}")
-                source = "computed"
-            self._carry(connection, month, earlier)
-            written = written | {
-                name: f"{identifier(name)} + coalesce({carried}, 0)"
-                for name, carried in self._carried(connection, month)
-            }
-        within = f'"time" >= {moment(start_us)} and "time" < {moment(end_us)}'
-        month.path = write_month(
-            connection,
-            f"select * from {source} where {within}",
-            month.place,
-            selected=", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items()),
-        )
+        since, until = moment(start_us), moment(end_us)
+        if self.model.accumulates:
+            rows = sums_within(self.model.sql, self.model.accumulates, since, until)
+        else:
+            within = f'"time" >= {since} and "time" < {until}'
+            rows = f"select * from ({self.model.sql}) where {within}"
+        selected = ", ".join(f"{sql} as {identifier(name)}" for name, sql in self.written.items())
+        return write_month(connection, rows, place, selected=selected)
 
     def _show_inputs(
         self,
@@ -282,84 +264,6 @@ class _Computation:
             listed = ", ".join(literal(str(path)) for path in gathered)
             return gathered_sql(columns, f"[{listed}]")
         return view_sql(columns, files, self.home, lists=lists)
-
-    def _carry(
-        self, connection: duckdb.DuckDBPyConnection, month: _Month, earlier: list[_Month]
-    ) -> None:
-        """Write where the running columns of each series stood before what the month adds to them.
-
-        Within the reach they begin anew. Where each row adds what is its own, that is all of the
-        reach; else what the month itself adds, for the first rows of a reach lack their inputs. It
-        stands in the stored months, at the last row with a value before that; for a series without
-        a row since the month before, in that month's own carry.
-        """
-        before_us = self.lookback_us if self.adds_rows else 0
-        since, until = (m.period.start_us - before_us for m in (earlier[-1], month))
-        running = [identifier(name) for name in self.model.accumulates]
-        names = ", ".join(running)
-        paths = [literal(str(m.path)) for m in earlier if m.period.end_us > since]
-        values = (
-            f'select series_id, "time", {names} from read_parquet([{", ".join(paths)}])'
-            f' where "time" >= {moment(since)} and "time" < {moment(until)}'
-        )
-        if len(earlier) > 1:
-            values += (
-                f" union all select series_id, timestamp '-infinity', {names}"
-                f" from read_parquet({literal(str(earlier[-1].carry))})"
-            )
-        last = ", ".join(f'arg_max({name}, "time") as {name}' for name in running)
-        month.carry = write_whole(
-            connection,
-            f"select series_id, {last} from ({values}) group by series_id order by series_id",
-            month.carry_place,
-        )
-
-    def _carried(
-        self, connection: duckdb.DuckDBPyConnection, month: _Month
-    ) -> Iterator[tuple[str, str]]:
-        """The running columns, and what reads for a row what its own is continued from."""
-        for place, name in enumerate(self.model.accumulates):
-            column = identifier(name)
-            carry = literal(str(month.carry))
-            values = f"select series_id, {column} as value from read_parquet({carry})"
-            if not self.adds_rows:
-                values += (
-                    f' union all select series_id, -arg_max({column}, "time") from computed'
-                    f' where "time" < {moment(month.period.start_us)} group by series_id'
-                )
-                values = f"select series_id, sum(value) as value from ({values}) group by series_id"
-            last = max(f.file.series_id for f in self.owned)
-            variable = f"carry_{place}"
-            connection.execute(
-                f"set variable {variable} = (select list(value order by id)"
-                f" from range(1, {last + 1}) as ids(id) left join ({values}) on id = series_id)"
-            )
-            yield name, f"getvariable({literal(variable)})[series_id]"
-
-
-@dataclass(slots=True)
-class _Month:
-    """A month of a mart: its file, and what an accumulating mart keeps beside it.
-
-    Attributes
-    ----------
-    key
-        Hash of the month's facts.
-    place
-        Name under which its file is looked for and written.
-    path, carry
-        The files themselves, once they are there.
-    """
-
-    period: Period
-    key: str
-    place: Path
-    path: Path = field(init=False)
-    carry: Path = field(init=False)
-
-    @property
-    def carry_place(self) -> Path:
-        return self.place.with_name(f"{self.key}.carry")
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:
@@ -407,10 +311,11 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
         for name in dict.fromkeys(month.model for month in stored):
             paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
             listed = files_below(home.root, map(str, paths))
-            relation = project.model(name).relation
+            model = project.model(name)
             source = f"read_parquet({listed}, hive_partitioning = false)"
-            sources[relation.schema, relation.name] = source
-        show_instead(connection, sources)
+            sources[model.relation.schema, name] = source
+            write_running(connection, name, model.accumulates, source)
+        show_instead(connection, continued(connection, sources))
         write_stored(connection, home, stored)
         connection.execute("commit")
         connection.execute("use memory")

@@ -176,6 +176,7 @@ def write_meta(
         ),
         "results": (),
         "stored": (),
+        "running": (),
         "models": (),
     }
     for name, rows in tables.items():

@@ -191,6 +191,21 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("reused", "BOOLEAN", "Whether an earlier build had computed it."),
         ],
     ),
+    "running": (
+        "One row per column of a stored mart that runs from the first bar of a series.",
+        [
+            ("model", "VARCHAR", "Mart."),
+            ("column", "VARCHAR", "Column; stored months hold its sums from their own first bar."),
+            ("first_month", "DATE", "First day of the mart's first month."),
+            ("months", "INTEGER", "Months from there to the mart's last one."),
+            (
+                "before",
+                "DOUBLE[]",
+                "What the view adds: the sum before each month, of series 1 month by month, then "
+                "of series 2, and so on.",
+            ),
+        ],
+    ),
     "models": (
         "One row per model of this catalog, with the SQL that made it.",
         [

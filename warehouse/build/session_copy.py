@@ -23,6 +23,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.build.partitions import require_sound
+from warehouse.build.running import continued
 from warehouse.build.views import show_instead
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
@@ -230,7 +231,7 @@ def _show_tables(
                 tables.setdefault(("main", model), []).append(f"from {_table(database, model)}")
     attach(connection, made.catalog, options="")
     sources = {name: f"({' union all '.join(texts)})" for name, texts in tables.items()}
-    show_instead(connection, sources)
+    show_instead(connection, continued(connection, sources))
     connection.execute("detach warehouse")
 
 

@@ -82,8 +82,6 @@ class Model:
         ``None`` where this is unbounded or not declared.
     accumulates
         Columns that run from the first bar of a series, whatever ``lookback_us`` says.
-    addends_lookback_us
-        How far before ``time`` the inputs of what these add up lie; ``lookback_us`` by default.
     outside
         Why files, seeds and other databases that it reads hold no future (``config.meta.outside``).
     """
@@ -102,7 +100,6 @@ class Model:
     lookback_us: int | None
     horizon_us: int | None
     accumulates: tuple[str, ...]
-    addends_lookback_us: int | None
     outside: str = ""
 
     @property
@@ -334,16 +331,10 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
     meta = node["config"].get("meta") or {}
     read = _reads(node, nodes)
     relation = _relation(node)
-    accumulates = meta.get("accumulates", ())
     try:
         lookback_us, horizon_us = (
             length_us(str(meta.get(name, UNBOUNDED))) for name in ("lookback", "horizon")
         )
-        addends_us = lookback_us
-        if isinstance(accumulates, Mapping):
-            lengths = [length_us(str(length)) for length in accumulates.values()]
-            bounded = [us for us in lengths if us is not None]
-            addends_us = max(bounded, default=0) if len(bounded) == len(lengths) else None
     except UsageError as error:
         raise UsageError(f"model {relation}: {error.what}", next_step=error.next_step) from error
     return Model(
@@ -360,8 +351,7 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
         is_stored=bool(meta.get("stored", relation.schema == "main")),
         lookback_us=lookback_us,
         horizon_us=horizon_us,
-        accumulates=tuple(accumulates),
-        addends_lookback_us=addends_us,
+        accumulates=tuple(meta.get("accumulates", ())),
         outside=str(meta.get("outside") or ""),
     )
 

@@ -122,7 +122,7 @@ def plan_prune(
     objects = {file.object for file in files} | set(_objects_on_disk(home))
     objects -= needed_objects
     unneeded = [home.object_path(object) for object in sorted(objects)]
-    unneeded += [path for path in _mart_files(home) if not _is_needed(path, needed_marts)]
+    unneeded += [path for path in _mart_files(home) if path not in needed_marts]
     unneeded += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
     catalogs = [generation_path(home, number) for number in dropped]
     catalogs += [file for number in dropped for file in native_copy(home, number)]
@@ -163,11 +163,3 @@ def _sweep_folders(home: Home) -> None:
 
 def _mart_files(home: Home) -> Iterable[Path]:
     return sorted(path for path in home.marts.rglob("*") if path.is_file())
-
-
-def _is_needed(path: Path, needed: set[Path]) -> bool:
-    """A stored month that is read, or the carry that belongs to one."""
-    if path.suffix == ".carry":
-        key = path.stem.partition("-")[0]
-        return any(p.parent == path.parent and key in p.stem.split("-") for p in needed)
-    return path in needed

@@ -337,7 +337,7 @@ def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator
     """Files of ``marts/`` that no catalog reads: the next build may find them and reuse them."""
     read = {home.root / name for name in months}
     for path in sorted(home.marts.rglob("*")):
-        if path.suffix in (".parquet", ".carry") and path not in read:
+        if path.suffix == ".parquet" and path not in read:
             damage = month_damage(path, quick=quick)
             if damage is not None:
                 yield Finding(Kind.DAMAGED, About.MONTH, _below(home, path), damage, REPAIR)

@@ -41,7 +41,6 @@ def model(name: str, sql: str, *reads: str, **declared: object) -> Model:
         lookback_us=None,
         horizon_us=None,
         accumulates=(),
-        addends_lookback_us=None,
     )
     return replace(plain, **declared)  # type: ignore[arg-type]
 

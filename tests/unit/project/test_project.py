@@ -79,7 +79,7 @@ def project(tmp_path: Path) -> Project:
                 node(
                     "model.c",
                     ["model.b"],
-                    meta={"labels": True, "horizon": "4 hours", "accumulates": {"next": "2 hours"}},
+                    meta={"labels": True, "horizon": "4 hours", "accumulates": ["next"]},
                     columns={"next": label | {"config": {"meta": {"labels": True}}}},
                 ),
                 seed,
@@ -103,7 +103,7 @@ def test_declarations_are_read_and_absent_ones_are_unbounded(project: Project) -
     b, c = project.model("b"), project.model("main.c")
     assert (b.lookback_us, b.horizon_us, b.is_labels) == (86_400 * 10**6, None, False)
     assert (c.lookback_us, c.horizon_us, c.is_labels) == (None, 4 * 3_600 * 10**6, True)
-    assert (c.accumulates, c.addends_lookback_us) == (("next",), 2 * 3_600 * 10**6)
+    assert c.accumulates == ("next",)
     assert c.labels == {"next"}
     assert (c.columns[0].type, c.columns[0].description) == ("DOUBLE", "Later. [bps]")
 
