@@ -1,4 +1,4 @@
-"""Files that appear whole and stay: one home for temporary name, flush and rename."""
+"""Files that appear whole and stay: temporary names, flush and rename, and what kills leave."""
 
 from __future__ import annotations
 
@@ -14,6 +14,39 @@ from typing import BinaryIO
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 """What :func:`sha256_of` gives, and so the name of an object of the lake."""
+
+
+# Below the home: what DuckDB or we were writing. The last three are of earlier versions.
+_LEFTOVERS = (
+    "warehouse.duckdb.wal",
+    ".warehouse.duckdb.new",
+    "generations/**/*.wal",
+    "generations/**/.*.new",
+    "objects/.*.new",
+    "lake/**/.*.parquet.new",
+    "marts/**/.*.new",
+    "marts/**/*.building",
+    "objects/.incoming-*",
+)
+
+
+def leftovers(home: Path) -> list[Path]:
+    """Files below a home that only a killed process leaves; the caller holds the home's lock.
+
+    A file of these names whose writer is alive may be among them for a caller without the lock.
+    """
+    return sorted({path for pattern in _LEFTOVERS for path in home.glob(pattern)})
+
+
+def temporary(place: Path) -> Path:
+    """The name of a file while it is written, beside its place.
+
+    Examples
+    --------
+    >>> temporary(Path("marts/bars/2025-09.parquet")).name
+    '.2025-09.parquet.new'
+    """
+    return place.with_name(f".{place.name}.new")
 
 
 def flush(path: Path) -> None:
@@ -46,9 +79,27 @@ def put(finished: Path, place: Path) -> None:
 
 def write(place: Path, content: bytes) -> None:
     """Write a small file, whole or not at all; names that link to the one before keep it."""
-    temporary = place.with_name(f".{place.name}.new")
-    temporary.write_bytes(content)
-    put(temporary, place)
+    unfinished = temporary(place)
+    unfinished.write_bytes(content)
+    put(unfinished, place)
+
+
+def copy(source: Path, place: Path) -> None:
+    """Copy a file, whole or not at all, with its times; the copy is read-only."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = temporary(place)
+    shutil.copy2(source, unfinished)
+    unfinished.chmod(0o444)
+    put(unfinished, place)
+
+
+def show(file: Path, place: Path) -> None:
+    """Let ``place`` be another name of a file, or where links fail a copy of it, in one step."""
+    unfinished = temporary(place)
+    unfinished.unlink(missing_ok=True)
+    if not link_or_copy(file, unfinished):
+        flush(unfinished)
+    unfinished.replace(place)
 
 
 @contextmanager
@@ -62,13 +113,13 @@ def appearing(target: Path) -> Iterator[BinaryIO]:
             yield sink
         return
     place = Path(os.path.realpath(target))
-    temporary = place.with_name(f".{place.name}.new")
+    unfinished = temporary(place)
     try:
-        with temporary.open("wb") as sink:
+        with unfinished.open("wb") as sink:
             yield sink
-        temporary.replace(place)
+        unfinished.replace(place)
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def link_or_copy(file: Path, path: Path) -> bool:
@@ -76,7 +127,7 @@ def link_or_copy(file: Path, path: Path) -> bool:
     try:
         os.link(file, path)
     except OSError:
-        shutil.copyfile(file, path)
+        shutil.copy(file, path)
         return False
     return True
 

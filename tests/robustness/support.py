@@ -169,7 +169,7 @@ def require_no_leftovers(home: Home) -> None:
     """No lock is held, and no file of a step under way is there."""
     with writing(home, "test"):
         pass
-    patterns = ("**/*.wal", "**/*.new", "**/*.part", "**/*.building", "**/.incoming-*")
+    patterns = ("**/*.wal", "**/*.new", "**/*.part")
     left = [path for pattern in patterns for path in home.root.glob(pattern)]
     left += list(home.root.glob("manifest.sqlite-*"))
     assert not left, left

@@ -283,7 +283,7 @@ PLANTS = [
         "marts gone", lambda h: shutil.rmtree(h.marts), Kind.DAMAGED, About.MONTH, "is missing"
     ),
     Plant(
-        "stray temporary", lambda h: (h.objects / ".incoming-1-x").write_bytes(b"x"),
+        "stray temporary", lambda h: (h.objects / ".1-x.new").write_bytes(b"x"),
         Kind.STRAY, About.LEFTOVER, "killed",
     ),
     Plant(
@@ -291,7 +291,7 @@ PLANTS = [
         About.LEFTOVER, "killed",
     ),
     Plant(
-        "stray mart", lambda h: (h.marts / "flow_features" / "x.building").touch(), Kind.STRAY,
+        "stray mart", lambda h: (h.marts / "flow_features" / ".x.new").touch(), Kind.STRAY,
         About.LEFTOVER, "killed",
     ),
 ]  # fmt: skip

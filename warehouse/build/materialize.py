@@ -46,6 +46,7 @@ from warehouse.build.vendor_views import (
 from warehouse.build.views import show_instead
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
+from warehouse.files import leftovers
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
@@ -65,7 +66,7 @@ def store_marts(
     """
     home = Home.of(settings)
     home.marts.mkdir(parents=True, exist_ok=True)
-    for leftover in home.marts.rglob("*.building"):
+    for leftover in leftovers(home.root):
         leftover.unlink()
     with Manifest(home.manifest) as manifest:
         owned = assign_ownership(manifest.files())

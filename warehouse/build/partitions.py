@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from warehouse.display import counted
 from warehouse.errors import REPAIR, DamagedError
-from warehouse.files import put, sha256_of
+from warehouse.files import put, sha256_of, temporary
 from warehouse.sql import literal
 
 ROW_GROUP_ROWS = 20_480
@@ -100,7 +100,7 @@ def write_whole(
 
     Its name is that of ``path`` with the hash of its bytes.
     """
-    building = path.with_suffix(".building")
+    building = temporary(path)
     connection.execute(f"copy ({query}) to {literal(str(building))} ({options})")
     digest = sha256_of(building)[:_SUM_DIGITS]
     written = path.with_name(f"{path.stem}-{digest}{path.suffix}")

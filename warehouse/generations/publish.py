@@ -32,7 +32,7 @@ from warehouse.errors import (
     DiskError,
     NotFoundError,
 )
-from warehouse.files import flush, link_or_copy, put, sha256_of, write
+from warehouse.files import flush, put, sha256_of, show, write
 from warehouse.home import Home, generation_path, native_copy
 from warehouse.sql import identifier
 
@@ -387,13 +387,8 @@ def point_to(home: Home, target: Path) -> None:
 
     When that was is noted. The caller holds the home's lock.
     """
-    temporary = home.root / ".warehouse.duckdb.new"
-    temporary.unlink(missing_ok=True)
-    if not link_or_copy(target, temporary):
-        temporary.chmod(0o444)
-        flush(temporary)
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
-    temporary.replace(home.catalog)
+    show(target, home.catalog)
     flush(home.root)
     with suppress(OSError):  # it is published all the same: the time of its build stands in
         _note(home, int(target.parent.name))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
-from warehouse.files import flush, link_or_copy, sha256_of
+from warehouse.files import copy, flush, leftovers, sha256_of, show, temporary
 from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
 from warehouse.lake.notes import Note, notes_of
@@ -34,7 +33,6 @@ from warehouse.lake.sqlite_errors import DISK_CODES, primary_code
 from warehouse.vendor import Contract, FileKey
 
 _BLOCK_BYTES = 1 << 20
-_INCOMING = ".incoming-"
 
 
 class Outcome(StrEnum):
@@ -209,10 +207,7 @@ class Lake:
         """Make the file's name in ``lake/`` a link to an object, or a copy where links fail."""
         path = self.link_path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)
-        link_or_copy(self.home.object_path(sha256), temporary)
-        temporary.replace(path)
+        show(self.home.object_path(sha256), path)
 
     def sweep(self) -> list[Path]:
         """Put right what a killed process left; returns what was removed.
@@ -226,7 +221,7 @@ class Lake:
             The object of a current file is missing.
         """
         removed = []
-        for path in self.home.objects.glob(f"{_INCOMING}*"):
+        for path in leftovers(self.home.root):
             path.unlink()
             removed.append(path)
         expected = dict(self.manifest.current_objects())
@@ -267,15 +262,14 @@ class Lake:
 
     def _copy_in(self, source: Path) -> tuple[Path, str]:
         """The bytes under a temporary name beside the objects, and their hash."""
-        incoming = self.home.objects / f"{_INCOMING}{os.getpid()}-{hash_name(source)}"
+        incoming = temporary(self.home.objects / f"{os.getpid()}-{_short_hash(source)}")
         digest = hashlib.sha256()
         try:
             with source.open("rb") as reader, incoming.open("wb") as writer:
                 while block := reader.read(_BLOCK_BYTES):
                     digest.update(block)
                     writer.write(block)
-                writer.flush()
-                os.fsync(writer.fileno())
+            flush(incoming)
         except OSError:
             incoming.unlink(missing_ok=True)
             raise
@@ -295,7 +289,7 @@ class Lake:
         from warehouse.lake.validate import check_file
 
         assert isinstance(bad, BadRowsError)
-        kept = self.home.objects / f"{_INCOMING}salvaged-{sha256}"
+        kept = temporary(self.home.objects / f"salvaged-{sha256}")
         write_salvaged(incoming, kept, sha256, bad)
         flush(kept)
         facts = check_file(kept, key, contract)
@@ -340,11 +334,10 @@ class Lake:
 
 def _is_ours(path: Path) -> bool:
     """Whether a file in ``lake/`` is a link to something, or a link that was being made."""
-    is_temporary = path.name.startswith(".") and path.name.endswith(".parquet.new")
-    return is_temporary or path.is_symlink() or path.stat().st_nlink > 1
+    return path.is_symlink() or path.stat().st_nlink > 1
 
 
-def hash_name(path: Path) -> str:
+def _short_hash(path: Path) -> str:
     """A short name for a temporary file, the same for the same path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
@@ -356,12 +349,7 @@ def _move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        temporary = target.with_name(f"{_INCOMING}{target.stem}")
-        with source.open("rb") as reader, temporary.open("wb") as writer:
-            shutil.copyfileobj(reader, writer, _BLOCK_BYTES)
-            writer.flush()
-            os.fsync(writer.fileno())
-        temporary.replace(target)
+        copy(source, target)
         source.unlink()
     target.chmod(0o444)
 

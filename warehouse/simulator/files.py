@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.errors import UsageError
+from warehouse.files import temporary
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY, table
 from warehouse.simulator.events import EVENTS_PER_MINUTE, event_table
 from warehouse.simulator.fold import WIDTHS, Flags, Fold
@@ -273,17 +274,17 @@ def _write(rows: pa.Table, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = rows.schema
     whole = [field.name for field in schema if field.type in (pa.timestamp("us"), pa.int64())]
-    partial = path.with_name(f".{path.name}.part")
+    unfinished = temporary(path)
     pq.write_table(
         rows.replace_schema_metadata(SIMULATED),
-        partial,
+        unfinished,
         compression="zstd",
         use_dictionary=["side", "exchange_timestamp_kind"],
         column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         write_statistics=True,
         row_group_size=1 << 20,
     )
-    partial.replace(path)
+    unfinished.replace(path)
 
 
 def _keep_freed_memory() -> None:

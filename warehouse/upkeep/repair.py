@@ -6,7 +6,6 @@ No bytes are thrown away: what was damaged lies in ``quarantine/`` afterwards.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from pathlib import Path
 from warehouse.build import remove_copy
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
-from warehouse.files import link_or_copy, put, sha256_of
+from warehouse.files import copy, link_or_copy, sha256_of
 from warehouse.generations import (
     generations,
     journal_copy,
@@ -158,7 +157,7 @@ def _files_to_restore(home: Home, catalogs: list[Path]) -> list[_Restored]:
             object = sha256_of(found.path)
             path = home.object_path(object)
             if not path.is_file() and found.path.stat().st_nlink == 1:
-                _copy(found.path, path)
+                copy(found.path, path)
             if path.is_file() and sha256_of(path) == object:
                 current[found.key] = object
     newest: dict[FileKey, str] = {}
@@ -308,7 +307,7 @@ def _mend_bytes(home: Home, manifest: Manifest, file: StoredFile) -> str:
     for source in (link, *([origin] if origin.is_absolute() else [])):
         if source.is_file() and sha256_of(source) == file.object:
             _put_aside(home, path)
-            _copy(source, path)
+            copy(source, path)
             return f"brought {file.key} again from {source}"
     if _salvage_again(home, file):
         return f"salvaged {file.key} once more from the vendor's file in quarantine/"
@@ -331,7 +330,7 @@ def _salvage_again(home: Home, file: StoredFile) -> bool:
     is_same = made.is_file() and sha256_of(made) == file.object
     if is_same:
         _put_aside(home, home.object_path(file.object))
-        _copy(made, home.object_path(file.object))
+        copy(made, home.object_path(file.object))
     made.unlink(missing_ok=True)
     return is_same
 
@@ -436,12 +435,3 @@ def _put_aside(home: Home, path: Path) -> None:
     while (target := home.quarantine / f"{stem}.{number}.damaged").exists():
         number += 1
     path.replace(target)
-
-
-def _copy(source: Path, path: Path) -> None:
-    """Bytes under their final name, in one step and durable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".incoming-{path.stem}")
-    shutil.copy2(source, temporary)
-    temporary.chmod(0o444)
-    put(temporary, path)

@@ -21,7 +21,7 @@ from warehouse.build import copy_damage, month_damage
 from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import BUILD, REPAIR, DamagedError, FileRefusedError, NewerHomeError
-from warehouse.files import sha256_of
+from warehouse.files import leftovers, sha256_of
 from warehouse.generations import (
     Reads,
     catalog_reads,
@@ -187,11 +187,7 @@ def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Itera
         if what is not None:
             yield Finding(Kind.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
     for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
-        if path.name.startswith("."):
-            step = "the next sync removes it"
-            what = "was left by a killed process"
-            yield Finding(Kind.STRAY, About.LEFTOVER, f"objects/{path.name}", what, step)
-        elif path.stem not in damage:
+        if path.stem not in damage and not path.name.startswith("."):
             step = "sync takes it in if its file comes again, else: warehouse prune"
             what = "is no file of the manifest"
             yield Finding(Kind.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
@@ -214,10 +210,11 @@ def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
         elif not shows(path, home.object_path(file.object)):
             what = "shows another object"
             yield Finding(Kind.STALE, About.LINK, _below(home, path), what, REPAIR)
+    left = set(leftovers(home.root))
     for folder, _, names in os.walk(home.lake):
         for name in names:
             path = Path(folder, name)
-            if path not in expected:
+            if path not in expected and path not in left:
                 lake = shlex.quote(str(home.lake))
                 step = f"take it in: warehouse sync --from {lake}, or move it away"
                 what = "is no file of the manifest"
@@ -345,14 +342,10 @@ def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator
 
 def _check_leftovers(home: Home) -> Iterator[Finding]:
     """Files that only a killed process leaves."""
-    for pattern in LEFTOVERS:
-        for path in sorted(home.root.glob(pattern)):
-            step = "the next build removes it, as does: warehouse verify --repair"
-            what = "was left by a killed process"
-            yield Finding(Kind.STRAY, About.LEFTOVER, _below(home, path), what, step)
-
-
-LEFTOVERS = ("*.wal", ".*.new", "generations/*/*.wal", "marts/*/*.building")
+    for path in leftovers(home.root):
+        step = "the next sync or build removes it, as does: warehouse verify --repair"
+        what = "was left by a killed process"
+        yield Finding(Kind.STRAY, About.LEFTOVER, _below(home, path), what, step)
 
 
 # -- the data itself -----------------------------------------------------------------------------
