@@ -23,13 +23,17 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-.venv/installed-test: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+.venv/installed-dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch .venv/installed $@
 
+.venv/installed-test: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch .venv/installed .venv/installed-dev $@
+
 .venv/installed-bench: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
-	@touch .venv/installed .venv/installed-test $@
+	$(BIN)/python -m pip install --quiet --editable '.[bench,test]'
+	@touch .venv/installed .venv/installed-dev .venv/installed-test $@
 
 demo: .venv/installed
 	$(BIN)/warehouse demo
@@ -47,7 +51,7 @@ test: .venv/installed-test
 pytest: .venv/installed-test
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-unit: .venv/installed-test
+unit: .venv/installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m 'not long and not demo'
 
 test-long: lint

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
-settings.load_profile("suite")
+# No deadline, because a busy machine is no fault of the code.
+settings.register_profile("quick", deadline=None, max_examples=10)
+settings.register_profile("ci", deadline=None, max_examples=100)
+settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 os.environ["TZ"] = os.environ.get("TEST_TZ", "America/New_York")
 time.tzset()

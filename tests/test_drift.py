@@ -240,3 +240,10 @@ def test_wheel_when_built_then_carries_the_whole_dbt_project() -> None:
 def test_version_when_said_then_is_one() -> None:
     assert PROJECT["version"] == warehouse.__version__
     assert warehouse.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_contributing_when_it_lists_packages_then_these_are_all() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text.split("| package | responsibility |")[1].split("\n\n")[0]
+    packages = {path.parent.name for path in (ROOT / "warehouse").glob("*/__init__.py")}
+    assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == sorted(packages)

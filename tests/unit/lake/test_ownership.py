@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import file_key, grid
@@ -165,7 +165,6 @@ def test_ownership_when_raw_then_counts_nothing_as_hidden() -> None:
 # -- gaps and months, against pandas -------------------------------------------------------------
 
 
-@settings(max_examples=50)
 @given(
     st.sets(st.integers(0, 29), min_size=1, max_size=30).map(sorted),
     st.sets(st.integers(0, 29), max_size=30).map(sorted),
