@@ -12,11 +12,12 @@ import pytest
 
 import warehouse
 from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
-from tests.support import BTC, bar_table, file_key, grid, run_warehouse, utc, write_file
+from tests.support import BTC, bar_table, file_key, grid, utc, write_file
 from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty import explain_empty
 from warehouse.analysis.holes import IncompleteError
 from warehouse.analysis.scope import QueryScope
+from warehouse.cli import run
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
@@ -373,7 +374,7 @@ def line(start: str, end: str, *home: str) -> str:
 
 
 def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """September with a gap; October never synced; November; one day of December, next but one."""
     home, files = tmp_path / "home", tmp_path / "files"
@@ -403,12 +404,10 @@ def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command
         october = "from vendor.flow where time >= '2025-10-01' and time < '2025-11-02'"
         for text in (repr(opened.sql(october)), opened.sql(october)._repr_html_()):
             assert line("2025-10-01", "2025-10-31", *ours) in text
-        run = run_warehouse(
-            *ours, "sql", "select count(*) from vendor.flow where time >= '2025-10-01'"
-            " and time < '2025-11-02'", "--format", "csv", cwd=tmp_path,
-        )  # fmt: skip
-        assert (run.exit_code, run.stdout.split()[1]) == (0, "24")
-        assert f"  next: {line('2025-10-01', '2025-10-31', *ours)}\n" in run.stderr
+        assert run([*ours, "sql", f"select count(*) {october}", "--format", "csv"]) == 0
+        printed = capsys.readouterr()
+        assert printed.out.split()[1] == "24"
+        assert f"  next: {line('2025-10-01', '2025-10-31', *ours)}\n" in printed.err
         monkeypatch.setenv("WAREHOUSE_HOME", str(home))
         (hole,) = opened.sql(october).warnings
         assert hole.next_step == line("2025-10-01", "2025-10-31")

@@ -29,7 +29,7 @@ from warehouse.lake.manifest import Manifest
 from warehouse.lake.ownership import assign_ownership
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.contracts import KEY_COLUMNS, load_contracts
-from warehouse.vendor.keys import FileKey, Period, SeriesKey
+from warehouse.vendor.keys import FileKey
 
 SEPTEMBER = date(2025, 9, 1)
 FLOW = file_key("flow", "2025-09")
@@ -40,16 +40,35 @@ Catalog = Callable[[Files], duckdb.DuckDBPyConnection]
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
     """Takes files in, prepares a catalog and opens it read-only."""
-    opened: list[duckdb.DuckDBPyConnection] = []
+    made: list[duckdb.DuckDBPyConnection] = []
 
     def make(files: Files) -> duckdb.DuckDBPyConnection:
-        connection = make_catalog(tmp_path / f"{len(opened)}", files)
-        opened.append(connection)
-        return connection
+        made.append(make_catalog(tmp_path / f"{len(made)}", files))
+        return made[-1]
 
     yield make
-    for connection in opened:
+    for connection in made:
         connection.close()
+
+
+FUTURE = "future-BTC-USD:BTC-20260327"
+QUOTED = "spot-O'Reilly\"-USD"
+
+
+@pytest.fixture(scope="module")
+def plain_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a build file: two bars of three series of flow and one of ohlcv; for reading."""
+    folder = tmp_path_factory.mktemp("plain")
+    keys = [FLOW, *(file_key("flow", "2025-09", symbol=symbol) for symbol in (FUTURE, QUOTED))]
+    keys.append(file_key("ohlcv", "2025-09"))
+    make_catalog(folder, {key: bar_table(key.dataset, grid(SEPTEMBER, 2)) for key in keys}).close()
+    return folder / "home" / ".build"
+
+
+@pytest.fixture
+def plain(plain_build: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with opened(plain_build / "warehouse.duckdb") as connection:
+        yield connection
 
 
 def make_catalog(folder: Path, files: Files) -> duckdb.DuckDBPyConnection:
@@ -58,14 +77,18 @@ def make_catalog(folder: Path, files: Files) -> duckdb.DuckDBPyConnection:
     home = Home(folder / "home")
     report = sync_folder(home, folder / "files")
     assert not report.refused and not report.unrecognised
-    path = prepare_catalog(Settings(home.root), generation=1)
+    connection = opened(prepare_catalog(Settings(home.root), generation=1))
+    require_the_same_in_bulk(connection, home)
+    return connection
+
+
+def opened(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(f"attach '{path}' as warehouse (read_only)")
     connection.execute("use warehouse")
     assert connection.sql("select current_setting('TimeZone')").fetchall() == [
         (os.environ["TZ"],)
     ], "the point of these tests: no answer may depend on the reader's zone"
-    require_the_same_in_bulk(connection, home)
     return connection
 
 
@@ -128,15 +151,20 @@ def test_view_when_made_with_or_without_files_then_has_the_contracts_columns(
         assert rows == [(3 if filled or name == "ohlcv" else 0,)]
 
 
-def test_view_when_read_then_has_the_keys_of_the_manifest(catalog: Catalog) -> None:
-    connection = catalog({FLOW: bar_table("flow", grid(SEPTEMBER, 2))})
-    rows = connection.sql(
-        'select series_id, exchange, symbol, "interval", clock, time, known_at from vendor.flow'
+def test_view_when_read_then_has_the_keys_of_the_manifest(
+    plain: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = plain.sql(
+        'select exchange, symbol, "interval", clock, time, known_at from vendor.flow order by all'
     ).fetchall()
     assert rows == [
-        (1, VENUE, BTC, "1h", "true", utc(f"2025-09-01 0{h}:00"), utc(f"2025-09-01 0{h + 1}:00"))
+        (VENUE, symbol, "1h", "true", utc(f"2025-09-01 0{h}:00"), utc(f"2025-09-01 0{h + 1}:00"))
+        for symbol in sorted((FUTURE, BTC, QUOTED))
         for h in (0, 1)
     ]
+    numbers = plain.sql("select distinct series_id, symbol from vendor.flow order by all")
+    known = plain.sql("select distinct series_id, symbol from meta.series order by all")
+    assert numbers.fetchall() == known.fetchall()
 
 
 def test_known_at_when_interval_differs_then_is_the_end_of_the_bar(catalog: Catalog) -> None:
@@ -196,11 +224,32 @@ def test_time_when_written_in_any_unit_or_zone_then_reads_the_same(catalog: Cata
 # -- values --------------------------------------------------------------------------------------
 
 
-def test_values_when_odd_then_are_untouched(catalog: Catalog) -> None:
+def test_values_when_odd_or_unsorted_or_counts_as_floats_then_are_the_files(
+    catalog: Catalog,
+) -> None:
     odd = [None, float("nan"), float("inf"), float("-inf"), -0.0, 5e-324, 1.7e308]
-    table = bar_table("flow", grid(SEPTEMBER, 7), volume_delta=pa.array(odd, pa.float64()))
-    found = catalog({FLOW: table}).sql("select volume_delta from vendor.flow order by time")
-    assert [repr(value) for (value,) in found.fetchall()] == [repr(value) for value in odd]
+    tables = {
+        "spot-ODD-USD": bar_table(
+            "flow", grid(SEPTEMBER, 7), volume_delta=pa.array(odd, pa.float64())
+        ),
+        "spot-COUNT-USD": bar_table("flow", grid(SEPTEMBER, 1), taker_buy_count=pa.array([7.0])),
+        "spot-TURNED-USD": bar_table("flow", grid(SEPTEMBER, 24)[::-1]),
+    }
+    connection = catalog(
+        {file_key("flow", "2025-09", symbol=symbol): table for symbol, table in tables.items()}
+    )
+
+    def found(select: str, symbol: str) -> list[Any]:
+        return connection.execute(f"select {select} where symbol = ?", [symbol]).fetchall()
+
+    values = found("volume_delta from (from vendor.flow order by time)", "spot-ODD-USD")
+    assert [repr(value) for (value,) in values] == [repr(value) for value in odd]
+    (count,) = found("taker_buy_count from vendor.flow", "spot-COUNT-USD")
+    assert count == (7,)
+    assert isinstance(count[0], int)
+    turned = found("count(*), count(distinct time) from vendor.flow", "spot-TURNED-USD")
+    assert turned == [(24, 24)]
+    assert found("is_sorted from meta.files", "spot-TURNED-USD") == [(False,)]
 
 
 def test_values_when_one_file_is_narrower_then_are_each_files_own(catalog: Catalog) -> None:
@@ -221,13 +270,6 @@ def test_values_when_one_file_is_narrower_then_are_each_files_own(catalog: Catal
     assert columns_of(connection, "vendor.flow")["volume_delta"][0] == "DOUBLE"
 
 
-def test_values_when_counts_are_floats_then_are_bigints(catalog: Catalog) -> None:
-    table = bar_table("flow", grid(SEPTEMBER, 1), taker_buy_count=pa.array([7.0]))
-    rows = catalog({FLOW: table}).sql("select taker_buy_count from vendor.flow").fetchall()
-    assert rows == [(7,)]
-    assert isinstance(rows[0][0], int)
-
-
 def test_column_when_a_file_lacks_it_then_is_null_there_and_drift(catalog: Catalog) -> None:
     whole = bar_table("flow", grid(SEPTEMBER, 1))
     less = bar_table("flow", grid(date(2025, 10, 1), 1)).drop_columns("volume_delta")
@@ -236,13 +278,6 @@ def test_column_when_a_file_lacks_it_then_is_null_there_and_drift(catalog: Catal
     assert rows == [(1.0,), (None,)]
     drift = connection.sql('select dataset, period, "column", kind from meta.drift').fetchall()
     assert drift == [("flow", "2025-10", "volume_delta", "missing")]
-
-
-def test_rows_when_file_is_unsorted_then_are_all_there(catalog: Catalog) -> None:
-    connection = catalog({FLOW: bar_table("flow", grid(SEPTEMBER, 24)[::-1])})
-    rows = connection.sql("select count(*), count(distinct time) from vendor.flow").fetchall()
-    assert rows == [(24, 24)]
-    assert connection.sql("select is_sorted from meta.files").fetchall() == [(False,)]
 
 
 # -- columns that nobody expected ----------------------------------------------------------------
@@ -356,36 +391,28 @@ def test_column_when_it_has_the_name_of_duckdbs_number_of_a_file_then_series_sta
     assert rows == [("spot-A-USDT", 7), ("spot-B-USDT", 7)]
 
 
-@pytest.mark.parametrize(
-    ("of_one", "of_other", "shown"),
-    [
-        (
-            pa.array([1], pa.time64("ns")),
-            pa.array([2], pa.duration("us")),
-            ["00:00:00.000000001", "2"],
-        ),
-        (pa.array(["x"]), pa.array([b"\xff"]), ["\\xFF", "x"]),
-        (
-            pa.array([1], pa.decimal256(50, 2)),
-            pa.array([[1]], pa.list_(pa.duration("us"))),
-            ["[1]", None],
-        ),
-    ],
-)
 @pytest.mark.parametrize("symbol", ["spot-A-USDT", "spot-B-USDT"])
 def test_column_when_new_and_of_types_that_do_not_meet_then_is_text(
-    catalog: Catalog, of_one: pa.Array, of_other: pa.Array, shown: list[str | None], symbol: str
+    catalog: Catalog, symbol: str
 ) -> None:
+    """In two files of one series, and in those of two."""
+    cases = [
+        (pa.array([1], pa.time64("ns")), pa.array([2], pa.duration("us")),
+         "00:00:00.000000001", "2"),
+        (pa.array(["x"]), pa.array([b"\xff"]), "x", "\\xFF"),
+        (pa.array([1], pa.decimal256(50, 2)), pa.array([[1]], pa.list_(pa.duration("us"))),
+         None, "[1]"),
+    ]  # fmt: skip
+    one, other = (bar_table("flow", grid(date(2025, month, 1), 1)) for month in (9, 10))
+    for number, (of_one, of_other, _, _) in enumerate(cases):
+        one = one.append_column(f"odd{number}", of_one)
+        other = other.append_column(f"ODD{number}", of_other)
     files = {
-        file_key("flow", "2025-09", symbol="spot-A-USDT"): bar_table(
-            "flow", grid(SEPTEMBER, 1)
-        ).append_column("odd", of_one),
-        file_key("flow", "2025-10", symbol=symbol): bar_table(
-            "flow", grid(date(2025, 10, 1), 1)
-        ).append_column("ODD", of_other),
+        file_key("flow", "2025-09", symbol="spot-A-USDT"): one,
+        file_key("flow", "2025-10", symbol=symbol): other,
     }
-    rows = catalog(files).sql("select odd from vendor.flow order by odd nulls last").fetchall()
-    assert [value for (value,) in rows] == shown
+    rows = catalog(files).sql("select odd0, odd1, odd2 from vendor.flow order by time").fetchall()
+    assert rows == [tuple(case[2] for case in cases), tuple(case[3] for case in cases)]
 
 
 def test_column_when_new_and_of_two_types_then_takes_the_one_that_holds_both(
@@ -465,27 +492,28 @@ def test_view_when_daily_files_overlap_a_monthly_then_shows_each_bar_once(
 # -- what is known -------------------------------------------------------------------------------
 
 
-def test_meta_when_made_then_every_table_and_column_is_described(catalog: Catalog) -> None:
-    connection = catalog({FLOW: bar_table("flow", grid(SEPTEMBER, 1))})
-    bare = connection.sql(
+def test_meta_when_made_then_every_table_and_column_is_described(
+    plain: duckdb.DuckDBPyConnection,
+) -> None:
+    bare = plain.sql(
         "select table_name, column_name from duckdb_columns()"
         " where schema_name in ('meta', 'vendor') and coalesce(comment, '') = ''"
     ).fetchall()
     assert bare == []
-    bare = connection.sql("select * from help() where coalesce(meaning, '') = ''").fetchall()
+    bare = plain.sql("select * from help() where coalesce(meaning, '') = ''").fetchall()
     assert bare == []
 
 
-def test_meta_when_series_differ_then_numbers_and_parts_are_theirs(catalog: Catalog) -> None:
-    future = "future-BTC-USD:BTC-20260327"
-    keys = [FLOW, file_key("flow", "2025-09", symbol=future), file_key("ohlcv", "2025-09")]
-    files = {key: bar_table(key.dataset, grid(SEPTEMBER, 1)) for key in keys}
-    rows = catalog(files).sql(
+def test_meta_when_series_differ_then_numbers_and_parts_are_theirs(
+    plain: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = plain.sql(
         "select symbol, type, base, quote, margin, expiry from meta.series order by symbol"
     )
     assert rows.fetchall() == [
-        (future, "future", "BTC", "USD", "BTC", date(2026, 3, 27)),
+        (FUTURE, "future", "BTC", "USD", "BTC", date(2026, 3, 27)),
         (BTC, "perpetual", "BTC", "USDT", "USDT", None),
+        (QUOTED, "spot", "O'Reilly\"", "USD", None, None),
     ]
 
 
@@ -502,18 +530,8 @@ def test_meta_when_bars_are_missing_then_coverage_and_gaps_say_so(catalog: Catal
     ]
 
 
-def test_symbol_when_it_has_quotes_then_reads_back(catalog: Catalog) -> None:
-    odd = "spot-O'Reilly\"-USD"
-    key = FileKey("flow", SeriesKey(VENUE, odd, "1h", "true"), Period("2025-09"))
-    connection = catalog({key: bar_table("flow", grid(SEPTEMBER, 1))})
-    assert connection.sql("select symbol from vendor.flow").fetchall() == [(odd,)]
-
-
-def test_utc_now_when_zone_is_not_utc_then_is_still_utc(catalog: Catalog) -> None:
-    connection = catalog({FLOW: bar_table("flow", grid(SEPTEMBER, 1))})
-    (distance,) = connection.sql(
-        "select abs(epoch(utc_now()) - epoch(now())) from range(1)"
-    ).fetchall()
+def test_utc_now_when_zone_is_not_utc_then_is_still_utc(plain: duckdb.DuckDBPyConnection) -> None:
+    (distance,) = plain.sql("select abs(epoch(utc_now()) - epoch(now())) from range(1)").fetchall()
     assert distance[0] < 5
 
 
@@ -523,25 +541,20 @@ def test_prepare_when_nothing_was_synced_then_says_so(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_prepare_when_done_then_leaves_one_file_and_no_wal(
-    catalog: Catalog, tmp_path: Path
-) -> None:
-    catalog({FLOW: bar_table("flow", grid(SEPTEMBER, 1))})
-    build = tmp_path / "0" / "home" / ".build"
-    assert [path.name for path in build.glob("warehouse.duckdb*")] == ["warehouse.duckdb"]
+def test_prepare_when_done_then_leaves_one_file_and_no_wal(plain_build: Path) -> None:
+    assert [path.name for path in plain_build.glob("warehouse.duckdb*")] == ["warehouse.duckdb"]
 
 
 # -- another program -----------------------------------------------------------------------------
 
 
 def test_catalog_when_opened_in_the_older_shell_then_answers_with_comments(
-    catalog: Catalog, tmp_path: Path
+    plain_build: Path,
 ) -> None:
     shell = Path(sys.executable).parent / "duckdb"
     if not shell.is_file():
         pytest.skip("no duckdb-cli is installed")
-    catalog({FLOW: bar_table("flow", grid(SEPTEMBER, 2))})
-    path = tmp_path / "0" / "home" / ".build" / "warehouse.duckdb"
+    path = plain_build / "warehouse.duckdb"
 
     def ask(text: str) -> list[dict[str, Any]]:
         finished = subprocess.run(
@@ -555,7 +568,7 @@ def test_catalog_when_opened_in_the_older_shell_then_answers_with_comments(
     if version == f"v{duckdb.__version__}":
         pytest.skip("the shell here is of the library's own version: another is the point")
     assert ask("select count(*) as rows, min(time)::text as first from vendor.flow") == [
-        {"rows": 2, "first": "2025-09-01 00:00:00"}
+        {"rows": 6, "first": "2025-09-01 00:00:00"}
     ]
     (comment,) = ask(
         "select comment from duckdb_columns()"
