@@ -181,24 +181,26 @@ def test_planted_leaks_are_caught_with_model_column_and_cause(ground: Ground) ->
     assert 0 < first.reach_us < 3_600 * 10**6
 
 
-def assert_real_models_pass(ground: Ground, size: SampleSize, seed: int) -> None:
-    real = ground.models("main")
-    report = audit_lookahead(ground.catalog, ground.project, models=real, size=size, seed=seed)
+def assert_real_models_pass(ground: Ground, size: SampleSize, cuts: int, seed: int) -> None:
+    report = audit_lookahead(
+        ground.catalog, ground.project, models=ground.models("main"),
+        cuts=cuts, size=size, seed=seed,
+    )  # fmt: skip
     assert report.passed, "\n".join(report.lines())
-    assert len(report.cuts) == 20
+    assert len(report.cuts) == cuts
     verdicts = {audit.verdict for audit in report.models}
     assert verdicts == {Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE}
     assert all(audit.rows for audit in report.models if audit.verdict is Verdict.CLEAN)
 
 
-def test_the_real_models_pass_with_20_cuts(ground: Ground) -> None:
-    assert_real_models_pass(ground, replace(SIZE, takes_turns=True), seed=0)
+def test_the_real_models_pass_with_8_cuts(ground: Ground) -> None:
+    assert_real_models_pass(ground, replace(SIZE, takes_turns=True), cuts=8, seed=0)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_the_real_models_pass_in_full(ground: Ground, seed: int) -> None:
-    assert_real_models_pass(ground, FULL, seed)
+    assert_real_models_pass(ground, FULL, 20, seed)
 
 
 def test_staging_is_audited_when_it_is_named(ground: Ground) -> None:
@@ -209,7 +211,8 @@ def test_staging_is_audited_when_it_is_named(ground: Ground) -> None:
 
 
 def test_the_sample_of_every_build_catches_the_common_leaks(ground: Ground) -> None:
-    report = audit_sample(ground.catalog, ground.project)
-    failed = {audit.model.name for audit in report.models if audit.findings}
-    assert failed <= EXPECTED.keys()
-    assert {"centred_window", "whole_sample_zscore", "off_by_one_join", "next_bar"} <= failed
+    leaks = {"centred_window", "whole_sample_zscore", "off_by_one_join", "next_bar"}
+    planted = [ground.project.model(name) for name in (*leaks, "clean_trailing", "clean_asof")]
+    sampled = replace(ground.project, models=ground.project.with_ancestors(planted))
+    report = audit_sample(ground.catalog, sampled)
+    assert {audit.model.name for audit in report.models if audit.findings} == leaks
