@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.commands import run_forked
 from warehouse.times import date_us
 from warehouse.vendor.contracts import load_contracts
 from warehouse.vendor.keys import FileKey, Period, SeriesKey, interval_us
@@ -57,13 +58,14 @@ def run_warehouse(
     checkout: Path | None = None,
 ) -> Run:
     """``warehouse …`` in a process of its own; with ``checkout`` that one's code, not ours."""
-    extra = {"COLUMNS": "100", **(environment or {})}
-    if checkout is not None:
-        extra["PYTHONPATH"] = str(checkout)
+    environ = os.environ | {"COLUMNS": "100", **(environment or {})}
+    line = [*map(str, arguments)]
+    if checkout is None and sys.platform == "linux":
+        return Run(*run_forked(line, cwd=cwd, stdin=stdin or "", environment=environ))
     finished = subprocess.run(
-        [sys.executable, "-P", "-m", "warehouse", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "warehouse", *line],
         cwd=cwd,
-        env=os.environ | extra,
+        env=environ | ({"PYTHONPATH": str(checkout)} if checkout else {}),
         input=stdin or "",
         capture_output=True,
         text=True,
