@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -362,19 +363,23 @@ def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
 
 def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
     """Values beyond the contract's range; they are data, and never refused."""
-    for dataset, contract in load_contracts().items():
-        ranged = [c for c in contract.columns if (c.minimum, c.maximum) != (None, None)]
-        outside = dict.fromkeys((column.name for column in ranged), 0)
-        with connect(home.session) as connection:
-            for file in current:
-                if file.key.dataset == dataset:
-                    for name, count in _outside(connection, home, file, ranged):
-                        outside[name] += count
-        for name, count in outside.items():
-            if count:
-                what = f"{name}: {counted(count, 'value')} outside the contract's range"
-                step = "see: warehouse status, after a build"
-                yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
+    contracts = load_contracts()
+    outside: Counter[tuple[str, str]] = Counter()
+    with connect(home.session) as connection:
+        for file in sorted(current, key=lambda file: file.key.dataset):
+            contract = contracts.get(file.key.dataset)
+            ranged = [
+                column
+                for column in (contract.columns if contract else ())
+                if (column.minimum, column.maximum) != (None, None)
+            ]
+            for name, count in _outside(connection, home, file, ranged):
+                outside[file.key.dataset, name] += count
+    for (dataset, name), count in outside.items():
+        if count:
+            what = f"{name}: {counted(count, 'value')} outside the contract's range"
+            step = "see: warehouse status, after a build"
+            yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
 
 
 def _outside(
