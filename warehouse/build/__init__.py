@@ -9,6 +9,7 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.build.lookahead_gate import audit_build, project_by_hand, record_models
     from warehouse.build.materialize import store_marts
+    from warehouse.build.meta_tables import META
     from warehouse.build.partitions import month_damage
     from warehouse.build.pipeline import (
         build,
@@ -24,6 +25,7 @@ else:
         {
             "lookahead_gate": "audit_build project_by_hand record_models",
             "materialize": "store_marts",
+            "meta_tables": "META",
             "partitions": "month_damage",
             "pipeline": "build build_user_models copy_published prepare write_docs",
             "session_copy": "copy_damage remove_copy",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from warehouse.build import META
 from warehouse.config import Settings
 from warehouse.engine import connect
 from warehouse.errors import NotFoundError
@@ -147,6 +148,8 @@ def _run_models(
     connection.execute("use warehouse")
     create_schemas(connection, project)
     create_seeds(connection, project)
+    declared = ", ".join(f"{name} {kind}" for name, kind, _ in META["funding_declared"][1])
+    connection.execute(f"create table meta.funding_declared ({declared})")
     for name, contract in load_contracts().items():
         columns = (*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time"))
         typed = ", ".join(f"{identifier(c.name)} {c.type}" for c in columns)
