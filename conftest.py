@@ -27,6 +27,10 @@ for name in list(os.environ):
     if name.startswith(("APERIODIC_", "WAREHOUSE_", "DBT_")) and name != "WAREHOUSE_REAL_DATA":
         del os.environ[name]
 
+# Children import the same modules hundreds of times, so they must find them compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what goes on behind it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
