@@ -1,4 +1,4 @@
-"""What the catalog's names stand for: columns with units, and the datasets behind each table.
+"""What the catalog's names mean: columns with units, and the datasets behind each table.
 
 Read once per generation, from the catalog itself. The view of a mart whose months are stored does
 not contain the SQL that computed it; that is in ``meta.models``.
@@ -59,7 +59,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _one_at_a_time(
+def _locked(
     method: Callable[Concatenate[Names, P], T],
 ) -> Callable[Concatenate[Names, P], T]:
     """Hold the lock of Names during a method: threads share its cursor and what it has read."""
@@ -78,10 +78,10 @@ class Names:
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._lock = RLock()
         self._cursor = cursor
-        self._behind: dict[Place, frozenset[Place]] = {}
+        self._known_behind: dict[Place, frozenset[Place]] = {}
 
     @property
-    @_one_at_a_time
+    @_locked
     def columns(self) -> dict[Place, dict[str, ColumnFacts]]:
         """Columns of every table and view, in order."""
         return self._columns
@@ -100,7 +100,7 @@ class Names:
             found.setdefault(Place(schema, table), {})[name] = facts
         return found
 
-    @_one_at_a_time
+    @_locked
     def find(self, parts: tuple[str, ...]) -> Place | None:
         """The table that a name in a query means."""
         for schema in (parts[-2],) if len(parts) > 1 else _SEARCHED:
@@ -117,17 +117,17 @@ class Names:
                 return place
         return None
 
-    @_one_at_a_time
+    @_locked
     def datasets(self, place: Place) -> tuple[str, ...]:
         """The vendor's datasets that a table or view is computed from, sorted."""
-        return tuple(sorted(p.table for p in self._sources(place) if p.schema == "vendor"))
+        return tuple(sorted(p.table for p in self._tables_behind(place) if p.schema == "vendor"))
 
-    @_one_at_a_time
+    @_locked
     def definition(self, place: Place) -> str | None:
         """The SELECT that a view or stored mart was computed by; None where it is not kept."""
         return self._definitions.get(place)
 
-    @_one_at_a_time
+    @_locked
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
         """Nearest names for the table or column that the engine does not know."""
         table = _UNKNOWN_TABLE.search(message)
@@ -152,17 +152,17 @@ class Names:
         places = " or ".join(sorted({str(place) for place in touched if place}))
         return f"list the columns with: warehouse describe {places}" if places else None
 
-    # -- what stands behind a table --------------------------------------------------------------
+    # -- the data behind a table -----------------------------------------------------------------
 
-    def _sources(self, place: Place) -> frozenset[Place]:
+    def _tables_behind(self, place: Place) -> frozenset[Place]:
         """The vendor views, and tables that are computed from nothing, behind a table."""
-        if place not in self._behind:
-            self._behind[place] = frozenset({place})
+        if place not in self._known_behind:
+            self._known_behind[place] = frozenset({place})
             if place.schema != "vendor":
                 read = self._read_by(place)
                 if read:
-                    self._behind[place] = frozenset().union(*map(self._sources, read))
-        return self._behind[place]
+                    self._known_behind[place] = frozenset().union(*map(self._tables_behind, read))
+        return self._known_behind[place]
 
     def _read_by(self, place: Place) -> list[Place]:
         text = self.definition(place)
@@ -176,21 +176,21 @@ class Names:
         rows = self._cursor.execute("select distinct dataset from meta.files").fetchall()
         return [Place("vendor", row[0]) for row in rows]
 
-    @_one_at_a_time
+    @_locked
     def tables_in(self, text: str) -> list[Place]:
         """The catalog's tables that a SELECT names."""
         tree = self.parse(text)
         places = [self.find(parts) for parts in table_names(tree)] if tree else []
         return [place for place in dict.fromkeys(places) if place is not None]
 
-    @_one_at_a_time
+    @_locked
     def parse(self, text: str) -> Tree | None:
         """The engine's tree of a SELECT; None where it has none."""
         row = self._cursor.execute(f"select json_serialize_sql({literal(text)})").fetchone()
         reply = json.loads(row[0]) if row else {"error": True}
         return None if reply.get("error") else reply["statements"][0]["node"]
 
-    @_one_at_a_time
+    @_locked
     def value(self, expression: Tree, params: Mapping[str, object]) -> Any:
         """What the engine computes from an expression without columns."""
         statement = {"error": False, "statements": [{"node": _select_of(expression)}]}
@@ -236,7 +236,7 @@ class Names:
 
 
 def table_names(tree: Tree) -> list[tuple[str, ...]]:
-    """Names of all tables that stand in a tree; names of CTEs among them."""
+    """Names of all tables in a tree, names of CTEs among them."""
     return [
         names(node, "catalog_name", "schema_name", "table_name")
         for node in nodes(tree)

@@ -13,8 +13,8 @@ from warehouse.analysis.scope import QueryScope
 _Row = tuple[Any, ...]
 _KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
 """In the order in which they are doubted when an answer is empty."""
-_LISTED = 6
-_NOTHING = "is in this home; see: warehouse status"
+_SHOWN_VALUES = 6
+_IN_THIS_HOME = "is in this home; see: warehouse status"
 
 
 def explain_empty(
@@ -31,11 +31,11 @@ def explain_empty(
         coverage = {dataset: _coverage(cursor, dataset) for dataset in scope.datasets}
         here = {dataset: rows for dataset, rows in coverage.items() if rows}
         if not here:
-            return _nothing(scope)
-        absent = {d: told for d, rows in here.items() if (told := _absent(d, rows, scope))}
+            return _no_data(scope)
+        absent = {d: line for d, rows in here.items() if (line := _missing_part(d, rows, scope))}
         if len(absent) == len(here):
             return next(iter(absent.values()))
-        tables.append(_present(scope, here, absent))
+        tables.append(_what_is_here(scope, here, absent))
         is_lacking = is_lacking or bool(absent) or len(here) < len(coverage)
     if not tables or (has_rows and not is_lacking):
         return None
@@ -51,24 +51,24 @@ def _coverage(cursor: duckdb.DuckDBPyConnection, dataset: str) -> list[_Row]:
     ).fetchall()
 
 
-def _nothing(scope: QueryScope) -> str:
+def _no_data(scope: QueryScope) -> str:
     if scope.datasets == (scope.place.table,):
-        return f"nothing of {scope.place.table} {_NOTHING}"
+        return f"nothing of {scope.place.table} {_IN_THIS_HOME}"
     sources = " or ".join(scope.datasets)
-    return f"nothing of {sources}, which {scope.place} is computed from, {_NOTHING}"
+    return f"nothing of {sources}, which {scope.place} is computed from, {_IN_THIS_HOME}"
 
 
-def _present(
+def _what_is_here(
     scope: QueryScope, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]
 ) -> str:
     """Which data is here of what a table is computed from, and which is not."""
     by_span: dict[str, list[str]] = {}
     for dataset, rows in here.items():
-        asked = _asked(scope, rows)
+        asked = _restricted_keys(scope, rows)
         chosen = [r for r in rows if all(r[_KEYS.index(n)] in asked[n] for n in asked)]
         span = _span_of(chosen)
         if dataset not in absent:
-            by_span.setdefault(_worded(span) if span else "without rows", []).append(dataset)
+            by_span.setdefault(_span_text(span) if span else "without rows", []).append(dataset)
     parts = [f"{', '.join(names)} {span}" for span, names in by_span.items()]
     parts += absent.values()
     missing = [dataset for dataset in scope.datasets if dataset not in here]
@@ -79,7 +79,7 @@ def _present(
     return f"no row fits the query; {scope.place} is computed from: {'; '.join(parts)}"
 
 
-def _asked(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
+def _restricted_keys(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
     return {
         name: scope.keys[name]
         for place, name in enumerate(_KEYS)
@@ -87,37 +87,37 @@ def _asked(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]
     }
 
 
-def _absent(dataset: str, rows: Sequence[_Row], scope: QueryScope) -> str | None:
+def _missing_part(dataset: str, rows: Sequence[_Row], scope: QueryScope) -> str | None:
     """Which series or span that is asked for is not among a dataset's; None if all is."""
-    asked = _asked(scope, rows)
+    asked = _restricted_keys(scope, rows)
 
     def fits(row: tuple[Any, ...], *, but: str = "") -> bool:
         return all(row[_KEYS.index(n)] in values for n, values in asked.items() if n != but)
 
     chosen = [row for row in rows if fits(row)]
     if chosen:
-        return _outside_of(dataset, scope, chosen)
-    strange = [name for name in asked if not _values_of(rows, name) & {*asked[name]}]
+        return _outside_span(dataset, scope, chosen)
+    unknown = [name for name in asked if not _values_of(rows, name) & {*asked[name]}]
     for name in asked:
         here = _values_of([row for row in rows if fits(row, but=name)], name)
         if here:
-            beside = [] if strange else [other for other in asked if other != name]
-            named, listed = _named(asked, name, *beside), _listed(here, asked[name])
+            beside = [] if unknown else [other for other in asked if other != name]
+            named, listed = _keys_text(asked, name, *beside), _nearest_first(here, asked[name])
             return f"{dataset} has no series with {named}; here: {listed}"
-    every = strange or [*asked]
-    return f"{dataset} has no series with {_named(asked, *every)}; here: " + "; ".join(
-        f"{name} {_listed(_values_of(rows, name), asked[name])}" for name in every
+    every = unknown or [*asked]
+    return f"{dataset} has no series with {_keys_text(asked, *every)}; here: " + "; ".join(
+        f"{name} {_nearest_first(_values_of(rows, name), asked[name])}" for name in every
     )
 
 
-def _outside_of(dataset: str, scope: QueryScope, rows: Sequence[_Row]) -> str | None:
+def _outside_span(dataset: str, scope: QueryScope, rows: Sequence[_Row]) -> str | None:
     span = _span_of(rows)
     if span is None:
         return None
     first, last = span
     if (scope.end is None or scope.end > first) and (scope.start is None or scope.start <= last):
         return None
-    return f"{dataset} is here {_worded(span)} only"
+    return f"{dataset} is here {_span_text(span)} only"
 
 
 def _span_of(rows: Sequence[_Row]) -> tuple[dt.datetime, dt.datetime] | None:
@@ -126,11 +126,11 @@ def _span_of(rows: Sequence[_Row]) -> tuple[dt.datetime, dt.datetime] | None:
     return None if first is None or last is None else (first, last)
 
 
-def _worded(span: tuple[dt.datetime, dt.datetime]) -> str:
+def _span_text(span: tuple[dt.datetime, dt.datetime]) -> str:
     return f"from {span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}"
 
 
-def _named(asked: dict[str, tuple[Any, ...]], *names: str) -> str:
+def _keys_text(asked: dict[str, tuple[Any, ...]], *names: str) -> str:
     """What is asked of some keys, such as ``clock 'true' and interval '1h'``."""
     return " and ".join(f"{n} {' or '.join(repr(v) for v in asked[n][:3])}" for n in names)
 
@@ -139,12 +139,12 @@ def _values_of(rows: Sequence[_Row], name: str) -> set[Any]:
     return {row[_KEYS.index(name)] for row in rows}
 
 
-def _listed(here: set[Any], asked: Sequence[Any]) -> str:
+def _nearest_first(here: set[Any], asked: Sequence[Any]) -> str:
     """Values that there are, those like the first one asked for before the others."""
     from difflib import get_close_matches
 
     texts = sorted(map(str, here - {None}))
-    near = get_close_matches(str(asked[0]), texts, n=_LISTED, cutoff=0.6)
+    near = get_close_matches(str(asked[0]), texts, n=_SHOWN_VALUES, cutoff=0.6)
     every = list(dict.fromkeys([*near, *texts]))
-    more = f" and {len(every) - _LISTED:,} more" if len(every) > _LISTED else ""
-    return ", ".join(every[:_LISTED]) + more
+    more = f" and {len(every) - _SHOWN_VALUES:,} more" if len(every) > _SHOWN_VALUES else ""
+    return ", ".join(every[:_SHOWN_VALUES]) + more

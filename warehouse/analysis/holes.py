@@ -77,9 +77,9 @@ class Hole:
 def find_holes(
     cursor: duckdb.DuckDBPyConnection, scopes: Iterable[QueryScope], home: Home
 ) -> tuple[Hole, ...]:
-    """Holes in what is reached, each once, by dataset, series and time."""
+    """Holes in what a query selects, each once, by dataset, series and time."""
     found: set[Hole] = set()
-    sources = Sources(home)
+    sources = _LakeToday(home)
     for scope in scopes:
         if scope.datasets and scope.place.schema != "meta":
             found |= _holes_of(cursor, scope, sources)
@@ -94,18 +94,18 @@ def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:
     if hint is not None:
         holes = [hole for hole in holes if hole.reason != _UNKNOWN]
     if len(holes) <= _SHOWN:
-        return [line for hole in holes for line in _lines(hole)]
+        return [line for hole in holes for line in _hole_lines(hole)]
     reasons = Counter(hole.reason.partition(" (")[0] for hole in holes)
-    told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     series = f"{len({_name_of(hole) for hole in holes}):,} series"
     first = next((hole for hole in holes if hole.next_step), holes[0])
     return [
-        f"incomplete: {counted(len(holes), 'hole')} in {series}: {told}; listed in Result.warnings",
-        *_lines(first, "  such as"),
+        f"incomplete: {counted(len(holes), 'hole')} in {series}: {why}; listed in Result.warnings",
+        *_hole_lines(first, "  such as"),
     ]
 
 
-def _lines(hole: Hole, label: str = "incomplete") -> list[str]:
+def _hole_lines(hole: Hole, label: str = "incomplete") -> list[str]:
     return [f"{label}: {hole}", *([f"  next: {hole.next_step}"] if hole.next_step else [])]
 
 
@@ -149,21 +149,23 @@ class _Series:
         return self.first - begins >= (DAY_US if self.name[3] is None else 1)
 
 
-def _holes_of(cursor: duckdb.DuckDBPyConnection, scope: QueryScope, sources: Sources) -> set[Hole]:
+def _holes_of(
+    cursor: duckdb.DuckDBPyConnection, scope: QueryScope, sources: _LakeToday
+) -> set[Hole]:
     refused = _refused(cursor, scope)
     series = _series(cursor, scope, refused)
     found = set(refused)
     for one in series:
         for gap in one.gaps:
             if _overlaps(gap, scope):
-                found.update(_explained(one, gap, sources, counts=True))
-    return found | _outside(scope, series, sources) | _unknown(scope, series, refused)
+                found.update(_holes_by_reason(one, gap, sources, counts=True))
+    return found | _beyond_bars(scope, series, sources) | _unknown_series(scope, series, refused)
 
 
 def _series(
     cursor: duckdb.DuckDBPyConnection, scope: QueryScope, refused: Sequence[Hole]
 ) -> list[_Series]:
-    """The series that are reached and have a bar."""
+    """The selected series that have a bar."""
     where, params = _series_filter(scope)
     names = "dataset, exchange, symbol, interval, clock"
     bounds = cursor.execute(
@@ -194,8 +196,8 @@ def _series(
     return list(found.values())
 
 
-def _explained(
-    series: _Series, span: Span, sources: Sources, *, counts: bool = False
+def _holes_by_reason(
+    series: _Series, span: Span, sources: _LakeToday, *, counts: bool = False
 ) -> Iterator[Hole]:
     """A stretch without bars, cut where the reason changes; what was refused has its own holes."""
     left = subtract([span], series.refused)
@@ -215,44 +217,46 @@ def _explained(
         yield from _holes(series, [part], reason, step, counts=counts)
 
 
-def _outside(scope: QueryScope, series: Sequence[_Series], sources: Sources) -> set[Hole]:
+def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeToday) -> set[Hole]:
     """What the query asks for before the first bar and after the last one."""
     start = None if scope.start is None else _us(scope.start)
     end = None if scope.end is None else _us(scope.end)
     if end is not None and (start is None or start < _today_us()):
         end = min(end, _today_us())
-    met = {one.name[0] for one in series if _meets(one, start, end)}
+    reached = {one.name[0] for one in series if _meets(one, start, end)}
     found: set[Hole] = set()
     for one in series:
-        is_passed = one.name[0] not in met
+        is_passed = one.name[0] not in reached
         if start is None and end is not None and is_passed:
-            found |= _before(one, None, end, sources)
+            found |= _before_bars(one, None, end, sources)
         if start is not None and start < one.first:
             until = one.first if end is None else min(one.first, end)
-            found |= _before(one, start, until, sources)
+            found |= _before_bars(one, start, until, sources)
         if end is None and start is not None and is_passed and start >= one.after:
-            found.add(_open_end(one, start, sources))
+            found.add(_after_bars(one, start, sources))
         if end is not None and end > one.after:
             begins = one.after if start is None else max(one.after, start)
-            found.update(_explained(one, (begins, end), sources))
+            found.update(_holes_by_reason(one, (begins, end), sources))
     return found
 
 
-def _before(one: _Series, start: int | None, end: int, sources: Sources) -> set[Hole]:
+def _before_bars(one: _Series, start: int | None, end: int, sources: _LakeToday) -> set[Hole]:
     if not one.starts_late and start is not None:
-        return set(_explained(one, (start, end), sources))
+        return set(_holes_by_reason(one, (start, end), sources))
     reason = _TOO_EARLY if one.starts_late else "never synced"
     if start is None:
         return {_hole(one.name, None, us_datetime(end), None, reason)}
     return set(_holes(one, subtract([(start, end)], one.refused), reason))
 
 
-def _open_end(one: _Series, start: int, sources: Sources) -> Hole:
+def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Hole:
     hole = _hole(one.name, us_datetime(start), None, None, "after its last file")
     return replace(hole, next_step=sources.sync_line(one.name, (start, None)))
 
 
-def _unknown(scope: QueryScope, series: Sequence[_Series], refused: Sequence[Hole]) -> set[Hole]:
+def _unknown_series(
+    scope: QueryScope, series: Sequence[_Series], refused: Sequence[Hole]
+) -> set[Hole]:
     """Series that the query names and of which no file is here, good or refused."""
     if not scope.keys:
         return set()
@@ -280,7 +284,7 @@ def _holes(
         yield replace(hole, next_step=next_step)
 
 
-class Sources:
+class _LakeToday:
     """What the lake of today and the vendor's answers say of a series; read where it is needed."""
 
     def __init__(self, home: Home) -> None:
@@ -302,7 +306,7 @@ class Sources:
             periods = [file.key.period for file in manifest.files_of(dataset, series)]
             stored = merge(period.span for period in periods)
             return stored, merge(manifest.settled(dataset, series))
-        return [], []  # what keeps the manifest from being read is for sync and verify to tell
+        return [], []  # sync and verify report why the manifest cannot be read
 
     @property
     def build_line(self) -> str:

@@ -57,7 +57,7 @@ class Origin:
     ----------
     shows
         The catalog's column whose quantity it shows, as it is or by a function that keeps the
-        unit; None for one computed anew.
+        unit; None for one that the query computes.
     is_plain
         Whether it shows that column as it is.
     inputs
@@ -142,7 +142,7 @@ def column_facts(
 
 
 def _origins(tree: Tree | None, columns: Sequence[str], catalog: Names) -> Outputs:
-    return named(outputs(tree, catalog), columns) if tree else {}
+    return match_names(outputs(tree, catalog), columns) if tree else {}
 
 
 class Ancestry:
@@ -178,25 +178,25 @@ def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
     """Output columns of a query by name, in order, named as the engine names them.
 
     Where columns are not known, as those of a table function, an entry that :func:`_is_unknown`
-    recognises stands for any number of them.
+    recognises takes the place of any number of them.
     """
     heed_the_wait()
     ctes = with_ctes(tree, outer or {})
     if tree["type"] == "SET_OPERATION_NODE":
-        return _united([outputs(side, catalog, ctes) for side in sides(tree)], tree)
+        return _union([outputs(side, catalog, ctes) for side in sides(tree)], tree)
     if tree["type"] != "SELECT_NODE":
         return dict(_UNKNOWN)
-    scope = _scope(tree["from_table"], ctes, catalog)
-    shown = _Shown()
+    scope = _from(tree["from_table"], ctes, catalog)
+    shown = _UniqueNames()
     for item in tree["select_list"]:
         heed_the_wait()
         sources = [*scope.sources, ("", shown.columns)]
-        for name, origin in _selected(item, scope, sources, ctes, catalog):
+        for name, origin in _item_outputs(item, scope, sources, ctes, catalog):
             shown.put(name or f"{_UNNAMED}{len(shown.columns)}", origin)
     return shown.columns
 
 
-def named(found: Outputs, columns: Sequence[str]) -> Outputs:
+def match_names(found: Outputs, columns: Sequence[str]) -> Outputs:
     """Outputs under the names that the engine gives, as far as both agree on them.
 
     Names are compared from either end up to the first column of which nothing is known; where they
@@ -228,12 +228,12 @@ _UNKNOWN: Outputs = {_ANY: _NOTHING}
 
 
 def _is_unnamed(name: str) -> bool:
-    """Whether a name stands for an expression, which the engine names in its own way."""
+    """Whether a name is a placeholder for an expression, which the engine names."""
     return name.startswith(_UNNAMED)
 
 
 def _is_unknown(name: str) -> bool:
-    """Whether a name stands for any number of columns that are not known."""
+    """Whether a name is a placeholder for any number of unknown columns."""
     return name.startswith(_ANY)
 
 
@@ -244,7 +244,7 @@ def _fits(name: str, column: str, *, is_after_unknown: bool = False) -> bool:
     return _is_unnamed(name) or known == given or bool(is_numbered)
 
 
-class _Shown:
+class _UniqueNames:
     """Columns of a SELECT as they come; a name that is taken gets a number, as the engine does."""
 
     def __init__(self) -> None:
@@ -276,7 +276,7 @@ def _renamed(columns: Outputs, aliases: Sequence[str]) -> Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scope:
+class _From:
     """What a FROM offers.
 
     Attributes
@@ -284,32 +284,32 @@ class _Scope:
     sources
         Columns by alias, in the order in which names are looked up.
     star
-        What ``*`` gives: a name may stand there twice.
+        What ``*`` gives: a name may occur twice.
     """
 
     sources: list[tuple[str, Outputs]]
     star: list[tuple[str, Origin]]
 
 
-def _scope(node: Tree, ctes: Ctes, catalog: Names) -> _Scope:
+def _from(node: Tree, ctes: Ctes, catalog: Names) -> _From:
     if node["type"].startswith("EMPTY"):
-        return _Scope([], [])
+        return _From([], [])
     if node["type"] == "JOIN":
-        left = _scope(node["left"], ctes, catalog)
-        return _joined(node, left, _scope(node["right"], ctes, catalog))
+        left = _from(node["left"], ctes, catalog)
+        return _joined(node, left, _from(node["right"], ctes, catalog))
     alias = node.get("alias") or (names(node, "table_name") or ("",))[-1]
-    columns = _shown_by(node, ctes, catalog)
-    return _Scope([(alias, columns)], list(columns.items()))
+    columns = _columns_of(node, ctes, catalog)
+    return _From([(alias, columns)], list(columns.items()))
 
 
-def _joined(join: Tree, left: _Scope, right: _Scope) -> _Scope:
+def _joined(join: Tree, left: _From, right: _From) -> _From:
     if join["join_type"] in ("SEMI", "ANTI"):
         return left
     both = [*left.star, *right.star]
     if join["join_type"] == "MARK" or (
         join["ref_type"] == "NATURAL" and any(_is_unknown(name) for name, _ in both)
     ):
-        return _Scope([*left.sources, *right.sources], list(_UNKNOWN.items()))
+        return _From([*left.sources, *right.sources], list(_UNKNOWN.items()))
     one, other = _by_name(left.star), _by_name(right.star)
     using = {name.lower() for name in join.get("using_columns") or []}
     if join["ref_type"] == "NATURAL":
@@ -320,13 +320,13 @@ def _joined(join: Tree, left: _Scope, right: _Scope) -> _Scope:
     }
     star = [(name, merged.get(name.lower(), origin)) for name, origin in left.star]
     star += [(name, origin) for name, origin in right.star if name.lower() not in using]
-    return _Scope([("", merged), *left.sources, *right.sources], star)
+    return _From([("", merged), *left.sources, *right.sources], star)
 
 
 def _merged(kind: str, left: Origin, right: Origin) -> Origin:
     """A column of USING, which shows the side that is always there."""
     if kind in ("FULL", "OUTER"):
-        return _either(left, right)
+        return _common(left, right)
     return right if kind == "RIGHT" else left
 
 
@@ -337,7 +337,7 @@ def _by_name(star: list[tuple[str, Origin]]) -> Outputs:
     return found
 
 
-def _shown_by(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
+def _columns_of(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
     """Columns that one thing in a FROM offers."""
     aliases = node.get("column_name_alias") or []
     if node["type"] == "SUBQUERY":
@@ -361,9 +361,9 @@ def _shown_by(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
 # -- one expression ------------------------------------------------------------------------------
 
 
-def _selected(
+def _item_outputs(
     item: Tree,
-    scope: _Scope,
+    scope: _From,
     sources: list[tuple[str, Outputs]],
     ctes: Ctes,
     catalog: Names,
@@ -374,9 +374,9 @@ def _selected(
         if item["class"] == "FUNCTION" and function_name(item) in ("unnest", "unlist"):
             yield from _UNKNOWN.items()  # a struct's fields, recursively
             return
-        yield item.get("alias") or _own_name(item), _origin(item, sources, ctes, catalog)
+        yield item.get("alias") or _column_name(item), _origin(item, sources, ctes, catalog)
         return
-    starred = _starred(item, scope) if item["class"] == "STAR" and not item.get("alias") else None
+    starred = _star_of(item, scope) if item["class"] == "STAR" and not item.get("alias") else None
     if starred is None:
         yield from _UNKNOWN.items()
         return
@@ -392,7 +392,7 @@ def _selected(
             yield renamed.get(known, name), origin
 
 
-def _starred(star: Tree, scope: _Scope) -> list[tuple[str, Origin]] | None:
+def _star_of(star: Tree, scope: _From) -> list[tuple[str, Origin]] | None:
     """Columns of ``*``, ``t.*`` and ``columns('…')``, before what EXCLUDE and the like change."""
     wanted = (star.get("relation_name") or "").lower()
     found = scope.star
@@ -425,10 +425,10 @@ def _origin(item: Tree, sources: list[tuple[str, Outputs]], ctes: Ctes, catalog:
     for query in queries_within(item):
         for origin in outputs(query, catalog, ctes).values():
             inputs |= origin.inputs
-    return Origin(_shows(item, sources), False, frozenset(inputs))
+    return Origin(_shown_column(item, sources), False, frozenset(inputs))
 
 
-def _shows(item: Tree, sources: list[tuple[str, Outputs]]) -> ColumnOf | None:
+def _shown_column(item: Tree, sources: list[tuple[str, Outputs]]) -> ColumnOf | None:
     """The column whose quantity an expression shows: its own, or that of a function's first."""
     while item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
         arguments = arguments_of(item)
@@ -451,8 +451,8 @@ def _lookup(reference: Tree, sources: list[tuple[str, Outputs]]) -> Origin | Non
     return None
 
 
-def _united(parts: list[Outputs], tree: Tree) -> Outputs:
-    """Columns of a UNION: by name where it says so, else by their places."""
+def _union(parts: list[Outputs], tree: Tree) -> Outputs:
+    """Columns of a UNION: BY NAME, or by position."""
     if any(_is_unknown(name) for part in parts for name in part):
         return dict(_UNKNOWN)
     by_name = str(tree.get("setop_type", "")).endswith("BY_NAME")
@@ -466,18 +466,18 @@ def _united(parts: list[Outputs], tree: Tree) -> Outputs:
             pairs = list(zip(first, other.values(), strict=False))
         for name, origin in pairs:
             mine = united.get(name)
-            united[name] = origin if mine is None else _either(mine, origin)
+            united[name] = origin if mine is None else _common(mine, origin)
     return united
 
 
-def _either(one: Origin, other: Origin) -> Origin:
+def _common(one: Origin, other: Origin) -> Origin:
     same = one.shows == other.shows and one.is_plain == other.is_plain
     kept = one if same else replace(one, shows=None, is_plain=False)
     return replace(kept, inputs=one.inputs | other.inputs)
 
 
 def _outside_queries(item: Tree) -> Iterator[Tree]:
-    """Nodes of an expression that do not stand in a subquery."""
+    """Nodes of an expression outside its subqueries."""
     waiting: list[object] = [item]
     while waiting:
         node = waiting.pop()
@@ -489,7 +489,7 @@ def _outside_queries(item: Tree) -> Iterator[Tree]:
             waiting.extend(node)
 
 
-def _own_name(item: Tree) -> str:
+def _column_name(item: Tree) -> str:
     return str(item["column_names"][-1]) if item["class"] == "COLUMN_REF" else ""
 
 

@@ -67,7 +67,7 @@ def warning_lines(warnings: Sequence[Hole | LookAhead], hint: str | None) -> lis
 
     ``hint`` is the answer's: where there is one, it has named the series that are not here.
     """
-    marks, holes = _parted(warnings)
+    marks, holes = _marks_and_holes(warnings)
     return [*(f"warning: {mark}" for mark in marks), *hole_lines(holes, hint)]
 
 
@@ -81,7 +81,7 @@ def require_clean(warnings: Sequence[Hole | LookAhead]) -> None:
     IncompleteError
         Bars are missing from what it selects.
     """
-    marks, holes = _parted(warnings)
+    marks, holes = _marks_and_holes(warnings)
     if marks:
         listed = "\n".join(f"  {mark}" for mark in marks)
         raise LooksAheadError(
@@ -92,6 +92,6 @@ def require_clean(warnings: Sequence[Hole | LookAhead]) -> None:
     require_whole(holes)
 
 
-def _parted(warnings: Sequence[Hole | LookAhead]) -> tuple[list[LookAhead], list[Hole]]:
+def _marks_and_holes(warnings: Sequence[Hole | LookAhead]) -> tuple[list[LookAhead], list[Hole]]:
     marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
     return marks, [warning for warning in warnings if isinstance(warning, Hole)]

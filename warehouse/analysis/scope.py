@@ -35,7 +35,7 @@ from warehouse.analysis.parse_tree import (
 )
 from warehouse.waiting import heed_the_wait
 
-_MIRRORED = {
+_SIDES_SWAPPED = {
     "COMPARE_EQUAL": "COMPARE_EQUAL",
     "COMPARE_GREATERTHAN": "COMPARE_LESSTHAN",
     "COMPARE_GREATERTHANOREQUALTO": "COMPARE_LESSTHANOREQUALTO",
@@ -203,16 +203,16 @@ class _Walk:
                 yield from self._predicates(child)
             return
         if where["type"] == "CONJUNCTION_OR":
-            yield from self._predicates(self._given(where))
+            yield from self._predicates(self._without_null_check(where))
             return
         try:
             found = self._predicate(where)
-        except (_UnsureError, KeyError, IndexError, TypeError, ValueError):
+        except (_NotConstantError, KeyError, IndexError, TypeError, ValueError):
             return
         if found is not None:
             yield found
 
-    def _given(self, node: Tree) -> Tree | None:
+    def _without_null_check(self, node: Tree) -> Tree | None:
         """What is left of ``$x is null or ...``, which asks for nothing where $x is not given."""
         first, *rest = node["children"]
         if first["type"] != "OPERATOR_IS_NULL" or len(rest) != 1:
@@ -231,10 +231,10 @@ class _Walk:
                 return None
             low, high = (self.values.moment(node[side]) for side in ("lower", "upper"))
             return column[0], _Filter({}, low, high + _STEP)
-        if node.get("class") == "COMPARISON" and kind in _MIRRORED:
+        if node.get("class") == "COMPARISON" and kind in _SIDES_SWAPPED:
             column, value = key_or_time(node["left"]), node["right"]
             if column is None:
-                column, value, kind = key_or_time(node["right"]), node["left"], _MIRRORED[kind]
+                column, value, kind = key_or_time(node["right"]), node["left"], _SIDES_SWAPPED[kind]
             return None if column is None else self._comparison(column, kind, value)
         column, listed = membership(node)
         if column is None or column[1] == "time":
@@ -258,7 +258,7 @@ class _Walk:
         return qualifier, _Filter({}, None, moment + _STEP * kind.endswith("EQUALTO"))
 
 
-class _UnsureError(Exception):
+class _NotConstantError(Exception):
     """An expression is no value, or one that cannot be worked out beforehand."""
 
 
@@ -275,12 +275,12 @@ class _Values:
         if node.get("class") == "CONSTANT" and (text := next(texts_in(node), None)) is not None:
             return text
         if any(n.get("class") in ("COLUMN_REF", "SUBQUERY", "WINDOW", "STAR") for n in nodes(node)):
-            raise _UnsureError
+            raise _NotConstantError
         used = {n["identifier"] for n in nodes(node) if n.get("class") == "PARAMETER"}
         try:
             return self._catalog.value(node, {name: self._params[name] for name in used})
         except duckdb.Error as error:
-            raise _UnsureError from error
+            raise _NotConstantError from error
 
     def moment(self, node: Tree) -> dt.datetime:
         found = self.value(node)
@@ -292,7 +292,7 @@ class _Values:
             return found.astimezone(dt.UTC).replace(tzinfo=None)
         if isinstance(found, dt.date):
             return dt.datetime.combine(found, dt.time())
-        raise _UnsureError
+        raise _NotConstantError
 
 
 def _flat(value: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.query.frames import taken
+    from warehouse.query.frames import frame_table
     from warehouse.query.named_queries import find_query
     from warehouse.query.notebook import load_ipython_extension
     from warehouse.query.receipt import Receipt, ReceiptFile, frame_facts
@@ -18,7 +18,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "frames": "taken",
+            "frames": "frame_table",
             "named_queries": "find_query",
             "notebook": "load_ipython_extension",
             "receipt": "frame_facts Receipt ReceiptFile",

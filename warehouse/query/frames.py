@@ -33,14 +33,14 @@ def is_frame(value: object) -> bool:
     A table of any other library is one by Arrow's C stream, which single columns have too.
     """
     streams = hasattr(type(value), "__arrow_c_stream__") and hasattr(type(value), "columns")
-    return streams or bool(_kinds(value) & _FRAMES)
+    return streams or bool(_class_names(value) & _FRAMES)
 
 
-def _kinds(value: object) -> set[tuple[str, str]]:
+def _class_names(value: object) -> set[tuple[str, str]]:
     return {(kind.__module__.split(".")[0], kind.__name__) for kind in type(value).__mro__}
 
 
-def taken(name: str, frame: Any) -> pa.Table:
+def frame_table(name: str, frame: Any) -> pa.Table:
     """A frame as a query reads it.
 
     Raises
@@ -53,14 +53,14 @@ def taken(name: str, frame: Any) -> pa.Table:
     try:
         table = _arrow(name, frame)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise _refused(name, "; ".join(map(str, error.args)), _CONVERT) from error
+        raise _frame_error(name, "; ".join(map(str, error.args)), _CONVERT) from error
     if not table.num_columns:
-        raise _refused(name, "it has no columns", "give it one, or leave it out")
+        raise _frame_error(name, "it has no columns", "give it one, or leave it out")
     if "" in table.column_names:
-        raise _refused(name, "a column without a name", _RENAME)
-    _require_one_of_each(name, table.column_names)
+        raise _frame_error(name, "a column without a name", _RENAME)
+    _require_unique_names(name, table.column_names)
     columns = [
-        _column(f"{name}.{column}", values)
+        _catalog_column(f"{name}.{column}", values)
         for column, values in zip(table.column_names, table.columns, strict=True)
     ]
     return pa.table(columns, names=table.column_names)
@@ -69,16 +69,16 @@ def taken(name: str, frame: Any) -> pa.Table:
 def _arrow(name: str, frame: Any) -> pa.Table:
     import pyarrow as pa
 
-    kinds = _kinds(frame)
+    kinds = _class_names(frame)
     if ("polars", "LazyFrame") in kinds:
         frame = frame.collect()
     if ("pandas", "DataFrame") in kinds:
-        _require_one_of_each(name, [str(column) for column in frame.columns])
+        _require_unique_names(name, [str(column) for column in frame.columns])
         frame = _with_index(frame.copy())
         table = pa.Table.from_pandas(frame, preserve_index=False)
         _require_whole_moments(name, frame, table)
         return table
-    if ("polars", "DataFrame") in _kinds(frame):
+    if ("polars", "DataFrame") in _class_names(frame):
         return _of_polars(name, frame)
     return pa.table(frame)
 
@@ -88,7 +88,7 @@ def _of_polars(name: str, frame: Any) -> pa.Table:
 
     objects = [column for column, kind in frame.schema.items() if kind == polars.Object]
     if objects:
-        raise _refused(name, f"columns of Python objects: {', '.join(objects)}", _CONVERT)
+        raise _frame_error(name, f"columns of Python objects: {', '.join(objects)}", _CONVERT)
     table: pa.Table = frame.to_arrow(compat_level=polars.CompatLevel.oldest())
     return table
 
@@ -115,28 +115,28 @@ def _require_whole_moments(name: str, frame: Any, table: pa.Table) -> None:
             continue
         if kinds.is_date(kind) and any(isinstance(v, datetime) and v == v for v in values):
             why = f"column {field.name} holds both dates and times"
-            raise _refused(name, why, "make them all times, such as with pd.to_datetime")
+            raise _frame_error(name, why, "make them all times, such as with pd.to_datetime")
         if any(getattr(v, part, 0) > 0 for part in ("nanosecond", "nanoseconds") for v in values):
-            raise _too_fine(f"{name}.{field.name}")
+            raise _finer_than_us(f"{name}.{field.name}")
 
 
-def _require_one_of_each(name: str, columns: list[str]) -> None:
+def _require_unique_names(name: str, columns: list[str]) -> None:
     """Raise where two columns have one name, which knows no case."""
     counted = Counter(column.lower() for column in columns)
     twice = [column for column in columns if counted[column.lower()] > 1]
     if twice:
-        raise _refused(name, f"columns of one name: {', '.join(twice)}", _RENAME)
+        raise _frame_error(name, f"columns of one name: {', '.join(twice)}", _RENAME)
 
 
-def _column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _catalog_column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column with times as the catalog has them."""
     import pyarrow as pa
 
     kind = values.type
     if pa.types.is_dictionary(kind):
         if isinstance(kind.value_type, pa.BaseExtensionType):
-            return _column(name, pa.chunked_array(map(_decoded, values.chunks)))
-        return _column(name, values.cast(kind.value_type))
+            return _catalog_column(name, pa.chunked_array(map(_decoded, values.chunks)))
+        return _catalog_column(name, values.cast(kind.value_type))
     if isinstance(kind, pa.BaseExtensionType) and kind.extension_name.startswith("pandas."):
         raise QueryError(
             f"{name}: values of type {kind.extension_name} have no counterpart in SQL",
@@ -152,10 +152,10 @@ def _column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return _to_the_microsecond(values)
     except pa.ArrowInvalid as error:
-        raise _too_fine(name) from error
+        raise _finer_than_us(name) from error
 
 
-def _too_fine(name: str) -> QueryError:
+def _finer_than_us(name: str) -> QueryError:
     return QueryError(
         f"{name}: holds times finer than a microsecond, or beyond its range, which the catalog"
         " cannot hold",
@@ -189,14 +189,14 @@ _CONVERT = "convert that column, such as with .astype(str), or leave it out"
 _RENAME = "give its columns names that differ, such as with .rename()"
 
 
-def _refused(name: str, why: str, next_step: str) -> QueryError:
+def _frame_error(name: str, why: str, next_step: str) -> QueryError:
     return QueryError(f"frame {name}: {why}", next_step=next_step)
 
 
 # -- names ---------------------------------------------------------------------------------------
 
 
-def require_places(frames: Mapping[str, object], statement: Statement) -> None:
+def require_frames_read(frames: Mapping[str, object], statement: Statement) -> None:
     """Raise unless each frame is a table that the query names, and nothing else in it.
 
     Raises
@@ -204,7 +204,7 @@ def require_places(frames: Mapping[str, object], statement: Statement) -> None:
     QueryError
         A frame is not read, is a parameter or a CTE too, or two differ in case only.
     """
-    tables, ctes = _named_in(statement.tree, statement.bare)
+    tables, ctes = _tables_and_ctes(statement.tree, statement.bare)
     asked = {name.lower() for name in statement.parameters}
     counted = Counter(name.lower() for name in frames)
     for name in frames:
@@ -222,18 +222,18 @@ def require_places(frames: Mapping[str, object], statement: Statement) -> None:
             )
 
 
-def require_no_others(values: Mapping[str, object], statement: Statement) -> None:
+def require_no_value_as_table(values: Mapping[str, object], statement: Statement) -> None:
     """Raise where a query reads a value as a table that is no frame.
 
     Raises
     ------
     QueryError
-        It is a single column, an array, or a list; the message says how to make a frame of it.
+        It is a single column, an array, or a list; the message shows how to make it a frame.
     """
     others = {name: value for name, value in values.items() if name not in statement.parameters}
     if not others:
         return
-    tables, _ = _named_in(statement.tree, statement.bare)
+    tables, _ = _tables_and_ctes(statement.tree, statement.bare)
     for name, value in others.items():
         if name.lower() in tables:
             raise QueryError(
@@ -246,15 +246,15 @@ def _ambiguous(name: str, why: str) -> QueryError:
     return QueryError(why, next_step=f"pass it under another name, such as my_{name}=")
 
 
-def require_unlike_tables(frames: Mapping[str, object], tables: set[str]) -> None:
-    """Raise if a frame would stand before a table of the catalog, in whichever schema."""
+def require_no_catalog_names(frames: Mapping[str, object], tables: set[str]) -> None:
+    """Raise if a frame has the name of a catalog table, in any schema."""
     known = {table.lower() for table in tables}
     for name in frames:
         if name.lower() in known:
             raise _ambiguous(name, f"{name} is a table of the catalog, and cannot be a frame too")
 
 
-def _named_in(tree: Tree | None, bare: str) -> tuple[set[str], set[str]]:
+def _tables_and_ctes(tree: Tree | None, bare: str) -> tuple[set[str], set[str]]:
     """Plain names of the tables that a query reads, and those of its CTEs, in lower case."""
     if tree is not None:
         return {name.lower() for name in _tables(tree)}, {name.lower() for name in _ctes(tree)}

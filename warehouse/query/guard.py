@@ -37,7 +37,7 @@ _KINDS = {
     "ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER",
     "ORDER_DEFAULT", "ASCENDING", "DESCENDING",
 }  # fmt: skip
-"""Kinds of tree nodes that only read; expressions are not among them, they bear a class."""
+"""Kinds of tree nodes that only read; expressions are left out, because they have a class."""
 
 _TABLE_FUNCTIONS = {
     "generate_series", "histogram", "histogram_values", "json_each", "json_tree", "pragma_show",
@@ -81,7 +81,7 @@ class Statement:
     tree
         The engine's parse tree of the user's text; None where it has none to give.
     explains
-        Whether it tells the plan rather than the answer.
+        Whether it is an EXPLAIN, whose answer is a plan.
     bare
         The user's text without a closing semicolon.
     """
@@ -94,7 +94,7 @@ class Statement:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether the query itself says in which order its rows come."""
+        """Whether the query itself orders its rows."""
         if self.tree is None:
             return bool(re.search(r"\border\s+by\b", self.bare, re.IGNORECASE))
         modifiers = self.tree.get("modifiers") or []
@@ -118,26 +118,26 @@ def check(
     Raises
     ------
     QueryError
-        It is no such text; the message says what stands in it that may not run.
+        It is not one; the message names the part that may not run.
     """
-    bare = _bare(text)
+    bare = _stripped(text)
     reply = _parse(bare, connection)
     if "error" not in reply or not reply["error"]:
         trees = [statement["node"] for statement in reply["statements"]]
         if len(trees) > 1:
-            raise _several(len(trees))
+            raise _several_statements(len(trees))
         _check_tree(trees[0], is_macro)
         _check_moments(trees[0])
         bare = _without_tail(bare, reply, connection)
         return Statement(_wrapped(bare), _parameters_in(trees[0], bare), trees[0], False, bare)
     if reply["error_type"] == "parser":
         raise _syntax_error(bare, reply["error_message"])
-    inner = _explained(bare)
+    inner = _split_explain(bare)
     if inner is not None:
         prefix, query = inner
         plan = check(query, connection, is_macro)
         if plan.explains:
-            raise QueryError("EXPLAIN of EXPLAIN says nothing; write EXPLAIN once")
+            raise QueryError("EXPLAIN cannot be explained; write EXPLAIN once")
         return Statement(
             f"{prefix} {plan.text}", plan.parameters, plan.tree, True, f"{prefix} {plan.bare}"
         )
@@ -148,7 +148,7 @@ def check(
 # -- the engine's tree ---------------------------------------------------------------------------
 
 
-def _bare(text: str) -> str:
+def _stripped(text: str) -> str:
     if "\x00" in text:
         raise QueryError("the SQL holds a NUL byte", next_step="remove it")
     bare = text.strip().rstrip(";").rstrip()
@@ -187,7 +187,9 @@ def parameters_of(bare: str) -> frozenset[str]:
         statements = duckdb.extract_statements(bare)
     except (duckdb.Error, ValueError) as error:
         raise _syntax_error(bare, str(error)) from error
-    return _named(str(name) for statement in statements for name in statement.named_parameters)
+    return _require_names(
+        str(name) for statement in statements for name in statement.named_parameters
+    )
 
 
 def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
@@ -199,10 +201,10 @@ def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
     found: dict[str, str] = {}
     for _, name in sorted(zip(places, (node["identifier"] for node in parameters), strict=True)):
         found.setdefault(name.lower(), name)
-    return _named(found.values())
+    return _require_names(found.values())
 
 
-def _named(parameters: Iterable[str]) -> frozenset[str]:
+def _require_names(parameters: Iterable[str]) -> frozenset[str]:
     found = frozenset(parameters)
     if any(name.isdigit() for name in found):
         raise QueryError("parameters are bound by name", next_step="write $name instead of ? or $1")
@@ -213,9 +215,11 @@ def _check_tree(tree: Tree, is_macro: Callable[[str], bool]) -> None:
     for node in nodes(tree):
         kind = node.get("type")
         if isinstance(node.get("info"), dict) or "info_type" in node:
-            raise _refusal("a statement that writes")
+            raise _not_allowed("a statement that writes")
         if isinstance(kind, str) and "class" not in node and not _is_known(kind):
-            raise _refusal(kind.removesuffix("_QUERY_NODE").removesuffix("_NODE").replace("_", " "))
+            raise _not_allowed(
+                kind.removesuffix("_QUERY_NODE").removesuffix("_NODE").replace("_", " ")
+            )
         if kind == "BASE_TABLE" or kind == "SHOW_REF":
             for part in names(node, "catalog_name", "schema_name", "table_name"):
                 _check_table(part)
@@ -267,7 +271,7 @@ def _check_scalar(name: str) -> None:
 # -- texts without a tree ------------------------------------------------------------------------
 
 
-def _explained(bare: str) -> tuple[str, str] | None:
+def _split_explain(bare: str) -> tuple[str, str] | None:
     """EXPLAIN's head, rewritten, and the text that it explains; None where it is no EXPLAIN."""
     at = 0
     while (comment := _COMMENT.match(bare, at)) and comment.end() > at:
@@ -284,11 +288,11 @@ def _explained(bare: str) -> tuple[str, str] | None:
 
 def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
     """Let a PIVOT pass that the engine's parser gives no tree of, by sqlglot's tree of it."""
-    kinds = _kinds(bare)
+    kinds = _statement_types(bare)
     if kinds not in (["MULTI"], ["CREATE", "SELECT"]) or "pivot" not in bare.lower():
         if len(kinds) > 1:
-            raise _several(len(kinds))
-        raise _refusal(kinds[0] if kinds else "no statement")
+            raise _several_statements(len(kinds))
+        raise _not_allowed(kinds[0] if kinds else "no statement")
     load("sqlglot")
     import sqlglot
     from sqlglot import exp
@@ -298,14 +302,14 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
     except sqlglot.errors.SqlglotError as error:
         raise QueryError(f"the SQL cannot be checked: {str(error).splitlines()[0]}") from error
     if len(trees) != 1 or trees[0] is None:
-        raise _several(len(trees))
+        raise _several_statements(len(trees))
     if not isinstance(trees[0], (exp.Query, exp.Pivot)):
-        raise _refusal(trees[0].key)
+        raise _not_allowed(trees[0].key)
     writes = (exp.Create, exp.Drop, exp.Alter, exp.Insert, exp.Update, exp.Delete, exp.Merge)
     others = (exp.Copy, exp.Command, exp.Attach, exp.Detach, exp.Set, exp.Pragma, exp.Use)
     for node in trees[0].walk():
         if isinstance(node, (*writes, *others)):
-            raise _refusal(node.key)
+            raise _not_allowed(node.key)
         if isinstance(node, exp.Table):
             if isinstance(node.this, exp.Func):
                 _check_table_function(_function_name(node.this), is_macro)
@@ -315,7 +319,7 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
             _check_scalar(_function_name(node))
 
 
-def _kinds(bare: str) -> list[str]:
+def _statement_types(bare: str) -> list[str]:
     """Kinds of the statements in a text, in the engine's words."""
     try:
         statements = duckdb.extract_statements(bare)
@@ -336,13 +340,13 @@ def _function_name(node: Any) -> str:
 # -- refusals ------------------------------------------------------------------------------------
 
 
-def _several(count: int) -> QueryError:
+def _several_statements(count: int) -> QueryError:
     return QueryError(
         f"one statement at a time, please: this holds {count}", next_step="run them one by one"
     )
 
 
-def _refusal(kind: str) -> QueryError:
+def _not_allowed(kind: str) -> QueryError:
     return QueryError(
         f"{kind.upper()} may not run here: a query reads the catalog and nothing else",
         next_step=f"write one of {_QUERIES}",
@@ -355,10 +359,10 @@ def _syntax_error(text: str, message: str) -> QueryError:
         duckdb.extract_statements(text)
     except (duckdb.Error, ValueError) as error:
         message = str(error)
-    return QueryError(plain(message), sql=text)
+    return QueryError(engine_message(message), sql=text)
 
 
-def plain(message: str) -> str:
-    """What the engine said, without its advice on other things."""
+def engine_message(message: str) -> str:
+    """The engine's error message, cut to its first lines."""
     kept = [line.rstrip() for line in message.strip().splitlines() if line.strip()]
     return "\n  ".join(kept[:8]) or "the SQL is wrong"

@@ -3,7 +3,7 @@
 A file begins with a block comment that holds YAML: ``purpose``, then ``parameters`` by name, each
 with ``type``, ``meaning`` and, unless it must be given, ``default``. Values are bound, never
 pasted. What cannot be bound, a column or table, has the type ``identifier`` and a closed list of
-``choices``; it stands in the SQL as ``{{ name }}``.
+``choices``; the SQL contains it as ``{{ name }}``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        given = "" if self.is_required else f" = {_shown(self.default)}"
+        given = "" if self.is_required else f" = {_default_text(self.default)}"
         return f"{self.name} {self.type}{given}"
 
 
@@ -68,7 +68,7 @@ class NamedQuery:
         require_names(needed, given, lambda: types, optional=frozenset(types) - needed)
         values = {p.name: _cast(p, given.get(p.name, p.default)) for p in self.parameters}
         chosen = {p.name: identifier(str(values.pop(p.name))) for p in self.parameters if p.choices}
-        return (_rendered(self.text, chosen) if chosen else self.text), values
+        return (_fill_template(self.text, chosen) if chosen else self.text), values
 
 
 def find_query(name: str, folder: Path) -> NamedQuery:
@@ -87,7 +87,7 @@ def find_query(name: str, folder: Path) -> NamedQuery:
     """
     for path, source in (
         (folder / f"{name}.sql", "home"),
-        (_packaged() / f"{name}.sql", "package"),
+        (_package_folder() / f"{name}.sql", "package"),
     ):
         if _NAME.fullmatch(name) and path.is_file():
             return read_query(path, source)
@@ -100,14 +100,14 @@ def find_query(name: str, folder: Path) -> NamedQuery:
 
 
 def list_queries(folder: Path) -> list[NamedQuery]:
-    """Every named query, by name; one that cannot be read says so for its purpose."""
-    found = {path.stem: (path, "package") for path in _packaged().glob("*.sql")}
+    """Every named query, by name; the purpose of an unreadable one is the reason."""
+    found = {path.stem: (path, "package") for path in _package_folder().glob("*.sql")}
     if folder.is_dir():
         found |= {path.stem: (path, "home") for path in folder.glob("*.sql")}
-    return [_listed(path, source) for _, (path, source) in sorted(found.items())]
+    return [_read_or_explain(path, source) for _, (path, source) in sorted(found.items())]
 
 
-def _listed(path: Path, source: str) -> NamedQuery:
+def _read_or_explain(path: Path, source: str) -> NamedQuery:
     try:
         return read_query(path, source)
     except (QueryError, OSError, ValueError) as error:
@@ -126,7 +126,7 @@ def read_query(path: Path, source: str = "home") -> NamedQuery:
     text = path.read_text("utf-8")
     header = _HEADER.match(text)
     if header is None:
-        return NamedQuery(path.stem, text, "", _undeclared(text), source)
+        return NamedQuery(path.stem, text, "", _parameters_without_header(text), source)
     load("yaml")
     import yaml
 
@@ -157,11 +157,11 @@ def as_sql(queries: Sequence[NamedQuery]) -> tuple[str, dict[str, list[str]]]:
     return f"select {selected}", columns
 
 
-def _packaged() -> Path:
+def _package_folder() -> Path:
     return Path(__file__).parents[1] / "queries"
 
 
-def _undeclared(text: str) -> tuple[Parameter, ...]:
+def _parameters_without_header(text: str) -> tuple[Parameter, ...]:
     """Parameters of a file without a header: all must be given, of any type."""
     names = dict.fromkeys(re.findall(r"(?<![\w$])\$([A-Za-z_]\w*)", text))
     return tuple(Parameter(name, "any", "", is_required=True) for name in names)
@@ -183,14 +183,14 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
     )
 
 
-_TEMPLATE_PARTS = frozenset(
+_TEMPLATE_NODES = frozenset(
     {"Template", "Output", "TemplateData", "Name", "Const", "CondExpr", "If"}
     | {"Compare", "Operand", "And", "Or", "Not", "Tuple", "List"}
 )
 """Kinds of nodes of a template whose work is no more than its text is long."""
 
 
-def _rendered(text: str, chosen: Mapping[str, str]) -> str:
+def _fill_template(text: str, chosen: Mapping[str, str]) -> str:
     """The SQL with its identifiers; loops, calls and arithmetic, which may never end, are refused.
 
     Raises
@@ -207,7 +207,7 @@ def _rendered(text: str, chosen: Mapping[str, str]) -> str:
     try:
         template = environment.parse(text)
         for node in template.find_all(nodes.Node):
-            if type(node).__name__ not in _TEMPLATE_PARTS:
+            if type(node).__name__ not in _TEMPLATE_NODES:
                 kind = type(node).__name__.lower()
                 raise QueryError(
                     f"line {node.lineno} of the SQL: a template may not hold a {kind!r}",
@@ -225,7 +225,7 @@ def _cast(parameter: Parameter, value: Any) -> object:
     value = bound(value)
     if value is None:
         if parameter.is_required:
-            raise _wrong(parameter, value)
+            raise _wrong_type(parameter, value)
         return None
     if parameter.choices and value not in parameter.choices:
         raise QueryError(
@@ -234,10 +234,10 @@ def _cast(parameter: Parameter, value: Any) -> object:
     try:
         return _TYPES[parameter.type](value)
     except (TypeError, ValueError) as error:
-        raise _wrong(parameter, value) from error
+        raise _wrong_type(parameter, value) from error
 
 
-def _wrong(parameter: Parameter, value: object) -> QueryError:
+def _wrong_type(parameter: Parameter, value: object) -> QueryError:
     return QueryError(
         f"parameter {parameter.name}: {value!r} is no {parameter.type} ({parameter.meaning})"
     )
@@ -286,5 +286,5 @@ _TYPES: dict[str, Callable[[Any], object]] = {
 }
 
 
-def _shown(value: object) -> str:
+def _default_text(value: object) -> str:
     return "none" if value is None else str(value)

@@ -3,7 +3,7 @@
 ``%%sql`` runs the cell's SELECT on the home of ``$WAREHOUSE_HOME``, else ``./data``; ``%sql --home
 DIR`` chooses another for the session, and ``%%sql NAME`` keeps the answer in a variable. ``$x`` in
 the SQL is the value of the Python variable ``x``. Where another extension, such as JupySQL, has
-registered ``%sql`` before, it keeps it, and ours are ``%wsql`` and ``%%wsql``.
+already registered ``%sql``, that one stays, and this one is called ``%wsql`` and ``%%wsql``.
 """
 
 from __future__ import annotations

@@ -70,11 +70,11 @@ def require_names(
     )
     raise QueryError(
         f"parameters: {', '.join(what)}; the query accepts {accepted or 'none'}{guesses}",
-        **_way_on(sorted(missing), sorted(unknown), known),
+        **_next_steps(sorted(missing), sorted(unknown), known),
     )
 
 
-def _way_on(
+def _next_steps(
     missing: Sequence[str], unknown: Sequence[str], types: Mapping[str, str]
 ) -> dict[str, str]:
     """The next step in Python's spelling and the shell's, with the names of the query itself."""

@@ -31,7 +31,7 @@ RECEIPT_VERSION = 2
 products read."""
 
 BATCH_ROWS = 50_000
-_KEPT_BITS = 30
+_MANTISSA_BITS = 30
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -104,7 +104,9 @@ class Receipt:
 
     def to_json(self) -> str:
         """The receipt as JSON."""
-        facts = asdict(self) | {"params": {n: _encoded(v) for n, v in self.params.items()}}
+        facts = asdict(self) | {
+            "params": {n: _parameter_to_json(v) for n, v in self.params.items()}
+        }
         later = ("frames", "looks_ahead")
         facts = {name: value for name, value in facts.items() if value or name not in later}
         version = RECEIPT_VERSION if facts.keys() & {*later} else 1
@@ -133,7 +135,7 @@ class Receipt:
                 raise ValueError(f"receipt: {version!r}")
             if version > RECEIPT_VERSION:
                 raise QueryError("this receipt was written by a newer product")
-            facts["params"] = {n: _decoded(v) for n, v in facts["params"].items()}
+            facts["params"] = {n: _parameter_from_json(v) for n, v in facts["params"].items()}
             facts["files"] = tuple(ReceiptFile(**file) for file in facts["files"])
             facts["frames"] = {
                 name: ReceiptFrame(**(frame | {"columns": tuple(frame["columns"])}))
@@ -239,12 +241,12 @@ def _row_digests(batch: pa.RecordBatch) -> list[bytes]:
 
     if batch.num_rows == 0:
         return []
-    cells = np.hstack([_cells(column) for column in batch.columns])
+    cells = np.hstack([_cell_bytes(column) for column in batch.columns])
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in cells]
 
 
-def _cells(column: pa.Array) -> Any:
-    """A column as rows of nine bytes: whether there is a value, and eight that stand for it."""
+def _cell_bytes(column: pa.Array) -> Any:
+    """A column as rows of nine bytes: one if there is a value, and eight for the value."""
     import numpy as np
     import pyarrow as pa
 
@@ -273,7 +275,7 @@ def _rounded(values: Any) -> Any:
 
     with np.errstate(all="ignore"):
         mantissa, exponent = np.frexp(values)
-        rounded = np.ldexp(np.round(mantissa * 2.0**_KEPT_BITS) / 2.0**_KEPT_BITS, exponent)
+        rounded = np.ldexp(np.round(mantissa * 2.0**_MANTISSA_BITS) / 2.0**_MANTISSA_BITS, exponent)
     rounded = np.where(np.isnan(values), np.nan, rounded + 0.0)
     return np.ascontiguousarray(rounded, dtype=np.float64)
 
@@ -281,20 +283,20 @@ def _rounded(values: Any) -> Any:
 # -- parameters as JSON --------------------------------------------------------------------------
 
 
-def _encoded(value: object) -> Any:
+def _parameter_to_json(value: object) -> Any:
     if isinstance(value, dt.datetime):
         return {"timestamp": value.isoformat()}
     if isinstance(value, dt.date):
         return {"date": value.isoformat()}
     if isinstance(value, list):
-        return [_encoded(item) for item in value]
+        return [_parameter_to_json(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise QueryError(f"a receipt cannot hold a parameter of type {type(value).__name__}")
 
 
-def _decoded(value: Any) -> object:
+def _parameter_from_json(value: Any) -> object:
     if isinstance(value, dict):
         (kind, text), *_ = value.items()
         return (dt.date if kind == "date" else dt.datetime).fromisoformat(text)
-    return [_decoded(item) for item in value] if isinstance(value, list) else value
+    return [_parameter_from_json(item) for item in value] if isinstance(value, list) else value

@@ -34,8 +34,8 @@ from warehouse.errors import (
     tells_of_disk,
 )
 from warehouse.loading import load
-from warehouse.query.guard import Statement, plain
-from warehouse.query.session import BoundQuery, Session, ask, describe, fetch
+from warehouse.query.guard import Statement, engine_message
+from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.tabular import Tabular
 from warehouse.waiting import Limits, heeding, run
 
@@ -53,7 +53,7 @@ T = TypeVar("T")
 _HTML_ROWS = 20
 
 
-def _past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[..., T]:
+def _retry_without_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[..., T]:
     """Read again from the stored months where the native copy turns out to be damaged."""
 
     @wraps(read)
@@ -67,7 +67,7 @@ def _past_a_damaged_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[
     return reading
 
 
-def _limited(look: Callable[[Result], T]) -> Callable[[Result], T]:
+def _within_limits(look: Callable[[Result], T]) -> Callable[[Result], T]:
     """Look at what an answer touches on another thread, within the time of one reading."""
 
     @wraps(look)
@@ -128,7 +128,7 @@ class Result(Tabular):
         self._described: Place | None = None
         self._types = self._describe()
 
-    @_past_a_damaged_copy
+    @_retry_without_copy
     def arrow(self) -> pa.Table:
         """The answer as a pyarrow Table; times naive UTC."""
         with self._lock:
@@ -162,7 +162,7 @@ class Result(Tabular):
         table = self.arrow()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
-    @_past_a_damaged_copy
+    @_retry_without_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
         """The first rows of the answer as tuples, without storing it."""
         if self._table is not None:
@@ -219,7 +219,7 @@ class Result(Tabular):
         self._cancelled.set()
 
     @property
-    @_limited
+    @_within_limits
     def columns(self) -> dict[str, Column]:
         """Each column's type, unit and meaning by its name, in order.
 
@@ -232,7 +232,7 @@ class Result(Tabular):
         }
 
     @property
-    @_limited
+    @_within_limits
     def warnings(self) -> tuple[Hole | LookAhead, ...]:
         """Models that look ahead, missing bars and refused files in what the query selects.
 
@@ -247,7 +247,7 @@ class Result(Tabular):
         return (*self._marks(scope), *holes)
 
     @property
-    @_limited
+    @_within_limits
     def hint(self) -> str | None:
         """Why an answer without rows, or with one of 0 and NULL only, is so.
 
@@ -263,13 +263,13 @@ class Result(Tabular):
         cursor = self._session.root.new_cursor()
         return analysis.explain_empty(cursor, self._scope(), has_rows=bool(rows))
 
-    @_limited
+    @_within_limits
     def trace(self) -> Trace:
         """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
         return analysis.trace(self._statement.tree, self._types, self._session.names, self._scope())
 
     @property
-    @_limited
+    @_within_limits
     def receipt(self) -> Receipt:
         """What this answer was made from, to be kept beside it; see ``warehouse verify``.
 
@@ -301,7 +301,7 @@ class Result(Tabular):
         places += [self._described] if self._described is not None else []
         return analysis.find_marks(self._session.root.new_cursor(), places)
 
-    @_past_a_damaged_copy
+    @_retry_without_copy
     def __len__(self) -> int:
         """Rows of the answer; counted by the engine where the answer is not stored."""
         if self._table is not None or self._statement.explains:
@@ -348,7 +348,7 @@ class Result(Tabular):
             f"<p>{size}{remarks}</p>"
         )
 
-    @_past_a_damaged_copy
+    @_retry_without_copy
     def _describe(self) -> dict[str, str]:
         """Names and types of the columns; so the whole query is bound, and wrong ones raise.
 
@@ -383,7 +383,7 @@ class Result(Tabular):
         if query is not None:
             return query
         if self._statement.tree is None or self._statement.explains:
-            return ask(self._session.cursor(self._frames), self._statement.text, self._params)
+            return bind_late(self._session.cursor(self._frames), self._statement.text, self._params)
         return self._bound_query(self._statement.text)
 
     def _bound_query(self, text: str) -> BoundQuery:
@@ -427,7 +427,7 @@ class Result(Tabular):
     def _query_error(self, error: Exception) -> WarehouseError:
         """The engine's words, with the nearest names where a table or column is unknown."""
         self._session.require_open()
-        message = plain(str(error).partition("\nLINE ")[0])
+        message = engine_message(str(error).partition("\nLINE ")[0])
         if isinstance(error, (duckdb.Error, OSError)) and tells_of_damage(message):
             damaged = CopyDamagedError if self._session.reads_copy else DamagedError
             return damaged(message, next_step=REPAIR)
@@ -452,7 +452,7 @@ def render(
 ) -> str:
     """The first rows as a table for people, with a last line where there are more.
 
-    ``hint`` says how to see columns for which there is no room.
+    ``hint`` is how to see columns for which there is no room.
     """
     if result._statement.explains:
         return "\n".join(str(plan) for _, plan in result.fetchall())
@@ -463,13 +463,13 @@ def render(
     return text
 
 
-@_limited
+@_within_limits
 def look_ahead_marks(result: Result) -> tuple[LookAhead, ...]:
     """The part of :attr:`Result.warnings` that is found at once: models that look ahead."""
     return result._marks(result._scope())
 
 
-@_limited
+@_within_limits
 def texts_among_parameters(result: Result) -> frozenset[str]:
     """Names of parameters, in lower case, that the query compares with columns of text."""
     return analysis.text_parameters(result._statement.tree, result._session.names)

@@ -67,21 +67,21 @@ class BoundQuery:
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 """From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
 
-_MOST_STATEMENTS = 256
+_MAX_STATEMENTS = 256
 """Maximum number of checked SQL texts to cache."""
 
-_STOPPING_S = 30
-_MOST_IDLE = 8
+_CLOSING_S = 30
+_MAX_IDLE = 8
 _MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
-_SWAPS = 5
-"""How often a catalog is opened anew because another was published while DuckDB opened it, which
-does so by name and more than once: it may have met parts of two."""
+_OPEN_ATTEMPTS = 5
+"""Attempts to open a catalog while others are published: DuckDB opens it by name more than once, so
+it may have read parts of two."""
 
 _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 
 
-def _searched(connection: duckdb.DuckDBPyConnection) -> str:
+def _search_path(connection: duckdb.DuckDBPyConnection) -> str:
     """The marts, then the user's models, of which none has the name of a mart.
 
     Catalogs of earlier versions may have no schema of the user's; DuckDB refuses one that is not
@@ -124,7 +124,7 @@ class Session:
         self.memory, self.reads_copy = memory, reads_copy
         self._root: Session | None = None
         self.connection = connection
-        self._searched = _searched(connection)
+        self._searched = _search_path(connection)
         self.memory_bytes = None if memory is None else _memory_limit(connection)
         row = connection.execute("select generation from meta.build").fetchone()
         self.generation = int(row[0]) if row else 0
@@ -216,7 +216,7 @@ class Session:
         """A query that passed :func:`warehouse.query.guard.check`, bound but not run."""
         cursor = self.cursor(frames)
         if not _IS_LAZY:
-            return replace(ask(cursor, text, params), types=describe(cursor, text, params))
+            return replace(bind_late(cursor, text, params), types=describe(cursor, text, params))
         statement = self._parsed.get(text)
         if statement is None:
             (statement,) = cursor.extract_statements(text)
@@ -252,7 +252,7 @@ class Session:
 
     def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Keep a cursor whose answer was read to its end."""
-        if not self._is_closed and len(self._idle) < _MOST_IDLE:
+        if not self._is_closed and len(self._idle) < _MAX_IDLE:
             self._idle.append(cursor)
 
     def require_open(self) -> None:
@@ -269,7 +269,7 @@ class Session:
             self._without_copy.close()
         self._is_closed = True
         self._idle.clear()
-        give_up = time.monotonic() + _STOPPING_S
+        give_up = time.monotonic() + _CLOSING_S
         while not waiting.is_abandoned():  # closing would wait for that work, without end
             try:
                 self.connection.close()
@@ -282,7 +282,7 @@ class Session:
 
 
 def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
-    """While it stands, all work counts against one limit of time; see ``waiting.one_clock``.
+    """Count all work inside against one time limit; see ``waiting.one_clock``.
 
     DuckDB before 2.0 imports pandas for the first value that it binds: the limit is not for that.
     """
@@ -293,7 +293,7 @@ def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
 
 def _keep(kept: dict[str, T], text: str, value: T) -> None:
     """Cache a value by SQL text; clear the cache when it is full."""
-    if len(kept) >= _MOST_STATEMENTS:
+    if len(kept) >= _MAX_STATEMENTS:
         kept.clear()
     kept[text] = value
 
@@ -317,27 +317,27 @@ def open_session(
     DamagedError
         The catalog cannot be opened.
     QueryError
-        ``memory`` is no amount of memory.
+        ``memory`` is no memory size.
     """
-    for _ in range(_SWAPS):
+    for _ in range(_OPEN_ATTEMPTS):
         with ExitStack() as opened:
-            pin = _pinned(catalog)
+            pin = _open_pin(catalog)
             opened.callback(os.close, pin)
             try:
                 connection, reads_copy = _open_fastest(settings, catalog, memory, copies=copies)
             except DamagedError:
-                if _leads_to(catalog, pin):
+                if _is_same_file(catalog, pin):
                     raise
                 continue
             opened.callback(connection.close)
-            if _leads_to(catalog, pin):
+            if _is_same_file(catalog, pin):
                 opened.pop_all()
                 return Session(settings, connection, pin, memory=memory, reads_copy=reads_copy)
     raise DamagedError(f"{catalog}: was replaced each time it was opened", next_step="try again")
 
 
-def _pinned(catalog: Path) -> int:
-    """A descriptor that tells the ``prune`` of any process that the generation is in use."""
+def _open_pin(catalog: Path) -> int:
+    """A locked descriptor, by which ``prune`` in any process sees that the generation is in use."""
     try:
         pin = os.open(catalog, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as error:
@@ -351,7 +351,7 @@ def _pinned(catalog: Path) -> int:
     return pin
 
 
-def _leads_to(catalog: Path, pin: int) -> bool:
+def _is_same_file(catalog: Path, pin: int) -> bool:
     """Whether the catalog is still the file of the descriptor."""
     try:
         return os.path.samestat(catalog.stat(), os.fstat(pin))
@@ -386,7 +386,7 @@ def warn_of_copy(home: Path) -> None:
 def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
     """The native copy of the generation that a catalog file is; None if it has none.
 
-    In a home that was copied the catalog is no link to its generation: there it says its number.
+    In a copied home the catalog is no link to its generation, so its content is compared.
     """
     for number in published_copies(home):
         with suppress(OSError):  # pruned meanwhile
@@ -437,7 +437,9 @@ def _open(
     return connection
 
 
-def ask(cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]) -> BoundQuery:
+def bind_late(
+    cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
+) -> BoundQuery:
     """A query that is bound each time it is read."""
     if _IS_LAZY:
         return BoundQuery(
@@ -472,7 +474,7 @@ def fetch(
     """
     if _IS_LAZY:
         return list(cursor.sql(text, params=params).fetchall())
-    columns = ask(cursor, text, params).table().columns
+    columns = bind_late(cursor, text, params).table().columns
     return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
@@ -481,12 +483,12 @@ def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
         connection.execute(f"set memory_limit = {literal(memory)}")
     except duckdb.Error as error:
         raise QueryError(
-            f"memory: {memory!r} is no amount of memory", next_step="write it as 500MB or 2GB"
+            f"memory: {memory!r} is no memory size", next_step="write it as 500MB or 2GB"
         ) from error
 
 
 def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
-    """The engine's limit of memory in bytes, which it tells as ``"1.8 GiB"``."""
+    """The engine's memory limit in bytes, which it formats as ``"1.8 GiB"``."""
     row = connection.execute("select current_setting('memory_limit')").fetchone()
     amount, unit = str(row[0]).split() if row else ("0", "bytes")
     return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))

@@ -21,11 +21,11 @@ from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home, generation_path
 from warehouse.loading import load
 from warehouse.query.frames import (
+    frame_table,
     is_frame,
-    require_no_others,
-    require_places,
-    require_unlike_tables,
-    taken,
+    require_frames_read,
+    require_no_catalog_names,
+    require_no_value_as_table,
 )
 from warehouse.query.parameters import as_moments, may_be_moment, require_names
 from warehouse.query.result import Result
@@ -198,7 +198,7 @@ class Warehouse:
         ...     len(r), r.columns["close"].unit
         (48, 'quote/base')
         """
-        _require_kinds(text, params, timeout, memory)
+        _require_argument_types(text, params, timeout, memory)
         with one_clock(timeout):
             return self._prepared(text, params, named, timeout, memory, strict=strict)
 
@@ -227,13 +227,13 @@ class Warehouse:
             return analysis.parameter_types(tree, session.names)
 
         if frames:
-            require_unlike_tables(frames, {place.table for place in session.names.columns})
-            require_places(frames, statement)
-        require_no_others(others, statement)
+            require_no_catalog_names(frames, {place.table for place in session.names.columns})
+            require_frames_read(frames, statement)
+        require_no_value_as_table(others, statement)
         require_names(statement.parameters, values, types)
         if any(map(may_be_moment, values.values())):
             values = as_moments(values, analysis.text_parameters(tree, session.names))
-        tables = {name: taken(name, frame) for name, frame in frames.items()}
+        tables = {name: frame_table(name, frame) for name, frame in frames.items()}
         result = Result(session, statement, values, tables, timeout_s=timeout)
         if strict:
             analysis.require_clean(result.warnings)
@@ -364,8 +364,8 @@ def _wanted(
     return find_generation(home, generation=generation, as_of=as_of, snapshot=snapshot)
 
 
-def _require_kinds(text: object, params: object, timeout: object, memory: object) -> None:
-    """Raise where an argument is of a kind that cannot be meant."""
+def _require_argument_types(text: object, params: object, timeout: object, memory: object) -> None:
+    """Raise where an argument has a type or value that is never right."""
     if not isinstance(text, str):
         raise UsageError(f"SQL is a text, not {type(text).__name__}")
     try:
@@ -379,6 +379,6 @@ def _require_kinds(text: object, params: object, timeout: object, memory: object
         )
     is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
     if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
-        raise UsageError(f"timeout={timeout!r}: a number of seconds above 0 is meant")
+        raise UsageError(f"timeout={timeout!r}: it must be a positive number of seconds")
     if memory is not None and not isinstance(memory, str):
         raise UsageError(f"memory={memory!r}: write it as '500MB' or '2GB'")

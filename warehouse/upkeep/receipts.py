@@ -10,7 +10,7 @@ from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import NotFoundError, QueryError, WarehouseError
 from warehouse.home import Home
-from warehouse.query import Receipt, ReceiptFile, Warehouse, frame_facts, taken
+from warehouse.query import Receipt, ReceiptFile, Warehouse, frame_facts, frame_table
 
 
 class Verdict(StrEnum):
@@ -116,7 +116,7 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
                 next_step="give it in Python: from warehouse import verify_receipt;"
                 f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
             )
-        if frame_facts(taken(name, given[name])) != frame:
+        if frame_facts(frame_table(name, given[name])) != frame:
             raise QueryError(
                 f"{name} is another frame than the receipt's, which had"
                 f" {counted(frame.rows, 'row')} of"
