@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from inspect import signature
 from typing import Any, TypeVar, cast
 
 import click
@@ -98,28 +99,34 @@ def begin_debugging(root: click.Context) -> None:
     root.with_resource(phase("in all"))
 
 
-def past_options(command: F) -> F:
-    """``--generation``, ``--as-of``, ``--snapshot``: the verb gets them as the mapping ``past``."""
+def grouped(name: str, make: Callable[..., object], *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options whose values a verb gets as one argument: what ``make`` returns for them by name."""
+    parts = signature(make).parameters
 
-    @wraps(command)
-    def collected(
-        *arguments: Any,
-        generation: int | None,
-        as_of: str | None,
-        snapshot: str | None,
-        **others: Any,
-    ) -> Any:
-        past = {"generation": generation, "as_of": as_of, "snapshot": snapshot}
-        return command(*arguments, past=past, **others)
+    def decorate(command: F) -> F:
+        @wraps(command)
+        def collected(*arguments: Any, **values: Any) -> Any:
+            group = make(**{part: values.pop(part) for part in parts})
+            return command(*arguments, **{name: group}, **values)
 
-    for option in (
-        click.option("--snapshot", metavar="NAME", help="Ask the generation of that name."),
-        click.option("--as-of", metavar="TIME", help="Ask the catalog of that time, ISO in UTC."),
-        click.option("--generation", type=int, metavar="N", help="Ask an earlier generation."),
-    ):
-        option(collected)
-    return cast(F, collected)
+        for option in reversed(options):
+            option(cast(F, collected))
+        return cast(F, collected)
 
+    return decorate
+
+
+def _past(generation: int | None, as_of: str | None, snapshot: str | None) -> dict[str, Any]:
+    return {"generation": generation, "as_of": as_of, "snapshot": snapshot}
+
+
+past_options = grouped(
+    "past",
+    _past,
+    click.option("--generation", type=int, metavar="N", help="Ask an earlier generation."),
+    click.option("--as-of", metavar="TIME", help="Ask the catalog of that time, ISO in UTC."),
+    click.option("--snapshot", metavar="NAME", help="Ask the generation of that name."),
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON value.")
 

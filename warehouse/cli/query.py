@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -21,6 +22,7 @@ from click.shell_completion import CompletionItem
 
 from warehouse.analysis import Place
 from warehouse.cli.common import (
+    grouped,
     home_option,
     json_option,
     past_options,
@@ -86,6 +88,29 @@ class _Sql(click.Command):
         return super().parse_args(ctx, [f"\n{a}" if begins.match(a) else a for a in args])
 
 
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where an answer goes, in which format."""
+
+    form: str | None
+    as_json: bool
+    target: Path | None
+    limit: int
+    receipt: Path | None
+
+    def checked_format(self, home: Home) -> str:
+        """The format; raises UsageError where the options cannot go together."""
+        for place in (self.target, self.receipt):
+            require_place(home, place)
+        if self.target is not None and self.target == self.receipt:
+            raise UsageError(f"{self.target}: the answer and its receipt are two files")
+        if self.as_json and self.form not in (None, "json"):
+            raise UsageError(
+                f"--json and --format {self.form} contradict", next_step="give one of them"
+            )
+        return format_of(self.target, "json" if self.as_json else self.form)
+
+
 @click.command(
     cls=_Sql,
     epilog="""\b
@@ -103,16 +128,27 @@ Examples:
     "-q", "--query", "name", shell_complete=_complete("query"), help="Run a named query instead."
 )
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of $NAME.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="By the suffix of -o, else table, by default.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("-o", "target", type=click.Path(path_type=Path), help="Write to a file, not stdout.")
-@click.option(
-    "--limit", type=click.IntRange(0), default=40, show_default=True, help="Rows of a table."
+@grouped(
+    "output",
+    _Output,
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        help="By the suffix of -o, else table, by default.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+    click.option(
+        "-o", "target", type=click.Path(path_type=Path), help="Write to a file, not stdout."
+    ),
+    click.option(
+        "--limit", type=click.IntRange(0), default=40, show_default=True, help="Rows of a table."
+    ),
+    click.option(
+        "--receipt",
+        type=click.Path(path_type=Path),
+        help="Write the answer's receipt too.",
+    ),
 )
 @click.option(
     "--timeout",
@@ -123,9 +159,6 @@ Examples:
 @click.option("--memory", metavar="SIZE", help="Memory for the query, as 2GB; more goes to disk.")
 @click.option("--strict", is_flag=True, help="Fail where bars are missing from what is asked.")
 @click.option("--explain", is_flag=True, help="Tell what the query touches; do not run it.")
-@click.option(
-    "--receipt", type=click.Path(path_type=Path), help="Write the answer's receipt to a file too."
-)
 @past_options
 @home_option
 def sql(
@@ -134,12 +167,8 @@ def sql(
     text: str | None,
     name: str | None,
     parameters: tuple[str, ...],
-    form: str | None,
-    as_json: bool,
-    target: Path | None,
-    limit: int,
+    output: _Output,
     explain: bool,
-    receipt: Path | None,
     **limits: Any,
 ) -> int:
     """Run one SELECT and print the answer; SQL is a text, a file's name (*.sql) or - for stdin.
@@ -158,11 +187,7 @@ def sql(
             "give SQL, or the name of a query with -q",
             next_step='try: warehouse sql "from help()", or: warehouse queries',
         )
-    for place in (target, receipt):
-        require_place(Home.of(settings), place)
-    if target is not None and target == receipt:
-        raise UsageError(f"{target}: the answer and its receipt are two files")
-    form = format_of(target, _given_format(form, as_json))
+    form = output.checked_format(Home.of(settings))
     values = _parsed(parameters)
     question = name or _sql_text(text or "")
     with _opened(settings, past) as warehouse, one_clock(limits["timeout"]):
@@ -176,10 +201,10 @@ def sql(
             _put_trace(result, form == "json")
             return ExitCode.DONE
         with phase("run it and write the answer"):
-            write_answer(result, form, target, limit)
-        if receipt is not None:
+            write_answer(result, form, output.target, output.limit)
+        if output.receipt is not None:
             with phase("write the receipt"):
-                result.receipt.save(receipt)
+                result.receipt.save(output.receipt)
     return ExitCode.DONE
 
 
@@ -324,12 +349,6 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
     bare = f"set search_path = '{searched}'"
     os.execv(program, [program, "-readonly", "-cmd", f"{zone}; {here}; {bare}", str(catalog)])
-
-
-def _given_format(form: str | None, as_json: bool) -> str | None:
-    if as_json and form not in (None, "json"):
-        raise UsageError(f"--json and --format {form} contradict", next_step="give one of them")
-    return "json" if as_json else form
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:

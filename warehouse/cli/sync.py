@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 from warehouse.cli.common import (
     DRIFT_QUERY,
     first_few,
+    grouped,
     home_option,
     json_option,
     note_lines,
@@ -26,16 +27,34 @@ from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.home import Home
 from warehouse.lake import Admission, BadRow, Outcome
-from warehouse.sync import LAYOUTS, Said, SyncReport, plan_folder, sync_folder
+from warehouse.sync import LAYOUTS, Said, Subscription, SyncReport, plan_folder, sync_folder
 from warehouse.vendor import CLOCKS, INTERVALS, day_after
 
 if TYPE_CHECKING:
-    from warehouse.sync import Subscription, VendorPlan
+    from warehouse.sync import VendorPlan
     from warehouse.vendor import VendorClient
 
 _LINES_SHOWN = 20
 _FILES_SHOWN = 5
 _DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How a sync is done and shown, whatever its source."""
+
+    recheck: bool
+    salvage: bool
+    dry_run: bool
+    as_json: bool
+
+
+def _as_day(ctx: click.Context, parameter: click.Parameter, value: datetime | None) -> date | None:
+    return None if value is None else value.date()
+
+
+def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | None) -> date | None:
+    return None if value is None else day_after(value.date())
 
 
 @click.command(
@@ -48,17 +67,36 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     "\b\nLayouts of a folder:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS),
     short_help="Fetch vendor files, or take in a folder of them.",
 )
-@click.argument("datasets", metavar="[DATASET]...", nargs=-1)
-@click.option("--exchange", "exchanges", multiple=True, help="Venue; may be given several times.")
-@click.option("--symbol", "symbols", multiple=True, help="Atlas symbol or pattern; several times.")
-@click.option(
-    "--interval", "intervals", multiple=True, type=click.Choice(INTERVALS), metavar="1m|5m|1h|..."
+@grouped(
+    "said",
+    Subscription,
+    click.argument("datasets", metavar="[DATASET]...", nargs=-1),
+    click.option(
+        "--exchange", "exchanges", multiple=True, help="Venue; may be given several times."
+    ),
+    click.option(
+        "--symbol", "symbols", multiple=True, help="Atlas symbol or pattern; several times."
+    ),
+    click.option(
+        "--interval",
+        "intervals",
+        multiple=True,
+        type=click.Choice(INTERVALS),
+        metavar="1m|5m|1h|...",
+    ),
+    click.option("--clock", "clocks", multiple=True, type=click.Choice(CLOCKS)),
+    click.option(
+        "--start", type=_DAY, callback=_as_day, metavar="YYYY-MM-DD", help="First UTC day."
+    ),
+    click.option(
+        "--end",
+        type=_DAY,
+        callback=_as_end,
+        metavar="YYYY-MM-DD",
+        help="Last UTC day, included [today].",
+    ),
 )
-@click.option("--clock", "clocks", multiple=True, type=click.Choice(CLOCKS))
-@click.option("--start", type=_DAY, metavar="YYYY-MM-DD", help="First UTC day.")
-@click.option("--end", type=_DAY, metavar="YYYY-MM-DD", help="Last UTC day, included [today].")
 @click.option("--preview", is_flag=True, help="The slice that needs no key: one series, one month.")
-@click.option("--recheck", is_flag=True, help="Ask again for old files too: were they restated?")
 @click.option(
     "--connections", type=click.IntRange(1, 32), default=8, show_default=True, help="At once."
 )
@@ -67,36 +105,32 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--dataset", help="With --from: what the paths of the files do not say.")
 @click.option(
-    "--salvage",
-    is_flag=True,
-    help="Take in the good rows of a file with a few bad ones; meta.salvaged lists the others.",
-)
-@click.option(
     "--pattern",
     metavar="TEXT",
     help="With --from: what file names say, such as '{symbol}_{dataset}_{interval}_{period}'.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
-@json_option
+@grouped(
+    "options",
+    _Options,
+    click.option("--recheck", is_flag=True, help="Ask for old files again: were they restated?"),
+    click.option(
+        "--salvage",
+        is_flag=True,
+        help="Take in the good rows of a file with a few bad ones; meta.salvaged lists the others.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
+    json_option,
+)
 @home_option
 def sync(
     settings: Settings,
-    datasets: tuple[str, ...],
-    exchanges: tuple[str, ...],
-    symbols: tuple[str, ...],
-    intervals: tuple[str, ...],
-    clocks: tuple[str, ...],
-    start: datetime | None,
-    end: datetime | None,
+    said: Subscription,
     preview: bool,
-    recheck: bool,
     connections: int,
     folder: Path | None,
     dataset: str | None,
-    salvage: bool,
     pattern: str | None,
-    dry_run: bool,
-    as_json: bool,
+    options: _Options,
 ) -> int:
     """Take vendor files into the lake: bytes unchanged, each checked against its contract.
 
@@ -107,21 +141,11 @@ def sync(
     A second run does nothing. A file that fails its check goes to quarantine with the reason, one
     that cannot be had is named, and the rest goes on (exit code 1).
     """
-    from warehouse.sync import Subscription, expand_datasets
+    from warehouse.sync import expand_datasets
 
-    said = Subscription(
-        datasets,
-        exchanges,
-        symbols,
-        intervals,
-        clocks,
-        start.date() if start else None,
-        day_after(end.date()) if end else None,
-    )
     home = Home.of(settings)
-    options = _Options(recheck=recheck, salvage=salvage, dry_run=dry_run, as_json=as_json)
     if folder is not None:
-        if datasets or preview or start or end:
+        if said.datasets or preview or said.start or said.end:
             raise UsageError(
                 "--from takes a folder whole; DATASET, dates and --preview are for the vendor",
                 next_step="say --dataset for files whose path does not name it",
@@ -136,16 +160,6 @@ def sync(
         expand_datasets(one.datasets)  # a misspelt name is found before anything is requested
     with _vendor(settings, preview=preview, connections=connections) as vendor:
         return _sync_vendor(home, vendor, chosen, options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """How a sync is done and shown, whatever its source."""
-
-    recheck: bool
-    salvage: bool
-    dry_run: bool
-    as_json: bool
 
 
 def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int:

@@ -30,7 +30,7 @@ from warehouse.lake.manifest import Manifest
 from warehouse.lake.notes import Note, notes_of
 from warehouse.lake.records import FileFacts, StoredFile
 from warehouse.lake.sqlite_errors import DISK_CODES, primary_code
-from warehouse.vendor import Contract, FileKey
+from warehouse.vendor import Contract, FileKey, load_contracts
 
 _BLOCK_BYTES = 1 << 20
 
@@ -104,7 +104,6 @@ class Lake:
         *,
         origin: str,
         stamp: str,
-        contract: Contract | None,
         current: StoredFile | None,
         consume: bool = False,
         quarantine: bool = True,
@@ -140,6 +139,7 @@ class Lake:
             from warehouse.lake.bad_rows import BadRowsError
             from warehouse.lake.validate import check_file
 
+            contract = load_contracts().get(key.dataset)
             try:
                 facts = check_file(incoming, key, contract)
             except FileRefusedError as refused:

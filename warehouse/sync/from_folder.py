@@ -13,11 +13,11 @@ from pathlib import Path
 from warehouse.display import counted
 from warehouse.errors import ExitCode, did_you_mean
 from warehouse.files import sha256_of
-from warehouse.home import Home, writing
-from warehouse.lake import Admission, Lake, Manifest, Outcome, StoredFile
+from warehouse.home import Home
+from warehouse.lake import Admission, Manifest, Outcome, StoredFile
 from warehouse.progress import phase
 from warehouse.sync.layout import Fault, FoundFile, Said, printable, same_key, scan_folder
-from warehouse.sync.report import SOME_UNNAMED, SyncReport, recorded_run
+from warehouse.sync.report import SOME_UNNAMED, SyncReport, sync_run
 from warehouse.vendor import FileKey, load_contracts
 
 _FILES_TOGETHER = 16
@@ -149,14 +149,9 @@ def sync_folder(
     admissions = []
     with (
         phase("check files and take them in") as taking,
-        writing(home, "sync"),
-        Manifest(home.manifest, create=True) as manifest,
-        recorded_run(manifest) as finish,
+        sync_run(home, salvage=salvage) as (lake, finish),
     ):
-        lake = Lake(home, manifest, salvage=salvage)
-        lake.sweep()
-        contracts = load_contracts()
-        current = {file.key: file for file in manifest.files()}
+        current = {file.key: file for file in lake.manifest.files()}
         for first in range(0, len(plan.files), _FILES_TOGETHER):
             with lake.together():
                 for file in plan.files[first : first + _FILES_TOGETHER]:
@@ -165,7 +160,6 @@ def sync_folder(
                         file.source,
                         origin=printable(file.source),
                         stamp=file.stamp,
-                        contract=contracts.get(file.key.dataset),
                         current=current.get(file.key),
                     )
                     admissions.append(admission)

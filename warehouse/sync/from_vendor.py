@@ -18,7 +18,7 @@ from pathlib import Path
 
 from warehouse.display import counted, render_size
 from warehouse.errors import DiskError, FileRefusedError, VendorError
-from warehouse.home import Home, writing
+from warehouse.home import Home
 from warehouse.lake import Admission, Lake, Manifest, Outcome
 from warehouse.progress import Meter, SilentMeter
 from warehouse.sync.listings import ListedSeries, Listings
@@ -26,7 +26,7 @@ from warehouse.sync.plan import (
     PlannedFetch,
     VendorPlan,
 )
-from warehouse.sync.report import SyncReport, recorded_run
+from warehouse.sync.report import SyncReport, sync_run
 from warehouse.sync.workers import WorkerPool, WorkResult
 from warehouse.vendor import (
     Body,
@@ -38,7 +38,6 @@ from warehouse.vendor import (
     clock_warning,
     discard_part,
     download_file,
-    load_contracts,
 )
 
 log = logging.getLogger(__name__)
@@ -114,14 +113,8 @@ def sync_vendor(
         moment = now.astimezone(UTC) + timedelta(seconds=time.monotonic() - started)
         return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
-    with (
-        writing(home, "sync"),
-        Manifest(home.manifest, create=True, clock=clock) as manifest,
-        recorded_run(manifest) as finish,
-    ):
-        lake = Lake(home, manifest, salvage=salvage)
-        lake.sweep()
-        asking = Listings(manifest, vendor, now=now, recheck=recheck)
+    with sync_run(home, salvage=salvage, clock=clock) as (lake, finish):
+        asking = Listings(lake.manifest, vendor, now=now, recheck=recheck)
         fetching = _Fetching(lake, asking, meter or SilentMeter())
         fetching.run(wanted)
         warning = clock_warning(vendor.skew_s)
@@ -150,7 +143,6 @@ class _Fetching:
         self._asking = asking
         self._meter = meter
         self._incoming = lake.home.build / "incoming"
-        self._contracts = load_contracts()
         self._ready: deque[tuple[ListedSeries, PlannedFetch, bool]] = deque()
         self._resumable: set[str] = set()
         self._is_begun = False
@@ -251,7 +243,6 @@ class _Fetching:
             body.path,
             origin=body.origin,
             stamp=body.stamp,
-            contract=self._contracts.get(key.dataset),
             current=held,
             consume=True,
             quarantine=is_second,

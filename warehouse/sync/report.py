@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from warehouse.errors import ExitCode, VendorError, WarehouseError
-from warehouse.lake import Admission, Manifest, Outcome
+from warehouse.home import Home, writing
+from warehouse.lake import Admission, Lake, Manifest, Outcome
 from warehouse.sync.layout import Fault, FoundFile
 from warehouse.sync.plan import EmptyAnswer
 from warehouse.vendor import FileKey
@@ -81,11 +82,25 @@ class SyncReport:
 
 
 @contextmanager
-def recorded_run(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncReport]]:
-    """Write a sync and its outcome into the manifest, whatever becomes of it.
+def sync_run(
+    home: Home, *, salvage: bool, clock: Callable[[], str] | None = None
+) -> Iterator[tuple[Lake, Callable[[SyncReport], SyncReport]]]:
+    """Lock a home, clear what a killed run left, and write the run and its outcome down.
 
-    Yields a function that takes the finished report and gives it back.
+    Yields the lake, and a function that takes the finished report and returns it.
     """
+    with (
+        writing(home, "sync"),
+        Manifest(home.manifest, create=True, clock=clock) as manifest,
+        _recorded(manifest) as finish,
+    ):
+        lake = Lake(home, manifest, salvage=salvage)
+        lake.sweep()
+        yield lake, finish
+
+
+@contextmanager
+def _recorded(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncReport]]:
     run = manifest.start_run("sync")
     outcome = "interrupted"
 

@@ -300,6 +300,6 @@ def _require(condition: bool, what: str, value: object) -> None:
     if not condition:
         text = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:100]}..."
         raise UsageError(
-            f"{what} {text} is not a name that the vendor can have given",
-            next_step="check how it is spelt",
+            f"invalid {what} {text}",
+            next_step="check the spelling",
         )
