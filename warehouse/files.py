@@ -16,7 +16,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 """What :func:`sha256_of` gives, and so the name of an object of the lake."""
 
 
-# Below the home: what DuckDB or we were writing. The last three are of earlier versions.
+# Below the home: what DuckDB or we were writing. The last two are of earlier versions.
 _LEFTOVERS = (
     "warehouse.duckdb.wal",
     ".warehouse.duckdb.new",
@@ -69,10 +69,10 @@ def put(finished: Path, place: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        temporary = place.with_name(f".{place.name}.new")
-        shutil.copy(finished, temporary)
-        flush(temporary)
-        temporary.replace(place)
+        unfinished = temporary(place)
+        shutil.copy(finished, unfinished)
+        flush(unfinished)
+        unfinished.replace(place)
         finished.unlink()
     flush(place.parent)
 
