@@ -7,9 +7,10 @@ the README for the commands.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from warehouse._version import __version__
+from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.analysis import Hole, IncompleteError, LookAhead, LooksAheadError
@@ -54,36 +55,15 @@ __all__ = [
     "verify_receipt",
 ]
 
-_HOMES = {
-    "Hole": "warehouse.analysis.holes",
-    "IncompleteError": "warehouse.analysis.holes",
-    "LookAhead": "warehouse.analysis.lookahead_marks",
-    "LooksAheadError": "warehouse.analysis.lookahead_marks",
-    "Receipt": "warehouse.query.receipt",
-    "Result": "warehouse.query.result",
-    "Warehouse": "warehouse.query.warehouse",
-    "WarehouseError": "warehouse.errors",
-    "get_derivative_metrics": "warehouse.compat.client",
-    "get_metrics": "warehouse.compat.client",
-    "get_ohlcv": "warehouse.compat.client",
-    "get_raw": "warehouse.compat.client",
-    "get_symbols": "warehouse.compat.client",
-    "get_twap": "warehouse.compat.client",
-    "get_vwap": "warehouse.compat.client",
-    "load_ipython_extension": "warehouse.query.notebook",
-    "open": "warehouse.query.warehouse",
-    "verify_receipt": "warehouse.upkeep.receipts",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load the part of the face that is asked for; ``import warehouse`` alone loads nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'warehouse' has no attribute {name!r}")
-    from warehouse.loading import load
-
-    return getattr(load(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "analysis": "Hole IncompleteError LookAhead LooksAheadError",
+        "compat": (
+            "get_derivative_metrics get_metrics get_ohlcv get_raw get_symbols get_twap get_vwap"
+        ),
+        "errors": "WarehouseError",
+        "query": "Receipt Result Warehouse load_ipython_extension open",
+        "upkeep": "verify_receipt",
+    },
+)

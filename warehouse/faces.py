@@ -13,6 +13,7 @@ def lazy_face(
     """``__getattr__`` and ``__dir__`` of a package; ``modules`` maps each to its names, by spaces.
 
     A command that needs the keys of the vendor then does not pay for loading an HTTP client.
+    Ctrl-C waits until a module is loaded.
 
     Examples
     --------
@@ -25,6 +26,9 @@ def lazy_face(
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        from warehouse.interrupts import held_back  # here, so that importing a face loads nothing
+
+        with held_back():
+            return getattr(import_module(f"{package}.{homes[name]}"), name)
 
     return get, lambda: sorted(homes)

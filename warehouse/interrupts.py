@@ -1,106 +1,324 @@
-"""Ctrl-C where it would do harm: abort the process, turn into another error, break a library."""
+"""Ctrl-C, cancelling and limits: the engine works on another thread than the one that waits for it.
+
+So Ctrl-C always meets Python code that waits. Raised amid a call of DuckDB, it would become another
+error or none. The engine obeys an interrupt between two steps of its work only; a single step, such
+as a function on a long list, or the parser on a long text, may take minutes. Then the caller goes
+on without it after a short grace.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-_AGAIN_S = 0.02
-"""A Ctrl-C that has to wait is tried again after so long."""
+from warehouse.errors import ExitCode, QueryError
+
+T = TypeVar("T")
+
+_GRACE_S = 1.0
+"""How long work may take to end after it was interrupted, before it is abandoned."""
+
+_LOOK_S = 0.05
+"""How often the limits are looked at, and interrupts are repeated."""
+
+_STATM = Path("/proc/self/statm")
+
+
+class Interruptible(Protocol):
+    """What an engine's connection or cursor can do for whoever waits for it."""
+
+    def interrupt(self) -> None:
+        """Ask it to end what it does."""
+
+
+class Limit(Enum):
+    """Why work was stopped."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What work may take.
+
+    Attributes
+    ----------
+    timeout_s
+        Seconds until it is stopped.
+    spent_s
+        How many of them are spent already.
+    growth
+        Bytes by which the process may grow meanwhile; watched where there is ``/proc``.
+    cancelled
+        Set where it is not wanted any more.
+    """
+
+    timeout_s: float | None = None
+    spent_s: float = 0.0
+    growth: int | None = None
+    cancelled: threading.Event | None = None
+
+
+class StoppedError(QueryError):
+    """A query was stopped, or abandoned: then its last step still goes on in its thread."""
+
+
+def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | None = None) -> T:
+    """What ``act`` gives, which uses ``engine``; stopped by Ctrl-C and at its limits.
+
+    Raises
+    ------
+    StoppedError
+        It reached one of its limits.
+    """
+    limits = limits or _NO_LIMITS
+    began = _begun(limits)
+    if limits.cancelled and limits.cancelled.is_set():
+        raise _stopped(Limit.CALLER, limits, limits.spent_s, is_done=True)
+    job = _Job(act)
+    try:
+        job.begin()
+        limit = _wait(job.future, limits, began)
+    except BaseException:
+        job.stop(engine)
+        raise
+    if limit is not None and not job.stop(engine):
+        raise _stopped(limit, limits, time.monotonic() - began, is_done=job.future.done())
+    return job.future.result()
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """While it stands, Ctrl-C is a ``KeyboardInterrupt`` wherever it comes.
+def one_clock(*, at_least_s: float = 0.0) -> Iterator[None]:
+    """Within it, all time limits count from its start, also those of work that this work begins.
 
-    Raised amid ``import duckdb``, some 0.1 s, it would abort the process: there it waits. Whoever
-    has a handler of Ctrl-C of their own keeps it.
+    Within another one the outer one's clock goes on; ``at_least_s`` are left of the limit even
+    where that has taken all of it.
     """
-    handler = _Patient() if _handler() is signal.default_int_handler else None
-    if handler is not None:
-        signal.signal(signal.SIGINT, handler)
+    outer: _Clock | None = getattr(_here, "clock", None)
+    now = time.monotonic()
+    _here.clock = _Clock(outer.began if outer else now, now + at_least_s)
     try:
         yield
-    except RuntimeError as error:
-        raise_if_interrupt(error)
-        raise
     finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            handler.raise_what_waits()
+        _here.clock = outer
+
+
+def heed_the_wait() -> None:
+    """Raise in work for which nobody waits any more: long loops of Python's call this."""
+    job: _Job[Any] | None = getattr(_here, "job", None)
+    if job is not None and job.is_unwanted:
+        raise StoppedError("stopped: nobody waits for it any more")
+
+
+def heeding(items: Iterable[T]) -> Iterator[T]:
+    """The same items; before each comes :func:`heed_the_wait`."""
+    for item in items:
+        heed_the_wait()
+        yield item
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """While it stands, Ctrl-C waits, and comes at its end: for what must not end half-way."""
-    former = _handler()
-    if former is not signal.default_int_handler and not isinstance(former, _Patient):
+    """Let Ctrl-C wait for the end of an import: amid ``import duckdb`` it would abort the process.
+
+    Where Ctrl-C is ignored, or this is another thread than the main one, nothing changes.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if is_main else None
+    if not callable(handler):
         yield
         return
-    came = False
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-
-    signal.signal(signal.SIGINT, note)
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        signal.signal(signal.SIGINT, handler)
         if came:
-            raise KeyboardInterrupt
+            handler(*came[0])
 
 
-def raise_if_interrupt(error: Exception) -> None:
-    """Raise the ``KeyboardInterrupt`` that ``error`` was made of, if it was.
-
-    DuckDB does so where it runs a query in the main thread, and Python where a class is being made.
+def is_interrupt(error: Exception) -> bool:
+    """Whether DuckDB made ``error`` of a Ctrl-C, as it does of one amid a query in the main thread.
 
     Examples
     --------
-    >>> try:
-    ...     raise_if_interrupt(RuntimeError("Query interrupted"))
-    ... except KeyboardInterrupt:
-    ...     print("Ctrl-C")
-    Ctrl-C
+    >>> is_interrupt(RuntimeError("Query interrupted"))
+    True
     """
-    if isinstance(error, RuntimeError) and (
-        str(error) == "Query interrupted" or isinstance(error.__cause__, KeyboardInterrupt)
-    ):
-        raise KeyboardInterrupt from error
+    return isinstance(error, RuntimeError) and str(error) == "Query interrupted"
 
 
-def _handler() -> Any:
-    """What Ctrl-C does; None where that cannot be changed, in other threads than the main one."""
-    is_main = threading.current_thread() is threading.main_thread()
-    return signal.getsignal(signal.SIGINT) if is_main else None
+def is_abandoned() -> bool:
+    """Whether work still goes on for which nobody waits any more."""
+    return bool(_abandoned)
 
 
-class _Patient:
-    """Raises ``KeyboardInterrupt``; amid ``import duckdb`` it lets the signal come again soon."""
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code.
 
-    def __init__(self) -> None:
-        self._again: threading.Timer | None = None
+    It ends at once after Ctrl-C, and where abandoned work goes on, which nothing else can stop:
+    Python itself would end by a signal if the Ctrl-C came amid an ``exec``.
+    """
+    if is_abandoned() or code == ExitCode.INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
-    def __call__(self, _number: int, frame: FrameType | None) -> None:
-        self._again = None
-        while frame is not None:
-            if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "duckdb":
-                self._again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
-                self._again.daemon = True
-                self._again.start()
-                return
-            frame = frame.f_back
-        raise KeyboardInterrupt
 
-    def raise_what_waits(self) -> None:
-        """Raise ``KeyboardInterrupt`` if one has not come again yet."""
-        if self._again is not None:
-            self._again.cancel()
-            raise KeyboardInterrupt
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """When the work of a thread began, and until when it may go on whatever its limit."""
+
+    began: float
+    until: float
+
+
+class _Job(Generic[T]):
+    """One piece of work: what it will give, and whether it is wanted still."""
+
+    def __init__(self, act: Callable[[], T]) -> None:
+        self.future: Future[T] = Future()
+        self.is_unwanted = False
+        self._act: Callable[[], T] | None = act
+        self._clock: _Clock | None = getattr(_here, "clock", None)
+
+    def begin(self) -> None:
+        """Let an idle thread do it, or a new one; the first query on a new one takes longer."""
+        try:
+            tasks = _idle.pop()
+        except IndexError:
+            tasks = SimpleQueue()
+            name = "warehouse-query"
+            threading.Thread(target=_work, args=(tasks,), name=name, daemon=True).start()
+        tasks.put(self)
+
+    def fulfil(self) -> None:
+        """Do it in this thread, unless nobody wants it any more."""
+        act, self._act = self._act, None
+        if act is None or not self.future.set_running_or_notify_cancel():
+            return
+        _here.job, _here.clock = self, self._clock
+        try:
+            self.future.set_result(act())
+        except BaseException as error:  # handed to whoever waits, who raises it
+            self.future.set_exception(error)
+        finally:
+            _here.job = _here.clock = None
+
+    def stop(self, engine: Interruptible | None) -> bool:
+        """Interrupt until it has ended or is abandoned; whether it gave its answer after all."""
+        self.is_unwanted = True
+        if self.future.cancel():
+            return False
+        _abandoned.add(self.future)
+        self.future.add_done_callback(_abandoned.discard)
+        give_up = time.monotonic() + _GRACE_S
+        while not self.future.done() and time.monotonic() < give_up:
+            if engine is not None:  # it may not have begun when the first one comes
+                engine.interrupt()
+            wait([self.future], _LOOK_S)
+        return self.future.done() and self.future.exception() is None
+
+
+def _begun(limits: Limits) -> float:
+    """From when the limit of time counts."""
+    clock: _Clock | None = getattr(_here, "clock", None)
+    if clock is None:
+        return time.monotonic() - limits.spent_s
+    return max(clock.began, clock.until - (limits.timeout_s or 0.0))
+
+
+def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
+    """Wait for the end of work; else the limit that it reached."""
+    outer: _Job[Any] | None = getattr(_here, "job", None)
+    most = None if limits.growth is None else _resident() + limits.growth
+    while True:
+        left = _LOOK_S
+        if limits.timeout_s is not None:
+            left = min(left, limits.timeout_s - (time.monotonic() - began))
+        with suppress(TimeoutError):
+            future.exception(max(left, 0))  # waits as wait() does, and costs half of it
+        if future.done():
+            return None
+        if limits.timeout_s is not None and time.monotonic() - began >= limits.timeout_s:
+            return Limit.TIME
+        if (outer and outer.is_unwanted) or (limits.cancelled and limits.cancelled.is_set()):
+            return Limit.CALLER
+        if most is not None and _resident() > most:
+            return Limit.MEMORY
+
+
+def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> StoppedError:
+    said, next_step, in_shell = _SAID[limit]
+    what = said.format(limits)
+    if not is_done:
+        what += f"; given up after {after_s:.1f} s, as this step of its work cannot be interrupted"
+        next_step += "; the step goes on and takes memory until it ends or the process does"
+    elif limits.timeout_s is not None and after_s > limits.timeout_s + 2 * _LOOK_S:
+        what += f", after {after_s:.1f} s"
+    return StoppedError(
+        what,
+        next_step=next_step,
+        in_shell=in_shell,
+        timeout_s=limits.timeout_s,
+        after_s=after_s,
+    )
+
+
+def _resident() -> int:
+    """Bytes of memory that the process holds; 0 where the system does not say."""
+    try:
+        return int(_STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _work(tasks: SimpleQueue[_Job[Any]]) -> None:
+    while True:
+        tasks.get().fulfil()
+        _idle.append(tasks)
+
+
+def _forget_threads() -> None:
+    """After a fork: the threads are the parent's."""
+    _idle.clear()
+    _abandoned.clear()
+
+
+_SAID = {
+    Limit.TIME: (
+        "stopped at its time limit of {0.timeout_s:g} s",
+        "ask for fewer series or a shorter span, or allow more with timeout=",
+        "ask for fewer series or a shorter span, or allow more with --timeout SECONDS",
+    ),
+    Limit.MEMORY: (
+        "stopped: the process grew by more than {0.growth:,} bytes, twice its memory limit",
+        "ask for fewer rows, stream them with batches(), or allow more with memory=",
+        "ask for fewer rows, write them to a file with -o, or allow more with --memory SIZE",
+    ),
+    Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer", None),
+}
+"""The message of a limit, and the next step in Python and, where it differs, in the shell."""
+
+_NO_LIMITS = Limits()
+_here = threading.local()
+_idle: list[SimpleQueue[_Job[Any]]] = []
+_abandoned: set[Future[Any]] = set()
+os.register_at_fork(after_in_child=_forget_threads)

@@ -123,14 +123,23 @@ def test_error_when_words_are_wrong_then_names_the_way_on_as_it_is_typed(
     assert "Errno" not in err
 
 
-def test_interrupt_when_it_comes_while_a_class_is_made_then_exits_with_its_code(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    "act",
+    [
+        "exec('raise KeyboardInterrupt')",  # as dataclasses make classes
+        "[duckdb.sql('select sum(range) from range(9999999)').fetchall() for _ in range(999)]",
+    ],
+    ids=["a class is made", "the main thread asks DuckDB"],
+)
+def test_interrupt_when_libraries_handle_it_then_the_command_ends_with_its_code(
+    tmp_path: Path, act: str
 ) -> None:
     (tmp_path / "stopped.py").write_text(
+        "import duckdb, os, signal, threading\n"
         "from unittest.mock import patch\n"
         "from warehouse import cli\n"
-        "made = lambda *_, **__: exec('raise KeyboardInterrupt')  # as dataclasses make theirs\n"
-        "with patch.object(cli.cli, 'main', made):\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        f"with patch.object(cli.cli, 'main', lambda *_, **__: {act}):\n"
         "    cli.main([])\n"
     )
     command = [sys.executable, "-m", "stopped"]

@@ -178,7 +178,7 @@ def test_messages_when_they_count_then_leave_the_plural_to_counted() -> None:
         f"{path.name}: {match[0]}"
         for path in Path(warehouse.__file__).parent.rglob("*.py")
         for match in PLURAL.finditer(path.read_text("utf-8"))
-        if not match[0].startswith("{0.")  # the template of waiting.py, whose number is large
+        if not match[0].startswith("{0.")  # the template of interrupts.py, whose number is large
         and "assert" not in path.read_text("utf-8")[: match.start()].rpartition("\n")[2]
     ]
     assert found == []

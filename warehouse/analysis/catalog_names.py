@@ -18,7 +18,6 @@ import duckdb
 
 from warehouse.analysis.parse_tree import Tree, names, nodes
 from warehouse.errors import NotFoundError, nearest
-from warehouse.loading import load
 from warehouse.sql import literal
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
@@ -226,7 +225,6 @@ class Names:
 
     def tables_by_sqlglot(self, text: str) -> list[Place]:
         """The catalog's tables in a text of which the engine gives no tree."""
-        load("sqlglot")
         import sqlglot
         from sqlglot import exp
 

@@ -28,7 +28,7 @@ from warehouse.analysis.parse_tree import (
     with_ctes,
 )
 from warehouse.analysis.scope import QueryScope
-from warehouse.waiting import heed_the_wait
+from warehouse.interrupts import heed_the_wait
 
 _GRID = {*KEY_COLUMNS, "time", "known_at"}
 _KEEPS_UNIT = {

@@ -33,7 +33,7 @@ from warehouse.analysis.parse_tree import (
     texts_in,
     with_ctes,
 )
-from warehouse.waiting import heed_the_wait
+from warehouse.interrupts import heed_the_wait
 
 _SIDES_SWAPPED = {
     "COMPARE_EQUAL": "COMPARE_EQUAL",

@@ -13,7 +13,7 @@ import click
 
 from warehouse.cli.common import Verbs, as_ours, debug_option
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, FaultError, WarehouseError
-from warehouse.interrupts import interruptible
+from warehouse.interrupts import held_back, is_interrupt, leave
 
 _VERBS = {
     "demo": "demo",
@@ -52,7 +52,8 @@ class _Verbs(Verbs):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:
             return None
-        module = import_module(f"warehouse.cli.{_VERBS[name]}")
+        with held_back():
+            module = import_module(f"warehouse.cli.{_VERBS[name]}")
         command: click.Command = getattr(module, name)
         return command
 
@@ -119,10 +120,7 @@ _OF_DISK = frozenset(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     _open_closed_streams()
-    code = run(arguments)
-    from warehouse.waiting import leave
-
-    leave(code)
+    leave(run(arguments))
 
 
 def _open_closed_streams() -> None:
@@ -136,8 +134,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; errors become a line on stderr and an exit code."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
-        with interruptible():
-            outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False)
+        outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False)
         return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -147,18 +144,21 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         return _report(as_ours(error), debug)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing is damaged, run the same command again", err=True)
-        # One that came while a class was made stays noted in Python, which under -m would end by
-        # the signal instead of the exit code; running any text anew takes the note back.
-        exec("")
-        return ExitCode.INTERRUPTED
+        return _report_interrupt()
     except _ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except WarehouseError as error:
         return _report(error, debug)
     except Exception as error:
+        if is_interrupt(error):
+            return _report_interrupt()
         return _report(_explained(error), debug, cause=error)
+
+
+def _report_interrupt() -> int:
+    click.echo("interrupted; nothing is damaged, run the same command again", err=True)
+    return ExitCode.INTERRUPTED
 
 
 def _explained(error: Exception) -> WarehouseError:

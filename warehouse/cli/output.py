@@ -17,8 +17,8 @@ from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.files import appearing
 from warehouse.home import Home
+from warehouse.interrupts import StoppedError, one_clock
 from warehouse.query import look_ahead_marks, render
-from warehouse.waiting import StoppedError, one_clock
 
 if TYPE_CHECKING:
     import pyarrow as pa

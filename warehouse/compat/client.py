@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from warehouse.config import load_settings
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.home import Home
+from warehouse.interrupts import run
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
-from warehouse.loading import load
 from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
 from warehouse.vendor import CLOCKS, INTERVALS, RAW_PREFIX, SeriesKey, load_contracts, time_columns
 
@@ -233,13 +233,12 @@ def _frame(
     ]
     time = time_columns(dataset)[0]
     read = _read_polars if output == "polars" else _read_pandas
-    return read(parts, time, is_sorted=time == "time")
+    return run(None, lambda: read(parts, time, is_sorted=time == "time"))
 
 
 def _read_polars(
     parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
 ) -> pl.DataFrame:
-    load("polars")
     import polars
 
     frames = []
@@ -261,7 +260,6 @@ def _read_polars(
 def _read_pandas(
     parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
 ) -> pd.DataFrame:
-    load("pandas")
     import pandas
     import pyarrow.parquet as pq
 

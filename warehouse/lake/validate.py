@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from warehouse.display import counted
 from warehouse.engine import NO_EXTENSIONS, connect
 from warehouse.errors import FileRefusedError
-from warehouse.interrupts import raise_if_interrupt
+from warehouse.interrupts import run
 from warehouse.lake.bad_rows import BadRowsError, find_bad_rows, left_out_of
 from warehouse.lake.file_values import Values, is_bytes, is_text
 from warehouse.lake.hints import other_times, time_hint, unlike_parquet
@@ -160,11 +160,11 @@ def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
     source = _source(path)
     try:
         with _engine().cursor() as cursor:
-            cursor.execute(f"select bit_xor(hash({names})) from {source}").fetchall()
+            text = f"select bit_xor(hash({names})) from {source}"
+            run(cursor, lambda: cursor.execute(text).fetchall())
     except duckdb.OutOfMemoryException as error:
         raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
     except (duckdb.Error, RuntimeError) as error:
-        raise_if_interrupt(error)
         if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
             _engine.cache_clear()  # it refuses everything from now on
         reason = str(error).splitlines()[0].replace(str(path), "it")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from warehouse.analysis import Tree, names, nodes
 from warehouse.errors import QueryError
-from warehouse.loading import load
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -258,7 +257,6 @@ def _tables_and_ctes(tree: Tree | None, bare: str) -> tuple[set[str], set[str]]:
     """Plain names of the tables that a query reads, and those of its CTEs, in lower case."""
     if tree is not None:
         return {name.lower() for name in _tables(tree)}, {name.lower() for name in _ctes(tree)}
-    load("sqlglot")
     import sqlglot
     from sqlglot import exp
 

@@ -19,7 +19,6 @@ import duckdb
 
 from warehouse.analysis import Tree, names, nodes
 from warehouse.errors import QueryError
-from warehouse.loading import load
 from warehouse.query.moments import lost_offsets
 from warehouse.sql import literal
 
@@ -293,7 +292,6 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
         if len(kinds) > 1:
             raise _several_statements(len(kinds))
         raise _not_allowed(kinds[0] if kinds else "no statement")
-    load("sqlglot")
     import sqlglot
     from sqlglot import exp
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.errors import NotFoundError, QueryError, did_you_mean
-from warehouse.loading import load
 from warehouse.query.parameters import require_names
 from warehouse.sql import bound, identifier
 
@@ -127,7 +126,6 @@ def read_query(path: Path, source: str = "home") -> NamedQuery:
     header = _HEADER.match(text)
     if header is None:
         return NamedQuery(path.stem, text, "", _parameters_without_header(text), source)
-    load("yaml")
     import yaml
 
     try:
@@ -198,7 +196,6 @@ def _fill_template(text: str, chosen: Mapping[str, str]) -> str:
     QueryError
         The template is wrong, or holds more than names and conditions on them.
     """
-    load("jinja2.sandbox")
     from jinja2 import StrictUndefined, TemplateError, nodes
     from jinja2.sandbox import SandboxedEnvironment
 

@@ -19,7 +19,6 @@ import duckdb
 from warehouse._version import __version__
 from warehouse.errors import QueryError
 from warehouse.files import appearing
-from warehouse.loading import load
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -225,7 +224,6 @@ def content_hash(
     columns: Mapping[str, str], batches: Iterable[pa.RecordBatch], *, ordered: bool
 ) -> tuple[int, str]:
     """Number of rows, and sha256 over names, types and rows."""
-    load("pandas")  # pyarrow loads it to give values to NumPy
     head = json.dumps(list(columns.items()))
     digests: list[bytes] = []
     for batch in batches:

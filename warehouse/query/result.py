@@ -33,11 +33,10 @@ from warehouse.errors import (
     tells_of_damage,
     tells_of_disk,
 )
-from warehouse.loading import load
+from warehouse.interrupts import Limits, heeding, run
 from warehouse.query.guard import Statement, engine_message
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.tabular import Tabular
-from warehouse.waiting import Limits, heeding, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +74,14 @@ def _within_limits(look: Callable[[Result], T]) -> Callable[[Result], T]:
         return run(None, lambda: look(self), self._limits())
 
     return looking
+
+
+def _as_polars(table: pa.Table) -> pl.DataFrame:
+    import polars
+
+    frame = polars.from_arrow(table)
+    assert isinstance(frame, polars.DataFrame)
+    return frame
 
 
 class Column(str):
@@ -143,19 +150,12 @@ class Result(Tabular):
     def df(self) -> pd.DataFrame:
         """The answer as a pandas DataFrame; times naive UTC."""
         table = self.arrow()
-        load("pandas")
-        frame: pd.DataFrame = table.to_pandas()
+        frame: pd.DataFrame = run(None, table.to_pandas)
         return frame
 
     def pl(self) -> pl.DataFrame:
         """The answer as a polars DataFrame; times naive UTC."""
-        table = self.arrow()
-        load("polars")
-        import polars
-
-        frame = polars.from_arrow(table)
-        assert isinstance(frame, polars.DataFrame)
-        return frame
+        return run(None, lambda: _as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The answer as a list of tuples."""

@@ -14,12 +14,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from warehouse import waiting
+from warehouse import interrupts
 from warehouse.config import Settings
 from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
 from warehouse.errors import BUILD, ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
@@ -31,7 +32,7 @@ from warehouse.home import (
     native_copy,
     published_copies,
 )
-from warehouse.loading import load
+from warehouse.interrupts import Limits, run
 from warehouse.query.guard import Statement, check
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 
@@ -171,7 +172,6 @@ class Session:
             return self._without_copy
 
     @property
-    @waiting.apart
     def names(self) -> Names:
         """What the catalog's names mean; read once."""
         if self._root is not None:
@@ -179,7 +179,7 @@ class Session:
         if self._names is None:
             from warehouse.analysis import Names
 
-            self._names = Names(self.new_cursor())
+            self._names = run(None, lambda: Names(self.new_cursor()))
         return self._names
 
     def checked(self, text: str, timeout_s: float | None) -> Statement:
@@ -187,8 +187,8 @@ class Session:
         statement = self._statements.get(text)
         if statement is None:
             cursor = self.cursor()
-            limits = waiting.Limits(timeout_s)
-            statement = waiting.run(cursor, lambda: check(text, cursor, self._is_macro), limits)
+            limits = Limits(timeout_s)
+            statement = run(cursor, lambda: check(text, cursor, self._is_macro), limits)
             self.give_back(cursor)
             _keep(self._statements, text, statement)
         return statement
@@ -270,7 +270,7 @@ class Session:
         self._is_closed = True
         self._idle.clear()
         give_up = time.monotonic() + _CLOSING_S
-        while not waiting.is_abandoned():  # closing would wait for that work, without end
+        while not interrupts.is_abandoned():  # closing would wait for that work, without end
             try:
                 self.connection.close()
                 break
@@ -282,13 +282,13 @@ class Session:
 
 
 def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
-    """Count all work inside against one time limit; see ``waiting.one_clock``.
+    """Count all work inside against one time limit; see ``interrupts.one_clock``.
 
     DuckDB before 2.0 imports pandas for the first value that it binds: the limit is not for that.
     """
     if timeout_s is not None and not _IS_LAZY:
-        load("pandas")
-    return waiting.one_clock()
+        run(None, lambda: import_module("pandas"))
+    return interrupts.one_clock()
 
 
 def _keep(kept: dict[str, T], text: str, value: T) -> None:
@@ -319,6 +319,12 @@ def open_session(
     QueryError
         ``memory`` is no memory size.
     """
+    return run(None, lambda: _open_session(settings, catalog, memory, copies=copies))
+
+
+def _open_session(
+    settings: Settings, catalog: Path, memory: str | None, *, copies: bool
+) -> Session:
     for _ in range(_OPEN_ATTEMPTS):
         with ExitStack() as opened:
             pin = _open_pin(catalog)

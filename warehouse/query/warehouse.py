@@ -19,7 +19,7 @@ from warehouse import analysis
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home, generation_path
-from warehouse.loading import load
+from warehouse.interrupts import Limits, run
 from warehouse.query.frames import (
     frame_table,
     is_frame,
@@ -31,7 +31,6 @@ from warehouse.query.parameters import as_moments, may_be_moment, require_names
 from warehouse.query.result import Result
 from warehouse.query.session import Session, one_clock, open_session
 from warehouse.sql import bound
-from warehouse.waiting import Limits, apart, in_background, run
 
 if TYPE_CHECKING:
     from warehouse.generations import Moment
@@ -77,11 +76,9 @@ def open(
     1
     """
     settings = load_settings(home)
-    opening = in_background(
-        lambda: Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
+    return run(
+        None, lambda: Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
     )
-    load("pyarrow")  # every answer needs it; the engine starts without Python's lock
-    return opening.result()
 
 
 class Warehouse:
@@ -199,27 +196,26 @@ class Warehouse:
         (48, 'quote/base')
         """
         _require_argument_types(text, params, timeout, memory)
+        given = {**(params or {}), **named}
         with one_clock(timeout):
-            return self._prepared(text, params, named, timeout, memory, strict=strict)
+            return run(None, lambda: self._prepared(text, given, timeout, memory, strict=strict))
 
     def _prepared(
         self,
         text: str,
-        params: Mapping[str, object] | None,
-        named: Mapping[str, object],
+        given: Mapping[str, object],
         timeout: float | None,
         memory: str | None,
         *,
         strict: bool,
     ) -> Result:
         """The answer to a text that is checked and bound, but not run yet."""
-        given = {**(params or {}), **named}
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
         values = {name: bound(value) for name, value in others.items()}
         session = self._session.current
         if memory is not None:
-            session = run(None, lambda: self._session.current.limited(memory))
+            session = session.limited(memory)
         statement = session.checked(text, timeout)
         tree = statement.tree
 
@@ -269,7 +265,7 @@ class Warehouse:
         """
         from warehouse.query.named_queries import find_query
 
-        found = find_query(name, self._home.queries)
+        found = run(None, lambda: find_query(name, self._home.queries))
         given = {**(params or {}), **named}
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
@@ -282,7 +278,7 @@ class Warehouse:
         """Every named query: columns name, purpose, parameters, source."""
         from warehouse.query.named_queries import as_sql, list_queries
 
-        return self.sql(*as_sql(list_queries(self._home.queries)))
+        return self.sql(*as_sql(run(None, lambda: list_queries(self._home.queries))))
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The raw DuckDB connection; its statements are not checked, its settings are locked."""
@@ -333,7 +329,6 @@ class Warehouse:
             symbol=symbol,
         )
 
-    @apart
     def _open_session(self) -> Session:
         """A session on the wanted generation."""
         home, wanted = self._home, self._wanted

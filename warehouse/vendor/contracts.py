@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.errors import DamagedError
-from warehouse.loading import load
+from warehouse.interrupts import held_back
 
 TYPES = {
     "double": "DOUBLE",
@@ -114,8 +114,8 @@ def dbt_project_dir() -> Path:
 
 def project_vars(project: Path) -> dict[str, Any]:
     """The vars of a dbt project, by name."""
-    load("yaml")
-    import yaml
+    with held_back():
+        import yaml
 
     settings = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
     found: dict[str, Any] = settings["vars"]
@@ -131,8 +131,8 @@ def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     >>> load_contracts()["flow"].column("taker_buy_volume").unit
     'base'
     """
-    load("yaml")
-    import yaml
+    with held_back():
+        import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = {}

@@ -12,12 +12,12 @@ import pytest
 import warehouse
 from tests.asking import write_small_home
 from tests.support import BTC
-from warehouse import waiting
+from warehouse import interrupts
 from warehouse.analysis.catalog_names import Names, Place
 from warehouse.analysis.lineage import Ancestry, ColumnOf, outputs
 from warehouse.analysis.scope import query_scope
+from warehouse.interrupts import Limits, StoppedError, one_clock, run
 from warehouse.query import session_of
-from warehouse.waiting import Limits, StoppedError, one_clock, run
 
 GRID = {"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"}
 
@@ -272,5 +272,5 @@ def test_one_clock_counts_all_steps_and_leaves_time_for_remarks() -> None:
 def test_memory_is_not_watched_where_the_system_does_not_tell_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "_STATM", Path("/no/such/proc/statm"))
+    monkeypatch.setattr(interrupts, "_STATM", Path("/no/such/proc/statm"))
     assert run(None, lambda: len(bytes(50_000_000)), Limits(growth=1)) == 50_000_000
