@@ -41,7 +41,7 @@ def explain_leaks(
         Models that look ahead, and in what way; reading one of them is part of the cause.
     """
     if differences:
-        scratch.lay_bare(model)
+        scratch.restore_views(model)
     origin = _origin(scratch, model, tainted)
     probes: dict[str, _Probe] = {}
     causes = []
@@ -151,10 +151,10 @@ def _measure(probe: _Probe, difference: Difference) -> Cause:
         for source in probe.sources_until(moment)
         if not _same(whole, probe.value(column, probe.without(*source)))
     ]
-    return _word(probe, moment, sources, to_the_end=high == len(probe.later) - 1)
+    return _described(probe, moment, sources, to_the_end=high == len(probe.later) - 1)
 
 
-def _word(
+def _described(
     probe: _Probe, moment: datetime, sources: list[tuple[str, str | None]], *, to_the_end: bool
 ) -> Cause:
     reach_us = _microseconds(probe.known_at, moment)

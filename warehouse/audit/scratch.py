@@ -131,15 +131,15 @@ class Scratch:
                 failures[model.relation] = str(error).splitlines()[0]
         return failures
 
-    def lay_bare(self, model: Model) -> None:
-        """Let what a model reads be views again, so that ``rows`` sees through to the vendor's."""
+    def restore_views(self, model: Model) -> None:
+        """Turn what a model reads into views again, so that ``rows`` reads the vendor's data."""
         for ancestor in self.ancestors(model):
             self._create_view(ancestor)
 
     def rows(
         self, world: World, model: Model, columns: Sequence[str], condition: str
     ) -> list[tuple[object, ...]]:
-        """Some rows of a model that was laid bare, on any world; in no order."""
+        """Some rows of a model after :meth:`restore_views`, on any world; in no order."""
         self._show(world, self.datasets_of(model))
         selected = ", ".join(identifier(column) for column in columns) or "true"
         return self.connection.execute(

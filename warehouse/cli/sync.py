@@ -27,7 +27,7 @@ from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.home import Home
 from warehouse.lake import Admission, BadRow, Outcome
-from warehouse.sync import LAYOUTS, Said, Subscription, SyncReport, plan_folder, sync_folder
+from warehouse.sync import LAYOUTS, Naming, Subscription, SyncReport, plan_folder, sync_folder
 from warehouse.vendor import CLOCKS, INTERVALS, day_after
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     short_help="Fetch vendor files, or take in a folder of them.",
 )
 @grouped(
-    "said",
+    "asked",
     Subscription,
     click.argument("datasets", metavar="[DATASET]...", nargs=-1),
     click.option(
@@ -124,7 +124,7 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
 @home_option
 def sync(
     settings: Settings,
-    said: Subscription,
+    asked: Subscription,
     preview: bool,
     connections: int,
     folder: Path | None,
@@ -145,29 +145,29 @@ def sync(
 
     home = Home.of(settings)
     if folder is not None:
-        if said.datasets or preview or said.start or said.end:
+        if asked.datasets or preview or asked.start or asked.end:
             raise UsageError(
                 "--from takes a folder whole; DATASET, dates and --preview are for the vendor",
                 next_step="say --dataset for files whose path does not name it",
             )
-        return _sync_folder(home, folder, _said(said, dataset, pattern), options)
+        return _sync_folder(home, folder, _naming(asked, dataset, pattern), options)
     if dataset is not None:
         raise UsageError("--dataset goes with --from", next_step=f"write: sync {dataset} ...")
     if pattern is not None:
         raise UsageError("--pattern goes with --from", next_step="add --from FOLDER")
-    chosen = _chosen(home, said, preview=preview)
+    chosen = _chosen(home, asked, preview=preview)
     for one in chosen:
         expand_datasets(one.datasets)  # a misspelt name is found before anything is requested
     with _vendor(settings, preview=preview, connections=connections) as vendor:
         return _sync_vendor(home, vendor, chosen, options)
 
 
-def _sync_folder(home: Home, folder: Path, said: Said, options: _Options) -> int:
+def _sync_folder(home: Home, folder: Path, naming: Naming, options: _Options) -> int:
     if options.dry_run:
-        plan = plan_folder(home, folder, said)
+        plan = plan_folder(home, folder, naming)
         print_folder_plan(plan, options.as_json, folder)
         return plan.exit_code
-    report = sync_folder(home, folder, said, salvage=options.salvage)
+    report = sync_folder(home, folder, naming, salvage=options.salvage)
     print_report(report, options.as_json, folder=folder)
     return report.exit_code
 
@@ -210,65 +210,65 @@ def _vendor(settings: Settings, *, preview: bool, connections: int) -> VendorCli
     )
 
 
-def _chosen(home: Home, said: Subscription, *, preview: bool) -> list[Subscription]:
+def _chosen(home: Home, asked: Subscription, *, preview: bool) -> list[Subscription]:
     """What the options ask for; without a dataset the home's subscription, or the preview."""
     from warehouse.sync import load_subscriptions
 
     if preview:
-        return [_preview(said)]
-    if said.datasets:
-        _require(said)
-        return [said]
-    return [_narrowed(one, said) for one in load_subscriptions(home.subscription)]
+        return [_preview(asked)]
+    if asked.datasets:
+        _require(asked)
+        return [asked]
+    return [_narrowed(one, asked) for one in load_subscriptions(home.subscription)]
 
 
-def _preview(said: Subscription) -> Subscription:
+def _preview(asked: Subscription) -> Subscription:
     """The vendor's public slice, as far as the options do not say otherwise."""
     from warehouse.vendor import PREVIEW_DAYS, PREVIEW_RAW_DAYS, PREVIEW_SERIES
 
-    is_raw = all(name.startswith("raw") for name in said.datasets) and bool(said.datasets)
+    is_raw = all(name.startswith("raw") for name in asked.datasets) and bool(asked.datasets)
     days = PREVIEW_RAW_DAYS if is_raw else PREVIEW_DAYS
     return replace(
-        said,
-        datasets=said.datasets or ("*",),
-        exchanges=said.exchanges or (PREVIEW_SERIES.exchange,),
-        symbols=said.symbols or (PREVIEW_SERIES.symbol,),
-        intervals=said.intervals or (PREVIEW_SERIES.interval or "",),
-        clocks=said.clocks or (PREVIEW_SERIES.clock or "",),
-        start=said.start or days[0],
-        end=said.end or days[1],
+        asked,
+        datasets=asked.datasets or ("*",),
+        exchanges=asked.exchanges or (PREVIEW_SERIES.exchange,),
+        symbols=asked.symbols or (PREVIEW_SERIES.symbol,),
+        intervals=asked.intervals or (PREVIEW_SERIES.interval or "",),
+        clocks=asked.clocks or (PREVIEW_SERIES.clock or "",),
+        start=asked.start or days[0],
+        end=asked.end or days[1],
     )
 
 
-def _narrowed(one: Subscription, said: Subscription) -> Subscription:
+def _narrowed(one: Subscription, asked: Subscription) -> Subscription:
     """A subscription over other days, where the options say some."""
-    narrow = [said.exchanges, said.symbols, said.intervals, said.clocks]
+    narrow = [asked.exchanges, asked.symbols, asked.intervals, asked.clocks]
     if any(narrow):
         raise UsageError(
             "--exchange, --symbol, --interval and --clock go with a DATASET",
             next_step="name datasets, or leave them out for what warehouse.toml subscribes to",
         )
-    return replace(one, start=said.start or one.start, end=said.end or one.end)
+    return replace(one, start=asked.start or one.start, end=asked.end or one.end)
 
 
-def _require(said: Subscription) -> None:
+def _require(asked: Subscription) -> None:
     missing = [
         option
         for option, value in (
-            ("--exchange", said.exchanges),
-            ("--symbol", said.symbols),
-            ("--start", said.start),
+            ("--exchange", asked.exchanges),
+            ("--symbol", asked.symbols),
+            ("--start", asked.start),
         )
         if not value
     ]
     if missing:
         raise UsageError(
-            f"{', '.join(said.datasets)}: {' and '.join(missing)} missing",
+            f"{', '.join(asked.datasets)}: {' and '.join(missing)} missing",
             next_step="see the example at the end of: warehouse sync --help",
         )
 
 
-def _said(said: Subscription, dataset: str | None, pattern: str | None) -> Said:
+def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Naming:
     """What the options say of a folder's files; one value each."""
 
     def one(name: str, values: Sequence[str]) -> str | None:
@@ -276,12 +276,12 @@ def _said(said: Subscription, dataset: str | None, pattern: str | None) -> Said:
             raise UsageError(f"--{name} is given twice", next_step="with --from say it once")
         return values[0] if values else None
 
-    return Said(
+    return Naming(
         dataset,
-        one("exchange", said.exchanges),
-        one("symbol", said.symbols),
-        one("interval", said.intervals),
-        one("clock", said.clocks),
+        one("exchange", asked.exchanges),
+        one("symbol", asked.symbols),
+        one("interval", asked.intervals),
+        one("clock", asked.clocks),
         pattern,
     )
 

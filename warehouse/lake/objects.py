@@ -232,7 +232,7 @@ class Lake:
                 path = Path(folder, name)
                 key = paths.get(path)
                 if key is None:
-                    if _is_ours(path):
+                    if _is_link(path):
                         path.unlink()
                         removed.append(path)
                 elif shows(path, self.home.object_path(expected[key])):
@@ -332,7 +332,7 @@ class Lake:
         return outcome, difference.plain()
 
 
-def _is_ours(path: Path) -> bool:
+def _is_link(path: Path) -> bool:
     """Whether a file in ``lake/`` is a link to something, or a link that was being made."""
     return path.is_symlink() or path.stat().st_nlink > 1
 

@@ -9,7 +9,7 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.sync.from_folder import FolderPlan, other_data, plan_folder, sync_folder
     from warehouse.sync.from_vendor import plan_vendor, sync_vendor
-    from warehouse.sync.layout import LAYOUTS, Fault, Said, scan_folder
+    from warehouse.sync.layout import LAYOUTS, Fault, Naming, scan_folder
     from warehouse.sync.plan import VendorPlan
     from warehouse.sync.report import SyncReport
     from warehouse.sync.subscription import (
@@ -24,7 +24,7 @@ else:
         {
             "from_folder": "FolderPlan other_data plan_folder sync_folder",
             "from_vendor": "plan_vendor sync_vendor",
-            "layout": "Fault LAYOUTS Said scan_folder",
+            "layout": "Fault LAYOUTS Naming scan_folder",
             "plan": "VendorPlan",
             "report": "SyncReport",
             "subscription": "expand_datasets load_subscriptions resolve Subscription",

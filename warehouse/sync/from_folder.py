@@ -1,7 +1,7 @@
-"""From a folder into the lake: plan what is to be done, then do it; and the report of every sync.
+"""From a folder into the lake: plan what is to be done, then do it.
 
 A plan is a value and changes nothing; ``--dry-run`` prints it. Applying it admits file by file, so
-that an interrupted run loses nothing and the next one goes on. The vendor as a source: ``fetch``.
+that an interrupted run loses nothing and the next one goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from warehouse.files import sha256_of
 from warehouse.home import Home
 from warehouse.lake import Admission, Manifest, Outcome, StoredFile
 from warehouse.progress import phase
-from warehouse.sync.layout import Fault, FoundFile, Said, printable, same_key, scan_folder
+from warehouse.sync.layout import Fault, FoundFile, Naming, printable, same_key, scan_folder
 from warehouse.sync.report import SOME_UNNAMED, SyncReport, sync_run
 from warehouse.vendor import FileKey, load_contracts
 
@@ -71,7 +71,7 @@ class FolderPlan:
         return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
 
-def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPlan:
+def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> FolderPlan:
     """Compare a folder with the lake; reads names, sizes and times only.
 
     Where several files are one vendor file, the first path stands for all if their bytes are the
@@ -80,7 +80,7 @@ def plan_folder(home: Home, folder: Path, said: Said | None = None) -> FolderPla
     """
     current, layouts_shown = _known(home)
     files, unchanged = [], []
-    scanned = scan_folder(folder, said)
+    scanned = scan_folder(folder, naming)
     ambiguous, repeated = _settle_repeats(scanned, current)
     for found in scanned:
         if found.key is None or found.path in repeated:
@@ -125,7 +125,7 @@ def _settle_repeats(
 
 
 def sync_folder(
-    home: Home, folder: Path, said: Said | None = None, *, salvage: bool = False
+    home: Home, folder: Path, naming: Naming | None = None, *, salvage: bool = False
 ) -> SyncReport:
     """Take every vendor file of a folder into the lake; the folder is only read.
 
@@ -142,7 +142,7 @@ def sync_folder(
         The disk is full or may not be written; what was taken in before stays in.
     """
     with phase("compare the folder with the lake") as comparing:
-        plan = plan_folder(home, folder, said)
+        plan = plan_folder(home, folder, naming)
         comparing.counts.update(
             {"files to read": len(plan.files), "known and unchanged": len(plan.unchanged)}
         )

@@ -53,8 +53,8 @@ _COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of 
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What the caller says of files whose path does not say it."""
+class Naming:
+    """What the caller knows of the files of a folder, where their paths do not name it."""
 
     dataset: str | None = None
     exchange: str | None = None
@@ -97,7 +97,7 @@ def printable(path: Path) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
 
 
-def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
+def scan_folder(folder: Path, naming: Naming | None = None) -> list[FoundFile]:
     """Every data file below ``folder``, hidden ones apart, in the order of their paths.
 
     Raises
@@ -111,9 +111,9 @@ def scan_folder(folder: Path, said: Said | None = None) -> list[FoundFile]:
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise NotFoundError(f"{folder}: {what}", next_step="give the folder of the files")
     root = folder.resolve()
-    said = said or Said()
-    pattern = None if said.pattern is None else _Pattern(said.pattern, said)
-    every = (_found(path, root, said, pattern) for path in _files(root))
+    naming = naming or Naming()
+    pattern = None if naming.pattern is None else _Pattern(naming.pattern, naming)
+    every = (_found(path, root, naming, pattern) for path in _files(root))
     return [found for found in every if found is not None]
 
 
@@ -136,7 +136,7 @@ def _files(root: Path) -> list[Path]:
     return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
-def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> FoundFile | None:
+def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> FoundFile | None:
     """What a path is; None for a file that holds no data, such as a README."""
     if path.is_dir():
         return FoundFile(path, None, _folder_problem(path))
@@ -152,9 +152,9 @@ def _found(path: Path, root: Path, said: Said, pattern: _Pattern | None) -> Foun
         read = pattern.read(path.relative_to(root))
         if isinstance(read, str):
             return FoundFile(path, None, read, Fault.UNNAMED)
-        said, period = read
-        return _recognise(path, root, said, period)
-    return _recognise(path, root, said, None)
+        naming, period = read
+        return _recognise(path, root, naming, period)
+    return _recognise(path, root, naming, None)
 
 
 def _misnamed(path: Path) -> FoundFile | None:
@@ -197,7 +197,7 @@ def _folder_problem(path: Path) -> str:
     return "is a folder without parquet files, though it is named like a file"
 
 
-def _recognise(path: Path, root: Path, said: Said, period: str | None) -> FoundFile:
+def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> FoundFile:
     parts: dict[str, str] = {}
     first_pair = None
     for index, segment in reversed(list(enumerate(path.parts[:-1]))):
@@ -206,18 +206,21 @@ def _recognise(path: Path, root: Path, said: Said, period: str | None) -> FoundF
             break
         parts.setdefault(name, value)
         first_pair = index
-    dataset = said.dataset
+    dataset = naming.dataset
     if first_pair is not None and dataset is None:
         dataset = path.parts[first_pair - 1]
         of_raw = path.parts[first_pair - 2] == "raw" or "year" in parts or "interval" not in parts
         if of_raw and not is_raw(dataset):
             dataset = RAW_PREFIX + dataset
-    exchange = said.exchange or parts.get("exchange")
-    symbol = said.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
+    exchange = naming.exchange or parts.get("exchange")
+    symbol = naming.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
     if dataset is None or exchange is None or symbol is None:
         problem = f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
         return FoundFile(path, None, problem + _unread(path, root, first_pair), Fault.UNNAMED)
-    interval, clock = said.interval or parts.get("interval"), said.clock or parts.get("timestamp")
+    interval, clock = (
+        naming.interval or parts.get("interval"),
+        naming.clock or parts.get("timestamp"),
+    )
     if is_raw(dataset):
         interval = clock = None
     elif interval is None or clock is None:
@@ -272,9 +275,9 @@ class _Pattern:
     name that it can explain in two ways is refused.
     """
 
-    def __init__(self, text: str, said: Said) -> None:
+    def __init__(self, text: str, naming: Naming) -> None:
         self.text = text
-        self._said = said
+        self._naming = naming
         names = re.findall(r"\{([^{}]*)\}", text)
         named = [name for name in names if name]
         unknown = [name for name in named if name not in FIELDS]
@@ -286,7 +289,7 @@ class _Pattern:
                 "{} for anything else",
             )
         for name in named:
-            if named.count(name) > 1 or getattr(said, name, None) is not None:
+            if named.count(name) > 1 or getattr(naming, name, None) is not None:
                 raise UsageError(
                     f"--pattern {text!r}: {name} is given twice",
                     next_step="give it by the pattern or by the option, once",
@@ -306,7 +309,7 @@ class _Pattern:
             for dataset in (datasets, "")  # datasets that we know come first
         ]  # fmt: skip
 
-    def read(self, path: Path) -> tuple[Said, str] | str:
+    def read(self, path: Path) -> tuple[Naming, str] | str:
         """What a path says and its period, or why it says nothing."""
         inner = "/".join(path.with_suffix("").parts[-self._depth :])
         for ways in self._ways:
@@ -324,7 +327,7 @@ class _Pattern:
         period = parts.pop("period")
         if "symbol" in parts:
             parts["symbol"] = decode(parts["symbol"])
-        return replace(self._said, pattern=None, **parts), period
+        return replace(self._naming, pattern=None, **parts), period
 
     def _regex(self, quantifier: str, dataset: str) -> str:
         pieces = re.split(r"\{([^{}]*)\}", self._stem)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 _PATIENCE_S = 2.0
@@ -44,12 +43,7 @@ class WorkerPool:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for _ in self._threads:
             self._todo.put(None)
         patient_until = time.monotonic() + _PATIENCE_S

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -121,13 +120,8 @@ class VendorClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.transport.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.transport.__exit__(*error)
 
     def list_files(self, wanted: Wanted) -> Listing:
         """Files that hold days of ``wanted``; an empty listing is an answer.
@@ -236,20 +230,20 @@ class VendorClient:
             return answer
         if status == 200:
             raise _invalid_answer(about)
-        said = _said(answer, self._key)
+        message = _vendor_message(answer, self._key)
         if status == 401:
             raise _key_refused(self._key)
         if status == 403:
             link = answer.get("upgrade_url") if isinstance(answer, dict) else None
             step = f"see {plain_url(link)}, or ask" if isinstance(link, str) else "ask"
             raise RequestRefusedError(
-                f"{about}: not in your plan{said}",
+                f"{about}: not in your plan{message}",
                 next_step=f"{step} for another dataset, interval or range",
                 status=status,
             )
         reason = "the vendor knows no such thing" if status == 404 else "the vendor refuses it"
         raise RequestRefusedError(
-            f"{about}: {reason} (status {status}){said}",
+            f"{about}: {reason} (status {status}){message}",
             next_step="check dataset, exchange, symbol, interval, clock and dates",
             status=status,
         )
@@ -381,8 +375,8 @@ def _lifetime_s(url: str) -> float:
     return _LINK_LIFETIME_S if seconds is None else float(seconds)
 
 
-def _said(answer: Any, key: str) -> str:
-    """What the vendor's error says, fit for a line of ours."""
+def _vendor_message(answer: Any, key: str) -> str:
+    """The text of the vendor's error, without the key, to end a message with."""
     if not isinstance(answer, dict):
         return ""
     details = answer.get("details")

@@ -10,18 +10,18 @@ import pytest
 
 from tests.support import BTC, VENUE, file_key
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.sync.layout import Fault, FoundFile, Said, scan_folder
+from warehouse.sync.layout import Fault, FoundFile, Naming, scan_folder
 from warehouse.vendor.keys import FileKey, Period, SeriesKey
 
 PERCENT = "perpetual-BTC-USDT%3AUSDT"
 RAW = SeriesKey(VENUE, BTC)
 
 
-def found(folder: Path, path: str, said: Said | None = None) -> FoundFile:
+def found(folder: Path, path: str, naming: Naming | None = None) -> FoundFile:
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch()
-    (only,) = scan_folder(folder, said)
+    (only,) = scan_folder(folder, naming)
     return only
 
 
@@ -72,24 +72,24 @@ def test_scan_when_folder_itself_is_part_of_the_layout_then_still_knows(tmp_path
 
 
 def test_scan_when_flat_and_all_is_said_then_gives_the_key(tmp_path: Path) -> None:
-    said = Said("flow", VENUE, BTC, "1h", "true")
-    assert found(tmp_path, "2025-09.parquet", said).key == file_key("flow", "2025-09")
+    naming = Naming("flow", VENUE, BTC, "1h", "true")
+    assert found(tmp_path, "2025-09.parquet", naming).key == file_key("flow", "2025-09")
 
 
 def test_scan_when_flat_raw_then_needs_no_interval(tmp_path: Path) -> None:
-    file = found(tmp_path, "2025-09-11.parquet", Said("raw_trades", VENUE, BTC))
+    file = found(tmp_path, "2025-09-11.parquet", Naming("raw_trades", VENUE, BTC))
     assert file.key == FileKey("raw_trades", RAW, Period("2025-09-11"))
 
 
 @pytest.mark.parametrize(
-    "said",
-    [None, Said(), Said("flow"), Said("flow", VENUE), Said("flow", VENUE, BTC),
-     Said("flow", VENUE, BTC, "1h"), Said("flow", VENUE, BTC, "7m", "true")],
+    "naming",
+    [None, Naming(), Naming("flow"), Naming("flow", VENUE), Naming("flow", VENUE, BTC),
+     Naming("flow", VENUE, BTC, "1h"), Naming("flow", VENUE, BTC, "7m", "true")],
 )  # fmt: skip
 def test_scan_when_flat_and_something_is_missing_then_says_the_problem(
-    tmp_path: Path, said: Said | None
+    tmp_path: Path, naming: Naming | None
 ) -> None:
-    file = found(tmp_path, "2025-09.parquet", said)
+    file = found(tmp_path, "2025-09.parquet", naming)
     assert file.key is None
     assert file.problem
 
@@ -98,7 +98,7 @@ def test_scan_when_flat_and_something_is_missing_then_says_the_problem(
     "name", ["flow.parquet", "2025.parquet", "2025-13.parquet", "data.parquet"]
 )
 def test_scan_when_name_is_no_period_then_says_the_problem(tmp_path: Path, name: str) -> None:
-    file = found(tmp_path, name, Said("flow", VENUE, BTC, "1h", "true"))
+    file = found(tmp_path, name, Naming("flow", VENUE, BTC, "1h", "true"))
     assert file.key is None
     assert file.problem and "period" in file.problem
 
@@ -142,13 +142,13 @@ def test_scan_when_data_is_no_parquet_then_names_it(tmp_path: Path, name: str) -
 def test_scan_when_the_ending_is_another_one_then_gives_the_key(
     tmp_path: Path, ending: str
 ) -> None:
-    said = Said("flow", VENUE, BTC, "1h", "true")
-    assert found(tmp_path, f"2025-09{ending}", said).key == file_key("flow", "2025-09")
+    naming = Naming("flow", VENUE, BTC, "1h", "true")
+    assert found(tmp_path, f"2025-09{ending}", naming).key == file_key("flow", "2025-09")
 
 
 def test_scan_when_a_link_leads_nowhere_then_names_it(tmp_path: Path) -> None:
     (tmp_path / "2025-09.parquet").symlink_to(tmp_path / "gone.parquet")
-    (file,) = scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true"))
+    (file,) = scan_folder(tmp_path, Naming("flow", VENUE, BTC, "1h", "true"))
     assert file.key is None and file.problem and "link to nothing" in file.problem
 
 
@@ -158,7 +158,7 @@ def test_scan_when_a_name_is_that_of_no_file_then_names_it(tmp_path: Path) -> No
     (tmp_path / "2025-10.parquet~").touch()
     (tmp_path / "2025-11.parquet").mkdir()
     (tmp_path / "2025-11.parquet" / "2025-11.parquet").touch()
-    pipe, folder, backup, file = scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true"))
+    pipe, folder, backup, file = scan_folder(tmp_path, Naming("flow", VENUE, BTC, "1h", "true"))
     assert (pipe.problem or "").startswith("is a pipe") and pipe.fault is Fault.UNUSABLE
     assert (folder.problem or "").startswith("is a folder") and folder.fault is Fault.UNUSABLE
     assert backup.path.name == "2025-10.parquet~" and backup.fault is Fault.NO_PARQUET
@@ -179,22 +179,22 @@ def test_scan_when_a_folder_is_a_link_then_names_it_if_it_leads_elsewhere(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("pattern", "path", "said"),
+    ("pattern", "path", "naming"),
     [
-        ("{symbol}_{dataset}_{interval}_{period}", f"{BTC}_l1_price_1h_2025-09", Said()),
-        ("{symbol}_{dataset}_{interval}_{period}", f"{PERCENT}_l1_price_1h_2025-09", Said()),
-        ("{dataset}_{interval}_{period}.parquet", "l1_price_1h_2025-09", Said(symbol=BTC)),
-        ("{dataset}/{symbol}/{period}", f"l1_price/{BTC}/2025-09", Said(interval="1h")),
+        ("{symbol}_{dataset}_{interval}_{period}", f"{BTC}_l1_price_1h_2025-09", Naming()),
+        ("{symbol}_{dataset}_{interval}_{period}", f"{PERCENT}_l1_price_1h_2025-09", Naming()),
+        ("{dataset}_{interval}_{period}.parquet", "l1_price_1h_2025-09", Naming(symbol=BTC)),
+        ("{dataset}/{symbol}/{period}", f"l1_price/{BTC}/2025-09", Naming(interval="1h")),
         ("export {} - {dataset}.{period}", "export 17 (2) - l1_price.2025-09",
-         Said(symbol=BTC, interval="1h")),
-        ("{period}", "2025-09", Said(symbol=BTC, dataset="l1_price", interval="1h")),
+         Naming(symbol=BTC, interval="1h")),
+        ("{period}", "2025-09", Naming(symbol=BTC, dataset="l1_price", interval="1h")),
     ],
 )  # fmt: skip
 def test_scan_when_a_pattern_explains_the_name_then_gives_the_key(
-    tmp_path: Path, pattern: str, path: str, said: Said
+    tmp_path: Path, pattern: str, path: str, naming: Naming
 ) -> None:
-    said = replace(said, exchange=VENUE, clock="true", pattern=pattern)
-    file = found(tmp_path, f"{path}.parquet", said)
+    naming = replace(naming, exchange=VENUE, clock="true", pattern=pattern)
+    file = found(tmp_path, f"{path}.parquet", naming)
     assert (file.problem, file.key) == (None, file_key("l1_price", "2025-09"))
 
 
@@ -209,8 +209,8 @@ def test_scan_when_a_pattern_explains_the_name_then_gives_the_key(
 def test_scan_when_a_pattern_does_not_explain_the_name_then_says_why(
     tmp_path: Path, pattern: str, path: str, problem: str
 ) -> None:
-    said = Said("flow", None if "exchange" in pattern else VENUE, None, "1h", "true", pattern)
-    file = found(tmp_path, f"{path}.parquet", said)
+    naming = Naming("flow", None if "exchange" in pattern else VENUE, None, "1h", "true", pattern)
+    file = found(tmp_path, f"{path}.parquet", naming)
     assert file.key is None and file.problem and problem in file.problem
 
 
@@ -220,14 +220,14 @@ def test_scan_when_a_pattern_does_not_explain_the_name_then_says_why(
 )
 def test_scan_when_a_pattern_is_none_then_is_refused(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(UsageError, match="--pattern"):
-        scan_folder(tmp_path, Said("flow", VENUE, BTC, "1h", "true", pattern))
+        scan_folder(tmp_path, Naming("flow", VENUE, BTC, "1h", "true", pattern))
 
 
 def test_scan_when_there_are_many_then_comes_in_the_order_of_paths(tmp_path: Path) -> None:
     for period in ("2025-10", "2025-09", "2025-11"):
         (tmp_path / f"{period}.parquet").touch()
-    said = Said("flow", VENUE, BTC, "1h", "true")
-    periods = [file.key.period.text for file in scan_folder(tmp_path, said) if file.key]
+    naming = Naming("flow", VENUE, BTC, "1h", "true")
+    periods = [file.key.period.text for file in scan_folder(tmp_path, naming) if file.key]
     assert periods == ["2025-09", "2025-10", "2025-11"]
 
 
