@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo test unit pytest test-long lint bench clean
+.PHONY: help demo compiled test unit pytest test-long lint bench clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
@@ -37,6 +37,10 @@ $(BIN)/python:
 
 demo: .venv/installed
 	$(BIN)/warehouse demo
+
+# What dbt makes of the models, which the package ships: to be run after each change of them.
+compiled: .venv/installed-test
+	WAREHOUSE_HOME=build/compile $(BIN)/python -m warehouse.build.dbt_process build/compile compile warehouse/project/compiled.json
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -33,8 +33,25 @@ POISON = ("dbt", "yaml", "duckdb", "warehouse")
 HOME_NAME = "größe & co 'x'"
 KEPT = ("flow_features", "stg_", "keys", "_")
 """Beginnings of the model files that a broken checkout keeps beside the contracts."""
+CATALOG = {
+    "view": "select schema_name, view_name, comment, sql from duckdb_views()"
+    " where database_name = 'w'",
+    "table": "select schema_name, table_name, comment from duckdb_tables()"
+    " where database_name = 'w'",
+    "column": "select schema_name, table_name, column_index, column_name, data_type, comment"
+    " from duckdb_columns() where database_name = 'w'",
+    "macro": "select function_name, parameters, macro_definition, comment from duckdb_functions()"
+    " where database_name = 'w' and not internal",
+    "result": "from w.meta.results where resource_type <> 'unit_test'",
+    "model": "from w.meta.models",
+    "stored": "select * exclude (reused) from w.meta.stored",
+    "seed": "from w.staging.funding_schedules",
+    "notional": "from w.staging.order_notionals",
+}
+"""All of a catalog but the rows that its views read, and when it was built."""
 CHECKOUT = (
     "warehouse",
+    "analyses",
     "models",
     "macros",
     "seeds",
@@ -139,6 +156,21 @@ def broken_checkout(folder: Path) -> Path:
     return folder
 
 
+def catalog_differences(one: Path, other: Path) -> tuple[list[str], list[str]]:
+    """What either catalog alone has: views, columns, comments, macros, results, stored months."""
+    found = []
+    for home in (one, other):
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{quoted(home / 'warehouse.duckdb')}' as w (read_only)")
+            rows = [
+                (kind, *(str(value).replace(quoted(home), "HOME") for value in row))
+                for kind, query in CATALOG.items()
+                for row in connection.execute(query).fetchall()
+            ]
+        found.append(set(map(str, rows)))
+    return sorted(found[0] - found[1]), sorted(found[1] - found[0])
+
+
 @pytest.fixture(scope="session")
 def story(shared_folder: Path) -> dict[str, Any]:
     """Everything that was said and seen, by step; ``home`` and ``folder`` say where."""
@@ -162,6 +194,9 @@ def story(shared_folder: Path) -> dict[str, Any]:
         said["dbt parse"] = asdict(dbt_by_hand(home, folder / "dbt", "parse", "--no-partial-parse"))
         said["publish"] = run("publish", "--target", folder / "dbt" / "target")
         assert said["publish"]["exit_code"] == 0, said["publish"]["stderr"] + said["dbt"]["stdout"]
+        again = shutil.copytree(home, folder / "again", symlinks=True)
+        said["by product"] = asdict(run_warehouse("--home", again, "build", "--force", cwd=folder))
+        said["by dbt only"], said["by product only"] = catalog_differences(home, again)
         readers = Readers(home)
         odd_november(folder / "files")
         said["update"] = run("update", "--from", folder / "files")

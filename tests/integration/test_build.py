@@ -54,6 +54,11 @@ def test_by_hand_when_the_three_steps_are_taken_then_each_ends_well(story: Story
     assert stat.S_IMODE(published.stat().st_mode) == 0o444
 
 
+def test_build_when_dbt_built_the_same_by_hand_then_the_catalogs_are_equal(story: Story) -> None:
+    assert story["by product"]["exit_code"] == 0, story["by product"]["stderr"]
+    assert (story["by dbt only"], story["by product only"]) == ([], [])
+
+
 def test_publish_when_dbt_last_only_read_the_models_then_takes_what_was_built(story: Story) -> None:
     assert story["dbt parse"]["exit_code"] == 0, story["dbt parse"]["stdout"][-3000:]
     left = (story["folder"] / "dbt" / "target" / "manifest.json").read_text("utf-8")

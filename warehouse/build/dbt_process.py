@@ -1,9 +1,9 @@
-"""dbt in a process of its own: models, stored marts, tests, with one parse; then the audit.
+"""What a build leaves to dbt, in a process of its own.
 
-``python -m warehouse.build.dbt_process HOME [docs|user]`` is started by ``pipeline`` on a build
-file, and ends when its standard input does. It writes one JSON object per line to stdout
-(``{"step": …}``), dbt's log to ``.build/dbt/dbt.log``, and the outcome of every node to
-``meta.results``, which decides what ``publish`` does.
+``python -m warehouse.build.dbt_process HOME compile|docs|user`` is started by ``pipeline``, and
+ends when its standard input does. It compiles our models where they are not as shipped, builds the
+user's own models, or writes the docs page. It writes one JSON object per line to stdout
+(``{"step": …}``), and dbt's log to ``.build/dbt/dbt.log``.
 """
 
 from __future__ import annotations
@@ -18,64 +18,39 @@ from typing import Any
 
 import duckdb
 
-from warehouse.build.lookahead_gate import audit_build, record_models
-from warehouse.build.materialize import store_marts
-from warehouse.build.partitions import StoredMonth, stored_event
 from warehouse.config import Settings, load_settings
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
 from warehouse.project import (
-    built_project,
-    load_project,
+    kept_compiled,
     readable_project,
     run_user_models,
     user_model_files,
+    write_compiled,
     write_page,
 )
 from warehouse.vendor import dbt_project_dir
 
 
-def transform(settings: Settings) -> bool:
-    """Fill the build file; whether dbt could run at all."""
+def compile_models(settings: Settings) -> bool:
+    """Let dbt compile models and tests; keep its SQL in the home, or in the file that is named."""
     target, common = dbt_folders(settings)
+    Home.of(settings).build.mkdir(parents=True, exist_ok=True)
     forget_other_projects(target, dbt_project_dir())
-    parsed = _invoke(["--quiet", "parse", *common])
-    if not parsed.success:
-        return _tell("failed", message=str(parsed.exception or "dbt could not read the models"))
-    _tell("models")
-    built = _invoke(
-        ["--quiet", "build", "--resource-type", "seed", "--resource-type", "model", *common],
-        manifest=parsed.result,
-    )
-    if not built.success:
-        return _tell("failed", message=_failures(built))
-    _tell("store")
-    store_marts(settings, load_project(target), progress=_stored)
-    _tell("tests")
-    _invoke(
-        ["--quiet", "test", "--exclude-resource-type", "unit_test", *common],
-        manifest=parsed.result,
-    )
-    home = Home.of(settings)
-    if user_model_files(home):
-        _user_models(home)
-    _tell("audit")
-    project = built_project(home)
-    record_models(settings, project)
-    audit_build(settings, project)
+    compiled = _invoke(["--quiet", "compile", *common])
+    if not compiled.success:
+        reason = compiled.exception or _failures(compiled)
+        return _tell("failed", message=str(reason or "dbt could not read the models"))
+    place = Path(sys.argv[3]) if sys.argv[3:] else kept_compiled(Home.of(settings))
+    write_compiled(target, place)
     return _tell("done")
 
 
 def transform_user(settings: Settings) -> bool:
-    """Add the user's own models to a build file that holds ours, for ``warehouse publish``."""
-    _user_models(Home.of(settings))
-    return _tell("done")
-
-
-def _user_models(home: Home) -> None:
-    _tell("user models")
-    for left_out in run_user_models(home, _invoke):
+    """Add the user's own models to a build file that holds ours."""
+    for left_out in run_user_models(Home.of(settings), _invoke):
         _tell("left out", model=str(left_out.path), message=left_out.reason)
+    return _tell("done")
 
 
 def document(settings: Settings) -> bool:
@@ -138,10 +113,6 @@ def forget_other_projects(target: Path, project: Path) -> None:
         place.write_text(str(project), encoding="utf-8")
 
 
-def _stored(month: StoredMonth) -> None:
-    _tell(**stored_event(month))
-
-
 def _failures(built: Any) -> str:
     nodes = getattr(built.result, "results", None) or []
     failed = [f"{n.node.name}: {n.message}" for n in nodes if n.status in ("error", "fail")]
@@ -174,6 +145,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    acts = {"docs": document, "user": transform_user}
-    act = acts.get(" ".join(sys.argv[2:]), transform)
+    acts = {"compile": compile_models, "docs": document, "user": transform_user}
+    act = acts[sys.argv[2]]
     sys.exit(0 if _run(act, load_settings(sys.argv[1])) else 1)

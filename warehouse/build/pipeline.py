@@ -1,4 +1,4 @@
-"""From the lake to a published catalog: prepare, let dbt fill it and store the marts, publish."""
+"""From the lake to a published catalog: prepare, create the models, store the marts, publish."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ import duckdb
 from warehouse._version import __version__
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.funding import declared_spans
+from warehouse.build.lookahead_gate import audit_build, record_models
+from warehouse.build.materialize import store_marts
+from warehouse.build.models import create_models, test_models
 from warehouse.build.partitions import stored_event
 from warehouse.build.session_copy import copy_marts
 from warehouse.config import Settings, child_environment
@@ -26,6 +29,7 @@ from warehouse.errors import (
     BuildError,
     DamagedError,
     DiskError,
+    WarehouseError,
     tells_of_disk,
 )
 from warehouse.generations import (
@@ -38,6 +42,14 @@ from warehouse.generations import (
 from warehouse.home import Home, writing
 from warehouse.lake import Manifest
 from warehouse.progress import Phase, phase
+from warehouse.project import (
+    CompiledProject,
+    built_project,
+    forget_user_models,
+    keep_project,
+    shipped_or_kept,
+    user_model_files,
+)
 from warehouse.vendor import dbt_project_dir
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -46,8 +58,8 @@ OnEvent = Callable[[dict[str, Any]], None]
 _PHASES = {
     "inputs": "compare lake, models and settings with those of the catalog",
     "catalog": "gather months and write the catalog",
-    "dbt": "start dbt and read the models",
-    "models": "build the models",
+    "dbt": "let dbt compile the models, which were edited",
+    "models": "create the models",
     "store": "store the marts",
     "tests": "test",
     "user models": "build your own models",
@@ -82,6 +94,7 @@ def build(
         inputs = fingerprint(settings)
         published = None
         if force or inputs != _published_inputs(home):
+            compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
             prepare_catalog(
                 settings,
@@ -89,12 +102,57 @@ def build(
                 inputs=inputs,
                 progress=lambda month: tell(stored_event(month)),
             )
-            tell({"step": "dbt"})
-            _run_child(settings, home, [], tell, lock=lock)
+            with _explained(home):
+                _fill(settings, compiled, tell, lock=lock)
             tell({"step": "publish"})
             published = publish_build(home)
         copy_published(settings, tell)
         return published
+
+
+def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> CompiledProject:
+    """What dbt compiled of the project; it does so now where the project was edited."""
+    home = Home.of(settings)
+    if (compiled := shipped_or_kept(home)) is None:
+        tell({"step": "dbt"})
+        _run_child(settings, home, ["compile"], tell, lock=lock)
+        compiled = shipped_or_kept(home)
+    if compiled is None:
+        raise BuildError(
+            f"{dbt_project_dir()}: changed while dbt read it; the old catalog stays",
+            next_step="run: warehouse build",
+        )
+    return compiled
+
+
+def _fill(settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int) -> None:
+    """Create, store and test the models in the prepared build file, then audit them."""
+    home = Home.of(settings)
+    tell({"step": "models"})
+    create_models(settings, compiled)
+    tell({"step": "store"})
+    store_marts(settings, compiled.project, progress=lambda month: tell(stored_event(month)))
+    tell({"step": "tests"})
+    test_models(settings, compiled)
+    keep_project(home, compiled)
+    if user_model_files(home):
+        tell({"step": "user models"})
+        _run_child(settings, home, ["user"], tell, lock=lock)
+    else:
+        forget_user_models(home)
+    tell({"step": "audit"})
+    project = built_project(home)
+    record_models(settings, project)
+    audit_build(settings, project)
+
+
+@contextmanager
+def _explained(home: Home) -> Iterator[None]:
+    """Name what to do where DuckDB cannot fill the build file."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _failure(home, str(error).strip()) from error
 
 
 @contextmanager
@@ -243,17 +301,21 @@ def _run_child(
         if code and failure is None:
             errors.seek(0)
             failure = errors.read().strip()[-2000:] or f"the child process ended with {code}"
-    if failure is not None and tells_of_disk(failure):
-        raise DiskError(
-            f"{home.root}: the models could not be written; the old catalog stays\n{failure}",
+    if failure is not None:
+        raise _failure(home, failure, log)
+
+
+def _failure(home: Home, message: str, log: Path | None = None) -> WarehouseError:
+    if tells_of_disk(message):
+        return DiskError(
+            f"{home.root}: the models could not be written; the old catalog stays\n{message}",
             next_step=ROOM_OR_RIGHTS,
         )
-    if failure is not None:
-        mend = f"read {log}, mend what it names, then run: warehouse build"
-        raise BuildError(
-            f"the models could not be built; the old catalog stays\n{failure}",
-            next_step=REPAIR if home.is_named_in(failure) else mend,
-        )
+    correct = "correct what the message names" + (f" (more in {log})" if log else "")
+    return BuildError(
+        f"the models could not be built; the old catalog stays\n{message}",
+        next_step=REPAIR if home.is_named_in(message) else f"{correct}, then run: warehouse build",
+    )
 
 
 def _event(line: str) -> dict[str, Any]:

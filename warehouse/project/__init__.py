@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.project.built import built_project, with_user_models
+    from warehouse.project.built import built_project, keep_project, with_user_models
+    from warehouse.project.compiled import (
+        CompiledModel,
+        CompiledProject,
+        DataTest,
+        kept_compiled,
+        shipped_or_kept,
+        write_compiled,
+    )
     from warehouse.project.project import (
         DATABASE,
         BuiltModel,
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     )
     from warehouse.project.user_models import (
         PACKAGE,
+        forget_user_models,
         readable_project,
         run_user_models,
         user_model_files,
@@ -30,11 +39,18 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "built": "built_project with_user_models",
+            "built": "built_project keep_project with_user_models",
+            "compiled": (
+                "CompiledModel CompiledProject DataTest kept_compiled shipped_or_kept "
+                "write_compiled"
+            ),
             "project": (
                 "BuiltModel create_schemas create_seeds create_views DATABASE load_project "
                 "Model Project Relation"
             ),
-            "user_models": "PACKAGE readable_project run_user_models user_model_files write_page",
+            "user_models": (
+                "PACKAGE forget_user_models readable_project run_user_models user_model_files "
+                "write_page"
+            ),
         },
     )

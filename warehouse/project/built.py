@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from warehouse.errors import NotFoundError
+from warehouse.files import appearing
 from warehouse.home import Home
+from warehouse.project.compiled import CompiledProject
 from warehouse.project.project import Project, load_project
 from warehouse.project.user_models import user_target
 
@@ -25,6 +28,14 @@ def built_project(home: Home) -> Project:
         )
     project = load_project(ours)
     return with_user_models(home, project)
+
+
+def keep_project(home: Home, compiled: CompiledProject) -> None:
+    """Keep what was built of our models, where ``built_project`` finds it."""
+    place = _manifest(home.build / "dbt" / "target")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(place) as sink:
+        sink.write(json.dumps(compiled.manifest).encode())
 
 
 def with_user_models(home: Home, project: Project) -> Project:

@@ -195,7 +195,7 @@ def load_project(
         manifest = json.loads(path.read_bytes())
         if built is not None:
             _take_built(manifest, built)
-        return _project(manifest, base)
+        return project_of(manifest, base)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(
             f"{path}: cannot be read as a dbt manifest ({error!r})", next_step=BUILD
@@ -265,7 +265,8 @@ def length_us(text: str) -> int | None:
 _Node = Mapping[str, Any]
 
 
-def _project(manifest: _Node, base: Project | None) -> Project:
+def project_of(manifest: _Node, base: Project | None = None) -> Project:
+    """Models and seeds of a manifest, or of the parts of one that are kept."""
     nodes: dict[str, _Node] = {**manifest["nodes"], **manifest["sources"]}
     models = {} if base is None else {model.relation: model for model in base.models}
     seeds = {} if base is None else {seed.relation: seed for seed in base.seeds}

@@ -303,6 +303,11 @@ def user_target(home: Home) -> Path:
     return home.build / "dbt-user" / "target"
 
 
+def forget_user_models(home: Home) -> None:
+    """Remove what dbt left of models that are there no longer."""
+    shutil.rmtree(user_target(home), ignore_errors=True)
+
+
 def write_page(home: Home, target: Path, page: Path) -> None:
     """dbt's documentation in ``target`` as one page, with the catalog's comments on user models."""
     manifest = json.loads((target / "manifest.json").read_bytes())

@@ -1,0 +1,186 @@
+"""Models, seeds and table macros in the build file from their compiled SQL, and their tests.
+
+What is created is what ``dbt build`` creates: views with the same columns, comments and results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import duckdb
+
+from warehouse.config import Settings
+from warehouse.display import counted
+from warehouse.engine import connect
+from warehouse.errors import BuildError
+from warehouse.home import Home
+from warehouse.project import (
+    CompiledModel,
+    CompiledProject,
+    DataTest,
+    create_schemas,
+    create_seeds,
+)
+from warehouse.sql import comment, identifier
+
+OURS = "warehouse"
+_MOST_DOUBTS = 20
+
+Result = tuple[str, str, str, str, int | None, str]
+"""A row of ``meta.results``: name, kind of node, package, status, failures, message."""
+
+
+def create_models(settings: Settings, compiled: CompiledProject) -> None:
+    """Create seeds, models and table macros in the build file.
+
+    Raises
+    ------
+    BuildError
+        A model's SQL does not fit what it reads, or its columns are not those of its yml.
+    """
+    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
+        connection.execute("use warehouse")
+        create_schemas(connection, compiled.project)
+        create_seeds(connection, compiled.project)
+        results: list[Result] = []
+        for seed in compiled.seeds:
+            ((rows,),) = connection.execute(f"select count(*) from {seed.relation.sql}").fetchall()
+            _describe(connection, "table", seed)
+            results.append((seed.relation.name, "seed", OURS, "success", None, f"INSERT {rows}"))
+        for model in compiled.models:
+            _create(connection, model)
+            results.append((model.relation.name, "model", OURS, "success", None, "OK"))
+        connection.execute(compiled.table_macros)
+        _record(connection, results)
+        connection.executemany(
+            "insert into meta.models values (?, ?, ?, ?)",
+            [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models],
+        )
+        connection.execute("use memory")
+
+
+def test_models(settings: Settings, compiled: CompiledProject) -> None:
+    """Run the tests on the build file; their outcomes go to ``meta.results``."""
+    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
+        connection.execute("use warehouse")
+        _record(connection, [_outcome(connection, test) for test in compiled.tests])
+        connection.execute("use memory")
+
+
+def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> None:
+    try:
+        connection.execute(f"create or replace view {model.relation.sql} as (\n{model.sql}\n)")
+    except duckdb.Error as error:
+        raise _broken(model, str(error).strip()) from error
+    if model.types is not None:
+        _require_types(connection, model, model.types)
+    _describe(connection, "view", model)
+    if model.shows is not None:
+        _describe_as_source(connection, model, model.shows)
+
+
+def _broken(model: CompiledModel, reason: str) -> BuildError:
+    return BuildError(
+        f"the models could not be built; the old catalog stays\n{model.relation.name}: {reason}",
+        next_step=f"correct {model.path}, then run: warehouse build",
+        model=str(model.relation),
+    )
+
+
+def _require_types(
+    connection: duckdb.DuckDBPyConnection, model: CompiledModel, promised: Mapping[str, str]
+) -> None:
+    """Stop where the columns are not those that the model's yml promises."""
+    found = dict(_columns(connection, model))
+    asked = ", ".join(f"null::{kind} as {identifier(name)}" for name, kind in promised.items())
+    wanted = {row[0]: row[1] for row in connection.execute(f"describe select {asked}").fetchall()}
+    wrong = [
+        f"{name} is {found.get(name, 'missing')}, its yml says {wanted.get(name, 'nothing')}"
+        for name in dict.fromkeys([*wanted, *found])
+        if found.get(name) != wanted.get(name)
+    ]
+    if wrong:
+        raise _broken(model, "its columns are not those of its yml: " + "; ".join(wrong))
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = 'warehouse'"
+        " and schema_name = ? and table_name = ? order by column_index",
+        [model.relation.schema, model.relation.name],
+    ).fetchall()
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, kind: str, model: CompiledModel) -> None:
+    """Set the comments that the model's yml has."""
+    if model.description:
+        comment(connection, kind, model.relation.sql, model.description)
+    if model.columns:
+        there = {name for name, _ in _columns(connection, model)}
+        for name, text in model.columns.items():
+            if name in there:
+                comment(connection, "column", f"{model.relation.sql}.{identifier(name)}", text)
+
+
+def _describe_as_source(
+    connection: duckdb.DuckDBPyConnection, model: CompiledModel, dataset: str
+) -> None:
+    """Set the comments of the vendor's dataset; it may have columns that the view lacks."""
+    meaning = f"vendor.{dataset} with NaN and infinity as NULL."
+    comment(connection, "view", model.relation.sql, meaning)
+    there = {name for name, _ in _columns(connection, model)}
+    for name, text in connection.execute(
+        "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
+        " and schema_name = 'vendor' and table_name = ? and comment is not null",
+        [dataset],
+    ).fetchall():
+        if name in there:
+            comment(connection, "column", f"{model.relation.sql}.{identifier(name)}", text)
+
+
+# -- tests ---------------------------------------------------------------------------------------
+
+
+def _outcome(connection: duckdb.DuckDBPyConnection, test: DataTest) -> Result:
+    """Run one test; a broken ``holds`` goes by its model's name and shows how to see the rows."""
+    limit = "" if test.limit is None else f"limit {test.limit}"
+    try:
+        ((failures, warns, errs),) = connection.execute(
+            f"select {test.fail_calc}, {test.fail_calc} {test.warn_if},"
+            f" {test.fail_calc} {test.error_if} from (\n{test.sql}\n{limit}) as broken"
+        ).fetchall()
+    except duckdb.Error as error:
+        return (test.name, "test", OURS, "error", None, str(error).strip())
+    if errs and not test.is_warning:
+        status, configured = "fail", f"fail if {test.error_if}"
+    elif warns:
+        status, configured = "warn", f"warn if {test.warn_if}"
+    else:
+        return (test.name, "test", OURS, "pass", failures, "")
+    name, message = test.name, f"Got {counted(failures, 'result')}, configured to {configured}"
+    if test.expression:
+        name = test.model
+        message = (
+            f'{failures} of its rows, shown by: warehouse sql "from {test.model} where'
+            f' ({test.expression}) is distinct from true"'
+        )
+    elif test.name == "funding_doubts":
+        message = _funding_doubts(connection, test, failures)
+    return (name, "test", OURS, status, failures, message)
+
+
+def _funding_doubts(connection: duckdb.DuckDBPyConnection, test: DataTest, failures: int) -> str:
+    """The doubts about funding schedules, with lines for ``warehouse.toml``."""
+    lines = connection.execute(
+        f"select toml_lines from (\n{test.sql}\n) limit {_MOST_DOUBTS}"
+    ).fetchall()
+    return (
+        f"{failures} doubts about funding schedules (warehouse status lists the schedules)."
+        " Put what is right into warehouse.toml, then run: warehouse build\n"
+        + "\n".join(str(line) for (line,) in lines)
+        + ("\n…" if failures > _MOST_DOUBTS else "")
+    )
+
+
+def _record(connection: duckdb.DuckDBPyConnection, results: Iterable[Result]) -> None:
+    connection.executemany("insert into meta.results values (?, ?, ?, ?, ?, ?)", list(results))

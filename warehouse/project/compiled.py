@@ -1,0 +1,226 @@
+"""Our models, tests and table macros as dbt compiled them, so that a build runs no dbt.
+
+``compiled.json`` beside this module ships in the package and is written by ``make compiled``. It
+holds what dbt made of the project files whose hash it names. Where the files differ, in a checkout
+that is being edited, dbt compiles them, and the home keeps the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warehouse.errors import BuildError
+from warehouse.files import appearing
+from warehouse.home import Home
+from warehouse.project.project import Project, Relation, project_of
+from warehouse.vendor import dbt_project_dir
+
+SHIPPED = Path(__file__).with_name("compiled.json")
+TABLE_MACROS = "table_macros"
+_FOLDERS = ("analyses", "macros", "models", "seeds", "tests/dbt")
+_OF_NODES = (
+    *("resource_type", "schema", "name", "alias", "identifier", "package_name"),
+    *("original_file_path", "checksum", "description", "compiled_code", "attached_node"),
+)
+_OF_CONFIG = (
+    *("materialized", "meta", "column_types", "contract"),
+    *("severity", "warn_if", "error_if", "fail_calc", "limit"),
+)
+_OF_COLUMNS = ("name", "data_type", "description", "config")
+_RUNNABLE = frozenset({"view", "ephemeral"})
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A view or seed table as it is created.
+
+    Attributes
+    ----------
+    sql
+        Its query; empty for a seed.
+    columns
+        The texts of its columns by name, in the order of its yml.
+    types
+        The types that its yml promises, in that order; None where it promises none.
+    shows
+        The vendor's dataset whose comments it gets, for a staging view.
+    """
+
+    relation: Relation
+    path: Path
+    sql: str
+    checksum: str
+    description: str
+    columns: Mapping[str, str]
+    types: Mapping[str, str] | None
+    shows: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataTest:
+    """A test: a query for rows that break it, and what a number of them means.
+
+    Attributes
+    ----------
+    model
+        Name of the model or seed that it is about; empty for a test of its own file.
+    expression
+        What must hold of each row, for tests of the kind ``holds``; else empty.
+    """
+
+    name: str
+    sql: str
+    model: str
+    expression: str
+    is_warning: bool
+    fail_calc: str
+    warn_if: str
+    error_if: str
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledProject:
+    """What a build creates and tests, in order; ``manifest`` is what it was read from."""
+
+    project: Project
+    seeds: tuple[CompiledModel, ...]
+    models: tuple[CompiledModel, ...]
+    tests: tuple[DataTest, ...]
+    table_macros: str
+    manifest: Mapping[str, Any]
+
+
+def shipped_or_kept(home: Home) -> CompiledProject | None:
+    """What dbt compiled of the project as it is now; None where it has to compile it first."""
+    key = project_key(dbt_project_dir())
+    for path in (SHIPPED, kept_compiled(home)):
+        try:
+            manifest = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if manifest.get("key") == key:
+            return _compiled(manifest)
+    return None
+
+
+def write_compiled(target: Path, place: Path) -> None:
+    """Write what a build needs of the manifest in dbt's target folder."""
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    nodes = {name: _trimmed(node) for name, node in sorted(manifest["nodes"].items())}
+    sources = {name: _trimmed(node) for name, node in sorted(manifest["sources"].items())}
+    used = ("model", "seed", "test", "analysis")
+    kept = {
+        "key": project_key(dbt_project_dir()),
+        "nodes": {n: node for n, node in nodes.items() if node["resource_type"] in used},
+        "sources": {n: {**node, "columns": {}} for n, node in sources.items()},
+    }
+    with appearing(place) as sink:
+        sink.write((json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def project_key(folder: Path) -> str:
+    """Hash of all project files that dbt's SQL is made of."""
+    digest = hashlib.sha256()
+    files = [p for name in _FOLDERS for p in sorted((folder / name).rglob("*")) if p.is_file()]
+    for path in (folder / "dbt_project.yml", *files):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def kept_compiled(home: Home) -> Path:
+    """Where a home keeps what dbt compiled of an edited project."""
+    return home.build / "dbt" / "compiled.json"
+
+
+def _trimmed(node: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: node[name] for name in _OF_NODES if node.get(name)}
+    kept["depends_on"] = {"nodes": sorted(node.get("depends_on", {}).get("nodes", ()))}
+    kept["description"] = node.get("description", "")
+    config = node.get("config", {})
+    kept["config"] = {name: config[name] for name in _OF_CONFIG if config.get(name)}
+    kept["columns"] = {
+        name: {part: column[part] for part in _OF_COLUMNS if column.get(part)}
+        | {"description": column["description"]}
+        for name, column in node.get("columns", {}).items()
+    }
+    if metadata := node.get("test_metadata"):
+        kept["test_metadata"] = {
+            "name": metadata["name"],
+            "kwargs": {"expression": metadata["kwargs"].get("expression", "")},
+        }
+    return kept
+
+
+def _compiled(manifest: dict[str, Any]) -> CompiledProject:
+    nodes = manifest["nodes"]
+    for node in nodes.values():
+        node["root_path"] = str(dbt_project_dir())
+    project = project_of(manifest)
+    by_relation = {model.relation: model for model in _models(nodes, manifest["sources"])}
+    ours = dict.fromkeys(seed.relation for seed in project.seeds)
+    return CompiledProject(
+        project=project,
+        seeds=tuple(by_relation[relation] for relation in ours),
+        models=tuple(by_relation[model.relation] for model in project.models),
+        tests=tuple(_tests(nodes)),
+        table_macros=next(
+            n["compiled_code"] for n in nodes.values() if n["resource_type"] == "analysis"
+        ),
+        manifest=manifest,
+    )
+
+
+def _models(
+    nodes: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Mapping[str, Any]]
+) -> Iterator[CompiledModel]:
+    for node in nodes.values():
+        if node["resource_type"] not in ("model", "seed"):
+            continue
+        config = node["config"]
+        kind = config.get("materialized")
+        if node["resource_type"] == "model" and kind not in _RUNNABLE:
+            raise BuildError(
+                f"model {node['name']}: materialized as {kind}, but warehouse build makes views",
+                next_step="run: warehouse build --no-dbt && dbt build && warehouse publish",
+                model=node["name"],
+            )
+        columns = node["columns"].values()
+        promised = {c["name"]: c.get("data_type") or "" for c in columns}
+        read = [sources[name] for name in node["depends_on"]["nodes"] if name in sources]
+        is_staging = node["schema"] == "staging" and node["resource_type"] == "model"
+        yield CompiledModel(
+            relation=Relation(node["schema"], node.get("alias") or node["name"]),
+            path=Path(node["original_file_path"]),
+            sql=node.get("compiled_code", ""),
+            checksum=node["checksum"]["checksum"],
+            description=node["description"],
+            columns={c["name"]: c["description"] for c in columns},
+            types=promised if config.get("contract", {}).get("enforced") else None,
+            shows=read[0]["name"] if read and is_staging else None,
+        )
+
+
+def _tests(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[DataTest]:
+    for node in sorted(nodes.values(), key=lambda node: str(node["name"])):
+        if node["resource_type"] != "test" or "compiled_code" not in node:
+            continue  # dbt compiles no test of a model that is not there
+        config, metadata = node["config"], node.get("test_metadata", {})
+        holds = metadata.get("name") == "holds"
+        yield DataTest(
+            name=node["name"],
+            sql=node["compiled_code"],
+            model=(node.get("attached_node") or "").split(".")[-1],
+            expression=metadata["kwargs"]["expression"].strip() if holds else "",
+            is_warning=config["severity"].lower() == "warn",
+            fail_calc=config["fail_calc"],
+            warn_if=config["warn_if"],
+            error_if=config["error_if"],
+            limit=config.get("limit"),
+        )
