@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -143,7 +143,7 @@ def _run_models(
     project: Project,
     tables: dict[str, pa.Table],
 ) -> None:
-    """All models over tables that stand where the catalog has its views."""
+    """The marts in question over tables that stand where the catalog has its views."""
     connection.execute("attach ':memory:' as warehouse")
     connection.execute("use warehouse")
     create_schemas(connection, project)
@@ -163,7 +163,8 @@ def _run_models(
                 ' "time" + interval 1 hour as known_at, * from incoming_rows'
             )
             connection.unregister("incoming_rows")
-    create_views(connection, project)
+    measured = [project.model(name) for name in _MEASURES]
+    create_views(connection, replace(project, models=project.with_ancestors(measured)))
 
 
 # -- what is meant -------------------------------------------------------------------------------
