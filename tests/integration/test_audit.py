@@ -22,8 +22,8 @@ from tests.support import ROOT
 from warehouse.audit import (
     FULL,
     AuditReport,
-    Finding,
     Kind,
+    ModelFinding,
     SampleSize,
     Verdict,
     audit_lookahead,
@@ -149,7 +149,7 @@ def prepare(folder: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def said(report: AuditReport, name: str) -> dict[str | None, Finding]:
+def said(report: AuditReport, name: str) -> dict[str | None, ModelFinding]:
     audits = [audit for audit in report.models if audit.model.name == name]
     return {finding.column: finding for audit in audits for finding in audit.findings}
 

@@ -21,12 +21,11 @@ from tests.support import file_key
 from warehouse.build.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 from warehouse.errors import FileRefusedError
 from warehouse.home import Home
-from warehouse.lake.file_values import RAW_TIME
 from warehouse.lake.ownership import assign_ownership
 from warehouse.lake.records import FileFacts, StoredFile
 from warehouse.lake.validate import check_file
 from warehouse.vendor.contracts import load_contracts
-from warehouse.vendor.keys import FileKey
+from warehouse.vendor.keys import FileKey, time_columns
 
 
 def judge(path: Path, key: FileKey) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
                 return f"DuckDB cannot read it: {str(error)[:300]}"
         if len(times) != facts.rows:
             return f"{len(times)} rows are shown, {facts.rows} were checked"
-        name = RAW_TIME if key.is_raw else "time"
+        name = time_columns(key.dataset)[0]
         expected = pq.ParquetFile(path).read(columns=[name])[name]
         zone = expected.type.tz
         checked = expected.cast(pa.timestamp("us", tz=zone)).cast(pa.int64()).to_numpy()

@@ -24,7 +24,7 @@ from warehouse.home import Home, writing
 from warehouse.lake.manifest import Manifest
 from warehouse.sql import files_below
 from warehouse.sync.from_folder import sync_folder
-from warehouse.upkeep.verify import Finding, Kind, verify_home
+from warehouse.upkeep.verify import Finding, Severity, verify_home
 
 ROWS = 48
 DATASETS = ("flow", "ohlcv")
@@ -123,11 +123,11 @@ def answer(home: Home, generation: int | None = None) -> tuple[Any, ...]:
 
 def faults(home: Home) -> list[Finding]:
     """What ``verify`` finds, notes on the data apart."""
-    return [finding for finding in verify_home(home) if finding.kind is not Kind.NOTE]
+    return [finding for finding in verify_home(home) if finding.kind is not Severity.NOTE]
 
 
 def damage(home: Home) -> list[Finding]:
-    return [finding for finding in verify_home(home) if finding.kind is Kind.DAMAGED]
+    return [finding for finding in verify_home(home) if finding.kind is Severity.DAMAGED]
 
 
 def tree(home: Home) -> dict[str, str]:

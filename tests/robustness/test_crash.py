@@ -34,7 +34,7 @@ from warehouse.cli import run
 from warehouse.errors import ExitCode
 from warehouse.home import Home
 from warehouse.upkeep.repair import repair_home
-from warehouse.upkeep.verify import Kind
+from warehouse.upkeep.verify import Severity
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 SYNC_MOMENTS, STEP_MOMENTS, BUILD_MOMENTS = 70, 25, 5
@@ -101,7 +101,7 @@ def test_sync_killed_at_a_moment(
 def require_told(home: Home) -> None:
     """Nothing is damaged; what else is found has a next step."""
     for finding in faults(home):
-        assert finding.kind is not Kind.DAMAGED, finding
+        assert finding.kind is not Severity.DAMAGED, finding
         assert finding.next_step, finding
 
 
@@ -173,7 +173,7 @@ def test_forget_killed_before_a_step_then_takes_all_or_nothing_and_a_rerun_ends_
     line = ["forget", "flow", "--yes", "--home", str(home.root)]
     assert (run(line) == ExitCode.USAGE) is forgotten, "once forgotten there is none to select"
     assert not [path for path in current_tree(home) if path.startswith("lake/flow")]
-    assert all(f.kind is Kind.STALE for f in faults(home)), "only a build is left to do"
+    assert all(f.kind is Severity.STALE for f in faults(home)), "only a build is left to do"
     run(["sync", "--from", str(home.root.with_name("files")), "--home", str(home.root)])
     assert current_tree(home) == expected
 

@@ -27,7 +27,7 @@ from tests.robustness.support import (
 )
 from tests.support import Run, run_warehouse
 from warehouse.home import Home
-from warehouse.upkeep.verify import About, Kind
+from warehouse.upkeep.verify import About, Severity
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 IS_ROOT = os.geteuid() == 0
@@ -138,7 +138,7 @@ def test_a_real_full_disk_while_syncing(tmp_path: Path, size_kb: int) -> None:
             require_plain(done)
         if home.manifest.is_file() and home.manifest.stat().st_size:
             found = faults(home)
-            assert not [f for f in found if f.kind is Kind.DAMAGED], found
+            assert not [f for f in found if f.kind is Severity.DAMAGED], found
         subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
         again = run_warehouse("sync", "--from", files, "--home", home.root, cwd=tmp_path)
         assert again.exit_code == 0, again.stderr

@@ -44,7 +44,7 @@ from warehouse.lake.schema import HOME_VERSION
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep.prune import prune_home, take_snapshot
 from warehouse.upkeep.repair import repair_home
-from warehouse.upkeep.verify import About, Kind, verify_home
+from warehouse.upkeep.verify import About, Severity, verify_home
 from warehouse.vendor.keys import SeriesKey
 
 ANSWER_ROWS = 3 * len(MONTHS) * ROWS
@@ -167,131 +167,138 @@ class Plant:
 
     name: str
     act: Callable[[Home], object]
-    kind: Kind
+    kind: Severity
     about: About
     says: str
     seen_quickly: bool = True
 
 
 PLANTS = [
-    Plant("object gone", lambda h: an_object(h).unlink(), Kind.DAMAGED, About.OBJECT, "is missing"),
+    Plant(
+        "object gone", lambda h: an_object(h).unlink(),
+        Severity.DAMAGED, About.OBJECT, "is missing",
+    ),
     Plant(
         "object and link gone",
         lambda h: both(an_object(h).unlink, a_link(h).unlink),
-        Kind.DAMAGED, About.OBJECT, "is missing",
+        Severity.DAMAGED, About.OBJECT, "is missing",
     ),
     Plant(
-        "object flipped", lambda h: flip(an_object(h)), Kind.DAMAGED, About.OBJECT,
+        "object flipped", lambda h: flip(an_object(h)), Severity.DAMAGED, About.OBJECT,
         "holds other bytes", seen_quickly=False,
     ),
     Plant(
-        "object cut", lambda h: cut(an_object(h)), Kind.DAMAGED, About.OBJECT, "holds other bytes"
+        "object cut", lambda h: cut(an_object(h)),
+        Severity.DAMAGED, About.OBJECT, "holds other bytes",
     ),
     Plant(
-        "object empty", lambda h: empty(an_object(h)), Kind.DAMAGED, About.OBJECT,
+        "object empty", lambda h: empty(an_object(h)), Severity.DAMAGED, About.OBJECT,
         "holds other bytes",
     ),
     Plant(
-        "all objects gone", lambda h: shutil.rmtree(h.objects), Kind.DAMAGED, About.OBJECT,
+        "all objects gone", lambda h: shutil.rmtree(h.objects), Severity.DAMAGED, About.OBJECT,
         "is missing",
     ),
-    Plant("link gone", lambda h: a_link(h).unlink(), Kind.STALE, About.LINK, "is missing"),
-    Plant("lake gone", lambda h: shutil.rmtree(h.lake), Kind.STALE, About.LINK, "is missing"),
-    Plant("wrong link", other_object, Kind.STALE, About.LINK, "shows another object"),
+    Plant("link gone", lambda h: a_link(h).unlink(), Severity.STALE, About.LINK, "is missing"),
+    Plant("lake gone", lambda h: shutil.rmtree(h.lake), Severity.STALE, About.LINK, "is missing"),
+    Plant("wrong link", other_object, Severity.STALE, About.LINK, "shows another object"),
     Plant(
         "link is a cut copy",
         cut_copy,
-        Kind.STALE, About.LINK, "shows another object",
+        Severity.STALE, About.LINK, "shows another object",
     ),
     Plant(
-        "manifest gone", lambda h: h.manifest.unlink(), Kind.DAMAGED, About.MANIFEST, "is lost"
+        "manifest gone", lambda h: h.manifest.unlink(), Severity.DAMAGED, About.MANIFEST, "is lost"
     ),
     Plant(
-        "manifest empty", lambda h: empty(h.manifest), Kind.DAMAGED, About.MANIFEST, "is lost"
+        "manifest empty", lambda h: empty(h.manifest), Severity.DAMAGED, About.MANIFEST, "is lost"
     ),
     Plant(
-        "manifest no manifest", lambda h: flip(h.manifest, 3), Kind.DAMAGED,
+        "manifest no manifest", lambda h: flip(h.manifest, 3), Severity.DAMAGED,
         About.MANIFEST, "not a manifest",
     ),
-    Plant("manifest cut", lambda h: cut(h.manifest), Kind.DAMAGED, About.MANIFEST, "manifest"),
+    Plant("manifest cut", lambda h: cut(h.manifest), Severity.DAMAGED, About.MANIFEST, "manifest"),
     Plant(
-        "a table gone", lambda h: change_manifest(h, "drop table restatements"), Kind.DAMAGED,
+        "a table gone", lambda h: change_manifest(h, "drop table restatements"), Severity.DAMAGED,
         About.MANIFEST, "no such table",
     ),
     Plant(
         "facts torn",
         lambda h: change_manifest(h, "update files set facts = substr(facts, 1, 50)"),
-        Kind.DAMAGED, About.MANIFEST, "cannot be read",
+        Severity.DAMAGED, About.MANIFEST, "cannot be read",
     ),
     Plant(
         "facts wrong",
         lambda h: change_manifest(
             h, f"update files set facts = replace(facts, '\"rows\": {ROWS}', '\"rows\": 47')"
         ),
-        Kind.DAMAGED, About.OBJECT, "rows: holds 48, the manifest says 47", seen_quickly=False,
+        Severity.DAMAGED, About.OBJECT, "rows: holds 48, the manifest says 47", seen_quickly=False,
     ),
     Plant(
         "size wrong", lambda h: change_manifest(h, "update files set size_bytes = 1"),
-        Kind.DAMAGED, About.OBJECT, "the manifest says 1",
+        Severity.DAMAGED, About.OBJECT, "the manifest says 1",
     ),
     Plant(
-        "catalog gone", lambda h: h.catalog.unlink(), Kind.STALE, About.CATALOG, "is missing"
+        "catalog gone", lambda h: h.catalog.unlink(), Severity.STALE, About.CATALOG, "is missing"
     ),
     Plant(
         "generations gone",
         lambda h: both(lambda: shutil.rmtree(h.generations), h.catalog.unlink),
-        Kind.STALE, About.CATALOG, "is missing",
+        Severity.STALE, About.CATALOG, "is missing",
     ),
     Plant(
-        "catalog cut", lambda h: cut(h.catalog), Kind.DAMAGED, About.CATALOG, "cannot be read"
+        "catalog cut", lambda h: cut(h.catalog), Severity.DAMAGED, About.CATALOG, "cannot be read"
     ),
     Plant(
-        "catalog flipped", lambda h: flip_blocks(h.catalog), Kind.DAMAGED, About.CATALOG,
+        "catalog flipped", lambda h: flip_blocks(h.catalog), Severity.DAMAGED, About.CATALOG,
         "cannot be read",
     ),
     Plant(
-        "old generation cut", lambda h: cut(generation_path(h, 1)), Kind.DAMAGED,
+        "old generation cut", lambda h: cut(generation_path(h, 1)), Severity.DAMAGED,
         About.GENERATION, "cannot be read",
     ),
     Plant(
-        "month gone", lambda h: a_month(h).unlink(), Kind.DAMAGED, About.MONTH, "is missing"
+        "month gone", lambda h: a_month(h).unlink(), Severity.DAMAGED, About.MONTH, "is missing"
     ),
     Plant(
-        "month flipped", lambda h: flip(a_month(h)), Kind.DAMAGED, About.MONTH,
+        "month flipped", lambda h: flip(a_month(h)), Severity.DAMAGED, About.MONTH,
         "holds other bytes than its name says", seen_quickly=False,
     ),
-    Plant("month empty", lambda h: empty(a_month(h)), Kind.DAMAGED, About.MONTH, "cannot be read"),
     Plant(
-        "catalog written to", lambda h: write_into(h.catalog), Kind.DAMAGED, About.CATALOG,
+        "month empty", lambda h: empty(a_month(h)),
+        Severity.DAMAGED, About.MONTH, "cannot be read",
+    ),
+    Plant(
+        "catalog written to", lambda h: write_into(h.catalog), Severity.DAMAGED, About.CATALOG,
         "something has written to it", seen_quickly=False,
     ),
     Plant(
-        "old generation written to", lambda h: write_into(generation_path(h, 1)), Kind.DAMAGED,
+        "old generation written to", lambda h: write_into(generation_path(h, 1)), Severity.DAMAGED,
         About.GENERATION, "something has written to it", seen_quickly=False,
     ),
-    Plant("journal cut", lambda h: cut(h.publications), Kind.DAMAGED, About.JOURNAL, "is cut"),
+    Plant("journal cut", lambda h: cut(h.publications), Severity.DAMAGED, About.JOURNAL, "is cut"),
     Plant(
-        "a line of the journal gone", lambda h: drop_line(h.publications), Kind.DAMAGED,
+        "a line of the journal gone", lambda h: drop_line(h.publications), Severity.DAMAGED,
         About.JOURNAL, "generation 2 remembers more",
     ),
     Plant(
-        "journal gone", lambda h: h.publications.unlink(), Kind.DAMAGED, About.JOURNAL,
+        "journal gone", lambda h: h.publications.unlink(), Severity.DAMAGED, About.JOURNAL,
         "is missing",
     ),
-    Plant("month cut", lambda h: cut(a_month(h)), Kind.DAMAGED, About.MONTH, "cannot be read"),
+    Plant("month cut", lambda h: cut(a_month(h)), Severity.DAMAGED, About.MONTH, "cannot be read"),
     Plant(
-        "marts gone", lambda h: shutil.rmtree(h.marts), Kind.DAMAGED, About.MONTH, "is missing"
+        "marts gone", lambda h: shutil.rmtree(h.marts), Severity.DAMAGED, About.MONTH, "is missing"
     ),
     Plant(
         "stray temporary", lambda h: (h.objects / ".1-x.new").write_bytes(b"x"),
-        Kind.STRAY, About.LEFTOVER, "killed",
+        Severity.STRAY, About.LEFTOVER, "killed",
     ),
     Plant(
-        "stray WAL", lambda h: h.catalog.with_name("warehouse.duckdb.wal").touch(), Kind.STRAY,
+        "stray WAL", lambda h: h.catalog.with_name("warehouse.duckdb.wal").touch(), Severity.STRAY,
         About.LEFTOVER, "killed",
     ),
     Plant(
-        "stray mart", lambda h: (h.marts / "flow_features" / ".x.new").touch(), Kind.STRAY,
+        "stray mart", lambda h: (h.marts / "flow_features" / ".x.new").touch(), Severity.STRAY,
         About.LEFTOVER, "killed",
     ),
 ]  # fmt: skip
@@ -307,7 +314,7 @@ def test_damage_is_found_named_and_healed_to_the_same_bytes(
     mine = [f for f in found if (f.kind, f.about) == (plant.kind, plant.about)]
     assert any(plant.says in finding.what for finding in mine), found
     assert all(finding.next_step for finding in found)
-    quick = [f for f in verify_home(home, quick=True) if f.kind is not Kind.NOTE]
+    quick = [f for f in verify_home(home, quick=True) if f.kind is not Severity.NOTE]
     assert bool(quick) == plant.seen_quickly, quick
     said = repair_home(home, lambda: quick_build(home))
     assert said
@@ -325,7 +332,7 @@ def test_damage_is_found_named_and_healed_to_the_same_bytes(
 
 def test_a_sound_home_has_no_findings_but_notes(home: Home) -> None:
     found = verify_home(home)
-    assert {finding.kind for finding in found} == {Kind.NOTE}
+    assert {finding.kind for finding in found} == {Severity.NOTE}
     assert any("lacks " in finding.what for finding in found)
     assert not repair_home(home, lambda: pytest.fail("nothing is to be built"))
 
@@ -360,7 +367,7 @@ def test_values_beyond_the_contract_are_noted(tmp_path: Path) -> None:
         bar_table("flow", starts, taker_buy_volume=below),
     )
     sync_folder(home, tmp_path / "files")
-    notes = [finding.what for finding in verify_home(home) if finding.kind is Kind.NOTE]
+    notes = [finding.what for finding in verify_home(home) if finding.kind is Severity.NOTE]
     assert any(f"taker_buy_volume: {ROWS} values outside" in note for note in notes), notes
 
 
@@ -552,7 +559,7 @@ def test_a_file_of_the_user_in_the_lake_is_left_and_named(home: Home, files: Pat
     repair_home(home, lambda: quick_build(home))
     assert (mine.read_bytes(), notes.read_text()) == (before, "mine")
     found = {finding.subject: finding for finding in faults(home)}
-    assert {finding.kind for finding in found.values()} == {Kind.STRAY}
+    assert {finding.kind for finding in found.values()} == {Severity.STRAY}
     step = found[str(mine.relative_to(home.root))].next_step
     assert f"warehouse sync --from {shlex.quote(str(home.lake))}" in step
     notes.unlink()

@@ -21,7 +21,7 @@ import duckdb
 from warehouse.audit.cause import Cause, explain_leaks
 from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
 from warehouse.audit.outside import find_outside
-from warehouse.audit.report import AuditReport, Finding, Kind, Mode, ModelAudit, Verdict
+from warehouse.audit.report import AuditReport, Kind, Mode, ModelAudit, ModelFinding, Verdict
 from warehouse.audit.sample import (
     FULL,
     MARGIN_US,
@@ -202,9 +202,9 @@ class _Tally:
     filled: Counter[str] = field(default_factory=Counter)
     labels_seen: set[str] = field(default_factory=set)
     labels_differing: set[str] = field(default_factory=set)
-    findings: dict[tuple[Kind, str | None], tuple[int, Finding]] = field(default_factory=dict)
+    findings: dict[tuple[Kind, str | None], tuple[int, ModelFinding]] = field(default_factory=dict)
 
-    def add(self, number: int, finding: Finding) -> None:
+    def add(self, number: int, finding: ModelFinding) -> None:
         """Keep the finding of the first cut for each kind and column."""
         place = (finding.kind, finding.column)
         if place not in self.findings or number < self.findings[place][0]:
@@ -234,9 +234,9 @@ def _conclude(model: Model, tally: _Tally, outside: str | None) -> ModelAudit:
     findings = [finding for _, finding in tally.findings.values()]
     if outside is not None:
         findings = [finding for finding in findings if finding.kind is not Kind.UNPROVEN]
-        findings.append(Finding(Kind.UNPROVEN, model.relation, None, outside))
+        findings.append(ModelFinding(Kind.UNPROVEN, model.relation, None, outside))
     findings += [
-        Finding(
+        ModelFinding(
             Kind.BROKEN_LABEL,
             model.relation,
             column,
@@ -350,7 +350,7 @@ class _Audit:
         return f"{counted(without, 'row')} without known_at" if without else None
 
     def _give_up(self, model: Model, cut: Cut, cause: str) -> None:
-        finding = Finding(Kind.UNPROVEN, model.relation, None, cause)
+        finding = ModelFinding(Kind.UNPROVEN, model.relation, None, cause)
         self.tallies[model.relation].add(cut.number, finding)
 
     def _futures(self, cut: Cut) -> tuple[_Future, ...]:
@@ -468,7 +468,7 @@ class _Audit:
         self, kind: Kind, model: Model, difference: Difference, cut: Cut, mode: Mode, cause: Cause
     ) -> None:
         moments = [difference.first.value(name) for name in ("time", "known_at")]
-        finding = Finding(
+        finding = ModelFinding(
             kind,
             model.relation,
             difference.column,

@@ -51,7 +51,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ModelFinding:
     """One thing that is wrong.
 
     Attributes
@@ -119,7 +119,7 @@ class ModelAudit:
 
     model: Relation
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[ModelFinding, ...]
     rows: int
     untested: tuple[str, ...]
     reason: str = ""
@@ -135,7 +135,7 @@ class AuditReport:
     seed: int
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[ModelFinding, ...]:
         return tuple(finding for model in self.models for finding in model.findings)
 
     @property

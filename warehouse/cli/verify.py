@@ -11,7 +11,7 @@ from warehouse.cli.common import home_option, json_option, put, put_json, put_ta
 from warehouse.config import Settings
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
-from warehouse.upkeep import Finding, Kind
+from warehouse.upkeep import Finding, Severity
 from warehouse.upkeep import verify_home as verify_home
 
 
@@ -60,7 +60,7 @@ def verify(
         put_json([asdict(finding) for finding in findings])
     else:
         _print(findings)
-    damaged = any(finding.kind is Kind.DAMAGED for finding in findings)
+    damaged = any(finding.kind is Severity.DAMAGED for finding in findings)
     return ExitCode.DAMAGED if damaged else ExitCode.DONE
 
 
@@ -113,5 +113,5 @@ def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
 def _print(findings: list[Finding]) -> None:
     for finding in findings:
         say(f"{finding.kind}: {finding.subject} {finding.what}\n  next: {finding.next_step}")
-    faults = sum(finding.kind is not Kind.NOTE for finding in findings)
+    faults = sum(finding.kind is not Severity.NOTE for finding in findings)
     say(f"findings: {faults:,}" if faults else "all is as it was left")

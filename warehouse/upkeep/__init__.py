@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from warehouse.upkeep.receipts import Verdict, verify_receipt
     from warehouse.upkeep.repair import repair_home
-    from warehouse.upkeep.verify import Finding, Kind, verify_home
+    from warehouse.upkeep.verify import Finding, Severity, verify_home
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
@@ -29,6 +29,6 @@ else:
             "prune": "drop_snapshot KEEP_GENERATIONS plan_prune prune_home PrunePlan take_snapshot",
             "receipts": "Verdict verify_receipt",
             "repair": "repair_home",
-            "verify": "Finding Kind verify_home",
+            "verify": "Finding Severity verify_home",
         },
     )

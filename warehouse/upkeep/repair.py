@@ -29,7 +29,7 @@ from warehouse.upkeep.verify import (
     WRITE_AGAIN,
     About,
     Finding,
-    Kind,
+    Severity,
     object_damage,
     readable,
     verify_home,
@@ -82,7 +82,7 @@ def _repair_lake(home: Home) -> Iterator[str]:
         yield from _repair_objects(home, manifest)
         for path in Lake(home, manifest).sweep():
             yield f"removed {path.relative_to(home.root)}"
-    links = sum(f.about is About.LINK and f.kind is not Kind.STRAY for f in findings)
+    links = sum(f.about is About.LINK and f.kind is not Severity.STRAY for f in findings)
     if links:
         yield f"made {counted(links, 'link')} of the lake again"
 
@@ -210,7 +210,7 @@ def _rewrite_journal(home: Home, damaged: list[Path]) -> str:
 
 def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:
     """Set generations aside that still cannot be read whole; snapshots stay."""
-    broken = {f.subject for f in findings if f.kind is Kind.DAMAGED}
+    broken = {f.subject for f in findings if f.kind is Severity.DAMAGED}
     for number in generations(home):
         path = generation_path(home, number)
         reads = readable(home, path)

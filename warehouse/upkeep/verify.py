@@ -46,7 +46,7 @@ from warehouse.sql import identifier, literal
 from warehouse.vendor import OTHER_TYPE, DatasetColumn, load_contracts
 
 
-class Kind(StrEnum):
+class Severity(StrEnum):
     """How much a finding matters."""
 
     DAMAGED = "damaged"
@@ -77,7 +77,7 @@ class Finding:
     ``subject`` is a path below the home, or a dataset.
     """
 
-    kind: Kind
+    kind: Severity
     about: About
     subject: str
     what: str
@@ -113,7 +113,7 @@ def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
     except NewerHomeError:
         raise
     except DamagedError as error:
-        return [Finding(Kind.DAMAGED, About.MANIFEST, "manifest.sqlite", error.what, REPAIR)]
+        return [Finding(Severity.DAMAGED, About.MANIFEST, "manifest.sqlite", error.what, REPAIR)]
     current = [file for file in files if file.superseded_at is None]
     return [
         *_check_objects(home, files, quick=quick),
@@ -186,31 +186,31 @@ def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Itera
             yield _outdated(file, subject, refused.what)
             continue
         if what is not None:
-            yield Finding(Kind.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
+            yield Finding(Severity.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
     for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
         if path.stem not in damage and not path.name.startswith("."):
             step = "sync takes it in if its file comes again, else: warehouse prune"
             what = "is no file of the manifest"
-            yield Finding(Kind.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
+            yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
 
 def _outdated(file: StoredFile, subject: str, reason: str) -> Finding:
     """A file of sound bytes that this version would refuse; a former one may stay."""
     what = f"({file.key}) does not pass its check any more: {reason}"
     if file.superseded_at is None:
-        return Finding(Kind.DAMAGED, About.OBJECT, subject, what, REPAIR)
+        return Finding(Severity.DAMAGED, About.OBJECT, subject, what, REPAIR)
     step = f"{WRITE_AGAIN}; generations that are kept still show it"
-    return Finding(Kind.NOTE, About.OBJECT, subject, what, step)
+    return Finding(Severity.NOTE, About.OBJECT, subject, what, step)
 
 
 def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
     expected = {home.lake / file.key.path: file for file in current}
     for path, file in expected.items():
         if not path.is_file():
-            yield Finding(Kind.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
+            yield Finding(Severity.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
         elif not shows(path, home.object_path(file.object)):
             what = "shows another object"
-            yield Finding(Kind.STALE, About.LINK, _below(home, path), what, REPAIR)
+            yield Finding(Severity.STALE, About.LINK, _below(home, path), what, REPAIR)
     left = set(leftovers(home.root))
     for folder, _, names in os.walk(home.lake):
         for name in names:
@@ -219,7 +219,7 @@ def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
                 lake = shlex.quote(str(home.lake))
                 step = f"take it in: warehouse sync --from {lake}, or move it away"
                 what = "is no file of the manifest"
-                yield Finding(Kind.STRAY, About.LINK, _below(home, path), what, step)
+                yield Finding(Severity.STRAY, About.LINK, _below(home, path), what, step)
 
 
 # -- catalogs and stored months ------------------------------------------------------------------
@@ -229,18 +229,18 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
     shown = frozenset(file.object for file in files if file.superseded_at is None)
     look = _Catalogs(home, quick=quick)
     if not home.catalog.is_file():
-        yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
+        yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
     else:
         reads = look.reads(home.catalog)
         if isinstance(reads, str):
-            yield Finding(Kind.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
+            yield Finding(Severity.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
         elif reads.objects != shown:
             differing = counted(len(reads.objects ^ shown), "different file")
             what = f"does not show the lake as it is: {differing}"
-            yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
+            yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
         elif reads.home != str(home.root):
             what = f"was built when the home was {reads.home}"
-            yield Finding(Kind.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
+            yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
     known = {file.object for file in files}
     months: dict[str, str | None] = {}
     for number in generations(home):
@@ -257,11 +257,11 @@ def _check_journal(home: Home) -> Iterator[Finding]:
             copies[number], is_whole = read_publications(path)
             if not is_whole:
                 what = "is cut, or was written to"
-                yield Finding(Kind.DAMAGED, About.JOURNAL, _below(home, path), what, REPAIR)
+                yield Finding(Severity.DAMAGED, About.JOURNAL, _below(home, path), what, REPAIR)
     subject = _below(home, home.publications)
     if not home.publications.is_file():
         if copies:
-            yield Finding(Kind.DAMAGED, About.JOURNAL, subject, "is missing", REPAIR)
+            yield Finding(Severity.DAMAGED, About.JOURNAL, subject, "is missing", REPAIR)
         return
     entries, is_whole = read_publications(home.publications)
     lacking = [n for n, noted in copies.items() if entries[: len(noted)] != noted]
@@ -269,7 +269,7 @@ def _check_journal(home: Home) -> Iterator[Finding]:
         what = "is cut, or was written to" + "".join(
             f": generation {number} remembers more" for number in lacking[-1:]
         )
-        yield Finding(Kind.DAMAGED, About.JOURNAL, subject, what, REPAIR)
+        yield Finding(Severity.DAMAGED, About.JOURNAL, subject, what, REPAIR)
 
 
 class _Catalogs:
@@ -298,23 +298,23 @@ def _check_generation(
         step = f"bring it back from a backup, or give it up: {drop}, then verify --repair"
     reads = look.reads(path)
     if isinstance(reads, str):
-        yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), reads, step)
+        yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), reads, step)
         return
     for object in sorted(reads.objects - known):
         if not home.object_path(object).is_file():
             what = f"reads objects/{object}.parquet, which is missing"
-            yield Finding(Kind.DAMAGED, About.GENERATION, _below(home, path), what, step)
+            yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), what, step)
     damage = None if look.quick else copy_damage(home, number)
     if damage is not None:
         subject = _below(home, native_copy(home, number).closed)
         what = f"(the native copy of generation {number}) {damage}"
-        yield Finding(Kind.DAMAGED, About.COPY, subject, what, REPAIR)
+        yield Finding(Severity.DAMAGED, About.COPY, subject, what, REPAIR)
     for name, rows in sorted(reads.months.items()):
         if name not in months:
             months[name] = month_damage(home.root / name, rows, quick=look.quick)
             if months[name] is not None:
                 what = f"(of generation {number}) {months[name]}"
-                yield Finding(Kind.DAMAGED, About.MONTH, name, what, REPAIR)
+                yield Finding(Severity.DAMAGED, About.MONTH, name, what, REPAIR)
 
 
 def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
@@ -338,7 +338,7 @@ def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator
         if path.suffix == ".parquet" and path not in read:
             damage = month_damage(path, quick=quick)
             if damage is not None:
-                yield Finding(Kind.DAMAGED, About.MONTH, _below(home, path), damage, REPAIR)
+                yield Finding(Severity.DAMAGED, About.MONTH, _below(home, path), damage, REPAIR)
 
 
 def _check_leftovers(home: Home) -> Iterator[Finding]:
@@ -346,7 +346,7 @@ def _check_leftovers(home: Home) -> Iterator[Finding]:
     for path in leftovers(home.root):
         step = "the next sync or build removes it, as does: warehouse verify --repair"
         what = "was left by a killed process"
-        yield Finding(Kind.STRAY, About.LEFTOVER, _below(home, path), what, step)
+        yield Finding(Severity.STRAY, About.LEFTOVER, _below(home, path), what, step)
 
 
 # -- the data itself -----------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
         bars.setdefault(gap.dataset, []).append(gap.bars)
     for dataset, missing in sorted(bars.items()):
         what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
-        yield Finding(Kind.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
+        yield Finding(Severity.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
 
 
 def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
@@ -379,7 +379,7 @@ def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
         if count:
             what = f"{name}: {counted(count, 'value')} outside the contract's range"
             step = "see: warehouse status, after a build"
-            yield Finding(Kind.NOTE, About.DATA, dataset, what, step)
+            yield Finding(Severity.NOTE, About.DATA, dataset, what, step)
 
 
 def _outside(

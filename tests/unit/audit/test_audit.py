@@ -11,7 +11,7 @@ import pytest
 
 from warehouse.audit import AuditReport, Kind, Mode, SampleSize, Verdict, audit_lookahead
 from warehouse.audit.cause import _duration
-from warehouse.audit.report import Finding
+from warehouse.audit.report import ModelFinding
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.project.project import Model, ModelColumn, Project, Relation
 from warehouse.times import DAY_US
@@ -110,7 +110,7 @@ def run(catalog: Path) -> Run:
     return audited
 
 
-def only(report: AuditReport) -> Finding:
+def only(report: AuditReport) -> ModelFinding:
     assert len(report.findings) == 1, "\n".join(report.lines())
     return report.findings[0]
 
