@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+# What :func:`sha256_of` gives, and so the name of an object of the lake.
 SHA256 = re.compile(r"[0-9a-f]{64}")
-"""What :func:`sha256_of` gives, and so the name of an object of the lake."""
 
 
 # Below the home: what DuckDB or we were writing. The last two are of earlier versions.

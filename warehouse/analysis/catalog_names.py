@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import duckdb
 
 from warehouse.analysis.parse_tree import Tree, names, nodes
-from warehouse.errors import NotFoundError, nearest
+from warehouse.errors import BUILD, NotFoundError, nearest
 from warehouse.sql import literal
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
@@ -218,7 +218,7 @@ class Names:
             raise NotFoundError(
                 "this catalog was built by an earlier version, which kept no SQL of its models;"
                 " so the data behind its tables is not known",
-                next_step="run: warehouse build",
+                next_step=BUILD,
             )
         rows = self._cursor.execute('select "schema", name, sql from meta.models').fetchall()
         return {Place(schema, name): text for schema, name, text in rows}

@@ -18,8 +18,8 @@ from warehouse.errors import UsageError, did_you_mean
 from warehouse.lake import Note
 from warehouse.vendor import FileKey
 
+# Width of a table that is cut nowhere.
 UNCUT = 100_000
-"""Width of a table that is cut nowhere."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -111,12 +111,13 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
     }
 
 
+# No row in a catalog that an older version published.
 _HAS_SCHEDULES = (
     "select column_name from information_schema.columns"
     " where table_name = 'funding_settlements' and column_name = 'schedule_source'"
 )
-"""No row in a catalog that an older version published."""
 
+# Hours between payments by series, and where they come from: home, seed, pattern; else unknown.
 _FUNDING_SCHEDULES = """
 with paid as (
     select
@@ -136,7 +137,6 @@ from (
 left join paid using (exchange, symbol, "interval", clock)
 order by held.exchange, held.symbol, held."interval", held.clock, paid.first_payment
 """
-"""Hours between payments by series, and where they come from: home, seed, pattern; else unknown."""
 
 
 def _render(facts: dict[str, Any]) -> str:

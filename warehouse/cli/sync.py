@@ -342,7 +342,7 @@ def _say_salvaged(admissions: Sequence[Admission]) -> None:
 def _say_drift(admissions: Sequence[Admission]) -> None:
     """Which columns differ from the contract, by dataset, in how many of the files taken in."""
     datasets = sorted({admission.key.dataset for admission in admissions})
-    told = False
+    has_drift = False
     for dataset in datasets:
         files = [admission for admission in admissions if admission.key.dataset == dataset]
         for names, meaning in (
@@ -356,8 +356,8 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
                     f"drift: {dataset}: {first_few(columns)} {meaning},"
                     f" in {count:,} of {counted(len(files), 'file')}"
                 )
-                told = True
-    if told:
+                has_drift = True
+    if has_drift:
         say(f"  every column, once it is built: {DRIFT_QUERY}")
 
 

@@ -186,7 +186,7 @@ class _Connection(H11Protocol):
 
 
 class _Mirror:
-    """Answers from the manifest of one home, read anew for each request."""
+    """Answers from the manifest of one home, read again for each request."""
 
     def __init__(self, home: Home, key: str | None, link_s: int | None) -> None:
         self.home = home

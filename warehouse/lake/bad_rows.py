@@ -22,8 +22,8 @@ from warehouse.files import SHA256
 from warehouse.lake.records import BadRow
 from warehouse.vendor import FileKey, interval_us, time_columns
 
+# Key of a parquet file's metadata: the sha256 of the vendor's file and the rows left out of it.
 SALVAGED = b"warehouse.salvaged"
-"""Key of a parquet file's metadata: the sha256 of the vendor's file and the rows left out of it."""
 
 MOST_BAD_ROWS = 1_000
 _NAMED = 3

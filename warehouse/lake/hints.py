@@ -19,9 +19,10 @@ _EPOCH_UNITS = (
     ("us", "microseconds"),
     ("ns", "nanoseconds"),
 )
+# Seconds since 1970 of the years 1973 and 2286: in another unit they are other years.
 _EARLIEST_S, _LATEST_S = 1e8, 1e10
-"""Seconds since 1970 of the years 1973 and 2286: in another unit they are other years."""
 
+# How files of other kinds begin, and what to do with one that is named like parquet.
 _SIGNATURES = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"\x1f\x8b": "a gzip file: unpack it",
@@ -32,7 +33,6 @@ _SIGNATURES = {
     b"{": "JSON: was the download refused?",
     b"\0\0\0\0\0\0\0\0": "filled with zeros: an unfinished download or copy",
 }
-"""How files of other kinds begin, and what to do with one that is named like parquet."""
 
 
 def unlike_parquet(path: Path) -> str | None:

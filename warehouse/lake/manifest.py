@@ -311,7 +311,7 @@ class Manifest:
             )
 
     def restore_series(self, series: Mapping[int, SeriesKey]) -> None:
-        """Give series the numbers that they had, in a manifest made anew."""
+        """Give series the numbers that they had, in a new manifest."""
         self._connection.executemany(
             "insert into series values (?, ?, ?, ?, ?)",
             [
@@ -341,7 +341,7 @@ class Manifest:
             )
 
     def correct(self, file: StoredFile, *, facts: FileFacts, size_bytes: int) -> None:
-        """Write down anew what a file of known bytes holds."""
+        """Replace the facts of a file of known bytes."""
         self._connection.execute(
             "update files set facts = ?, size_bytes = ? where file_id = ?",
             (json.dumps(_plain(facts)), size_bytes, file.file_id),
@@ -350,7 +350,7 @@ class Manifest:
     def restore_history(
         self, restatements: Iterable[Restatement], refusals: Iterable[Refusal]
     ) -> None:
-        """Bring what was seen before into a manifest made anew, with its times."""
+        """Bring what was seen before into a new manifest, with its times."""
         with self.transaction():
             self._connection.executemany(
                 "insert into restatements (dataset, series_id, period, kind, old_object,"

@@ -14,8 +14,8 @@ from warehouse.lake.records import FileFacts
 from warehouse.times import us_datetime
 from warehouse.vendor import FileKey, interval_us
 
+# Kind of the oddity, the same text for all files of that kind, and what was seen.
 Note = tuple[str, str]
-"""Kind of the oddity, the same text for all files of that kind, and what was seen."""
 
 
 def notes_of(key: FileKey, facts: FileFacts, fetched_at: datetime) -> Iterator[Note]:

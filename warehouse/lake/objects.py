@@ -116,7 +116,7 @@ class Lake:
             The file's bytes; used up when ``consume`` is true (they are durable then, and renamed
             where they lie on the same disk), else copied.
         origin, stamp
-            Where it came from (no query string), and what tells whether it changed there.
+            Where it came from (no query string), and the stamp that changes when it changes there.
         current
             The file that the lake has under ``key`` now.
         quarantine

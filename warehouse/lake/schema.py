@@ -58,5 +58,5 @@ create table if not exists settled (                  -- spans that need not be 
 ) strict, without rowid;
 """,
 )
+# Version that this product writes; it upgrades older homes and refuses newer ones.
 HOME_VERSION = len(STEPS)
-"""Version that this product writes; it upgrades older homes and refuses newer ones."""

@@ -216,6 +216,7 @@ def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None)
             )
 
 
+# What a column of the contract holds, in words for a person.
 _MEANT = {
     "DOUBLE": "a number",
     "BIGINT": "a whole number",
@@ -223,7 +224,6 @@ _MEANT = {
     "TIMESTAMPTZ": "a timestamp",
     "VARCHAR": "text",
 }
-"""What a column of the contract holds, in words for a person."""
 
 
 def _is_shallow(kind: pa.DataType) -> bool:

@@ -25,7 +25,7 @@ _FILES_TOGETHER = 16
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file to be taken in: where its bytes are, and what tells whether they changed."""
+    """A file to be taken in: where its bytes are, and the stamp that changes with them."""
 
     key: FileKey
     source: Path

@@ -19,6 +19,7 @@ from warehouse.vendor import (
     CLOCKS,
     INTERVALS,
     RAW_PREFIX,
+    SERIES_COLUMNS,
     FileKey,
     Period,
     SeriesKey,
@@ -28,6 +29,7 @@ from warehouse.vendor import (
     load_contracts,
 )
 
+# Where a file of the vendor may lie; ``timestamp`` is the clock.
 LAYOUTS = (
     "DATASET/exchange=…/symbol=…/interval=…/timestamp=…/2025-09.parquet",
     "raw/DATASET/exchange=…/symbol=…/2025-06.parquet",
@@ -35,10 +37,9 @@ LAYOUTS = (
     "2025-09.parquet or 2025-09-11.parquet, with all five options",
     "any names, with --pattern such as '{symbol}_{dataset}_{interval}_{period}'",
 )
-"""Where a file of the vendor may lie; ``timestamp`` is the clock."""
 
-FIELDS = ("dataset", "exchange", "symbol", "interval", "clock", "period")
-"""What a pattern may name; ``{}`` in a pattern stands for anything."""
+# What a pattern may name; ``{}`` in a pattern stands for anything.
+FIELDS = ("dataset", *SERIES_COLUMNS, "period")
 
 _ENDINGS = (".parquet", ".parq", ".pq")
 _OTHER_DATA = (
@@ -48,8 +49,8 @@ _OTHER_DATA = (
 )
 _MAGIC = (b"PAR1", b"PARE")
 _LEAST_BYTES = 12
+# What browsers and file managers add to the name of a second copy.
 _COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of ", re.I)
-"""What browsers and file managers add to the name of a second copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from warehouse.lake import StoredFile
 from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
 from warehouse.vendor import FileKey, Period, SeriesKey, Wanted, months
 
+# How long after the end of a period the vendor may still add to it.
 SETTLE_US = 2 * DAY_US
-"""How long after the end of a period the vendor may still add to it."""
 
 _ASSUMED_BYTES_PER_S = 8e6
 _ASSUMED_S_PER_REQUEST = 0.2

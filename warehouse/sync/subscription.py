@@ -103,7 +103,7 @@ def resolve(
     UsageError
         A list is missing, a name cannot be one, or a pattern fits nothing.
     """
-    told: list[UsageError] = []
+    misfits: list[UsageError] = []
     spans: dict[tuple[str, SeriesKey], tuple[date, date]] = {}
     known: dict[str, list[str]] = {}
     for one in subscriptions:
@@ -114,15 +114,15 @@ def resolve(
             if exchange not in known and any(map(_is_pattern, one.symbols)):
                 known[exchange] = symbols_of(exchange)
             what = f"symbol of {exchange}"
-            symbols = _matching(one.symbols, known.get(exchange, []), what, told)
+            symbols = _matching(one.symbols, known.get(exchange, []), what, misfits)
             for dataset, symbol in product(expand_datasets(one.datasets), symbols):
                 for series in _series(one, dataset, exchange, symbol):
                     before = spans.get((dataset, series), (start, end))
                     spans[dataset, series] = min(before[0], start), max(before[1], end)
-    if told and (unfit is None or not spans):
-        raise told[0]
+    if misfits and (unfit is None or not spans):
+        raise misfits[0]
     if unfit is not None:
-        unfit += [VendorError(error.what, next_step=error.next_step) for error in told]
+        unfit += [VendorError(error.what, next_step=error.next_step) for error in misfits]
     return [Wanted(dataset, series, *span) for (dataset, series), span in spans.items()]
 
 

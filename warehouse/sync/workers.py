@@ -12,8 +12,8 @@ from typing import Any, Self, TypeVar
 _PATIENCE_S = 2.0
 
 T = TypeVar("T")
+# Returns what a piece of work returned, or raises what it raised.
 WorkResult = Callable[[], T]
-"""Returns what a piece of work returned, or raises what it raised."""
 
 
 class WorkerPool:

@@ -1,7 +1,8 @@
 """The vendor's API: which files there are, where their bytes lie now, which symbols there are.
 
-Requests say inclusive dates, as the vendor has them; everything of ours is half-open. Links are
-secrets that die after minutes: they are kept in memory only, never shown, and asked for anew.
+Requests have inclusive dates, as the vendor wants them; all spans of this package are half-open.
+Links are secrets that expire after minutes, so they are kept in memory only, never shown, and
+requested again when they age.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from warehouse.vendor.http import (
 from warehouse.vendor.keys import RAW_PREFIX, Period, SeriesKey, is_raw
 from warehouse.vendor.request import Wanted
 
+# The slice that the vendor gives to everybody: one series, one month; ends excluded.
 PREVIEW_SERIES = SeriesKey("binance-futures", "perpetual-BTC-USDT:USDT", "5m", "exchange")
 PREVIEW_DAYS = (date(2025, 5, 1), date(2025, 6, 1))
 PREVIEW_RAW_DAYS = (date(2025, 6, 1), date(2025, 7, 1))
-"""The slice that the vendor gives to everybody: one series, one month; ends excluded."""
 
+# Most days of raw data that the vendor answers in one request.
 LONGEST_RAW_DAYS = 366
-"""Most days of raw data that the vendor answers in one request."""
 
 _LINK_LIFETIME_S = 300.0
 _LARGEST_ANSWER_BYTES = 16 << 20
@@ -288,7 +289,7 @@ class VendorClient:
 
 
 class Links:
-    """Where the files of one series are, for several threads; asked for anew when they age.
+    """Where the files of one series are, for several threads; requested again when they age.
 
     Parameters
     ----------
@@ -328,7 +329,7 @@ class Links:
 
 
 def clock_warning(skew_s: float | None) -> str | None:
-    """What to say of this machine's clock, when it is more than five minutes off the vendor's."""
+    """A warning where this machine's clock is more than five minutes off the vendor's."""
     if skew_s is None or abs(skew_s) <= 300:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -339,7 +340,7 @@ def clock_warning(skew_s: float | None) -> str | None:
 
 
 def unknown_symbol(exchange: str, symbol: str, symbols: list[str]) -> VendorError:
-    """What to say of a symbol that is not among the venue's, with the nearest that are."""
+    """The error for a symbol that the venue lacks, with the nearest ones that it has."""
     return RequestRefusedError(
         f"{exchange} has no symbol {symbol}{redact(did_you_mean(symbol, symbols))}",
         next_step="symbols are written like perpetual-BTC-USDT:USDT",

@@ -23,20 +23,19 @@ TYPES = {
 }
 
 
+# The var ``largest_value`` of the dbt project: larger numbers read NULL in staging and marts.
 LARGEST_VALUE = 1e100
-"""The var ``largest_value`` of the dbt project: larger numbers read NULL in staging and marts."""
 
+# The var ``smallest_value``: smaller numbers that are not 0 read NULL there too.
 SMALLEST_VALUE = 1e-100
-"""The var ``smallest_value``: smaller numbers that are not 0 read NULL there too."""
 
+# How the type of a file's column begins that not every DuckDB names: shown as text.
+#
+# Facts of older homes say no more; where they do, columns of the same type are alike in any DuckDB.
 OTHER_TYPE = "OTHER"
-"""How the type of a file's column begins that not every DuckDB names: shown as text.
 
-Facts of older homes say no more; where they do, columns of the same type are alike in any DuckDB.
-"""
-
+# How it begins where some DuckDB reads other values than the column holds: not shown.
 NO_TYPE = "NONE"
-"""How it begins where some DuckDB reads other values than the column holds: not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,7 @@ class Contract:
         return next((column for column in self.columns if column.name == name), None)
 
 
+# The columns that every view and mart begins with.
 KEY_COLUMNS = (
     DatasetColumn(
         "series_id", "INTEGER", "Number of the series, the same in every generation.", "none"
@@ -103,7 +103,6 @@ KEY_COLUMNS = (
     DatasetColumn("time", "TIMESTAMP", "Start of the bar; for raw data the venue's time.", "UTC"),
     DatasetColumn("known_at", "TIMESTAMP", "First moment at which the row could be known.", "UTC"),
 )
-"""The columns that every view and mart begins with."""
 
 
 def dbt_project_dir() -> Path:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A file that came whole: its bytes, the stamp of its version, and whence, without secrets."""
+    """A file that came whole: its bytes, the stamp of its version, its origin without secrets."""
 
     path: Path
     size_bytes: int
@@ -45,7 +45,7 @@ class Body:
 
 
 class LinkSource(Protocol):
-    """Gives a living link; is told the one that storage refused."""
+    """Returns a living link; takes the one that storage refused."""
 
     def __call__(self, *, dead: str | None = None) -> str: ...
 
@@ -262,7 +262,7 @@ _CONDITIONS = {"etag": "if-none-match", "modified": "if-modified-since"}
 
 
 def stamp_of(response: httpx.Response) -> str:
-    """What tells this version from another one: a strong ETag, else the time of change, else ''."""
+    """The stamp of this version: a strong ETag, else the time of change, else ''."""
     etag = str(response.headers.get("etag", ""))
     if etag and not etag.startswith("W/"):
         return f"etag:{etag}"
