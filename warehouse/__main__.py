@@ -1,8 +1,19 @@
-"""``python -m warehouse`` is the command ``warehouse``."""
+"""The command ``warehouse``, which is ``python -m warehouse`` too."""
 
 from __future__ import annotations
 
-from warehouse.cli import main
+from warehouse.interrupts import held_back, leave
+
+
+def main() -> None:
+    """Load the command line and run it; Ctrl-C meanwhile ends the command as it does later."""
+    try:
+        with held_back():
+            from warehouse import cli
+    except KeyboardInterrupt:
+        leave(cli.report_interrupt())
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -46,6 +46,14 @@ try:
 except warehouse.WarehouseError:
     print("asked again")
 """
+IN_CLICK = """
+import signal, sys
+class Midway:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click.core":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Midway())
+"""
 IN_LIBRARIES = """
 import signal, sys, warehouse
 moments = ["yaml.loader", "pandas.core.frame", "polars.dataframe"]
@@ -114,6 +122,12 @@ def test_interrupt_when_duckdb_is_loading_then_the_command_ends_with_its_code(
     program = IN_DUCKDB + "from warehouse import cli\ncli.main(sys.argv[1:])\n"
     done = run(program, "--home", tmp_path, *verb)
     assert done.returncode == ExitCode.INTERRUPTED, done.stderr
+    assert done.stderr.strip().startswith("interrupted; ")
+
+
+def test_interrupt_when_the_command_line_is_loading_then_it_ends_with_its_code() -> None:
+    done = run(IN_CLICK + "from warehouse.__main__ import main\nmain()\n", "--version")
+    assert (done.returncode, done.stdout) == (ExitCode.INTERRUPTED, ""), done.stderr
     assert done.stderr.strip().startswith("interrupted; ")
 
 

@@ -144,7 +144,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         return _report(as_ours(error), debug)
     except (KeyboardInterrupt, click.Abort):
-        return _report_interrupt()
+        return report_interrupt()
     except _ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
@@ -152,11 +152,12 @@ def run(arguments: list[str] | None = None) -> int:
         return _report(error, debug)
     except Exception as error:
         if is_interrupt(error):
-            return _report_interrupt()
+            return report_interrupt()
         return _report(_explained(error), debug, cause=error)
 
 
-def _report_interrupt() -> int:
+def report_interrupt() -> int:
+    """Print that the command was interrupted; returns its exit code."""
     click.echo("interrupted; nothing is damaged, run the same command again", err=True)
     return ExitCode.INTERRUPTED
 
