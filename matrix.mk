@@ -10,7 +10,7 @@ MATRIX_TESTS ?= tests/unit tests/robustness/test_retention.py tests/robustness/t
 	tests/robustness/test_old_homes.py tests/robustness/test_moved_home.py \
 	tests/robustness/test_fuzz_parquet.py tests/integration/test_main_job.py \
 	tests/integration/test_native.py
-MATRIX_RUN = TEST_TZ=$(MATRIX_TZ) PYTHONDONTWRITEBYTECODE=1 $(1)/bin/python -m pytest \
+MATRIX_RUN = TEST_TZ=$(MATRIX_TZ) $(1)/bin/python -m pytest \
 	-q -n $(JOBS) --dist loadfile -p no:cacheprovider --basetemp '.matrix/größe & co' $(MATRIX_TESTS)
 
 .PHONY: matrix matrix-duckdb matrix-pythons
