@@ -19,6 +19,8 @@ from tests.oracle.project import Models, joined, keyed
 from warehouse.vendor.contracts import load_contracts
 from warehouse.vendor.keys import interval_us
 
+EXAMPLES = min(25, settings.default.max_examples)  # of the profile: fewer where CI is not set
+
 # Halves add up without rounding, so that a window of equal values deviates by exactly 0.
 VALUES = st.one_of(
     st.integers(-6, 6).map(lambda n: n / 2),
@@ -124,7 +126,7 @@ def test_mart_on_nasty_tables_as_pandas_has_it(models: Models, mart: str) -> Non
     base, oracle, datasets = CASES[mart]
 
     @settings(
-        max_examples=25,
+        max_examples=EXAMPLES,
         deadline=None,
         derandomize=True,
         database=None,
@@ -145,7 +147,7 @@ def test_mart_on_nasty_tables_as_pandas_has_it(models: Models, mart: str) -> Non
     check()
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_settlements_on_nasty_tables_as_pandas_has_them(
     models: Models, data: st.DataObject

@@ -190,8 +190,8 @@ def _duration(microseconds: int) -> str:
 
     Examples
     --------
-    >>> _duration(86_100 * 10**6), _duration(3_600 * 10**6)
-    ('23 hours 55 minutes', '1 hour')
+    >>> _duration(86_100 * 10**6), _duration(90_000 * 10**6), _duration(500_000)
+    ('23 hours 55 minutes', '1 day 1 hour', '0.5 seconds')
     """
     seconds, said = microseconds // 10**6, []
     for unit, length in _UNITS:

@@ -10,11 +10,9 @@ import duckdb
 import pytest
 
 from warehouse.audit import AuditReport, Kind, Mode, SampleSize, Verdict, audit_lookahead
-from warehouse.audit.cause import _duration
 from warehouse.audit.report import ModelFinding
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.project.project import Model, ModelColumn, Project, Relation
-from warehouse.times import DAY_US
 
 PRICES = Relation("vendor", "prices")
 FROM = f"from {PRICES.sql}"
@@ -388,8 +386,3 @@ def test_cuts_fall_within_bars_of_slower_series(run: Run) -> None:
     cuts = run(model("prices", f"select {KEY} {FROM}"), cuts=12).cuts
     assert any(cut.minute for cut in cuts)
     assert all(cut.minute % 5 == 0 and cut.second == 0 for cut in cuts)
-
-
-def test_lengths_read_well() -> None:
-    assert _duration(DAY_US + 3_600 * 10**6) == "1 day 1 hour"
-    assert _duration(500_000) == "0.5 seconds"

@@ -453,7 +453,7 @@ def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(catalog: Catal
 
 
 @settings(
-    max_examples=6 if os.environ.get("CI") else 2,
+    max_examples=min(6, settings.default.max_examples // 5),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a catalog each: no time to shrink
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
