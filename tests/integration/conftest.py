@@ -31,6 +31,8 @@ NOVEMBER = date(2025, 11, 1), date(2025, 11, 5)
 POISON = ("dbt", "yaml", "duckdb", "warehouse")
 """Modules of these names lie in the working folder, as they may in any researcher's."""
 HOME_NAME = "größe & co 'x'"
+MINE = "select series_id, time, known_at, 2 * net_delta as twice from {{ ref('flow_features') }}\n"
+"""A model of the user's own, in the home while generation 1 is published."""
 KEPT = ("flow_features", "stg_", "keys", "_")
 """Beginnings of the model files that a broken checkout keeps beside the contracts."""
 CATALOG = {
@@ -192,7 +194,11 @@ def story(shared_folder: Path) -> dict[str, Any]:
         said["publish too early"] = run("publish")
         said["dbt"] = asdict(dbt_by_hand(home, folder / "dbt"))
         said["dbt parse"] = asdict(dbt_by_hand(home, folder / "dbt", "parse", "--no-partial-parse"))
+        mine = home / "models" / "mine.sql"
+        mine.parent.mkdir()
+        mine.write_text(MINE)
         said["publish"] = run("publish", "--target", folder / "dbt" / "target")
+        mine.unlink()
         assert said["publish"]["exit_code"] == 0, said["publish"]["stderr"] + said["dbt"]["stdout"]
         again = shutil.copytree(home, folder / "again", symlinks=True)
         said["by product"] = asdict(run_warehouse("--home", again, "build", "--force", cwd=folder))

@@ -66,6 +66,19 @@ def test_publish_when_dbt_last_only_read_the_models_then_takes_what_was_built(st
     assert story["publish"]["exit_code"] == 0, story["publish"]["stderr"]
 
 
+def test_publish_when_the_home_has_models_then_builds_them_on_what_dbt_built(story: Story) -> None:
+    text = (
+        'select count(*), bool_and(twice = 2 * net_delta) from "user".mine'
+        " join flow_features using (series_id, time) where net_delta is not null"
+    )
+    with warehouse.open(story["home"], generation=1) as wh:
+        ((rows, all_twice),) = wh.sql(text).fetchall()
+    assert rows > 1400
+    assert all_twice
+    with warehouse.open(story["home"], generation=2) as wh:
+        assert wh.sql("""from help() where "schema" = 'user'""").fetchall() == []
+
+
 def test_publish_when_dbt_has_not_run_then_refuses_with_the_next_step(story: Story) -> None:
     early = story["publish too early"]
     assert early["exit_code"] in (2, 4)
