@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -25,12 +24,15 @@ from tests.oracle.project import compiled_models
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.materialize import store_marts
 from warehouse.build.partitions import StoredMonth, month_damage
+from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.home import Home
+from warehouse.lake import Manifest, assign_ownership
 from warehouse.project.project import Project, create_seeds, create_views, load_project
 from warehouse.simulator import Market, write_market
 from warehouse.sql import literal
 from warehouse.sync.from_folder import sync_folder
+from warehouse.vendor import load_contracts
 
 DATASETS = ("ohlcv", "flow", "l1_price", "funding")
 MARTS = ("flow_features", "l1_features", "forward_returns", "funding_settlements")
@@ -248,26 +250,8 @@ def test_any_sequence_of_syncs_when_built_equals_a_full_rebuild(
 # -- gathered months -----------------------------------------------------------------------------
 
 
-def test_marts_when_datasets_are_gathered_then_hold_the_same_bits(
-    project: Project, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sync(tmp_path / "home", market)
-    apart = store(tmp_path / "home", project)
-    sync_in_same_order(tmp_path / "home", tmp_path / "fresh")
-    monkeypatch.setattr("warehouse.build.compaction.WIDE_SERIES", 0)
-    gathered = store(tmp_path / "fresh", project)
-    folders = {path.name for path in Home(tmp_path / "fresh").marts.iterdir()}
-    assert {f"vendor.{dataset}" for dataset in DATASETS} <= folders
-    assert [(m.model, m.month) for m in apart] == [(m.model, m.month) for m in gathered]
-    for one, other in zip(apart, gathered, strict=True):
-        found, meant = pd.read_parquet(other.path), pd.read_parquet(one.path)
-        assert found.equals(meant), one.path
-
-
-def test_vendor_view_when_gathered_then_shows_what_the_files_hold(
-    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file with NaN, one of another width, days over a month: values, types, comments."""
+def test_vendor_view_shows_what_the_files_hold(market: Path, tmp_path: Path) -> None:
+    """A file with NaN, one of another width, days over a month: values and types."""
     copy = tmp_path / "market"
     shutil.copytree(market, copy)
     odd = sorted(copy.glob("flow/**/interval=1h/**/2025-1*.parquet"))
@@ -283,18 +267,33 @@ def test_vendor_view_when_gathered_then_shows_what_the_files_hold(
     month = pq.read_table(odd[2])
     pq.write_table(month.slice(24, 24), odd[2].with_name("2025-12-02.parquet"))
     sync(tmp_path / "home", copy)
-    apart = vendor_views(tmp_path / "home")
-    monkeypatch.setattr("warehouse.build.compaction.WIDE_SERIES", 1)
-    gathered = vendor_views(tmp_path / "home")
-    assert any((tmp_path / "home" / "marts" / "vendor.flow").iterdir())
-    assert apart == gathered
-    assert len(apart["flow"][0]) > 2_000
+    prepare_catalog(Settings(tmp_path / "home"), generation=1)
+    with Manifest(Home(tmp_path / "home").manifest) as manifest:
+        owned = assign_ownership(manifest.files())
+    with duckdb.connect() as connection:
+        catalog = Home(tmp_path / "home").build_catalog
+        connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
+        for dataset in DATASETS:
+            files = [f for f in owned if f.file.key.dataset == dataset]
+            columns = view_columns(load_contracts()[dataset], files)
+            held = f"({view_sql(columns, files, Home(tmp_path / 'home'))})"
+            assert content(connection, held) == content(connection, f"warehouse.vendor.{dataset}")
+
+
+def content(connection: duckdb.DuckDBPyConnection, source: str) -> tuple[list[str], list[str]]:
+    """Names and types of columns, and rows as text, so that NaN and -0.0 count."""
+    relation = connection.sql(f"from {source}")
+    text = connection.sql(f"select columns(*)::varchar from {source} order by series_id, time")
+    rows = list(map(str, text.fetchall()))
+    assert len(rows) > 2_000
+    return [
+        f"{name} {kind}" for name, kind in zip(relation.columns, relation.types, strict=False)
+    ], rows
 
 
 def test_gathered_month_when_a_file_is_restated_then_is_the_only_new_one(
-    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    market: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("warehouse.build.compaction.WIDE_SERIES", 1)
     copy, home = tmp_path / "market", tmp_path / "home"
     shutil.copytree(market, copy)
     sync(home, copy)
@@ -306,27 +305,6 @@ def test_gathered_month_when_a_file_is_restated_then_is_the_only_new_one(
     told.clear()
     prepare_catalog(Settings(home), generation=2, progress=told.append)
     assert [(m.model, m.month) for m in told if not m.reused] == [("vendor.flow", "2025-10")]
-
-
-def vendor_views(home: Path) -> dict[str, tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
-    """Each dataset's rows, as text so that NaN and -0.0 count, and its columns with comments."""
-    with duckdb.connect() as connection:
-        catalog = prepare_catalog(Settings(home), generation=1)
-        connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
-        connection.execute("use warehouse")
-        return {
-            dataset: (
-                connection.sql(
-                    f"select columns(*)::varchar from vendor.{dataset} order by series_id, time"
-                ).fetchall(),
-                connection.execute(
-                    "select column_name, data_type, comment from duckdb_columns()"
-                    " where schema_name = 'vendor' and table_name = ? order by column_index",
-                    [dataset],
-                ).fetchall(),
-            )
-            for dataset in DATASETS
-        }
 
 
 def sync_in_same_order(home: Path, fresh: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_moved_home_reads_its_own_files_though_the_old_ones_are_there(
     """A copy beside its original is a home of its own."""
     copy = Home(tmp_path / "copy")
     subprocess.run(["cp", "-a", built.root, copy.root], check=True)
-    shutil.rmtree(copy.objects)
+    shutil.rmtree(copy.marts)
     with warehouse.open(copy.root) as opened, pytest.raises(warehouse.WarehouseError):
         opened.sql("select count(taker_buy_volume) from vendor.flow").fetchall()
 

@@ -51,7 +51,7 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import files_below, identifier, literal, moment
-from warehouse.vendor import SERIES_COLUMNS, Period, load_contracts
+from warehouse.vendor import SERIES_COLUMNS, Period, is_raw, load_contracts
 
 STORE_VERSION = 7
 """Raised when the way months are computed changes, so that no older file is reused."""
@@ -85,6 +85,9 @@ def store_marts(
 
 def is_storable(project: Project, model: Model) -> bool:
     """Whether months of a mart can be computed from a bounded span of what it reads."""
+    read = [source for other in project.with_ancestors([model]) for source in other.sources]
+    if any(source.schema == "vendor" and is_raw(source.name) for source in read):
+        return False
     if not model.is_stored or model.is_whole_sample:
         return False
     return _reach(project, model) is not None
@@ -118,13 +121,11 @@ class _Computation:
             for name, files in self._by_dataset(self.owned)
         }
         self.gathered = {
-            (dataset, month.month): month.path
-            for dataset, months in gathered.items()
-            for month in months
+            dataset: {month.month: month.path for month in gathered.get(dataset, ())}
+            for dataset in self.datasets
         }
         self.tables = _tables_beside(settings, home, self.lineage)
         self.written: dict[str, str] = {}  # how each column is said of a sorted row
-        self.shown: dict[str, str] = {}  # the SQL of each vendor view
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:
@@ -201,8 +202,15 @@ class _Computation:
             )
         connection.execute("detach built")
         set_series(connection, self.owned)
-        self.shown.clear()
         self._show_inputs(connection, [], 0, 0)
+        for dataset, columns in self.columns.items():
+            sql = view_sql(columns, [], self.home)
+            if self.gathered[dataset]:
+                sql = gathered_sql(columns, f"getvariable({literal(_list_of(dataset))})")
+            connection.execute(
+                f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
+                " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
+            )
         for model in self.lineage[:-1]:
             connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
         names = (row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall())
@@ -235,36 +243,20 @@ class _Computation:
         since_us: int,
         until_us: int,
     ) -> None:
-        """Let the vendor views show what these files hold of bars within a span of time.
-
-        Most months differ from the one before in the lists and the span only, not in the SQL.
-        """
+        """Let the vendor views show what these files hold of bars within a span of time."""
         lists: Lists = {}
-        views = {
-            dataset: self._input_sql(dataset, chosen, lists)
-            for dataset, chosen in self._by_dataset(files)
-        }
+        for dataset, chosen in self._by_dataset(files):
+            of_month = self.gathered[dataset]
+            months = sorted({f.file.key.period.month for f in chosen}) or list(of_month)[:1]
+            lists[_list_of(dataset)] = "VARCHAR", [str(of_month[month]) for month in months]
         set_lists(connection, lists)
         connection.execute(f"set variable since = {moment(since_us)}")
         connection.execute(f"set variable until = {moment(until_us)}")
-        for dataset, sql in views.items():
-            if self.shown.get(dataset) != sql:
-                connection.execute(
-                    f"create or replace view vendor.{identifier(dataset)} as"
-                    f" select * from (\n{sql}\n)"
-                    " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
-                )
-                self.shown[dataset] = sql
 
-    def _input_sql(self, dataset: str, files: list[OwnedFile], lists: Lists) -> str:
-        """What the files hold, and maybe more of their months."""
-        columns = self.columns[dataset]
-        months = sorted({f.file.key.period.month for f in files})
-        gathered = [self.gathered[dataset, m] for m in months if (dataset, m) in self.gathered]
-        if gathered:
-            listed = ", ".join(literal(str(path)) for path in gathered)
-            return gathered_sql(columns, f"[{listed}]")
-        return view_sql(columns, files, self.home, lists=lists)
+
+def _list_of(dataset: str) -> str:
+    """The DuckDB variable that lists the files behind a vendor view."""
+    return f"months_of_{dataset}"
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:

@@ -181,7 +181,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "stored": (
-        "One row per month of a mart, or of a dataset of many series, that a view reads.",
+        "One row per month of a mart, or of a dataset of bars, that a view reads.",
         [
             ("model", "VARCHAR", "Mart, or vendor.<dataset>."),
             ("month", "VARCHAR", "UTC month of the bars' starts."),
