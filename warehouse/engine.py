@@ -7,11 +7,13 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from warehouse.errors import BUILD, DamagedError
 from warehouse.sql import literal
 
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -68,6 +70,18 @@ def attach(
     """Attach a database file; no options let it be written to."""
     given = f" ({options})" if options else ""
     connection.execute(f"attach {literal(str(path))} as {name}{given}")
+
+
+@contextmanager
+def reading_catalog(catalog: Path) -> Iterator[None]:
+    """Raise DamagedError for what DuckDB finds wrong with a catalog file."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise DamagedError(
+            f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
+            next_step=BUILD,
+        ) from error
 
 
 def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:

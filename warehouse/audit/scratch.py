@@ -15,8 +15,8 @@ from pathlib import Path
 import duckdb
 
 from warehouse.audit.sample import ORIGIN, Cut, load_cut
-from warehouse.engine import attach, connect
-from warehouse.errors import BUILD, BuildError, DamagedError
+from warehouse.engine import attach, connect, reading_catalog
+from warehouse.errors import BUILD, BuildError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import identifier, literal
 from warehouse.vendor import KEY_COLUMNS
@@ -222,13 +222,8 @@ def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.D
         The catalog cannot be read.
     """
     with connect(session) as connection:
-        try:
+        with reading_catalog(catalog):
             attach(connection, catalog, ORIGIN)
-        except duckdb.Error as error:
-            raise DamagedError(
-                f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
-                next_step=BUILD,
-            ) from error
         yield connection
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 
 from warehouse.display import counted
-from warehouse.engine import connect
+from warehouse.engine import connect, reading_catalog
 from warehouse.errors import (
     BUILD,
     REPAIR,
@@ -298,15 +298,9 @@ def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A catalog as ``warehouse``; whatever DuckDB says of it is damage."""
-    try:
-        with connect(home.session, catalog) as connection:
-            yield connection
-    except duckdb.Error as error:
-        raise DamagedError(
-            f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
-            next_step=BUILD,
-        ) from error
+    """A catalog as ``warehouse``; whatever DuckDB finds wrong with it is damage."""
+    with reading_catalog(catalog), connect(home.session, catalog) as connection:
+        yield connection
 
 
 def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
