@@ -32,14 +32,8 @@
     {%- endif -%}
 window
     {%- for length in varargs %}
-    {{ _window(length) }} as (
-        partition by series_id order by "time"
-        range between {{ just_less_than(length) }} preceding and current row
-    ),
-    {{ _bars(length) }} as (
-        partition by series_id order by "time"
-        rows between {{ _bars_before(length) }} preceding and current row
-    ){{ ',' if not loop.last }}
+    {{ _window(length) }} as {{ _window_definition(length) }},
+    {{ _bars(length) }} as {{ _bars_definition(length) }}{{ ',' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -94,6 +88,20 @@ window
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
         'min(' ~ expression ~ ') over ' ~ over, expression, length, min_bars, min_coverage
+    ) }}
+{%- endmacro %}
+
+
+{% macro rolling_max(expression, length, min_bars=none, min_coverage=none) -%}
+    {{ return(adapter.dispatch('rolling_max', 'warehouse')(
+        expression, length, min_bars, min_coverage
+    )) }}
+{%- endmacro %}
+
+{% macro default__rolling_max(expression, length, min_bars, min_coverage) -%}
+    {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
+    {{ warehouse._rolling(
+        'max(' ~ expression ~ ') over ' ~ over, expression, length, min_bars, min_coverage
     ) }}
 {%- endmacro %}
 
@@ -181,8 +189,12 @@ window
 {%- endmacro %}
 
 {% macro default__bars_in(length) -%}
-    epoch(interval '{{ length }}') / epoch(known_at - "time")
-    {%- do warehouse.length_s(length) -%}
+    {%- if length is mapping -%}
+        {{ warehouse.length_us(length) }} / epoch_us(known_at - "time")
+    {%- else -%}
+        epoch(interval '{{ length }}') / epoch(known_at - "time")
+        {%- do warehouse.length_s(length) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -201,15 +213,40 @@ window
 {%- endmacro %}
 
 
+{#-
+    The same in microseconds, as SQL. In the functions of the catalog a length is the argument of a
+    call, which the engine reads: a mapping with the name of the parameter stands for it here.
+-#}
+{% macro length_us(length) -%}
+    {%- if length is mapping -%}
+        {%- set given = length.name ~ '::interval' -%}
+        {{ return(
+            "case when epoch_us(" ~ given ~ ") > 0 and datepart('month', " ~ given ~ ") = 0"
+            ~ " and datepart('year', " ~ given ~ ") = 0 then epoch_us(" ~ given ~ ")"
+            ~ " else error('a length of time is a number of seconds, minutes, hours or days: "
+            ~ "''4 hours''') end"
+        ) }}
+    {%- endif -%}
+    {{ return((warehouse.length_s(length) * 1000000) | string) }}
+{%- endmacro %}
+
+
 {#- One microsecond less than a length, so that a frame leaves its far end out. -#}
 {% macro just_less_than(length) -%}
-    {%- set seconds = warehouse.length_s(length) - 1 -%}
-    interval '{{ '%02d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60) }}.999999'
+    {%- if length is mapping -%}
+        to_microseconds({{ warehouse.length_us(length) }} - 1)
+    {%- else -%}
+        {%- set seconds = warehouse.length_s(length) - 1 -%}
+        interval '{{ '%02d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60) }}.999999'
+    {%- endif -%}
 {%- endmacro %}
 
 
 {#- last_1_day for '1 day': the window as a span of time. -#}
 {% macro _window(length) -%}
+    {%- if length is mapping -%}
+        {{ return(warehouse._window_definition(length)) }}
+    {%- endif -%}
     {%- do warehouse.length_s(length) -%}
     last_{{ length | replace(' ', '_') }}
 {%- endmacro %}
@@ -217,20 +254,39 @@ window
 
 {#- bars_1_day for '1 day': the window as a number of rows. -#}
 {% macro _bars(length) -%}
+    {%- if length is mapping -%}
+        {{ return(warehouse._bars_definition(length)) }}
+    {%- endif -%}
     {%- do warehouse.length_s(length) -%}
     bars_{{ length | replace(' ', '_') }}
 {%- endmacro %}
 
 
+{#- The two windows of a length, as a select defines them. -#}
+{% macro _window_definition(length) -%}
+(
+        partition by series_id order by "time"
+        range between {{ just_less_than(length) }} preceding and current row
+    )
+{%- endmacro %}
+
+
+{% macro _bars_definition(length) -%}
+(
+        partition by series_id order by "time"
+        rows between {{ _bars_before(length) }} preceding and current row
+    )
+{%- endmacro %}
+
+
 {% macro _is_bars(over) -%}
-    {{ return(over.startswith('bars_')) }}
+    {{ return(over.startswith('bars_') or 'rows between' in over) }}
 {%- endmacro %}
 
 
 {#- Rows of a window that misses no bar. -#}
 {% macro _bars_of(length) -%}
-    {%- set length_us = warehouse.length_s(length) * 1000000 -%}
-    greatest({{ length_us }} // (epoch_us(known_at) - epoch_us("time")), 1)
+    greatest({{ warehouse.length_us(length) }} // (epoch_us(known_at) - epoch_us("time")), 1)
 {%- endmacro %}
 
 
@@ -283,7 +339,8 @@ window
     {%- endif -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {%- set count = 'count(' ~ expression ~ ') over ' ~ over -%}
-    {%- set seconds = warehouse.length_s(length) -%}
+    {%- set seconds = (warehouse.length_us(length) ~ ' / 1e6') if length is mapping
+        else warehouse.length_s(length) -%}
     {%- set whole = seconds ~ ' % epoch(known_at - "time") = 0' -%}
     case
             when {% if min_bars is not none -%}
@@ -291,12 +348,13 @@ window
                 and {{ whole }}
             {%- elif coverage == 1 -%}
                 epoch_us(known_at) - epoch_us(lag("time", {{ warehouse._bars_before(length) }}) over {{ over }})
-                    = {{ seconds * 1000000 }}
+                    = {{ warehouse.length_us(length) }}
                 {%- if not of_sums %}
                 and {{ count }} = {{ warehouse.bars_in(length) }}
                 {%- endif %}
             {%- else -%}
-                {{ count }} * epoch(known_at - "time") >= {{ (coverage * seconds) | round(6) }}
+                {{ count }} * epoch(known_at - "time") >= {{ (coverage ~ ' * ' ~ seconds)
+                    if length is mapping else (coverage * seconds) | round(6) }}
                 and {{ whole }}
             {%- endif %}
             {%- if also %}

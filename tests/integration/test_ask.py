@@ -311,3 +311,21 @@ sys.exit(" ".join(name for name in heavy if name in sys.modules) or None)
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, ""), done
+
+
+def test_functions_when_asked_then_are_there_in_every_session_with_their_meaning(
+    demo_home: Path,
+) -> None:
+    with warehouse.open(demo_home) as wh:
+        r = wh.sql(
+            "select count(z), count(r) from (select rolling_zscore(spread_bps, '1 day') as z,"
+            " forward_return(midprice, '1 hour') as r from l1_features where \"interval\" = '1h')"
+        )
+        (values,) = r.fetchall()
+        assert min(values) > 1000
+        (meaning,) = wh.sql("from help() where name = 'forward_return()'").fetchall()
+        assert "LOOKS AHEAD" in meaning[2] and "[bps]" in meaning[2]
+        text = "from l1_features where rolling_mean(spread_bps, '1 day') > 1"
+        with pytest.raises(QueryError) as refused:
+            wh.sql(text).fetchall()
+        assert "qualify rolling_mean" in str(refused.value.next_step)

@@ -1,4 +1,4 @@
-"""Our models, tests and table macros as dbt compiled them, so that a build runs no dbt.
+"""Our models, tests, table macros and functions as dbt compiled them, so that a build runs no dbt.
 
 ``compiled.json`` beside this module ships in the package and is written by ``make compiled``. It
 holds what dbt made of the project files whose hash it names. Where the files differ, in a checkout
@@ -21,7 +21,6 @@ from warehouse.project.project import Project, Relation, project_of
 from warehouse.vendor import dbt_project_dir
 
 SHIPPED = Path(__file__).with_name("compiled.json")
-TABLE_MACROS = "table_macros"
 _FOLDERS = ("analyses", "macros", "models", "seeds", "tests/dbt")
 _OF_NODES = (
     *("resource_type", "schema", "name", "alias", "identifier", "package_name"),
@@ -93,6 +92,7 @@ class CompiledProject:
     models: tuple[CompiledModel, ...]
     tests: tuple[DataTest, ...]
     table_macros: str
+    functions: str
     manifest: Mapping[str, Any]
 
 
@@ -170,9 +170,8 @@ def _compiled(manifest: dict[str, Any]) -> CompiledProject:
         seeds=tuple(by_relation[relation] for relation in ours),
         models=tuple(by_relation[model.relation] for model in project.models),
         tests=tuple(_tests(nodes)),
-        table_macros=next(
-            n["compiled_code"] for n in nodes.values() if n["resource_type"] == "analysis"
-        ),
+        table_macros=nodes["analysis.warehouse.table_macros"]["compiled_code"],
+        functions=nodes["analysis.warehouse.functions"]["compiled_code"],
         manifest=manifest,
     )
 

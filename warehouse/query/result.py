@@ -436,6 +436,10 @@ class Result(Tabular):
                 return DiskError(message, next_step=ROOM_OR_RIGHTS)
             return DamagedError(message, next_step=REPAIR)
         hint = self._session.names.suggestion(str(error), self._statement.tree)
+        if "cannot contain window functions" in message:
+            hint = (
+                "write the condition after WHERE, as: qualify rolling_mean(spread_bps, '1 day') > 1"
+            )
         return QueryError(message, next_step=hint, sql=self._statement.bare)
 
 
