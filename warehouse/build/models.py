@@ -1,4 +1,4 @@
-"""Models, seeds, table macros and functions in the build file from their compiled SQL, and their tests.
+"""Models, seeds, macros and functions in the build file from their compiled SQL, and the tests.
 
 What is created is what ``dbt build`` creates: views with the same columns, comments and results.
 """
