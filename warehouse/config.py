@@ -206,7 +206,7 @@ def _dotenv() -> dict[str, str]:
     try:
         found = dotenv_values(path)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(
             f".env: cannot be read ({reason})", next_step="correct or remove the file"
         ) from error

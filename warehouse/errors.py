@@ -1,4 +1,4 @@
-"""The one tree of errors, and the exit code that each kind means.
+"""The errors of this package, and the exit code of each.
 
 Every error says what happened, to which file, column or series, and what to do next. Code raises
 the most precise class; ``cli.main`` turns it into a line on stderr and the class's exit code.
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a finished command tells its caller."""
+    """Exit code of a command."""
 
     DONE = 0
     DATA_PROBLEMS = 1
@@ -65,7 +65,7 @@ class WarehouseError(Exception):
         return _with_next_step(self.what, self.next_step)
 
     def for_shell(self) -> str:
-        """The text for a user of the command line."""
+        """The message for a user of the command line."""
         return _with_next_step(self.what, self.in_shell)
 
 
@@ -74,45 +74,45 @@ def _with_next_step(what: str, next_step: str | None) -> str:
 
 
 class UsageError(WarehouseError):
-    """The call itself is wrong: an option, a value, a name that cannot be."""
+    """The call itself is wrong: an option, a value or an invalid name."""
 
     exit_code = ExitCode.USAGE
 
 
 class QueryError(UsageError):
-    """SQL that was refused, is wrong, or was given parameters that do not fit."""
+    """SQL that is wrong or not allowed, or parameters that do not fit it."""
 
 
 class NotFoundError(UsageError):
-    """A table, column, series or home that is not there."""
+    """A table, column, series or home that does not exist."""
 
 
 class FileRefusedError(WarehouseError):
-    """A data file failed a check; the text is the reason that quarantine keeps."""
+    """A data file failed a check; the message is stored as the reason in quarantine."""
 
 
 class VendorError(WarehouseError):
-    """The vendor or the network refused, or did not answer."""
+    """The vendor or the network refused a request or did not answer."""
 
     exit_code = ExitCode.VENDOR
 
 
 class DamagedError(WarehouseError):
-    """Something in the home is not as it was left."""
+    """A file in the home is damaged or missing."""
 
     exit_code = ExitCode.DAMAGED
 
 
 class CopyDamagedError(DamagedError):
-    """The native copy of a catalog is damaged; the parquet files that it was made of serve too."""
+    """The native copy of a catalog is damaged; queries can read its parquet files instead."""
 
 
 class NewerHomeError(DamagedError):
-    """A home that a newer version of the product wrote: not damaged, but not ours to touch."""
+    """A home written by a newer version, which this version must not change."""
 
 
 class BuildError(WarehouseError):
-    """A build did not pass; the published catalog is the old one."""
+    """A build failed; the published catalog is unchanged."""
 
     exit_code = ExitCode.DAMAGED
 
@@ -124,26 +124,26 @@ class LockedError(WarehouseError):
 
 
 class DiskError(WarehouseError):
-    """The disk is full, or a folder may not be written."""
+    """The disk is full, or a folder is not writable."""
 
     exit_code = ExitCode.DISK
 
 
 class FaultError(WarehouseError):
-    """A fault of the program itself, which no input should be able to cause."""
+    """A bug in the program, which no input should be able to cause."""
 
     exit_code = ExitCode.FAULT
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
-    """Up to three of ``names`` that are spelt much like ``name``, the nearest first."""
+    """Up to three of ``names`` that are spelt like ``name``, the nearest first."""
     from difflib import get_close_matches
 
     return get_close_matches(name, list(dict.fromkeys(names)), n=3, cutoff=cutoff)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a message about an unknown name; empty where no known name is near.
+    """The end of a message about an unknown name; empty if no known name is near.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def tells_of_damage(text: str) -> bool:
-    """Whether DuckDB read a database file whose blocks are not what it wrote.
+    """Whether a message of DuckDB reports a damaged database file.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def tells_of_damage(text: str) -> bool:
 
 
 def tells_of_disk(text: str) -> bool:
-    """Whether what a library said is about a disk that is full or may not be written.
+    """Whether a message of a library reports a disk that is full or not writable.
 
     Examples
     --------

@@ -69,7 +69,7 @@ def test_parquet_when_a_column_is_an_interval_then_says_what_to_write(
         (["select 1", "-o", "."], "is a folder"),
         (["select 1", "--receipt", "none/r.json"], "there is no folder none"),
         (["none.sql"], "there is no such file"),
-        (["bytes.sql"], "is no text in UTF-8"),
+        (["bytes.sql"], "is not UTF-8 text"),
         (["select 1", "--timeout", "0"], "x>0"),
         (["select 1", "--memory", "1KB"], "too little"),
     ],
@@ -88,7 +88,7 @@ def test_sql_when_stdin_is_no_text_then_says_so(demo_home: Path, tmp_path: Path)
     command = [sys.executable, "-m", "warehouse", "--home", str(demo_home), "sql", "-"]
     done = subprocess.run(command, cwd=tmp_path, input=b"\xff\xfe", capture_output=True)
     assert done.returncode == ExitCode.USAGE
-    assert b"stdin is no text in UTF-8" in done.stderr
+    assert b"stdin is not UTF-8 text" in done.stderr
 
 
 def test_sql_when_a_file_of_the_lake_is_lost_then_is_damage(

@@ -39,7 +39,7 @@ print(next((path for path in opened if path.endswith(".duckdb")), "closed"))
 
 def test_sync_when_files_are_whole_then_all_are_in(story: Story) -> None:
     assert story["sync"]["exit_code"] == 0, story["sync"]["stderr"]
-    assert "6 files taken in" in story["sync"]["stderr"]
+    assert "6 files imported" in story["sync"]["stderr"]
     assert story["sync"]["stdout"] == ""
 
 
@@ -90,7 +90,7 @@ def test_update_when_new_values_break_a_test_then_publishes_and_exits_with_one(
 ) -> None:
     update = story["update"]
     assert update["exit_code"] == 1, update["stderr"]
-    assert "3 files taken in" in update["stderr"]
+    assert "3 files imported" in update["stderr"]
     assert "published generation 2" in update["stderr"]
     assert re.search(r"^warning: test \w*flow_features\w*", update["stderr"], re.MULTILINE)
     assert "large_trade_share" in update["stderr"]
@@ -145,9 +145,9 @@ def test_build_when_a_structural_test_fails_then_the_old_catalog_stays(story: St
 
 def test_rollback_when_asked_then_goes_back_one_or_to_the_one_named(story: Story) -> None:
     assert story["rollback"]["exit_code"] == 0
-    assert "generation 1 is the catalog now" in story["rollback"]["stderr"]
+    assert "generation 1 is now the catalog" in story["rollback"]["stderr"]
     assert "2025-10-31 23:" in story["after rollback"]["stdout"]
-    assert "generation 2 is the catalog now" in story["rollback to 2"]["stderr"]
+    assert "generation 2 is now the catalog" in story["rollback to 2"]["stderr"]
 
 
 def test_rollback_when_there_is_none_before_then_lists_what_is_kept(story: Story) -> None:

@@ -71,8 +71,8 @@ def test_debug_when_given_before_or_after_the_verb_then_shows_phases(
         phases = PHASE.findall(run.stderr)
         assert [phase.split(":")[0] for phase in phases] == [
             "open the catalog",
-            "read and check the SQL",
-            "run it and write the answer",
+            "parse and check the SQL",
+            "run the query and write the result",
             "in all",
         ]
         assert "1" in run.stdout
@@ -97,6 +97,6 @@ def test_fault_when_the_program_has_one_then_names_debug_which_shows_the_traceba
     monkeypatch.setattr(status, "_facts", broken)
     assert run_here(["status", "--home", str(demo_home)]) == ExitCode.FAULT
     err = capsys.readouterr().err
-    assert err.startswith("error: a fault of the program: KeyError") and "--debug" in err
+    assert err.startswith("error: internal error: KeyError") and "--debug" in err
     assert run_here(["--debug", "status", "--home", str(demo_home)]) == ExitCode.FAULT
     assert "Traceback" in capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
     (desk.files / "bars.csv").write_text("time,close\n")
     done = desk.sync()
     assert done.exit_code == 1
-    assert "2 files taken in" in done.stderr
+    assert "2 files imported" in done.stderr
     assert "is a link to nothing" in done.stderr
     assert "1 file not read, because only parquet is: bars.csv" in done.stderr
 
@@ -103,7 +103,7 @@ def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(des
 
     reasons = desk.sync()
     shown = reasons.stderr
-    assert reasons.exit_code == 1 and "1 file taken in" in shown
+    assert reasons.exit_code == 1 and "1 file imported" in shown
     assert f"BTCUSDT: is a link to nothing: {desk.folder / 'unmounted'}" in shown
     assert "2025-09 (1).parquet: is named like a copy of 2025-09.parquet" in shown
     assert "2025-09.crdownload: is the beginning of a parquet file" in shown
@@ -143,7 +143,7 @@ def test_a_flat_folder_is_explained_by_a_pattern(desk: Desk) -> None:
     unexplained = desk.sync("--exchange", "binance-futures", "--clock", "true")
     assert unexplained.exit_code == 1 and "--pattern" in unexplained.stderr
     done = desk.sync("--exchange", "binance-futures", "--clock", "true", "--pattern", pattern)
-    assert (done.exit_code, "2 files taken in" in done.stderr) == (0, True), done.stderr
+    assert (done.exit_code, "2 files imported" in done.stderr) == (0, True), done.stderr
     twice = desk.sync("--symbol", BTC, "--pattern", pattern)
     assert (twice.exit_code, "symbol is given twice" in twice.stderr) == (2, True)
 
@@ -165,7 +165,7 @@ def test_a_symbol_that_is_none_is_refused_and_one_with_known_bytes_is_warned_of(
     assert asked.exit_code == 0 and USTD in asked.stdout and "--yes" in asked.stderr
     assert desk.shown("select count(distinct symbol) from vendor.ohlcv") == [(2,)]
     done = desk.run("forget", "--symbol", "perpetual-BTC-USTD*", "--yes")
-    assert "1 file taken out" in done.stderr
+    assert "1 file removed from the lake" in done.stderr
     assert desk.shown("select distinct symbol from vendor.ohlcv") == [(BTC,)]
     assert desk.shown("select symbol from meta.series") == [(BTC,)]
     assert not list(desk.home.lake.rglob("*USTD*/**/*.parquet"))

@@ -72,7 +72,7 @@ def test_sync_when_folder_has_the_lakes_layout_then_every_byte_is_kept(
 ) -> None:
     run = sync(tmp_path, "--from", folder)
     assert (run.exit_code, run.stdout) == (0, ""), run.stderr
-    assert "4 files taken in (12 rows" in run.stderr
+    assert "4 files imported (12 rows" in run.stderr
     assert lake(tmp_path) == {str(key.path): (folder / key.path).read_bytes() for key in KEYS}
     for path in (tmp_path / "home" / "lake").rglob("*.parquet"):
         assert path.stat().st_mode & 0o222 == 0
@@ -108,7 +108,7 @@ def test_sync_when_many_files_are_of_no_known_layout_then_says_so_once(tmp_path:
     run = sync(tmp_path, "--from", tmp_path / "odd")
     assert run.exit_code == 1
     said = run.stderr.splitlines()
-    assert said[0] == "not taken in: 8 files whose path does not say which vendor file"
+    assert said[0] == "not imported: 8 files whose path does not say which vendor file"
     assert (said[1].split(":")[0], said[6]) == ("  0.parquet", "  and 3 more, see --json")
 
 
@@ -116,7 +116,7 @@ def test_sync_when_folder_holds_no_file_then_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     run = sync(tmp_path, "--from", tmp_path / "empty")
     assert run.exit_code == 0
-    assert f"no *.parquet file below {tmp_path / 'empty'}" in run.stderr
+    assert f"no *.parquet file in {tmp_path / 'empty'}" in run.stderr
 
 
 def test_sync_when_columns_differ_then_sync_and_status_name_them(tmp_path: Path) -> None:
@@ -128,13 +128,13 @@ def test_sync_when_columns_differ_then_sync_and_status_name_them(tmp_path: Path)
     run = sync(tmp_path, "--from", tmp_path / "files")
     few = f"{', '.join(names[:4])} and 2 more"
     assert f"drift: flow: {few} missing (read NULL), in 2 of 2 files" in run.stderr
-    assert "drift: flow: fresh beyond the contract (kept), in 2 of 2 files" in run.stderr
+    assert "drift: flow: fresh not in the contract (kept), in 2 of 2 files" in run.stderr
     home = tmp_path / "home"
     assert run_warehouse("--home", home, "build", "--no-dbt", cwd=tmp_path).exit_code == 0
     shutil.copy(home / ".build" / "warehouse.duckdb", home)
     told = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
     assert f"{', '.join(sorted(names[:6])[:4])} and 2 more missing (read NULL), in 2 files" in told
-    assert "fresh beyond the contract (kept), in 2 files" in told
+    assert "fresh not in the contract (kept), in 2 files" in told
 
 
 def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None
         )
     run = sync(tmp_path, "--from", flat)
     assert run.exit_code == 1
-    assert run.stderr.count("not taken in") == 1
-    assert "not taken in: 2 files whose path does not say" in run.stderr
+    assert run.stderr.count("not imported") == 1
+    assert "not imported: 2 files whose path does not say" in run.stderr
     assert "  2025-09.parquet: no dataset and no exchange and no symbol" in run.stderr
     assert "--dataset --exchange --symbol --interval --clock" in run.stderr
     assert all(layout in run.stderr for layout in LAYOUTS)
     run = sync(tmp_path, "--from", flat, "--dry-run", "--dataset", "flow", "--exchange", VENUE,
                "--symbol", BTC)  # fmt: skip
-    assert "not taken in: 2 files" in run.stderr
+    assert "not imported: 2 files" in run.stderr
     assert "2025-09.parquet: no interval and no clock" in run.stderr
     said = ["--dataset", "flow", "--exchange", VENUE, "--symbol", BTC, "--interval", "1h",
             "--clock", "true"]  # fmt: skip
@@ -270,7 +270,7 @@ def real(shared_folder: Path) -> dict[str, Any]:
 def test_real_files_when_synced_then_every_one_is_in_with_drift_named(real: dict[str, Any]) -> None:
     assert real["sync"]["exit_code"] == 0, real["sync"]["stderr"]
     count = len(list(real["folder"].rglob("*.parquet")))
-    assert f"{count} files taken in" in real["sync"]["stderr"]
+    assert f"{count} files imported" in real["sync"]["stderr"]
     (line,) = [x for x in real["sync"]["stderr"].splitlines() if x.startswith("drift: flow: ")]
     assert " and 26 more missing (read NULL), in " in line
     assert 'warehouse sql "from meta.drift"' in real["sync"]["stderr"]

@@ -61,12 +61,12 @@ def test_sync_when_files_are_bad_then_names_each_with_its_reason(
 ) -> None:
     run = sync()
     assert run.exit_code == 1
-    assert "2 files taken in" in run.stderr
+    assert "2 files imported" in run.stderr
     for month, reason in REASONS.items():
         (line,) = [x for x in run.stderr.splitlines() if x.startswith("refused:") and month in x]
         after = run.stderr.split(line)[1].splitlines()[1]
         assert reason in after
-    assert "not taken in" in run.stderr and "notes.parquet" in run.stderr
+    assert "not imported" in run.stderr and "notes.parquet" in run.stderr
     assert "Traceback" not in run.stderr
     kept = sorted((tmp_path / "home" / "quarantine").iterdir())
     assert len(kept) == 5
@@ -116,7 +116,7 @@ def test_sync_when_a_bad_file_was_mended_then_it_leaves_quarantine(
         write_file(folder, file_key("flow", text), bar_table("flow", grid(start, 3)))
     (folder / "notes.parquet").unlink()
     run = sync()
-    assert (run.exit_code, "5 files taken in" in run.stderr) == (0, True), run.stderr
+    assert (run.exit_code, "5 files imported" in run.stderr) == (0, True), run.stderr
     status = run_warehouse("status", "--home", tmp_path / "home", cwd=tmp_path)
     assert "quarantine" not in status.stdout
 

@@ -358,7 +358,7 @@ def test_what_somebody_has_open_stays(home: Home) -> None:
         plan = prune_home(home, keep=0)
         assert (plan.generations, plan.in_use) == ((3,), (1, 2))
         done = run_warehouse("prune", "--keep", 0, "--home", home.root, cwd=home.root)
-        assert "generation 1 stays: somebody has it open" in done.stderr
+        assert "generation 1 stays, because a session has it open" in done.stderr
         for number, process in enumerate(processes, 1):
             said, _ = process.communicate("\n", timeout=60)
             assert said == f"[({number},)]\n"
@@ -418,7 +418,7 @@ def test_the_command_line_names_lists_drops_and_prunes(home: Home) -> None:
         assert done.exit_code == 0, done.stderr
         return done.stdout + done.stderr
 
-    assert "generation 4 is the snapshot paper-v1 now" in run("snapshot", "paper-v1")
+    assert "generation 4 is now the snapshot paper-v1" in run("snapshot", "paper-v1")
     assert "paper-v1" in run("snapshot")
     would = run("prune", "--keep", 1)
     assert "would remove generations: 1, 2, 3" in would and "--yes" in would

@@ -39,11 +39,11 @@ def test_sync_dry_run_then_sync_then_nothing_new(tmp_path: Path, test_vendor: Te
     planned = warehouse(test_vendor, tmp_path, *arguments, "--dry-run")
     assert planned.exit_code == 0
     assert planned.stdout.count("2025-10") == 3
-    assert "would ask for 6 files" in planned.stderr
+    assert "would download 6 files" in planned.stderr
     assert not (tmp_path / "home").exists()
     done = warehouse(test_vendor, tmp_path, *arguments)
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "6 files taken in (4,392 rows" in done.stderr
+    assert "6 files imported (4,392 rows" in done.stderr
     again = warehouse(test_vendor, tmp_path, *arguments, "--json")
     assert again.exit_code == 0
     assert json.loads(again.stdout)["settled_series"] == 3
@@ -67,13 +67,13 @@ def test_sync_without_a_dataset_takes_what_the_home_subscribes_to(
     )
     done = warehouse(test_vendor, tmp_path, "sync")
     assert done.exit_code == 0, done.stderr
-    assert "2 files taken in" in done.stderr
+    assert "2 files imported" in done.stderr
 
 
 def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> None:
     done = warehouse(test_vendor, tmp_path, "sync", "raw_trades", "--preview", key="")
     assert done.exit_code == 0, done.stderr
-    assert "1 file taken in" in done.stderr
+    assert "1 file imported" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> No
         (["sync", "flow", *PLACE, *GRID, "--start", "September"], 2, "--start"),
         (["sync", "flow", *PLACE, *GRID, *DAYS[2:], "--start", "2026-01-01"], 2, "ends before"),
         (["sync", "--dataset", "flow"], 2, "--dataset goes with --from"),
-        (["sync", "flow", "--from", "."], 2, "--from takes a folder whole"),
+        (["sync", "flow", "--from", "."], 2, "--from imports a whole folder"),
         (["sync", "l9_*", *PLACE, *GRID, *DAYS], 2, "no dataset fits"),
         (
             ["sync", "flow", "--exchange", VENUE, "--symbol", "perpetual-BTC-USDT", *GRID, *DAYS],

@@ -58,38 +58,38 @@ class _Verbs(Verbs):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; where a reader such as ``head`` left early, click itself would end with 1."""
+        """Run a verb. When a reader such as ``head`` closes the pipe, click would exit with 1."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _ReaderLeft from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The verbs with their first lines, without importing them all."""
+        """List the verbs with a summary each, without importing their modules."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, _SUMMARIES[verb]) for verb in _VERBS])
 
 
 _SUMMARIES = {
-    "demo": "A simulated market, end to end: files, lake, catalog, marts, a chart.",
-    "sync": "Fetch vendor files, or take in a folder of them.",
-    "build": "Make catalog and models, test them, publish them.",
+    "demo": "Build a warehouse of a simulated market, with a chart.",
+    "sync": "Download vendor files, or import a folder of them.",
+    "build": "Build the catalog and the models, test them, publish them.",
     "publish": "Publish a build file that dbt has filled.",
     "update": "Sync, then build.",
     "rollback": "Go back to an earlier generation.",
-    "audit": "Proof by trial that no model looks ahead.",
-    "verify": "Is everything in the home as it was left?",
-    "snapshot": "Name the current generation; list the generations.",
-    "prune": "Remove old generations and what no kept one needs.",
-    "forget": "Take series out of the lake again, such as a mistyped one.",
-    "docs": "The dbt documentation of all models as one page.",
-    "sql": "Run one SELECT and print the answer.",
-    "queries": "Named queries; or one, with its parameters.",
-    "describe": "Tables; or the columns of one, with meaning and unit.",
-    "symbols": "What is in the lake, by exchange and symbol.",
-    "shell": "The DuckDB shell on the catalog, read-only.",
-    "status": "What is here, until when, what is missing, what was refused.",
-    "serve": "Answer the vendor's API from the lake, on this machine.",
+    "audit": "Check by experiment that no model looks ahead.",
+    "verify": "Check that nothing in the home is damaged.",
+    "snapshot": "Name the current generation, or list all generations.",
+    "prune": "Remove old generations and the files that only they need.",
+    "forget": "Remove series from the lake, such as a mistyped one.",
+    "docs": "Write the dbt documentation of all models as one page.",
+    "sql": "Run one SELECT and print the result.",
+    "queries": "List the named queries, or show one with its parameters.",
+    "describe": "List the tables, or the columns of one with meaning and unit.",
+    "symbols": "List the exchanges and symbols in the lake.",
+    "shell": "Open the DuckDB shell on the catalog, read-only.",
+    "status": "Show data, gaps, refused files and the state of the catalog.",
+    "serve": "Serve the vendor's API from the lake, on this machine.",
 }
 
 
@@ -118,13 +118,13 @@ _OF_DISK = frozenset(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     _open_closed_streams()
     leave(run(arguments))
 
 
 def _open_closed_streams() -> None:
-    """Put nothing in the place of streams that the caller has closed, as daemons do."""
+    """Replace standard streams that the caller has closed, as daemons do, by the null device."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
@@ -163,13 +163,13 @@ def report_interrupt() -> int:
 
 
 def _explained(error: Exception) -> WarehouseError:
-    """An error that is none of ours: the disk's, or a fault of the program."""
+    """Translate an unexpected exception: an error of the disk, or a bug."""
     if isinstance(error, OSError) and error.errno in _OF_DISK:
         named = f"{error.filename}: " if error.filename else ""
         return DiskError(f"{named}{error.strerror}", next_step=ROOM_OR_RIGHTS)
     return FaultError(
-        f"a fault of the program: {type(error).__name__}: {error}",
-        next_step="run the same command with --debug, and report what it prints",
+        f"internal error: {type(error).__name__}: {error}",
+        next_step="run the same command with --debug and report its output",
     )
 
 

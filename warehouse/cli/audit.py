@@ -14,24 +14,26 @@ from warehouse.home import Home
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
 def audit() -> None:
-    """Proof by trial that no model uses what was not known yet."""
+    """Check by experiment that no model uses data that was not known yet."""
 
 
 @audit.command(epilog="Example: warehouse audit lookahead flow_features --cuts 5")
 @click.argument("models", nargs=-1)
-@click.option("--cuts", default=20, show_default=True, help="Random moments to try.")
-@click.option("--seed", default=0, show_default=True, help="Chooses series and moments.")
+@click.option("--cuts", default=20, show_default=True, help="Number of random moments to try.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Seed of the random choice of series and moments."
+)
 @json_option
 @home_option
 def lookahead(
     settings: Settings, models: tuple[str, ...], cuts: int, seed: int, as_json: bool
 ) -> int:
-    """Build MODELS (all by default) on what was known at a moment, and on all data; compare.
+    """Build MODELS (default: all) on the data known at a moment and on all data, and compare.
 
-    Every value before the moment must be the same; labels, which are declared, must differ. Also
-    with all later data replaced by noise. Exit code 1 if a model looks ahead (leak), declares
-    what is not so (misdeclared), or cannot be tried (unproven). A column that is NULL wherever it
-    is compared could not be tried, and is named as such.
+    Values before the moment must be equal, except in columns declared as labels, which must
+    differ. The comparison is repeated with all later data replaced by noise. Exit code 1 if a model
+    looks ahead (leak), is declared wrongly (misdeclared) or could not be tested (unproven). Columns
+    that were NULL in every compared row are listed, because they could not be tested.
     """
     from warehouse.audit import audit_lookahead
     from warehouse.project import built_project

@@ -19,14 +19,17 @@ from warehouse.home import Home, writing
 
 
 @click.command(epilog="Example: warehouse build")
-@click.option("--no-dbt", is_flag=True, help="Stop before dbt: only prepare the build file.")
+@click.option(
+    "--no-dbt", is_flag=True, help="Only prepare the build file, so that dbt can be run by hand."
+)
 @click.option("--force", is_flag=True, help="Build even if nothing changed since the last build.")
 @home_option
 def build(settings: Settings, no_dbt: bool, force: bool) -> int:
-    """Make catalog and models in a private file, test them, publish them by one rename.
+    """Build the catalog and the models in a private file, test them, and publish them.
 
-    Readers are never disturbed. If a model or a structural test fails, the old catalog stays and
-    the exit code is 4; tests on the vendor's values only warn (exit code 1).
+    The new catalog replaces the old one by a single rename, so readers are never interrupted. If a
+    model or a structural test fails, the old catalog stays and the exit code is 4. Failed tests of
+    the vendor's values are warnings (exit code 1).
     """
     from warehouse.build import build as build_all
     from warehouse.build import prepare
@@ -39,7 +42,7 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
         return ExitCode.DONE
     published = build_all(settings, force=force, progress=_Steps())
     if published is None:
-        say("up to date: nothing changed since the catalog was built")
+        say("up to date: nothing has changed since the catalog was built")
         return ExitCode.DONE
     return _report(published)
 
@@ -50,14 +53,15 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
     type=click.Path(path_type=Path),
     default=Path("target"),
     show_default=True,
-    help="Folder where dbt left what it compiled.",
+    help="Folder of dbt's compiled files.",
 )
 @home_option
 def publish(settings: Settings, target: Path) -> int:
-    """Publish a build file that dbt has filled: store the marts, add your models, audit, rename.
+    """Publish a build file that `dbt build` has filled.
 
-    What was built counts, whichever dbt command ran last. A model that failed, was not built, or
-    changed since, stops it. Your own models are built on it, then all are audited.
+    The marts are stored, your own models are built on them, and all models are audited for
+    look-ahead. A model that failed, was not built, or has changed since it was built stops the
+    publication, whichever dbt command ran last.
     """
     from warehouse.build import (
         audit_build,
@@ -95,9 +99,9 @@ Examples:
 @home_option
 @click.pass_context
 def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -> int:
-    """Sync, then build: the line for cron. Takes what `warehouse sync` takes.
+    """Sync, then build, for example from cron. Accepts the arguments of `warehouse sync`.
 
-    Builds even when some files were refused; does nothing where nothing is new.
+    The build runs even if some files were refused. Nothing happens when there is nothing new.
     """
     from warehouse.cli.sync import sync
 
@@ -121,18 +125,18 @@ def _holds_files(home: Home) -> bool:
 @click.argument("generation", type=int, required=False)
 @home_option
 def rollback(settings: Settings, generation: int | None) -> int:
-    """Go back to the generation before, or to GENERATION, at once."""
+    """Go back to the previous generation, or to GENERATION; no build is needed."""
     home = Home.of(settings)
     with writing(home, "rollback"):
         number = roll_back(home, generation)
-    say(f"generation {number} is the catalog now")
+    say(f"generation {number} is now the catalog")
     return ExitCode.DONE
 
 
 @click.command(epilog="Example: warehouse docs")
 @home_option
 def docs(settings: Settings) -> int:
-    """Write the dbt documentation of all models, yours included, to docs.html in the home."""
+    """Write the dbt documentation of all models, your own included, to docs.html in the home."""
     from warehouse.build import write_docs
 
     say("writing the documentation ...")
@@ -141,7 +145,7 @@ def docs(settings: Settings) -> int:
 
 
 class _Steps:
-    """A line per step of a build and per month that was computed, and one for all reused ones."""
+    """Print each step of a build, each computed month, and the number of reused months."""
 
     def __init__(self) -> None:
         self._reused = 0
@@ -155,9 +159,9 @@ class _Steps:
             case {"step": "left out", "message": str(message)}:
                 say(f"  left out {message.splitlines()[0]}")
             case {"step": "no native copy", "message": str(message)}:
-                say(f"  left out: questions from Python take longer ({message})")
+                say(f"  no native copy, so queries from Python take longer ({message})")
             case {"step": "tests"} if self._reused:
-                say(f"  reused {counted(self._reused, 'stored month')} without computing them")
+                say(f"  reused {counted(self._reused, 'stored month')}")
                 say(_STEPS["tests"])
             case {"step": str(step)} if step in _STEPS:
                 say(_STEPS[step])

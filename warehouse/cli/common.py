@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Verbs(click.Group):
-    """A group that names the nearest verb where one is misspelt."""
+    """A command group that suggests the nearest verb for a misspelt one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -40,7 +40,7 @@ class Verbs(click.Group):
 
 
 def as_ours(error: click.ClickException) -> UsageError:
-    """A mistake that click found in the words that were typed, as an error of ours."""
+    """Translate a usage error of click into a UsageError."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.NoSuchOption):
         name = error.option_name
@@ -53,7 +53,7 @@ def as_ours(error: click.ClickException) -> UsageError:
 
 
 def home_option(command: F) -> F:
-    """``--home DIR`` and ``--debug`` after the verb too; the verb gets ``settings``."""
+    """Accept ``--home DIR`` and ``--debug`` after the verb too, and pass it ``settings``."""
 
     def to_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Settings:
         before: str | None = (ctx.find_root().obj or {}).get("home")
@@ -82,7 +82,7 @@ def debug_option(command: F) -> F:
         expose_value=False,
         is_eager=True,
         callback=begin,
-        help="Show phases with their seconds, requests and tracebacks on stderr.",
+        help="Print the seconds of each phase, requests and tracebacks to stderr.",
     )(command)
 
 
@@ -123,16 +123,18 @@ def _past(generation: int | None, as_of: str | None, snapshot: str | None) -> di
 past_options = grouped(
     "past",
     _past,
-    click.option("--generation", type=int, metavar="N", help="Ask an earlier generation."),
-    click.option("--as-of", metavar="TIME", help="Ask the catalog of that time, ISO in UTC."),
-    click.option("--snapshot", metavar="NAME", help="Ask the generation of that name."),
+    click.option("--generation", type=int, metavar="N", help="Query an earlier generation."),
+    click.option(
+        "--as-of", metavar="TIME", help="Query the catalog as it was at that time (ISO 8601, UTC)."
+    ),
+    click.option("--snapshot", metavar="NAME", help="Query the generation of that name."),
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON value.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def say(text: str = "") -> None:
-    """A line for the person who watches: stderr."""
+    """Print a line to stderr, for the user."""
     click.echo(text, err=True)
 
 
@@ -142,12 +144,12 @@ def put(text: str) -> None:
 
 
 def indented(text: str) -> str:
-    """A text of several lines as the rest of a line: what follows the first stands further in."""
+    """Indent all lines of a text but the first, so that it can follow a label."""
     return text.strip().replace("\n", "\n    ")
 
 
 def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
-    """One line for each kind of oddity: in how many files, and the first of them."""
+    """One line per kind of note: the number of files and the first of them."""
     by_kind: dict[str, list[tuple[FileKey, str]]] = {}
     for key, (kind, text) in notes:
         by_kind.setdefault(kind, []).append((key, text))
@@ -168,15 +170,15 @@ def first_few(names: Sequence[str], count: int = 4) -> str:
 
 
 def table_width() -> int:
-    """Columns that a table may take: those of the terminal; a pipe or a file cuts nothing."""
+    """Width of a printed table: that of the terminal, unlimited for a pipe or a file."""
     return terminal_width() if sys.stdout.isatty() else UNCUT
 
 
 def put_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: bool = False) -> None:
-    """Data as a table for people; see :func:`table_width`."""
+    """Print rows as a table no wider than :func:`table_width`."""
     put(render_table(columns, rows, width=table_width(), wrap=wrap))
 
 
 def put_json(value: Any) -> None:
-    """Data as one JSON value on stdout; times as ISO 8601 UTC."""
+    """Print one JSON value to stdout, with times as ISO 8601 in UTC."""
     put(json.dumps(value, indent=2, default=str))

@@ -16,13 +16,15 @@ from warehouse.errors import ExitCode
 
 
 @click.command(epilog="Example: warehouse demo")
-@click.option("--home", metavar="DIR", help="Folder to fill [--home before the verb, else ./demo].")
+@click.option(
+    "--home", metavar="DIR", help="Folder of the demo [--home before the verb, else ./demo]."
+)
 @debug_option
 @click.pass_context
 def demo(ctx: click.Context, home: str | None) -> int:
-    """A simulated market, end to end, in half a minute: no key and no network needed.
+    """Build a warehouse of a simulated market in half a minute, without a key or a network.
 
-    Its home is ./demo unless you name one, so that it never mixes with your own data.
+    The demo has a home of its own, ./demo by default, so that it never mixes with your data.
     """
     from warehouse.demo import SYMBOL, run_demo
 
@@ -42,7 +44,7 @@ def demo(ctx: click.Context, home: str | None) -> int:
 
 
 def _program() -> str:
-    """The command as it can be typed here: its path, where it is not on ``PATH``."""
+    """The command as it can be typed here: with its path if it is not on ``PATH``."""
     if shutil.which("warehouse") is not None:
         return "warehouse"
     return _as_typed(Path(sys.executable).absolute().with_name("warehouse"))

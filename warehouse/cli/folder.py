@@ -1,4 +1,4 @@
-"""What ``warehouse sync --from`` prints of a folder: the plan, and what is not taken in."""
+"""Output of ``warehouse sync --from``: the plan, and the files that are not imported."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from warehouse.sync import LAYOUTS, Fault, FolderPlan, SyncReport, other_data
 _FILES_SHOWN = 5
 _NEXT = {
     Fault.MISNAMED: "rename them so that they end in .parquet, then sync again",
-    Fault.UNNAMED: "name what the paths do not, for all files of the folder, by --dataset "
+    Fault.UNNAMED: "add what the paths leave out, for all files of the folder: --dataset "
     "--exchange --symbol --interval --clock",
 }
 
 
 def say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> None:
-    """What of a folder is not taken in, by kind: how many, the first of them, and the way on."""
+    """Print the files that are not imported: per kind the number, examples and a next step."""
     root = (folder or Path()).resolve()
     for fault in Fault:
         some = [one for one in found.unrecognised if one.fault is fault]
         if not some:
             continue
-        say(f"not taken in: {counted(len(some), 'file')} {fault}")
+        say(f"not imported: {counted(len(some), 'file')} {fault}")
         for one in some[:_FILES_SHOWN]:
             is_inside = one.path.is_relative_to(root)
             say(f"  {replace(one, path=one.path.relative_to(root)) if is_inside else one}")
@@ -34,7 +34,7 @@ def say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> Non
         if fault in _NEXT:
             say(f"  next: {_NEXT[fault]}")
         if fault is Fault.UNNAMED and found.layouts_shown:
-            say("  or arrange the files as the end of warehouse sync --help shows")
+            say("  or arrange the files as shown at the end of warehouse sync --help")
         elif fault is Fault.UNNAMED:
             say("  or arrange the files in one of these ways:")
             for layout in LAYOUTS:
@@ -63,7 +63,7 @@ def print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
     for warning in other_data(plan.others, folder):
         say(f"warning: {warning}")
     for found in plan.ambiguous:
-        say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
+        say(f"not imported: {found.problem}\n  next: leave only one of them in the folder")
     say_unrecognised(plan, folder)
     say(
         f"would read {counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)};"
@@ -72,7 +72,7 @@ def print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
 
 
 def left_out(found: SyncReport | FolderPlan) -> dict[str, Any]:
-    """What of a folder is not taken in, under the same keys for the plan and the run."""
+    """The files that are not imported, under the same JSON keys for the plan and the run."""
     return {
         "unrecognised": [str(one.path) for one in found.unrecognised],
         "ambiguous": [one.problem for one in found.ambiguous],

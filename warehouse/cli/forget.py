@@ -17,9 +17,9 @@ _SHOWN = 40
 
 @click.command(
     epilog="\b\nExamples:\n"
-    "  warehouse forget --symbol 'perpetual-BTC-USTD:*'         what would go\n"
-    "  warehouse forget --symbol 'perpetual-BTC-USTD:*' --yes   and let it go",
-    short_help="Take series out of the lake again.",
+    "  warehouse forget --symbol 'perpetual-BTC-USTD:*'         list the files\n"
+    "  warehouse forget --symbol 'perpetual-BTC-USTD:*' --yes   remove them",
+    short_help="Remove series from the lake.",
 )
 @click.argument("dataset", required=False)
 @click.option("--exchange", metavar="TEXT", help="Name or pattern with * and ?.")
@@ -27,7 +27,7 @@ _SHOWN = 40
 @click.option("--interval", metavar="TEXT", help="Name or pattern.")
 @click.option("--clock", metavar="TEXT", help="true or exchange.")
 @click.option("--period", metavar="TEXT", help="2025-09, 2025-09-11, or a pattern such as 2025-*.")
-@click.option("--yes", is_flag=True, help="Do it; without this the files are only listed.")
+@click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
 @json_option
 @home_option
 def forget(
@@ -41,10 +41,11 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Take the selected vendor files out of the lake, such as those of a mistyped symbol.
+    """Remove the selected vendor files from the lake, such as those of a mistyped symbol.
 
-    The next build shows them no more. Generations and snapshots that are kept still do, and a later
-    sync may bring the files in again. Their bytes stay until `warehouse prune` removes them.
+    They disappear from the catalog with the next build. Generations and snapshots that are kept
+    still contain them, and a later sync may download them again. Their bytes stay on disk until
+    `warehouse prune` removes them.
     """
     selection = Selection(dataset, exchange, symbol, interval, clock, period)
     if selection == Selection():
@@ -62,9 +63,9 @@ def forget(
         say(f"and {len(rows) - _SHOWN:,} more, see --json")
     size = render_size(sum(file.size_bytes for file in files))
     if yes:
-        say(f"{counted(len(files), 'file')} taken out of the lake ({size})")
+        say(f"{counted(len(files), 'file')} removed from the lake ({size})")
         say("  next: warehouse build")
     else:
-        say(f"would take {counted(len(files), 'file')} out of the lake ({size}); nothing is done")
+        say(f"would remove {counted(len(files), 'file')} from the lake ({size})")
         say("  next: the same command with --yes")
     return ExitCode.DONE

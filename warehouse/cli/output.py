@@ -1,4 +1,4 @@
-"""How an answer leaves the command line: as a table, or streamed as a file of some format."""
+"""Output of a result: a table on the terminal, or a file written in batches."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _HINT = "name them, widen the terminal, or add --format csv"
 
 
 def require_place(home: Home, target: Path | None) -> None:
-    """Raise before anything is asked where a file cannot or must not be written."""
+    """Raise before the query runs if the file cannot or must not be written."""
     if target is None:
         return
     if home.owns(target):
         raise UsageError(
-            f"{target} is where the warehouse keeps its own files",
+            f"{target} belongs to the warehouse itself",
             next_step="write it to another folder",
         )
     if target.is_dir():
@@ -64,12 +64,12 @@ def require_place(home: Home, target: Path | None) -> None:
 
 
 def format_of(target: Path | None, given: str | None) -> str:
-    """The format of an answer: that of ``--format``, else by the file's suffix.
+    """The format of a result: that of ``--format``, else that of the file's suffix.
 
     Raises
     ------
     UsageError
-        The suffix is not known, or is another format's than the one given.
+        The suffix is unknown or contradicts ``--format``.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def format_of(target: Path | None, given: str | None) -> str:
     found = _BY_SUFFIX.get(_suffix(target))
     if found is None and given is None:
         raise UsageError(
-            f"{target}: the suffix names no format that can be written",
+            f"{target}: no output format has this suffix",
             next_step=f"end it in {', '.join(_BY_SUFFIX)}, or add --format {'|'.join(FORMATS)}",
         )
     if found is not None and given not in (None, found):
@@ -93,18 +93,20 @@ def format_of(target: Path | None, given: str | None) -> str:
 
 
 def _suffix(target: Path) -> str:
-    """The suffix in lower case, with the one before it where the file is compressed."""
+    """The suffix in lower case; for a compressed file with the one before it."""
     suffixes = [suffix.lower() for suffix in target.suffixes]
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
 def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
-    """Write an answer to ``target``, which appears whole or not at all, or to stdout.
+    """Write a result to stdout, or to ``target``, which appears complete or not at all.
 
-    ``limit`` counts for tables only: the other formats hold every row.
+    ``limit`` applies to tables only; the other formats contain every row.
     """
     if form in ("parquet", "arrow") and target is None:
-        raise UsageError(f"{form} is not for the terminal", next_step=f"add -o FILE.{form}")
+        raise UsageError(
+            f"{form} cannot be printed to the terminal", next_step=f"add -o FILE.{form}"
+        )
     if form == "table" and target is None:
         put(render(result, limit, width=table_width(), hint=_HINT))
         if not result.head(1):
@@ -130,9 +132,9 @@ def write_answer(result: Result, form: str, target: Path | None, limit: int) -> 
 
 
 def _say_cut(result: Result, limit: int) -> None:
-    """Say on stderr that rows are left out where stdout is a file, which nobody watches."""
+    """Warn on stderr that rows are left out when stdout is not a terminal."""
     if not sys.stdout.isatty() and len(result.head(limit + 1)) > limit:
-        say(f"only the first {counted(limit, 'row')} of {len(result):,}: for all, add --format csv")
+        say(f"only the first {counted(limit, 'row')} of {len(result):,}; for all, add --format csv")
 
 
 def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) -> bool:
@@ -145,7 +147,7 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
 
 
 def _say_remarks(result: Result, *, is_blank: bool) -> None:
-    """Say on stderr why an answer says nothing, what in it looks ahead, and what it lacks."""
+    """Print remarks to stderr: why a result is empty, columns that look ahead, missing bars."""
     from warehouse.analysis import Hole, hole_lines
 
     try:
@@ -159,12 +161,12 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
             for line in hole_lines(holes, hint):
                 say(line)
     except StoppedError:
-        say("the time limit left no time to look for bars that the answer lacks")
-        say("  next: allow more with --timeout, or ask for fewer tables")
+        say("missing bars were not looked for, because the time limit was reached")
+        say("  next: raise --timeout, or query fewer tables")
 
 
 def _write(result: Result, form: str, sink: BinaryIO) -> bool:
-    """Write every row; return whether they say nothing: there is none, or one of 0 and NULL."""
+    """Write every row; return whether there is none, or a single row of only 0 and NULL."""
     batches = result.batches()
     first = next(batches, None)
     schema = result.arrow().schema if first is None else first.schema
@@ -200,7 +202,7 @@ def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Binar
 
 
 def _is_text_in_csv(kind: pa.DataType) -> bool:
-    """Lists, structs and maps are written as JSON, intervals as DuckDB shows them, bytes as hex."""
+    """Write lists, structs and maps as JSON, intervals as DuckDB prints them, bytes as hex."""
     from pyarrow import types
 
     is_bytes = types.is_binary(kind) or types.is_large_binary(kind)
@@ -221,7 +223,7 @@ def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: B
     for field in schema:
         if pa.types.is_interval(field.type):
             raise UsageError(
-                f"column {field.name!r} is an INTERVAL, which parquet does not hold",
+                f"column {field.name!r} is an INTERVAL, which cannot be written to parquet",
                 next_step=f"write epoch({field.name}) for its seconds, or {field.name}::varchar",
             )
     with pq.ParquetWriter(sink, schema) as writer:
@@ -268,7 +270,7 @@ _WRITERS = {
 
 
 def _interval(months: int, days: int, nanoseconds: int) -> str:
-    """As DuckDB shows it.
+    """An interval as DuckDB prints it.
 
     Examples
     --------
@@ -289,7 +291,7 @@ def _interval(months: int, days: int, nanoseconds: int) -> str:
 
 
 def _strict(value: Any) -> Any:
-    """A value as JSON has it: NaN and infinity are null there, bytes hex, decimals numbers.
+    """A value for JSON: NaN and infinity become null, bytes hex, decimals numbers.
 
     A decimal of more digits than a double holds is text, so that no reader rounds it.
     """

@@ -50,7 +50,7 @@ from warehouse.sql import HOME_VARIABLE, literal
 
 
 def _complete(kind: str) -> Any:
-    """Completion of names of tables or of named queries, as far as the home has them."""
+    """Shell completion of the home's tables or named queries."""
 
     def complete(
         ctx: click.Context, parameter: click.Parameter, incomplete: str
@@ -81,7 +81,7 @@ def _complete(kind: str) -> Any:
 
 
 class _Sql(click.Command):
-    """A command whose SQL may begin with a comment, which is no option."""
+    """A command whose SQL may begin with ``--``, a comment and not an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         begins = re.compile(r"--(\s|[^\n=]*\n)")
@@ -90,7 +90,7 @@ class _Sql(click.Command):
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """Where an answer goes, in which format."""
+    """Destination and format of a result."""
 
     form: str | None
     as_json: bool
@@ -99,7 +99,7 @@ class _Output:
     receipt: Path | None
 
     def checked_format(self, home: Home) -> str:
-        """The format; raises UsageError where the options cannot go together."""
+        """The format; raises UsageError if the options contradict each other."""
         for place in (self.target, self.receipt):
             require_place(home, place)
         if self.target is not None and self.target == self.receipt:
@@ -125,7 +125,11 @@ Examples:
 )
 @click.argument("text", metavar="[SQL]", required=False)
 @click.option(
-    "-q", "--query", "name", shell_complete=_complete("query"), help="Run a named query instead."
+    "-q",
+    "--query",
+    "name",
+    shell_complete=_complete("query"),
+    help="Run a named query instead of SQL.",
 )
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of $NAME.")
 @grouped(
@@ -135,30 +139,38 @@ Examples:
         "--format",
         "form",
         type=click.Choice(FORMATS),
-        help="By the suffix of -o, else table, by default.",
+        help="Default: by the suffix of -o, else table.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+    click.option("--json", "as_json", is_flag=True, help="Same as --format json."),
     click.option(
         "-o", "target", type=click.Path(path_type=Path), help="Write to a file, not stdout."
     ),
     click.option(
-        "--limit", type=click.IntRange(0), default=40, show_default=True, help="Rows of a table."
+        "--limit",
+        type=click.IntRange(0),
+        default=40,
+        show_default=True,
+        help="Rows that a table shows.",
     ),
     click.option(
         "--receipt",
         type=click.Path(path_type=Path),
-        help="Write the answer's receipt too.",
+        help="Also write a receipt of the result.",
     ),
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Stop after so long.",
+    help="Stop the query after that time.",
 )
-@click.option("--memory", metavar="SIZE", help="Memory for the query, as 2GB; more goes to disk.")
-@click.option("--strict", is_flag=True, help="Fail where bars are missing from what is asked.")
-@click.option("--explain", is_flag=True, help="Tell what the query touches; do not run it.")
+@click.option(
+    "--memory", metavar="SIZE", help="Memory limit, such as 2GB; DuckDB uses the disk beyond it."
+)
+@click.option("--strict", is_flag=True, help="Fail if bars are missing from the selected data.")
+@click.option(
+    "--explain", is_flag=True, help="Show which tables and columns it reads; do not run it."
+)
 @past_options
 @home_option
 def sql(
@@ -171,11 +183,11 @@ def sql(
     explain: bool,
     **limits: Any,
 ) -> int:
-    """Run one SELECT and print the answer; SQL is a text, a file's name (*.sql) or - for stdin.
+    """Run one SELECT and print the result. SQL is a statement, a file (*.sql), or - for stdin.
 
-    Values are typed: ISO dates and datetimes (UTC), numbers, true and false; the rest is text,
-    and so is what is compared with a column of text. NAME:=JSON gives lists and the like. A table
-    shows --limit rows, the other formats all.
+    The values of -p are read as ISO dates and datetimes (UTC), numbers, true or false, and
+    otherwise as text. A value that is compared with a text column stays text. Write NAME:=JSON for
+    lists and structs. A table shows --limit rows, the other formats show all.
     """
     if name is not None and text is not None and "=" in text:
         raise UsageError(
@@ -191,7 +203,7 @@ def sql(
     values = _parsed(parameters)
     question = name or _sql_text(text or "")
     with _opened(settings, past) as warehouse, one_clock(limits["timeout"]):
-        with phase("read and check the SQL"):
+        with phase("parse and check the SQL"):
             ask = warehouse.sql if name is None else warehouse.query
             result = ask(question, values, **limits)
             texts = _met_by_text(result, parameters)
@@ -200,7 +212,7 @@ def sql(
         if explain:
             _put_trace(result, form == "json")
             return ExitCode.DONE
-        with phase("run it and write the answer"):
+        with phase("run the query and write the result"):
             write_answer(result, form, output.target, output.limit)
         if output.receipt is not None:
             with phase("write the receipt"):
@@ -209,10 +221,10 @@ def sql(
 
 
 def _opened(settings: Settings, past: dict[str, Any]) -> Warehouse:
-    """The generation that is asked."""
+    """Open the selected generation."""
     with phase("open the catalog") as opening:
         warehouse = Warehouse(settings, **past)
-        opening.detail = "its native copy" if session_of(warehouse).reads_copy else "parquet"
+        opening.detail = "native copy" if session_of(warehouse).reads_copy else "parquet"
     return warehouse
 
 
@@ -221,9 +233,9 @@ def _opened(settings: Settings, past: dict[str, Any]) -> Warehouse:
 @json_option
 @home_option
 def queries(settings: Settings, name: str | None, as_json: bool) -> int:
-    """Named queries; or one of them: its purpose, parameters and SQL.
+    """List the named queries, or show one with its purpose, parameters and SQL.
 
-    A file NAME.sql in the home's queries/ folder is a named query too.
+    To add a named query, put a file NAME.sql into the home's queries/ folder.
     """
     with Warehouse(settings) as warehouse:
         if name is None:
@@ -251,13 +263,13 @@ def queries(settings: Settings, name: str | None, as_json: bool) -> int:
 
 
 def _list_queries(listed: Result, as_json: bool) -> None:
-    """Names and purposes; what goes in is shown with a single one, or as JSON."""
+    """Print names and purposes; parameters are shown for a single query or as JSON."""
     if as_json:
         _show(listed, as_json)
         return
     rows = [(name, source, purpose) for name, purpose, _, source in listed.fetchall()]
     put_table(["name", "source", "purpose"], rows, wrap=True)
-    say("parameters and SQL of one: warehouse queries NAME")
+    say("show one with its parameters and SQL: warehouse queries NAME")
 
 
 @click.command(epilog="Example: warehouse describe flow_features")
@@ -266,7 +278,7 @@ def _list_queries(listed: Result, as_json: bool) -> None:
 @past_options
 @home_option
 def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json: bool) -> int:
-    """Columns of a table or view with meaning and unit; without NAME, what there is."""
+    """Show the columns of a table or view with meaning and unit; without NAME, list the tables."""
     with Warehouse(settings, **past) as warehouse:
         if name is None and not as_json:
             _list_tables(warehouse)
@@ -279,7 +291,7 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
 
 
 def _list_tables(warehouse: Warehouse) -> None:
-    """Tables with data; the others, and those of staging, by name only."""
+    """Print tables with data; the others, and those of staging, by name only."""
     empty = _without_data(warehouse)
     shown, bare = [], []
     for schema, name, meaning in warehouse.tables().fetchall():
@@ -297,7 +309,7 @@ def _list_tables(warehouse: Warehouse) -> None:
 
 
 def _without_data(warehouse: Warehouse) -> set[Place]:
-    """Tables behind which the lake has no file, and marts whose stored months have no row."""
+    """Tables without files in the lake, and marts without rows."""
     names = session_of(warehouse).names
     present = {row[0] for row in warehouse.sql("select dataset from meta.files").fetchall()}
     behind = {place: names.datasets(place) for place in names.columns}
@@ -313,7 +325,7 @@ def _without_data(warehouse: Warehouse) -> set[Place]:
 @past_options
 @home_option
 def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
-    """What is in the lake, by exchange and symbol."""
+    """List the exchanges and symbols in the lake, with intervals, dates and datasets."""
     with Warehouse(settings, **past) as warehouse:
         found = warehouse.sql(
             "select exchange, symbol,"
@@ -331,7 +343,7 @@ def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
 @past_options
 @home_option
 def shell(settings: Settings, past: dict[str, Any]) -> int:
-    """The DuckDB shell on the published catalog, read-only."""
+    """Open the DuckDB shell on the published catalog, read-only."""
     with Warehouse(settings, **past) as warehouse:
         home, is_past = Home.of(settings), any(value is not None for value in past.values())
         catalog = generation_path(home, warehouse.generation) if is_past else home.catalog
@@ -352,7 +364,7 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:
-    """``name=value`` typed by its looks, ``name:=JSON`` as JSON.
+    """Parse ``name=value`` with a type guessed from the text, and ``name:=JSON`` as JSON.
 
     Examples
     --------
@@ -385,7 +397,7 @@ def _parsed(parameters: Sequence[str]) -> dict[str, Any]:
 
 
 def _met_by_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
-    """Values, as they were written, that the query compares with columns of text, such as ids."""
+    """Values that the query compares with text columns, such as ids, as they were typed."""
     pairs = [parameter.split("=", 1) for parameter in parameters]
     looks = {name: value for name, value in pairs if not isinstance(_typed(name, value), str)}
     met = texts_among_parameters(result) if looks else frozenset()
@@ -393,7 +405,7 @@ def _met_by_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
 
 
 def _typed(name: str, value: str) -> Any:
-    """A value by its looks. Digits after a 0 stay text, which DuckDB compares as the column is."""
+    """Guess the type of a value. Digits after a leading 0 stay text; DuckDB casts text itself."""
     import datetime as dt
 
     if value in ("true", "false"):
@@ -403,7 +415,7 @@ def _typed(name: str, value: str) -> Any:
     if re.fullmatch(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", value):
         number = float(value)
         if math.isinf(number):
-            raise UsageError(f"-p {name}={value}: DOUBLE has no number that large")
+            raise UsageError(f"-p {name}={value} is too large for DOUBLE")
         return number
     if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         with suppress(ValueError):  # text that only looks like a day or moment
@@ -427,7 +439,7 @@ def _sql_text(text: str) -> str:
     except UnicodeDecodeError as error:
         named = text if is_file else "stdin"
         raise UsageError(
-            f"{named} is no text in UTF-8 ({error.reason} at {error.start})",
+            f"{named} is not UTF-8 text ({error.reason} at {error.start})",
             next_step="save it in UTF-8",
         ) from error
 
@@ -440,7 +452,7 @@ def _show(result: Result, as_json: bool) -> None:
 
 
 def _put_trace(result: Result, as_json: bool) -> None:
-    """What a query touches: tables with what it selects of them, columns with their origins."""
+    """Print the tables and filters of a query, and its columns with their origins."""
     from dataclasses import asdict
 
     trace = result.trace()
@@ -462,5 +474,5 @@ def _put_trace(result: Result, as_json: bool) -> None:
         (c.name, c.type, c.unit or "", " ".join(c.tables), " ".join(c.vendor))
         for c in trace.columns
     ]
-    head = ["column", "type", "unit", "computed from", "vendor's columns behind it"]
+    head = ["column", "type", "unit", "computed from", "vendor columns"]
     put_table(head, columns, wrap=True)

@@ -14,9 +14,19 @@ from warehouse.home import Home
     epilog="Example: warehouse serve --port 8700 & "
     "APERIODIC_API_URL=http://127.0.0.1:8700/api/v1 python notebook.py"
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on; 0 picks a free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--key", "needs_key", is_flag=True, help="Ask for X-API-KEY: $APERIODIC_API_KEY.")
+@click.option(
+    "--key",
+    "needs_key",
+    is_flag=True,
+    help="Require the header X-API-KEY to match $APERIODIC_API_KEY.",
+)
 @click.option(
     "--key-env",
     metavar="NAME",
@@ -25,11 +35,11 @@ from warehouse.home import Home
 )
 @home_option
 def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: str | None) -> int:
-    """Answer the vendor's API from the lake, for the vendor's own client and any other.
+    """Serve the vendor's API from the lake, for the vendor's own client or any other.
 
     The first line on stdout is the base URL; point APERIODIC_API_URL at it. The server listens on
-    this machine only; another --host needs --key, because it opens the lake to other machines.
-    Ctrl-C ends it.
+    this machine only; any other --host requires --key, because it exposes the lake to the network.
+    Ctrl-C stops it.
     """
     from warehouse.compat import run_server
 
@@ -45,14 +55,14 @@ def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: st
 
 def _announce(url: str) -> None:
     put(url)
-    say("serving the lake; Ctrl-C ends it")
+    say("serving the lake; Ctrl-C stops it")
 
 
 def _key(settings: Settings, key_env: str | None) -> str:
     key = settings.api_key if key_env is None else variable(key_env)
     if not key:
         raise UsageError(
-            "--key asks for a key, and the environment variable for it is not set",
+            "--key needs a key, and its environment variable is not set",
             next_step=f"set {key_env or 'APERIODIC_API_KEY'} in the environment or in .env",
         )
     return key

@@ -18,23 +18,23 @@ from warehouse.upkeep import prune_home as prune_home
 
 @click.command(epilog="Example: warehouse snapshot paper-v1")
 @click.argument("name", required=False)
-@click.option("--drop", is_flag=True, help="Take NAME away, so that prune may remove what it kept.")
+@click.option("--drop", is_flag=True, help="Remove NAME, so that prune may remove the generation.")
 @json_option
 @home_option
 def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) -> int:
-    """Give the current generation a NAME, for ever; without NAME, list the generations.
+    """Name the current generation, so that it is kept; without NAME, list the generations.
 
-    A named generation keeps its files and models as they are: warehouse sql --snapshot paper-v1,
-    warehouse.open(snapshot="paper-v1").
+    A named generation keeps its files and models until the name is dropped. Query it with
+    warehouse sql --snapshot paper-v1 or warehouse.open(snapshot="paper-v1").
     """
     home = Home.of(settings)
     if drop and name is None:
-        raise UsageError("--drop without a NAME", next_step="say: warehouse snapshot NAME --drop")
+        raise UsageError("--drop without a NAME", next_step="write: warehouse snapshot NAME --drop")
     if drop and name is not None:
-        say(f"generation {drop_snapshot(home, name)} is not the snapshot {name} any more")
+        say(f"generation {drop_snapshot(home, name)} is no longer the snapshot {name}")
         return ExitCode.DONE
     if name is not None:
-        say(f"generation {take_snapshot(home, name)} is the snapshot {name} now")
+        say(f"generation {take_snapshot(home, name)} is now the snapshot {name}")
         return ExitCode.DONE
     kept = list_generations(home)
     if as_json:
@@ -68,22 +68,23 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     type=click.IntRange(min=0),
     default=KEEP_GENERATIONS,
     show_default=True,
-    help="Newest to keep.",
+    help="Number of newest generations to keep.",
 )
 @click.option(
     "--older-than",
     "days",
     type=click.IntRange(0, 36_500),
     metavar="DAYS",
-    help="Only those older than this.",
+    help="Remove only generations older than this.",
 )
-@click.option("--yes", is_flag=True, help="Remove; without it the plan is printed only.")
+@click.option("--yes", is_flag=True, help="Remove them; without it the plan is only printed.")
 @json_option
 @home_option
 def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: bool) -> int:
-    """Remove old generations and the files that no kept one needs; print first.
+    """Remove old generations and the files that only they need.
 
-    The current generation, snapshots and the newest ones stay, with all that they read.
+    The current generation, snapshots and the newest generations stay, with all files that they
+    read. Without --yes the plan is only printed.
     """
     home = Home.of(settings)
     older_than = None
@@ -97,7 +98,7 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     listed = ", ".join(map(str, plan.generations)) or "none"
     say(f"{'removed' if yes else 'would remove'} generations: {listed}")
     for number in plan.in_use:
-        say(f"generation {number} stays: somebody has it open")
+        say(f"generation {number} stays, because a session has it open")
     for path in plan.files:
         put(str(path.relative_to(home.root)))
     say(f"{counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)} with the generations")

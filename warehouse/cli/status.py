@@ -30,7 +30,7 @@ from warehouse.query import Warehouse
 @json_option
 @home_option
 def status(settings: Settings, as_json: bool) -> int:
-    """What is here, until when, how big, what is missing, what was refused."""
+    """Show the lake's data, sizes, gaps and refused files, and the state of the catalog."""
     facts = _facts(settings)
     if as_json:
         put_json(facts)
@@ -161,15 +161,17 @@ def _render(facts: dict[str, Any]) -> str:
             f"{h['dataset']} {h['symbol']} {h['period']}: {counted(h['rows_hidden'], 'row')}"
             for h in catalog["raw_rows_hidden"]
         ]
-        lines += _section("raw rows of a month that a daily file hides", "\n".join(hidden))
+        lines += _section(
+            "raw rows of a monthly file that a daily file replaces", "\n".join(hidden)
+        )
         lines += _section("funding schedules", _table(catalog["funding_schedules"]))
         warned = [f"{w['name']}: {indented(w['message'] or '')}" for w in catalog["warnings"]]
         lines += _section("warnings of the last build", "\n".join(warned))
     salvaged = [
         f"{s['file']}: {counted(s['rows_left_out'], 'row')} left out" for s in facts["salvaged"]
     ]
-    lines += _section("salvaged, see meta.salvaged", "\n".join(salvaged))
-    lines += _section("odd, but shown, see meta.notes", "\n".join(facts["notes"]))
+    lines += _section("salvaged files, see meta.salvaged", "\n".join(salvaged))
+    lines += _section("unusual values, kept, see meta.notes", "\n".join(facts["notes"]))
     refused = [f"{r['file']}\n    {r['reason']}" for r in facts["quarantine"]]
     lines += _section("in quarantine", "\n".join(refused))
     return "\n".join(lines)
@@ -188,7 +190,7 @@ def _drift(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, f"  every column: {DRIFT_QUERY}"] if lines else [])
 
 
-_KINDS = {"missing": "missing (read NULL)", "unexpected": "beyond the contract (kept)"}
+_KINDS = {"missing": "missing (read NULL)", "unexpected": "not in the contract (kept)"}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -65,17 +65,15 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     "  warehouse sync                               what warehouse.toml subscribes to\n"
     "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files\n\n"
     "\b\nLayouts of a folder:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS),
-    short_help="Fetch vendor files, or take in a folder of them.",
+    short_help="Download vendor files, or import a folder of them.",
 )
 @grouped(
     "asked",
     Subscription,
     click.argument("datasets", metavar="[DATASET]...", nargs=-1),
+    click.option("--exchange", "exchanges", multiple=True, help="Venue; may be repeated."),
     click.option(
-        "--exchange", "exchanges", multiple=True, help="Venue; may be given several times."
-    ),
-    click.option(
-        "--symbol", "symbols", multiple=True, help="Atlas symbol or pattern; several times."
+        "--symbol", "symbols", multiple=True, help="Atlas symbol or pattern; may be repeated."
     ),
     click.option(
         "--interval",
@@ -96,27 +94,31 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
         help="Last UTC day, included [today].",
     ),
 )
-@click.option("--preview", is_flag=True, help="The slice that needs no key: one series, one month.")
+@click.option(
+    "--preview", is_flag=True, help="Download the free sample: one series, one month, no key."
+)
 @click.option(
     "--connections", type=click.IntRange(1, 32), default=8, show_default=True, help="At once."
 )
 @click.option(
-    "--from", "folder", type=click.Path(path_type=Path), help="Folder of vendor files to take in."
+    "--from", "folder", type=click.Path(path_type=Path), help="Folder of vendor files to import."
 )
-@click.option("--dataset", help="With --from: what the paths of the files do not say.")
+@click.option("--dataset", help="With --from: dataset of files whose paths do not name it.")
 @click.option(
     "--pattern",
     metavar="TEXT",
-    help="With --from: what file names say, such as '{symbol}_{dataset}_{interval}_{period}'.",
+    help="With --from: pattern of the file names, as '{symbol}_{dataset}_{interval}_{period}'.",
 )
 @grouped(
     "options",
     _Options,
-    click.option("--recheck", is_flag=True, help="Ask for old files again: were they restated?"),
+    click.option(
+        "--recheck", is_flag=True, help="Check whether the vendor has restated old files."
+    ),
     click.option(
         "--salvage",
         is_flag=True,
-        help="Take in the good rows of a file with a few bad ones; meta.salvaged lists the others.",
+        help="Import the good rows of a file with a few bad ones, which meta.salvaged lists.",
     ),
     click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
     json_option,
@@ -132,14 +134,14 @@ def sync(
     pattern: str | None,
     options: _Options,
 ) -> int:
-    """Take vendor files into the lake: bytes unchanged, each checked against its contract.
+    """Import vendor files into the lake, unchanged, after checking them against their contract.
 
-    From the vendor: DATASETs over --start to --end, or what the home's warehouse.toml subscribes
-    to. Only what is new, or younger than two days after its period, is asked for. The key is taken
-    from APERIODIC_API_KEY (environment or .env), the address from APERIODIC_API_URL.
+    Downloads the DATASETs from --start to --end, or the subscriptions in the home's warehouse.toml.
+    Only new files, and files fetched less than two days after their period ended, are requested.
+    The key comes from APERIODIC_API_KEY (environment or .env), the address from APERIODIC_API_URL.
 
-    A second run does nothing. A file that fails its check goes to quarantine with the reason, one
-    that cannot be had is named, and the rest goes on (exit code 1).
+    A file that fails its check goes to quarantine with the reason; one that cannot be downloaded
+    is listed; the others are imported (exit code 1). Running the same sync again does nothing.
     """
     from warehouse.sync import expand_datasets
 
@@ -147,8 +149,8 @@ def sync(
     if folder is not None:
         if asked.datasets or preview or asked.start or asked.end:
             raise UsageError(
-                "--from takes a folder whole; DATASET, dates and --preview are for the vendor",
-                next_step="say --dataset for files whose path does not name it",
+                "--from imports a whole folder; DATASET, dates and --preview are for downloads",
+                next_step="use --dataset for files whose path does not name it",
             )
         return _sync_folder(home, folder, _naming(asked, dataset, pattern), options)
     if dataset is not None:
@@ -180,14 +182,14 @@ def _sync_vendor(
 
     now = datetime.now(UTC)
     unfit: list[VendorError] = []
-    with phase("find out which series are wanted"):
+    with phase("list the requested series"):
         wanted = resolve(chosen, today=now.date(), symbols_of=vendor.symbols, unfit=unfit)
     if options.dry_run:
         plan = plan_vendor(home, wanted, vendor, now=now, recheck=options.recheck)
         plan = replace(plan, failures=(*unfit, *plan.failures))
         _print_vendor_plan(plan, options.as_json)
         return ExitCode.DATA_PROBLEMS if plan.failures else ExitCode.DONE
-    with phase("ask the vendor, fetch and check") as fetching, show_progress("sync") as meter:
+    with phase("request, download and check files") as fetching, show_progress("sync") as meter:
         report = sync_vendor(
             home,
             wanted,
@@ -211,7 +213,7 @@ def _vendor(settings: Settings, *, preview: bool, connections: int) -> VendorCli
 
 
 def _chosen(home: Home, asked: Subscription, *, preview: bool) -> list[Subscription]:
-    """What the options ask for; without a dataset the home's subscription, or the preview."""
+    """The selection of the options; without a dataset the home's subscription or the preview."""
     from warehouse.sync import load_subscriptions
 
     if preview:
@@ -223,7 +225,7 @@ def _chosen(home: Home, asked: Subscription, *, preview: bool) -> list[Subscript
 
 
 def _preview(asked: Subscription) -> Subscription:
-    """The vendor's public slice, as far as the options do not say otherwise."""
+    """The vendor's free sample, narrowed or changed by the options."""
     from warehouse.vendor import PREVIEW_DAYS, PREVIEW_RAW_DAYS, PREVIEW_SERIES
 
     is_raw = all(name.startswith("raw") for name in asked.datasets) and bool(asked.datasets)
@@ -241,12 +243,12 @@ def _preview(asked: Subscription) -> Subscription:
 
 
 def _narrowed(one: Subscription, asked: Subscription) -> Subscription:
-    """A subscription over other days, where the options say some."""
+    """The subscription with the dates of the options, if there are any."""
     narrow = [asked.exchanges, asked.symbols, asked.intervals, asked.clocks]
     if any(narrow):
         raise UsageError(
             "--exchange, --symbol, --interval and --clock go with a DATASET",
-            next_step="name datasets, or leave them out for what warehouse.toml subscribes to",
+            next_step="name datasets, or leave these options out to sync what warehouse.toml lists",
         )
     return replace(one, start=asked.start or one.start, end=asked.end or one.end)
 
@@ -269,11 +271,11 @@ def _require(asked: Subscription) -> None:
 
 
 def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Naming:
-    """What the options say of a folder's files; one value each."""
+    """The options that describe a folder's files; one value each."""
 
     def one(name: str, values: Sequence[str]) -> str | None:
         if len(values) > 1:
-            raise UsageError(f"--{name} is given twice", next_step="with --from say it once")
+            raise UsageError(f"--{name} is given twice", next_step="give it once with --from")
         return values[0] if values else None
 
     return Naming(
@@ -290,7 +292,7 @@ def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Na
 
 
 def print_report(report: SyncReport, as_json: bool = False, folder: Path | None = None) -> None:
-    """What a sync did, from ``folder`` or the vendor: problems by name, the rest by number."""
+    """Print the outcome of a sync from ``folder`` or the vendor: problems by name, then counts."""
     if as_json:
         put_json(_report_facts(report))
         return
@@ -300,12 +302,12 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
     for admission in report.refused:
         say(f"refused: {admission.key}\n  {admission.reason}; the bytes are kept in quarantine/")
     if any(admission.can_be_salvaged for admission in report.refused):
-        say("  next: the same command with --salvage takes in the other rows of such files")
+        say("  next: run the same command with --salvage to import the good rows of such files")
     _say_salvaged(report.taken_in)
     for line in note_lines([(a.key, note) for a in report.taken_in for note in a.notes]):
         say(f"warning: {line}")
     for found in report.ambiguous:
-        say(f"not taken in: {found.problem}\n  next: leave one of them in the folder")
+        say(f"not imported: {found.problem}\n  next: leave only one of them in the folder")
     say_unrecognised(report, folder)
     for failure in report.failures:
         say(f"failed: {failure}")
@@ -314,13 +316,13 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
     if folder is not None and not (
         report.admissions or report.unchanged or report.unrecognised or report.ambiguous
     ):
-        say(f"  there is no *.parquet file below {folder}")
+        say(f"  there is no *.parquet file in {folder}")
     if report.taken_in and not click.get_current_context().find_root().meta.get("builds"):
         say("  next: warehouse build")
 
 
 def _say_some(label: str, lines: list[str]) -> None:
-    """The first of them, and how many more there are."""
+    """Print the first lines under a label, and how many more there are."""
     for line in lines[:_LINES_SHOWN]:
         say(f"{label}: {line}")
     if len(lines) > _LINES_SHOWN:
@@ -328,7 +330,7 @@ def _say_some(label: str, lines: list[str]) -> None:
 
 
 def _say_salvaged(admissions: Sequence[Admission]) -> None:
-    """The files of which some rows were left out, with the first of these."""
+    """Print the files of which some rows were left out, with the first such rows."""
     for admission in admissions:
         if admission.left_out:
             rows = [BadRow(*row) for row in admission.left_out]
@@ -336,18 +338,18 @@ def _say_salvaged(admissions: Sequence[Admission]) -> None:
             more = f"; {len(rows) - _FILES_SHOWN:,} more" if len(rows) > _FILES_SHOWN else ""
             say(f"warning: {admission.key}: {counted(len(rows), 'row')} left out: {shown}{more}")
     if any(admission.left_out for admission in admissions):
-        say('  every row, once it is built: warehouse sql "from meta.salvaged"')
+        say('  list every row after the build: warehouse sql "from meta.salvaged"')
 
 
 def _say_drift(admissions: Sequence[Admission]) -> None:
-    """Which columns differ from the contract, by dataset, in how many of the files taken in."""
+    """Print the columns that differ from the contract, by dataset, with the number of files."""
     datasets = sorted({admission.key.dataset for admission in admissions})
     has_drift = False
     for dataset in datasets:
         files = [admission for admission in admissions if admission.key.dataset == dataset]
         for names, meaning in (
             ([a.missing for a in files], "missing (read NULL)"),
-            ([a.unexpected for a in files], "beyond the contract (kept)"),
+            ([a.unexpected for a in files], "not in the contract (kept)"),
         ):
             columns = list(dict.fromkeys(name for some in names for name in some))
             if columns:
@@ -358,7 +360,7 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
                 )
                 has_drift = True
     if has_drift:
-        say(f"  every column, once it is built: {DRIFT_QUERY}")
+        say(f"  list every column after the build: {DRIFT_QUERY}")
 
 
 def _last_line(report: SyncReport, folder: Path | None) -> str:
@@ -366,9 +368,9 @@ def _last_line(report: SyncReport, folder: Path | None) -> str:
     problems = len(report.refused) + len(report.failures)
     problems += len(report.unrecognised) + len(report.ambiguous)
     if not taken:
-        state = "nothing to take in" if folder and not known else "up to date"
+        state = "nothing to import" if folder and not known else "up to date"
         if problems:
-            state = f"nothing taken in, problems: {problems:,}"
+            state = f"nothing imported, problems: {problems:,}"
         return f"{state}; {counted(known, 'file')} known, nothing new" if known else state
     rows = sum(admission.rows for admission in taken)
     size = sum(admission.size_bytes for admission in taken)
@@ -381,7 +383,7 @@ def _last_line(report: SyncReport, folder: Path | None) -> str:
         speed = f" in {report.seconds:,.1f} s, {rate}/s"
     failed = f"; {len(report.failures):,} failed" if report.failures else ""
     return (
-        f"{counted(len(taken), 'file')} taken in"
+        f"{counted(len(taken), 'file')} imported"
         f" ({counted(rows, 'row')}, {render_size(size)}{speed}): {counts}{failed}"
     )
 
@@ -422,14 +424,14 @@ def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
     unknown = sum(plan.size_of(fetch) is None for fetch in plan.fetches)
     size, files = render_size(plan.size_bytes), counted(len(rows), "file")
     if unknown == len(rows):
-        say(f"would ask for {files}; the vendor does not list their sizes")
+        say(f"would download {files}; the vendor does not list their sizes")
     elif unknown:
         say(
-            f"would ask for {files}, {size} and {unknown:,} of unknown size;"
+            f"would download {files}, {size} and {unknown:,} of unknown size;"
             f" more than {plan.seconds:,.0f} s at 8 MB/s"
         )
     else:
-        say(f"would ask for {files}, {size}; about {plan.seconds:,.0f} s at 8 MB/s")
+        say(f"would download {files}, {size}; about {plan.seconds:,.0f} s at 8 MB/s")
 
 
 def _why(held: object) -> str:

@@ -19,37 +19,38 @@ from warehouse.upkeep import verify_home as verify_home
     epilog="""\b
 Examples:
   warehouse verify
-  warehouse verify --numerics            does DuckDB here compute what the models mean?
+  warehouse verify --numerics            check the arithmetic of the installed DuckDB
   warehouse verify receipt.json          the answer of a receipt: identical, or what changed"""
 )
 @click.argument("receipt", required=False, type=click.Path(path_type=Path))
-@click.option("--quick", is_flag=True, help="Compare names and sizes; do not read every file.")
-@click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, then rebuild.")
-@click.option("--numerics", is_flag=True, help="Core measures of this DuckDB, recomputed exactly.")
+@click.option("--quick", is_flag=True, help="Compare names and sizes only, without reading files.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired, then rebuild.")
+@click.option("--numerics", is_flag=True, help="Check core measures against exact arithmetic.")
 @json_option
 @home_option
 def verify(
     settings: Settings,
     receipt: Path | None,
     quick: bool,
-    mend: bool,
+    repair: bool,
     numerics: bool,
     as_json: bool,
 ) -> int:
-    """Is everything in the home as it was left? Manifest, lake, catalogs and marts.
+    """Check that the manifest, the lake, the catalogs and the marts are undamaged.
 
-    Exit code 4 if anything is damaged; each finding says what to run. Notes are about the data
-    (missing bars, values beyond the contract) and no fault of the home.
+    Exit code 4 if anything is damaged; each finding has a command to run next. Notes describe the
+    data (missing bars, columns that are not in the contract) and are not damage.
 
-    With RECEIPT, a file that `warehouse sql --receipt` or r.receipt.save wrote, its query is asked
-    again: identical (exit code 0), same inputs but other code, or which files were restated (1).
+    With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, its query runs
+    again. Exit code 0 if the result is identical; else 1, and the output tells whether the code
+    changed or which files were restated.
     """
     if receipt is not None:
         return _verify_receipt(settings, receipt, as_json=as_json)
     if numerics:
         return _verify_numerics(settings, as_json=as_json)
     home = Home.of(settings)
-    if mend:
+    if repair:
         from warehouse.build import build
         from warehouse.upkeep import repair_home
 
@@ -81,11 +82,12 @@ def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
         ]
         put_table(columns, rows)
         say(
-            f"DuckDB {duckdb.__version__}: {len(disagree)} of {len(found)} measures are not what"
-            " the models mean\n  next: pip install another duckdb, then: warehouse build --force"
+            f"DuckDB {duckdb.__version__}: {len(disagree)} of {len(found)} measures differ"
+            " from their definitions\n"
+            "  next: pip install another duckdb, then: warehouse build --force"
             if disagree
             else f"DuckDB {duckdb.__version__}: all {len(found)} measures agree with their"
-            f" definitions, to {TOLERANCE:.0e} of the size of what is summed up"
+            f" definitions, to {TOLERANCE:.0e} of the magnitude of the sums"
         )
     return ExitCode.DAMAGED if disagree else ExitCode.DONE
 
@@ -97,7 +99,7 @@ def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(
             f"{path}: this receipt cannot be read ({reason})",
             next_step="name a file that was written by: warehouse sql SQL --receipt FILE",
@@ -114,4 +116,4 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         say(f"{finding.kind}: {finding.subject} {finding.what}\n  next: {finding.next_step}")
     faults = sum(finding.kind is not Severity.NOTE for finding in findings)
-    say(f"findings: {faults:,}" if faults else "all is as it was left")
+    say(f"findings: {faults:,}" if faults else "nothing is damaged")
