@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
 _MIN_TEXT_WIDTH = 10
+# Width of the ellipsis for left-out columns, with the space beside it.
 _MARK_WIDTH = 3
-"""Of the ellipsis for columns that are left out, and the space beside it."""
+# Columns that tell which row it is: never cut while there is room, and the last to be left out.
 _KEYS = ("time", "symbol", "interval")
-"""Columns that tell which row it is: never cut while there is room, and the last to be left out."""
+# Columns that are left out first when a table is too wide.
 _MINOR_KEYS = ("exchange", "clock", "known_at", "series_id")
-"""Columns that are left out before any measure is."""
 _BARS = " ▁▂▃▄▅▆▇█"
+# Control characters that a terminal would execute instead of showing.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-"""What a terminal would obey instead of showing."""
 
 
 def render_table(

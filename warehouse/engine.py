@@ -16,11 +16,11 @@ import duckdb
 from warehouse.errors import BUILD, DamagedError
 from warehouse.sql import literal
 
+# For ``config``: no query or file can make DuckDB download extensions.
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-"""For ``config``: nothing is fetched from the network because of what a query or a file names."""
 
+# From 2.0 on the first attached database takes the place of the default one that is detached.
 _DEFAULT_MOVES = int(duckdb.__version__.split(".")[0]) >= 2
-"""From 2.0 on the first attached database takes the place of the default one that is detached."""
 
 _ABANDONED_S = 86_400
 _numbers = itertools.count(1)

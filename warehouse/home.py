@@ -145,8 +145,8 @@ def generation_path(home: Home, generation: int) -> Path:
     return home.generations / str(generation) / "warehouse.duckdb"
 
 
+# Names under which a session attaches the tables of a native copy.
 COPY_DATABASES = ("native", "native_recent")
-"""Names under which a session attaches the tables of a native copy."""
 
 
 class NativeCopy(NamedTuple):
@@ -190,8 +190,8 @@ def published_copies(home: Home) -> list[int]:
     return [int(number) for number in numbers if number.isascii() and number.isdigit()]
 
 
+# Verbs that make a home where there is none.
 _BEGINNING = ("sync", "build")
-"""Verbs that make a home where there is none."""
 
 
 @contextmanager

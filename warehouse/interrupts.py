@@ -27,11 +27,11 @@ from warehouse.errors import ExitCode, QueryError
 
 T = TypeVar("T")
 
+# Seconds that interrupted work has to end before it is abandoned.
 _GRACE_S = 1.0
-"""How long work may take to end after it was interrupted, before it is abandoned."""
 
+# Seconds between two checks of the limits, and between repeated interrupts.
 _LOOK_S = 0.05
-"""How often the limits are looked at, and interrupts are repeated."""
 
 _STATM = Path("/proc/self/statm")
 
@@ -302,6 +302,7 @@ def _forget_threads() -> None:
     _abandoned.clear()
 
 
+# Per limit: the message, the next step in Python, and in the shell where that differs.
 _SAID = {
     Limit.TIME: (
         "stopped at its time limit of {0.timeout_s:g} s",
@@ -315,7 +316,6 @@ _SAID = {
     ),
     Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer", None),
 }
-"""The message of a limit, and the next step in Python and, where it differs, in the shell."""
 
 _NO_LIMITS = Limits()
 _here = threading.local()

@@ -45,8 +45,8 @@ def moment(microseconds: int) -> str:
     return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
 
 
+# DuckDB variable with the present path of the home, for a catalog that was built elsewhere.
 HOME_VARIABLE = "warehouse_home"
-"""DuckDB variable that says where the home is now, for a catalog that was built elsewhere."""
 
 _AGENT = "current_setting('custom_user_agent')"
 

@@ -24,10 +24,10 @@ _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
     r"^\s*create\s.*?\bas\b\s*(?=[\s(](?:with|select|from|values)\b|\()", re.I | re.S
 )
+# Appears in the text of views that read stored months or their native copy.
 _STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
-"""In the text of a view that reads stored months, or their native copy."""
+# Schemas in which a session looks up a bare name; none of the second is one of the first's.
 _SEARCHED = ("main", "user")
-"""Schemas in which a session looks up a bare name; none of the second is one of the first's."""
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I

@@ -11,8 +11,8 @@ import duckdb
 from warehouse.analysis.scope import QueryScope
 
 _Row = tuple[Any, ...]
+# Columns in the order in which their conditions are checked when a result is empty.
 _KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
-"""In the order in which they are doubted when an answer is empty."""
 _SHOWN_VALUES = 6
 _IN_THIS_HOME = "is in this home; see: warehouse status"
 

@@ -14,9 +14,9 @@ from warehouse.audit.scratch import KEYS, Scratch, stored
 from warehouse.project import Model
 from warehouse.sql import identifier, literal
 
+# Reals are equal up to this share of the larger one, or of the column's mean size in the series:
+# two builds may add up a window in another order.
 RELATIVE_TOLERANCE = 1e-9
-"""Reals are equal up to this share of the larger one, or of the column's mean size in the series:
-two builds may add up a window in another order."""
 
 _REALS = ("DOUBLE", "FLOAT")
 _PLACE = "place among equal keys"

@@ -24,30 +24,30 @@ class Kind(StrEnum):
 class Mode(StrEnum):
     """What was done to the data, whose effect was looked for before the cut."""
 
+    # Everything after the cut was removed.
     TRUNCATED = "truncated"
-    """Everything after the cut was taken away."""
+    # Everything after the cut was replaced by noise.
     NOISE = "noise"
-    """Everything after the cut was replaced by noise."""
+    # Everything before a moment further back than the lookback was removed.
     FORGOTTEN = "forgotten"
-    """Everything before a moment was taken away; it lies further back than the lookback."""
 
 
 class Verdict(StrEnum):
     """How a model came out; the same words in builds, status, comments and JSON."""
 
     CLEAN = "clean"
+    # A value depends on data that became known after its row.
     LEAK = "leak"
-    """A value changes with data from after its row was known."""
+    # Its declaration is wrong: labels, lookback or horizon.
     MISDECLARED = "misdeclared"
-    """What it declares of itself is not so: labels, lookback, horizon."""
+    # It could not be tested; the finding names the cause and a next step.
     UNPROVEN = "unproven"
-    """It could not be tried, so that neither is known; the finding says why and what to do."""
+    # It looks ahead, as declared.
     LABELS = "labels"
-    """Looks ahead, as declared."""
+    # Declared as a statistic of the whole sample, so not usable at the time of its rows.
     IN_SAMPLE = "in-sample"
-    """A statistic of all data, as declared: not for use at the time of its rows."""
+    # No row of it was compared; ``ModelAudit.reason`` is the cause.
     UNTESTED = "untested"
-    """No row of it was compared; ``ModelAudit.reason`` says why."""
 
 
 @dataclass(frozen=True, slots=True)

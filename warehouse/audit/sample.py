@@ -17,8 +17,8 @@ from warehouse.sql import identifier, literal
 from warehouse.times import DAY_US
 from warehouse.vendor import SeriesKey, interval_us
 
+# Name under which the audited catalog is attached.
 ORIGIN = "origin"
-"""Name under which the audited catalog is attached."""
 
 _LEAST_BARS_BEFORE = 64
 _LEAST_BARS_AFTER = 8

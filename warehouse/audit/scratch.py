@@ -258,8 +258,8 @@ def open_scratch(
 
 # -- holes and noise -----------------------------------------------------------------------------
 
+# Numbers drawn per row; neighbouring columns use different ones.
 _DRAWS = 8
-"""Numbers drawn per row; neighbouring columns use different ones."""
 
 _FACTORS = "memory.main.noise_factors"
 _SLOTS = 1_009

@@ -23,8 +23,8 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, assign_ownership
 from warehouse.sql import comment, identifier, literal
 
+# Oldest DuckDB that must be able to open the catalog.
 STORAGE_VERSION = "v1.4.0"
-"""Oldest DuckDB that must be able to open the catalog."""
 
 
 def prepare_catalog(

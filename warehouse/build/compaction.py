@@ -29,8 +29,8 @@ from warehouse.home import Home
 from warehouse.lake import OwnedFile
 from warehouse.vendor import DatasetColumn, load_contracts
 
+# Increase it when the way months are gathered changes, so that no older file is reused.
 GATHER_VERSION = 3
-"""Raised when the way months are gathered changes, so that no older file is reused."""
 
 
 def gather(

@@ -53,8 +53,8 @@ from warehouse.project import Model, Project, Relation, create_schemas, create_s
 from warehouse.sql import files_below, identifier, literal, moment
 from warehouse.vendor import SERIES_COLUMNS, Period, is_raw, load_contracts
 
+# Increase it when the way months are computed changes, so that no older file is reused.
 STORE_VERSION = 7
-"""Raised when the way months are computed changes, so that no older file is reused."""
 
 
 def store_marts(

@@ -26,8 +26,8 @@ from warehouse.sql import comment, identifier
 OURS = "warehouse"
 _MOST_DOUBTS = 20
 
+# A row of ``meta.results``: name, kind of node, package, status, failures, message.
 Result = tuple[str, str, str, str, int | None, str]
-"""A row of ``meta.results``: name, kind of node, package, status, failures, message."""
 
 
 def create_models(settings: Settings, compiled: CompiledProject) -> None:

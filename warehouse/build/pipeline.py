@@ -52,9 +52,10 @@ from warehouse.project import (
 )
 from warehouse.vendor import dbt_project_dir
 
+# Called with each event of the build: ``{"step": …}`` as ``dbt_process`` writes it.
 OnEvent = Callable[[dict[str, Any]], None]
-"""Called with each event of the build: ``{"step": …}`` as ``dbt_process`` writes it."""
 
+# Steps that begin a phase; a phase lasts until the next one begins.
 _PHASES = {
     "inputs": "compare lake, models and settings with those of the catalog",
     "catalog": "gather months and write the catalog",
@@ -67,7 +68,6 @@ _PHASES = {
     "publish": "publish",
     "native": "copy the marts into tables",
 }
-"""The steps that begin a phase, which lasts until the next one."""
 
 
 def build(

@@ -46,8 +46,8 @@ MOST_COLUMNS = 64
 # without the copy.
 _LAYOUT = "storage_version 'latest', row_group_size 40960"
 
+# Paths of each mart's stored months, relative to the home, in order.
 Months = dict[str, list[str]]
-"""Paths below the home of stored months of each mart, in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 
 _OF_SERIES = (*SERIES_COLUMNS, "bar_us")
 
+# DuckDB variables that hold lists: type of the items, and the items.
 Lists = dict[str, tuple[str, list[Any]]]
-"""DuckDB variables that hold lists: type of the items, and the items."""
 
 
 def write_vendor(

@@ -8,8 +8,8 @@ import duckdb
 
 from warehouse.sql import comment, identifier
 
+# Schema and name of a view.
 Name = tuple[str, str]
-"""Schema and name of a view."""
 
 
 def show_instead(connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, str]) -> None:

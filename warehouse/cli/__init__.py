@@ -15,6 +15,7 @@ from warehouse.cli.common import Verbs, as_ours, debug_option
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, FaultError, WarehouseError
 from warehouse.interrupts import held_back, is_interrupt, leave
 
+# Module of ``warehouse.cli`` for each verb, in the order of ``--help``.
 _VERBS = {
     "demo": "demo",
     "sync": "sync",
@@ -36,7 +37,6 @@ _VERBS = {
     "status": "status",
     "serve": "serve",
 }
-"""Verb to module below ``warehouse.cli``, in the order of ``--help``."""
 
 
 class _ReaderLeft(Exception):
@@ -107,6 +107,7 @@ def cli(ctx: click.Context, home: str | None) -> None:
     ctx.obj = {"home": home}
 
 
+# Errors of the disk or its permissions, not of the program.
 _OF_DISK = frozenset(
     getattr(errno, name)
     for name in (
@@ -114,7 +115,6 @@ _OF_DISK = frozenset(
         *("EFBIG", "EIO", "EISDIR", "ENOTDIR", "ENAMETOOLONG"),
     )
 )
-"""What a disk or its permissions refuse; no fault of the program."""
 
 
 def main(arguments: list[str] | None = None) -> None:

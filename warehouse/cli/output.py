@@ -38,8 +38,8 @@ _BY_SUFFIX = {
     ".txt": "table",
     ".table": "table",
 }
+# Seconds granted to the remarks on a result when the query has used up its time limit.
 _REMARKS_S = 1.0
-"""For the remarks on an answer, where the query has taken all its time."""
 
 _HINT = "name them, widen the terminal, or add --format csv"
 

@@ -26,8 +26,8 @@ from warehouse.sql import bound
 
 SNAPSHOT_MARK = ".snapshot"
 
+# A date is the start of that UTC day, a naive datetime UTC; texts are ISO 8601.
 Moment = dt.datetime | dt.date | str
-"""A date is the start of that UTC day, a naive datetime UTC; texts are ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import duckdb
 from warehouse.errors import BUILD, BuildError, DamagedError, NotFoundError, UsageError
 from warehouse.sql import identifier, literal
 
+# The name under which compiled SQL expects its database.
 DATABASE = "warehouse"
-"""The name under which compiled SQL expects its database."""
 
 UNBOUNDED = "unbounded"
 _UNIT_US = {"second": 10**6, "minute": 60 * 10**6, "hour": 3_600 * 10**6, "day": 86_400 * 10**6}

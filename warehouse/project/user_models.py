@@ -40,8 +40,8 @@ _LIKE = 0.6
 _COUNTED = re.compile(r"^ *LINE \d+:", re.MULTILINE)
 _STACK = re.compile(r"\s*> (?:in|called by) (?:macro|model) ")
 
+# Runs one dbt command in this process and returns dbt's result object.
 Invoke = Callable[[list[str]], Any]
-"""Runs one dbt command in this process and returns dbt's result object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _QUERIES = (
     "SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW"
     " and EXPLAIN of these"
 )
+# Kinds of tree nodes that only read; expressions are left out, because they have a class.
 _KINDS = {
     # queries
     "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE",
@@ -36,8 +37,8 @@ _KINDS = {
     "ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER",
     "ORDER_DEFAULT", "ASCENDING", "DESCENDING",
 }  # fmt: skip
-"""Kinds of tree nodes that only read; expressions are left out, because they have a class."""
 
+# Table functions of the engine that a query may call; the catalog's own macros come on top.
 _TABLE_FUNCTIONS = {
     "generate_series", "histogram", "histogram_values", "json_each", "json_tree", "pragma_show",
     "pragma_table_info", "pragma_version", "range", "repeat", "repeat_row", "summary", "unnest",
@@ -45,13 +46,12 @@ _TABLE_FUNCTIONS = {
     "duckdb_indexes", "duckdb_keywords", "duckdb_schemas", "duckdb_tables", "duckdb_types",
     "duckdb_views", "icu_calendar_names", "pg_timezone_names",
 }  # fmt: skip
-"""Table functions of the engine that a query may call; the catalog's own macros come on top."""
 
+# Functions that read the process's environment or have side effects.
 _SCALAR_FUNCTIONS_REFUSED = {
     "add_parquet_key", "currval", "getenv", "json_execute_serialized_sql", "nextval", "query",
     "query_table", "read_blob", "read_text", "setseed", "setval", "write_log",
 }  # fmt: skip
-"""Functions that read the process's environment or leave something behind."""
 
 _FILE_NAME = re.compile(
     r"[/\\*?]|\.(parquet|[ct]sv|txt|dat|log|jsonl?|ndjson|gz|zst|db|duckdb|sqlite|xlsx|avro|arrow"

@@ -181,11 +181,11 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
     )
 
 
+# Kinds of template nodes whose work is bounded by the length of their text.
 _TEMPLATE_NODES = frozenset(
     {"Template", "Output", "TemplateData", "Name", "Const", "CondExpr", "If"}
     | {"Compare", "Operand", "And", "Or", "Not", "Tuple", "List"}
 )
-"""Kinds of nodes of a template whose work is no more than its text is long."""
 
 
 def _fill_template(text: str, chosen: Mapping[str, str]) -> str:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from warehouse.analysis import LookAhead, QueryScope
 
+# Written where frames or models that look ahead are part of the answer; else 1, which earlier
+# products read.
 RECEIPT_VERSION = 2
-"""Written where frames or models that look ahead are part of the answer; else 1, which earlier
-products read."""
 
 BATCH_ROWS = 50_000
 _MANTISSA_BITS = 30

@@ -65,19 +65,19 @@ class BoundQuery:
     types: dict[str, str] = field(default_factory=dict)
 
 
+# From 2.0 on a relation with parameters runs when it is read; before, when it is made.
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
-"""From 2.0 on a relation with parameters runs when it is read; before, when it is made."""
 
+# Maximum number of checked SQL texts to cache.
 _MAX_STATEMENTS = 256
-"""Maximum number of checked SQL texts to cache."""
 
 _CLOSING_S = 30
 _MAX_IDLE = 8
 _MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
+# Attempts to open a catalog while others are published: DuckDB opens it by name more than once, so
+# it may have read parts of two.
 _OPEN_ATTEMPTS = 5
-"""Attempts to open a catalog while others are published: DuckDB opens it by name more than once, so
-it may have read parts of two."""
 
 _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 

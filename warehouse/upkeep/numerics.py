@@ -28,17 +28,17 @@ from warehouse.vendor import KEY_COLUMNS, dbt_project_dir, load_contracts, proje
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Largest permitted error, relative to the magnitude of the sums.
 TOLERANCE = 1e-9
-"""Largest error, relative to the scale of what was summed up."""
 
 _DAY, _WEEK = 24, 7 * 24
+# Share of a week's bars that a rank requires, unless the window rule requires less.
 _RANKED_SHARE = 0.25
-"""Share of a week's bars that a rank asks for, unless the window rule asks for less."""
 _SYMBOL = "perpetual-BTC-USDT:USDT"
 _GAP, _NAN_AT, _INFINITE_AT = range(120, 123), 200, 290
 Value = float | None
+# Per bar the expected value, NULL as None, and the scale of its permitted error.
 Expected = list[tuple[Value, float]]
-"""Per bar what is meant, NULL as None, and the scale that its error is measured against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,8 @@ def _run_models(
 
 # -- what is meant -------------------------------------------------------------------------------
 
+# Columns on the whole grid: None where a bar is missing, or its value is not finite.
 Bars = dict[str, list[Value]]
-"""Columns on the whole grid: None where a bar is missing, or its value is not finite."""
 
 
 def _bars(dataset: str, table: pa.Table) -> Bars:

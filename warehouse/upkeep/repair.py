@@ -37,8 +37,8 @@ from warehouse.upkeep.verify import (
 )
 from warehouse.vendor import load_contracts
 
+# A function that builds and publishes a catalog; called without the home's lock.
 Build = Callable[[], object]
-"""Builds and publishes a catalog; called without the home's lock."""
 
 
 def repair_home(home: Home, build: Build) -> list[str]:

@@ -164,8 +164,8 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
     return None
 
 
+# Facts that depend on the bytes alone; missing and new columns depend on the contract.
 _LASTING_FACTS = ("rows", "first_us", "last_us", "runs", "columns", "nulls", "is_sorted")
-"""Facts of the bytes alone; what is missing or new depends on the contract of the day."""
 assert set(_LASTING_FACTS) < set(FileFacts.__slots__)
 
 
