@@ -6,15 +6,20 @@ import itertools
 import os
 import secrets
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from warehouse.errors import BUILD, DamagedError
 from warehouse.sql import literal
+
+T = TypeVar("T")
 
 # For ``config``: no query or file can make DuckDB download extensions.
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -24,6 +29,32 @@ _DEFAULT_MOVES = int(duckdb.__version__.split(".")[0]) >= 2
 
 _ABANDONED_S = 86_400
 _numbers = itertools.count(1)
+_here = threading.local()
+
+
+class Opened:
+    """The connections that :meth:`during` opens, to be interrupted together from another thread."""
+
+    def __init__(self) -> None:
+        self._connections: list[weakref.ref[duckdb.DuckDBPyConnection]] = []
+
+    def during(self, act: Callable[[], T]) -> T:
+        """What ``act`` gives, in this thread."""
+        _here.opened = self
+        try:
+            return act()
+        finally:
+            _here.opened = None
+
+    def add(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connections.append(weakref.ref(connection))
+
+    def interrupt(self) -> None:
+        for reference in tuple(self._connections):
+            connection = reference()
+            if connection is not None:
+                with suppress(duckdb.Error):  # it may be closed
+                    connection.interrupt()
 
 
 def connect(
@@ -48,6 +79,8 @@ def connect(
         Whether :func:`use_catalog` will be called.
     """
     connection = _start(config or {}, for_cursors=for_cursors)
+    if (opened := getattr(_here, "opened", None)) is not None:
+        opened.add(connection)
     try:
         for name, value in session.items():
             chosen = _spill_folder(Path(value)) if name == "temp_directory" and value else value

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -23,6 +23,7 @@ from warehouse.build.models import create_models, test_models
 from warehouse.build.partitions import stored_event
 from warehouse.build.session_copy import copy_marts
 from warehouse.config import Settings, child_environment
+from warehouse.engine import Opened
 from warehouse.errors import (
     REPAIR,
     ROOM_OR_RIGHTS,
@@ -40,6 +41,7 @@ from warehouse.generations import (
     require_catalog,
 )
 from warehouse.home import Home, writing
+from warehouse.interrupts import run
 from warehouse.lake import Manifest
 from warehouse.progress import Phase, phase
 from warehouse.project import (
@@ -51,6 +53,8 @@ from warehouse.project import (
     user_model_files,
 )
 from warehouse.vendor import dbt_project_dir
+
+T = TypeVar("T")
 
 # Called with each event of the build: ``{"step": …}`` as ``dbt_process`` writes it.
 OnEvent = Callable[[dict[str, Any]], None]
@@ -96,18 +100,27 @@ def build(
         if force or inputs != _published_inputs(home):
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
-            prepare_catalog(
-                settings,
-                generation=next_generation(home),
-                inputs=inputs,
-                progress=lambda month: tell(stored_event(month)),
+            generation = next_generation(home)
+            _apart(
+                lambda: prepare_catalog(
+                    settings,
+                    generation=generation,
+                    inputs=inputs,
+                    progress=lambda month: tell(stored_event(month)),
+                )
             )
             with _explained(home):
                 _fill(settings, compiled, tell, lock=lock)
             tell({"step": "publish"})
             published = publish_build(home)
-        copy_published(settings, tell)
+        _apart(lambda: copy_published(settings, tell))
         return published
+
+
+def _apart(act: Callable[[], T]) -> T:
+    """Let DuckDB work on another thread: amid a long step it misses a Ctrl-C on the main one."""
+    opened = Opened()
+    return run(opened, lambda: opened.during(act))
 
 
 def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> CompiledProject:
@@ -128,12 +141,7 @@ def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> Compil
 def _fill(settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int) -> None:
     """Create, store and test the models in the prepared build file, then audit them."""
     home = Home.of(settings)
-    tell({"step": "models"})
-    create_models(settings, compiled)
-    tell({"step": "store"})
-    store_marts(settings, compiled.project, progress=lambda month: tell(stored_event(month)))
-    tell({"step": "tests"})
-    test_models(settings, compiled)
+    _apart(lambda: _create_and_test(settings, compiled, tell))
     keep_project(home, compiled)
     if user_model_files(home):
         tell({"step": "user models"})
@@ -143,7 +151,16 @@ def _fill(settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock:
     tell({"step": "audit"})
     project = built_project(home)
     record_models(settings, project)
-    audit_build(settings, project)
+    _apart(lambda: audit_build(settings, project))
+
+
+def _create_and_test(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
+    tell({"step": "models"})
+    create_models(settings, compiled)
+    tell({"step": "store"})
+    store_marts(settings, compiled.project, progress=lambda month: tell(stored_event(month)))
+    tell({"step": "tests"})
+    test_models(settings, compiled)
 
 
 @contextmanager
