@@ -3,7 +3,7 @@
 
     A window of length L at bar t holds the bars with t - L < time <= t of the same series: it is
     a span of time, so a gap never stretches it. A value exists where L is a whole number of bars
-    and all of them are there with an input that is not NULL. `min_bars` asks for that many inputs
+    and all of them are present with an input that is not NULL. `min_bars` requires that many inputs
     instead, `min_coverage` for that share of the bars; the var min_window_coverage loosens the
     rule for all. Inputs must be finite: staging makes them so.
 
@@ -214,8 +214,8 @@ window
 
 
 {#-
-    The same in microseconds, as SQL. In the functions of the catalog a length is the argument of a
-    call, which the engine reads: a mapping with the name of the parameter stands for it here.
+    The same in microseconds, as SQL. In the functions of the catalog the length is an argument of the
+    call, known only to DuckDB; then `length` is a mapping with the name of that parameter.
 -#}
 {% macro length_us(length) -%}
     {%- if length is mapping -%}
@@ -320,9 +320,9 @@ window
 
 
 {#-
-    One value under the window rule. All bars are there where the one so many rows before began a
-    length before this one ended. What is made of sums needs no count of its inputs then: the sum
-    says whether one is missing.
+    One value under the window rule. All bars are present if the one so many rows before began a
+    length before this one ended. Measures made of sums then need no count of their inputs, because a
+    sum shows whether one is missing.
 -#}
 {% macro _rolling(
     value, expression, length, min_bars, min_coverage, of_sums=false, also=none
@@ -334,7 +334,7 @@ window
         ) }}
     {%- elif min_bars is not none and (min_coverage is not none or min_bars | int < 1) -%}
         {{ exceptions.raise_compiler_error(
-            'min_bars is a whole number of at least 1 and stands without min_coverage'
+            'min_bars must be a whole number of at least 1 and excludes min_coverage'
         ) }}
     {%- endif -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}

@@ -1,4 +1,4 @@
-{#- Which measures of which mart are told by weekday and hour. -#}
+{#- Measures by mart that are averaged by weekday and hour. -#}
 {%- set measures = {
     'flow_features': ['taker_buy_sell_ratio', 'large_trade_share', 'net_delta_notional_m'],
     'l1_features': ['spread_bps'],

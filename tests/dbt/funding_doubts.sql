@@ -1,4 +1,4 @@
-{#- Schedules that are missing or doubtful: what a user can do about each stands in the message. -#}
+{#- Schedules that are missing or doubtful, each with what a user can do about it. -#}
 {{ config(severity='warn') }}
 
 with unsure as (

@@ -1,4 +1,4 @@
-{#- An expression that is true in every row; NULL breaks it, so say what NULL means. -#}
+{#- An expression that is true in every row; NULL fails, so the expression must handle NULL. -#}
 {% test holds(model, expression) %}
 select *
 from {{ model }}

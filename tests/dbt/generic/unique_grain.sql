@@ -1,4 +1,4 @@
-{#- One row per grain, by default a bar: its columns are not NULL and their values stand once. -#}
+{#- One row per grain, by default a bar: its columns are not NULL and unique together. -#}
 {% test unique_grain(model, columns=['series_id', '"time"']) %}
 select
     {{ columns | join(',\n    ') }},
