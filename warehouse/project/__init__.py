@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         create_views,
         load_project,
     )
+    from warehouse.project.render import Rendered, Renderer
+    from warehouse.project.sandbox import TemplateWrong, UnknownToRenderer
     from warehouse.project.user_models import (
         PACKAGE,
         forget_user_models,
@@ -48,6 +50,8 @@ else:
                 "BuiltModel create_schemas create_seeds create_views DATABASE load_project "
                 "Model Project Relation"
             ),
+            "render": "Rendered Renderer",
+            "sandbox": "TemplateWrong UnknownToRenderer",
             "user_models": (
                 "PACKAGE forget_user_models readable_project run_user_models user_model_files "
                 "write_page"

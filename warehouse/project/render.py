@@ -1,0 +1,363 @@
+"""Models and SQL with Jinja, rendered without dbt: the text is the one that dbt compiles.
+
+It knows our macros, those in ``HOME/macros``, ``ref``, ``source``, ``var``, ``config``, ``this``
+and what our macros use. Whatever else dbt may know is refused by name as `UnknownToRenderer`,
+never guessed. Templates run in a sandbox: each step is counted, and what grows is limited.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import Template
+
+from warehouse.errors import did_you_mean
+from warehouse.project.compiled import SHIPPED
+from warehouse.project.project import DATABASE, Relation
+from warehouse.project.sandbox import (
+    MACRO,
+    Patterns,
+    Sandbox,
+    TemplateValue,
+    TemplateWrong,
+    UnknownToRenderer,
+    told_by_line,
+)
+from warehouse.vendor import dbt_project_dir, load_contracts, project_vars
+
+_OURS, _THEIRS = "warehouse", "user_models"
+_EPHEMERAL = "__dbt__cte__"
+_COMMENTS = re.compile(r"\{#.*?#\}", re.DOTALL)
+_DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+([A-Za-z_]\w*)\s*\(")
+_OTHER_BLOCK = re.compile(r"\{%-?\s*(materialization|snapshot|data_test)\b")
+_WITH = re.compile(
+    r"((?:\s|--[^\n]*\n|/\*.*?\*/)*)with(?:\s+recursive)?\b\s*", re.DOTALL | re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A text without Jinja.
+
+    Attributes
+    ----------
+    sql
+        As dbt compiles it, with ephemeral models as CTEs before it.
+    config
+        What ``config()`` was called with.
+    refs
+        Models and seeds that it names, in order.
+    """
+
+    sql: str
+    config: Mapping[str, Any]
+    refs: tuple[str, ...]
+
+
+class Renderer:
+    """Our macros and relations, and the user's, ready to render texts."""
+
+    def __init__(self, macros: Path | None = None, own_models: Mapping[str, Path] | None = None):
+        """``macros`` is the user's folder of macros, ``own_models`` their files by name."""
+        self._project = dbt_project_dir()
+        self._own_models = own_models or {}
+        self._environment = Sandbox()
+        manifest = json.loads(SHIPPED.read_bytes())
+        self._nodes = {
+            node["name"]: node
+            for node in manifest["nodes"].values()
+            if node["resource_type"] in ("model", "seed")
+        }
+        self._sources = {
+            tuple(unique_id.split(".")[2:]): Relation(node["schema"], node["identifier"])
+            for unique_id, node in manifest["sources"].items()
+        }
+        ours = self._macros(self._project / "macros") | self._macros(
+            self._project / "tests" / "dbt" / "generic"
+        )
+        theirs = self._macros(macros) if macros is not None else {}
+        for name in sorted(theirs.keys() & (ours.keys() | self._builtins().keys())):
+            raise UnknownToRenderer(f"macro {name}: one of this name is there already")
+        self._packages = [ours | theirs, ours]  # dbt looks into the root project first
+        self._globals = {
+            **self._packages[0],
+            **self._builtins(),
+            _OURS: ours,
+            _THEIRS: self._packages[0],
+        }
+
+    def render(self, text: str, this: Relation | None = None, *, inline: bool = False) -> Rendered:
+        """A model's text or any SQL with Jinja.
+
+        Parameters
+        ----------
+        this
+            What ``this`` stands for.
+        inline
+            Whether the user's own models that it reads are CTEs, as their files are now, or the
+            views of the catalog.
+
+        Raises
+        ------
+        TemplateWrong
+            The text is wrong, or not known here; a line is one of ``text``.
+        """
+        self._environment.begin()
+        return _Rendering(self, inline=inline).whole(text, this)
+
+    def test(self, name: str, model: Relation, arguments: Mapping[str, Any]) -> str:
+        """The query of a generic test of ours."""
+        self._environment.begin()
+        return str(self._globals[f"test_{name}"](_Reference(model), **arguments))
+
+    def relation(self, name: str) -> Relation | None:
+        """A model of ours or seed by its name; None where there is none."""
+        node = self._nodes.get(name)
+        return node and Relation(node["schema"], node.get("alias") or name)
+
+    def file_of_ephemeral(self, name: str) -> Path | None:
+        """The file of a model of ours that has no view."""
+        node = self._nodes.get(name)
+        if node is None or node["config"].get("materialized") != "ephemeral":
+            return None
+        return self._project / str(node["original_file_path"])
+
+    def own_file(self, name: str) -> Path | None:
+        return self._own_models.get(name)
+
+    def template(self, text: str, name: str) -> tuple[Template, dict[str, Any]]:
+        """A text as a template, and what it can see."""
+        return self._environment.loaded(text, name), self._globals
+
+    def source(self, *names: str) -> _Reference:
+        if names not in self._sources:
+            known = [name for _, name in self._sources]
+            raise TemplateWrong(
+                f"source{names}: no such source{did_you_mean(str(names[-1]), known)}"
+            )
+        return _Reference(self._sources[names])
+
+    def no_model(self, name: str) -> TemplateWrong:
+        known = [*self._nodes, *self._own_models]
+        return TemplateWrong(f"ref('{name}'): no such model{did_you_mean(name, known)}")
+
+    def _macros(self, folder: Path) -> dict[str, _Macro]:
+        found: dict[str, _Macro] = {}
+        for path in sorted(folder.rglob("*.sql")):
+            text = path.read_text("utf-8", errors="replace")
+            bare = _COMMENTS.sub("", text)
+            if other := _OTHER_BLOCK.search(bare):
+                raise UnknownToRenderer(f"{path.name}: a {other[1]} is dbt's work")
+            for kind, name in _DEFINED.findall(bare):
+                name = f"test_{name}" if kind == "test" else name
+                if name in found:
+                    raise UnknownToRenderer(f"macro {name} is there twice")
+                found[name] = _Macro(self, path, text, name)
+        return found
+
+    def _builtins(self) -> dict[str, Any]:
+        return {
+            "ref": _unset,
+            "source": self.source,
+            "config": _unset,
+            "this": _unset,
+            "var": self._var,
+            "return": _return,
+            "execute": True,
+            "adapter": {"dispatch": self._dispatch, "quote": _quote},
+            "exceptions": {"raise_compiler_error": _wrong},
+            "graph": {"sources": self._source_nodes},
+            "modules": {"re": Patterns()},
+            "target": {"name": "home", "schema": "main", "type": "duckdb", "database": DATABASE},
+            "log": lambda *_, **__: "",
+        }
+
+    @cached_property
+    def _vars(self) -> dict[str, Any]:
+        return project_vars(self._project)
+
+    def _var(self, name: str, *default: Any) -> Any:
+        if name not in self._vars and not default:
+            raise TemplateWrong(f"var('{name}'): no such var{did_you_mean(name, self._vars)}")
+        return self._vars.get(name, *default)
+
+    def _dispatch(self, name: str, macro_namespace: str | None = None) -> _Macro:
+        if macro_namespace not in (None, _OURS, _THEIRS):
+            raise UnknownToRenderer(f"dispatch in {macro_namespace}")
+        for package in self._packages:
+            for prefix in ("duckdb__", "default__"):
+                if prefix + name in package:
+                    return package[prefix + name]
+        raise UnknownToRenderer(f"dispatch('{name}'): no macro of ours or yours")
+
+    @property
+    def _source_nodes(self) -> dict[str, Any]:
+        return {
+            f"source.warehouse.vendor.{contract.name}": {
+                "source_name": "vendor",
+                "name": contract.name,
+                "columns": {
+                    column.name: {"name": column.name, "data_type": column.type.lower()}
+                    for column in contract.columns
+                },
+            }
+            for contract in load_contracts().values()
+        }
+
+
+class _Rendering:
+    """One text on its way: what it configures, and what it reads."""
+
+    def __init__(self, renderer: Renderer, *, inline: bool) -> None:
+        self._renderer = renderer
+        self._inline = inline
+        self._ctes: dict[str, str] = {}
+        self._open: list[str] = []
+
+    def whole(self, text: str, this: Relation | None) -> Rendered:
+        sql, config, refs = self._text(text, "the text", this)
+        ephemeral = {n: s for n, s in self._ctes.items() if n.startswith(_EPHEMERAL)}
+        own = {n: s for n, s in self._ctes.items() if n not in ephemeral}
+        sql = _with_ephemeral(sql, ephemeral)
+        if own:
+            listed = ",\n".join(f"{_quote(name)} as (\n{text}\n)" for name, text in own.items())
+            sql = f"with {listed}\nselect * from (\n{sql}\n)"
+        return Rendered(sql, config, tuple(refs))
+
+    def _text(
+        self, text: str, name: str, this: Relation | None
+    ) -> tuple[str, dict[str, Any], list[str]]:
+        configured: dict[str, Any] = {}
+        refs: list[str] = []
+
+        def config(*given: Mapping[str, Any], **named: Any) -> str:
+            for one in (*given, named):
+                configured.update(one)
+            return ""
+
+        def ref(*names: str, **version: Any) -> _Reference:
+            if not names or names[:-1] not in ((), (_OURS,), (_THEIRS,)) or version:
+                raise UnknownToRenderer(f"ref{names} of another package or version")
+            refs.append(names[-1])
+            return self._reference(names[-1])
+
+        here: dict[str, Any] = {"ref": ref, "config": config}
+        if this is not None:
+            here["this"] = _Reference(this)
+        with told_by_line(name):
+            template, known = self._renderer.template(text.strip(), name)
+            # macros see the same ref and config, so they are set where macros look names up
+            former = {key: known[key] for key in here}
+            known.update(here)
+            try:
+                return template.render(known), configured, refs
+            finally:
+                known.update(former)
+
+    def _reference(self, name: str) -> _Reference:
+        renderer = self._renderer
+        if (path := renderer.own_file(name)) is not None:
+            if not self._inline:
+                return _Reference(Relation("user", name))
+            self._add(name, path, Relation("user", name))
+            return _Reference(None, name)
+        if (path := renderer.file_of_ephemeral(name)) is not None:
+            self._add(_EPHEMERAL + name, path, renderer.relation(name))
+            return _Reference(None, _EPHEMERAL + name)
+        relation = renderer.relation(name)
+        if relation is None:
+            raise renderer.no_model(name)
+        return _Reference(relation)
+
+    def _add(self, cte: str, path: Path, this: Relation | None) -> None:
+        if cte in self._open:
+            raise TemplateWrong(f"these models read each other: {' -> '.join([*self._open, cte])}")
+        if cte not in self._ctes:
+            self._open.append(cte)
+            try:
+                sql, _, _ = self._text(path.read_text("utf-8"), path.name, this)
+            except TemplateWrong as error:
+                error.what = f"{path.name}: {error.what}"
+                error.line = None
+                raise
+            self._open.pop()
+            self._ctes[cte] = sql.rstrip().rstrip(";")
+
+
+class _Reference(TemplateValue):
+    """A relation, or the name of a CTE, as templates see it."""
+
+    def __init__(self, relation: Relation | None, cte: str = "") -> None:
+        self._relation = relation
+        self._cte = cte
+        if relation is not None:
+            self.database, self.schema = DATABASE, relation.schema
+            self.identifier = self.name = self.table = relation.name
+
+    def __str__(self) -> str:
+        if self._relation is not None:
+            return self._relation.sql
+        return self._cte if self._cte.startswith(_EPHEMERAL) else _quote(self._cte)
+
+
+# -- macros --------------------------------------------------------------------------------------
+
+
+class _Return(BaseException):
+    """Ends a macro with a value; no template can catch it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _Macro:
+    """A macro, compiled when it is first called."""
+
+    def __init__(self, renderer: Renderer, path: Path, text: str, name: str) -> None:
+        self._renderer = renderer
+        self._path = path
+        self._text = text
+        self._name = name
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        template, known = self._renderer.template(self._text, self._path.name)
+        try:
+            return getattr(template.make_module(known), f"{MACRO}{self._name}")(*args, **named)
+        except _Return as done:
+            return done.value
+
+
+# -- what templates call -------------------------------------------------------------------------
+
+
+def _return(value: Any = None) -> NoReturn:
+    raise _Return(value)
+
+
+def _wrong(message: str) -> NoReturn:
+    raise TemplateWrong(message)
+
+
+def _unset(*_: object, **__: object) -> NoReturn:
+    raise UnknownToRenderer("this stands for nothing here")
+
+
+def _quote(name: str) -> str:
+    return f'"{name}"'
+
+
+def _with_ephemeral(sql: str, ctes: Mapping[str, str]) -> str:
+    """The text with CTEs put in front, as dbt puts them."""
+    if not ctes:
+        return sql
+    listed = ", ".join(f" {name} as (\n{text}\n)" for name, text in ctes.items())
+    begins = _WITH.match(sql)
+    if begins is None:
+        return f"with{listed} {sql}"
+    return f"{begins[0]}{listed}, {sql[begins.end() :]}"
