@@ -1,8 +1,8 @@
 """A researcher's own warehouse of crypto market-microstructure data.
 
-``warehouse.open(home)`` gives the catalog, read-only; ``get_metrics`` and its like answer as the
-vendor's client does, from the lake; ``%load_ext warehouse`` gives notebooks a ``%%sql`` cell. See
-the README for the commands.
+``warehouse.open(home)`` opens the catalog read-only. ``get_metrics`` and its siblings return what
+the vendor's client returns, from the lake. ``%load_ext warehouse`` adds ``%%sql`` cells to
+notebooks. The README lists the commands.
 """
 
 from __future__ import annotations

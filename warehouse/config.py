@@ -70,7 +70,7 @@ def load_settings(
     Raises
     ------
     UsageError
-        A variable holds what it cannot mean.
+        The value of a variable is invalid.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def load_settings(
 
 
 def _require_plain(home: Path) -> None:
-    """Raise unless DuckDB and dbt take the path for one folder.
+    """Raise UsageError if DuckDB or dbt would misread the path.
 
     DuckDB reads ``*``, ``?`` and ``[`` in a file's path as a pattern, which also finds the files of
     a home beside this one; it cuts names of databases at ``?`` and ``\\``, and dbt at ``#``.
@@ -104,15 +104,15 @@ def _require_plain(home: Path) -> None:
     if odd:
         named = " ".join(map(repr, odd))
         raise UsageError(
-            f"{text!r}: DuckDB or dbt gives {named} in a path a meaning of its own",
-            next_step="give the home, or a folder above it, a name without such characters",
+            f"{text!r}: DuckDB or dbt gives {named} in a path a special meaning",
+            next_step="rename the home, or a folder above it, without such characters",
         )
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
     """Environment for a child process (dbt) that works on the same home, without the key.
 
-    It says that the child closes what dbt opens, so that dbt may keep it open meanwhile.
+    It lets dbt keep the database open between nodes, because the child closes it at the end.
     """
     environment = {k: v for k, v in os.environ.items() if k != "APERIODIC_API_KEY"}
     environment["WAREHOUSE_HOME"] = str(settings.home)
@@ -127,14 +127,14 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def read_tables(
     path: Path, name: str, keys: Collection[str], example: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The ``[[name]]`` tables of a ``warehouse.toml``, each with its place for messages.
+    """The ``[[name]]`` tables of a ``warehouse.toml``, each with a label for messages.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     UsageError
-        It cannot be read, is not TOML, or a table is none or has an unknown key.
+        It cannot be read, is not TOML, or has something else than tables with known keys.
     """
     try:
         document = tomllib.loads(path.read_text("utf-8"))
@@ -142,7 +142,7 @@ def read_tables(
         raise
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read ({error.strerror})", next_step="make it a readable file"
+            f"{path}: cannot be read ({error.strerror})", next_step="check its permissions"
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
@@ -152,7 +152,7 @@ def read_tables(
         raise UsageError(f"{path}: unknown table {other!r:.80}", next_step=f"write: [[{name}]]")
     listed = document.get(name, [])
     if not isinstance(listed, list):
-        raise UsageError(f"{path}: {name} is no list of tables", next_step=f"write: {example}")
+        raise UsageError(f"{path}: {name} is not a list of tables", next_step=f"write: {example}")
     tables = [(f"{path}: [[{name}]] {number}", table) for number, table in enumerate(listed, 1)]
     for where, table in tables:
         if not isinstance(table, dict):
@@ -164,7 +164,7 @@ def read_tables(
 
 
 def _count(variables: Mapping[str, str], name: str, *, least: int = 1) -> int | None:
-    """A variable that counts something: a whole number, or absent."""
+    """The value of a variable as a whole number; None if it is not set."""
     text = variables.get(name, "")
     if not text:
         return None
@@ -176,13 +176,13 @@ def _count(variables: Mapping[str, str], name: str, *, least: int = 1) -> int | 
 
 
 def _memory(variables: Mapping[str, str], name: str) -> str | None:
-    """A variable that is an amount of memory as DuckDB takes it, or absent."""
+    """The value of a variable as a memory size of DuckDB; None if it is not set."""
     text = variables.get(name, "").strip()
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})? ?([KMGT]i?B|%)", text, re.IGNORECASE):
         raise UsageError(
-            f"{name}={text[:80]}: no amount of memory", next_step="write it as 500MB or 2GB"
+            f"{name}={text[:80]}: invalid memory size", next_step="write it as 500MB or 2GB"
         )
     if not text.endswith("%"):
         return text
@@ -192,7 +192,7 @@ def _memory(variables: Mapping[str, str], name: str) -> str | None:
 
 
 def variable(name: str) -> str | None:
-    """One variable of the environment, else of ``.env``; for a secret whose name the user says."""
+    """One variable of the environment, else of ``.env``; for a secret named by the user."""
     return os.environ.get(name) or _dotenv().get(name)
 
 

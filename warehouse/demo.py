@@ -1,4 +1,4 @@
-"""The demo: a simulated market through the whole way, then a table, a sketch and a picture of it.
+"""The demo: a simulated market from files to a catalog, then a table, a text chart and a PNG chart.
 
 Nothing is special-cased: files in the vendor's shape are written to a temporary folder, synced,
 built and published like real ones, and asked through ``warehouse.open``.
@@ -25,7 +25,7 @@ from warehouse.sync import sync_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Okabe and Ito: told apart by the colour-blind, too
+# colours of Okabe and Ito, which the colour-blind can distinguish
 BLACK, BLUE, ORANGE, PURPLE = "#000000", "#0072B2", "#D55E00", "#CC79A7"
 
 SYMBOL = "perpetual-BTC-USDT:USDT"
@@ -46,7 +46,7 @@ order by flow.time
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo leaves to look at: the panel of ``PANEL_SQL`` and the picture of it."""
+    """The output of the demo: the panel of ``PANEL_SQL`` and its chart."""
 
     home: Home
     panel: pa.Table
@@ -68,14 +68,14 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
         say("1/4  simulating two perpetuals, 2025-09 to 2026-02 ...")
         with phase("simulate the market"):
             files = _write_market(folder)
-        say(f"2/4  taking {counted(len(files), 'file')} into the lake ...")
+        say(f"2/4  importing {counted(len(files), 'file')} into the lake ...")
         sync_folder(home, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say("3/4  building and testing the models, publishing ...")
     build(settings)
-    say("4/4  asking and drawing ...")
-    with phase("ask and draw"):
+    say("4/4  querying and drawing ...")
+    with phase("query and draw"):
         with Warehouse(settings) as warehouse:
             panel = warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
         picture = draw(panel, home.root / "demo.png")

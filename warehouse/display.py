@@ -1,4 +1,4 @@
-"""For people: aligned tables that fit the terminal, and charts drawn with letters."""
+"""Text output: aligned tables that fit the terminal, and charts drawn with characters."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def render_table(
 def render_arrow(
     table: pa.Table, *, limit: int, width: int | None = None, wrap: bool = False
 ) -> str:
-    """A table's first rows and, where it is longer, a last line that says so."""
+    """A table's first rows, and a last line if there are more."""
     head = table.slice(0, limit)
     columns = [column.to_pylist() for column in head.columns]
     rows = list(zip(*columns, strict=True))
@@ -104,7 +104,7 @@ def render_cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[
 def render_chart(
     values: Sequence[float | None], *, title: str, height: int = 8, width: int | None = None
 ) -> str:
-    """A line of columns for a person to see the course of a series; gaps stay empty."""
+    """A line of bars that shows the course of a series; gaps stay empty."""
     width = max(20, min(width or terminal_width(), 100) - 12)
     points = _resample(values, width)
     known = [p for p in points if p is not None]
@@ -129,7 +129,7 @@ def _label(value: float) -> str:
 
 
 def render_size(size_bytes: float) -> str:
-    """Bytes for a person.
+    """A number of bytes with its unit.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def render_size(size_bytes: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts.
+    """A number with its noun in the singular or plural.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def _format(value: Any, decimals: int, timespec: str) -> str:
 
 
 def _timespec(moments: Sequence[dt.datetime]) -> str:
-    """The coarsest of minutes, seconds and microseconds that shows every moment whole."""
+    """The coarsest of minutes, seconds and microseconds that loses nothing of any moment."""
     if any(moment.microsecond for moment in moments):
         return "microseconds"
     return "seconds" if any(moment.second for moment in moments) else "minutes"
@@ -245,7 +245,7 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _fit(columns: Sequence[str], widths: Sequence[int], limit: int) -> list[int | None]:
-    """Indexes of the columns to show; None stands where most of the others are left out."""
+    """Indexes of the columns to show; None marks the place of left-out columns."""
     if _total(widths) <= limit:
         return list(range(len(widths)))
     chosen: set[int] = set()
@@ -264,7 +264,7 @@ def _fit(columns: Sequence[str], widths: Sequence[int], limit: int) -> list[int 
 
 
 def _by_weight(columns: Sequence[str]) -> list[int]:
-    """Indexes of the columns: keys first, then from both ends inwards, what says least last."""
+    """Indexes of the columns by importance: keys first, then from both ends inwards."""
     names = list(columns)
     keys = [names.index(name) for name in _KEYS if name in names]
     minor = [names.index(name) for name in _MINOR_KEYS if name in names]

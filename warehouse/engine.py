@@ -1,4 +1,4 @@
-"""The one door to DuckDB: every connection is opened here, so the settings bind each of them."""
+"""The only place that opens DuckDB connections, so the settings apply to all of them."""
 
 from __future__ import annotations
 
@@ -100,14 +100,14 @@ def attach(
     *,
     options: str = "read_only",
 ) -> None:
-    """Attach a database file; no options let it be written to."""
+    """Attach a database file; without options it is writable."""
     given = f" ({options})" if options else ""
     connection.execute(f"attach {literal(str(path))} as {name}{given}")
 
 
 @contextmanager
 def reading_catalog(catalog: Path) -> Iterator[None]:
-    """Raise DamagedError for what DuckDB finds wrong with a catalog file."""
+    """Translate DuckDB's errors on a catalog file into DamagedError."""
     try:
         yield
     except duckdb.Error as error:
@@ -131,7 +131,7 @@ def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def lock(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
-    """From here on a session reads the data files of its home and no others."""
+    """Restrict a session to the data files of its home."""
     row = connection.execute("select home from meta.build").fetchone()
     homes = {str(home), str(row[0]) if row else ""}
     folders = [str(Path(h, part)) + "/" for h in homes if h for part in ("objects", "marts")]

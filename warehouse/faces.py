@@ -12,7 +12,7 @@ def lazy_face(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package; ``modules`` maps each to its names, by spaces.
 
-    A command that needs the keys of the vendor then does not pay for loading an HTTP client.
+    So a command that needs only the keys of vendor files does not load an HTTP client.
     Ctrl-C waits until a module is loaded.
 
     Examples

@@ -1,4 +1,4 @@
-"""Files that appear whole and stay: temporary names, flush and rename, and what kills leave."""
+"""Atomic file writes: temporary names, flush and rename, and the leftovers of killed processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEFTOVERS = (
 
 
 def leftovers(home: Path) -> list[Path]:
-    """Files below a home that only a killed process leaves; the caller holds the home's lock.
+    """Leftovers of killed processes below a home; the caller holds the home's lock.
 
     A file of these names whose writer is alive may be among them for a caller without the lock.
     """
@@ -94,7 +94,7 @@ def copy(source: Path, place: Path) -> None:
 
 
 def show(file: Path, place: Path) -> None:
-    """Let ``place`` be another name of a file, or where links fail a copy of it, in one step."""
+    """Atomically make ``place`` a link to a file, or a copy if links fail."""
     unfinished = temporary(place)
     unfinished.unlink(missing_ok=True)
     if not link_or_copy(file, unfinished):
@@ -123,7 +123,7 @@ def appearing(target: Path) -> Iterator[BinaryIO]:
 
 
 def link_or_copy(file: Path, path: Path) -> bool:
-    """Give a file another name, or where links fail a copy; whether it is the same file."""
+    """Link a file, or copy it if links fail; returns whether it is a link."""
     try:
         os.link(file, path)
     except OSError:

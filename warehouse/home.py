@@ -1,4 +1,4 @@
-"""The folder that holds everything a user owns: its layout, and the lock that writers take."""
+"""The home, the folder with everything a user owns: its layout and its lock."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from warehouse.errors import REPAIR, DamagedError, DiskError, LockedError, NotFo
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Paths below one home; nothing is created by looking."""
+    """Paths below one home; reading them creates nothing."""
 
     root: Path
     settings: Settings | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Home:
-        """The home that settings name, which bind what is opened there."""
+        """The home named by the settings, which apply to every connection opened there."""
         return cls(settings.home, settings)
 
     @property
@@ -43,7 +43,7 @@ class Home:
 
     @property
     def publications(self) -> Path:
-        """A line for each time that a generation became current."""
+        """The journal: a line for each time that a generation became current."""
         return self.generations / "published.jsonl"
 
     @property
@@ -51,7 +51,7 @@ class Home:
         return self.root / "objects"
 
     def is_named_in(self, text: str) -> bool:
-        """Whether a library's message is about one of the data files, which users never name."""
+        """Whether a library's message names one of the data files of this home."""
         return any(f"{folder}/" in text for folder in (self.objects, self.marts))
 
     def object_path(self, sha256: str) -> Path:
@@ -96,7 +96,7 @@ class Home:
 
     @property
     def build_catalog(self) -> Path:
-        """The private file that a build fills; its stem is the database's name."""
+        """The private file that a build fills; DuckDB names the database after its stem."""
         return self.build / "warehouse.duckdb"
 
     @property
@@ -104,7 +104,7 @@ class Home:
         return self.root / ".lock"
 
     def owns(self, path: Path) -> bool:
-        """Whether a path is a file of the product's own, or lies in a folder of such files."""
+        """Whether a path belongs to the product: one of its files, or inside one of its folders."""
         beside = (self.catalog, self.manifest, self.lock)  # and their .wal, -journal and the like
         folders = (
             *(self.objects, self.lake, self.marts, self.generations),
@@ -120,28 +120,28 @@ class Home:
         return False
 
     def holds_objects(self) -> bool:
-        """Whether there are bytes of the vendor, whatever the manifest says."""
+        """Whether the lake contains vendor files, even if the manifest is lost."""
         return self.objects.is_dir() and any(
             path.suffix == ".parquet" for path in self.objects.iterdir()
         )
 
     def require_lake(self) -> None:
-        """Raise unless something was synced into this home."""
+        """Raise NotFoundError unless files were synced into this home."""
         if not self.manifest.is_file():
             if self.holds_objects():
                 raise DamagedError(
-                    f"{self.manifest}: is lost, the files of the lake are there",
+                    f"{self.manifest}: missing, although the lake contains files",
                     next_step=REPAIR,
                 )
             raise NotFoundError(
-                f"{self.root}: nothing was synced into this home yet",
+                f"{self.root}: no files were synced into this home yet",
                 next_step="run: warehouse demo, or: warehouse sync --from FOLDER",
                 home=str(self.root),
             )
 
 
 def generation_path(home: Home, generation: int) -> Path:
-    """Where the catalog of a generation stands."""
+    """Path of the catalog of a generation."""
     return home.generations / str(generation) / "warehouse.duckdb"
 
 
@@ -178,7 +178,7 @@ class NativeCopy(NamedTuple):
 
 
 def native_copy(home: Home, generation: int) -> NativeCopy:
-    """Where the native copy of a generation is; few generations have one."""
+    """Paths of the native copy of a generation; few generations have one."""
     folder = generation_path(home, generation).parent
     names = ("native.duckdb", "recent.duckdb", "native.json", "session.duckdb")
     return NativeCopy(*(folder / name for name in names))
@@ -190,7 +190,7 @@ def published_copies(home: Home) -> list[int]:
     return [int(number) for number in numbers if number.isascii() and number.isdigit()]
 
 
-# Verbs that make a home where there is none.
+# Verbs that create a home.
 _BEGINNING = ("sync", "build")
 
 
@@ -198,7 +198,7 @@ _BEGINNING = ("sync", "build")
 def writing(home: Home, verb: str) -> Iterator[int]:
     """Hold the home's lock, so that one process writes at a time.
 
-    The lock is the kernel's and dies with its process: one left by a killed process is no lock.
+    The kernel holds the lock and releases it when the process ends, also when it is killed.
     Yields the lock's descriptor; a child that inherits it holds the lock until it has ended too.
 
     Raises
@@ -208,7 +208,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
     DiskError
         The home cannot be created or written.
     NotFoundError
-        There is no home, and the verb is none that begins one.
+        There is no home, and the verb does not create one.
     """
     if verb not in _BEGINNING and not home.root.is_dir():
         raise NotFoundError(
@@ -221,7 +221,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
     except OSError as error:
         raise DiskError(
             f"{home.root}: cannot be written ({error.strerror})",
-            next_step="choose another folder with --home, or mend its permissions",
+            next_step="choose another folder with --home, or fix its permissions",
         ) from error
     try:
         try:
@@ -229,7 +229,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         except BlockingIOError as error:
             raise LockedError(
                 f"{home.root}: {_holder(handle)} is writing to this home",
-                next_step="wait until it has finished, or stop it; reading is possible meanwhile",
+                next_step="wait until it has finished, or stop it; queries work in the meantime",
             ) from error
         os.ftruncate(handle, 0)
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")

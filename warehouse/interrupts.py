@@ -1,7 +1,7 @@
 """Ctrl-C, cancelling and limits: the engine works on another thread than the one that waits for it.
 
-So Ctrl-C always meets Python code that waits. Raised amid a call of DuckDB, it would become another
-error or none. The engine obeys an interrupt between two steps of its work only; a single step, such
+So Ctrl-C always interrupts waiting Python code. Raised within a call of DuckDB, it would become
+another error or be lost. DuckDB checks for an interrupt only between two steps; one step, such
 as a function on a long list, or the parser on a long text, may take minutes. Then the caller goes
 on without it after a short grace.
 """
@@ -37,14 +37,14 @@ _STATM = Path("/proc/self/statm")
 
 
 class Interruptible(Protocol):
-    """What an engine's connection or cursor can do for whoever waits for it."""
+    """The part of a connection or cursor that this module uses."""
 
     def interrupt(self) -> None:
-        """Ask it to end what it does."""
+        """Ask it to stop its work."""
 
 
 class Limit(Enum):
-    """Why work was stopped."""
+    """The reason why work was stopped."""
 
     TIME = "time"
     MEMORY = "memory"
@@ -74,11 +74,11 @@ class Limits:
 
 
 class StoppedError(QueryError):
-    """A query was stopped, or abandoned: then its last step still goes on in its thread."""
+    """A query was stopped or abandoned; after that its last step may still run in its thread."""
 
 
 def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | None = None) -> T:
-    """What ``act`` gives, which uses ``engine``; stopped by Ctrl-C and at its limits.
+    """The result of ``act``, which uses ``engine``; stopped by Ctrl-C and at its limits.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | Non
 
 @contextmanager
 def one_clock(*, at_least_s: float = 0.0) -> Iterator[None]:
-    """Within it, all time limits count from its start, also those of work that this work begins.
+    """Count all time limits inside from its start, including those of nested work.
 
     Within another one the outer one's clock goes on; ``at_least_s`` are left of the limit even
     where that has taken all of it.
@@ -118,14 +118,14 @@ def one_clock(*, at_least_s: float = 0.0) -> Iterator[None]:
 
 
 def heed_the_wait() -> None:
-    """Raise in work for which nobody waits any more: long loops of Python's call this."""
+    """Raise StoppedError in abandoned work; long loops in Python call this."""
     job: _Job[Any] | None = getattr(_here, "job", None)
     if job is not None and job.is_unwanted:
-        raise StoppedError("stopped: nobody waits for it any more")
+        raise StoppedError("stopped: the query was abandoned")
 
 
 def heeding(items: Iterable[T]) -> Iterator[T]:
-    """The same items; before each comes :func:`heed_the_wait`."""
+    """Iterate over items, with :func:`heed_the_wait` before each."""
     for item in items:
         heed_the_wait()
         yield item
@@ -164,7 +164,7 @@ def is_interrupt(error: Exception) -> bool:
 
 
 def is_abandoned() -> bool:
-    """Whether work still goes on for which nobody waits any more."""
+    """Whether abandoned work is still running."""
     return bool(_abandoned)
 
 
@@ -191,7 +191,7 @@ class _Clock:
 
 
 class _Job(Generic[T]):
-    """One piece of work: what it will give, and whether it is wanted still."""
+    """One piece of work: its future result, and whether it is still needed."""
 
     def __init__(self, act: Callable[[], T]) -> None:
         self.future: Future[T] = Future()
@@ -200,7 +200,7 @@ class _Job(Generic[T]):
         self._clock: _Clock | None = getattr(_here, "clock", None)
 
     def begin(self) -> None:
-        """Let an idle thread do it, or a new one; the first query on a new one takes longer."""
+        """Run it in an idle thread or a new one; the first query of a new thread takes longer."""
         try:
             tasks = _idle.pop()
         except IndexError:
@@ -210,7 +210,7 @@ class _Job(Generic[T]):
         tasks.put(self)
 
     def fulfil(self) -> None:
-        """Do it in this thread, unless nobody wants it any more."""
+        """Run it in this thread, unless it was abandoned."""
         act, self._act = self._act, None
         if act is None or not self.future.set_running_or_notify_cancel():
             return
@@ -223,7 +223,7 @@ class _Job(Generic[T]):
             _here.job = _here.clock = None
 
     def stop(self, engine: Interruptible | None) -> bool:
-        """Interrupt until it has ended or is abandoned; whether it gave its answer after all."""
+        """Interrupt it until it ends or is abandoned; returns whether it finished after all."""
         self.is_unwanted = True
         if self.future.cancel():
             return False
@@ -238,7 +238,7 @@ class _Job(Generic[T]):
 
 
 def _begun(limits: Limits) -> float:
-    """From when the limit of time counts."""
+    """Start of the time limit."""
     clock: _Clock | None = getattr(_here, "clock", None)
     if clock is None:
         return time.monotonic() - limits.spent_s
@@ -246,7 +246,7 @@ def _begun(limits: Limits) -> float:
 
 
 def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
-    """Wait for the end of work; else the limit that it reached."""
+    """Wait for the end of work; returns the limit that it reached, or None."""
     outer: _Job[Any] | None = getattr(_here, "job", None)
     most = None if limits.growth is None else _resident() + limits.growth
     while True:
@@ -283,7 +283,7 @@ def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> 
 
 
 def _resident() -> int:
-    """Bytes of memory that the process holds; 0 where the system does not say."""
+    """Bytes of memory of the process; 0 if the system does not report it."""
     try:
         return int(_STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -297,7 +297,7 @@ def _work(tasks: SimpleQueue[_Job[Any]]) -> None:
 
 
 def _forget_threads() -> None:
-    """After a fork: the threads are the parent's."""
+    """Forget the parent's threads after a fork."""
     _idle.clear()
     _abandoned.clear()
 
@@ -306,15 +306,15 @@ def _forget_threads() -> None:
 _SAID = {
     Limit.TIME: (
         "stopped at its time limit of {0.timeout_s:g} s",
-        "ask for fewer series or a shorter span, or allow more with timeout=",
-        "ask for fewer series or a shorter span, or allow more with --timeout SECONDS",
+        "select fewer series or a shorter span, or raise timeout=",
+        "select fewer series or a shorter span, or raise --timeout SECONDS",
     ),
     Limit.MEMORY: (
         "stopped: the process grew by more than {0.growth:,} bytes, twice its memory limit",
-        "ask for fewer rows, stream them with batches(), or allow more with memory=",
-        "ask for fewer rows, write them to a file with -o, or allow more with --memory SIZE",
+        "select fewer rows, stream them with batches(), or raise memory=",
+        "select fewer rows, write them to a file with -o, or raise --memory SIZE",
     ),
-    Limit.CALLER: ("stopped: it was cancelled", "ask again for a new answer", None),
+    Limit.CALLER: ("stopped: it was cancelled", "run the query again", None),
 }
 
 _NO_LIMITS = Limits()

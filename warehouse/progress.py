@@ -1,4 +1,4 @@
-"""How far a long step is, and how long each phase of a command took; on stderr.
+"""Progress of a long step, and the duration of each phase of a command, on stderr.
 
 A long step shows a bar on a terminal and a plain line now and then elsewhere. The seconds of a
 phase go to the logger ``warehouse.phases``, which ``--debug`` shows.
@@ -46,7 +46,7 @@ class Phase:
 
 @contextmanager
 def phase(name: str) -> Iterator[Phase]:
-    """Time a part of a command; it is logged when it ends, whether it succeeded or not."""
+    """Time a part of a command and log it at its end, also when it fails."""
     current = Phase(name)
     began = time.perf_counter()
     try:
@@ -56,16 +56,16 @@ def phase(name: str) -> Iterator[Phase]:
 
 
 class Meter(Protocol):
-    """What a long step tells; every method may be called from any thread."""
+    """Receives the progress of a long step; its methods may be called from any thread."""
 
     def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
-        """So much more is to be done; sizes as far as they are known."""
+        """Add to the expected work; sizes as far as they are known."""
 
     def received(self, size_bytes: int) -> None:
-        """So many bytes came."""
+        """Count received bytes."""
 
     def finished(self, files: int = 1) -> None:
-        """So many files are dealt with."""
+        """Count finished files."""
 
 
 class SilentMeter:
@@ -83,7 +83,7 @@ class SilentMeter:
 
 @contextmanager
 def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter]:
-    """A meter that shows itself on ``stream`` (stderr): a bar if that is a terminal, else lines."""
+    """A progress meter on ``stream`` (stderr): a bar on a terminal, else lines."""
     stream = stream or sys.stderr
     if not stream.isatty():
         yield _Lines(title, stream)
@@ -115,7 +115,7 @@ def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter
 
 
 class _Count:
-    """What was told so far."""
+    """The counts so far."""
 
     def __init__(self) -> None:
         self.files = self.files_expected = 0
@@ -124,12 +124,12 @@ class _Count:
 
     @property
     def rate(self) -> float:
-        """Bytes in a second, over the whole step."""
+        """Bytes per second, over the whole step."""
         return self.size_bytes / max(time.monotonic() - self._since, 0.001)
 
     @property
     def seconds_left(self) -> float | None:
-        """By the share of the files that is done; None before the first."""
+        """Remaining seconds by the share of finished files; None before the first."""
         if not self.files:
             return None
         elapsed = time.monotonic() - self._since
@@ -137,7 +137,7 @@ class _Count:
 
 
 class _Counting:
-    """Counts, and shows the count after each change."""
+    """Counts, and updates the display after each change."""
 
     def __init__(self, show: _Show) -> None:
         self._show = show
@@ -166,7 +166,7 @@ class _Show(Protocol):
 
 
 class _Lines(_Counting):
-    """A line every ten seconds."""
+    """Prints a line every ten seconds."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
         super().__init__(self._line)

@@ -52,7 +52,7 @@ _AGENT = "current_setting('custom_user_agent')"
 
 
 def user_agent(home: Path) -> str:
-    """DuckDB's ``custom_user_agent`` that says where the home is now.
+    """Value of DuckDB's ``custom_user_agent`` with the present path of the home.
 
     A variable belongs to one cursor, and cursors of that cursor lack it; this setting is the one
     text that all connections of a database share and that changes nothing else.
@@ -68,8 +68,8 @@ def user_agent(home: Path) -> str:
 def files_below(home: Path, names: Iterable[str]) -> str:
     """A list of files of a home, for ``read_parquet`` in a stored view.
 
-    They are found where :data:`HOME_VARIABLE` or else :func:`user_agent` says, or else where the
-    home was when the view was made.
+    They are found below :data:`HOME_VARIABLE`, else :func:`user_agent`, else the path that the
+    home had when the view was created.
 
     Examples
     --------

@@ -30,7 +30,7 @@ Span = tuple[int, int]
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """The same points as few spans in order.
+    """Merge spans that touch or overlap, in order.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def subtract(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
-    """What of ``spans`` lies outside ``holes``.
+    """The parts of ``spans`` outside ``holes``.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def subtract(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
 
 
 def intersect(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
-    """What lies in both.
+    """The parts that lie in both.
 
     Examples
     --------
@@ -90,5 +90,5 @@ def intersect(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
 
 
 def total(spans: Iterable[Span]) -> int:
-    """Length of disjoint spans together."""
+    """Total length of disjoint spans."""
     return sum(end - start for start, end in spans)

@@ -156,7 +156,7 @@ def test_sync_when_a_dataset_is_misspelt_then_is_taken_in_and_said(tmp_path: Pat
     )
     run = run_warehouse("--home", "home", "sync", "--from", "files", cwd=tmp_path)
     assert run.exit_code == 0
-    assert "warning: flwo is no dataset that we know" in run.stderr
+    assert "warning: flwo is not a known dataset" in run.stderr
     assert "did you mean flow?" in run.stderr
 
 

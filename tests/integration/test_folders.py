@@ -83,7 +83,7 @@ def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
     assert done.exit_code == 1
     assert "2 files imported" in done.stderr
     assert "is a link to nothing" in done.stderr
-    assert "1 file not read, because only parquet is: bars.csv" in done.stderr
+    assert "1 file not imported, because only parquet is: bars.csv" in done.stderr
 
 
 def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(desk: Desk) -> None:

@@ -208,10 +208,10 @@ PLANTS = [
         Severity.STALE, About.LINK, "shows another object",
     ),
     Plant(
-        "manifest gone", lambda h: h.manifest.unlink(), Severity.DAMAGED, About.MANIFEST, "is lost"
+        "manifest gone", lambda h: h.manifest.unlink(), Severity.DAMAGED, About.MANIFEST, "missing, although"
     ),
     Plant(
-        "manifest empty", lambda h: empty(h.manifest), Severity.DAMAGED, About.MANIFEST, "is lost"
+        "manifest empty", lambda h: empty(h.manifest), Severity.DAMAGED, About.MANIFEST, "missing, although"
     ),
     Plant(
         "manifest no manifest", lambda h: flip(h.manifest, 3), Severity.DAMAGED,
@@ -354,7 +354,7 @@ def test_verify_changes_nothing(home: Home) -> None:
 
 
 def test_verify_when_there_is_no_home_then_says_so_and_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="nothing was synced"):
+    with pytest.raises(NotFoundError, match="no files were synced"):
         verify_home(Home(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 

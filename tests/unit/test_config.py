@@ -36,7 +36,7 @@ def test_home_when_given_as_path_then_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a?b", "a*b", "[1]", "C#", "a\\b", "a\nb", "a\udcff"])
 def test_home_when_its_path_is_a_pattern_then_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="in a path a meaning of its own"):
+    with pytest.raises(UsageError, match="in a path a special meaning"):
         load_settings(tmp_path / name / "home", {})
 
 

@@ -15,7 +15,7 @@ from warehouse.home import Home, writing
 
 def test_home_when_only_looked_at_then_creates_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path / "data")
-    with pytest.raises(NotFoundError, match="nothing was synced"):
+    with pytest.raises(NotFoundError, match="no files were synced"):
         home.require_lake()
     assert not home.root.exists()
 

@@ -85,7 +85,7 @@ def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> No
         (["sync", "flow", *PLACE, *GRID, *DAYS[2:], "--start", "2026-01-01"], 2, "ends before"),
         (["sync", "--dataset", "flow"], 2, "--dataset goes with --from"),
         (["sync", "flow", "--from", "."], 2, "--from imports a whole folder"),
-        (["sync", "l9_*", *PLACE, *GRID, *DAYS], 2, "no dataset fits"),
+        (["sync", "l9_*", *PLACE, *GRID, *DAYS], 2, "no dataset matches"),
         (
             ["sync", "flow", "--exchange", VENUE, "--symbol", "perpetual-BTC-USDT", *GRID, *DAYS],
             1,
@@ -105,7 +105,7 @@ def test_no_key_and_a_vendor_that_is_down_exit_with_3(
     tmp_path: Path, test_vendor: TestVendor
 ) -> None:
     arguments = ["sync", "flow", *PLACE, *GRID, *DAYS, "--home", tmp_path / "home"]
-    for url, said in (("https://192.0.2.1/api", "no API key"), ("ftp://x", "no base URL")):
+    for url, said in (("https://192.0.2.1/api", "no API key"), ("ftp://x", "is not a base URL")):
         done = run_warehouse(*arguments, cwd=tmp_path, environment={"APERIODIC_API_URL": url})
         assert said in done.stderr
         assert done.exit_code == (3 if "key" in said else 2)
@@ -230,6 +230,6 @@ def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_hom
 def test_serve_says_what_is_missing(tmp_path: Path, market_home: Home) -> None:
     root = str(market_home.root)
     nothing = run_warehouse("serve", "--home", tmp_path / "none", cwd=tmp_path)
-    assert (nothing.exit_code, "nothing was synced" in nothing.stderr) == (2, True)
+    assert (nothing.exit_code, "no files were synced" in nothing.stderr) == (2, True)
     keyless = run_warehouse("serve", "--key", "--home", root, cwd=tmp_path)
     assert (keyless.exit_code, "APERIODIC_API_KEY" in keyless.stderr) == (2, True)

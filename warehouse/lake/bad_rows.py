@@ -1,4 +1,4 @@
-"""Rows that keep a file from being what its name says, and the file without them.
+"""Rows that contradict the name of a file, and the file without them.
 
 A bad row has no time, a time outside the file's period or off the bar grid, or is a second row for
 one bar. ``find_bad_rows`` names them; ``write_salvaged`` writes the rest, with the list of what was
@@ -31,7 +31,7 @@ _LONGEST_REASON = 200
 
 
 class BadRowsError(FileRefusedError):
-    """A file that is refused for some of its rows; ``rows`` are these."""
+    """A file is refused for some of its rows, ``rows``."""
 
     def __init__(self, rows: list[BadRow], total: int) -> None:
         super().__init__(_described(rows, total))
@@ -40,7 +40,7 @@ class BadRowsError(FileRefusedError):
 
     @property
     def can_be_salvaged(self) -> bool:
-        """Whether so few rows are bad that the rest is likely to be what the name says."""
+        """Whether so few rows are bad that the others probably match the name."""
         return len(self.rows) <= MOST_BAD_ROWS and 2 * len(self.rows) < self.total
 
 
@@ -95,7 +95,7 @@ def write_salvaged(source: Path, target: Path, original: str, bad: BadRowsError)
 
 
 def left_out_of(metadata: dict[bytes, bytes] | None) -> tuple[str | None, tuple[BadRow, ...]]:
-    """What was left out of a file, from its metadata: the vendor's file, and its bad rows."""
+    """The vendor's file and its bad rows, from the metadata of a salvaged file."""
     try:
         facts = json.loads((metadata or {}).get(SALVAGED, b"null"))
         if facts is None:
@@ -103,7 +103,7 @@ def left_out_of(metadata: dict[bytes, bytes] | None) -> tuple[str | None, tuple[
         rows = tuple(BadRow(int(n), None if t is None else int(t), str(why)[:_LONGEST_REASON])
                      for n, t, why in facts["rows"][:MOST_BAD_ROWS])  # fmt: skip
         if not (SHA256.fullmatch(facts["original"]) and all(map(_is_plain, rows))):
-            raise ValueError("no list that salvaging writes")
+            raise ValueError("not a list that salvaging writes")
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FileRefusedError(f"its list of salvaged rows cannot be read ({error})") from error
     return facts["original"], rows
@@ -115,7 +115,7 @@ def _is_plain(row: BadRow) -> bool:
 
 
 def _described(rows: list[BadRow], total: int) -> str:
-    """The reasons with their rows: how many, and the first of them."""
+    """The reasons, each with the number of rows and the first of them."""
     by_reason: dict[str, list[BadRow]] = {}
     for row in rows:
         by_reason.setdefault(row.reason, []).append(row)
@@ -157,6 +157,6 @@ def _is_nan(value: pa.Scalar) -> bool:
 
 
 def _between(table: pa.Table, numbers: list[int]) -> list[pa.Table]:
-    """The stretches of rows between these, which are in order; every type can be sliced."""
+    """The ranges of rows between these, which are in order; every type can be sliced."""
     edges = [-1, *numbers, len(table)]
     return [table.slice(left + 1, right - left - 1) for left, right in pairwise(edges)]

@@ -1,4 +1,4 @@
-"""What changed between two versions of one vendor file."""
+"""Differences between two versions of one vendor file."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
 
 
 def _differs(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
-    """Rows whose values are not the same; NaN is the same as NaN, NULL as NULL and nothing else."""
+    """Rows whose values differ; NaN equals NaN only, and NULL equals NULL only."""
     nulls, other_nulls = (_flags(column.is_null()) for column in (before, after))
     same: np.ndarray = nulls & other_nulls
     if pa.types.is_integer(before.type) and before.type == after.type:

@@ -1,4 +1,4 @@
-"""The values of a vendor file, batch by batch: times, NULLs, what is odd, what does not fit."""
+"""The values of a vendor file, batch by batch: times, NULLs, unusual and invalid values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXACT_IN_DOUBLE = 1 << 53
 
 
 class Values:
-    """What was seen in the values of a file while its pages were decoded."""
+    """Facts about the values of a file, collected while its pages are decoded."""
 
     def __init__(self, key: FileKey, contract: Contract | None) -> None:
         self._key = key
@@ -40,7 +40,7 @@ class Values:
         self._finer_bars: list[np.ndarray] = []
 
     def add(self, batch: pa.RecordBatch) -> list[np.ndarray]:
-        """Look at some rows; returns the clocks in microseconds, without NULL."""
+        """Check some rows; returns the clocks in microseconds, without NULL."""
         self.nulls += sum(column.null_count for column in batch.columns)
         names = [name.lower() for name in batch.schema.names]
         clocks = time_columns(self._key.dataset)
@@ -88,7 +88,7 @@ class Values:
         return any(part.any() for part in (*self._null_times, *self._finer_bars))
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        """Odd things that do not keep a file out: a kind, and what was seen."""
+        """Unusual values for which no file is refused: a kind, and a description."""
         if self.known_before:
             time, known_at = time_columns(self._key.dataset)
             yield (

@@ -1,4 +1,4 @@
-"""Hints for a refused file: what it may be instead, and how to convert it."""
+"""Hints for a refused file: its probable format, and how to convert it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SIGNATURES = {
 
 
 def unlike_parquet(path: Path) -> str | None:
-    """What a file is that does not begin or end as parquet does; None where that is not known."""
+    """The format of a file that does not begin or end like parquet; None if unknown."""
     try:
         begin, end = ends_of(path, 32)
     except OSError:
@@ -44,13 +44,13 @@ def unlike_parquet(path: Path) -> str | None:
     if not begin:
         return "it is empty (0 bytes), as after an unfinished download"
     if begin.startswith(b"PAR1") and not end.endswith(b"PAR1"):
-        return "it is cut off: it begins as parquet does, but does not end so"
+        return "it is truncated: it begins like parquet, but does not end like it"
     found = (what for signature, what in _SIGNATURES.items() if begin.startswith(signature))
     return next((f"it is {what}" for what in found), None)
 
 
 def time_hint(file: pq.ParquetFile, name: str) -> str:
-    """What the numbers or texts of a time column may be, and the line of pandas that converts."""
+    """The probable unit of a time column's numbers or texts, and pandas code that converts it."""
     frame = f"df[{name!r}]"
     convert = f"pd.to_datetime({frame}, utc=True)"
     looks = ""
@@ -73,7 +73,7 @@ def time_hint(file: pq.ParquetFile, name: str) -> str:
 
 
 def _epoch_unit(value: object) -> tuple[str, str] | None:
-    """The unit in which a number is a moment of the years that files can have."""
+    """The unit in which a number is a moment within the years that files can have."""
     if not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
         return None
     for power, unit in enumerate(_EPOCH_UNITS):
@@ -84,7 +84,7 @@ def _epoch_unit(value: object) -> tuple[str, str] | None:
 
 
 def _least_value(file: pq.ParquetFile, name: str) -> object:
-    """The least value of a column as the footer has it, so that no page of the file is decoded."""
+    """The minimum of a column from the footer, so that no page of the file is decoded."""
     if not file.metadata.num_row_groups:
         return None
     group = file.metadata.row_group(0)
@@ -99,7 +99,7 @@ def _least_value(file: pq.ParquetFile, name: str) -> object:
 
 
 def other_times(schema: pa.Schema) -> str:
-    """A hint at columns that may hold the times under another name, such as a nameless index."""
+    """A hint at columns that may contain the times under another name, such as an index."""
     found = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     if not found:
         return ""

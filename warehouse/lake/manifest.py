@@ -1,7 +1,7 @@
-"""The manifest: one SQLite file that says which object is which vendor file, and what it holds.
+"""The manifest: one SQLite file that maps vendor files to objects and stores their facts.
 
-Lake and manifest are the truth; the catalog is derived from them. Writers hold the home's lock;
-readers may look at any time. Every change is one transaction.
+The catalog is derived from lake and manifest. Writers hold the home's lock;
+readers need no lock. Every change is one transaction.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Manifest:
     Raises
     ------
     DamagedError
-        It cannot be read, or it is lost: it is empty or not there, but objects are.
+        It cannot be read, or it is lost: it is empty or missing although there are objects.
     DiskError
-        The disk is full, or the file may not be written.
+        The disk is full, or the file is not writable.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Manifest:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, for several changes; inside another transaction a part of that one."""
+        """A transaction for several changes; inside another transaction it is part of that one."""
         if self._connection.in_transaction:
             yield
             return
@@ -205,7 +205,7 @@ class Manifest:
     # -- writing ---------------------------------------------------------------------------------
 
     def series_id(self, series: SeriesKey) -> int:
-        """Number of a series; a new one is given the next free number, for ever."""
+        """Number of a series; a new one permanently gets the next free number."""
         values = (series.exchange, series.symbol, series.interval or "", series.clock or "")
         self._connection.execute(
             "insert or ignore into series (exchange, symbol, interval, clock) values (?, ?, ?, ?)",
@@ -249,7 +249,7 @@ class Manifest:
         )
 
     def record_stamp(self, file: StoredFile, *, origin: str, stamp: str) -> None:
-        """The same bytes were seen again, under another stamp."""
+        """Record that the same bytes were seen again, under another stamp."""
         self._connection.execute(
             "update files set origin = ?, origin_stamp = ?, fetched_at = ? where file_id = ?",
             (origin, stamp, self._now(), file.file_id),
@@ -258,7 +258,7 @@ class Manifest:
     def record_refusal(
         self, key: FileKey, *, object: str, size_bytes: int, reason: str, origin: str
     ) -> None:
-        """Remember why a file was refused; the same bytes are remembered once."""
+        """Record why a file was refused; the same bytes are recorded once."""
         known = self._connection.execute(
             "select 1 from quarantine where dataset = ? and exchange = ? and symbol = ?"
             " and interval = ? and clock = ? and period = ? and object = ? and resolved_at is null",
@@ -297,7 +297,7 @@ class Manifest:
     def record_settled(
         self, dataset: str, series: SeriesKey, spans: Iterable[tuple[int, int]]
     ) -> None:
-        """Let ``spans``, disjoint, be all that is settled of a series in a dataset."""
+        """Replace the settled spans of a series in a dataset by ``spans``, which are disjoint."""
         place = _flat_series(dataset, series)
         with self.transaction():
             self._connection.execute(
@@ -311,7 +311,7 @@ class Manifest:
             )
 
     def restore_series(self, series: Mapping[int, SeriesKey]) -> None:
-        """Give series the numbers that they had, in a new manifest."""
+        """Restore the numbers of series in a new manifest."""
         self._connection.executemany(
             "insert into series values (?, ?, ?, ?, ?)",
             [
@@ -321,7 +321,7 @@ class Manifest:
         )
 
     def supersede(self, key: FileKey) -> None:
-        """Let the lake show no file under ``key``; the row stays as a former one."""
+        """Remove the file of ``key`` from the lake; its row stays as a former one."""
         self._connection.execute(
             "update files set superseded_at = ? where dataset = ? and series_id = ?"
             " and period = ? and superseded_at is null",
@@ -350,7 +350,7 @@ class Manifest:
     def restore_history(
         self, restatements: Iterable[Restatement], refusals: Iterable[Refusal]
     ) -> None:
-        """Bring what was seen before into a new manifest, with its times."""
+        """Restore restatements and refusals in a new manifest, with their times."""
         with self.transaction():
             self._connection.executemany(
                 "insert into restatements (dataset, series_id, period, kind, old_object,"
@@ -424,10 +424,10 @@ class Manifest:
 
     @staticmethod
     def _require_not_lost(path: Path) -> None:
-        """An empty manifest beside objects would make strays of them all."""
+        """Refuse an empty manifest beside objects, because they would all count as strays."""
         if Home(path.parent).holds_objects():
             raise DamagedError(
-                f"{path}: is lost, the files of the lake are there", next_step=REPAIR
+                f"{path}: missing, although the lake contains files", next_step=REPAIR
             )
 
     def _version(self) -> int:
@@ -435,7 +435,7 @@ class Manifest:
             return 0
         row = self._connection.execute("select value from home where name = 'version'").fetchone()
         if row is None:
-            raise DamagedError(f"{self.path}: says no version", next_step=REPAIR)
+            raise DamagedError(f"{self.path}: has no version", next_step=REPAIR)
         return int(row[0])
 
 
@@ -452,7 +452,7 @@ def _key(
 
 @cache
 def _series(exchange: str, symbol: str, interval: str, clock: str) -> SeriesKey:
-    """A key that was checked once stands in every row of its series."""
+    """Parse a key; the key of a series is checked once and shared by its rows."""
     return SeriesKey(exchange, symbol, interval or None, clock or None)
 
 
@@ -494,5 +494,5 @@ def _facts(text: str, columns: str) -> FileFacts:
 
 @cache
 def _columns(text: str) -> tuple[tuple[str, str], ...]:
-    """Most files of a dataset have the same: they share one tuple."""
+    """Share one tuple among files with the same columns, as most files of a dataset have."""
     return tuple((name, kind) for name, kind in json.loads(text))

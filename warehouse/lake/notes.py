@@ -1,7 +1,7 @@
-"""What is odd about a vendor file but does not keep it out of the lake.
+"""Notes: unusual content of a vendor file that is imported all the same.
 
-Odd values are noted when the file is checked. Times that the file could not know when it was
-fetched are worked out here, from its facts and the moment of fetching.
+Unusual values are noted when the file is checked. Times after the moment when the file was
+fetched are found here, from its facts and that moment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from warehouse.lake.records import FileFacts
 from warehouse.times import us_datetime
 from warehouse.vendor import FileKey, interval_us
 
-# Kind of the oddity, the same text for all files of that kind, and what was seen.
+# Kind of the note, the same text for all files of that kind, and a description.
 Note = tuple[str, str]
 
 

@@ -1,12 +1,12 @@
-"""The lake: the vendor's bytes, each file once, never changed, and links by which people find them.
+"""The lake: vendor files, stored once by their hash and never changed, and readable links to them.
 
 A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
 under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
 killed anywhere leaves at most a temporary file, an object without a row or a missing link.
-``sweep`` puts the first and the last right; an object without a row is in nobody's way: it is taken
-in when the file comes again, or removed by ``prune``. Nothing else here removes an object.
+``sweep`` repairs the first and the last; an object without a row does no harm: it is used
+when the file comes again, or removed by ``prune``. Nothing else here removes an object.
 
-What reads parquet is loaded with the first file, not before: so a sync asks while it loads.
+The libraries that read parquet are loaded with the first file, while a sync waits for the vendor.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 class Outcome(StrEnum):
-    """What admitting one file came to."""
+    """The outcome of importing one file."""
 
     ADDED = "added"
     GROWN = "grown"
@@ -54,13 +54,13 @@ class Admission:
     reason
         Why it was refused.
     can_be_salvaged
-        Whether it was refused for a few of its rows, and ``salvage`` would take in the rest.
+        Whether it was refused for a few of its rows, and ``salvage`` would import the rest.
     left_out
-        Number, time in microseconds and fault of each row that was salvaged around.
+        Number, time in microseconds and fault of each row that ``salvage`` left out.
     notes
-        Kind and text of what is odd in it.
+        Kind and text of its unusual content.
     object
-        sha256 of what the lake has of it now; empty where it was refused.
+        sha256 of the lake's version; empty if the file was refused.
     """
 
     key: FileKey
@@ -108,7 +108,7 @@ class Lake:
         consume: bool = False,
         quarantine: bool = True,
     ) -> Admission:
-        """Take one file in, or put it into quarantine.
+        """Import one file, or put it into quarantine.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class Lake:
         FileRefusedError
             The file failed its check and ``quarantine`` is false.
         DiskError
-            The disk is full or may not be written; nothing was taken in.
+            The disk is full or not writable; nothing was imported.
         """
         with self._storing(key), self.together() as admitted:
             incoming, sha256 = (source, sha256_of(source)) if consume else self._copy_in(source)
@@ -183,7 +183,7 @@ class Lake:
 
     @contextmanager
     def together(self) -> Iterator[list[tuple[FileKey, str]]]:
-        """What is admitted inside becomes part of the lake at the end, all at once.
+        """Add all files that are admitted inside to the lake together, at the end.
 
         One flush of the disk serves many files. Leaving by an error takes none of them in; their
         objects wait for the next run. Inside another such block it is a part of that one. Yields
@@ -197,7 +197,7 @@ class Lake:
             with self.manifest.transaction():
                 yield admitted
                 if admitted:
-                    flush(self.home.objects)  # before the manifest speaks of what is in it
+                    flush(self.home.objects)  # before the manifest refers to its content
         finally:
             self._admitted = None
         for key, sha256 in admitted:
@@ -210,10 +210,10 @@ class Lake:
         show(self.home.object_path(sha256), path)
 
     def sweep(self) -> list[Path]:
-        """Put right what a killed process left; returns what was removed.
+        """Clean up after a killed process; returns what was removed.
 
         Removes temporary files and links that are no current file's; makes links that are missing
-        or show another object. A file in ``lake/`` that is nobody's link is a user's: it stays.
+        or show another object. A file in ``lake/`` that is no link belongs to the user and stays.
 
         Raises
         ------
@@ -338,7 +338,7 @@ def _is_link(path: Path) -> bool:
 
 
 def _short_hash(path: Path) -> str:
-    """A short name for a temporary file, the same for the same path."""
+    """A short name for a temporary file, always the same for a path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Which file owns which span of time, which bars are there, and which are missing.
+"""Which file owns which span of time, which bars exist, and which are missing.
 
 Pure arithmetic on half-open spans ``(start_us, end_us)`` from the manifest; no data file is read.
 
@@ -39,7 +39,7 @@ class OwnedFile:
 
     @property
     def rows_hidden(self) -> int:
-        """Rows of the file that another file shows instead; of raw data if they were counted."""
+        """Rows of the file that another file replaces; of raw data if they were counted."""
         if self.file.key.is_raw:
             return self.raw_rows_hidden
         bar = interval_us(self.file.key.series.interval or "")

@@ -11,7 +11,7 @@ from warehouse.vendor import FileKey
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What was seen in a file that passed.
+    """Facts of a file that passed its check.
 
     Attributes
     ----------
@@ -28,16 +28,16 @@ class FileFacts:
     nulls
         Number of NULLs over all columns (NaN is a value, not NULL).
     is_sorted
-        Whether rows stand in the order of time.
+        Whether the rows are ordered by time.
     simulated
-        Whether the file says of itself that its data is simulated.
+        Whether the file is marked as simulated data.
     original
-        sha256 of the vendor's file, where this one holds the good rows of it (``--salvage``).
+        sha256 of the vendor's file, if this one contains only its good rows (``--salvage``).
     left_out
         Number, time (microseconds or ``None``) and fault of each row that the vendor's file had
         beyond these.
     notes
-        Kind and text of what is odd in the values but does not keep the file out.
+        Kind and text of unusual values, for which no file is refused.
     """
 
     rows: int
@@ -66,7 +66,7 @@ class BadRow:
     time_us
         Its time in microseconds since the epoch; ``None`` where it has none.
     reason
-        Why it is bad, in words for a person.
+        Why it is bad, as text for the user.
     """
 
     number: int
@@ -119,7 +119,7 @@ class Restatement:
 
 
 def moment_text(microseconds: int | None) -> str:
-    """A time for a person, however absurd.
+    """A time as text, even if it is outside the range of datetimes.
 
     Examples
     --------

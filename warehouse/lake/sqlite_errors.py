@@ -26,7 +26,7 @@ _FILE_CODES = DISK_CODES | _BUSY_CODES | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE
 
 
 def is_sqlite_error(error: BaseException | None) -> bool:
-    """Whether SQLite raised an error because of the file, not because of a fault of the program."""
+    """Whether an error of SQLite is due to the file and not to a bug in the program."""
     is_of_schema = isinstance(error, sqlite3.OperationalError) and "no such" in str(error)
     return is_of_schema or (isinstance(error, sqlite3.Error) and primary_code(error) in _FILE_CODES)
 

@@ -1,4 +1,4 @@
-"""Is this file what its name says? Reads one parquet file whole and returns facts, or refuses it.
+"""Checks that a parquet file is what its name says: reads it whole, returns facts or refuses it.
 
 Refused: a file that cannot be read, lacks a required column or all others, holds a type that the
 contract cannot widen without loss, footer statistics that its times contradict, or bad rows
@@ -55,7 +55,7 @@ _LONGEST_DECIMAL = 38
 
 
 def prepare() -> None:
-    """Open the engine, so that the first file need not wait for it."""
+    """Open DuckDB, so that the first file does not wait for it."""
     _engine()
 
 
@@ -65,7 +65,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     Raises
     ------
     FileRefusedError
-        With the reason, in words for a person.
+        With the reason as text for the user.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -127,7 +127,7 @@ def _names(schema: pa.Schema, contract: Contract | None) -> set[str]:
 
 
 def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> None:
-    """Refuse claims that could only exhaust memory or patience, before a page is decompressed."""
+    """Refuse a footer with absurd sizes before a page is decompressed."""
     most = size_bytes * _MOST_ROWS_PER_BYTE
     if key.series.interval is not None:
         period = key.period
@@ -147,7 +147,7 @@ def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> Non
 
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
-    """A DuckDB that keeps nothing and has little memory."""
+    """A DuckDB without caches and with little memory."""
     session = {"TimeZone": "UTC", "temp_directory": "", "memory_limit": _ENGINE_MEMORY}
     connection = connect(session, config=NO_EXTENSIONS)
     connection.execute("set enable_external_file_cache = false")
@@ -216,7 +216,7 @@ def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None)
             )
 
 
-# What a column of the contract holds, in words for a person.
+# Types of the contract as words in messages.
 _MEANT = {
     "DOUBLE": "a number",
     "BIGINT": "a whole number",
@@ -261,7 +261,7 @@ def _widens(found: pa.DataType, column: DatasetColumn) -> bool:
 
 
 def _has_long_decimals(kind: pa.DataType) -> bool:
-    """Whether it holds decimals of which DuckDB 1.5 makes other numbers."""
+    """Whether it contains decimals that DuckDB 1.5 misreads."""
     if pa.types.is_dictionary(kind):
         return _has_long_decimals(kind.value_type)
     if pa.types.is_nested(kind):
@@ -308,7 +308,7 @@ def _plain_type(kind: pa.DataType) -> str | None:
 
 
 def _odd_type(field: pa.Field, path: Path) -> str:
-    """What DuckDB itself calls a column's type, where every DuckDB understands that name.
+    """DuckDB's name of a column's type, if every DuckDB version understands it.
 
     Else ``OTHER`` or ``NONE`` and Arrow's name, or its hash: the same for the same types only.
     """
@@ -375,7 +375,7 @@ def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> 
 
 
 def _chunk(metadata: pq.FileMetaData, row_group: int, name: str) -> pq.ColumnChunkMetaData:
-    """What the footer says of a clock in a row group. Parts of nested columns are counted too."""
+    """The footer's statistics of a clock in a row group. Parts of nested columns count too."""
     group = metadata.row_group(row_group)
     chunks = map(group.column, range(group.num_columns))
     chunk = next(c for c in chunks if c.path_in_schema.lower() == name)
@@ -388,7 +388,7 @@ def _chunk(metadata: pq.FileMetaData, row_group: int, name: str) -> pq.ColumnChu
 
 
 def _bounds(chunk: pq.ColumnChunkMetaData) -> tuple[int, int] | None:
-    """Least and greatest time in microseconds, as the footer says; None where it does not."""
+    """Minimum and maximum time in microseconds from the footer; None if it has none."""
     statistics = chunk.statistics
     if statistics is None or not statistics.has_min_max:
         return None

@@ -1,4 +1,4 @@
-"""Syncing: what to fetch or take from a folder, and how it gets into the lake."""
+"""Syncing: which files to download or import from a folder, and their way into the lake."""
 
 from __future__ import annotations
 

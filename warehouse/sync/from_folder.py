@@ -1,4 +1,4 @@
-"""From a folder into the lake: plan what is to be done, then do it.
+"""From a folder into the lake: make a plan, then apply it.
 
 A plan is a value and changes nothing; ``--dry-run`` prints it. Applying it admits file by file, so
 that an interrupted run loses nothing and the next one goes on.
@@ -25,7 +25,7 @@ _FILES_TOGETHER = 16
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file to be taken in: where its bytes are, and the stamp that changes with them."""
+    """A file to import: where its bytes are, and the stamp that changes with them."""
 
     key: FileKey
     source: Path
@@ -40,13 +40,13 @@ class FolderPlan:
     Attributes
     ----------
     files
-        To be read and taken in.
+        Files to read and import.
     unchanged
-        Known by size and time of change; not read again.
+        Files known by size and time of change; they are not read again.
     unrecognised
-        What names no vendor file or cannot be read, with the reason.
+        Files that are no vendor file or cannot be read, with the reason.
     ambiguous
-        Parquet files of different bytes for one vendor file: none of them is taken in.
+        Parquet files of different bytes for one vendor file: none of them is imported.
     others
         Data that is no parquet.
     layouts_shown
@@ -66,7 +66,7 @@ class FolderPlan:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the real run returns if every file passes its check."""
+        """The report that the run gives if every file passes its check."""
         problems = self.unrecognised or self.ambiguous
         return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
@@ -74,9 +74,9 @@ class FolderPlan:
 def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> FolderPlan:
     """Compare a folder with the lake; reads names, sizes and times only.
 
-    Where several files are one vendor file, the first path stands for all if their bytes are the
-    same, and these bytes are read. If they differ none is taken in, since nothing says which is
-    right, and what the lake has of it stays.
+    Where several files are one vendor file, the first path represents all if their bytes are the
+    same, and these bytes are read. If they differ none is imported, because it is unknown which is
+    right, and the lake keeps its version.
     """
     current, layouts_shown = _known(home)
     files, unchanged = [], []
@@ -110,7 +110,7 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
 def _settle_repeats(
     scanned: list[FoundFile], current: Mapping[FileKey, StoredFile]
 ) -> tuple[list[FoundFile], set[Path]]:
-    """Files that are one vendor file but differ; and all paths that another path stands for."""
+    """Files of one vendor file that differ; and all paths that another path represents."""
     ambiguous, repeated = [], set[Path]()
     for key, paths in same_key(scanned):
         if len({path.stat().st_size for path in paths}) > 1 or len(set(map(sha256_of, paths))) > 1:
@@ -127,7 +127,7 @@ def _settle_repeats(
 def sync_folder(
     home: Home, folder: Path, naming: Naming | None = None, *, salvage: bool = False
 ) -> SyncReport:
-    """Take every vendor file of a folder into the lake; the folder is only read.
+    """Import every vendor file of a folder into the lake; the folder is only read.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def sync_folder(
         )
     admissions = []
     with (
-        phase("check files and take them in") as taking,
+        phase("check and import files") as taking,
         sync_run(home, salvage=salvage) as (lake, finish),
     ):
         current = {file.key: file for file in lake.manifest.files()}
@@ -182,39 +182,39 @@ def sync_folder(
 
 
 def other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
-    """A warning that names data that is no parquet, because it is not taken in."""
+    """A warning that names data files of other formats, because they are not imported."""
     if others:
         names = [printable(found.path.relative_to(folder.resolve())) for found in others]
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        yield f"{counted(len(names), 'file')} not read, because only parquet is: {shown}"
+        yield f"{counted(len(names), 'file')} not imported, because only parquet is: {shown}"
 
 
 def _same_bytes(
     admissions: Sequence[Admission], current: Mapping[FileKey, StoredFile]
 ) -> Iterator[str]:
-    """Files that are new and hold just what another series has: one symbol may be mistyped."""
+    """New files with the same bytes as another series: one symbol may be mistyped."""
     known = {file.object: key for key, file in current.items()}
     for admission in admissions:
         other = known.setdefault(admission.object, admission.key)
         if admission.outcome is Outcome.ADDED and admission.rows and other != admission.key:
             yield (
                 f"{admission.key} has the same bytes as {other}: is one of the names wrong? "
-                f"warehouse forget takes a series out again"
+                "warehouse forget removes a series"
             )
 
 
 def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
-    """The vendor may have new ones; a folder or an option may be misnamed as well."""
+    """Warnings about unknown datasets: new ones of the vendor, or misspelt names."""
     known = load_contracts()
     warnings = []
     for name in sorted(names - known.keys()):
         guess = did_you_mean(name, known)
-        warnings.append(f"{name} is no dataset that we know, no model reads it{guess}")
+        warnings.append(f"{name} is not a known dataset, so no model reads it{guess}")
     return tuple(warnings)
 
 
 def _known(home: Home) -> tuple[dict[FileKey, StoredFile], bool]:
-    """The lake's files, and whether an earlier run met files that it could not name."""
+    """The lake's files, and whether an earlier run found files that it could not identify."""
     if not home.manifest.is_file():
         return {}, False
     with Manifest(home.manifest) as manifest:

@@ -1,4 +1,4 @@
-"""From the vendor into the lake: ask for lists, fetch what is new, check it, take it in.
+"""From the vendor into the lake: request lists, download new files, check and import them.
 
 Only the network runs in threads; the calling thread checks files and writes the manifest. Lists are
 requested just before their files, because links expire. A killed run is completed by the next.
@@ -51,7 +51,7 @@ def plan_vendor(
     now: datetime,
     recheck: bool = False,
 ) -> VendorPlan:
-    """Ask the vendor for its lists and compare them with the lake; nothing is fetched or changed.
+    """Compare the vendor's lists with the lake; nothing is downloaded or changed.
 
     Raises
     ------
@@ -87,14 +87,14 @@ def sync_vendor(
     salvage: bool = False,
     meter: Meter | None = None,
 ) -> SyncReport:
-    """Fetch everything wanted that the lake has not, or may have in an older version.
+    """Download all wanted files that the lake lacks or may have in an older version.
 
     Parameters
     ----------
     now
         The present moment, aware; it decides what is settled.
     recheck
-        Ask again for what is settled, too.
+        Request settled files again, too.
     salvage
         Whether the good rows of a file with a few bad ones are taken in.
 
@@ -134,7 +134,7 @@ def sync_vendor(
 
 
 class _Fetching:
-    """Fetches the files that the lists name, has them checked and takes them in."""
+    """Downloads the files of the lists, checks and imports them."""
 
     def __init__(self, lake: Lake, asking: Listings, meter: Meter) -> None:
         self.admissions: list[Admission] = []
@@ -148,7 +148,7 @@ class _Fetching:
         self._is_begun = False
 
     def run(self, wanted: Iterable[Wanted]) -> None:
-        """Fetch all that is wanted and not settled."""
+        """Download all that is wanted and not settled."""
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._asking.run(
             wanted, self._found, self._fetch_next, self._load_check, self._lake.together
@@ -158,14 +158,14 @@ class _Fetching:
                 path.unlink()
 
     def _load_check(self) -> None:
-        """Load what checks files while the first of them is under way: both take as long."""
+        """Load the libraries that check files during the first download, which takes as long."""
         if self._is_begun:
             from warehouse.lake import prepare
 
             prepare()
 
     def _found(self, series: ListedSeries) -> None:
-        """Put the files of a series into the queue."""
+        """Queue the files of a series."""
         fetches = series.plan.fetches
         known_bytes = sum(fetch.size_bytes or 0 for fetch in fetches)
         self._require_space(series.plan.asked, known_bytes)
@@ -175,7 +175,7 @@ class _Fetching:
             self._asking.settle(series)
 
     def _fetch_next(self, threads: WorkerPool) -> bool:
-        """Let a thread fetch the next file of the queue."""
+        """Let a thread download the next file of the queue."""
         if not self._ready:
             return False
         series, fetch, is_second = self._ready.popleft()
@@ -225,14 +225,14 @@ class _Fetching:
         self._finish(series, fetch, is_missing=admission.outcome is Outcome.REFUSED)
 
     def _admit(self, fetch: PlannedFetch, body: Body | None, *, is_second: bool) -> Admission:
-        """Take a body in; at its second coming a bad one goes into quarantine."""
+        """Import a download; a bad one is downloaded once more, then goes to quarantine."""
         key, held = fetch.key, fetch.held
         if body is None and held is not None:
             stamp = held.origin_stamp
             self._lake.manifest.record_stamp(held, origin=held.origin, stamp=stamp)
             return Admission(key, Outcome.UNCHANGED, held.size_bytes, held.facts.rows)
         if body is None:
-            raise NoAnswerError(f"{key}: storage says that nothing changed, of nothing")
+            raise NoAnswerError(f"{key}: 304 Not Modified for a file that is not in the lake")
         self.received_bytes += body.size_bytes
         if not is_second and fetch.size_bytes not in (None, body.size_bytes):
             raise FileRefusedError(
@@ -249,7 +249,7 @@ class _Fetching:
         )
 
     def _finish(self, series: ListedSeries, fetch: PlannedFetch, *, is_missing: bool) -> None:
-        """One file is dealt with; after the last one of its series, remember what is settled."""
+        """Count a finished file; after the last one of its series, record what is settled."""
         series.left.discard(fetch.key)
         if is_missing:
             series.missing.add(fetch.key)
@@ -263,10 +263,10 @@ class _Fetching:
             raise DiskError(
                 f"{asked}: {render_size(size_bytes)} are to come,"
                 f" {render_size(free_bytes)} are free at {self._lake.home.root}",
-                next_step="free some space, ask for less, or choose another disk with --home",
+                next_step="free disk space, select less, or choose another disk with --home",
             )
 
 
 def _short_hash(key: FileKey) -> str:
-    """Name of a file under way; our own, never one that the vendor gave."""
+    """Name of a file being downloaded; it contains nothing from the vendor."""
     return hashlib.sha256(str(key).encode()).hexdigest()[:32]

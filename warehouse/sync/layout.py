@@ -38,7 +38,7 @@ LAYOUTS = (
     "any names, with --pattern such as '{symbol}_{dataset}_{interval}_{period}'",
 )
 
-# What a pattern may name; ``{}`` in a pattern stands for anything.
+# Fields of a pattern; ``{}`` in a pattern matches anything.
 FIELDS = ("dataset", *SERIES_COLUMNS, "period")
 
 _ENDINGS = (".parquet", ".parq", ".pq")
@@ -55,7 +55,7 @@ _COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What the caller knows of the files of a folder, where their paths do not name it."""
+    """Fields that the caller gives for all files of a folder whose paths lack them."""
 
     dataset: str | None = None
     exchange: str | None = None
@@ -66,7 +66,7 @@ class Naming:
 
 
 class Fault(StrEnum):
-    """Why a file of a folder has no key; the value reads well after a count of files."""
+    """Why a file of a folder has no key; the text follows a count of files in messages."""
 
     UNUSABLE = "not usable as found"
     MISNAMED = "of parquet whose name does not end in .parquet"
@@ -106,7 +106,7 @@ def scan_folder(folder: Path, naming: Naming | None = None) -> list[FoundFile]:
     NotFoundError
         There is no such folder.
     UsageError
-        The pattern is no pattern, or names what an option says too.
+        The pattern is invalid, or has a field that an option gives too.
     """
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
@@ -138,7 +138,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> FoundFile | None:
-    """What a path is; None for a file that holds no data, such as a README."""
+    """Key of a path, or why it has none; None for a file without data, such as a README."""
     if path.is_dir():
         return FoundFile(path, None, _folder_problem(path))
     if not path.exists():
@@ -159,7 +159,7 @@ def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> 
 
 
 def _misnamed(path: Path) -> FoundFile | None:
-    """A file without the ending of parquet: its first and last bytes show whether it is one."""
+    """A file that does not end in .parquet: its first and last bytes show whether it is one."""
     name = path.name.lower()
     begins, ends = _magic(path)
     if begins and ends:
@@ -270,7 +270,7 @@ def _period(path: Path, parts: dict[str, str]) -> str:
 
 
 class _Pattern:
-    """What the names of the files of a folder say, such as ``{symbol}_{dataset}_{period}``.
+    """A pattern of file names, such as ``{symbol}_{dataset}_{period}``.
 
     Without ``/`` it explains the name of a file without its ending, else as many folders more. A
     name that it can explain in two ways is refused.
@@ -293,11 +293,11 @@ class _Pattern:
             if named.count(name) > 1 or getattr(naming, name, None) is not None:
                 raise UsageError(
                     f"--pattern {text!r}: {name} is given twice",
-                    next_step="give it by the pattern or by the option, once",
+                    next_step="give it either in the pattern or as an option",
                 )
         if "period" not in named:
             raise UsageError(
-                f"--pattern {text!r}: no {{period}}", next_step="name the place of 2025-09 in it"
+                f"--pattern {text!r}: no {{period}}", next_step="add it where names have 2025-09"
             )
         ending = next(filter(text.lower().endswith, _ENDINGS), "")
         self._stem = text[: len(text) - len(ending)]
@@ -307,11 +307,11 @@ class _Pattern:
         self._ways = [
             [re.compile(self._regex(quantifier, dataset or f"[a-z0-9_]{quantifier}"))
              for quantifier in ("+", "+?")]
-            for dataset in (datasets, "")  # datasets that we know come first
+            for dataset in (datasets, "")  # known datasets come first
         ]  # fmt: skip
 
     def read(self, path: Path) -> tuple[Naming, str] | str:
-        """What a path says and its period, or why it says nothing."""
+        """The fields of a path and its period, or why it does not fit."""
         inner = "/".join(path.with_suffix("").parts[-self._depth :])
         for ways in self._ways:
             first, second = (way.fullmatch(inner) for way in ways)

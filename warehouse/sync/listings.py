@@ -1,4 +1,4 @@
-"""The vendor's lists of files: asked for in threads, compared with what the lake has."""
+"""The vendor's lists of files: requested in threads, compared with the lake."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ListedSeries:
-    """One list of the vendor, and what is still to be done of it."""
+    """One list of the vendor, and the work left on it."""
 
     plan: SeriesPlan
     links: Links
@@ -51,7 +51,7 @@ class ListedSeries:
 
 
 class Listings:
-    """Asks for the lists of all wanted series that are not settled, and remembers the answers."""
+    """Requests the lists of all wanted series that are not settled, and records the answers."""
 
     def __init__(
         self, manifest: Manifest | None, vendor: VendorClient, *, now: datetime, recheck: bool
@@ -77,18 +77,18 @@ class Listings:
         meanwhile: Callable[[], None] = lambda: None,
         together: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        """Ask for all.
+        """Request all lists.
 
         Parameters
         ----------
         found
             Called with each series that has an answer.
         other_work
-            Gives the threads a piece of work that goes before the next question, if there is one.
+            Returns a piece of work that goes before the next request, if there is one.
         meanwhile
             Called each time before the threads are waited for.
         together
-            Stands around the finishing of several pieces of work that have ended.
+            A context manager around the completion of several pieces of work.
         """
         connections = self.vendor.connections
         wanted_parts = self._open_parts(wanted)
@@ -113,7 +113,7 @@ class Listings:
         self._judge_doubtful()
 
     def fail(self, error: VendorError) -> None:
-        """Note a failure; stop the run when failures are all that comes."""
+        """Record a failure; stop the run after several requests in a row have failed."""
         self.failures.append(error)
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
@@ -123,11 +123,11 @@ class Listings:
             ) from error
 
     def succeed(self) -> None:
-        """The vendor is there."""
+        """Record that the vendor answers."""
         self._failures_in_a_row = 0
 
     def settle(self, series: ListedSeries) -> None:
-        """Remember what need not be asked about again."""
+        """Record the spans that need not be requested again."""
         if self.manifest is None or self.vendor.preview:
             return
         asked = series.plan.asked
@@ -198,7 +198,7 @@ class Listings:
         return ListedSeries(plan, links, self._settled_of(asked), left)
 
     def _note_empty(self, series: ListedSeries) -> None:
-        """Name the spans without a file; not the last two days, they may still come."""
+        """Report the spans without a file, except the last two days, whose files may still come."""
         asked = series.plan.asked
         until = int(self._now.timestamp() * 1_000_000) - SETTLE_US
         spans = intersect(series.plan.empty, [(asked.span[0], max(until, asked.span[0]))])
@@ -206,7 +206,7 @@ class Listings:
             self.empty.append(EmptyAnswer(asked.dataset, asked.series, tuple(spans)))
 
     def _judge_refused(self) -> None:
-        """A refusal is a failure; but the preview simply has not every dataset."""
+        """Record a refusal as a failure, except that the preview does not have every dataset."""
         for asked, error in self._refused:
             if self.vendor.preview and self.listings:
                 self.empty.append(EmptyAnswer(asked.dataset, asked.series, (asked.span,)))
@@ -214,7 +214,7 @@ class Listings:
                 self.failures.append(error)
 
     def _judge_doubtful(self) -> None:
-        """A series without any file is empty, or its symbol is misspelt: ask for the symbols."""
+        """Report a series without files as empty or, by the venue's symbols, as misspelt."""
 
         def venue(doubt: tuple[Wanted, ListedSeries | None]) -> str:
             return doubt[0].series.exchange
@@ -238,7 +238,7 @@ class Listings:
                         self.settle(series)
 
     def _symbols(self, exchange: str) -> list[str] | None:
-        """All symbols of a venue; None where the vendor does not say them."""
+        """All symbols of a venue; None if the vendor does not list them."""
         if self.vendor.preview:
             return None
         try:

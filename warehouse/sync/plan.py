@@ -1,9 +1,9 @@
-"""What is to be asked of the vendor: wanted spans x what is settled x what the vendor lists.
+"""What to request from the vendor: the wanted spans, less what is settled, that it lists.
 
 Pure values and arithmetic on half-open spans ``(start_us, end_us)``; nothing here touches a disk or
 the network. A file is *settled* once it was fetched 48 hours after the end of its period, a span
-once the vendor was asked about it that late and every file it listed there is settled in the lake.
-What is settled is not asked for again, unless the user says so.
+once the vendor's list was requested that late and every file in it is settled in the lake.
+What is settled is not requested again without ``--recheck``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ASSUMED_S_PER_REQUEST = 0.2
 
 @dataclass(frozen=True, slots=True)
 class PlannedFetch:
-    """A file to be asked for; ``held`` is what the lake has of it now, if anything."""
+    """A file to request; ``held`` is the lake's version of it, if any."""
 
     key: FileKey
     size_bytes: int | None
@@ -35,12 +35,12 @@ class PlannedFetch:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """What a listing of the vendor comes to for one series.
+    """The consequences of a listing for one series.
 
     Attributes
     ----------
     asked
-        The span that the vendor was asked about.
+        The span of the request.
     fetches
         Files that are new, or that may have changed since they were fetched.
     unchanged
@@ -74,17 +74,17 @@ class VendorPlan:
     Attributes
     ----------
     fetches
-        Files to be asked for: new ones, and ``held`` ones that may have changed.
+        Files to request: new ones, and ``held`` ones that may have changed.
     unchanged
         Files that are held and will not change any more.
     settled
-        How many of the wanted series need not even be asked about.
+        Number of wanted series whose lists need not be requested.
     empty, failures
-        What the vendor has not, and what it refused.
+        What the vendor does not have, and what it refused.
     typical_bytes
-        Mean size of the lake's files per (dataset, interval), for what the vendor does not say.
+        Mean size of the lake's files per (dataset, interval), for files without a listed size.
     connections
-        How many requests would be under way at once.
+        Number of simultaneous requests.
     """
 
     fetches: tuple[PlannedFetch, ...]
@@ -96,7 +96,7 @@ class VendorPlan:
     connections: int
 
     def size_of(self, fetch: PlannedFetch) -> int | None:
-        """Bytes as the vendor says, else as held, else as usual, else unknown."""
+        """Size as the vendor lists it, else of the lake's version, else a typical one or None."""
         if fetch.size_bytes is not None:
             return fetch.size_bytes
         if fetch.held is not None:
@@ -110,7 +110,7 @@ class VendorPlan:
 
     @property
     def seconds(self) -> float:
-        """A guess, at 8 MB/s and 0.2 s for each request of a connection."""
+        """Estimated seconds, at 8 MB/s and 0.2 s for each request of a connection."""
         waiting = len(self.fetches) * _ASSUMED_S_PER_REQUEST / self.connections
         return waiting + self.size_bytes / _ASSUMED_BYTES_PER_S
 
@@ -118,7 +118,7 @@ class VendorPlan:
 def open_part(
     wanted: Wanted, settled: Iterable[Span], *, now: datetime, recheck: bool = False
 ) -> Wanted | None:
-    """The shortest span of ``wanted`` that holds all that must be asked about; None for nothing.
+    """The shortest span of ``wanted`` with everything that is not settled; None for nothing.
 
     Days that have not begun at ``now`` are left out.
     """
@@ -137,7 +137,7 @@ def plan_series(
     *,
     recheck: bool = False,
 ) -> SeriesPlan:
-    """Compare what the vendor lists (period to size, if it says one) with what the lake holds."""
+    """Compare the vendor's list (period to size, if given) with the files of the lake."""
     have = {file.key: file for file in held}
     fetches, unchanged = [], []
     for period, size_bytes in sorted(listed.items()):
@@ -152,14 +152,14 @@ def plan_series(
 
 
 def is_settled(file: StoredFile) -> bool:
-    """Whether the file was fetched 48 hours after its period, so that it is not asked for again."""
+    """Whether a file was fetched 48 hours after its period, so it is not requested again."""
     return fetched_us(file) >= file.key.period.end_us + SETTLE_US
 
 
 def fetched_us(file: StoredFile) -> int:
-    """When the bytes left their source: for a file from a folder at the latest when it was written.
+    """When the bytes left their source: a file from a folder not after it was written.
 
-    A file copied from a folder says when it was last changed, by its stamp ``size@nanoseconds``.
+    The stamp of such a file, ``size@nanoseconds``, contains the time of its last change.
     """
     fetched = datetime.fromisoformat(file.fetched_at).replace(tzinfo=UTC)
     moment = int(fetched.timestamp()) * 1_000_000
@@ -172,16 +172,16 @@ def fetched_us(file: StoredFile) -> int:
 def settled_spans(
     plan: SeriesPlan, missing: Iterable[FileKey], *, now: datetime, before: Sequence[Span] = ()
 ) -> list[Span]:
-    """What is settled after the files of ``plan`` were dealt with.
+    """The settled spans after the files of ``plan`` were processed.
 
     Parameters
     ----------
     missing
-        Files of the plan that could not be had; they stay open.
+        Files of the plan that could not be downloaded; they stay open.
     now
-        When the vendor was asked.
+        Time of the request.
     before
-        What was settled before; it stays so.
+        The spans settled before.
     """
     settles_until = int(now.timestamp() * 1_000_000) - SETTLE_US
     missing = set(missing)
@@ -197,7 +197,7 @@ def settled_spans(
 
 
 def describe_spans(spans: Iterable[Span]) -> str:
-    """Spans of whole days for a person: months where they are whole, else inclusive dates.
+    """Spans of whole days as text: whole months, else inclusive dates.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a sync did, as a value and as a row of the manifest."""
+"""The report of a sync, as a value and as a row of the manifest."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ SOME_UNNAMED = ", some of unknown name"
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync did.
+    """The report of a sync.
 
     Attributes
     ----------
     admissions
-        What came of each file that was fetched, or asked for again.
+        The outcome of each file that was fetched or requested again.
     unchanged
         Files that were known and not read again.
     unrecognised
-        What of a folder names no vendor file or cannot be read, with the reason.
+        Files of a folder that are no vendor file or cannot be read, with the reason.
     ambiguous
-        Parquet files of a folder that are one vendor file and differ; none was taken in.
+        Parquet files of a folder that are one vendor file and differ; none was imported.
     failures
         Requests and files that the vendor refused or did not deliver.
     empty
-        What the vendor has not.
+        What the vendor does not have.
     warnings
-        Other things that a person should know.
+        Other messages for the user.
     settled, listings
-        How many of the wanted series were not asked about, and how many were, with success.
+        Number of wanted series whose lists were not requested, and of successful requests.
     received_bytes, seconds
         Size of the files that came over the network, and how long the run took.
     others
-        Data of a folder that is no parquet.
+        Data files of a folder in other formats.
     layouts_shown
         Whether an earlier sync of this home listed the layouts of a folder.
     """
@@ -85,7 +85,7 @@ class SyncReport:
 def sync_run(
     home: Home, *, salvage: bool, clock: Callable[[], str] | None = None
 ) -> Iterator[tuple[Lake, Callable[[SyncReport], SyncReport]]]:
-    """Lock a home, clear what a killed run left, and write the run and its outcome down.
+    """Lock a home, remove the leftovers of a killed run, and record the run and its outcome.
 
     Yields the lake, and a function that takes the finished report and returns it.
     """

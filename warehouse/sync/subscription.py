@@ -65,15 +65,15 @@ def load_subscriptions(path: Path) -> list[Subscription]:
     NotFoundError
         There is no such file.
     UsageError
-        It is not as it must be; the text says where.
+        Its content is invalid; the message names the place.
     """
     try:
         tables = read_tables(path, "sync", _KEYS, _EXAMPLE)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"nothing is subscribed to: there is no {path}",
-            next_step="name what is wanted: DATASET --exchange --symbol --interval --clock --start;"
-            f" take in a folder: --from FOLDER; or write that file: {_EXAMPLE}",
+            next_step="give a selection: DATASET --exchange --symbol --interval --clock --start;"
+            f" import a folder: --from FOLDER; or write that file: {_EXAMPLE}",
         ) from error
     if not tables:
         raise UsageError(f"{path}: no [[sync]] table", next_step=f"write one: {_EXAMPLE}")
@@ -96,12 +96,12 @@ def resolve(
     symbols_of
         Gives all symbols of an exchange; called for patterns only.
     unfit
-        Takes in patterns of symbols that fit none, where others fit some; else they are an error.
+        Called with patterns that match no symbol where others match some; else an error.
 
     Raises
     ------
     UsageError
-        A list is missing, a name cannot be one, or a pattern fits nothing.
+        A list is missing, a name is invalid, or a pattern matches nothing.
     """
     misfits: list[UsageError] = []
     spans: dict[tuple[str, SeriesKey], tuple[date, date]] = {}
@@ -109,7 +109,7 @@ def resolve(
     for one in subscriptions:
         start, end = one.start, one.end or today + timedelta(days=1)
         if start is None:
-            raise UsageError("no start", next_step="say from which UTC day on: --start 2025-01-01")
+            raise UsageError("no start", next_step="give the first UTC day: --start 2025-01-01")
         for exchange in one.exchanges:
             if exchange not in known and any(map(_is_pattern, one.symbols)):
                 known[exchange] = symbols_of(exchange)
@@ -127,16 +127,16 @@ def resolve(
 
 
 def expand_datasets(names: Iterable[str]) -> list[str]:
-    """Patterns as the datasets that have a contract; a name without one is taken as it stands.
+    """The datasets that patterns match; a name without a contract is kept unchanged.
 
     ``*`` is every metric dataset; raw data comes only by a pattern that begins with ``raw``. The
-    vendor may have datasets that are newer than the contracts, but a name that differs from a known
-    one in a few letters is taken for a slip.
+    vendor may have newer datasets than the contracts, but a name that differs from a known
+    one in a few letters is taken for a typing error.
 
     Raises
     ------
     UsageError
-        A pattern fits nothing, or a name is nearly that of a known dataset.
+        A pattern matches nothing, or a name is nearly that of a known dataset.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def _series(one: Subscription, dataset: str, exchange: str, symbol: str) -> list
     for name, values in (("interval", one.intervals), ("clock", one.clocks)):
         if not values:
             raise UsageError(
-                f"{dataset}: no {name}", next_step=f"say --{name}, as for every metric dataset"
+                f"{dataset}: no {name}", next_step=f"add --{name}, as for every metric dataset"
             )
     grid = product(one.intervals, one.clocks)
     return [SeriesKey(exchange, symbol, interval, clock) for interval, clock in grid]
@@ -185,12 +185,12 @@ def _matching(
     what: str,
     unfit: list[UsageError] | None = None,
 ) -> list[str]:
-    """Names that fit, each once; a pattern that fits none is an error, or goes to ``unfit``."""
+    """Matching names, each once; a pattern without any is an error, or goes to ``unfit``."""
     found: list[str] = []
     for pattern in patterns:
         fit = [n for n in names if fnmatchcase(n, pattern)] if _is_pattern(pattern) else [pattern]
         if not fit:
-            error = UsageError(f"no {what} fits {pattern!r:.80}", next_step="check the pattern")
+            error = UsageError(f"no {what} matches {pattern!r:.80}", next_step="check the pattern")
             if unfit is None:
                 raise error
             unfit.append(error)

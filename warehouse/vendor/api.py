@@ -53,20 +53,20 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 
 
 class KeyRefusedError(VendorError):
-    """No key was given, or the vendor does not know it."""
+    """No key was given, or the vendor rejects it."""
 
 
 class NoAnswerError(VendorError):
-    """No answer, or none that helps, after all tries."""
+    """No answer, or no usable one, after all tries."""
 
 
 class RequestRefusedError(VendorError):
-    """A definite no to one request; asking again cannot help. ``fields`` holds the status."""
+    """The vendor refused a request for good; ``fields`` has the status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the vendor lists for one request: links by period, sizes where it says them."""
+    """The vendor's answer to one request: links by period, and sizes where it gives them."""
 
     links: Mapping[Period, str] = field(repr=False)
     sizes: Mapping[Period, int | None]
@@ -82,7 +82,7 @@ class VendorClient:
     api_key
         The user's key, if there is one; it goes to the API's host only.
     preview
-        Ask for the slice that everybody may have, with the public key.
+        Request the free sample with the public key.
     connections
         How many requests may be under way at once.
 
@@ -91,7 +91,7 @@ class VendorClient:
     KeyRefusedError
         There is no key, and ``preview`` is false.
     UsageError
-        The key or the URL cannot be one.
+        The key or the URL is invalid.
     """
 
     def __init__(
@@ -125,16 +125,16 @@ class VendorClient:
         self.transport.__exit__(*error)
 
     def list_files(self, wanted: Wanted) -> Listing:
-        """Files that hold days of ``wanted``; an empty listing is an answer.
+        """Files with days of ``wanted``; an empty listing is a valid answer.
 
         Raises
         ------
         KeyRefusedError
             No key, or a wrong one.
         RequestRefusedError
-            The plan does not include it, or the vendor knows no such thing.
+            The plan does not include it, or it does not exist.
         NoAnswerError
-            The vendor could not be reached, or did not answer sensibly.
+            The vendor could not be reached, or its answer is invalid.
         """
         links: dict[Period, str] = {}
         sizes: dict[Period, int | None] = {}
@@ -185,7 +185,7 @@ class VendorClient:
         return f"data/{preview}{quote(wanted.dataset)}", grid | params | days
 
     def _ask(self, path: str, params: Mapping[str, str], *, about: str) -> Any:
-        """The JSON answer of one endpoint, after as many tries as patience allows."""
+        """The JSON answer of one endpoint, with retries as ``Patience`` allows."""
         url, patience = f"{self.api_url}/{path}", self.transport.patience
         for failures in range(1, patience.tries + 1):
             hint_s = None
@@ -211,7 +211,7 @@ class VendorClient:
         raise self._no_answer(about, problem)
 
     def _whole_body(self, response: httpx.Response, about: str) -> bytes:
-        """An answer in memory, unless it is larger than any that makes sense."""
+        """The body of an answer, unless it is larger than any valid one."""
         body = bytearray()
         for block in self.transport.blocks(response):
             body += block
@@ -242,7 +242,7 @@ class VendorClient:
                 next_step=f"{step} for another dataset, interval or range",
                 status=status,
             )
-        reason = "the vendor knows no such thing" if status == 404 else "the vendor refuses it"
+        reason = "the vendor does not have it" if status == 404 else "the vendor refuses it"
         raise RequestRefusedError(
             f"{about}: {reason} (status {status}){message}",
             next_step="check dataset, exchange, symbol, interval, clock and dates",
@@ -275,13 +275,13 @@ class VendorClient:
             host = scheme = None
         if host is None or scheme not in ("http", "https") or parts.query:
             raise UsageError(
-                "APERIODIC_API_URL is no base URL",
+                "APERIODIC_API_URL is not a base URL",
                 next_step=f"leave it out for {DEFAULT_API_URL}",
             )
         if self._key and not _KEY.fullmatch(self._key):
             raise UsageError(
-                "the API key holds a blank or a character that no key has",
-                next_step="copy it once more into APERIODIC_API_KEY",
+                "the API key contains a space or another invalid character",
+                next_step="copy it again into APERIODIC_API_KEY",
             )
         if not self._key and not is_loopback(host):
             raise _key_refused("")
@@ -305,7 +305,7 @@ class Links:
         self._remember(listing)
 
     def url(self, period: Period, *, dead: str | None = None) -> str:
-        """A link that still lives; ``dead`` is one that storage has just refused."""
+        """A valid link; ``dead`` is one that storage has just refused."""
         with self._lock:
             url, dies_at = self._links[period]
             if time.monotonic() >= dies_at or url == dead:
@@ -315,7 +315,7 @@ class Links:
                 if period not in listing.links:
                     raise RequestRefusedError(
                         f"{self._wanted.dataset} {self._wanted.series} {period.text}: "
-                        "the vendor lists it no more",
+                        "the vendor no longer lists it",
                         next_step="run the same command again",
                     )
                 self._remember(listing)
@@ -335,12 +335,12 @@ def clock_warning(skew_s: float | None) -> str | None:
     side = "ahead of" if skew_s > 0 else "behind"
     return (
         f"this machine's clock is {abs(skew_s) / 60:.0f} minutes {side} the vendor's; "
-        "set it right, it decides which files are asked for again"
+        "correct it, because it decides which files are requested again"
     )
 
 
 def unknown_symbol(exchange: str, symbol: str, symbols: list[str]) -> VendorError:
-    """The error for a symbol that the venue lacks, with the nearest ones that it has."""
+    """The error for an unknown symbol, with the nearest ones of the venue."""
     return RequestRefusedError(
         f"{exchange} has no symbol {symbol}{redact(did_you_mean(symbol, symbols))}",
         next_step="symbols are written like perpetual-BTC-USDT:USDT",
@@ -367,7 +367,7 @@ def _period(entry: dict[str, Any], wanted: Wanted) -> Period:
 
 
 def _lifetime_s(url: str) -> float:
-    """How long a presigned link says that it lives."""
+    """Lifetime of a presigned link, from its query string."""
     try:
         said = parse_qs(urlsplit(url).query).get("X-Amz-Expires", [""])[0]
     except ValueError:
@@ -389,7 +389,7 @@ def _vendor_message(answer: Any, key: str) -> str:
 def _invalid_answer(about: str) -> NoAnswerError:
     return NoAnswerError(
         f"{about}: the answer is not one of the vendor's API",
-        next_step="check APERIODIC_API_URL, and whether a proxy or login page stands between",
+        next_step="check APERIODIC_API_URL, and whether a proxy or login page answers instead",
     )
 
 

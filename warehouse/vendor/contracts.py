@@ -1,6 +1,6 @@
-"""What each dataset's files must hold: the dbt source YAML under ``models/vendor``, as values.
+"""Contracts: what each dataset's files contain, from the dbt source YAML under ``models/vendor``.
 
-The YAML is the one home of names, types, units, meanings and ranges. Ingest checks files against
+The YAML is the only place for names, types, units, meanings and ranges. Sync checks files against
 it, the catalog takes its comments from it, dbt documents it.
 """
 

@@ -1,4 +1,4 @@
-"""The bytes of one file of the vendor, to disk: in blocks, resumable, whole or not at all.
+"""Download one vendor file to disk: in blocks, resumable, complete or not at all.
 
 The bytes grow under a name that never ends in ``.parquet``, with a note beside them (``.json``) of
 what version they are, so that a later run can go on where this one stopped.
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A file that came whole: its bytes, the stamp of its version, its origin without secrets."""
+    """A complete download: its path, the stamp of its version, its origin without secrets."""
 
     path: Path
     size_bytes: int
@@ -45,7 +45,7 @@ class Body:
 
 
 class LinkSource(Protocol):
-    """Returns a living link; takes the one that storage refused."""
+    """Returns a valid link; its argument is the one that storage refused."""
 
     def __call__(self, *, dead: str | None = None) -> str: ...
 
@@ -59,7 +59,7 @@ def download_file(
     known_stamp: str | None = None,
     received: Callable[[int], None] = lambda size_bytes: None,
 ) -> Body | None:
-    """Fetch one file to ``part``, going on with what is there already.
+    """Download one file to ``part``, resuming what is there already.
 
     Parameters
     ----------
@@ -76,17 +76,17 @@ def download_file(
     Raises
     ------
     RequestRefusedError
-        A definite no from storage.
+        Storage refuses the file for good.
     NoAnswerError
-        No whole body after all tries; what came stays in ``part``.
+        The body is incomplete after all tries; the received part stays in ``part``.
     DiskError
-        The disk is full or may not be written.
+        The disk is full or not writable.
     """
     return _Download(transport, link, part, about, known_stamp, received).run()
 
 
 def discard_part(part: Path) -> None:
-    """Forget what came of a file."""
+    """Remove the received part of a file."""
     part.unlink(missing_ok=True)
     _note_path(part).unlink(missing_ok=True)
 
@@ -157,7 +157,7 @@ class _Download:
     # -- one try ---------------------------------------------------------------------------------
 
     def _conditions(self) -> dict[str, str]:
-        """Headers that ask for the rest of a part, or for a version that the lake has not."""
+        """Headers that request the rest of a part, or a version that the lake does not have."""
         begun = self._begun()
         if begun is not None:
             kind, _, value = begun.stamp.partition(":")
@@ -169,7 +169,7 @@ class _Download:
         return {_CONDITIONS[kind]: value} if kind in _CONDITIONS else {}
 
     def _begun(self) -> _Begun | None:
-        """What is there already of a version that can be gone on with."""
+        """The part already received of a version, if it can be resumed."""
         try:
             note = json.loads(_note_path(self.part).read_text("utf-8"))
             size = self.part.stat().st_size
@@ -180,7 +180,7 @@ class _Download:
         return begun if usable else None
 
     def _write(self, response: httpx.Response) -> int:
-        """Write the body where it belongs; return the size of the whole."""
+        """Write the body to its place; return the size of the complete file."""
         start, whole = 0, _length(response)
         if response.status_code == 206:
             begun = self._begun()
@@ -212,7 +212,7 @@ class _Download:
         return Body(self.part, size, stamp, plain_url(url))
 
     def _not_modified(self, response: httpx.Response, url: str) -> Body | None:
-        """The part was whole already, or the lake has this version."""
+        """The part was complete already, or the lake has this version."""
         begun = self._begun()
         if begun is None:
             return None
@@ -221,7 +221,7 @@ class _Download:
     # -- when it fails ---------------------------------------------------------------------------
 
     def _count_failure(self, problem: str, hint_s: float | None) -> None:
-        """Count it, unless the try brought the file forward."""
+        """Count a failed try, unless it made progress."""
         size = self.part.stat().st_size if self.part.exists() else 0
         if size >= self.most_bytes + _PROGRESS_BYTES:
             self.most_bytes, self.failures = size, 0
@@ -234,20 +234,20 @@ class _Download:
     def _no_answer(self, problem: str) -> NoAnswerError:
         return NoAnswerError(
             f"{self.about}: not fetched ({problem})",
-            next_step="run the same command again; it goes on where this one stopped",
+            next_step="run the same command again; it resumes where this one stopped",
         )
 
     def _refused(self, status: int) -> VendorError:
         return RequestRefusedError(
             f"{self.about}: the vendor's storage refuses it (status {status})",
-            next_step="run the same command again later; if it stays, tell the vendor",
+            next_step="run the same command again later; if it fails again, tell the vendor",
             status=status,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """Bytes of a version that are there, of how many, and its stamp."""
+    """Received bytes of a version, its total size, and its stamp."""
 
     size_bytes: int
     whole_bytes: int
@@ -255,7 +255,7 @@ class _Begun:
 
 
 class _ShortBodyError(Exception):
-    """The body has another length than its headers say."""
+    """The length of the body differs from its headers."""
 
 
 _CONDITIONS = {"etag": "if-none-match", "modified": "if-modified-since"}
@@ -271,7 +271,7 @@ def stamp_of(response: httpx.Response) -> str:
 
 
 def _length(response: httpx.Response) -> int | None:
-    """Size of the whole body, where the server says it and the bytes come unchanged."""
+    """Size of the complete body, if the server gives it and does not compress."""
     said = response.headers.get("content-length", "")
     return None if "content-encoding" in response.headers else whole_number(said)
 

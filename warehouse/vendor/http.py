@@ -1,7 +1,7 @@
 """HTTP as the vendor needs it: one GET at a time, redirects within bounds, patience, no secrets.
 
-Nothing here knows the vendor's API. Whatever leaves this module as text, log records of the HTTP
-library included, has no query string (a presigned URL is a secret) and no key.
+Nothing here depends on the vendor's API. No text from this module, log records of the HTTP
+library included, contains a query string (a presigned URL is a secret) or a key.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class Patience:
 
 
 class StoppedError(Exception):
-    """The run is being stopped; not an error of its own."""
+    """The run is being stopped; this is not an error in itself."""
 
 
 class RefusedLinkError(VendorError):
-    """A link or redirect that leads where no request may go."""
+    """A link or redirect to an address that must not be requested."""
 
 
 class Transport:
@@ -135,7 +135,7 @@ class Transport:
         httpx.TransportError
             No answer, or a broken one.
         RefusedLinkError
-            A redirect or the URL itself leads where no request may go.
+            The URL or a redirect is an address that must not be requested.
         """
         home = _origin(url)
         for _ in range(_LONGEST_CHAIN + 1):
@@ -228,7 +228,7 @@ def is_loopback(host: str) -> bool:
 
 
 def plain_url(url: str) -> str:
-    """A URL that may be shown: no query string, no fragment, no user and password.
+    """A URL without query string, fragment, user and password, for messages.
 
     Examples
     --------
@@ -239,7 +239,7 @@ def plain_url(url: str) -> str:
         parts = urlsplit(url)
         place = parts.netloc.rpartition("@")[2]
     except ValueError:
-        return "a link that is no URL"
+        return "a link that is not a URL"
     return _printable(f"{parts.scheme}://{place}{parts.path}")[:300]
 
 
@@ -284,7 +284,7 @@ def server_time(response: httpx.Response) -> datetime | None:
 
 
 def describe_failure(error: httpx.RequestError) -> str:
-    """Why there was no answer, in a few plain words."""
+    """A short description of a transport error."""
     match error:
         case httpx.TimeoutException():
             return "no answer in time"
@@ -327,7 +327,7 @@ def _printable(text: str) -> str:
 
 
 class _Redacting(logging.Filter):
-    """Takes query strings out of the records of the HTTP library, which logs whole URLs."""
+    """Removes query strings from the records of the HTTP library, which logs whole URLs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None

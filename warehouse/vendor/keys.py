@@ -1,4 +1,4 @@
-"""What names a file of the vendor: dataset, series, period; and how that name reads as a path.
+"""Keys of vendor files: dataset, series, period, and their path.
 
 Pure values: nothing here touches a disk. A series is one (exchange, symbol, interval, clock); a
 period is a UTC month or a UTC day. Times are microseconds since the epoch, UTC, ranges half-open.
@@ -106,7 +106,7 @@ class Symbol:
 
     @classmethod
     def problem(cls, text: str) -> str | None:
-        """Why a text is no Atlas symbol, with what may be meant; None if it is one.
+        """Why a text is not an Atlas symbol, with a suggestion; None if it is one.
 
         Examples
         --------
@@ -133,7 +133,7 @@ _SYMBOL_TYPES = ("spot", "perpetual", "future", "option", "unknown")
 
 
 def _meant_symbol(symbol: Symbol) -> str | None:
-    """The Atlas symbol of these parts, with the margin that most have; None where none fits."""
+    """The Atlas symbol of these parts, with the usual margin; None if the parts do not fit."""
     kind, quote_asset, margin = symbol.type.lower(), symbol.quote or "", symbol.margin
     dated = kind in ("future", "option")
     if kind not in _SYMBOL_TYPES or not symbol.base or not quote_asset:
@@ -237,7 +237,8 @@ class FileKey:
         _require(_NAME.fullmatch(self.dataset) is not None, "dataset", self.dataset)
         if self.is_raw != (self.series.interval is None):
             raise UsageError(
-                f"{self.dataset} {self.series}: raw data has no interval and clock, all else has"
+                f"{self.dataset} {self.series}: interval and clock are required for metric datasets"
+                " and not allowed for raw datasets"
             )
 
     @property
@@ -278,7 +279,7 @@ def encode(symbol: str) -> str:
 
 
 def decode(segment: str) -> str:
-    """The inverse of :func:`encode`; a segment written without encoding is taken as it stands."""
+    """The inverse of :func:`encode`; a segment without encoding is returned unchanged."""
     return unquote(segment)
 
 
@@ -289,7 +290,7 @@ def day_after(day: date) -> date:
 
 
 def _is_encodable(symbol: str) -> bool:
-    """Whether a symbol can stand in a path: disks take 255 bytes, and no half of a surrogate."""
+    """Whether a symbol can be a path segment: at most 255 bytes of valid UTF-8."""
     try:
         return len(encode(symbol)) <= _LONGEST_SEGMENT
     except UnicodeEncodeError:

@@ -65,8 +65,8 @@ def test_a_table_that_cannot_be_meant_is_refused_by_name(
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('[funding]\nexchange = "v"\nhours = 8', "no list of tables"),
-        ("funding = 8", "no list of tables"),
+        ('[funding]\nexchange = "v"\nhours = 8', "not a list of tables"),
+        ("funding = 8", "not a list of tables"),
         ("funding = [8]", "[[funding]] 1: not a table"),
         ('[[fundings]]\nexchange = "v"', "unknown table 'fundings'"),
         ('[[Funding]]\nexchange = "v"', "unknown table 'Funding'"),

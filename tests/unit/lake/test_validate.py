@@ -591,7 +591,7 @@ def test_check_when_times_are_numbers_or_texts_then_says_how_to_convert_them(
     ("content", "reason"),
     [
         (b"", "it is empty"),
-        (b"PAR1" + b"x" * 100, "it is cut off"),
+        (b"PAR1" + b"x" * 100, "it is truncated"),
         (b"PK\x03\x04" + b"x" * 100, "a zip archive"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"time,close\n", "magic bytes"),

@@ -97,11 +97,11 @@ def test_a_wrong_file_is_told_apart(tmp_path: Path, before: str, after: str, rea
 def test_what_fits_nothing_or_lacks_a_grid_is_refused() -> None:
     place = {"exchanges": ("x",), "symbols": ("BTC",), "start": date(2025, 1, 1)}
     day = date(2025, 6, 3)
-    with pytest.raises(UsageError, match="no dataset fits 'l9_"):
+    with pytest.raises(UsageError, match="no dataset matches 'l9_"):
         resolve([Subscription(("l9_*",), **place)], today=day, symbols_of=list)
     with pytest.raises(UsageError, match="flow: no interval"):
         resolve([Subscription(("flow",), **place)], today=day, symbols_of=list)
-    with pytest.raises(UsageError, match="no symbol of x fits"):
+    with pytest.raises(UsageError, match="no symbol of x matches"):
         pattern = place | {"symbols": ("Z*",)}
         resolve([Subscription(("raw_trades",), **pattern)], today=day, symbols_of=lambda _: SYMBOLS)
 
@@ -111,7 +111,7 @@ def test_a_pattern_that_fits_nothing_beside_others_is_told_and_they_go_on() -> N
     unfit: list[VendorError] = []
     found = resolve([one], today=date(2025, 6, 3), symbols_of=lambda _: SYMBOLS, unfit=unfit)
     assert [wanted.series.symbol for wanted in found] == [SYMBOLS[0]]
-    assert [error.what for error in unfit] == ["no symbol of x fits 'Z*'"]
+    assert [error.what for error in unfit] == ["no symbol of x matches 'Z*'"]
     alone = Subscription(("raw_trades",), ("x",), ("Z*",), start=date(2025, 1, 1))
-    with pytest.raises(UsageError, match="no symbol of x fits"):
+    with pytest.raises(UsageError, match="no symbol of x matches"):
         resolve([alone], today=date(2025, 6, 3), symbols_of=lambda _: SYMBOLS, unfit=unfit)

@@ -17,7 +17,7 @@ from warehouse.vendor.http import plain_url, redact, retry_after_s
     [
         ("https://h/p.parquet?X-Amz-Signature=1#f", "https://h/p.parquet"),
         ("https://u:p@h:1/p", "https://h:1/p"),
-        ("http://[bad?sig=1", "a link that is no URL"),
+        ("http://[bad?sig=1", "a link that is not a URL"),
         ("", "://"),
     ],
 )

@@ -177,7 +177,7 @@ def test_series_when_a_part_cannot_be_a_name_then_is_refused(
 
 
 def test_file_key_when_raw_data_has_an_interval_then_is_refused() -> None:
-    with pytest.raises(UsageError, match="raw data has no interval"):
+    with pytest.raises(UsageError, match="not allowed for raw"):
         FileKey("raw_trades", SeriesKey("okx", "spot-BTC-USD", "1h", "true"), Period("2025-09"))
 
 
