@@ -208,10 +208,10 @@ PLANTS = [
         Severity.STALE, About.LINK, "shows another object",
     ),
     Plant(
-        "manifest gone", lambda h: h.manifest.unlink(), Severity.DAMAGED, About.MANIFEST, "missing, although"
+        "manifest gone", lambda h: h.manifest.unlink(), Severity.DAMAGED, About.MANIFEST, "missing"
     ),
     Plant(
-        "manifest empty", lambda h: empty(h.manifest), Severity.DAMAGED, About.MANIFEST, "missing, although"
+        "manifest empty", lambda h: empty(h.manifest), Severity.DAMAGED, About.MANIFEST, "missing"
     ),
     Plant(
         "manifest no manifest", lambda h: flip(h.manifest, 3), Severity.DAMAGED,
