@@ -11,6 +11,7 @@ import warehouse
 from tests.support import Run, copy_home, run_warehouse
 from warehouse.build.pipeline import fingerprint
 from warehouse.config import Settings
+from warehouse.errors import QueryError
 
 MODELS = {
     "good.sql": """
@@ -206,3 +207,92 @@ def test_docs_and_describe_when_yml_or_comment_describe_models_then_show_both_as
     assert meanings["twice_bps"] == "Twice the {# spread. [bps]"
     assert meanings["time"] == "Start of the bar. [UTC]"
     assert nodes["hostile"]["columns"]["time"]["description"] == meanings["time"]
+
+
+def test_preview_when_a_file_is_as_built_then_gives_the_rows_of_its_view(
+    built: tuple[Path, Run],
+) -> None:
+    home, _ = built
+    with warehouse.open(home) as wh:
+        for file, view in (
+            ("good.sql", "good"),
+            ("hostile.sql", "spreads"),
+            ("windows", "windows"),
+        ):
+            shown = wh.preview(file if "." in file else f"models/{file}.sql", limit=None)
+            assert shown.receipt.content == wh.sql(f"from user.{view}").receipt.content, file
+            assert shown.columns == wh.sql(f"from user.{view}").columns
+        assert len(wh.preview(home / "models" / "good.sql", limit=7)) == 7
+
+
+def test_preview_when_files_and_macros_are_edited_then_shows_them_without_a_build(
+    built: tuple[Path, Run], tmp_path: Path
+) -> None:
+    home, _ = built
+    base, macro = home / "models" / "edited.sql", home / "macros" / "edited.sql"
+    reader = tmp_path / "reader.sql"
+    macro.write_text("{% macro times(x) %}3 * {{ x }}{% endmacro %}")
+    base.write_text(
+        "select good.*, spread_bps, {{ times('spread_bps') }} as more\n"
+        "from {{ ref('good') }} join {{ ref('l1_features') }} using (series_id, time)"
+    )
+    reader.write_text(
+        "with edited as (select * from {{ ref('edited') }})\n"
+        "select round(max(more / spread_bps), 6) as x, symbol, interval from edited"
+        " where spread_bps > 0 group by all;\n"
+    )
+    try:
+        with warehouse.open(home) as wh:
+            btc = {"symbol": "perpetual-BTC-USDT:USDT", "interval": "1h"}
+            assert wh.preview(reader, **btc).fetchall() == [(3.0, *btc.values())]
+            macro.write_text("{% macro times(x) %}50 * {{ x }}{% endmacro %}")
+            assert wh.preview(reader, **btc).fetchall() == [(50.0, *btc.values())]
+            with pytest.raises(QueryError, match="no column clock"):
+                wh.preview(reader, clock="true")
+        run = run_warehouse("--home", home, "preview", reader, "--format", "csv",
+                            "--interval", "1h", "--limit", "1", cwd=home.parent)  # fmt: skip
+        assert run.stdout.splitlines()[0] == '"x","symbol","interval"', run.stderr
+        assert run.stdout.count("\n") == 2 and "--limit" in run.stderr
+    finally:
+        base.unlink()
+        macro.unlink()
+
+
+@pytest.mark.parametrize("name", ["no_ref", "no_jinja", "no_column", "no_syntax", "near"])
+def test_preview_when_a_file_is_wrong_then_names_the_line_as_the_build_does(
+    built: tuple[Path, Run], name: str
+) -> None:
+    home, _ = built
+    place, reason = PLACES[name]
+    reason = {"no_ref": "no such model; did you mean flow_features"}.get(name, reason)
+    with warehouse.open(home) as wh, pytest.raises(QueryError) as caught:
+        wh.preview(home / place.partition(":")[0])
+    assert caught.value.what.startswith(f"{home}/{place}\n") and reason in caught.value.what
+
+
+def test_sql_when_it_holds_jinja_then_is_asked_as_rendered_and_its_receipt_has_both(
+    built: tuple[Path, Run], tmp_path: Path
+) -> None:
+    home, _ = built
+    asked = (
+        "select symbol, known_at, {{ twice('spread_bps') }} as doubled, spread_bps,\n"
+        "  {{ rolling_mean('spread_bps', '1 hour') }} as mean\n"
+        "from {{ ref('l1_features') }} where symbol = $s and interval = '1h'\n"
+        "{{ windows('1 hour') }}"
+    )
+    with warehouse.open(home) as wh:
+        result = wh.sql(asked, s="perpetual-BTC-USDT:USDT")
+        assert [str(one.place) for one in result.trace().scope] == ["l1_features"]
+        assert result.columns["spread_bps"].unit == "bps"
+        plain = "select count(*) from l1_features where symbol = $s and interval = '1h'"
+        assert [(len(result),)] == wh.sql(plain, s="perpetual-BTC-USDT:USDT").fetchall()
+        receipt = warehouse.Receipt.from_json(result.receipt.to_json())
+        assert receipt.template == asked and "{{" not in receipt.sql
+        path = receipt.save(tmp_path / "r.json")
+        assert wh.sql("select count(*) from {{ ref('hostile') }}").fetchall()[0][0] > 0
+        assert wh.sql("select '{{ x }}' as x -- {% y").fetchall() == [("{{ x }}",)]
+        for hostile in ("{% set x = 1 %}delete from l1_features", "select {{ 'getenv' }}('HOME')"):
+            with pytest.raises(QueryError, match="may not run here"):
+                wh.sql(hostile)
+    verified = run_warehouse("--home", home, "verify", path, cwd=home.parent)
+    assert (verified.exit_code, "identical" in verified.stdout) == (0, True), verified.stdout

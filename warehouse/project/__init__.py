@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         shipped_or_kept,
         write_compiled,
     )
+    from warehouse.project.lines import at_line
+    from warehouse.project.model_texts import model_for_dbt
     from warehouse.project.project import (
         DATABASE,
         BuiltModel,
@@ -46,6 +48,8 @@ else:
                 "CompiledModel CompiledProject DataTest kept_compiled shipped_or_kept "
                 "write_compiled"
             ),
+            "lines": "at_line",
+            "model_texts": "model_for_dbt",
             "project": (
                 "BuiltModel create_schemas create_seeds create_views DATABASE load_project "
                 "Model Project Relation"

@@ -19,6 +19,7 @@ from jinja2 import Template
 
 from warehouse.errors import did_you_mean
 from warehouse.project.compiled import SHIPPED
+from warehouse.project.model_texts import model_for_dbt
 from warehouse.project.project import DATABASE, Relation
 from warehouse.project.sandbox import (
     MACRO,
@@ -250,7 +251,8 @@ class _Rendering:
         here: dict[str, Any] = {"ref": ref, "config": config}
         if this is not None:
             here["this"] = _Reference(this)
-        with told_by_line(name):
+        before = text[: len(text) - len(text.lstrip())].count("\n")
+        with told_by_line(name, before):
             template, known = self._renderer.template(text.strip(), name)
             # macros see the same ref and config, so they are set where macros look names up
             former = {key: known[key] for key in here}
@@ -262,18 +264,29 @@ class _Rendering:
 
     def _reference(self, name: str) -> _Reference:
         renderer = self._renderer
-        if (path := renderer.own_file(name)) is not None:
-            if not self._inline:
-                return _Reference(Relation("user", name))
-            self._add(name, path, Relation("user", name))
-            return _Reference(None, name)
         if (path := renderer.file_of_ephemeral(name)) is not None:
             self._add(_EPHEMERAL + name, path, renderer.relation(name))
             return _Reference(None, _EPHEMERAL + name)
-        relation = renderer.relation(name)
-        if relation is None:
+        if (relation := renderer.relation(name)) is not None:
+            return _Reference(relation)
+        if (path := renderer.own_file(name)) is None:
             raise renderer.no_model(name)
-        return _Reference(relation)
+        if self._inline:
+            self._add(name, path, Relation("user", name))
+            return _Reference(None, name)
+        return _Reference(Relation("user", self._alias(name, path)))
+
+    def _alias(self, name: str, path: Path) -> str:
+        """The name of the view that was built of a file of the user's."""
+        if name in self._open:
+            return name
+        self._open.append(name)
+        text = model_for_dbt(path.read_bytes()).decode("utf-8", errors="replace")
+        _, config, _ = self._text(text, path.name, Relation("user", name))
+        self._open.pop()
+        if config.get("materialized", "view") not in ("view", "table"):
+            raise UnknownToRenderer(f"{path.name}: materialized as {config['materialized']}")
+        return str(config.get("alias") or name)
 
     def _add(self, cte: str, path: Path, this: Relation | None) -> None:
         if cte in self._open:
@@ -281,13 +294,12 @@ class _Rendering:
         if cte not in self._ctes:
             self._open.append(cte)
             try:
-                sql, _, _ = self._text(path.read_text("utf-8"), path.name, this)
+                text = model_for_dbt(path.read_bytes()).decode("utf-8", errors="replace")
+                sql, _, _ = self._text(text, path.name, this)
             except TemplateWrong as error:
-                error.what = f"{path.name}: {error.what}"
-                error.line = None
-                raise
+                raise type(error)(f"{path.name}: {error.what}") from error
             self._open.pop()
-            self._ctes[cte] = sql.rstrip().rstrip(";")
+            self._ctes[cte] = sql
 
 
 class _Reference(TemplateValue):

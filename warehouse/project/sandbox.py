@@ -60,6 +60,7 @@ class TemplateWrong(QueryError):
     """A template that dbt could not render either; ``line`` is that of its text, or None."""
 
     def __init__(self, what: str, line: int | None = None) -> None:
+        self.reason = what
         self.line = line
         super().__init__(f"line {line}: {what}" if line else what)
 
@@ -73,25 +74,28 @@ class TemplateValue:
 
 
 @contextmanager
-def told_by_line(name: str) -> Iterator[None]:
-    """Errors of the template ``name`` become `TemplateWrong` with the line of its text."""
+def told_by_line(name: str, before: int = 0) -> Iterator[None]:
+    """Errors of the template ``name`` become `TemplateWrong` with the line of its text.
+
+    ``before`` are the lines of the text that the template does not have.
+    """
     try:
         yield
     except TemplateWrong as error:
         line = next(_lines(error.__traceback__, name), None)
         if error.line is not None or line is None:
             raise
-        raise type(error)(error.what, line) from error
+        raise type(error)(error.reason, before + line) from error
     except TemplateSyntaxError as error:
         words = error.message or str(error)
         is_unknown = isinstance(error, TemplateAssertionError) or "unknown tag" in words
-        here = error.lineno if error.name == name else next(_lines(error.__traceback__, name), None)
-        raise (UnknownToRenderer if is_unknown else TemplateWrong)(words, here) from error
+        here = error.lineno if error.name == name else next(_lines(error.__traceback__, name), 1)
+        raise (UnknownToRenderer if is_unknown else TemplateWrong)(words, before + here) from error
     except _MISTAKES as error:
         is_unknown = isinstance(error, (UndefinedError, SecurityError))
         words = str(error) or type(error).__name__
-        here = next(_lines(error.__traceback__, name), None)
-        raise (UnknownToRenderer if is_unknown else TemplateWrong)(words, here) from error
+        here = next(_lines(error.__traceback__, name), 1)
+        raise (UnknownToRenderer if is_unknown else TemplateWrong)(words, before + here) from error
 
 
 def _lines(trace: TracebackType | None, name: str) -> Iterator[int]:

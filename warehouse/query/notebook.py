@@ -15,7 +15,7 @@ from typing import Any
 
 from warehouse.errors import QueryError
 from warehouse.query.result import Result
-from warehouse.query.warehouse import Warehouse
+from warehouse.query.warehouse import Warehouse, plain_text
 from warehouse.query.warehouse import open as open_warehouse
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class _Magic:
 
         warehouse = self._warehouse or self._open(None)
         variables = self._shell.user_ns
-        wanted = parameters_of(text)
+        wanted = parameters_of(plain_text(warehouse, text))
         missing = sorted(name for name in wanted if name not in variables)
         if missing:
             raise QueryError(

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from warehouse.analysis import LookAhead, QueryScope
 
-# Written where frames or models that look ahead are part of the answer; else 1, which earlier
-# products read.
-RECEIPT_VERSION = 2
+# Fields that a receipt holds only where they are not empty, by the version that began with them:
+# products before it still read all other receipts.
+_SINCE = {"frames": 2, "looks_ahead": 2, "template": 3}
+RECEIPT_VERSION = 3
 
 BATCH_ROWS = 50_000
 _MANTISSA_BITS = 30
@@ -70,7 +71,7 @@ class Receipt:
     Attributes
     ----------
     sql, params
-        The query as the user wrote it, and the values bound to its names.
+        The query as it ran, and the values bound to its names.
     generation, product_version, duckdb_version
         Which catalog, code and engine answered.
     files
@@ -86,6 +87,8 @@ class Receipt:
         The user's own frames by name, with their hashes; the receipt does not hold them.
     looks_ahead
         The user's models behind the answer that did not pass the look-ahead audit, with the cause.
+    template
+        The query as the user wrote it, where it held Jinja; else empty.
     """
 
     sql: str
@@ -100,15 +103,15 @@ class Receipt:
     content: str
     frames: dict[str, ReceiptFrame] = field(default_factory=dict)
     looks_ahead: tuple[str, ...] = ()
+    template: str = ""
 
     def to_json(self) -> str:
         """The receipt as JSON."""
         facts = asdict(self) | {
             "params": {n: _parameter_to_json(v) for n, v in self.params.items()}
         }
-        later = ("frames", "looks_ahead")
-        facts = {name: value for name, value in facts.items() if value or name not in later}
-        version = RECEIPT_VERSION if facts.keys() & {*later} else 1
+        facts = {name: value for name, value in facts.items() if value or name not in _SINCE}
+        version = max((_SINCE[name] for name in facts if name in _SINCE), default=1)
         return json.dumps({"receipt": version, **facts}, indent=1)
 
     def save(self, path: str | Path) -> Path:
@@ -161,6 +164,7 @@ def make_receipt(
     cursor: duckdb.DuckDBPyConnection,
     frames: Mapping[str, pa.Table],
     looks_ahead: Sequence[LookAhead],
+    template: str,
 ) -> Receipt:
     """The receipt of an answer, whose batches are read for it; ``cursor`` reads the catalog."""
     rows, content = content_hash(types, batches, ordered=is_ordered)
@@ -178,6 +182,7 @@ def make_receipt(
         content=content,
         frames={name: frame_facts(table) for name, table in frames.items()},
         looks_ahead=tuple(map(str, looks_ahead)),
+        template=template,
     )
 
 

@@ -120,8 +120,10 @@ class Result(Tabular):
         frames: Mapping[str, pa.Table] | None = None,
         *,
         timeout_s: float | None = None,
+        template: str | None = None,
     ) -> None:
         self._session = session
+        self._template = template
         self._statement = statement
         self._params = params
         self._frames = frames or {}
@@ -288,6 +290,7 @@ class Result(Tabular):
             cursor=self._session.root.new_cursor(),
             frames=self._frames,
             looks_ahead=self._marks(scope),
+            template=self._template or "",
         )
 
     def _scope(self) -> tuple[QueryScope, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
@@ -30,6 +30,15 @@ from warehouse.query.frames import (
 from warehouse.query.parameters import as_moments, may_be_moment, require_names
 from warehouse.query.result import Result
 from warehouse.query.session import Session, one_clock, open_session
+from warehouse.query.templates import (
+    Templates,
+    holds_template,
+    limited,
+    lines_of,
+    model_file,
+    model_text,
+    require_columns,
+)
 from warehouse.sql import bound
 
 if TYPE_CHECKING:
@@ -98,6 +107,7 @@ class Warehouse:
     ) -> None:
         self.settings = settings
         self._home = Home.of(settings)
+        self._templates = Templates(self._home)
         self._wanted = _wanted(self._home, generation, as_of, snapshot)
         self._session = self._open_session()
 
@@ -155,7 +165,8 @@ class Warehouse:
         ----------
         text
             One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE,
-            SHOW, or EXPLAIN of these.
+            SHOW, or EXPLAIN of these. Where it holds ``{{`` or ``{%`` outside of literals and
+            comments, it is a template with the macros of models: ``{{ ratio('a', 'b') }}``.
         params, **named
             Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted, and
             so is a text that is a moment with an offset, unless it is compared with a text column;
@@ -198,7 +209,14 @@ class Warehouse:
         _require_argument_types(text, params, timeout, memory)
         given = {**(params or {}), **named}
         with one_clock(timeout):
-            return run(None, lambda: self._prepared(text, given, timeout, memory, strict=strict))
+            if not holds_template(text):
+                return self._asked(text, given, timeout, memory, strict=strict)
+            rendered = run(None, lambda: self._templates.render(text), Limits(timeout))
+            with lines_of("the SQL", text):
+                return self._asked(rendered, given, timeout, memory, strict=strict, template=text)
+
+    def _asked(self, text: str, given: Mapping[str, object], *limits: Any, **others: Any) -> Result:
+        return run(None, lambda: self._prepared(text, given, *limits, **others))
 
     def _prepared(
         self,
@@ -208,6 +226,7 @@ class Warehouse:
         memory: str | None,
         *,
         strict: bool,
+        template: str | None = None,
     ) -> Result:
         """The answer to a text that is checked and bound, but not run yet."""
         frames = {name: value for name, value in given.items() if is_frame(value)}
@@ -230,10 +249,56 @@ class Warehouse:
         if any(map(may_be_moment, values.values())):
             values = as_moments(values, analysis.text_parameters(tree, session.names))
         tables = {name: frame_table(name, frame) for name, frame in frames.items()}
-        result = Result(session, statement, values, tables, timeout_s=timeout)
+        result = Result(session, statement, values, tables, timeout_s=timeout, template=template)
         if strict:
             analysis.require_clean(result.warnings)
         return result
+
+    def preview(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        symbol: str | None = None,
+        interval: str | None = None,
+        clock: str | None = None,
+        limit: int | None = 1_000,
+        timeout: float | None = None,
+        memory: str | None = None,
+    ) -> Result:
+        """The rows of a model of your own as its file is now, without a build.
+
+        Models of your own that it reads are as their files are now, too.
+
+        Parameters
+        ----------
+        file
+            The file, or its name below the home's ``models/``.
+        symbol, interval, clock
+            Only rows whose columns of these names have that value.
+        limit
+            Most rows of the answer; None for all.
+        timeout, memory
+            As in :meth:`sql`.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        QueryError
+            The file is wrong, which is told with its line, or holds what dbt alone knows.
+        """
+        _require_argument_types("", None, timeout, memory)
+        keys = {"symbol": symbol, "interval": interval, "clock": clock}
+        keys = {name: value for name, value in keys.items() if value is not None}
+        path = model_file(self._home, file)
+        place, text = os.fspath(file), model_text(path)
+        with one_clock(timeout), lines_of(place, text):
+            sql = run(None, lambda: self._templates.preview(text, path), Limits(timeout))
+            if keys:
+                whole = self._asked(sql, {}, timeout, memory, strict=False)
+                require_columns(keys, whole.keys())
+            sql = limited(sql, keys, limit)
+            return self._asked(sql, keys, timeout, memory, strict=False, template=text)
 
     def query(
         self,
@@ -346,6 +411,11 @@ class Warehouse:
 def session_of(warehouse: Warehouse) -> Session:
     """The session of a warehouse, for what the package itself asks of the catalog."""
     return warehouse._session.current
+
+
+def plain_text(warehouse: Warehouse, text: str) -> str:
+    """A text without Jinja, for what the package itself reads of it."""
+    return warehouse._templates.render(text) if holds_template(text) else text
 
 
 def _wanted(

@@ -51,6 +51,12 @@ def test_cell_when_a_variable_has_an_offset_then_it_counts(shell: Any) -> None:
         assert result.fetchall() == [(utc("2025-09-02 06:00"),)], name  # 03:00 lies in the gap
 
 
+def test_cell_when_it_holds_jinja_then_binds_the_variables_of_the_rendered_text(shell: Any) -> None:
+    shell.user_ns |= {"half": 0.5}
+    result = shell.run_cell_magic("sql", "", "select {{ ratio('$half', '2') }} as quarter")
+    assert result.fetchall() == [(0.25,)]
+
+
 def test_cell_when_it_is_given_a_name_then_keeps_the_answer_there(shell: Any) -> None:
     assert shell.run_cell_magic("sql", "found", "select 1 as a") is None
     assert shell.user_ns["found"].fetchall() == [(1,)]

@@ -1,0 +1,54 @@
+"""``warehouse preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from warehouse.cli.common import home_option, say
+from warehouse.cli.output import FORMATS, write_answer
+from warehouse.config import Settings
+from warehouse.display import counted
+from warehouse.errors import ExitCode
+from warehouse.query import Warehouse
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  warehouse preview my_feature.sql --symbol perpetual-BTC-USDT:USDT --interval 5m
+  warehouse preview data/models/my_feature.sql --limit 1000000 --format csv > rows.csv"""
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--symbol", metavar="SYMBOL", help="Only rows of this symbol.")
+@click.option("--interval", metavar="INTERVAL", help="Only bars of this length, as 5m.")
+@click.option("--clock", metavar="CLOCK", help="Only bars of this clock: exchange or true.")
+@click.option("--limit", type=click.IntRange(0), default=40, show_default=True, help="Most rows.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after so long.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([form for form in FORMATS if form not in ("parquet", "arrow")]),
+    default="table",
+    show_default=True,
+)
+@home_option
+def preview(settings: Settings, file: Path, limit: int, form: str, **options: Any) -> int:
+    """Rows of a model of your own as its file is now, in a second and without a build.
+
+    FILE is a path, or a file's name below the home's models/. Models of your own that it reads are
+    as their files are now, too; all others are those of the catalog.
+    """
+    with Warehouse(settings) as warehouse:
+        result = warehouse.preview(file, limit=limit, **options)
+        write_answer(result, form, None, limit)
+        if len(result) == limit:
+            say(f"cut after {counted(limit, 'row')}; more with: --limit N")
+    return ExitCode.DONE

@@ -1,0 +1,164 @@
+"""SQL with Jinja: the macros of models in a query's text, and model files before they are built."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from warehouse.errors import NotFoundError, QueryError, did_you_mean
+from warehouse.home import Home
+from warehouse.sql import identifier
+
+if TYPE_CHECKING:
+    from warehouse.project import Renderer
+
+_PARTS = re.compile(
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|(\$\w*\$).*?\1|(?P<jinja>\{[{%])",
+    re.DOTALL,
+)
+_ALLOWED = (
+    "use ref, source, var, the built-in macros and those in HOME/macros; what only dbt knows works"
+    " in a model in HOME/models after: warehouse build"
+)
+
+
+def holds_template(text: str) -> bool:
+    """Whether a text has Jinja outside of literals and comments.
+
+    Examples
+    --------
+    >>> holds_template("select {{ ratio('a', 'b') }}"), holds_template("select '{{ a }}' -- {{")
+    (True, False)
+    """
+    if "{{" not in text and "{%" not in text:
+        return False
+    return any(match["jinja"] for match in _PARTS.finditer(text))
+
+
+class Templates:
+    """Renders texts with the user's macros and models as their files are now."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._lock = Lock()
+        self._made_of: list[object] = []
+        self._renderer: Renderer | None = None
+
+    def render(self, text: str) -> str:
+        """A query's text without Jinja; ``ref`` of the user's own models is the catalog's view.
+
+        Raises
+        ------
+        QueryError
+            The text is wrong, or holds what dbt alone knows; the message names the line.
+        """
+        with self._lock, _explained():
+            return self._current().render(text).sql
+
+    def preview(self, text: str, path: Path) -> str:
+        """A model's text without Jinja; the user's own models that it reads are part of it."""
+        from warehouse.project import Relation
+
+        with self._lock, _explained():
+            this = Relation("user", path.stem)
+            return self._current().render(text, this, inline=True).sql
+
+    def _current(self) -> Renderer:
+        """The renderer, made again where a macro changed or a model came or went."""
+        models = {path.stem: path for path in sorted(self._home.models.rglob("*.sql"))}
+        macros = [(path, path.stat()) for path in sorted(self._home.macros.rglob("*.sql"))]
+        made_of: list[object] = [models]
+        made_of += [(path, s.st_mtime_ns, s.st_size, s.st_ino) for path, s in macros]
+        if self._renderer is None or made_of != self._made_of:
+            from warehouse.project import Renderer
+
+            self._renderer = Renderer(self._home.macros, models)
+            self._made_of = made_of
+        return self._renderer
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Add the next step to what only dbt knows."""
+    from warehouse.project import UnknownToRenderer
+
+    try:
+        yield
+    except UnknownToRenderer as error:
+        error.next_step = error.in_shell = _ALLOWED
+        raise
+
+
+@contextmanager
+def lines_of(place: str, text: str) -> Iterator[None]:
+    """Errors of a text that was rendered name the line of the text as it was written."""
+    from warehouse.project import TemplateWrong, at_line
+
+    try:
+        yield
+    except TemplateWrong as error:
+        at = place + (f":{error.line}" if error.line else "")
+        raise QueryError(f"{at}\n{error.reason}", next_step=error.next_step) from error
+    except QueryError as error:
+        reason = str(error.__cause__) if "\nLINE " in str(error.__cause__) else error.what
+        error.what = at_line(place, text, reason)
+        raise
+
+
+# -- model files ---------------------------------------------------------------------------------
+
+
+def model_file(home: Home, file: str | os.PathLike[str]) -> Path:
+    """A file by its path, or by its name below the home's ``models/``.
+
+    Raises
+    ------
+    NotFoundError
+        There is none; the message lists the nearest names.
+    """
+    path = Path(file)
+    own = {one.name: one for one in sorted(home.models.rglob("*.sql"))}
+    for found in (path, home.root / path, home.models / path, own.get(path.name)):
+        if found is not None and found.is_file():
+            return found
+    raise NotFoundError(
+        f"{path}: there is no such file{did_you_mean(path.name, own)}",
+        next_step=f"name a file *.sql, such as one in {home.models}",
+    )
+
+
+def model_text(path: Path) -> str:
+    """A model's file as dbt gets it; lines keep their numbers."""
+    from warehouse.project import model_for_dbt
+
+    try:
+        return model_for_dbt(path.read_bytes()).decode()
+    except UnicodeDecodeError as error:
+        raise QueryError(
+            f"{path} is no text in UTF-8 ({error.reason} at {error.start})",
+            next_step="save it in UTF-8",
+        ) from error
+
+
+def require_columns(keys: Iterable[str], columns: Iterable[str]) -> None:
+    """Raise where rows are to be chosen by a column that a model does not have."""
+    there = list(columns)
+    for name in keys:
+        if name not in there:
+            raise QueryError(
+                f"the model has no column {name} to choose rows by",
+                next_step=f"leave {name} out; its columns: {', '.join(there)}",
+            )
+
+
+def limited(sql: str, keys: Iterable[str], limit: int | None) -> str:
+    """The query's rows that have the values ``$key``, at most ``limit`` of them."""
+    conditions = " and ".join(f"{identifier(name)} = ${name}" for name in keys)
+    where = f"\nwhere {conditions}" if conditions else ""
+    most = "" if limit is None else f"\nlimit {int(limit)}"
+    return f"select * from (\n{sql}\n){where}{most}"
