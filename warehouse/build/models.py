@@ -40,6 +40,7 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
     """
     with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
         connection.execute("use warehouse")
+        connection.execute("begin")
         create_schemas(connection, compiled.project)
         create_seeds(connection, compiled.project)
         results: list[Result] = []
@@ -51,6 +52,7 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
             _create(connection, model)
             results.append((model.relation.name, "model", OURS, "success", None, "OK"))
         connection.execute(compiled.table_macros)
+        connection.execute("commit")
         results += _create_functions(connection, compiled.functions)
         _record(connection, results)
         connection.executemany(
