@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from warehouse.build import build
 from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.errors import UsageError
+from warehouse.errors import UsageError, needing_extras
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.progress import phase
@@ -46,11 +46,15 @@ order by flow.time
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The output of the demo: the panel of ``PANEL_SQL`` and its chart."""
+    """The output of the demo: the panel of ``PANEL_SQL`` and its chart.
+
+    There is no chart where matplotlib is not installed; ``no_picture`` says so.
+    """
 
     home: Home
     panel: pa.Table
-    picture: Path
+    picture: Path | None
+    no_picture: str = ""
 
 
 def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
@@ -78,14 +82,18 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
     with phase("query and draw"):
         with Warehouse(settings) as warehouse:
             panel = warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
-        picture = draw(panel, home.root / "demo.png")
+        try:
+            picture = draw(panel, home.root / "demo.png")
+        except UsageError as error:
+            return Demo(home, panel, None, str(error))
     return Demo(home, panel, picture)
 
 
 def draw(panel: pa.Table, path: Path) -> Path:
     """Draw close, rolling net delta and large-trade share of a panel as one PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with needing_extras():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)

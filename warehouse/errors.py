@@ -6,7 +6,8 @@ the most precise class; ``cli.main`` turns it into a line on stderr and the clas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -133,6 +134,32 @@ class FaultError(WarehouseError):
     """A bug in the program, which no input should be able to cause."""
 
     exit_code = ExitCode.FAULT
+
+
+# Libraries that are installed only with an extra, and that extra.
+_EXTRAS = {
+    "dbt": "dbt",
+    "matplotlib": "charts",
+    "pandas": "pandas",
+    "polars": "polars",
+    "starlette": "serve",
+    "uvicorn": "serve",
+}
+
+
+@contextmanager
+def needing_extras() -> Iterator[None]:
+    """Name the pip command where the code within imports a library that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EXTRAS:
+            raise
+        raise UsageError(
+            f"{library} is not installed",
+            next_step=f"run: pip install 'microstructure-warehouse[{_EXTRAS[library]}]'",
+        ) from error
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:

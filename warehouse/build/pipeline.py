@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from warehouse.errors import (
     DamagedError,
     DiskError,
     WarehouseError,
+    needing_extras,
     tells_of_disk,
 )
 from warehouse.generations import (
@@ -291,6 +293,8 @@ def _run_child(
     The child holds the home's lock as long as it lives, and ends when this process does: so what
     outlives a killed build can never write into the next one.
     """
+    with needing_extras():
+        find_spec("dbt.cli")
     log = home.build / "dbt" / "dbt.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:

@@ -36,7 +36,7 @@ def demo(ctx: click.Context, home: str | None) -> int:
     put("")
     put(render_chart(made.panel["close"].to_pylist(), title="close, USDT, six months"))
     where = _as_typed(made.home.root)
-    put(f"\npicture   {made.picture}\ncatalog   {made.home.catalog}\n")
+    put(f"\npicture   {made.picture or made.no_picture}\ncatalog   {made.home.catalog}\n")
     put("try next:")
     for verb in ("status", "sql -q large_trade_share", "describe flow_features"):
         put(f"  {_program()} --home {where} {verb}")

@@ -6,7 +6,7 @@ import click
 
 from warehouse.cli.common import home_option, put, say
 from warehouse.config import Settings, variable
-from warehouse.errors import ExitCode, UsageError
+from warehouse.errors import ExitCode, UsageError, needing_extras
 from warehouse.home import Home
 
 
@@ -41,7 +41,8 @@ def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: st
     this machine only; any other --host requires --key, because it exposes the lake to the network.
     Ctrl-C stops it.
     """
-    from warehouse.compat import run_server
+    with needing_extras():
+        from warehouse.compat import run_server
 
     run_server(
         Home.of(settings),

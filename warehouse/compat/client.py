@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from warehouse.config import load_settings
-from warehouse.errors import NotFoundError, UsageError
+from warehouse.errors import NotFoundError, UsageError, needing_extras
 from warehouse.home import Home
 from warehouse.interrupts import run
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
@@ -239,7 +239,8 @@ def _frame(
 def _read_polars(
     parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
 ) -> pl.DataFrame:
-    import polars
+    with needing_extras():
+        import polars
 
     frames = []
     for path, spans in parts:
@@ -260,7 +261,8 @@ def _read_polars(
 def _read_pandas(
     parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
 ) -> pd.DataFrame:
-    import pandas
+    with needing_extras():
+        import pandas
     import pyarrow.parquet as pq
 
     frames = []

@@ -30,6 +30,7 @@ from warehouse.errors import (
     QueryError,
     UsageError,
     WarehouseError,
+    needing_extras,
     tells_of_damage,
     tells_of_disk,
 )
@@ -76,8 +77,17 @@ def _within_limits(look: Callable[[Result], T]) -> Callable[[Result], T]:
     return looking
 
 
+def _as_pandas(table: pa.Table) -> pd.DataFrame:
+    with needing_extras():
+        import pandas  # noqa: F401
+
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
 def _as_polars(table: pa.Table) -> pl.DataFrame:
-    import polars
+    with needing_extras():
+        import polars
 
     frame = polars.from_arrow(table)
     assert isinstance(frame, polars.DataFrame)
@@ -152,8 +162,7 @@ class Result(Tabular):
     def df(self) -> pd.DataFrame:
         """The answer as a pandas DataFrame; times naive UTC."""
         table = self.arrow()
-        frame: pd.DataFrame = run(None, table.to_pandas)
-        return frame
+        return run(None, lambda: _as_pandas(table))
 
     def pl(self) -> pl.DataFrame:
         """The answer as a polars DataFrame; times naive UTC."""

@@ -597,6 +597,7 @@ def test_answer_when_a_tool_reads_arrow_then_takes_all_rows_with_their_columns(
         assert connection.sql("from r").to_arrow_table().equals(r.arrow())
 
 
+@pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 has other types of text and time")
 def test_answer_when_it_is_iterated_or_indexed_then_goes_by_column(
     wh: warehouse.Warehouse,
 ) -> None:
@@ -619,6 +620,7 @@ def test_answer_when_it_is_iterated_or_indexed_then_goes_by_column(
         r[9]
 
 
+@pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 has other types of text and time")
 def test_answer_when_it_has_no_rows_then_tools_keep_its_columns(wh: warehouse.Warehouse) -> None:
     r = wh.sql("select time, symbol, close from flow_features where false")
     names = ["time", "symbol", "close"]
