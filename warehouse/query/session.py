@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -282,13 +283,10 @@ class Session:
 
 
 def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
-    """Count all work inside against one time limit; see ``interrupts.one_clock``.
-
-    DuckDB before 2.0 imports pandas for the first value that it binds: the limit is not for that.
-    """
-    if timeout_s is not None and not _IS_LAZY:
-        with suppress(ModuleNotFoundError):  # it is an extra
-            run(None, lambda: import_module("pandas"))
+    """Count all work inside against one time limit; see ``interrupts.one_clock``."""
+    # DuckDB before 2.0 imports pandas, if it is there, for the first value that it binds
+    if timeout_s is not None and not _IS_LAZY and find_spec("pandas") is not None:
+        run(None, lambda: import_module("pandas"))
     return interrupts.one_clock()
 
 
