@@ -178,6 +178,8 @@ def write_meta(
         "stored": (),
         "running": (),
         "models": (),
+        "tested": (),
+        "audited": (),
     }
     for name, rows in tables.items():
         _write_table(connection, name, list(rows))
@@ -198,7 +200,14 @@ def write_stored(
         )
         for month in months
     ]
-    _write_rows(connection, "insert into meta.stored", "stored", rows)
+    add_rows(connection, "stored", rows)
+
+
+def add_rows(
+    connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]
+) -> None:
+    """Add rows to a table of ``meta`` of the database in use."""
+    _write_rows(connection, f"insert into meta.{identifier(name)}", name, rows)
 
 
 def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:

@@ -215,6 +215,28 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("checksum", "VARCHAR", "Hash of the model's file as dbt built it."),
         ],
     ),
+    "tested": (
+        "One row per stored month of a mart and test that each month passes or not on its own.",
+        [
+            ("test", "VARCHAR", "Test, as in meta.results."),
+            ("key", "VARCHAR", "Hash of its SQL, of what it reads besides, of DuckDB's version."),
+            ("path", "VARCHAR", "File of the month, below the home."),
+            ("failures", "BIGINT", "Rows of the month that broke the test."),
+        ],
+    ),
+    "audited": (
+        "One row per model that the look-ahead audits of builds have not found fault with.",
+        [
+            ("schema", "VARCHAR", "Schema of the model."),
+            ("name", "VARCHAR", "Model."),
+            ("key", "VARCHAR", "Hash of the SQL of the model and of all it reads, and the like."),
+            ("verdict", "VARCHAR", "clean, labels, in-sample or untested."),
+            ("rows", "BIGINT", "Rows compared, over all audits of this SQL."),
+            ("untested", "VARCHAR[]", "Columns that were NULL wherever they were compared."),
+            ("empty", "VARCHAR[]", "Those of them without a value in the data."),
+            ("generation", "BIGINT", "Generation whose build audited it last."),
+        ],
+    ),
     "funding_declared": (
         "One row per span of a funding schedule that the home's warehouse.toml declares.",
         [

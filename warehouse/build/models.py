@@ -5,10 +5,12 @@ What is created is what ``dbt build`` creates: views with the same columns, comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
+from warehouse.build.meta import add_rows
+from warehouse.build.month_tests import TestedMonth, test_months
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.engine import connect
@@ -62,12 +64,22 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
         connection.execute("use memory")
 
 
-def test_models(settings: Settings, compiled: CompiledProject) -> None:
-    """Run the tests on the build file; their outcomes go to ``meta.results``."""
+def test_models(settings: Settings, compiled: CompiledProject) -> list[TestedMonth]:
+    """Run the tests on the build file; their outcomes go to ``meta.results``.
+
+    Returns what tests that go by month found in each month.
+    """
+    by_month = test_months(settings, compiled)
+    tested = [month for months in by_month.values() for month in months]
     with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
         connection.execute("use warehouse")
-        _record(connection, [_outcome(connection, test) for test in compiled.tests])
+        _record(
+            connection,
+            [_outcome(connection, test, by_month.get(test.name)) for test in compiled.tests],
+        )
+        add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
         connection.execute("use memory")
+    return tested
 
 
 def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> None:
@@ -161,13 +173,20 @@ def _describe_as_source(
 # -- tests ---------------------------------------------------------------------------------------
 
 
-def _outcome(connection: duckdb.DuckDBPyConnection, test: DataTest) -> Result:
-    """Run one test; a broken ``holds`` goes by its model's name and shows how to see the rows."""
+def _outcome(
+    connection: duckdb.DuckDBPyConnection, test: DataTest, months: Sequence[TestedMonth] | None
+) -> Result:
+    """Run one test, or sum up what it found by month.
+
+    A broken ``holds`` goes by its model's name and shows how to see the rows.
+    """
     limit = "" if test.limit is None else f"limit {test.limit}"
+    found = f"(select {test.fail_calc} as failures from (\n{test.sql}\n{limit}) as broken)"
+    if months is not None:
+        found = f"(select {sum(month.failures for month in months)} as failures)"
     try:
         ((failures, warns, errs),) = connection.execute(
-            f"select {test.fail_calc}, {test.fail_calc} {test.warn_if},"
-            f" {test.fail_calc} {test.error_if} from (\n{test.sql}\n{limit}) as broken"
+            f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
         ).fetchall()
     except duckdb.Error as error:
         return (test.name, "test", OURS, "error", None, str(error).strip())

@@ -162,7 +162,9 @@ def _create_and_test(settings: Settings, compiled: CompiledProject, tell: OnEven
     tell({"step": "store"})
     store_marts(settings, compiled.project, progress=lambda month: tell(stored_event(month)))
     tell({"step": "tests"})
-    test_models(settings, compiled)
+    tested = test_models(settings, compiled)
+    reused = sum(month.reused for month in tested)
+    tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
 
 
 @contextmanager
@@ -185,6 +187,9 @@ def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
             match event:
                 case {"step": "stored", "reused": bool(reused)}:
                     current.counts["months reused" if reused else "months computed"] += 1
+                case {"step": "tested", "new": int(new), "reused": int(reused)}:
+                    current.counts["tests of months"] += new
+                    current.counts["reused"] += reused
                 case {"step": str(step)} if step in _PHASES:
                     opened.close()
                     current = opened.enter_context(phase(_PHASES[step]))

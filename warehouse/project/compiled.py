@@ -70,6 +70,9 @@ class DataTest:
         Name of the model or seed that it is about; empty for a test of its own file.
     expression
         What must hold of each row, for tests of the kind ``holds``; else empty.
+    by_month
+        For a test that finds in each month of its model what it finds in all of them together: the
+        tables of ``meta`` that it reads besides. None for other tests.
     """
 
     name: str
@@ -81,6 +84,7 @@ class DataTest:
     warn_if: str
     error_if: str
     limit: int | None
+    by_month: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,7 @@ def _tests(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[DataTest]:
             continue  # dbt compiles no test of a model that is not there
         config, metadata = node["config"], node.get("test_metadata", {})
         holds = metadata.get("name") == "holds"
+        beside = config.get("meta", {}).get("by_month")
         yield DataTest(
             name=node["name"],
             sql=node["compiled_code"],
@@ -222,4 +227,5 @@ def _tests(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[DataTest]:
             warn_if=config["warn_if"],
             error_if=config["error_if"],
             limit=config.get("limit"),
+            by_month=None if beside is None else tuple(beside),
         )

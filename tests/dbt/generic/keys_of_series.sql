@@ -1,5 +1,6 @@
 {#- Exchange, symbol, interval and clock of every row are those of its series. -#}
 {% test keys_of_series(model) %}
+{{- config(meta={'by_month': ['series']}) }}
 select rows_of.*
 from (
     select distinct
