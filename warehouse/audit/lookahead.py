@@ -187,10 +187,17 @@ def _audit(
 
 
 def audit_sample(
-    catalog: Path, project: Project, *, seed: int = 0, session: Mapping[str, str] = _UTC
+    catalog: Path,
+    project: Project,
+    *,
+    models: Sequence[str] = (),
+    seed: int = 0,
+    session: Mapping[str, str] = _UTC,
 ) -> AuditReport:
     """The audit of every build: three cuts, one of them early, few bars, in about a second."""
-    return audit_lookahead(catalog, project, cuts=3, seed=seed, size=QUICK, session=session)
+    return audit_lookahead(
+        catalog, project, models=models, cuts=3, seed=seed, size=QUICK, session=session
+    )
 
 
 @dataclass(slots=True)

@@ -6,29 +6,90 @@ models stops publication, one in a model of the user's own is a warning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from warehouse.audit import ModelAudit, Verdict, audit_sample
+from warehouse.build.kept_audits import KeptAudits, is_without_fault
+from warehouse.build.meta import add_rows
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import BuildError
 from warehouse.home import Home
-from warehouse.project import PACKAGE, BuiltModel, Project, Relation, load_project
+from warehouse.project import PACKAGE, BuiltModel, Model, Project, Relation, load_project
 from warehouse.sql import comment, identifier
 
 OURS = "warehouse"
 
 
-def audit_build(settings: Settings, project: Project) -> None:
-    """Audit the models in the build file on a sample and record how each came out."""
-    catalog = Home.of(settings).build_catalog
-    report = audit_sample(catalog, project, session=settings.session)
-    with connect(settings.session, catalog, options="") as connection:
+@dataclass(frozen=True, slots=True)
+class AuditCounts:
+    """How many models a build audited, and of how many it took over what earlier ones found."""
+
+    audited: int
+    reused: int
+
+
+def audit_build(settings: Settings, project: Project) -> AuditCounts:
+    """Audit models in the build file on a sample and record how each came out.
+
+    Those that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
+    the same data finds the same; the one whose turn it is with the generation's number as seed.
+    """
+    home = Home.of(settings)
+    models = [model for model in project.models if model.relation.schema != "staging"]
+    with connect(settings.session, home.build_catalog) as connection:
         standing = _user_relations(connection)
-        audits = [a for a in report.models if a.model.schema != "user" or a.model.name in standing]
+        ((generation,),) = connection.execute(
+            "select generation from warehouse.meta.build"
+        ).fetchall()
+        kept = KeptAudits(connection, home, project)
+        due = [model for model in models if kept.is_due(model)]
+        turn = kept.turn(model for model in models if model not in due)
+        found = _audit(settings, project, due, seed=0)
+        if turn is not None:
+            found |= _audit(settings, project, [turn], seed=generation)
+        outcomes = [
+            kept.with_new(model, found.get(model.relation), generation)
+            for model in models
+            if model.relation.schema != "user" or model.name in standing
+        ]
+    _record(settings, [outcome.audit for outcome in outcomes], standing)
+    with connect(settings.session, home.build_catalog, options="") as connection:
+        connection.execute("use warehouse")
+        connection.execute("delete from meta.audited")
+        rows = [outcome.row() for outcome in outcomes if is_without_fault(outcome.audit)]
+        add_rows(connection, "audited", rows)
+        connection.execute("use memory")
+    return AuditCounts(len(found), len(outcomes) - len(found))
+
+
+def _audit(
+    settings: Settings, project: Project, models: Sequence[Model], *, seed: int
+) -> dict[Relation, ModelAudit]:
+    if not models:
+        return {}
+    report = audit_sample(
+        Home.of(settings).build_catalog,
+        project,
+        models=[f"{model.relation.schema}.{model.name}" for model in models],
+        seed=seed,
+        session=settings.session,
+    )
+    return {audit.model: audit for audit in report.models}
+
+
+def _record(
+    settings: Settings,
+    audits: Sequence[ModelAudit],
+    standing: Mapping[str, tuple[str, str | None]],
+) -> None:
+    """Write the outcomes to ``meta.results``, and warnings to the comments of the user's models."""
+    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
         connection.execute("delete from warehouse.meta.results where resource_type = 'audit'")
         connection.executemany(
             "insert into warehouse.meta.results values (?, 'audit', ?, ?, ?, ?)",

@@ -203,9 +203,7 @@ def write_stored(
     add_rows(connection, "stored", rows)
 
 
-def add_rows(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]
-) -> None:
+def add_rows(connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]) -> None:
     """Add rows to a table of ``meta`` of the database in use."""
     _write_rows(connection, f"insert into meta.{identifier(name)}", name, rows)
 

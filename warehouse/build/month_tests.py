@@ -56,6 +56,7 @@ def test_months(settings: Settings, compiled: CompiledProject) -> dict[str, list
         connection.execute("attach ':memory:' as warehouse")
         connection.execute("use warehouse")
         create_schemas(connection, compiled.project)
+        connection.execute("create schema if not exists meta")
         attach(connection, home.build_catalog, "built")
         months = defaultdict(list)
         stored = connection.execute("select model, path from built.meta.stored order by all")
@@ -84,7 +85,9 @@ def _known(home: Home) -> dict[tuple[str, str], int]:
     There are none in a catalog of an earlier version, and where nothing was published.
     """
     try:
-        rows = read_catalog(home, home.catalog, "select key, path, failures from warehouse.meta.tested")
+        rows = read_catalog(
+            home, home.catalog, "select key, path, failures from warehouse.meta.tested"
+        )
     except DamagedError:
         return {}
     return {(key, path): failures for key, path, failures in rows}

@@ -153,7 +153,8 @@ def _fill(settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock:
     tell({"step": "audit"})
     project = built_project(home)
     record_models(settings, project)
-    _apart(lambda: audit_build(settings, project))
+    counts = _apart(lambda: audit_build(settings, project))
+    tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
 
 
 def _create_and_test(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
@@ -187,9 +188,9 @@ def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
             match event:
                 case {"step": "stored", "reused": bool(reused)}:
                     current.counts["months reused" if reused else "months computed"] += 1
-                case {"step": "tested", "new": int(new), "reused": int(reused)}:
-                    current.counts["tests of months"] += new
-                    current.counts["reused"] += reused
+                case {"step": "tested" | "audited" as step, "new": new, "reused": reused}:
+                    what = "tests of months" if step == "tested" else "models audited"
+                    current.counts.update({what: new, "reused": reused})
                 case {"step": str(step)} if step in _PHASES:
                     opened.close()
                     current = opened.enter_context(phase(_PHASES[step]))

@@ -339,6 +339,8 @@ class _Macro:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         template, known = self._renderer.template(self._text, self._path.name)
+        if self._name.startswith("test_"):
+            known = {**known, "config": _config_of_test}
         try:
             return getattr(template.make_module(known), f"{MACRO}{self._name}")(*args, **named)
         except _Return as done:
@@ -354,6 +356,13 @@ def _return(value: Any = None) -> NoReturn:
 
 def _wrong(message: str) -> NoReturn:
     raise TemplateWrong(message)
+
+
+def _config_of_test(*, meta: object = None, **options: object) -> str:
+    """What a test declares of itself changes no SQL; other options may."""
+    if options:
+        raise UnknownToRenderer(f"config({', '.join(options)}) in a test")
+    return ""
 
 
 def _unset(*_: object, **__: object) -> NoReturn:

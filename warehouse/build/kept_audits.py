@@ -1,0 +1,220 @@
+"""What the look-ahead audits of earlier builds found, and which models a build has to audit.
+
+Whether a model looks ahead depends on its SQL, not on the data. So a model in which no fault was
+found is audited again only if something that the audit depends on has changed (see ``_key``), if
+one of its columns has its first values, and when it is its turn: each build audits the model whose
+last audit is the oldest, on other moments and series. ``meta.audited`` of the published catalog has
+what earlier builds found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import duckdb
+
+from warehouse.audit import ModelAudit, Verdict
+from warehouse.errors import DamagedError
+from warehouse.generations import read_catalog
+from warehouse.home import Home
+from warehouse.project import Model, Project, Relation
+from warehouse.sql import identifier, literal
+
+# Raised when the audit or its sample changes, so that every model is audited again.
+AUDIT_VERSION = 1
+
+_MONTHS = "select model, path from warehouse.meta.stored"
+_FILES = "select dataset, object from warehouse.meta.files"
+_MACROS = """
+select function_name, parameters::varchar, macro_definition from duckdb_functions()
+where database_name = 'warehouse' and macro_definition is not null
+"""
+_COLUMNS = """
+select table_name, column_name, data_type from duckdb_columns()
+where database_name = 'warehouse' and schema_name = 'vendor'
+"""
+_AUDITED = """
+select schema, name, key, verdict, rows, untested, empty, generation from warehouse.meta.audited
+"""
+_WITHOUT_FAULT = (Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE, Verdict.UNTESTED)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAudit:
+    """A row of ``meta.audited``: what the audits of a model's SQL have found so far.
+
+    Attributes
+    ----------
+    key
+        Hash of all that the outcome depends on beside the sample.
+    audit
+        The verdict; rows compared in all these audits, columns that were NULL in all of them.
+    empty
+        Columns among these without a value in the data.
+    generation
+        Generation whose build audited it last.
+    """
+
+    key: str
+    audit: ModelAudit
+    empty: tuple[str, ...]
+    generation: int
+
+    def row(self) -> tuple[object, ...]:
+        """The row."""
+        audit = self.audit
+        found = (str(audit.verdict), audit.rows, list(audit.untested), list(self.empty))
+        return (audit.model.schema, audit.model.name, self.key, *found, self.generation)
+
+    def with_more(self, later: ModelAudit) -> ModelAudit:
+        """The outcome of these audits and a later one together."""
+        if not is_without_fault(later) or not self.audit.rows:
+            return later
+        return replace(
+            later,
+            verdict=self.audit.verdict,
+            rows=self.audit.rows + later.rows,
+            untested=tuple(name for name in self.audit.untested if name in later.untested)
+            if later.rows
+            else self.audit.untested,
+        )
+
+
+class KeptAudits:
+    """What earlier builds found of the models of a build file, as the published catalog has it.
+
+    ``connection`` has the build file as ``warehouse``.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, home: Home, project: Project) -> None:
+        self._connection, self._home, self._project = connection, home, project
+        self._months = set(self._rows(_MONTHS))
+        self._files = set(self._rows(_FILES))
+        self._macros = sorted(self._rows(_MACROS))
+        self._columns = sorted(self._rows(_COLUMNS))
+        self._keys = {model.relation: self._key(model) for model in project.models}
+        try:
+            rows = read_catalog(home, home.catalog, _AUDITED)
+            self._old_months = set(read_catalog(home, home.catalog, _MONTHS))
+            self._old_files = set(read_catalog(home, home.catalog, _FILES))
+        except DamagedError:  # nothing was published, or by an earlier version
+            rows = []
+        kept = [_kept_audit(*row) for row in rows]
+        self._kept = {k.audit.model: k for k in kept if self._keys.get(k.audit.model) == k.key}
+
+    def get(self, model: Model) -> KeptAudit | None:
+        """What is known of the model as it is now."""
+        return self._kept.get(model.relation)
+
+    def is_due(self, model: Model) -> bool:
+        """Whether the model must be audited: nothing is known of it, or a column has first values.
+
+        Of a view, columns may have values where any file that it reads is new.
+        """
+        kept = self.get(model)
+        if kept is None:
+            return True
+        is_untested = kept.audit.verdict is Verdict.UNTESTED
+        if not kept.empty and not is_untested:
+            return False
+        if paths := self._paths(model):
+            new = sorted(set(paths) - {path for _, path in self._old_months})
+            return bool(new) and (is_untested or bool(self._filled(new, kept.empty)))
+        datasets = {relation.name for relation in self._read(model) if relation.schema == "vendor"}
+        return any(dataset in datasets for dataset, _ in self._files - self._old_files)
+
+    def turn(self, models: Iterable[Model]) -> Model | None:
+        """The model among these whose last audit is the oldest; None where none has rows."""
+        known = [
+            (kept.generation, model)
+            for model in models
+            if (kept := self.get(model)) is not None and kept.audit.rows
+        ]
+        return min(known, key=lambda pair: pair[0])[1] if known else None
+
+    def with_new(self, model: Model, new: ModelAudit | None, generation: int) -> KeptAudit:
+        """What is known of the model after this build, which has audited it unless new is None."""
+        kept = self.get(model)
+        if new is None:
+            assert kept is not None, "models of which nothing is known are audited"
+            return kept
+        audit = new if kept is None else kept.with_more(new)
+        empty = audit.untested
+        if paths := self._paths(model):
+            filled = self._filled(paths, audit.untested)
+            empty = tuple(name for name in empty if name not in filled)
+        return KeptAudit(self._keys[model.relation], audit, empty, generation)
+
+    def _key(self, model: Model) -> str:
+        """Hash of all that the outcome depends on: SQL, declarations, seeds, columns, versions."""
+        read = self._read(model)
+        beside = [relation for relation in sorted(read) if relation.schema == "meta"]
+        facts = {
+            "audit": AUDIT_VERSION,
+            "duckdb": duckdb.__version__,
+            "models": [
+                (
+                    *(str(m.relation), m.sql, m.is_labels, sorted(m.labels), m.is_whole_sample),
+                    *(m.lookback_us, m.horizon_us, m.accumulates, m.outside),
+                )
+                for m in self._project.with_ancestors([model])
+            ],
+            "seeds": [
+                (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
+                for seed in self._project.seeds
+                if seed.relation in read
+            ],
+            "columns": [row for row in self._columns if Relation("vendor", row[0]) in read],
+            "beside": [
+                (str(relation), sorted(map(str, self._rows(f"from {relation.sql}"))))
+                for relation in beside
+            ],
+            "macros": self._macros,
+        }
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _read(self, model: Model) -> set[Relation]:
+        """What a model reads, directly or not."""
+        lineage = self._project.with_ancestors([model])
+        return {relation for m in lineage for relation in (*m.depends_on, *m.sources)}
+
+    def _paths(self, model: Model) -> list[str]:
+        """Its stored months; none where it is a view."""
+        return sorted(path for name, path in self._months if name == model.name)
+
+    def _filled(self, paths: Sequence[str], columns: Sequence[str]) -> set[str]:
+        """Which of the columns have a value in these months."""
+        if not columns:
+            return set()
+        listed = ", ".join(literal(str(self._home.root / path)) for path in paths)
+        counts = ", ".join(f"count({identifier(name)})" for name in columns)
+        (found,) = self._rows(
+            f"select {counts} from read_parquet([{listed}], hive_partitioning = false)"
+        )
+        return {name for name, count in zip(columns, found, strict=True) if count}
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query).fetchall()
+
+
+def is_without_fault(audit: ModelAudit) -> bool:
+    """Whether the next build may take the outcome over; anything else is audited in each build."""
+    return audit.verdict in _WITHOUT_FAULT and not audit.reason
+
+
+def _kept_audit(
+    schema: str,
+    name: str,
+    key: str,
+    verdict: str,
+    rows: int,
+    untested: list[str],
+    empty: list[str],
+    generation: int,
+) -> KeptAudit:
+    audit = ModelAudit(Relation(schema, name), Verdict(verdict), (), rows, tuple(untested))
+    return KeptAudit(key, audit, tuple(empty), generation)
