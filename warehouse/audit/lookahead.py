@@ -8,10 +8,10 @@ the cut must be the same in all three. The catalog is only read.
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -21,7 +21,7 @@ import duckdb
 from warehouse.audit.cause import Cause, explain_leaks
 from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
 from warehouse.audit.outside import find_outside
-from warehouse.audit.report import AuditReport, Kind, Mode, ModelAudit, ModelFinding, Verdict
+from warehouse.audit.report import AuditReport, Kind, Mode, ModelFinding, Verdict
 from warehouse.audit.sample import (
     FULL,
     MARGIN_US,
@@ -41,6 +41,7 @@ from warehouse.audit.scratch import (
     open_scratch,
     vendor_datasets,
 )
+from warehouse.audit.tally import Tally, conclude, merge
 from warehouse.display import counted
 from warehouse.project import Model, Project, Relation
 from warehouse.times import us_datetime
@@ -151,7 +152,7 @@ def _audit(
 
     stopped = Event()
 
-    def examine(cuts: Sequence[Cut]) -> Mapping[Relation, _Tally]:
+    def examine(cuts: Sequence[Cut]) -> Mapping[Relation, Tally]:
         with open_scratch(catalog, needed, compared, session) as scratch:
             audit = _Audit(
                 scratch,
@@ -170,13 +171,13 @@ def _audit(
     shares = [sample.cuts[first::workers] for first in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         try:
-            tallies = _merge(list(pool.map(examine, shares)))
+            tallies = merge(list(pool.map(examine, shares)))
         except BaseException:
             stopped.set()
             raise
     return AuditReport(
         models=tuple(
-            _conclude(model, tallies[model.relation], outside.get(model.relation))
+            conclude(model, tallies[model.relation], outside.get(model.relation))
             for model in project.models
             if model in audited
         ),
@@ -198,83 +199,6 @@ def audit_sample(
     return audit_lookahead(
         catalog, project, models=models, cuts=3, seed=seed, size=QUICK, session=session
     )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What the cuts so far say of one model; each finding with the number of its cut."""
-
-    rows: int = 0
-    later_rows: int = 0
-    filled: Counter[str] = field(default_factory=Counter)
-    labels_seen: set[str] = field(default_factory=set)
-    labels_differing: set[str] = field(default_factory=set)
-    findings: dict[tuple[Kind, str | None], tuple[int, ModelFinding]] = field(default_factory=dict)
-
-    def add(self, number: int, finding: ModelFinding) -> None:
-        """Keep the finding of the first cut for each kind and column."""
-        place = (finding.kind, finding.column)
-        if place not in self.findings or number < self.findings[place][0]:
-            self.findings[place] = (number, finding)
-
-    def merge(self, other: _Tally) -> None:
-        self.rows += other.rows
-        self.later_rows += other.later_rows
-        for name, count in other.filled.items():
-            self.filled[name] += count
-        self.labels_seen |= other.labels_seen
-        self.labels_differing |= other.labels_differing
-        for number, finding in other.findings.values():
-            self.add(number, finding)
-
-
-def _merge(shares: Sequence[Mapping[Relation, _Tally]]) -> dict[Relation, _Tally]:
-    merged: dict[Relation, _Tally] = defaultdict(_Tally)
-    for share in shares:
-        for relation, tally in share.items():
-            merged[relation].merge(tally)
-    return merged
-
-
-def _conclude(model: Model, tally: _Tally, outside: str | None) -> ModelAudit:
-    """The verdict on one model after all cuts; what it reads ``outside`` leaves it unproven."""
-    findings = [finding for _, finding in tally.findings.values()]
-    if outside is not None:
-        findings = [finding for finding in findings if finding.kind is not Kind.UNPROVEN]
-        findings.append(ModelFinding(Kind.UNPROVEN, model.relation, None, outside))
-    findings += [
-        ModelFinding(
-            Kind.BROKEN_LABEL,
-            model.relation,
-            column,
-            "is declared to look ahead, but was the same without what came after",
-        )
-        for column in sorted(tally.labels_seen - tally.labels_differing)
-    ]
-    verdict, reason = Verdict.CLEAN, ""
-    kinds = {finding.kind for finding in findings}
-    if Kind.LEAK in kinds:
-        verdict = Verdict.LEAK
-    elif kinds - {Kind.UNPROVEN}:
-        verdict = Verdict.MISDECLARED
-    elif kinds:
-        verdict = Verdict.UNPROVEN
-    elif model.is_whole_sample:
-        verdict = Verdict.IN_SAMPLE
-    elif not tally.rows:
-        verdict = Verdict.UNTESTED
-        if tally.later_rows:
-            reason = _KNOWN_TOO_LATE
-    elif model.is_labels:
-        verdict = Verdict.LABELS
-    untested = tuple(name for name, count in tally.filled.items() if not count)
-    return ModelAudit(model.relation, verdict, tuple(findings), tally.rows, untested, reason)
-
-
-_KNOWN_TOO_LATE = (
-    "no row was compared: known_at of all its rows lies after every cut, later than the data that"
-    " they are made from; let known_at be when the last input of a row was known"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +234,7 @@ class _Audit:
     ) -> None:
         self._scratch, self._project, self._compared = scratch, project, list(compared)
         self._series, self._seed, self._takes_turns = series, seed, takes_turns
-        self.tallies: dict[Relation, _Tally] = defaultdict(_Tally)
+        self.tallies: dict[Relation, Tally] = defaultdict(Tally)
 
     def examine(self, cut: Cut) -> None:
         """Build all models on the worlds of one cut, and compare."""

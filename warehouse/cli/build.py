@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -145,24 +146,28 @@ def docs(settings: Settings) -> int:
 
 
 class _Steps:
-    """Print each step of a build, each computed month, and the number of reused months."""
+    """Print each step of a build, each computed month, and how much of the last one is reused."""
 
     def __init__(self) -> None:
-        self._reused = 0
+        self._reused: Counter[str] = Counter()
 
     def __call__(self, event: dict[str, Any]) -> None:
         match event:
             case {"step": "stored", "reused": True}:
-                self._reused += 1
+                self._reused["stored month"] += 1
             case {"step": "stored", "model": model, "month": month, "rows": int(rows)} if rows:
                 say(f"  stored {model} {month}: {counted(rows, 'row')}")
             case {"step": "left out", "message": str(message)}:
                 say(f"  left out {message.splitlines()[0]}")
             case {"step": "no native copy", "message": str(message)}:
                 say(f"  no native copy, so queries from Python take longer ({message})")
-            case {"step": "tests"} if self._reused:
-                say(f"  reused {counted(self._reused, 'stored month')}")
-                say(_STEPS["tests"])
+            case {"step": "tested", "reused": int(reused)}:
+                self._reused["test result"] = reused
+            case {"step": "audited", "reused": int(reused)}:
+                self._reused["audit"] = reused
+            case {"step": "publish"} if +self._reused:
+                told = [counted(number, what) for what, number in (+self._reused).items()]
+                say(f"reused {', '.join(told)}")
             case {"step": str(step)} if step in _STEPS:
                 say(_STEPS[step])
 

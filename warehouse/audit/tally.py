@@ -1,0 +1,87 @@
+"""What the cuts of an audit say of one model, and the verdict after all of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from warehouse.audit.report import Kind, ModelAudit, ModelFinding, Verdict
+from warehouse.project import Model, Relation
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the cuts so far say of one model; each finding with the number of its cut."""
+
+    rows: int = 0
+    later_rows: int = 0
+    filled: Counter[str] = field(default_factory=Counter)
+    labels_seen: set[str] = field(default_factory=set)
+    labels_differing: set[str] = field(default_factory=set)
+    findings: dict[tuple[Kind, str | None], tuple[int, ModelFinding]] = field(default_factory=dict)
+
+    def add(self, number: int, finding: ModelFinding) -> None:
+        """Keep the finding of the first cut for each kind and column."""
+        place = (finding.kind, finding.column)
+        if place not in self.findings or number < self.findings[place][0]:
+            self.findings[place] = (number, finding)
+
+    def merge(self, other: Tally) -> None:
+        self.rows += other.rows
+        self.later_rows += other.later_rows
+        for name, count in other.filled.items():
+            self.filled[name] += count
+        self.labels_seen |= other.labels_seen
+        self.labels_differing |= other.labels_differing
+        for number, finding in other.findings.values():
+            self.add(number, finding)
+
+
+def merge(shares: Sequence[Mapping[Relation, Tally]]) -> dict[Relation, Tally]:
+    merged: dict[Relation, Tally] = defaultdict(Tally)
+    for share in shares:
+        for relation, tally in share.items():
+            merged[relation].merge(tally)
+    return merged
+
+
+def conclude(model: Model, tally: Tally, outside: str | None) -> ModelAudit:
+    """The verdict on one model after all cuts; what it reads ``outside`` leaves it unproven."""
+    findings = [finding for _, finding in tally.findings.values()]
+    if outside is not None:
+        findings = [finding for finding in findings if finding.kind is not Kind.UNPROVEN]
+        findings.append(ModelFinding(Kind.UNPROVEN, model.relation, None, outside))
+    findings += [
+        ModelFinding(
+            Kind.BROKEN_LABEL,
+            model.relation,
+            column,
+            "is declared to look ahead, but was the same without what came after",
+        )
+        for column in sorted(tally.labels_seen - tally.labels_differing)
+    ]
+    verdict, reason = Verdict.CLEAN, ""
+    kinds = {finding.kind for finding in findings}
+    if Kind.LEAK in kinds:
+        verdict = Verdict.LEAK
+    elif kinds - {Kind.UNPROVEN}:
+        verdict = Verdict.MISDECLARED
+    elif kinds:
+        verdict = Verdict.UNPROVEN
+    elif model.is_whole_sample:
+        verdict = Verdict.IN_SAMPLE
+    elif not tally.rows:
+        verdict = Verdict.UNTESTED
+        if tally.later_rows:
+            reason = _KNOWN_TOO_LATE
+    elif model.is_labels:
+        verdict = Verdict.LABELS
+    untested = tuple(name for name, count in tally.filled.items() if not count)
+    return ModelAudit(model.relation, verdict, tuple(findings), tally.rows, untested, reason)
+
+
+_KNOWN_TOO_LATE = (
+    "no row was compared: known_at of all its rows lies after every cut, later than the data that"
+    " they are made from; let known_at be when the last input of a row was known"
+)
