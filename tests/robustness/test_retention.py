@@ -140,7 +140,7 @@ def test_a_snapshot_keeps_its_files_until_it_is_given_up(home: Home) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-x", "x" * 65, "a\0b", "ä", "a b"])
 def test_a_snapshots_name_cannot_leave_its_folder(home: Home, name: str) -> None:
-    with pytest.raises(UsageError, match="no name for a snapshot"):
+    with pytest.raises(UsageError, match="not a valid name for a snapshot"):
         take_snapshot(home, name)
 
 
@@ -203,7 +203,7 @@ def test_as_of_a_pruned_generation_gives_no_other_in_its_place(
     prune_home(home, keep=2)
     assert generations(home) == [1, 3, 4]
     assert of(home, as_of=now - timedelta(days=9)) == 3
-    with pytest.raises(NotFoundError, match=r"was generation 2, .* not kept any more") as caught:
+    with pytest.raises(NotFoundError, match=r"was generation 2, .* no longer kept") as caught:
         of(home, as_of=now - timedelta(days=15))
     assert "1 (paper-v1) of" in str(caught.value)
 
@@ -307,12 +307,12 @@ def test_a_receipt_says_whether_its_answer_can_still_be_had(home: Home) -> None:
         assert done.exit_code == 1, done.stderr
         return done.stdout
 
-    assert "other inputs, another answer\n  restated: flow" in verified()
+    assert "other inputs, another result\n  restated: flow" in verified()
     assert "generation 2 still gives it: warehouse sql --generation 2" in verified()
     prune_home(home, keep=1)
     said = verified()
     assert "its own generation is not kept" in said
-    assert said.count("not in this home any more: flow") == len(MONTHS)
+    assert said.count("no longer in this home: flow") == len(MONTHS)
 
 
 def test_a_receipt_of_a_snapshot_outlives_a_prune(home: Home) -> None:
@@ -423,6 +423,6 @@ def test_the_command_line_names_lists_drops_and_prunes(home: Home) -> None:
     would = run("prune", "--keep", 1)
     assert "would remove generations: 1, 2, 3" in would and "--yes" in would
     assert "removed generations: 1, 2, 3" in run("prune", "--keep", 1, "--yes")
-    assert "any more" in run("snapshot", "paper-v1", "--drop")
+    assert "no longer the snapshot" in run("snapshot", "paper-v1", "--drop")
     refused = run_warehouse("snapshot", "--drop", "--home", home.root, cwd=home.root)
     assert refused.exit_code == 2

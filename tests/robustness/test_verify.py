@@ -406,7 +406,7 @@ def test_a_file_that_an_earlier_version_took_leaves_the_lake_and_its_generations
     (found,) = faults(home)
     assert "'volume_delta' is decimal256(60, 4)" in found.what and str(key) in found.what
     told = "\n".join(repair_home(home, lambda: quick_build(home)))
-    assert f"took {key} out of the lake" in told and "warehouse sync --from FOLDER" in told
+    assert f"removed {key} from the lake" in told and "warehouse sync --from FOLDER" in told
     assert set(before) <= set(generations(home)) and not faults(home)
     with Manifest(home.manifest) as manifest:
         assert key not in {file.key for file in manifest.files()}
@@ -598,7 +598,7 @@ def test_native_copy_when_damaged_is_found_and_taken_away_and_made_again(home: H
     assert [finding.about for finding in damage(home)] == [About.COPY]
     done = repair_home(home, lambda: quick_build(home))
     name = tables.relative_to(home.root)
-    assert f"removed {name}; the next build makes it again" in done
+    assert f"removed {name}; the next build creates it again" in done
     assert not faults(home)
     assert answer(home) == expected
     assert copy_marts(Settings(home.root)) is None

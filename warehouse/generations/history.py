@@ -1,11 +1,11 @@
-"""Which generation is meant: by its number, by a snapshot's name, or by what was published when.
+"""Find a generation by its number, by the name of a snapshot, or by a moment.
 
-Publications and rollbacks are a sequence; each was noted with the time of this machine's clock.
+Publications and rollbacks are a sequence; each is recorded with the time of this machine's clock.
 ``as_of`` means the last one in that sequence whose time is not after the moment. So where a clock
-was set back, what was published after that counts, whatever was noted before with later times.
+was set back, later publications win over earlier ones with later times.
 
-Where nothing was noted, as in a home of an earlier version, the time of its build stands in. If the
-generation that was current at a moment is not kept any more, no other is given in its place.
+Where nothing was recorded, as in a home of an earlier version, the time of the build is used. If
+the generation that was current at a moment is no longer kept, no other takes its place.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Moment = dt.datetime | dt.date | str
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generation on disk; times are naive UTC, ``snapshots`` are the names it bears.
+    """A generation on disk; times are naive UTC, ``snapshots`` are its names.
 
-    ``published_at`` is when it became current last.
+    ``published_at`` is the last time it became current.
     """
 
     number: int
@@ -67,7 +67,7 @@ def list_generations(home: Home) -> list[Generation]:
 
 
 def snapshots_of(home: Home, generation: int) -> tuple[str, ...]:
-    """Names of a generation: empty files beside its catalog, which need nothing to survive."""
+    """Names of a generation, which are stored as empty files beside its catalog."""
     folder = generation_path(home, generation).parent
     marks = folder.glob(f"*{SNAPSHOT_MARK}")
     return tuple(sorted(path.name.removesuffix(SNAPSHOT_MARK) for path in marks))
@@ -85,13 +85,13 @@ def find_generation(
     Raises
     ------
     NotFoundError
-        There is none, or it is not kept any more; the message lists what is kept.
+        There is none, or it is no longer kept; the message lists what is kept.
     UsageError
         Not exactly one of the three is given, or ``as_of`` is no moment.
     """
     if sum(given is not None for given in (generation, as_of, snapshot)) != 1:
         raise UsageError(
-            "more than one generation is asked for",
+            "more than one generation is given",
             next_step="give only one of: generation, as_of, snapshot",
             in_shell="give only one of: --generation, --as-of, --snapshot",
         )
@@ -125,14 +125,14 @@ def _published_by(home: Home, moment: dt.datetime, kept: list[int]) -> int:
     if number not in kept:
         raise NotFoundError(
             f"the catalog of {moment} UTC was generation {number}, published {at:%F %T} UTC;"
-            " it is not kept any more",
+            " it is no longer kept",
             next_step=_listed(home),
         )
     return number
 
 
 def _sequence(home: Home, kept: list[int]) -> list[tuple[dt.datetime, int]]:
-    """What became current when, in order; what was not noted stands where its build would have."""
+    """Publications in order; those that were not recorded have the time of their build."""
     sequence = [(note.at, note.generation) for note in publications(home)]
     noted = {number for _, number in sequence}
     current = current_generation(home) if home.catalog.is_file() else None
@@ -142,13 +142,13 @@ def _sequence(home: Home, kept: list[int]) -> list[tuple[dt.datetime, int]]:
             later = (i for i, (at, other) in enumerate(sequence) if other > number or at > built_at)
             place = next(later, len(sequence))
             if number == current:
-                place = len(sequence)  # the process was killed before it could note it
+                place = len(sequence)  # the process was killed before it could record it
             sequence.insert(place, (built_at, number))
     return sequence
 
 
 def _listed(home: Home) -> str:
-    """What is kept, for a message."""
+    """The kept generations, for a message."""
     try:
         kept = list_generations(home)
     except (DamagedError, NotFoundError):
@@ -190,7 +190,7 @@ def _built_at(home: Home, number: int) -> dt.datetime:
     rows = read_catalog(home, catalog, "select built_at from warehouse.meta.build")
     if len(rows) != 1 or not isinstance(rows[0][0], dt.datetime):
         raise DamagedError(
-            f"{catalog}: does not say when it was built",
+            f"{catalog}: has no time of its build",
             next_step=REPAIR,
         )
     return rows[0][0]

@@ -1,8 +1,8 @@
 """Generations: a finished build becomes the catalog by one rename; old ones stay for rollback.
 
 A reader opens ``warehouse.duckdb``, which is a hard link to the current generation's file.
-Replacing the link disturbs nobody: who holds the old file open keeps it, who opens next gets the
-new one.
+Replacing the link interrupts no reader: an open session keeps the old file, and later sessions open
+the new one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What dbt said of one model, seed or test."""
+    """The outcome of one model, seed or test."""
 
     name: str
     resource_type: str
@@ -53,7 +53,7 @@ class NodeResult:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The generation that became current, and what did not pass without stopping it."""
+    """The generation that became current, and its warnings."""
 
     generation: int
     catalog: Path
@@ -62,9 +62,9 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """That a generation became current, ``at`` which moment (naive UTC) by this machine's clock.
+    """A record that a generation became current ``at`` a moment (naive UTC, this machine's clock).
 
-    ``sha256`` is of its catalog as it was then; empty where an earlier version noted it.
+    ``sha256`` is that of its catalog then; empty if an earlier version recorded it.
     """
 
     at: datetime
@@ -83,7 +83,7 @@ class Reads:
     home
         Folder of the home when it was built.
     objects
-        Hashes of the files that it shows.
+        Hashes of its vendor files.
     months
         Stored months, path below the home to number of rows.
     """
@@ -100,12 +100,12 @@ def generations(home: Home) -> list[int]:
 
 
 def next_generation(home: Home) -> int:
-    """The number that the next published catalog will bear; none is ever given twice."""
+    """The number of the next published catalog; numbers are never reused."""
     return max(_numbers(home), default=0) + 1
 
 
 def _numbers(home: Home) -> list[int]:
-    """Folders of generations, of which a killed or a pruned one may hold no catalog."""
+    """Folders of generations; that of a killed or pruned one may be without a catalog."""
     if not home.generations.is_dir():
         return []
     names = (path.name for path in home.generations.iterdir())
@@ -113,13 +113,13 @@ def _numbers(home: Home) -> list[int]:
 
 
 def is_open(home: Home, generation: int) -> bool:
-    """Whether a session of ours, in this process or another, or another's DuckDB reads it."""
+    """Whether a session of the product, or any other DuckDB process, has a generation open."""
     catalogs = (generation_path(home, generation), native_copy(home, generation).catalog)
     return any(_is_held(path) for path in catalogs if path.is_file())
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a session holds the file, or a DuckDB of another process has it open."""
+    """Whether a session or a DuckDB of another process has the file open."""
     handle = os.open(path, os.O_RDONLY)
     try:
         with suppress(OSError):  # where files know no such lock
@@ -140,7 +140,7 @@ def _is_held(path: Path) -> bool:
 
 
 def publications(home: Home) -> list[Publication]:
-    """What was published and rolled back to, in that order; lines that were torn are left out."""
+    """Publications and rollbacks in order, without incomplete lines."""
     try:
         return read_publications(home.publications)[0]
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def publications(home: Home) -> list[Publication]:
 
 
 def read_publications(path: Path) -> tuple[list[Publication], bool]:
-    """The entries of a journal, and whether it is whole: every line readable, the last ended."""
+    """The entries of a journal, and whether it is complete: all lines readable, the last ended."""
     text = path.read_bytes().decode("utf-8", errors="replace")
     found, is_whole = [], text.endswith("\n")
     for line in filter(str.strip, text.splitlines()):
@@ -162,7 +162,7 @@ def read_publications(path: Path) -> tuple[list[Publication], bool]:
 
 
 def write_publications(path: Path, entries: Iterable[Publication]) -> None:
-    """Write a journal as a new file: a copy of the home by hard links keeps the one before."""
+    """Write a journal as a new file, so that copies of the home by hard links keep theirs."""
     lines = []
     for entry in entries:
         note = {"at": entry.at.isoformat(), "generation": entry.generation}
@@ -171,18 +171,18 @@ def write_publications(path: Path, entries: Iterable[Publication]) -> None:
 
 
 def journal_copy(home: Home, generation: int) -> Path:
-    """The journal as it was when a generation became current last."""
+    """The copy of the journal from the last time a generation became current."""
     return generation_path(home, generation).with_name(home.publications.name)
 
 
 def published_sum(home: Home, generation: int) -> str | None:
-    """Hash of a generation's catalog as it was when it became current first, where it is known."""
+    """Hash of a generation's catalog when it was first published, if known."""
     noted = (n.sha256 for n in publications(home) if n.generation == generation and n.sha256)
     return next(noted, None)
 
 
 def require_as_published(home: Home, catalog: Path, generation: int) -> None:
-    """Raise DamagedError where a catalog holds other bytes than were published."""
+    """Raise DamagedError if a catalog differs from what was published."""
     if published_sum(home, generation) not in (None, sha256_of(catalog)):
         raise DamagedError(
             f"{catalog}: holds other bytes than were published: something has written to it",
@@ -223,7 +223,7 @@ def publish_build(home: Home) -> Published:
 
 
 def require_catalog(home: Home) -> None:
-    """Raise NotFoundError unless something was published."""
+    """Raise NotFoundError unless a catalog was published."""
     if not home.catalog.is_file():
         raise NotFoundError(f"{home.root}: no catalog yet", next_step=BUILD)
 
@@ -272,7 +272,7 @@ def rollback(home: Home, generation: int | None = None) -> int:
         point_to(home, target)
     except OSError as error:
         raise DiskError(
-            f"{home.catalog}: cannot be replaced ({error.strerror}); it stays as it is",
+            f"{home.catalog}: cannot be replaced ({error.strerror}); it is unchanged",
             next_step=ROOM_OR_RIGHTS,
         ) from error
     return wanted
@@ -298,7 +298,7 @@ def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A catalog as ``warehouse``; whatever DuckDB finds wrong with it is damage."""
+    """Open a catalog as ``warehouse``; errors of DuckDB become DamagedError."""
     with reading_catalog(catalog), connect(home.session, catalog) as connection:
         yield connection
 
@@ -366,25 +366,25 @@ def _require_passed(results: tuple[NodeResult, ...]) -> None:
         lines = "\n".join(f"    {r.resource_type} {r.name}: {r.message.strip()}" for r in failed)
         raise BuildError(
             f"{counted(len(failed), 'model or test')} did not pass; the old catalog stays\n{lines}",
-            next_step="mend the models or the data they name, then run: warehouse build",
+            next_step="correct the models or the data that they name, then run: warehouse build",
         )
 
 
 def _is_warning(result: NodeResult) -> bool:
-    """A test on values that failed, or anything of the user's own models that did not pass."""
+    """Whether a result is a warning: a failed test of values, or a failure of a user's model."""
     of_user = result.package != "warehouse" and result.status in STRUCTURAL_FAILURES
     return of_user or result.status == "warn"
 
 
 def point_to(home: Home, target: Path) -> None:
-    """Let ``warehouse.duckdb`` be ``target``, in one step: a link, or a copy where links fail.
+    """Atomically point ``warehouse.duckdb`` at ``target``: a link, or a copy if links fail.
 
-    When that was is noted. The caller holds the home's lock.
+    The journal gets an entry. The caller holds the home's lock.
     """
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
     show(target, home.catalog)
     flush(home.root)
-    with suppress(OSError):  # it is published all the same: the time of its build stands in
+    with suppress(OSError):  # it is published all the same: the time of its build is used
         _note(home, int(target.parent.name))
 
 

@@ -1,4 +1,4 @@
-"""The dbt project as values: our models, and the user's own."""
+"""The dbt project as values: the built-in models, and the user's own."""
 
 from __future__ import annotations
 

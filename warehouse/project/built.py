@@ -24,14 +24,14 @@ def built_project(home: Home) -> Project:
     ours = home.build / "dbt" / "target"
     if not _manifest(ours).is_file():
         raise NotFoundError(
-            f"{ours}: no build left its models here", next_step="run: warehouse build --force"
+            f"{ours}: no models of a build", next_step="run: warehouse build --force"
         )
     project = load_project(ours)
     return with_user_models(home, project)
 
 
 def keep_project(home: Home, compiled: CompiledProject) -> None:
-    """Keep what was built of our models, where ``built_project`` finds it."""
+    """Save the built-in models as they were built, where ``built_project`` finds them."""
     place = _manifest(home.build / "dbt" / "target")
     place.parent.mkdir(parents=True, exist_ok=True)
     with appearing(place) as sink:
@@ -39,7 +39,7 @@ def keep_project(home: Home, compiled: CompiledProject) -> None:
 
 
 def with_user_models(home: Home, project: Project) -> Project:
-    """Our models, and those of the user that the last run of theirs compiled."""
+    """The built-in models, and the user's models that were compiled last."""
     theirs = user_target(home)
     return load_project(theirs, base=project) if _manifest(theirs).is_file() else project
 

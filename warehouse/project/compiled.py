@@ -1,7 +1,7 @@
-"""Our models, tests, table macros and functions as dbt compiled them, so that a build runs no dbt.
+"""Built-in models, tests, table macros and functions compiled by dbt, so that builds need no dbt.
 
 ``compiled.json`` beside this module ships in the package and is written by ``make compiled``. It
-holds what dbt made of the project files whose hash it names. Where the files differ, in a checkout
+contains the SQL of the project files whose hash it names. If the files differ, in a checkout
 that is being edited, dbt compiles them, and the home keeps the result.
 """
 
@@ -89,7 +89,7 @@ class DataTest:
 
 @dataclass(frozen=True, slots=True)
 class CompiledProject:
-    """What a build creates and tests, in order; ``manifest`` is what it was read from."""
+    """What a build creates and tests, in order, read from ``manifest``."""
 
     project: Project
     seeds: tuple[CompiledModel, ...]
@@ -101,7 +101,7 @@ class CompiledProject:
 
 
 def shipped_or_kept(home: Home) -> CompiledProject | None:
-    """What dbt compiled of the project as it is now; None where it has to compile it first."""
+    """The compiled project, if it matches the project's files; else None, and dbt must compile."""
     key = project_key(dbt_project_dir())
     for path in (SHIPPED, kept_compiled(home)):
         try:
@@ -114,7 +114,7 @@ def shipped_or_kept(home: Home) -> CompiledProject | None:
 
 
 def write_compiled(target: Path, place: Path) -> None:
-    """Write what a build needs of the manifest in dbt's target folder."""
+    """Write the parts of the manifest in dbt's target folder that a build needs."""
     manifest = json.loads((target / "manifest.json").read_bytes())
     nodes = {name: _trimmed(node) for name, node in sorted(manifest["nodes"].items())}
     sources = {name: _trimmed(node) for name, node in sorted(manifest["sources"].items())}
@@ -129,7 +129,7 @@ def write_compiled(target: Path, place: Path) -> None:
 
 
 def project_key(folder: Path) -> str:
-    """Hash of all project files that dbt's SQL is made of."""
+    """Hash of all project files that the compiled SQL depends on."""
     digest = hashlib.sha256()
     files = [p for name in _FOLDERS for p in sorted((folder / name).rglob("*")) if p.is_file()]
     for path in (folder / "dbt_project.yml", *files):
@@ -139,7 +139,7 @@ def project_key(folder: Path) -> str:
 
 
 def kept_compiled(home: Home) -> Path:
-    """Where a home keeps what dbt compiled of an edited project."""
+    """Where a home keeps the compiled SQL of an edited project."""
     return home.build / "dbt" / "compiled.json"
 
 
@@ -213,7 +213,7 @@ def _models(
 def _tests(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[DataTest]:
     for node in sorted(nodes.values(), key=lambda node: str(node["name"])):
         if node["resource_type"] != "test" or "compiled_code" not in node:
-            continue  # dbt compiles no test of a model that is not there
+            continue  # dbt compiles no test of a missing model
         config, metadata = node["config"], node.get("test_metadata", {})
         holds = metadata.get("name") == "holds"
         beside = config.get("meta", {}).get("by_month")

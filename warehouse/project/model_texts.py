@@ -1,7 +1,7 @@
-"""What describes a user's model in the catalog: its yml, else the comment that begins its file.
+"""The description of a user's model in the catalog: from its yml, else from its file's comment.
 
 Such a comment is text, whatever it holds: Jinja in it never reaches dbt. A line ``column: meaning``
-describes a column. Key columns that nothing describes get the texts of our marts.
+describes a column. Key columns without a description get the texts of the built-in marts.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _sorted_out(model: ModelTexts, names: list[str]) -> tuple[str, dict[str, str
 
 
 def _our_texts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Meanings of the key columns as our marts have them."""
+    """Meanings of the key columns in the built-in marts."""
     rows = connection.execute(
         "select column_name, mode(comment order by comment) from duckdb_columns()"
         " where database_name = 'warehouse' and schema_name = 'main' and comment is not null"

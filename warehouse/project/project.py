@@ -1,6 +1,6 @@
 """The dbt project as values: models with their compiled SQL in the order they need each other.
 
-Reads what a dbt run left in its target folder (``manifest.json``); never imports dbt. Serves what
+Reads the ``manifest.json`` in dbt's target folder and never imports dbt. Used by what
 works on models outside dbt: the look-ahead audit, stored marts, oracles.
 """
 
@@ -171,10 +171,10 @@ def load_project(
     target_dir
         Folder with ``manifest.json``.
     base
-        The project that this run builds on (ours, where ``target_dir`` is of a user's models): its
-        models are part of the result, and stand for those that this run knows but did not compile.
+        The project that this run builds on (the built-in one for a user's models): its
+        models are part of the result and replace those that this run did not compile.
     built
-        What was built, whose SQL stands in place of the manifest's: the last run may have compiled
+        What was built; its SQL replaces the manifest's, because the last run may have compiled
         other models, or none.
 
     Raises
@@ -184,13 +184,13 @@ def load_project(
     BuildError
         A model has no compiled SQL, was not built, or has changed since it was.
     DamagedError
-        The file is no manifest that this version can read.
+        The file is not a manifest that this version can read.
     UsageError
         A model declares a length under ``config.meta`` that cannot be read.
     """
     path = target_dir / "manifest.json"
     if not path.is_file():
-        raise NotFoundError(f"{path}: no dbt run left its manifest here", next_step=BUILD)
+        raise NotFoundError(f"{path}: no manifest of a dbt run", next_step=BUILD)
     try:
         manifest = json.loads(path.read_bytes())
         if built is not None:
@@ -203,7 +203,7 @@ def load_project(
 
 
 def create_schemas(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
-    """Every schema that a relation of the project stands in, in the attached ``warehouse``."""
+    """Create every schema of the project's relations in the attached ``warehouse``."""
     relations = [relation for model in project.models for relation in model.sources]
     relations += [model.relation for model in project.models]
     relations += [seed.relation for seed in project.seeds]
@@ -212,7 +212,7 @@ def create_schemas(connection: duckdb.DuckDBPyConnection, project: Project) -> N
 
 
 def create_seeds(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
-    """Load the seeds as tables; their schemas must be there."""
+    """Load the seeds as tables; their schemas must exist."""
     for seed in project.seeds:
         types = "".join(f", {literal(name)}: {literal(kind)}" for name, kind in seed.column_types)
         given = f", types = {{{types[2:]}}}" if types else ""
@@ -223,7 +223,7 @@ def create_seeds(connection: duckdb.DuckDBPyConnection, project: Project) -> Non
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
-    """Create every model as a view; schemas, seeds and sources must be there.
+    """Create every model as a view; schemas, seeds and sources must exist.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, project: Project) -> Non
         except duckdb.Error as error:
             raise BuildError(
                 f"model {model.relation}: {str(error).splitlines()[0]}",
-                next_step=f"mend {model.path}",
+                next_step=f"correct {model.path}",
                 model=str(model.relation),
             ) from error
 
@@ -254,7 +254,7 @@ def length_us(text: str) -> int | None:
     count, _, unit = text.partition(" ")
     if not count.isdecimal() or unit.removesuffix("s") not in _UNIT_US:
         raise UsageError(
-            f"{text!r} is no length of time",
+            f"{text!r} is not a length of time",
             next_step="write a whole number and second, minute, hour or day, or: unbounded",
         )
     return int(count) * _UNIT_US[unit.removesuffix("s")]
@@ -358,7 +358,7 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
 
 
 def _reads(node: _Node, nodes: Mapping[str, _Node]) -> list[_Node]:
-    """What a node reads; ephemeral models stand as text in its SQL, so what those read counts."""
+    """What a node reads; for ephemeral models, whose SQL is part of the node's, what those read."""
     found = []
     for unique_id in node["depends_on"]["nodes"]:
         read = nodes[unique_id]

@@ -1,7 +1,7 @@
 """The user's own models: SQL files in ``HOME/models`` become views in the schema ``user``.
 
-They are a dbt project of their own, written for each build below ``.build``, with ours as its
-package: ``ref('flow_features')`` and our macros work as in our models, and so do macros in
+They are a dbt project of their own, written for each build below ``.build``, with the built-in
+one as its package: ``ref('flow_features')`` and the built-in macros work, and so do macros in
 ``HOME/macros`` and yml files and doc blocks beside the models. dbt stops a whole run at the first
 file that it cannot read; here that file is named and left out, and the rest is built.
 """
@@ -57,7 +57,7 @@ class LeftOut:
 
 
 def user_model_files(home: Home) -> list[Path]:
-    """The user's files that are meant as models, in order of their paths."""
+    """The user's model files, in order of their paths."""
     files = (path for path in home.models.rglob("*") if path.is_file())
     return sorted(path for path in files if path.suffix.lower() in (".sql", ".py"))
 
@@ -128,7 +128,7 @@ def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str
 
 
 def _sources(home: Home) -> list[Path]:
-    """What dbt reads of the user's: models with their yml and doc blocks, then macros."""
+    """The user's files that dbt reads: models with their yml and doc blocks, then macros."""
     found = [p for p in home.models.rglob("*") if p.suffix in _READ and p.is_file()]
     return [*sorted(found), *sorted(home.macros.rglob("*.sql"))]
 
@@ -160,7 +160,7 @@ def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut
         if node.schema != "user":
             reasons[node.name] = f"your models are built into the schema user, not {node.schema}"
         elif node.alias.lower() in taken:
-            reasons[node.name] = f"its alias {node.alias} is the name of a model of ours"
+            reasons[node.name] = f"its alias {node.alias} is the name of a built-in model"
         elif names[node.alias.lower()] > 1:
             reasons[node.name] = f"another model has the alias {node.alias} too"
     try:
@@ -174,7 +174,7 @@ def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut
 
 
 def _our_names() -> set[str]:
-    """Names of our models and seeds, which those of the user must not have."""
+    """Names of the built-in models and seeds, which the user's must not have."""
     ours = dbt_project_dir()
     taken = {path.stem for path in (ours / "models").rglob("*.sql")}
     return taken | {path.stem for path in (ours / "seeds").rglob("*.csv")}
@@ -216,7 +216,7 @@ def _read(path: Path) -> str:
 
 
 def _refused(home: Home) -> list[LeftOut]:
-    """Models that dbt need not see: it would give up the whole run, or take them for others."""
+    """Models that are kept from dbt, because it would stop the whole run or confuse them."""
     taken, files = _our_names(), user_model_files(home)
     by_name: dict[str, list[Path]] = {}
     for path in files:
@@ -239,10 +239,10 @@ def _yaml_error(path: Path) -> str | None:
     except yaml.MarkedYAMLError as error:
         lines, mark = _read(path).splitlines(), error.problem_mark
         if mark is None or mark.line >= len(lines):
-            return f"is no valid YAML: {error.problem}"
-        return f"is no valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
+            return f"is not valid YAML: {error.problem}"
+        return f"is not valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
     except yaml.YAMLError as error:
-        return f"is no valid YAML: {error}"
+        return f"is not valid YAML: {error}"
     return None
 
 
@@ -252,11 +252,11 @@ def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
     if path.suffix != ".sql":
         return f"dbt reads files that end in .sql only: rename it to {path.stem}.sql"
     if path.stem.lower() in taken:
-        return f"{path.stem} is the name of a model of ours: give the file another name"
+        return f"{path.stem} is the name of a built-in model: give the file another name"
     if len(twins) > 1:
         return f"{' and '.join(twins)} have the same name: give one of them another"
     if '"' in path.stem or not path.stem.isprintable():
-        return "the name of a model holds no quotes and no control characters: rename the file"
+        return "the name of a model must not contain quotes or control characters: rename the file"
     if not _read(path).strip():
         return "the file is empty: write a query into it, or remove it"
     return None
@@ -293,12 +293,12 @@ def _write_project(home: Home, files: Sequence[Path], target: Path) -> list[str]
 
 
 def user_target(home: Home) -> Path:
-    """Where dbt leaves what it makes of the user's models."""
+    """dbt's target folder for the user's models."""
     return home.build / "dbt-user" / "target"
 
 
 def forget_user_models(home: Home) -> None:
-    """Remove what dbt left of models that are there no longer."""
+    """Remove dbt's files of models that no longer exist."""
     shutil.rmtree(user_target(home), ignore_errors=True)
 
 
@@ -334,7 +334,7 @@ def located(home: Home, path: Path, reason: str) -> str:
 
 
 def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
-    """The files that dbt's message names by path, whose text it shows, or that it names else."""
+    """The files that dbt's message names by path, by their text, or by name."""
 
     def named(texts: Callable[[Path], str]) -> list[Path]:
         return [
@@ -357,7 +357,7 @@ def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
 def _found_by_trying(
     home: Home, target: Path, files: Sequence[Path], reason: str, invoke: Invoke
 ) -> list[Path]:
-    """Where the message names none: the first file without which dbt has nothing to say of it."""
+    """For a message without a path: the first file without which dbt does not give it."""
     for path in sorted(files, key=lambda path: _is_model(home, path)):
         others = [other for other in files if other != path]
         parsed = invoke(["--quiet", "parse", *_write_project(home, others, target)])

@@ -1,4 +1,4 @@
-"""Upkeep of a home: verify, repair, prune, forget; and whether receipts still hold."""
+"""Upkeep of a home: verify, repair, prune and forget; and the verification of receipts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take series out of the lake again: what was synced by mistake, or is not wanted any more.
+"""Remove series from the lake that were synced by mistake or are no longer wanted.
 
 The bytes stay until ``prune`` finds that no kept generation, snapshot or former version needs them.
 """
@@ -61,16 +61,16 @@ def _selected(files: Sequence[StoredFile], selection: Selection) -> list[StoredF
         name, known = selection.dataset or "", sorted({file.key.dataset for file in files})
         guess = "" if name in known else did_you_mean(name, known)
         raise NotFoundError(
-            f"no file of the lake is selected{guess}",
-            next_step="list what is there: warehouse symbols",
+            f"no file in the lake is selected{guess}",
+            next_step="list the series: warehouse symbols",
         )
     return found
 
 
 def forget_files(home: Home, selection: Selection) -> list[StoredFile]:
-    """Take the selected files out of the lake, all or none; the next build shows them no more.
+    """Remove the selected files from the lake, all or none; they disappear with the next build.
 
-    Kept generations and snapshots still show them. A later sync may bring them in again. Where
+    Kept generations and snapshots still contain them. A later sync may import them again. If
     an interrupted run has left links of such files in the lake, the same command removes them.
 
     Raises

@@ -1,7 +1,7 @@
-"""Does this machine's DuckDB compute what the models mean? Core measures against plain arithmetic.
+"""Checks that the installed DuckDB computes the models correctly, against exact arithmetic.
 
 The models of the last build run on a small simulated market with a gap, NaN and infinity planted,
-and are held against the definitions computed here from the same bars with exact sums, bar by bar.
+and are compared with the definitions, computed here from the same bars with exact sums, bar by bar.
 The measures are those whose rounding, NULL or tie rule a DuckDB version could change: sums, means,
 standard deviations, z-scores, ranks, running totals, returns over a horizon.
 """
@@ -63,7 +63,7 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
     Raises
     ------
     NotFoundError
-        There is no build whose models could be run.
+        There is no build with models to run.
     """
     target = Home.of(settings).build / "dbt" / "target"
     if not (target / "manifest.json").is_file():
@@ -143,7 +143,7 @@ def _run_models(
     project: Project,
     tables: dict[str, pa.Table],
 ) -> None:
-    """The marts in question over tables that stand where the catalog has its views."""
+    """The tested marts over tables in place of the catalog's views."""
     connection.execute("attach ':memory:' as warehouse")
     connection.execute("use warehouse")
     create_schemas(connection, project)
@@ -167,7 +167,7 @@ def _run_models(
     create_views(connection, replace(project, models=project.with_ancestors(measured)))
 
 
-# -- what is meant -------------------------------------------------------------------------------
+# -- expected values ----------------------------------------------------------------------------
 
 # Columns on the whole grid: None where a bar is missing, or its value is not finite.
 Bars = dict[str, list[Value]]
@@ -191,7 +191,7 @@ def _bars(dataset: str, table: pa.Table) -> Bars:
 
 
 def _meant(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expected]:
-    """Every measure; its windows hold at least this share of their bars."""
+    """Every measure; its windows contain at least this share of their bars."""
     flow, ohlcv, book = bars["flow"], bars["ohlcv"], bars["l1_price"]
     net = [_over(value, 1e6) for value in flow["volume_delta_notional"]]
     size = [None if value is None else abs(value) for value in net]

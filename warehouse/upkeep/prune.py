@@ -1,7 +1,7 @@
-"""What is kept: snapshots by name, generations by age, and the only code that removes anything.
+"""Snapshots, and the removal of old generations; no other code removes vendor files.
 
-A kept generation pins every object and every stored month that it reads, so it gives the same
-answers for ever. ``prune_home`` removes generations first and then what no kept one needs: killed
+A kept generation keeps every object and every stored month that it reads, so its results never
+change. ``prune_home`` removes generations first and then what no kept one needs: killed
 at any moment, it leaves nothing broken and the next prune finishes the work. A generation that
 another process has open stays.
 """
@@ -36,7 +36,7 @@ KEEP_GENERATIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune would remove; ``in_use`` would go too if nobody had them open."""
+    """What a prune would remove; generations ``in_use`` stay because a session has them open."""
 
     generations: tuple[int, ...]
     objects: tuple[str, ...]
@@ -51,11 +51,11 @@ def take_snapshot(home: Home, name: str) -> int:
     Raises
     ------
     UsageError
-        The name is taken, or is no name.
+        The name is taken or invalid.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name for a snapshot",
+            f"{name!r} is not a valid name for a snapshot",
             next_step="use up to 64 letters, digits, '.', '_' and '-', as in: paper-v1",
         )
     with writing(home, "snapshot"):
@@ -71,7 +71,7 @@ def take_snapshot(home: Home, name: str) -> int:
 
 
 def drop_snapshot(home: Home, name: str) -> int:
-    """Take a name away; the generation stays until it is pruned like any other.
+    """Drop a name; the generation stays until it is pruned like any other.
 
     Raises
     ------
@@ -89,14 +89,14 @@ def drop_snapshot(home: Home, name: str) -> int:
 def plan_prune(
     home: Home, *, keep: int = KEEP_GENERATIONS, older_than: datetime | None = None
 ) -> PrunePlan:
-    """What would be removed: all but the current generation, named ones and the ``keep`` newest.
+    """Plan to remove all but the current generation, named ones and the ``keep`` newest.
 
     With ``older_than`` (naive UTC) only generations that were built before it.
 
     Raises
     ------
     DamagedError
-        A generation cannot be read, so that nobody knows what it needs: nothing may be removed.
+        A generation cannot be read; nothing may be removed, because its files are unknown.
     """
     kept = list_generations(home)
     newest = {generation.number for generation in kept[len(kept) - keep :]} if keep > 0 else set()
@@ -148,12 +148,12 @@ def prune_home(
 
 
 def _objects_on_disk(home: Home) -> Iterable[str]:
-    """Objects, those that a killed sync left without a row among them."""
+    """All objects, including those that a killed sync left without a row."""
     return (path.stem for path in home.objects.glob("*.parquet") if SHA256.fullmatch(path.stem))
 
 
 def _sweep_folders(home: Home) -> None:
-    """Remove folders without a catalog, but the last: so no number is ever given twice."""
+    """Remove folders without a catalog except the last, so that no number is used twice."""
     folders = [path for path in home.generations.iterdir() if path.name.isdigit()]
     last = max(folders, key=lambda path: int(path.name), default=None)
     for folder in folders:

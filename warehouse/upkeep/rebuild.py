@@ -21,7 +21,7 @@ _KEY = "dataset, exchange, symbol, interval, clock, period"
 
 
 class _File(NamedTuple):
-    """A file whose object is there and sound."""
+    """A file whose object is present and undamaged."""
 
     key: FileKey
     object: str
@@ -30,7 +30,7 @@ class _File(NamedTuple):
 
 
 def rebuild_manifest(home: Home, path: Path) -> str:
-    """Write a manifest of the home to ``path``; returns what was done, in words.
+    """Write a manifest of the home to ``path``; returns a description of what was done.
 
     A file counts as fetched when its object was written, so that nothing unsettled seems settled.
     The numbers of series, restatements and refusals are those of the newest readable catalog.
@@ -64,7 +64,7 @@ def rebuild_manifest(home: Home, path: Path) -> str:
         manifest.restore_history(_restatements(home, catalogs[:1]), _refusals(home, catalogs[:1]))
         count = len(manifest.files())
     left_out = f"; {refused:,} did not pass their check" if refused else ""
-    return f"made manifest.sqlite again from {counted(count, 'file')} of the lake{left_out}"
+    return f"rebuilt manifest.sqlite from {counted(count, 'file')} of the lake{left_out}"
 
 
 def _files(home: Home, catalogs: list[Path]) -> list[_File]:

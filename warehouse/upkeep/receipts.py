@@ -1,4 +1,4 @@
-"""Whether the answer of a receipt can still be had, and what has changed since, if anything."""
+"""Verify receipts: whether their result can still be reproduced, and what has changed since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warehouse.query import Receipt, ReceiptFile, Warehouse, frame_facts, frame_
 
 
 class Verdict(StrEnum):
-    """What became of a receipt's answer."""
+    """The outcome of verifying a receipt."""
 
     IDENTICAL = "identical"
     OTHER_CODE = "same inputs, other code"
@@ -23,14 +23,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReceiptVerdict:
-    """How a receipt stands against the catalog of today.
+    """A receipt compared with the current catalog.
 
     ``restated`` files have other bytes now, ``gone`` ones are no longer shown, ``new`` ones were
-    not there; ``problem`` says why the query no longer runs, if it does not.
+    added; ``problem`` is the reason why the query no longer runs, if it does not.
 
-    Where the answer is another, ``kept`` is the receipt's own generation if it is kept and still
-    gives the answer, ``unlike`` that generation if it is kept and gives another too, and ``pruned``
-    are the files whose bytes this home has no more.
+    If the result differs, ``kept`` is the receipt's own generation if it is kept and still
+    gives the result, ``unlike`` that generation if it is kept and gives another too, and ``pruned``
+    are the files whose bytes are no longer in this home.
     """
 
     verdict: Verdict
@@ -47,25 +47,25 @@ class ReceiptVerdict:
     def __str__(self) -> str:
         lines = [str(self.verdict)]
         if self.verdict is Verdict.OTHER_INPUTS:
-            lines[0] += ", the same answer" if self.same_answer else ", another answer"
+            lines[0] += ", the same result" if self.same_answer else ", another result"
         for what, files in (("restated", self.restated), ("gone", self.gone), ("new", self.new)):
             lines += [f"  {what}: {file}" for file in files]
         lines += [f"  {self.problem}"] if self.problem else []
         return "\n".join([*lines, *self._past()])
 
     def _past(self) -> Iterator[str]:
-        """Whether the answer can still be had from what is kept."""
+        """Lines on whether a kept generation still gives the result."""
         if self.same_answer:
             return
         if self.kept is not None:
             yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
             return
         if self.unlike is not None:
-            yield f"  its own generation, {self.unlike}, is kept and gives another answer too"
+            yield f"  its own generation, {self.unlike}, is kept and gives another result too"
         else:
             yield "  its own generation is not kept in this home"
         for file in self.pruned:
-            yield f"  not in this home any more: {file} ({file.object})"
+            yield f"  no longer in this home: {file} ({file.object})"
 
 
 def verify_receipt(
@@ -76,14 +76,14 @@ def verify_receipt(
     Parameters
     ----------
     frames
-        The frames by name that the query was asked with, of which a receipt holds only hashes.
+        The frames of the query by name; a receipt contains only their hashes.
 
     Raises
     ------
     NotFoundError
         The home has no catalog.
     QueryError
-        A frame is missing, or is another one than the receipt's.
+        A frame is missing, or differs from the receipt's.
     """
     given = dict(frames or {})
     _require_frames(receipt, given)
@@ -107,13 +107,13 @@ def verify_receipt(
 
 
 def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
-    """Raise unless the frames are those that the receipt has the hashes of."""
+    """Raise QueryError unless the frames have the hashes of the receipt."""
     for name, frame in receipt.frames.items():
         if name not in given:
             raise QueryError(
                 f"the answer was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
                 f" ({', '.join(frame.columns)}), which its receipt does not hold",
-                next_step="give it in Python: from warehouse import verify_receipt;"
+                next_step="pass it in Python: from warehouse import verify_receipt;"
                 f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
             )
         if frame_facts(frame_table(name, given[name])) != frame:
@@ -121,14 +121,14 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
                 f"{name} is another frame than the receipt's, which had"
                 f" {counted(frame.rows, 'row')} of"
                 f" {', '.join(frame.columns)} and the hash {frame.content}",
-                next_step="give it the frame that the query was asked with",
+                next_step="pass the frame that the query was run with",
             )
 
 
 def _own_generation(
     settings: Settings, receipt: Receipt, values: Mapping[str, object]
 ) -> tuple[int | None, int | None]:
-    """The receipt's generation: first if it gives the answer, second if it is kept and does not."""
+    """The receipt's generation: first if it gives the result, second if it is kept and does not."""
     number = receipt.generation
     try:
         with Warehouse(settings, generation=number) as past:

@@ -1,8 +1,8 @@
 """Repair a home: rebuild a lost manifest; set damage aside, so that sync and build replace it.
 
 A damaged object is copied again from its link or the folder that it came from; where no copy is
-left it is forgotten, so that the next sync fetches it. No bytes are thrown away: what was damaged
-is in ``quarantine/`` afterwards.
+left its row is dropped, so that the next sync fetches it. No bytes are deleted: damaged files
+are in ``quarantine/`` afterwards.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Build = Callable[[], object]
 
 
 def repair_home(home: Home, build: Build) -> list[str]:
-    """Repair what can be repaired without the vendor; returns what was done, in words.
+    """Repair what can be repaired without the vendor; returns descriptions of what was done.
 
     A generation that cannot be read whole is set aside, unless it is a snapshot.
 
@@ -84,7 +84,7 @@ def _repair_lake(home: Home) -> Iterator[str]:
             yield f"removed {path.relative_to(home.root)}"
     links = sum(f.about is About.LINK and f.kind is not Severity.STRAY for f in findings)
     if links:
-        yield f"made {counted(links, 'link')} of the lake again"
+        yield f"restored {counted(links, 'link')} of the lake"
 
 
 def _repair_objects(home: Home, manifest: Manifest) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _repair_objects(home: Home, manifest: Manifest) -> Iterator[str]:
 
 
 def _restore(home: Home, file: StoredFile) -> str | None:
-    """Copy a file's bytes from where they are left; None where they are nowhere."""
+    """Find a copy of a file's bytes and return what it was copied from; None if there is none."""
     for source, name in _sources(home, file):
         if source.is_file() and sha256_of(source) == file.object:
             copy(source, home.object_path(file.object))
@@ -114,7 +114,7 @@ def _restore(home: Home, file: StoredFile) -> str | None:
 
 
 def _sources(home: Home, file: StoredFile) -> Iterator[tuple[Path, str]]:
-    """Files that may hold the bytes of another, and what they are."""
+    """Files that may be copies of a file, each with its description."""
     origin, refused = Path(file.origin), home.quarantine / f"{file.facts.original}.refused"
     for path in (home.lake / file.key.path, *([origin] if origin.is_absolute() else [])):
         yield path, str(path)
@@ -133,7 +133,7 @@ def _sources(home: Home, file: StoredFile) -> Iterator[tuple[Path, str]]:
 
 
 def _take_out(home: Home, manifest: Manifest, file: StoredFile, reason: str) -> str:
-    """Refuse a file of sound bytes that today's check does not pass; generations keep it."""
+    """Refuse an undamaged file that fails the current check; generations keep it."""
     home.quarantine.mkdir(exist_ok=True)
     kept = home.quarantine / f"{file.object}.refused"
     if not kept.exists():
@@ -148,8 +148,8 @@ def _take_out(home: Home, manifest: Manifest, file: StoredFile, reason: str) -> 
         )
         manifest.supersede(file.key)
     return (
-        f"took {file.key} out of the lake, because it does not pass its check any more: {reason}; "
-        f"its bytes stay, and so do the generations that show it\n  next: {WRITE_AGAIN}"
+        f"removed {file.key} from the lake, because it no longer passes its check: {reason}; "
+        f"its bytes and the generations with it are kept\n  next: {WRITE_AGAIN}"
     )
 
 
@@ -158,25 +158,25 @@ def _forget(home: Home, manifest: Manifest, file: StoredFile) -> str:
         _set_aside(home, home.lake / file.key.path)
     manifest.forget(file)
     if file.superseded_at is not None:
-        return f"forgot the former version {file.object[:12]} of {file.key}"
+        return f"dropped the former version {file.object[:12]} of {file.key}"
     option = " --salvage" if file.facts.original else ""
-    return f"forgot {file.key}, so that the next sync{option} fetches it"
+    return f"dropped {file.key}, so that the next sync{option} fetches it"
 
 
 # -- catalogs ------------------------------------------------------------------------------------
 
 
 def _repair_catalogs(home: Home) -> Iterator[str]:
-    """Show the newest generation that can be read until the build is done."""
+    """Point the catalog to the newest readable generation until the build is done."""
     findings = verify_home(home)
     for finding in findings:
         path = home.root / finding.subject
         if finding.about is About.COPY:
             remove_copy(home, int(path.parent.name))
-            yield f"removed {finding.subject}; the next build makes it again"
+            yield f"removed {finding.subject}; the next build creates it again"
         elif finding.about is About.MONTH and path.is_file():
             _set_aside(home, path)
-            yield f"put {finding.subject} aside"
+            yield f"moved {finding.subject} to quarantine/"
     journals = [home.root / f.subject for f in findings if f.about is About.JOURNAL]
     if journals:
         yield _rewrite_journal(home, journals)
@@ -185,15 +185,15 @@ def _repair_catalogs(home: Home) -> Iterator[str]:
     for number in reversed(generations(home)):
         if not isinstance(readable(home, generation_path(home, number)), str):
             point_to(home, generation_path(home, number))
-            yield f"went back to generation {number}, which can be read"
+            yield f"went back to generation {number}, which is readable"
             return
     if home.catalog.is_file():
         _set_aside(home, home.catalog)
-        yield "put warehouse.duckdb aside"
+        yield "moved warehouse.duckdb to quarantine/"
 
 
 def _rewrite_journal(home: Home, damaged: list[Path]) -> str:
-    """Write what was published when again, from the longest journal that is left."""
+    """Restore the journal of publications from its longest copy."""
     copies = [journal_copy(home, number) for number in generations(home)]
     noted = {p: read_publications(p)[0] for p in (home.publications, *copies) if p.is_file()}
     entries = max(noted.values(), key=len)
@@ -209,7 +209,7 @@ def _rewrite_journal(home: Home, damaged: list[Path]) -> str:
 
 
 def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:
-    """Set generations aside that still cannot be read whole; snapshots stay."""
+    """Move generations that are still damaged to quarantine; snapshots stay."""
     broken = {f.subject for f in findings if f.kind is Severity.DAMAGED}
     for number in generations(home):
         path = generation_path(home, number)
@@ -219,11 +219,11 @@ def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:
         )
         if is_broken and not snapshots_of(home, number) and not path.samefile(home.catalog):
             _set_aside(home, path)
-            yield f"put generation {number} aside, which could not be read whole"
+            yield f"moved the catalog of generation {number}, which is damaged, to quarantine/"
 
 
 def _set_aside(home: Home, path: Path) -> None:
-    """Keep what is damaged under ``quarantine/``, by its name and a number."""
+    """Move a damaged file to ``quarantine/``, under its name and a number."""
     if not path.is_file():
         return
     home.quarantine.mkdir(exist_ok=True)

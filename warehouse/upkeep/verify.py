@@ -1,8 +1,8 @@
-"""Is everything in a home as it was left? Looks at all of it and changes nothing.
+"""Check that nothing in a home is damaged. Reads all of it and changes nothing.
 
-Manifest, objects, links, catalogs and stored months are held against each other. What a finding
-names as damaged cannot be trusted until it is repaired (``warehouse.repair``); what is stale is
-made right by the next build; what is stray is in nobody's way; a note is about the data, not the
+Manifest, objects, links, catalogs and stored months are compared with each other. What a finding
+calls damaged cannot be trusted until it is repaired (``upkeep.repair``); what is stale is
+replaced by the next build; what is stray does no harm; a note is about the data, not the
 home.
 """
 
@@ -47,7 +47,7 @@ from warehouse.vendor import OTHER_TYPE, DatasetColumn, load_contracts
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """Severity of a finding."""
 
     DAMAGED = "damaged"
     STALE = "stale"
@@ -56,7 +56,7 @@ class Severity(StrEnum):
 
 
 class About(StrEnum):
-    """Which part of the home a finding is about; decides how it is mended."""
+    """The part of the home that a finding is about; repair depends on it."""
 
     MANIFEST = "manifest"
     OBJECT = "object"
@@ -72,7 +72,7 @@ class About(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be, and what to do about it.
+    """One problem, and what to do about it.
 
     ``subject`` is a path below the home, or a dataset.
     """
@@ -84,16 +84,16 @@ class Finding:
     next_step: str
 
 
-WRITE_AGAIN = "write the file again so that it passes, then: warehouse sync --from FOLDER"
+WRITE_AGAIN = "correct the file so that it passes, then: warehouse sync --from FOLDER"
 
 
 def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
-    """Everything that is wrong in a home, in the order of the data's way.
+    """All problems of a home, in the order of the data flow.
 
     Parameters
     ----------
     quick
-        Compare names and sizes only; do not read and check every file again.
+        Compare names and sizes only, without reading files.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
 
 
 def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str | None:
-    """What is wrong with the bytes of a file; None where they are as they were taken in."""
+    """Damage of a file's bytes; None if they are as they were imported."""
     path = home.object_path(file.object)
     if not path.is_file():
         return "is missing"
@@ -143,7 +143,7 @@ def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str |
 
 
 def wrong_facts(home: Home, file: StoredFile) -> str | None:
-    """How the manifest differs from what a file of sound bytes holds; None where it does not.
+    """How the manifest differs from the content of an undamaged file; None if it does not.
 
     Raises
     ------
@@ -189,17 +189,17 @@ def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Itera
             yield Finding(Severity.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
     for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
         if path.stem not in damage and not path.name.startswith("."):
-            step = "sync takes it in if its file comes again, else: warehouse prune"
-            what = "is no file of the manifest"
+            step = "a sync uses it if its file comes again, else: warehouse prune"
+            what = "is not in the manifest"
             yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
 
 def _outdated(file: StoredFile, subject: str, reason: str) -> Finding:
-    """A file of sound bytes that this version would refuse; a former one may stay."""
-    what = f"({file.key}) does not pass its check any more: {reason}"
+    """An undamaged file that this version would refuse; a former one may stay."""
+    what = f"({file.key}) no longer passes its check: {reason}"
     if file.superseded_at is None:
         return Finding(Severity.DAMAGED, About.OBJECT, subject, what, REPAIR)
-    step = f"{WRITE_AGAIN}; generations that are kept still show it"
+    step = f"{WRITE_AGAIN}; kept generations still contain it"
     return Finding(Severity.NOTE, About.OBJECT, subject, what, step)
 
 
@@ -217,8 +217,8 @@ def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
             path = Path(folder, name)
             if path not in expected and path not in left:
                 lake = shlex.quote(str(home.lake))
-                step = f"take it in: warehouse sync --from {lake}, or move it away"
-                what = "is no file of the manifest"
+                step = f"import it: warehouse sync --from {lake}, or move it away"
+                what = "is not in the manifest"
                 yield Finding(Severity.STRAY, About.LINK, _below(home, path), what, step)
 
 
@@ -236,7 +236,7 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
             yield Finding(Severity.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
         elif reads.objects != shown:
             differing = counted(len(reads.objects ^ shown), "different file")
-            what = f"does not show the lake as it is: {differing}"
+            what = f"differs from the lake: {differing}"
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
         elif reads.home != str(home.root):
             what = f"was built when the home was {reads.home}"
@@ -249,7 +249,7 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
 
 
 def _check_journal(home: Home) -> Iterator[Finding]:
-    """What was published when: each generation keeps a copy of the journal up to its own entry."""
+    """Findings on the journal, of which each generation keeps a copy up to its own entry."""
     copies = {}
     for number in generations(home):  # read first: the journal only grows meanwhile
         path = journal_copy(home, number)
@@ -273,7 +273,7 @@ def _check_journal(home: Home) -> Iterator[Finding]:
 
 
 class _Catalogs:
-    """Looks at each catalog once, though the current one is a link to a generation."""
+    """Checks each catalog once, although the current one is a link to a generation."""
 
     def __init__(self, home: Home, *, quick: bool) -> None:
         self.home, self.quick = home, quick
@@ -289,13 +289,13 @@ class _Catalogs:
 def _check_generation(
     home: Home, number: int, look: _Catalogs, known: set[str], months: dict[str, str | None]
 ) -> Iterator[Finding]:
-    """``known`` objects are looked at elsewhere, ``months`` hold what is known of them already."""
+    """``known`` objects are checked elsewhere; ``months`` caches the findings on stored months."""
     path = generation_path(home, number)
     names = snapshots_of(home, number)
     step = REPAIR
     if names:
         drop = " and ".join(f"warehouse snapshot {name} --drop" for name in names)
-        step = f"bring it back from a backup, or give it up: {drop}, then verify --repair"
+        step = f"restore it from a backup, or drop it: {drop}, then verify --repair"
     reads = look.reads(path)
     if isinstance(reads, str):
         yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), reads, step)
@@ -318,7 +318,7 @@ def _check_generation(
 
 
 def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
-    """What a catalog reads, or why it cannot be trusted.
+    """What a catalog reads, or a description of its damage.
 
     Unless ``quick`` all its tables are read, and its bytes must be those that were published.
     """
@@ -362,7 +362,7 @@ def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
 
 
 def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
-    """Values beyond the contract's range; they are data, and never refused."""
+    """Notes on values outside the contract's range; they are data, and never refused."""
     contracts = load_contracts()
     outside: Counter[tuple[str, str]] = Counter()
     with connect(home.session) as connection:

@@ -136,7 +136,7 @@ def test_views_stand_on_each_other_and_a_broken_one_is_named(
         create_schemas(connection, project)
         create_views(connection, project)
         assert connection.execute("from warehouse.main.c").fetchall() == [(1,)]
-        with pytest.raises(BuildError, match=r"model bad: .*\n  next: mend models/bad.sql"):
+        with pytest.raises(BuildError, match=r"model bad: .*\n  next: correct models/bad.sql"):
             create_views(connection, both)
 
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_manifest_is_damage(tmp_path: Path, text: str) -> None
 
 def test_a_length_that_cannot_be_read_names_its_model(tmp_path: Path) -> None:
     folder = write(tmp_path, [node("model.a", [], meta={"lookback": "a month"})], [])
-    with pytest.raises(UsageError, match="model a: 'a month' is no length of time"):
+    with pytest.raises(UsageError, match="model a: 'a month' is not a length of time"):
         load_project(folder)
 
 

@@ -98,7 +98,7 @@ def test_verify_when_code_or_inputs_changed_then_says_which(tmp_path: Path) -> N
     assert "restated: flow binance-futures" in str(found)
     kept = verify_receipt(settings, loose)
     assert (kept.verdict, kept.same_answer) == (Verdict.OTHER_INPUTS, True)
-    assert "the same answer" in str(kept)
+    assert "the same result" in str(kept)
 
     gone = Receipt.from_json(ordered.to_json().replace("net_delta", "net_gone"))
     found = verify_receipt(settings, gone)
