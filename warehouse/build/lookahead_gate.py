@@ -41,9 +41,14 @@ def audit_build(settings: Settings, project: Project) -> AuditCounts:
     the same data finds the same; the one whose turn it is with the generation's number as seed.
     """
     home = Home.of(settings)
-    models = [model for model in project.models if model.relation.schema != "staging"]
     with connect(settings.session, home.build_catalog) as connection:
         standing = _user_relations(connection)
+        models = [
+            model
+            for model in project.models
+            if (model.relation.schema == "user" and model.name in standing)
+            or model.relation.schema not in ("staging", "user")
+        ]
         ((generation,),) = connection.execute(
             "select generation from warehouse.meta.build"
         ).fetchall()
@@ -53,11 +58,7 @@ def audit_build(settings: Settings, project: Project) -> AuditCounts:
         found = _audit(settings, project, due, seed=0)
         if turn is not None:
             found |= _audit(settings, project, [turn], seed=generation)
-        outcomes = [
-            kept.with_new(model, found.get(model.relation), generation)
-            for model in models
-            if model.relation.schema != "user" or model.name in standing
-        ]
+        outcomes = [kept.with_new(model, found.get(model.relation), generation) for model in models]
     _record(settings, [outcome.audit for outcome in outcomes], standing)
     with connect(settings.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")

@@ -189,8 +189,7 @@ def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
                 case {"step": "stored", "reused": bool(reused)}:
                     current.counts["months reused" if reused else "months computed"] += 1
                 case {"step": "tested" | "audited" as step, "new": new, "reused": reused}:
-                    what = "tests of months" if step == "tested" else "models audited"
-                    current.counts.update({what: new, "reused": reused})
+                    current.counts.update({step: new, "reused": reused})
                 case {"step": str(step)} if step in _PHASES:
                     opened.close()
                     current = opened.enter_context(phase(_PHASES[step]))
