@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.measure import machine
 
-PARTS = ("startup", "features", "queries", "panel", "incremental", "sync")
+PARTS = ("startup", "edits", "features", "queries", "panel", "incremental", "sync")
 
 
 def main() -> None:
