@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -218,3 +220,36 @@ def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> No
     assert set(warehouse.__all__) - {"__version__"} == {name for _, name in checked}
     for module, name in checked:
         assert getattr(warehouse, name) is getattr(import_module(f"warehouse.{module}"), name)
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+ODD_WORDS = re.compile(
+    r"\b(whence|anew|mend(s|ed|ing)?|thereof|(is|are|was|were) (said|told)|who asks|for ever)\b",
+    re.I,
+)
+TEXTS = ("warehouse", "docs", "models", "macros", "tests/dbt", "README.md", "CONTRIBUTING.md")
+
+
+def test_texts_when_written_then_are_plain_english() -> None:
+    """Docstrings, comments, messages and docs; constants are explained by comments above them."""
+    roots = [ROOT / name for name in TEXTS]
+    paths = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
+    offenders = [
+        f"{path.relative_to(ROOT)}:{number}: {found[0]}"
+        for path in sorted(paths)
+        if path.suffix in (".py", ".md", ".sql", ".yml")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if (found := ODD_WORDS.search(line))
+    ]
+    offenders += [
+        f"{name}:{text.lineno}: a string below a constant"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef)
+        for constant, text in itertools.pairwise(node.body)
+        if isinstance(constant, ast.Assign | ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    ]
+    assert not offenders, "\n".join(offenders)

@@ -238,7 +238,7 @@ def test_memory_when_limited_then_holds_for_that_query_only(demo_home: Path) -> 
         text = "select current_setting('memory_limit')"
         assert wh.sql(text, memory="300MB").fetchall() == [("286.1 MiB",)]
         assert wh.sql(text).fetchall() != [("286.1 MiB",)]
-        with pytest.raises(QueryError, match="no memory size"):
+        with pytest.raises(QueryError, match="not a memory size"):
             wh.sql(text, memory="much")
 
 

@@ -219,7 +219,7 @@ def test_session_when_another_generation_is_published_then_keeps_its_own(made: P
         of_first = asked.sql(text)
         asked.refresh()
         assert asked.sql(text).fetchall() == [(2, 7)]
-        with pytest.raises(UsageError, match="refreshed since"):
+        with pytest.raises(UsageError, match="refreshed after"):
             of_first.fetchall()
         assert not is_open(made.home, 1)
         with duckdb.connect(generation_path(made.home, 2), read_only=True):

@@ -1,4 +1,4 @@
-"""What a SQL text reads: its tables, series and span, the origin of its columns, missing bars."""
+"""Analysis of a query: its tables, series and span, the origin of its columns, missing bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the catalog's names mean: columns with units, and the datasets behind each table.
+"""The catalog's names: columns with units, and the datasets behind each table.
 
 Read once per generation, from the catalog itself. The view of a mart whose months are stored does
 not contain the SQL that computed it; that is in ``meta.models``.
@@ -61,7 +61,7 @@ T = TypeVar("T")
 def _locked(
     method: Callable[Concatenate[Names, P], T],
 ) -> Callable[Concatenate[Names, P], T]:
-    """Hold the lock of Names during a method: threads share its cursor and what it has read."""
+    """Hold the lock of Names during a method, because threads share its cursor and caches."""
 
     @wraps(method)
     def locked(self: Names, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -101,7 +101,7 @@ class Names:
 
     @_locked
     def find(self, parts: tuple[str, ...]) -> Place | None:
-        """The table that a name in a query means."""
+        """The table that a name in a query refers to."""
         for schema in (parts[-2],) if len(parts) > 1 else _SEARCHED:
             place = Place(schema, parts[-1])
             if place in self.columns:
@@ -123,12 +123,12 @@ class Names:
 
     @_locked
     def definition(self, place: Place) -> str | None:
-        """The SELECT that a view or stored mart was computed by; None where it is not kept."""
+        """The SELECT of a view or stored mart; None if it is not kept."""
         return self._definitions.get(place)
 
     @_locked
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
-        """Nearest names for the table or column that the engine does not know."""
+        """Nearest names for a table or column that is unknown to DuckDB."""
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
             known = [p.table if p.schema == "main" else str(p) for p in self.columns]
@@ -154,7 +154,7 @@ class Names:
     # -- the data behind a table -----------------------------------------------------------------
 
     def _tables_behind(self, place: Place) -> frozenset[Place]:
-        """The vendor views, and tables that are computed from nothing, behind a table."""
+        """The vendor views, and tables without inputs, behind a table."""
         if place not in self._known_behind:
             self._known_behind[place] = frozenset({place})
             if place.schema != "vendor":
@@ -165,7 +165,7 @@ class Names:
 
     def _read_by(self, place: Place) -> list[Place]:
         text = self.definition(place)
-        if text and _STORED.search(text):  # a stored mart of which nothing more is known
+        if text and _STORED.search(text):  # a stored mart whose SQL is not kept
             return self._vendor_with_files
         found = self.tables_in(text) if text else []
         return [other for other in found if other != place]
@@ -191,7 +191,7 @@ class Names:
 
     @_locked
     def value(self, expression: Tree, params: Mapping[str, object]) -> Any:
-        """What the engine computes from an expression without columns."""
+        """The value that DuckDB computes for an expression without columns."""
         statement = {"error": False, "statements": [{"node": _select_of(expression)}]}
         tree = literal(json.dumps(statement))
         if not params:

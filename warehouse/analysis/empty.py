@@ -1,4 +1,4 @@
-"""Why an answer is empty: which table, series or span of the query is not in this home."""
+"""Why a result is empty: the table, series or span of the query that is not in this home."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _IN_THIS_HOME = "is in this home; see: warehouse status"
 def explain_empty(
     cursor: duckdb.DuckDBPyConnection, scopes: Sequence[QueryScope], *, has_rows: bool = False
 ) -> str | None:
-    """One line on what a query reaches for and is not in this home, and on what is.
+    """One line on what a query selects that is not in this home, and on what is.
 
-    An answer that has rows, of 0 and NULL, is explained only where something is not here.
+    A result with a row of 0 and NULL is explained only if something is not here.
     """
     tables, is_lacking = [], False
     for scope in scopes:
@@ -61,7 +61,7 @@ def _no_data(scope: QueryScope) -> str:
 def _what_is_here(
     scope: QueryScope, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]
 ) -> str:
-    """Which data is here of what a table is computed from, and which is not."""
+    """Which of the datasets behind a table are here, and which are not."""
     by_span: dict[str, list[str]] = {}
     for dataset, rows in here.items():
         asked = _restricted_keys(scope, rows)
@@ -88,7 +88,7 @@ def _restricted_keys(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple
 
 
 def _missing_part(dataset: str, rows: Sequence[_Row], scope: QueryScope) -> str | None:
-    """Which series or span that is asked for is not among a dataset's; None if all is."""
+    """Which selected series or span a dataset does not have; None if it has all."""
     asked = _restricted_keys(scope, rows)
 
     def fits(row: tuple[Any, ...], *, but: str = "") -> bool:
@@ -131,7 +131,7 @@ def _span_text(span: tuple[dt.datetime, dt.datetime]) -> str:
 
 
 def _keys_text(asked: dict[str, tuple[Any, ...]], *names: str) -> str:
-    """What is asked of some keys, such as ``clock 'true' and interval '1h'``."""
+    """The selected values of some keys, such as ``clock 'true' and interval '1h'``."""
     return " and ".join(f"{n} {' or '.join(repr(v) for v in asked[n][:3])}" for n in names)
 
 
@@ -140,7 +140,7 @@ def _values_of(rows: Sequence[_Row], name: str) -> set[Any]:
 
 
 def _nearest_first(here: set[Any], asked: Sequence[Any]) -> str:
-    """Values that there are, those like the first one asked for before the others."""
+    """Existing values, those similar to the first selected one before the others."""
     from difflib import get_close_matches
 
     texts = sorted(map(str, here - {None}))

@@ -1,4 +1,4 @@
-"""Answers know their holes: missing bars and refused files in what a query selects."""
+"""Missing bars and refused files in what a query selects."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ _UNKNOWN = "no such series"
 
 
 class IncompleteError(WarehouseError):
-    """Bars are missing from what a strict query selects; ``fields["holes"]`` has them all."""
+    """Bars are missing from what a strict query selects; ``fields["holes"]`` lists them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A stretch that an answer lacks.
+    """A span that a result lacks.
 
     Attributes
     ----------
     dataset, exchange, symbol, interval, clock
-        Whose it is; interval and clock are None for raw data, all four of the series where the
-        query names a series that is not there at all.
+        The series; interval and clock are None for raw data, all four of the series if the
+        query names a series that does not exist.
     start, end
         The span, naive UTC, half-open.
     bars
-        How many bars are missing; None where that is not known.
+        Number of missing bars; None if unknown.
     reason
-        Why: missing in the vendor's files, refused, never synced, after its last file, before the
-        series starts, the vendor has no file, synced but not in this build, or no such series.
+        The cause: missing in the vendor's files, refused, never synced, after its last file, before
+        the series starts, the vendor has no file, synced but not in this build, or no such series.
     next_step
-        The command that may fill it; None where none can.
+        The command that may fill it; None if there is none.
     """
 
     dataset: str
@@ -77,7 +77,7 @@ class Hole:
 def find_holes(
     cursor: duckdb.DuckDBPyConnection, scopes: Iterable[QueryScope], home: Home
 ) -> tuple[Hole, ...]:
-    """Holes in what a query selects, each once, by dataset, series and time."""
+    """Gaps in what a query selects, each once, by dataset, series and time."""
     found: set[Hole] = set()
     sources = _LakeToday(home)
     for scope in scopes:
@@ -87,9 +87,9 @@ def find_holes(
 
 
 def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:
-    """Lines for people: each hole and the command that may fill it; of many a count by reason.
+    """Lines of text: each gap with the command that may fill it, or counts by cause for many.
 
-    ``hint`` is the answer's: where there is one, it has named the series that are not here.
+    ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
     if hint is not None:
         holes = [hole for hole in holes if hole.reason != _UNKNOWN]
@@ -129,7 +129,7 @@ def require_whole(holes: Sequence[Hole]) -> None:
 
 @dataclass(slots=True)
 class _Series:
-    """One series of a dataset: what the catalog has of it, as spans in microseconds.
+    """One series of a dataset with its spans in the catalog, in microseconds.
 
     ``first`` and ``after`` bound its bars; ``held`` are the periods of its files, ``refused`` those
     of files in quarantine, ``gaps`` the stretches without bars in between.
@@ -144,7 +144,7 @@ class _Series:
 
     @property
     def starts_late(self) -> bool:
-        """Whether its first file begins without it, so that the vendor has nothing earlier."""
+        """Whether its first file has bars missing at the start, so the vendor has none earlier."""
         begins = next((start for start, end in self.held if end > self.first), self.first)
         return self.first - begins >= (DAY_US if self.name[3] is None else 1)
 
@@ -199,7 +199,7 @@ def _series(
 def _holes_by_reason(
     series: _Series, span: Span, sources: _LakeToday, *, counts: bool = False
 ) -> Iterator[Hole]:
-    """A stretch without bars, cut where the reason changes; what was refused has its own holes."""
+    """A span without bars, split where the cause changes; refused files have gaps of their own."""
     left = subtract([span], series.refused)
     yield from _holes(series, intersect(left, series.held), _AT_VENDOR, counts=counts)
     left = subtract(left, series.held)
@@ -218,7 +218,7 @@ def _holes_by_reason(
 
 
 def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeToday) -> set[Hole]:
-    """What the query asks for before the first bar and after the last one."""
+    """The selected time before the first bar and after the last one."""
     start = None if scope.start is None else _us(scope.start)
     end = None if scope.end is None else _us(scope.end)
     if end is not None and (start is None or start < _today_us()):
@@ -257,7 +257,7 @@ def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Hole:
 def _unknown_series(
     scope: QueryScope, series: Sequence[_Series], refused: Sequence[Hole]
 ) -> set[Hole]:
-    """Series that the query names and of which no file is here, good or refused."""
+    """Series in the query that have no file here, good or refused."""
     if not scope.keys:
         return set()
     here = {one.name[0] for one in series} | {hole.dataset for hole in refused}
@@ -285,7 +285,7 @@ def _holes(
 
 
 class _LakeToday:
-    """What the lake of today and the vendor's answers say of a series; read where it is needed."""
+    """The current lake's files and settled spans of a series, read on demand."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -306,7 +306,7 @@ class _LakeToday:
             periods = [file.key.period for file in manifest.files_of(dataset, series)]
             stored = merge(period.span for period in periods)
             return stored, merge(manifest.settled(dataset, series))
-        return [], []  # sync and verify report why the manifest cannot be read
+        return [], []  # sync and verify report why the manifest is unreadable
 
     @property
     def build_line(self) -> str:
@@ -314,7 +314,7 @@ class _LakeToday:
         return shlex.join([*self._program(), "build"])
 
     def sync_line(self, name: tuple[Any, ...], span: tuple[int, int | None]) -> str | None:
-        """The command that asks the vendor for a span; None for one of the future."""
+        """The command that downloads a span; None for one in the future."""
         start, end = span
         if start > _now_us():
             return None

@@ -1,6 +1,6 @@
-"""Where the columns of an answer come from: through views and models, down to the vendor's.
+"""The origin of a result's columns: through views and models, down to the vendor's columns.
 
-Works on the parse trees that the engine gives of the user's text and of the SQL behind each view;
+Works on DuckDB's parse trees of the user's text and of the SQL behind each view;
 nothing is run. A column is traced through every expression that it is computed by, the frames of
 windows among them; filters and join conditions are not counted.
 """
@@ -89,7 +89,7 @@ class ColumnTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a query touches: tables with what it selects of them, and its columns' origins."""
+    """The trace of a query: its tables with filters, and the origins of its columns."""
 
     scope: tuple[QueryScope, ...]
     columns: tuple[ColumnTrace, ...]
@@ -98,7 +98,7 @@ class Trace:
 def trace(
     tree: Tree | None, types: Mapping[str, str], catalog: Names, scope: tuple[QueryScope, ...]
 ) -> Trace:
-    """What a query touches.
+    """The tables and the origins of the columns of a query.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def match_names(found: Outputs, columns: Sequence[str]) -> Outputs:
     """Outputs under the names that the engine gives, as far as both agree on them.
 
     Names are compared from either end up to the first column of which nothing is known; where they
-    differ otherwise, nothing is certain, and no column has an origin.
+    differ otherwise, the match is uncertain, and no column has an origin.
     """
     known = list(found.items())
     unknown = [place for place, (name, _) in enumerate(known) if _is_unknown(name)]

@@ -1,4 +1,4 @@
-"""Look-ahead warnings of an answer: the user's models in it that the audit did not find clean."""
+"""Look-ahead warnings of a result: the user's models behind it that did not pass the audit."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ order by name
 
 
 class LooksAheadError(WarehouseError):
-    """A strict query reads a model that looks ahead; ``fields["marks"]`` has them all."""
+    """A strict query reads a model that looks ahead; ``fields["marks"]`` lists them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookAhead:
-    """A model of the user's that an answer reads although the audit found that it looks ahead.
+    """A model of the user behind a result that did not pass the look-ahead audit.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class LookAhead:
 
 
 def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tuple[LookAhead, ...]:
-    """Models of the user's among ``places`` that did not pass the audit, by name."""
+    """The user's models among ``places`` that did not pass the audit, by name."""
     read = {place.table for place in places if place.schema == "user"}
     if not read:
         return ()
@@ -63,9 +63,9 @@ def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tu
 
 
 def warning_lines(warnings: Sequence[Hole | LookAhead], hint: str | None) -> list[str]:
-    """Lines for people: a line for each model that looks ahead, then the holes.
+    """Lines of text: one for each model that looks ahead, then the gaps.
 
-    ``hint`` is the answer's: where there is one, it has named the series that are not here.
+    ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
     marks, holes = _marks_and_holes(warnings)
     return [*(f"warning: {mark}" for mark in marks), *hole_lines(holes, hint)]

@@ -1,4 +1,4 @@
-"""Reading the parse trees that DuckDB gives of queries, in the dialects of 1.5 and of 2.0."""
+"""Reads DuckDB's parse trees of queries, in the forms of 1.5 and of 2.0."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cte:
     aliases
         Names that its first columns are given.
     columns
-        What it shows, once that was found out: where queries name one another twice each, walking
+        Its columns, once they are known: where each query names another one twice, walking
         through each one again would take exponential time.
     """
 

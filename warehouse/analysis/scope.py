@@ -1,8 +1,8 @@
-"""What a query selects, from the engine's parse tree: tables, series, span of time.
+"""The scope of a query, from DuckDB's parse tree: its tables, series and span of time.
 
-A predicate counts where it certainly restricts what is read: a comparison of a key column or
+A condition counts if it certainly restricts what is read: a comparison of a key column or
 ``time`` with a value, joined by AND, in the WHERE of the query that reads the table or of one
-around it that passes the column through. All else is left out, so that a scope is never too small.
+around it that passes the column through. Others are ignored, so that a scope is never too small.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _STEP = dt.timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class QueryScope:
-    """What a query selects of one table.
+    """The selection of a query from one table.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class QueryScope:
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """What AND-ed predicates leave: values per key column, and a span of time."""
+    """The result of conditions joined by AND: values per key column, and a span of time."""
 
     keys: dict[str, frozenset[Any]] = field(default_factory=dict)
     start: dt.datetime | None = None
@@ -95,7 +95,7 @@ class _Filter:
 def query_scope(
     tree: Tree | None, text: str, params: Mapping[str, object], catalog: Names
 ) -> tuple[QueryScope, ...]:
-    """One entry per table that a query reads, for each way in which it selects from it.
+    """One entry per table that a query reads and selection from it.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def query_scope(
 
 
 class _Walk:
-    """Goes down a tree with the filters that hold; collects the tables."""
+    """Walks down a tree with the applicable filters and collects the tables."""
 
     def __init__(self, catalog: Names, values: _Values) -> None:
         self.catalog, self.values = catalog, values
@@ -174,7 +174,7 @@ class _Walk:
                     self._source(Source("", table), ctes, _Filter())
 
     def _cte(self, cte: Cte, found: _Filter) -> None:
-        """What a query of a WITH reads, once for each filter that reaches it."""
+        """What a query of a WITH reads, once for each filter on it."""
         way = (cte, frozenset(found.keys.items()), found.start, found.end)
         if way not in self._walked:
             self._walked.add(way)
@@ -195,7 +195,7 @@ class _Walk:
         )
 
     def _predicates(self, where: Tree | None) -> Iterator[tuple[str | None, _Filter]]:
-        """The AND-ed predicates of a WHERE that are understood, with the table they name."""
+        """The supported conditions of a WHERE that are joined by AND, with their table."""
         if not where:
             return
         if where["type"] == "CONJUNCTION_AND":
@@ -213,7 +213,7 @@ class _Walk:
             yield found
 
     def _without_null_check(self, node: Tree) -> Tree | None:
-        """What is left of ``$x is null or ...``, which asks for nothing where $x is not given."""
+        """The rest of ``$x is null or ...``, which selects everything if $x is not given."""
         first, *rest = node["children"]
         if first["type"] != "OPERATOR_IS_NULL" or len(rest) != 1:
             return None
@@ -259,11 +259,11 @@ class _Walk:
 
 
 class _NotConstantError(Exception):
-    """An expression is no value, or one that cannot be worked out beforehand."""
+    """An expression is not a value, or one that cannot be computed in advance."""
 
 
 class _Values:
-    """Values of constant expressions; the engine computes those that are not plain."""
+    """Values of constant expressions; DuckDB computes all but literals."""
 
     def __init__(self, params: Mapping[str, object], catalog: Names) -> None:
         self._params, self._catalog = params, catalog

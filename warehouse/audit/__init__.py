@@ -1,4 +1,4 @@
-"""Proof, as far as trial can give it, that no model uses what was not known yet."""
+"""The look-ahead audit: tests by rebuilding that no model uses data from after its rows."""
 
 from warehouse.audit.lookahead import audit_lookahead, audit_sample
 from warehouse.audit.report import AuditReport, Kind, Mode, ModelAudit, ModelFinding, Verdict

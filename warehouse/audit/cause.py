@@ -1,4 +1,4 @@
-"""Why does a row change with data from after it? Measured by building it on ever less data."""
+"""Finds why a row depends on later data, by building it on less and less of that data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why in words; how far after its ``known_at`` the row's inputs lie, where it was measured."""
+    """The cause as text; how far after its ``known_at`` the row's inputs lie, if measured."""
 
     text: str
     reach_us: int | None = None
@@ -64,7 +64,7 @@ def _origin(scratch: Scratch, model: Model, tainted: Mapping[Relation, str]) -> 
 
 
 class _Probe:
-    """One row of a model, built on chosen parts of the data; each part once."""
+    """One row of a model, built on selected parts of the data; each part once."""
 
     def __init__(
         self, scratch: Scratch, model: Model, columns: Sequence[str], row: Row, rows: str
@@ -87,7 +87,7 @@ class _Probe:
         return World(self._rows, f"known_at <= {_timestamp(moment)}")
 
     def without(self, dataset: str, interval: str | None) -> World:
-        """All data but what one dataset says later at one interval."""
+        """All data except the later rows of one dataset at one interval."""
         said = "null" if interval is None else literal(interval)
         own = f'"interval" is not distinct from {said}'
         condition = f"not ({own} and known_at > {_timestamp(self.known_at)})"
@@ -186,7 +186,7 @@ def _same(left: list[object], right: list[object]) -> bool:
 
 
 def _duration(microseconds: int) -> str:
-    """In words; the two largest units are enough.
+    """A duration as text, in its two largest units.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Do two builds of a model agree on the rows that both should hold?
+"""Compares two builds of a model on the rows that both should contain.
 
 First by a fingerprint of all rows, which is all that a clean model costs; then column by column.
 """
@@ -143,7 +143,7 @@ def _joined_sql(
 ) -> str:
     """``joined``: left rows beside right ones, whose columns are named ``… on the right``.
 
-    Rows with the same key are told apart by their place among them.
+    Rows with the same key are distinguished by their place among them.
     """
     key = ", ".join(identifier(name) for name in keys) or "1"
     order = ", ".join(identifier(name) for name, _ in measures) or "1"

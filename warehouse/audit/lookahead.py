@@ -1,7 +1,7 @@
-"""The look-ahead proof: what a model says of a moment must not change with what comes after it.
+"""The look-ahead audit: the rows of a model must not depend on data from after them.
 
 Every model is built from its compiled SQL in a scratch database: on all data around a random
-moment, on the data known by then, and with noise after it. What stands in a row that was known by
+moment, on the data known by then, and with noise after it. The values of a row that was known by
 the cut must be the same in all three. The catalog is only read.
 """
 
@@ -62,9 +62,9 @@ def audit_lookahead(
     size: SampleSize = FULL,
     session: Mapping[str, str] = _UTC,
 ) -> AuditReport:
-    """Search models for values that depend on what was not known yet.
+    """Search models for values that depend on data that was not known yet.
 
-    A model of which the sample held no row is audited once more, alone and on series that have rows
+    A model without rows in the sample is audited once more, alone and on series that have rows
     in the stored marts that it reads.
 
     Parameters
@@ -80,7 +80,7 @@ def audit_lookahead(
     seed
         The same seed on the same catalog chooses the same series and moments.
     size
-        How much data to look at.
+        Amount of data to use.
     session
         DuckDB settings of the scratch database.
 
@@ -203,7 +203,7 @@ def audit_sample(
 
 @dataclass(frozen=True, slots=True)
 class _Future:
-    """What stands after the cut in a world: which rows, under which name their results are kept."""
+    """The data after the cut in a world: its rows, and the name under which results are kept."""
 
     mode: Mode
     rows: str
@@ -269,7 +269,7 @@ class _Audit:
             self._check_lookbacks(comparable, cut)
 
     def _why_not_comparable(self, model: Model) -> str | None:
-        """Empty where there is nothing to compare."""
+        """Why a model cannot be compared; empty if it can."""
         if not self._scratch.datasets_of(model):
             return ""
         kind = dict(self._scratch.columns("known", model)).get("known_at")
@@ -299,7 +299,7 @@ class _Audit:
         self._look_for_labels(model, cut, futures[0])
 
     def _count(self, model: Model, cut: Cut, future: _Future) -> None:
-        """A value counts as tested where any world has it."""
+        """Columns that have a value in any world, and so were tested."""
         tally = self.tallies[model.relation]
         whole, known = (
             summarise(self._scratch, model, result, _known(cut))
@@ -335,7 +335,7 @@ class _Audit:
         return tainted
 
     def _look_for_labels(self, model: Model, cut: Cut, future: _Future) -> None:
-        """A label that exists in a row known just at the cut must not be the same without after."""
+        """Labels of a row known at the cut must change without the data after it."""
         tally = self.tallies[model.relation]
         names = model.labels
         if model.is_labels:
@@ -372,7 +372,7 @@ class _Audit:
             self._record(Kind.HORIZON, model, difference, cut, future.mode, cause)
 
     def _check_lookbacks(self, models: Sequence[Model], cut: Cut) -> None:
-        """Rows must not change when what lies further back than their lookback is taken away."""
+        """Rows must not change when data further back than their lookback is removed."""
         groups: dict[int, list[Model]] = defaultdict(list)
         for model in models:
             lookback_us = total_lookback_us(model, self._project)

@@ -1,7 +1,7 @@
-"""What a model reads that an audit cannot take back to a moment: files, other databases, seeds.
+"""Inputs of a model that an audit cannot reduce to a moment: files, other databases, seeds.
 
-Such data are the same on what was known and on all data, so that no comparison shows a leak
-through them. The model is *unproven*, unless ``config.meta.outside`` says why they hold no future.
+Such inputs are the same in every build of an audit, so that no comparison shows a leak
+through them. The model is *unproven*, unless ``config.meta.outside`` gives the reason why they
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from warehouse.project import DATABASE, Model, Project, Relation
 from warehouse.sql import literal
 from warehouse.vendor import dbt_project_dir
 
-_DECLARE = "or say in config.meta.outside why it holds nothing from the future"
+_DECLARE = "or write in config.meta.outside why it contains nothing from the future"
 _MAKES_ROWS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}
 
 
 def find_outside(
     connection: duckdb.DuckDBPyConnection, project: Project, models: Iterable[Model]
 ) -> dict[Relation, str]:
-    """Why models cannot be proven: the first thing that they, or what they read, take from outside.
+    """Why models cannot be proven: the first outside input of each, or of what it reads.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _first_outside(
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> Tree | None:
-    """None where DuckDB cannot show the tree: then building the model tells what is wrong."""
+    """The parse tree; None if DuckDB gives none, and then building the model shows the error."""
     row = connection.execute("select json_serialize_sql(?)", [sql]).fetchone()
     tree: Tree = json.loads(row[0]) if row else {"error": True}
     return None if tree.get("error") else tree
@@ -115,7 +115,7 @@ def _table_functions(tree: Tree) -> Iterator[str]:
 
 
 def _tables(tree: Tree) -> Iterator[tuple[str, ...]]:
-    """Names of tables as they are written; those of WITH are none."""
+    """Names of tables as they are written, without those of WITH."""
     defined = {
         str(entry["key"]).lower()
         for node in nodes(tree)
@@ -129,7 +129,7 @@ def _tables(tree: Tree) -> Iterator[tuple[str, ...]]:
 
 
 def _relation(path: tuple[str, ...]) -> Relation | None:
-    """What a name means in the catalog; None for one of another database."""
+    """The relation of the catalog that a name refers to; None for one of another database."""
     parts = path[1:] if len(path) > 1 and path[0] == DATABASE else path
     if len(parts) > 2:
         return None

@@ -1,4 +1,4 @@
-"""What an audit found, as values, and the words in which a person reads it."""
+"""The report of an audit, as values and as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warehouse.project import Relation
 
 
 class Kind(StrEnum):
-    """What is wrong with a model."""
+    """Kind of a finding."""
 
     LEAK = "leak"
     BROKEN_LABEL = "broken label"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 class Mode(StrEnum):
-    """What was done to the data, whose effect was looked for before the cut."""
+    """Change to the data whose effect on earlier rows was tested."""
 
     # Everything after the cut was removed.
     TRUNCATED = "truncated"
@@ -33,7 +33,7 @@ class Mode(StrEnum):
 
 
 class Verdict(StrEnum):
-    """How a model came out; the same words in builds, status, comments and JSON."""
+    """Verdict on a model, under the same name in builds, status, comments and JSON."""
 
     CLEAN = "clean"
     # A value depends on data that became known after its row.
@@ -52,14 +52,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelFinding:
-    """One thing that is wrong.
+    """One finding.
 
     Attributes
     ----------
     column
-        ``None`` where whole rows appear or vanish, or where the model as a whole is meant.
+        ``None`` if whole rows appear or vanish, or if the finding is about the whole model.
     series, time
-        The first row that shows it: its series in words, its ``time`` (UTC).
+        The first affected row: its series as text, its ``time`` (UTC).
     value_known
         What the model gives for that row on the data known by the cut.
     value_whole
@@ -67,7 +67,7 @@ class ModelFinding:
     reach_us, reach_bars
         How far after its ``known_at`` the row's inputs lie, and the same in bars of the row.
     cause
-        In words, as well as it can be told.
+        The probable cause as text.
     """
 
     kind: Kind
@@ -105,14 +105,14 @@ _WORLD = {
 
 @dataclass(frozen=True, slots=True)
 class ModelAudit:
-    """How one model came out.
+    """The result for one model.
 
     Attributes
     ----------
     rows
         Rows that were compared, over all cuts.
     untested
-        Columns that were NULL wherever they were compared: nothing is known of them.
+        Columns that were NULL in every compared row and so could not be tested.
     reason
         Why none of its rows was compared, where it has rows all the same; else empty.
     """
@@ -140,18 +140,18 @@ class AuditReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found; models that could not be tested do not count against it."""
+        """Whether there are no findings; untested models do not count as findings."""
         return not self.findings
 
     def lines(self) -> Iterator[str]:
-        """The report for a person: a line per model, what was not tried, then every finding."""
+        """The report as text: a line per model, untested columns, then every finding."""
         width = max((len(str(audit.model)) for audit in self.models), default=0)
         for audit in self.models:
             line = f"{audit.model!s:{width}}  {audit.verdict:11}  {counted(audit.rows, 'row'):>14}"
             if audit.untested and audit.verdict is not Verdict.UNTESTED:
                 named = ", ".join(audit.untested[:_MOST_NAMED])
                 more = len(audit.untested) - _MOST_NAMED
-                line += f"  not tried (always NULL): {named}"
+                line += f"  not tested (always NULL): {named}"
                 line += f" and {more} more" if more > 0 else ""
             if audit.reason:
                 line += f"  {audit.reason}"
@@ -160,8 +160,9 @@ class AuditReport:
         if untried:
             yield ""
             yield (
-                f"not tried: {counted(sum(untried), 'column')} of {counted(len(untried), 'model')},"
-                " always NULL where compared; nothing is known of them (--json names them all)"
+                f"not tested: {counted(sum(untried), 'column')} of"
+                f" {counted(len(untried), 'model')}, NULL in every compared row"
+                " (--json lists them all)"
             )
         for finding in self.findings:
             yield ""

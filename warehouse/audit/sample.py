@@ -1,4 +1,4 @@
-"""Which data an audit looks at: a few series, and around each cut a stretch of their bars.
+"""The data that an audit uses: a few series, and for each cut a range of their bars around it.
 
 Planning reads ``meta.coverage`` only; a cut's stretches are read when it is its turn.
 """
@@ -30,7 +30,7 @@ MARGIN_US = DAY_US
 
 @dataclass(frozen=True, slots=True)
 class SampleSize:
-    """How much data to look at.
+    """Amount of data in an audit.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ QUICK = SampleSize(series=2, bars=600, takes_turns=True)
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far around a cut the audited models look, in microseconds."""
+    """Look-back and horizon of the audited models, in microseconds."""
 
     before_us: int
     after_us: int
@@ -78,7 +78,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A moment, and what is looked at around it; ``is_holed`` punches holes just before it.
+    """A moment, and the data around it; ``is_holed`` removes some just before it.
 
     ``ended`` are series whose last row is the one before the cut in the world with noise.
     """
@@ -151,7 +151,7 @@ def plan_sample(
 
 
 def reach_of(project: Project) -> Reach:
-    """How far around a cut the models of a project look."""
+    """Look-back and horizon of the models of a project."""
     lookbacks = [total_lookback_us(model, project) for model in project.models]
     horizons = [model.horizon_us for model in project.models]
     return Reach(
@@ -161,7 +161,7 @@ def reach_of(project: Project) -> Reach:
 
 
 def total_lookback_us(model: Model, project: Project) -> int | None:
-    """Declared lookbacks along the longest chain of models; staging looks at its own row only."""
+    """Declared lookbacks along the longest chain of models; staging uses its own row only."""
     if model.relation.schema == "staging":
         return 0
     total = model.lookback_us
@@ -192,7 +192,7 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
     stretches = [stretch for stretch in cut.stretches if stretch.dataset == dataset]
     condition = "false"
     if stretches:
-        # the numbers said apart let the branches of other series be skipped unread
+        # separate numbers let DuckDB skip the branches of other series
         numbers = ", ".join(str(stretch.series_id) for stretch in stretches)
         either = " or ".join(stretch.condition for stretch in stretches)
         condition = f"series_id in ({numbers}) and ({either})"
@@ -219,7 +219,7 @@ def _coverage(
 def _choose_series(
     months: list[_Month], keys: dict[int, SeriesKey], size: SampleSize, random: Random
 ) -> set[int]:
-    """The series with most to see, then its instrument's other intervals, then other series."""
+    """The series with most rows, then its instrument's other intervals, then other series."""
     rows: Counter[tuple[int, str]] = Counter()
     for month in months:
         rows[month.series_id, month.dataset] += month.rows

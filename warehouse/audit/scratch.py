@@ -1,7 +1,7 @@
-"""A scratch database in which the models are built over and over, each time on another world.
+"""A scratch database in which the models are built repeatedly, each time on another world.
 
-It stands in memory under the name ``warehouse``, where compiled SQL looks for it. A world is what
-``vendor.<dataset>`` shows: all of a cut's stretch, what was known at the cut, noise after it.
+It is in memory under the name ``warehouse``, which compiled SQL uses. A world is what
+``vendor.<dataset>`` shows: all of a cut's data, the data known at the cut, or noise after it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MACHINERY = ("cut", "noise", "whole", "known", "noised", "short")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the vendor's datasets show.
+    """The content of the vendor's datasets.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class World:
 
     @classmethod
     def until(cls, rows: str, known_at_us: int) -> World:
-        """Only what was known at a moment."""
+        """The data known at a moment."""
         return cls(rows, f"known_at <= make_timestamp({known_at_us})")
 
     def select(self, dataset: str) -> str:
@@ -70,7 +70,7 @@ class Scratch:
     Attributes
     ----------
     kept
-        What was derived from each result, for as long as that is not built anew.
+        Values derived from each result, until it is built again.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Scratch:
         self._copy_macros()
 
     def enter_cut(self, cut: Cut, seed: int) -> None:
-        """Read the data around a cut into memory, and lay out the same with noise after it."""
+        """Read the data around a cut into memory, with a copy that has noise after it."""
         for dataset in self._datasets:
             name = identifier(dataset)
             load_cut(self.connection, dataset, cut)
@@ -115,7 +115,7 @@ class Scratch:
     def build(self, world: World, result: str, models: Sequence[Model]) -> dict[Relation, str]:
         """Build models on a world, in order; returns what went wrong, by model.
 
-        The rows of stored models stand in ``memory.<result>`` afterwards.
+        Afterwards the rows of stored models are in ``memory.<result>``.
         """
         self.kept.pop(result, None)
         self._show(world, self._datasets)
@@ -177,7 +177,7 @@ class Scratch:
         self.connection.execute(f"create or replace view {model.relation.sql} as from {table}")
 
     def _create_view(self, model: Model) -> None:
-        """Once is enough: a view finds what its relations show when it is read."""
+        """Create the views once: a view reads what its relations show at that time."""
         self._views.add(model.relation)
         self.connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
 
@@ -256,7 +256,7 @@ def open_scratch(
         yield scratch
 
 
-# -- holes and noise -----------------------------------------------------------------------------
+# -- missing data and noise ----------------------------------------------------------------------
 
 # Numbers drawn per row; neighbouring columns use different ones.
 _DRAWS = 8

@@ -1,6 +1,6 @@
 """The catalog: schemas ``vendor`` and ``meta`` over the lake, in a private DuckDB file.
 
-``prepare_catalog`` writes that file afresh from the manifest; dbt then adds the models to it and
+``prepare_catalog`` writes a new file from the manifest; then the models are added to it and
 ``publish`` makes it the catalog. Views list their files one by one, and key columns come from the
 manifest: no glob, no hive value, no name of a column decides anything at query time.
 """
@@ -34,14 +34,14 @@ def prepare_catalog(
     inputs: str = "",
     progress: OnMonth | None = None,
 ) -> Path:
-    """Write the private build file: what the vendor gave, and what is known of it.
+    """Write the private build file with the schemas ``vendor`` and ``meta``.
 
     Parameters
     ----------
     generation
-        Number that the catalog will bear once it is published.
+        Number of the catalog once it is published.
     inputs
-        Hash of all that the build is made from, to be found again in ``meta.build``.
+        Hash of all inputs of the build, which is stored in ``meta.build``.
     progress
         Called with each month that is gathered.
 

@@ -1,6 +1,6 @@
-"""Gathered months: what all series of a dataset hold of one month, in one file.
+"""Gathered months: the rows of all series of a dataset in one month, in one file.
 
-A view over the vendor's files would plan each series that is there, whatever a query selects. So
+A view over the vendor's files would plan every series, whatever a query selects. So
 each month of bars is written once more, values untouched, to ``marts/vendor.<dataset>/``: views,
 builds and queries read that. Raw data is read from the vendor's files.
 """
@@ -92,7 +92,7 @@ def _gather_dataset(
 
 
 def _facts(columns: list[DatasetColumn], files: list[OwnedFile]) -> object:
-    """All that a month's rows depend on."""
+    """The inputs that a month's rows depend on."""
     return {
         "gather": GATHER_VERSION,
         "duckdb": duckdb.__version__,

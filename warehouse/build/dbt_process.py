@@ -1,7 +1,7 @@
-"""What a build leaves to dbt, in a process of its own.
+"""The process in which dbt runs.
 
 ``python -m warehouse.build.dbt_process HOME compile|docs|user`` is started by ``pipeline``, and
-ends when its standard input does. It compiles our models where they are not as shipped, builds the
+ends when its standard input does. It compiles the built-in models if they were edited, builds the
 user's own models, or writes the docs page. It writes one JSON object per line to stdout
 (``{"step": …}``), and dbt's log to ``.build/dbt/dbt.log``.
 """
@@ -33,7 +33,7 @@ from warehouse.vendor import dbt_project_dir
 
 
 def compile_models(settings: Settings) -> bool:
-    """Let dbt compile models and tests; keep its SQL in the home, or in the file that is named."""
+    """Let dbt compile models and tests; store the SQL in the home or in the given file."""
     target, common = dbt_folders(settings)
     Home.of(settings).build.mkdir(parents=True, exist_ok=True)
     forget_other_projects(target, dbt_project_dir())
@@ -47,7 +47,7 @@ def compile_models(settings: Settings) -> bool:
 
 
 def transform_user(settings: Settings) -> bool:
-    """Add the user's own models to a build file that holds ours."""
+    """Add the user's own models to a build file with the built-in ones."""
     for left_out in run_user_models(Home.of(settings), _invoke):
         _tell("left out", model=str(left_out.path), message=left_out.reason)
     return _tell("done")
@@ -56,7 +56,7 @@ def transform_user(settings: Settings) -> bool:
 def document(settings: Settings) -> bool:
     """Write dbt's documentation of the build file as one static page into dbt's target folder.
 
-    The user's models are part of it where they stand in the build file, with its comments.
+    It contains those models of the user that are in the build file, with their comments.
     """
     home = Home.of(settings)
     target, ours = dbt_folders(settings)
@@ -76,7 +76,7 @@ def document(settings: Settings) -> bool:
 
 
 def _invoke(arguments: list[str], *, manifest: Any = None) -> Any:
-    """Run one dbt command; when it returns, the build file is closed.
+    """Run one dbt command and close the build file afterwards.
 
     The file is open once for all nodes of the command: each time costs some 20 ms.
     """
@@ -101,10 +101,10 @@ def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
 
 
 def forget_other_projects(target: Path, project: Path) -> None:
-    """Let dbt read the project anew where it last read one of another place.
+    """Make dbt parse the project from scratch if it last parsed one in another place.
 
-    What it keeps of its last parse names seeds by the folder they were in, and it does not notice
-    that the product has moved since: another environment, another version of Python.
+    Its partial parse contains the folders of seeds, and dbt does not notice
+    when the product has moved: another environment, another version of Python.
     """
     place = target / "project_dir"
     if not place.is_file() or place.read_text(encoding="utf-8") != str(project):
@@ -127,7 +127,7 @@ def _tell(step: str, **facts: object) -> bool:
 
 
 def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
-    """What is wrong with files and models is told in words; a traceback is for our own mistakes."""
+    """The message of an error; a traceback only for unexpected ones."""
     try:
         return act(settings)
     except WarehouseError as error:
@@ -137,7 +137,7 @@ def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as the one that started it is gone: it holds the other end."""
+    """End this process as soon as its parent is gone, which holds the other end of stdin."""
     while os.read(0, 1):
         pass
     os._exit(1)

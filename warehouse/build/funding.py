@@ -12,8 +12,8 @@
     hours = 4
     from = 2025-03-01T08:00:00Z             # payments after this moment; or a UTC day
 
-A span lasts until the next one of the same symbol begins. A table with a symbol wins over one for
-the whole exchange. What is declared wins over the seed and over what the data show.
+A span lasts until the next one of the same symbol begins. A table with a symbol takes precedence
+over one for the whole exchange, and declarations over the seed and over the pattern of the rates.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def declared_spans(path: Path) -> list[FundingSpan]:
     Raises
     ------
     UsageError
-        A table is not as it must be; the text says which.
+        A table is invalid; the message names it.
     """
     try:
         tables = read_tables(path, "funding", _KEYS, _EXAMPLE)
@@ -83,8 +83,8 @@ def spans_of(
 ) -> list[tuple[str, str, int, datetime, datetime]]:
     """The spans of each (exchange, symbol): those of the symbol, else those of the exchange.
 
-    Each as exchange, symbol, hours, since, until; they do not overlap. Spans that fit no place stay
-    as they are declared, so that a test can name them.
+    Each as exchange, symbol, hours, since, until; they do not overlap. Spans that match no
+    series stay as declared, so that a test can report them.
     """
     held = set(places)
     known = held | {(exchange, "") for exchange, _ in held}
@@ -109,7 +109,7 @@ def _span(table: dict[str, Any], where: str) -> FundingSpan:
     for name, text in (("exchange", exchange), ("symbol", table.get("symbol", "all"))):
         if not isinstance(text, str) or not text or not text.isprintable():
             raise UsageError(
-                f"{where}: {name} = {text!r:.80} is no name", next_step=f"write: {_EXAMPLE}"
+                f"{where}: {name} = {text!r:.80} is not a name", next_step=f"write: {_EXAMPLE}"
             )
     hours = table.get("hours")
     if type(hours) is not int or hours not in HOURS:
@@ -126,7 +126,8 @@ def _moment(value: Any, where: str) -> datetime:
         return ALWAYS
     if not isinstance(value, date):
         raise UsageError(
-            f"{where}: from is no day or moment", next_step="write it as 2025-03-01, without quotes"
+            f"{where}: from is not a day or moment",
+            next_step="write it as 2025-03-01, without quotes",
         )
     if not _YEARS[0] <= value.year <= _YEARS[1]:
         raise UsageError(

@@ -1,7 +1,7 @@
 """The look-ahead audit as a structural test of every build: a sample of it, in about a second.
 
-Its outcome goes to ``meta.results`` beside dbt's, where ``publish`` reads it: a leak in one of our
-models stops publication, one in a model of the user's own is a warning.
+Its outcome goes to ``meta.results``, where ``publish`` reads it: a leak in a built-in
+model stops publication, one in a model of the user is a warning.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _record(
 
 
 def _mark_columns(connection: duckdb.DuckDBPyConnection, audit: ModelAudit) -> None:
-    """Put the verdict before the meaning of each column that was found, for ``describe``."""
+    """Put the verdict before the meaning of each affected column, for ``describe``."""
     found = sorted({f.column for f in audit.findings if f.column is not None})
     for column, described in connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
@@ -131,7 +131,7 @@ def _user_relations(
 ) -> dict[str, tuple[str, str | None]]:
     """The user's models in the build file, each with its kind, view or table, and its comment.
 
-    One that dbt could not build is there by name in ``meta.results`` already.
+    A model that could not be built is in ``meta.results`` already.
     """
     where = "database_name = 'warehouse' and schema_name = 'user'"
     rows = connection.execute(
@@ -142,7 +142,7 @@ def _user_relations(
 
 
 def record_models(settings: Settings, project: Project) -> None:
-    """Keep the models' compiled SQL in the build file: stored marts show only files."""
+    """Store the models' compiled SQL in the build file, because views of stored marts lack it."""
     with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
         built = _built(connection)
         rows = [
@@ -156,12 +156,12 @@ def record_models(settings: Settings, project: Project) -> None:
 
 
 def project_by_hand(settings: Settings, target: Path) -> Project:
-    """The models of dbt commands run by hand: their SQL is that which was built, whatever ran last.
+    """The models of dbt commands run by hand, with the SQL that was built, whatever ran last.
 
     Raises
     ------
     BuildError
-        A model was not built, or changed since; another version prepared the build file.
+        A model was not built or has changed since, or another version prepared the build file.
     """
     catalog = Home.of(settings).build_catalog
     try:
@@ -187,7 +187,7 @@ def _message(audit: ModelAudit) -> str:
 
 
 def _status(audit: ModelAudit) -> str:
-    """As dbt calls it: a model whose rows nobody compared has not failed, but is named."""
+    """The verdict as a status of dbt; a model without compared rows has not failed."""
     if audit.findings:
         return "fail"
     return "warn" if audit.reason else "pass"
@@ -195,14 +195,14 @@ def _status(audit: ModelAudit) -> str:
 
 _WARNINGS = {
     Verdict.LEAK: "LOOKS AHEAD, do not use as a feature",
-    Verdict.MISDECLARED: "MISDECLARED, what it says of its look-ahead is not so",
+    Verdict.MISDECLARED: "MISDECLARED, its declaration of look-ahead is wrong",
     Verdict.UNPROVEN: "UNPROVEN, may look ahead",
     Verdict.UNTESTED: "UNTESTED for look-ahead",
 }
 
 
 def _warning(audit: ModelAudit) -> str | None:
-    """What a comment says first of a model that is not known to be clean."""
+    """Prefix of the comment of a model that did not pass the audit."""
     if not audit.findings and not audit.reason:
         return None
     reasons = [f.cause for f in audit.findings if f.kind == str(audit.verdict)]

@@ -1,17 +1,17 @@
-"""Stored marts: each mart month by month as immutable parquet, computed once, reused for ever.
+"""Stored marts: each mart month by month as immutable parquet files, computed once and reused.
 
-dbt defines a mart as a view. After dbt ran, ``store_marts`` computes every month of it that no
-earlier build has computed, and lets the view in the build file read the stored months instead. A
-month's file is named by all that its rows depend on: the SQL of the mart and of what it reads, the
+A mart is defined as a view. ``store_marts`` computes every month of it that no
+earlier build has computed, and makes the view in the build file read the stored months. A
+month's file is named by a hash of all its inputs: the SQL of the mart and of what it reads, the
 seeds, DuckDB's version, and the lake files within the mart's declared look-back and horizon. So a
 restated or grown file recomputes the months it touches and no other, publishing stays instant, and
 a full rebuild gives the same bytes because it is the same computation.
 
-A column that runs from the first bar of its series is summed within each month; the view adds what
-was summed up before (see ``running``).
+A column that runs from the first bar of its series is summed within each month; the view adds the
+sum of the months before (see ``running``).
 
-Exchange, symbol, interval and clock of a row are those of its series: they are said of it when it
-is written, so that neither windows nor sorting carry them.
+Exchange, symbol, interval and clock of a row are those of its series. These key columns are added
+when rows are written, so windows and sorts do not carry them.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ STORE_VERSION = 7
 def store_marts(
     settings: Settings, project: Project, *, progress: OnMonth | None = None
 ) -> list[StoredMonth]:
-    """Compute what is new of every storable mart and point the build file's views at it.
+    """Compute the new months of every storable mart and make the build file's views read them.
 
-    The caller holds the home's lock; dbt has filled the build file.
+    The caller holds the home's lock; the build file contains the models.
     """
     home = Home.of(settings)
     home.marts.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def is_storable(project: Project, model: Model) -> bool:
 
 
 class _Computation:
-    """Months of one mart, each on its own."""
+    """The months of one mart; each is computed on its own."""
 
     def __init__(
         self,
@@ -125,11 +125,11 @@ class _Computation:
             for dataset in self.datasets
         }
         self.tables = _tables_beside(settings, home, self.lineage)
-        self.written: dict[str, str] = {}  # how each column is said of a sorted row
+        self.written: dict[str, str] = {}  # expression of each column over a sorted row
         self.folder = home.marts / model.name
 
     def run(self) -> Iterator[StoredMonth]:
-        """Every month that holds a file of what the mart reads."""
+        """Every month with a file of the datasets that the mart reads."""
         self.folder.mkdir(exist_ok=True)
         with ExitStack() as opened:
             connection = None
@@ -147,12 +147,12 @@ class _Computation:
                 yield stored_month(self.model.name, text, path, reused=reused)
 
     def _files(self, month: Period) -> list[OwnedFile]:
-        """Files that own any time within the mart's reach of the month."""
+        """Files that own any time within the mart's look-back and horizon of the month."""
         start, end = month.start_us - self.lookback_us, month.end_us + self.horizon_us
         return [
             f
             for f in self.owned
-            if f.spans[0][0] < end  # of most files their ends tell, in a third of the time
+            if f.spans[0][0] < end  # for most files their ends suffice, in a third of the time
             and start < f.spans[-1][1]
             and any(a < end and start < b for a, b in f.spans)
         ]
@@ -243,7 +243,7 @@ class _Computation:
         since_us: int,
         until_us: int,
     ) -> None:
-        """Let the vendor views show what these files hold of bars within a span of time."""
+        """Make the vendor views show the bars of these files within a span of time."""
         lists: Lists = {}
         for dataset, chosen in self._by_dataset(files):
             of_month = self.gathered[dataset]
@@ -260,7 +260,7 @@ def _list_of(dataset: str) -> str:
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:
-    """Look-back and horizon in microseconds through all that a model reads; None if unbounded."""
+    """Total look-back and horizon of a model and all it reads in microseconds, or None."""
     lookback_us, horizon_us = model.lookback_us, model.horizon_us
     if lookback_us is None or horizon_us is None:
         return None
@@ -281,7 +281,7 @@ def _reach(project: Project, model: Model) -> tuple[int, int] | None:
 def _tables_beside(
     settings: Settings, home: Home, models: Sequence[Model]
 ) -> dict[Relation, list[str]]:
-    """Rows, as text, of what models read beside the vendor's data, such as declared schedules."""
+    """Rows, as text, of the other tables that models read, such as declared schedules."""
     read = sorted({s for m in models for s in m.sources if s.schema != "vendor"})
     if not read:
         return {}
@@ -296,7 +296,7 @@ def _tables_beside(
 
 
 def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
-    """Let the views of the build file read the stored months; their comments stay."""
+    """Make the views of the build file read the stored months; their comments stay."""
     with connect(settings.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")
         connection.execute("begin")

@@ -188,7 +188,7 @@ def write_meta(
 def write_stored(
     connection: duckdb.DuckDBPyConnection, home: Home, months: Iterable[StoredMonth]
 ) -> None:
-    """Add months to ``meta.stored``, which verify and prune go by."""
+    """Add months to ``meta.stored``, which verify and prune read."""
     rows = [
         (
             month.model,

@@ -1,4 +1,4 @@
-"""Models, seeds, macros and functions in the build file from their compiled SQL, and the tests.
+"""Creates models, seeds, macros and functions from their compiled SQL, and runs the tests.
 
 What is created is what ``dbt build`` creates: views with the same columns, comments and results.
 """
@@ -38,7 +38,7 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
     Raises
     ------
     BuildError
-        A model's SQL does not fit what it reads, or its columns are not those of its yml.
+        A model's SQL fails on its inputs, or its columns differ from its yml.
     """
     with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
         connection.execute("use warehouse")
@@ -113,7 +113,7 @@ def _create_functions(connection: duckdb.DuckDBPyConnection, statements: str) ->
         connection.execute(statements)
     except duckdb.Error as error:
         connection.execute("rollback")
-        reason = f"not there under DuckDB {duckdb.__version__}: {str(error).splitlines()[0]}"
+        reason = f"not available under DuckDB {duckdb.__version__}: {str(error).splitlines()[0]}"
         return [("functions", "macro", OURS, "warn", None, reason)]
     connection.execute("commit")
     return []
@@ -122,17 +122,17 @@ def _create_functions(connection: duckdb.DuckDBPyConnection, statements: str) ->
 def _require_types(
     connection: duckdb.DuckDBPyConnection, model: CompiledModel, promised: Mapping[str, str]
 ) -> None:
-    """Stop where the columns are not those that the model's yml promises."""
+    """Raise BuildError if the columns differ from the model's yml."""
     found = dict(_columns(connection, model))
     asked = ", ".join(f"null::{kind} as {identifier(name)}" for name, kind in promised.items())
     wanted = {row[0]: row[1] for row in connection.execute(f"describe select {asked}").fetchall()}
     wrong = [
-        f"{name} is {found.get(name, 'missing')}, its yml says {wanted.get(name, 'nothing')}"
+        f"{name} is {found.get(name, 'missing')}, its yml has {wanted.get(name, 'nothing')}"
         for name in dict.fromkeys([*wanted, *found])
         if found.get(name) != wanted.get(name)
     ]
     if wrong:
-        raise _broken(model, "its columns are not those of its yml: " + "; ".join(wrong))
+        raise _broken(model, "its columns differ from its yml: " + "; ".join(wrong))
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> list[tuple[str, str]]:
@@ -157,7 +157,7 @@ def _describe(connection: duckdb.DuckDBPyConnection, kind: str, model: CompiledM
 def _describe_as_source(
     connection: duckdb.DuckDBPyConnection, model: CompiledModel, dataset: str
 ) -> None:
-    """Set the comments of the vendor's dataset; it may have columns that the view lacks."""
+    """Set the comments from the vendor's dataset, which may have columns that the view lacks."""
     meaning = f"vendor.{dataset} with NaN and infinity as NULL."
     comment(connection, "view", model.relation.sql, meaning)
     there = {name for name, _ in _columns(connection, model)}
@@ -215,7 +215,7 @@ def _funding_doubts(connection: duckdb.DuckDBPyConnection, test: DataTest, failu
     ).fetchall()
     return (
         f"{failures} doubts about funding schedules (warehouse status lists the schedules)."
-        " Put what is right into warehouse.toml, then run: warehouse build\n"
+        " Put the correct lines into warehouse.toml, then run: warehouse build\n"
         + "\n".join(str(line) for (line,) in lines)
         + ("\n…" if failures > _MOST_DOUBTS else "")
     )

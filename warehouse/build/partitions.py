@@ -1,8 +1,8 @@
-"""Stored months: immutable parquet files below ``marts/``, named by what their rows depend on.
+"""Stored months: immutable parquet files below ``marts/``, named by a hash of their inputs.
 
 A name is the month, a hash of all that its rows depend on, and a hash of the file's own bytes. So a
 build finds what an earlier one computed, catalogs of any generation may read it, and ``verify``
-sees every bit that flipped. Files of homes before version 0.2 lack the last part.
+finds every flipped bit. Files of homes before version 0.2 lack the last part.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ OnMonth = Callable[[StoredMonth], None]
 
 
 def month_path(folder: Path, month: str, facts: object) -> Path:
-    """Name of a month whose rows depend on these facts, which are anything JSON can write.
+    """Name of a month whose rows depend on these facts, which can be any JSON values.
 
-    The file that is written under it has the hash of its bytes in its name besides.
+    The name of the written file also has the hash of its bytes.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def month_path(folder: Path, month: str, facts: object) -> Path:
 
 
 def month_of(path: Path) -> str:
-    """The month that stands in the name of such a file.
+    """The month in the name of such a file.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def write_month(
 def write_whole(
     connection: duckdb.DuckDBPyConnection, query: str, path: Path, options: str = "format parquet"
 ) -> Path:
-    """Write the rows of a query as they come; returns the file, which appears whole and durable.
+    """Write the rows of a query in their order; the file appears complete, and is returned.
 
     Its name is that of ``path`` with the hash of its bytes.
     """
@@ -109,7 +109,7 @@ def write_whole(
 
 
 def find_stored(path: Path) -> Path | None:
-    """The file that was written under this name and can be read, None where there is none."""
+    """The readable file that was written under this name, or None."""
     for found in sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")):
         if sum_in_name(found) is not None and month_damage(found, quick=True) is None:
             return found
@@ -130,12 +130,12 @@ def sum_in_name(path: Path) -> str | None:
 
 
 def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) -> str | None:
-    """What is wrong with a stored file; None where its bytes are those that were written.
+    """Damage of a stored file; None if its bytes are as they were written.
 
     Parameters
     ----------
     rows
-        How many it must have, where that is known.
+        Expected number of rows, if known.
     quick
         Read its footer only.
     """
@@ -157,14 +157,14 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
 
 
 def require_sound(path: Path) -> None:
-    """Raise DamagedError unless a stored file holds the bytes that were written."""
+    """Raise DamagedError unless a stored file is as it was written."""
     what = month_damage(path)
     if what is not None:
         raise DamagedError(f"{path}: {what}", next_step=REPAIR)
 
 
 def stored_month(model: str, month: str, path: Path, *, reused: bool) -> StoredMonth:
-    """A file that is there, with the facts of its footer."""
+    """An existing file with the facts of its footer."""
     rows = pq.read_metadata(path).num_rows
     return StoredMonth(model, month, path, rows, path.stat().st_size, reused)
 

@@ -63,7 +63,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 # Steps that begin a phase; a phase lasts until the next one begins.
 _PHASES = {
-    "inputs": "compare lake, models and settings with those of the catalog",
+    "inputs": "compare lake, models and settings with the catalog",
     "catalog": "gather months and write the catalog",
     "dbt": "let dbt compile the models, which were edited",
     "models": "create the models",
@@ -89,7 +89,7 @@ def build(
     Raises
     ------
     BuildError
-        A model or a structural test did not pass; the old catalog stays.
+        A model or a structural test failed; the old catalog stays.
     LockedError
         Another process writes to this home.
     """
@@ -126,7 +126,7 @@ def _apart(act: Callable[[], T]) -> T:
 
 
 def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> CompiledProject:
-    """What dbt compiled of the project; it does so now where the project was edited."""
+    """The compiled project; dbt compiles it now if it was edited."""
     home = Home.of(settings)
     if (compiled := shipped_or_kept(home)) is None:
         tell({"step": "dbt"})
@@ -170,7 +170,7 @@ def _create_and_test(settings: Settings, compiled: CompiledProject, tell: OnEven
 
 @contextmanager
 def _explained(home: Home) -> Iterator[None]:
-    """Name what to do where DuckDB cannot fill the build file."""
+    """Translate errors of DuckDB in the build file into ones with a next step."""
     try:
         yield
     except duckdb.Error as error:
@@ -179,7 +179,7 @@ def _explained(home: Home) -> Iterator[None]:
 
 @contextmanager
 def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
-    """Pass the events of a build on, and time the phases that they begin."""
+    """Forward the events of a build, and time the phases that they begin."""
     with ExitStack() as opened:
         current = Phase("")
 
@@ -200,7 +200,7 @@ def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
 
 
 def copy_published(settings: Settings, progress: OnEvent | None) -> None:
-    """The native copy of what is published now; where there is none, all works without it."""
+    """Make the native copy of the published catalog; everything works without it."""
     tell = progress or (lambda _: None)
     reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))
     if reason is not None:
@@ -208,7 +208,7 @@ def copy_published(settings: Settings, progress: OnEvent | None) -> None:
 
 
 def prepare(settings: Settings) -> Path:
-    """The private build file alone, for dbt to be run by hand (``warehouse build --no-dbt``)."""
+    """Prepare only the private build file, to run dbt by hand (``warehouse build --no-dbt``)."""
     home = Home.of(settings)
     home.require_lake()
     with writing(home, "build"):
@@ -229,7 +229,7 @@ def build_user_models(settings: Settings, progress: OnEvent | None = None, *, lo
 
 
 def fingerprint(settings: Settings) -> str:
-    """A hash of all that a build is made from: lake, models, versions, settings."""
+    """A hash of all inputs of a build: lake, models, versions, settings."""
     home = Home.of(settings)
     with Manifest(home.manifest) as manifest:
         lake = [
@@ -273,7 +273,7 @@ def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:
     Raises
     ------
     NotFoundError
-        Nothing was published yet.
+        No catalog was published yet.
     """
     home = Home.of(settings)
     require_catalog(home)
@@ -295,8 +295,8 @@ def _run_child(
 ) -> None:
     """Run ``dbt_process`` as a child; dbt stays out of this process.
 
-    The child holds the home's lock as long as it lives, and ends when this process does: so what
-    outlives a killed build can never write into the next one.
+    The child holds the home's lock as long as it lives, and ends when this process does. So a child
+    of a killed build cannot write into the next one.
     """
     with needing_extras():
         find_spec("dbt.cli")
@@ -337,7 +337,7 @@ def _failure(home: Home, message: str, log: Path | None = None) -> WarehouseErro
             f"{home.root}: the models could not be written; the old catalog stays\n{message}",
             next_step=ROOM_OR_RIGHTS,
         )
-    correct = "correct what the message names" + (f" (more in {log})" if log else "")
+    correct = "correct the error above" + (f" (more in {log})" if log else "")
     return BuildError(
         f"the models could not be built; the old catalog stays\n{message}",
         next_step=REPAIR if home.is_named_in(message) else f"{correct}, then run: warehouse build",
@@ -345,7 +345,7 @@ def _failure(home: Home, message: str, log: Path | None = None) -> WarehouseErro
 
 
 def _event(line: str) -> dict[str, Any]:
-    """One line of the child; anything that dbt or a library prints besides is passed over."""
+    """Parse one line of the child; anything else that dbt or a library prints is ignored."""
     try:
         event = json.loads(line)
     except json.JSONDecodeError:

@@ -1,7 +1,7 @@
 """Running columns of stored marts: sums from the first bar of a series (``meta.accumulates``).
 
 A stored month holds their sums from its own first bar on, so that no month depends on the one
-before. ``meta.running`` holds what each series had summed up before each month, and the mart's view
+before. ``meta.running`` contains the sum of each series before each month, and the mart's view
 adds that.
 """
 
@@ -19,7 +19,7 @@ from warehouse.sql import identifier, literal
 def sums_within(sql: str, columns: Sequence[str], since: str, until: str) -> str:
     """The rows of a query between two SQL timestamps, its running columns from the first one on.
 
-    What the query sums up before that is taken off again.
+    The query's sum before that is subtracted.
     """
     names = [identifier(column) for column in columns]
     within = ", ".join(f"whole.{name} - coalesce(earlier.{name}, 0) as {name}" for name in names)
@@ -61,9 +61,9 @@ def write_running(
 def continued(
     connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, str]
 ) -> dict[Name, str]:
-    """The same sources of marts, with running columns that go on from month to month.
+    """The same sources of marts, with running columns that continue from month to month.
 
-    A catalog of an earlier version has no ``meta.running``; its months need nothing added.
+    A catalog of an earlier version has no ``meta.running``; its months need no addition.
     """
     if not connection.execute(
         "select 1 from duckdb_tables() where database_name = 'warehouse'"

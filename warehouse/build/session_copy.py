@@ -1,14 +1,14 @@
-"""The native copy: stored marts once more as sorted DuckDB tables, for sessions of Python and CLI.
+"""The native copy: stored marts as sorted DuckDB tables too, for sessions of Python and CLI.
 
-A small question to parquet spends its time on opening a file for each month; one to a sorted table
+A small query of parquet spends its time on opening a file for each month; one of a sorted table
 opens none. So, once a catalog is published, the months that its marts read are copied into two
 files beside it: ``native.duckdb`` holds the closed months, ``recent.duckdb`` the last few.
 ``session.duckdb`` is the same catalog with those marts as views of both. A session opens the three
-where they are there. Nothing needs them, only the current generation has them, and removing them
+if they exist. Nothing requires them, only the current generation has them, and removing them
 costs nothing but time.
 
-No file is changed once it is there. A new month rewrites ``recent.duckdb`` alone: the closed months
-are a hard link to those of the generation before, as is every file whose months are the same.
+No file is changed once it is written. A new month rewrites ``recent.duckdb`` only: the closed
+months are a hard link to those of the generation before, as is every file with the same months.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Months = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written into a file: hash of its bytes, and the months that its tables hold."""
+    """Facts of a written file: hash of its bytes, and the months in its tables."""
 
     sha256: str
     months: Months
@@ -72,7 +72,7 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     Returns
     -------
     str or None
-        Why there is no copy although there should be one; nothing else suffers from that.
+        Why there is no copy although there should be one; nothing else is affected.
     """
     home = Home.of(settings)
     current = current_generation(home)
@@ -103,9 +103,9 @@ def remove_copy(home: Home, generation: int) -> None:
 
 
 def copy_damage(home: Home, generation: int) -> str | None:
-    """What is wrong with a generation's native copy; None where it is whole or not complete.
+    """Damage of a generation's native copy; None if it is undamaged or incomplete.
 
-    No session reads a copy that is not complete, and the next build replaces it.
+    No session reads an incomplete copy, and the next build replaces it.
     """
     copy = native_copy(home, generation)
     if not copy.is_complete():
@@ -151,7 +151,7 @@ def _make(settings: Settings, home: Home, generation: int, stored: Months) -> No
 
 
 def _newest_copy(home: Home) -> tuple[NativeCopy, dict[str, Written]] | None:
-    """The newest native copy there is, and what was written into it."""
+    """The newest native copy, and the facts of its files."""
     for number in reversed(generations(home)):
         copy = native_copy(home, number)
         written = _written(copy) if copy.is_complete() else None
@@ -161,7 +161,7 @@ def _newest_copy(home: Home) -> tuple[NativeCopy, dict[str, Written]] | None:
 
 
 def _written(copy: NativeCopy) -> dict[str, Written] | None:
-    """What was written into each file; None where that cannot be read."""
+    """The facts of each file; None if they cannot be read."""
     try:
         facts = json.loads(copy.facts.read_bytes())
         return {path.name: Written(**facts[path.name]) for path in copy.databases}
@@ -170,7 +170,7 @@ def _written(copy: NativeCopy) -> dict[str, Written] | None:
 
 
 def _split(stored: Months, closed: Months) -> tuple[Months, Months]:
-    """Closed months and recent ones; those that were ``closed`` stay so where that can be.
+    """Split months into closed and recent ones; ``closed`` ones stay closed if possible.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def _write_tables(
 def _show_tables(
     connection: duckdb.DuckDBPyConnection, made: NativeCopy, parts: tuple[Months, Months]
 ) -> None:
-    """Let the marts of the copied catalog be views of the tables."""
+    """Make the marts of the copied catalog views of the tables."""
     tables: dict[tuple[str, str], list[str]] = {}
     for database, path, months in zip(COPY_DATABASES, made, parts, strict=False):
         attach(connection, path, database)
@@ -253,5 +253,5 @@ def _stored(home: Home, catalog: Path) -> tuple[Months, int]:
 
 
 def _table(database: str, model: str) -> str:
-    """Named so that no listing of all databases shows the mart's columns twice."""
+    """A name by which listings of all databases do not show the mart's columns twice."""
     return f"{database}.main.{identifier(f'{model}_copy')}"

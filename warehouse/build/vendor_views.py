@@ -1,7 +1,7 @@
 """Schema ``vendor``: one view per dataset over the objects of the lake.
 
-Key columns come from the manifest, types from the contract; what a file lacks reads NULL, what it
-has beyond the contract is kept. Values are untouched.
+Key columns come from the manifest, types from the contract; a missing column reads NULL, a column
+that is not in the contract is kept. Values are unchanged.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def write_vendor(
 def count_hidden(
     connection: duckdb.DuckDBPyConnection, owned: Iterable[OwnedFile], home: Home
 ) -> list[OwnedFile]:
-    """The same files; of raw ones that share their period, how many rows the view hides."""
+    """The same files; for raw ones that share their period, with the number of hidden rows."""
     counted = []
     for file in owned:
         if file.file.key.is_raw and not file.owns_all and not file.file.key.period.is_day:
@@ -109,7 +109,7 @@ def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[Data
 def _free_name(name: str, contract: Contract | None) -> str:
     """A column's name in the view: the contract's, or with ``file_`` where the name is taken.
 
-    DuckDB's names know no case. What begins with ``file_`` is treated alike, so that no two meet.
+    DuckDB ignores case in names. Names that begin with ``file_`` get it too, so that none collide.
     """
     lowered = name.lower()
     own = {column.name.lower(): column.name for column in (contract.columns if contract else ())}
@@ -156,7 +156,7 @@ def view_sql(
 
 
 def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]) -> None:
-    """Let a connection know the keys of the files' series, for :func:`key_of_series`."""
+    """Set the keys of the files' series on a connection, for :func:`key_of_series`."""
     found = {owned.file.series_id: owned.file.key.series for owned in files}
     every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
     lists: Lists = {
@@ -168,7 +168,7 @@ def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]
 
 
 def key_of_series(name: str, series_id: str = "series_id") -> str:
-    """The SQL that says a key of a row by its series, where the series are known.
+    """SQL that looks up a key of a row by its series; see :func:`set_series`.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def key_of_series(name: str, series_id: str = "series_id") -> str:
 
 
 def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
-    """Let a connection know what the SQL of :func:`view_sql` reads."""
+    """Set the variables that the SQL of :func:`view_sql` reads on a connection."""
     for name, (kind, values) in lists.items():
         connection.execute(f"set variable {name} = $1::{kind}[]", [values])
 
@@ -235,7 +235,7 @@ def _select_sql(
 
 
 def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
-    """What files of one series hold, and the series' keys as constants."""
+    """Rows of files of one series, with the series' keys as constants."""
     listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
     series = files[0].file.key.series
     texts = {name: getattr(series, name) for name in SERIES_COLUMNS}
@@ -248,7 +248,7 @@ def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) ->
 
 
 def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lists: Lists) -> str:
-    """What files of any series hold, and the keys from lists: by file, then by series."""
+    """Rows of files of any series, with the keys from lists: by file, then by series."""
     number = len(lists) // 2
     paths, series = f"paths_{number}", f"series_{number}"
     lists[paths] = "VARCHAR", [str(home.object_path(file.file.object)) for file in files]
@@ -259,13 +259,13 @@ def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lis
 
 
 def _selected(values: Mapping[str, str], keys: Mapping[str, str], listed: str) -> str:
-    """What files hold, with these values beside it under their names of ``keys``."""
+    """Rows of files, with these values as the columns ``keys``."""
     selected = ", ".join(f"{value} as {keys[name]}" for name, value in values.items())
     return f"select {selected}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
 
 
 def _inside(time: str, spans: tuple[Span, ...]) -> str:
-    """The condition that a row lies in one of the spans; nothing where there are none."""
+    """The condition that a row lies in one of the spans; empty without spans."""
     owned = (f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans)
     return f"\nwhere {' or '.join(owned)}" if spans else ""
 
@@ -284,10 +284,10 @@ def _empty_sql(columns: list[DatasetColumn]) -> str:
 
 
 def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
-    """A file's column as the type that the view gives it; times without a zone are UTC.
+    """A file's column cast to its type in the view; times without a zone are UTC.
 
-    ``try(x)`` keeps DuckDB from deciding a predicate by the footer's statistics of ``x``. These say
-    nothing of NaN, and nobody checks them, except those of the clocks, by which files are pruned.
+    ``try(x)`` keeps DuckDB from using the footer's statistics of ``x`` for a condition. These cover
+    no NaN and are not checked, except those of the clocks, which are used to skip files.
     """
     value = identifier(name) if is_clock else f"try({identifier(name)})"
     if wanted in ("TIMESTAMP", "TIMESTAMPTZ") and found.startswith(("TIMESTAMP", "DATE")):
@@ -312,7 +312,7 @@ def _utc(value: str, kind: str) -> str:
 
 
 def _unused_name(name: str, taken: Iterable[str]) -> str:
-    """A name that no column has; DuckDB's names know no case."""
+    """A name that no column has, whatever its case."""
     lowered = {other.lower() for other in taken}
     while name in lowered:
         name += "_"

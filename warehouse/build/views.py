@@ -1,4 +1,4 @@
-"""Views of a catalog file that is open for writing: what they show, and what is said of them."""
+"""Redefines views of a catalog file that is open for writing, and keeps their comments."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Name = tuple[str, str]
 
 
 def show_instead(connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, str]) -> None:
-    """Let views of the database ``warehouse`` show these rows instead; their comments stay.
+    """Make views of the database ``warehouse`` show these rows; their comments stay.
 
-    A source follows ``from`` and has the columns of the view whose schema and name stand before it.
+    A source follows ``from`` and has the columns of the view whose schema and name come before it.
     """
     said = {
         (schema, name): text

@@ -1,4 +1,4 @@
-"""The vendor's own tools on our lake: its Python client, and its HTTP API."""
+"""The vendor's interfaces on the lake: its Python client, and its HTTP API."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Arguments are those of the vendor's Python client 4.3.1; key and network arguments are accepted and
 ignored. Frames are read from the lake's own files, so columns, their order and their types are the
 files'; rows are trimmed to the UTC days asked for, both included, and sorted by ``time``. Where
-daily and monthly files overlap a bar appears once. What is not in the lake is an error that says
-how to get it.
+daily and monthly files overlap a bar appears once. Days that are not in the lake are an error with
+the command that downloads them.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def get_metrics(
     -------
     polars.DataFrame or pandas.DataFrame
         ``time`` (naive UTC), then the file's columns, sorted by ``time``. Without rows and columns
-        where the vendor has nothing to give.
+        if the vendor has no data.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def get_symbols(
     found = sorted({series.symbol for series in held if series.exchange == exchange})
     if not found:
         raise NotFoundError(
-            f"{exchange}: nothing of it is in the lake",
+            f"{exchange}: no data of it in the lake",
             next_step=f"run: warehouse sync flow --exchange {exchange} --symbol SYMBOL ...",
             exchange=exchange,
         )
@@ -289,7 +289,7 @@ def _require_held(
     settled: Sequence[Span],
     home: HomePath,
 ) -> None:
-    """Raise unless files, or the vendor's settled word that there is none, cover the span."""
+    """Raise NotFoundError unless files, or the vendor's answer that there are none, cover it."""
     held = [span for file in owned for span in file.spans]
     missing = subtract([wanted], merge([*held, *settled]))
     if not missing or _is_never_served(dataset, series):
@@ -305,7 +305,7 @@ def _require_held(
 
 
 def _is_never_served(dataset: str, series: SeriesKey) -> bool:
-    """Whether the vendor answers with nothing because the dataset has no such clock."""
+    """Whether the vendor has no data because the dataset has no such clock."""
     contract = load_contracts().get(dataset)
     return bool(contract and contract.clocks and series.clock not in contract.clocks)
 
@@ -332,13 +332,13 @@ def _moment(microseconds: int, zone: object) -> datetime:
 
 
 def _day(value: date | str) -> date:
-    """A UTC day from a date, a datetime or an ISO text; what has an offset is converted first."""
+    """A UTC day from a date, a datetime or an ISO text; offsets are converted first."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError as error:
             raise UsageError(
-                f"{value!r} is no day", next_step="write it as 2025-09-01, or give a date"
+                f"{value!r} is not a day", next_step="write it as 2025-09-01, or give a date"
             ) from error
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo is not None else value).date()
@@ -346,11 +346,11 @@ def _day(value: date | str) -> date:
 
 
 def _require_metric(metric: str) -> None:
-    """Any metric dataset will do: the vendor's client does not look closer either."""
+    """Accept any metric dataset, as the vendor's client does."""
     known = [name for name, contract in load_contracts().items() if not contract.is_raw]
     _require_one_of("metric", metric, known)
 
 
 def _require_one_of(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
-        raise UsageError(f"{what} {value!r} is none of {', '.join(known)}", **{what: value})
+        raise UsageError(f"{what} {value!r} is not one of {', '.join(known)}", **{what: value})

@@ -1,8 +1,8 @@
-"""The mirror: the vendor's API, answered from the lake.
+"""The mirror: a server of the vendor's API that reads from the lake.
 
 The vendor's own client, pointed here by ``APERIODIC_API_URL``, gets the frames that it would get
-from the vendor. Links to files look and behave like the vendor's: signed, and dead after a while.
-Nothing is written; a sync may run meanwhile, and its files are served as soon as they are in.
+from the vendor. Links to files look and behave like the vendor's: signed, and with an expiry.
+Nothing is written; a sync may run meanwhile, and its files are served at once.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def create_app(
     Parameters
     ----------
     key
-        Required as ``X-API-KEY``, except where the vendor takes the public key; None asks for none.
+        Required as ``X-API-KEY``, except where the vendor accepts the public key, unless None.
     hosts
         Names under which it may be addressed; a web page that rebinds its own name is refused.
     link_s
-        How many seconds a link lives; None is as long as the vendor's.
+        Lifetime of a link in seconds; None is that of the vendor's.
     """
     mirror = _Mirror(home, key, link_s)
     routes = [
@@ -157,7 +157,7 @@ class _Connection(H11Protocol):
     """A connection that is closed when its sender does not complete a request in time.
 
     uvicorn limits only the time between two requests. Without this limit a client that sends one
-    byte now and then holds its connection for ever.
+    byte now and then keeps its connection open indefinitely.
     """
 
     def __init__(self, request_s: float, *arguments: Any, **options: Any) -> None:
@@ -249,7 +249,7 @@ class _Mirror:
         return JSONResponse(_raw_coverage(files, self._contracts))
 
     def file(self, request: Request) -> Response:
-        """The bytes of one object, as storage gives them: by a signed link, with ETag and Range."""
+        """The bytes of one object, as the vendor's storage serves them: by a signed link."""
         path, query = request.scope["path"], request.query_params
         sha256, date_, lifetime = (
             query.get(name, "") for name in ("object", "X-Amz-Date", "X-Amz-Expires")

@@ -29,8 +29,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from warehouse.errors import QueryError
 
+# Prefix of the names of macros in their templates, as in dbt.
 MACRO = "dbt_macro__"
-"""Begins the names of macros in their templates, as in dbt."""
 
 _MOST_STEPS = 1_000_000
 _LONGEST = 1_000_000

@@ -1,4 +1,4 @@
-"""Asking: a warehouse that is open, and the results of its queries."""
+"""Queries: an open warehouse, and the results of its queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's own frames beside the catalog: which values are one, and how a query reads them.
+"""The user's own frames in queries: which values are frames, and how a query reads them.
 
 Whatever the library, a frame becomes a table of Arrow that nobody changes, with times as the
 catalog has them: naive UTC, to the microsecond. What cannot be taken as it is meant is refused.
@@ -27,7 +27,7 @@ _FRAMES = {
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a table rather than a value for a parameter.
+    """Whether a value is a table and not the value of a parameter.
 
     A table of any other library is one by Arrow's C stream, which single columns have too.
     """
@@ -40,7 +40,7 @@ def _class_names(value: object) -> set[tuple[str, str]]:
 
 
 def frame_table(name: str, frame: Any) -> pa.Table:
-    """A frame as a query reads it.
+    """A frame as the Arrow table that a query reads.
 
     Raises
     ------
@@ -93,14 +93,14 @@ def _of_polars(name: str, frame: Any) -> pa.Table:
 
 
 def _with_index(frame: Any) -> Any:
-    """A pandas frame whose index is columns, unless that only numbers the rows."""
+    """A pandas frame with its index as columns, unless that only numbers the rows."""
     index = frame.index
     is_number = index.nlevels == 1 and index.name is None and index.dtype.kind in "iu"
     return frame if is_number else frame.reset_index()
 
 
 def _require_whole_moments(name: str, frame: Any, table: pa.Table) -> None:
-    """Raise where pyarrow has cut moments, of which it knows no type beforehand, as it took them.
+    """Raise if pyarrow has truncated moments in columns whose type it had to infer.
 
     Among dates they become dates, and pandas' own lose their nanoseconds.
     """
@@ -120,7 +120,7 @@ def _require_whole_moments(name: str, frame: Any, table: pa.Table) -> None:
 
 
 def _require_unique_names(name: str, columns: list[str]) -> None:
-    """Raise where two columns have one name, which knows no case."""
+    """Raise if two columns have the same name, ignoring case."""
     counted = Counter(column.lower() for column in columns)
     twice = [column for column in columns if counted[column.lower()] > 1]
     if twice:
@@ -128,7 +128,7 @@ def _require_unique_names(name: str, columns: list[str]) -> None:
 
 
 def _catalog_column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column with times as the catalog has them."""
+    """A column with times converted to those of the catalog."""
     import pyarrow as pa
 
     kind = values.type
@@ -196,7 +196,7 @@ def _frame_error(name: str, why: str, next_step: str) -> QueryError:
 
 
 def require_frames_read(frames: Mapping[str, object], statement: Statement) -> None:
-    """Raise unless each frame is a table that the query names, and nothing else in it.
+    """Raise unless the query reads each frame as a table, and uses its name for nothing else.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def require_frames_read(frames: Mapping[str, object], statement: Statement) -> N
         if low in ctes:
             raise _ambiguous(name, f"{name} is a frame, and a WITH of the query")
         if counted[low] > 1:
-            raise _ambiguous(name, f"{name}: two frames of one name, which knows no case")
+            raise _ambiguous(name, f"{name}: two frames of the same name, ignoring case")
         if low not in tables:
             raise QueryError(
                 f"{name} is a frame, but the query reads no table of that name",
@@ -222,7 +222,7 @@ def require_frames_read(frames: Mapping[str, object], statement: Statement) -> N
 
 
 def require_no_value_as_table(values: Mapping[str, object], statement: Statement) -> None:
-    """Raise where a query reads a value as a table that is no frame.
+    """Raise if a query reads a value as a table that is not a frame.
 
     Raises
     ------
@@ -236,8 +236,8 @@ def require_no_value_as_table(values: Mapping[str, object], statement: Statement
     for name, value in others.items():
         if name.lower() in tables:
             raise QueryError(
-                f"{name} is read as a table, and {type(value).__name__} is no frame",
-                next_step="make one of it, such as with pd.DataFrame(...) or .to_frame()",
+                f"{name} is read as a table, and {type(value).__name__} is not a frame",
+                next_step="convert it, such as with pd.DataFrame(...) or .to_frame()",
             )
 
 

@@ -1,10 +1,10 @@
-"""What text may run: one query that reads the catalog, and nothing else.
+"""Checks SQL text: only a single query that reads the catalog may run.
 
 The first of three layers. The engine's own parser turns the text into a tree without running it
 (``json_serialize_sql``) and every node of the tree must be on a list of things that only read;
 where the parser has no tree to give (PIVOT over values it must first look up), sqlglot does.
 The second layer is the form in which the text runs, ``select * from (<text>)``, which makes the
-engine itself refuse all that is no query; the third are the session's locks.
+engine itself refuse everything but a query; the third is the session's locks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _QUERIES = (
     "SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW"
     " and EXPLAIN of these"
 )
-# Kinds of tree nodes that only read; expressions are left out, because they have a class.
+# Kinds of tree nodes that only read; expressions need no list, because they have a class.
 _KINDS = {
     # queries
     "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE",
@@ -105,19 +105,19 @@ def check(
     connection: duckdb.DuckDBPyConnection,
     is_macro: Callable[[str], bool] = lambda name: False,
 ) -> Statement:
-    """The statement that ``text`` holds, if it is one query that only reads.
+    """The statement in ``text``, if it is one query that only reads.
 
     Parameters
     ----------
     connection
-        Whose parser reads the text; nothing of the text is run.
+        Connection whose parser reads the text; nothing is run.
     is_macro
         Whether a name is a table macro of the catalog.
 
     Raises
     ------
     QueryError
-        It is not one; the message names the part that may not run.
+        It is anything else; the message names the part that may not run.
     """
     bare = _stripped(text)
     reply = _parse(bare, connection)
@@ -192,10 +192,10 @@ def parameters_of(bare: str) -> frozenset[str]:
 
 
 def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
-    """Names of parameters, which know no case, as each is written first."""
+    """Names of parameters without regard to case, as each is written first."""
     parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
     places = [node["query_location"] for node in parameters]
-    if len(set(places)) < len(places):  # DuckDB before 2.0 does not say where they are
+    if len(set(places)) < len(places):  # DuckDB before 2.0 does not give their positions
         return parameters_of(bare)
     found: dict[str, str] = {}
     for _, name in sorted(zip(places, (node["identifier"] for node in parameters), strict=True)):
@@ -245,7 +245,7 @@ def _is_known(kind: str) -> bool:
 def _check_table(name: str) -> None:
     if _FILE_NAME.search(name):
         raise QueryError(
-            f"{name}: reads like a file; only tables of the catalog may be asked",
+            f"{name}: looks like a file; only tables of the catalog may be queried",
             next_step="list them with: warehouse describe",
         )
 
@@ -254,8 +254,8 @@ def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
     if name.lower() not in _TABLE_FUNCTIONS and not is_macro(name):
         raise QueryError(
             f"{name}(): this table function may not run here: it reaches beyond the catalog",
-            next_step="ask the catalog's tables; wh.connection() gives the raw connection",
-            in_shell="ask the catalog's tables; warehouse shell opens DuckDB without this check",
+            next_step="query the catalog's tables; wh.connection() returns the raw connection",
+            in_shell="query the catalog's tables; warehouse shell opens DuckDB without this check",
         )
 
 
@@ -286,7 +286,7 @@ def _split_explain(bare: str) -> tuple[str, str] | None:
 
 
 def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
-    """Let a PIVOT pass that the engine's parser gives no tree of, by sqlglot's tree of it."""
+    """Check a PIVOT, of which DuckDB's parser gives no tree, by sqlglot's tree."""
     kinds = _statement_types(bare)
     if kinds not in (["MULTI"], ["CREATE", "SELECT"]) or "pivot" not in bare.lower():
         if len(kinds) > 1:
@@ -318,7 +318,7 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
 
 
 def _statement_types(bare: str) -> list[str]:
-    """Kinds of the statements in a text, in the engine's words."""
+    """Kinds of the statements in a text, as DuckDB names them."""
     try:
         statements = duckdb.extract_statements(bare)
     except (duckdb.Error, ValueError) as error:
@@ -340,7 +340,7 @@ def _function_name(node: Any) -> str:
 
 def _several_statements(count: int) -> QueryError:
     return QueryError(
-        f"one statement at a time, please: this holds {count}", next_step="run them one by one"
+        f"only one statement at a time: this text has {count}", next_step="run them one by one"
     )
 
 
@@ -352,7 +352,7 @@ def _not_allowed(kind: str) -> QueryError:
 
 
 def _syntax_error(text: str, message: str) -> QueryError:
-    """The engine's words on a text that it cannot read, with the place where it has one."""
+    """DuckDB's message on a text that it cannot parse, with the position if there is one."""
     try:
         duckdb.extract_statements(text)
     except (duckdb.Error, ValueError) as error:

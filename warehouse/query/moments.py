@@ -1,4 +1,4 @@
-"""Moments as text: the engine casts one to TIMESTAMP without its offset, and so means another."""
+"""Moments as text: DuckDB drops the UTC offset when it casts text to TIMESTAMP."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def has_offset(text: str) -> bool:
 
 
 def naive_utc(text: str) -> dt.datetime:
-    """The moment that a text with an offset names, as the catalog's columns hold moments.
+    """The moment of a text with an offset, as naive UTC like the catalog's columns.
 
     Raises
     ------
     ValueError
-        It is no moment in ISO 8601.
+        It is not a moment in ISO 8601.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def naive_utc(text: str) -> dt.datetime:
 
 
 def lost_offsets(tree: Tree) -> Iterator[str]:
-    """Text constants of a query whose offset the engine would leave out."""
+    """Text constants of a query whose offset DuckDB would drop."""
     for node in nodes(tree):
         for part in _read_as_timestamp(node):
             for text in texts_in(part) if part.get("class") == "CONSTANT" else ():

@@ -71,12 +71,12 @@ class NamedQuery:
 
 
 def find_query(name: str, folder: Path) -> NamedQuery:
-    """A named query; one in ``folder`` goes before the package's of the same name.
+    """A named query; one in ``folder`` takes precedence over the package's of the same name.
 
     Raises
     ------
     NotFoundError
-        There is none; the message lists the nearest names.
+        There is no such query; the message lists the nearest names.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def read_query(path: Path, source: str = "home") -> NamedQuery:
     Raises
     ------
     QueryError
-        The header is not as it must be.
+        The header is invalid.
     """
     text = path.read_text("utf-8")
     header = _HEADER.match(text)
@@ -189,12 +189,12 @@ _TEMPLATE_NODES = frozenset(
 
 
 def _fill_template(text: str, chosen: Mapping[str, str]) -> str:
-    """The SQL with its identifiers; loops, calls and arithmetic, which may never end, are refused.
+    """The SQL with its identifiers; loops, calls and arithmetic are refused, as they may not end.
 
     Raises
     ------
     QueryError
-        The template is wrong, or holds more than names and conditions on them.
+        The template is wrong, or contains more than names and conditions on them.
     """
     from jinja2 import StrictUndefined, TemplateError, nodes
     from jinja2.sandbox import SandboxedEnvironment

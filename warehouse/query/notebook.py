@@ -41,7 +41,7 @@ def _is_taken(shell: Any) -> bool:
 
 
 class _Magic:
-    """The magic and the warehouse that it keeps open."""
+    """The magics, with the warehouse that they keep open."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell

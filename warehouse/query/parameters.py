@@ -1,4 +1,4 @@
-"""Values for named parameters: as DuckDB binds them, and checked against the names of a query."""
+"""Values of named parameters: conversion for DuckDB, and a check against a query's names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from warehouse.query.moments import has_offset, naive_utc
 
 
 def may_be_moment(value: object) -> bool:
-    """Whether a value, or one in a list, is a text that is a moment with an offset."""
+    """Whether a value, or one in a list, is text for a moment with an offset."""
     if isinstance(value, str):
         return has_offset(value)
     return isinstance(value, list) and any(map(may_be_moment, value))
 
 
 def as_moments(values: Mapping[str, object], texts: frozenset[str]) -> dict[str, object]:
-    """Values in which texts that are moments with an offset are moments in UTC.
+    """Values with texts of moments with an offset converted to UTC.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def require_names(
     *,
     optional: frozenset[str] = frozenset(),
 ) -> None:
-    """Raise unless all wanted names are given, and beyond them only optional ones.
+    """Raise unless all required names are given, and otherwise only optional ones.
 
     Parameters
     ----------
     types
-        Gives the types of wanted names as far as they are known; asked only for the message.
+        Returns the known types of required names; called only for the message.
     """
     missing, unknown = wanted - given.keys(), given.keys() - wanted - optional
     if not missing and not unknown:
@@ -77,7 +77,7 @@ def require_names(
 def _next_steps(
     missing: Sequence[str], unknown: Sequence[str], types: Mapping[str, str]
 ) -> dict[str, str]:
-    """The next step in Python's spelling and the shell's, with the names of the query itself."""
+    """The next step for Python and for the shell, with the names of the query."""
     if not missing:
         return {"next_step": f"leave out {', '.join(unknown)}, or correct the name"}
     moments = {name for name in missing if _is_moment(types.get(name, ""))}

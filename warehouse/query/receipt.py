@@ -1,7 +1,7 @@
-"""Receipts: what an answer was made from.
+"""Receipts: a record of what a result was computed from.
 
-A receipt holds the query, its parameters, the generation, the vendor files behind the answer with
-their hashes, versions, and a hash of the content. ``upkeep.receipts`` verifies it.
+A receipt contains the query, its parameters, the generation, the vendor files behind the result
+with their hashes, versions, and a hash of the content. ``upkeep.receipts`` verifies it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MANTISSA_BITS = 30
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReceiptFile:
-    """A vendor file behind an answer; ``object`` is the sha256 of its bytes."""
+    """A vendor file behind a result; ``object`` is the sha256 of its bytes."""
 
     dataset: str
     exchange: str
@@ -48,7 +48,7 @@ class ReceiptFile:
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """What names the file, whatever its bytes."""
+        """Key of the file, independent of its bytes."""
         return self.dataset, self.exchange, self.symbol, self.interval, self.clock, self.period
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class ReceiptFile:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptFrame:
-    """A frame of the user's that was read; ``content`` is the hash of its rows in any order."""
+    """A frame that the query read; ``content`` is the hash of its rows in any order."""
 
     rows: int
     columns: tuple[str, ...]
@@ -66,16 +66,16 @@ class ReceiptFrame:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What one answer was made from.
+    """A record of what one result was computed from.
 
     Attributes
     ----------
     sql, params
         The query as it ran, and the values bound to its names.
     generation, product_version, duckdb_version
-        Which catalog, code and engine answered.
+        Catalog, product and DuckDB that computed the result.
     files
-        Every vendor file that the answer may depend on: those of the series that the query
+        Every vendor file that the result may depend on: those of the series that the query
         certainly selects, else of all series in the datasets behind its tables.
     rows, columns
         Size, and type of each column by its name.
@@ -84,9 +84,9 @@ class Receipt:
         whatever their order. Reals count to nine digits, because sums of reals differ in their
         last ones between runs on several threads.
     frames
-        The user's own frames by name, with their hashes; the receipt does not hold them.
+        The user's own frames by name, with their hashes; the receipt does not contain them.
     looks_ahead
-        The user's models behind the answer that did not pass the look-ahead audit, with the cause.
+        The user's models behind the result that did not pass the look-ahead audit, with the cause.
     template
         The query as the user wrote it, where it held Jinja; else empty.
     """
@@ -128,7 +128,7 @@ class Receipt:
         Raises
         ------
         QueryError
-            The text is no receipt, or one of a newer product.
+            The text is not a receipt, or one of a newer version.
         """
         try:
             facts = json.loads(text)
@@ -136,7 +136,7 @@ class Receipt:
             if not isinstance(version, int) or version < 1:
                 raise ValueError(f"receipt: {version!r}")
             if version > RECEIPT_VERSION:
-                raise QueryError("this receipt was written by a newer product")
+                raise QueryError("this receipt was written by a newer version")
             facts["params"] = {n: _parameter_from_json(v) for n, v in facts["params"].items()}
             facts["files"] = tuple(ReceiptFile(**file) for file in facts["files"])
             facts["frames"] = {
@@ -147,7 +147,7 @@ class Receipt:
             return cls(**facts)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QueryError(
-                f"this is no receipt ({error})",
+                f"this is not a receipt ({error})",
                 next_step="write one with: r.receipt.save(path)",
                 in_shell="write one with: warehouse sql SQL --receipt FILE",
             ) from error
@@ -166,7 +166,7 @@ def make_receipt(
     looks_ahead: Sequence[LookAhead],
     template: str,
 ) -> Receipt:
-    """The receipt of an answer, whose batches are read for it; ``cursor`` reads the catalog."""
+    """The receipt of a result, from its batches; ``cursor`` reads the catalog."""
     rows, content = content_hash(types, batches, ordered=is_ordered)
     built = cursor.execute("select generation, product_version from meta.build").fetchone()
     return Receipt(
@@ -197,10 +197,10 @@ def frame_facts(table: pa.Table) -> ReceiptFrame:
 def _files_behind(
     cursor: duckdb.DuckDBPyConnection, scope: Sequence[QueryScope]
 ) -> list[ReceiptFile]:
-    """The vendor files that an answer may depend on, in order.
+    """The vendor files that a result may depend on, in order.
 
-    Series restrict the files of our own tables. Spans of time restrict only those of views that
-    show a row for a row: a mart's windows reach beyond the bars that are asked for.
+    Series restrict the files of built-in tables. Spans of time restrict only those of views that
+    keep the rows: a mart's windows reach beyond the selected bars.
     """
     found: set[ReceiptFile] = set()
     for one in scope:

@@ -1,4 +1,4 @@
-"""An answer: read in whichever form, streamed, shown, with its units, holes and receipt."""
+"""Results: conversion to frames, streaming, display, units, missing bars and receipts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _HTML_ROWS = 20
 
 
 def _retry_without_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[..., T]:
-    """Read again from the stored months where the native copy turns out to be damaged."""
+    """Repeat a reading from the stored months if the native copy is damaged."""
 
     @wraps(read)
     def reading(self: Result, *args: P.args, **named: P.kwargs) -> T:
@@ -68,7 +68,7 @@ def _retry_without_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[.
 
 
 def _within_limits(look: Callable[[Result], T]) -> Callable[[Result], T]:
-    """Look at what an answer touches on another thread, within the time of one reading."""
+    """Analyse the query on another thread, within the time limit of one reading."""
 
     @wraps(look)
     def looking(self: Result) -> T:
@@ -95,7 +95,7 @@ def _as_polars(table: pa.Table) -> pl.DataFrame:
 
 
 class Column(str):
-    """A column of an answer: its DuckDB type as a text, with its unit and meaning.
+    """A column of a result: its DuckDB type as text, with its unit and meaning.
 
     ``unit`` and ``meaning`` are None where the query itself computes the column.
     """
@@ -116,9 +116,9 @@ class Column(str):
 
 
 class Result(Tabular):
-    """The answer to one query; it runs on first reading and may be read again.
+    """The result of one query, which runs on first reading and can be read again.
 
-    ``df``, ``pl``, ``arrow`` and ``fetchall`` share one stored answer; ``batches`` and ``head``
+    ``df``, ``pl``, ``arrow`` and ``fetchall`` share one stored result; ``batches`` and ``head``
     stream and store nothing.
     """
 
@@ -149,7 +149,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def arrow(self) -> pa.Table:
-        """The answer as a pyarrow Table; times naive UTC."""
+        """The result as a pyarrow Table; times naive UTC."""
         with self._lock:
             if self._table is None:
                 began = time.monotonic()
@@ -160,22 +160,22 @@ class Result(Tabular):
             return self._table
 
     def df(self) -> pd.DataFrame:
-        """The answer as a pandas DataFrame; times naive UTC."""
+        """The result as a pandas DataFrame; times naive UTC."""
         table = self.arrow()
         return run(None, lambda: _as_pandas(table))
 
     def pl(self) -> pl.DataFrame:
-        """The answer as a polars DataFrame; times naive UTC."""
+        """The result as a polars DataFrame; times naive UTC."""
         return run(None, lambda: _as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The answer as a list of tuples."""
+        """The result as a list of tuples."""
         table = self.arrow()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     @_retry_without_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
-        """The first rows of the answer as tuples, without storing it."""
+        """The first rows of the result as tuples, without storing it."""
         if self._table is not None:
             columns = self._table.slice(0, rows).columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
@@ -201,7 +201,7 @@ class Result(Tabular):
             yield from self._stream(rows)
 
     def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """The answer in batches, from the session as it is."""
+        """The result in batches, from the present session."""
         spent = 0.0
         with self._lock:
             query = self._next_query()
@@ -223,9 +223,9 @@ class Result(Tabular):
             yield batch
 
     def cancel(self) -> None:
-        """Stop the query for good, from another thread: whoever reads it gets a QueryError.
+        """Stop the query permanently, from another thread; its readers get a QueryError.
 
-        What is stored already can still be read.
+        A result that is stored already can still be read.
         """
         self._cancelled.set()
 
@@ -247,8 +247,8 @@ class Result(Tabular):
     def warnings(self) -> tuple[Hole | LookAhead, ...]:
         """Models that look ahead, missing bars and refused files in what the query selects.
 
-        The models are those of the user's own that did not pass the audit. Holes are worked out
-        when asked for, from the series and the span of time that the query's predicates on key
+        The models are those of the user's own that did not pass the audit. Missing bars are found
+        on access, from the series and the span of time that the query's conditions on key
         columns and ``time`` select; else from all that its tables cover.
         """
         scope = self._scope()
@@ -260,11 +260,11 @@ class Result(Tabular):
     @property
     @_within_limits
     def hint(self) -> str | None:
-        """Why an answer without rows, or with one of 0 and NULL only, is so.
+        """Why a result has no rows, or a single one of only 0 and NULL.
 
-        One line on what the query names (clock, interval, symbol, exchange, time) and is not in
-        this home; where an answer has no rows, else on the span that its tables have here. None
-        where neither is known. Worked out when asked for.
+        One line on what the query selects (clock, interval, symbol, exchange, time) and is not in
+        this home, or, for a result without rows, on the span that its tables cover here. None
+        if neither is known. It is computed on access.
         """
         if self._statement.explains:
             return None
@@ -282,9 +282,9 @@ class Result(Tabular):
     @property
     @_within_limits
     def receipt(self) -> Receipt:
-        """What this answer was made from, to be kept beside it; see ``warehouse verify``.
+        """A record of what this result was computed from; see ``warehouse verify``.
 
-        The answer is read once more for it, without being stored.
+        The result is read once more for it, without being stored.
         """
         from warehouse.query.receipt import BATCH_ROWS, make_receipt
 
@@ -315,7 +315,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def __len__(self) -> int:
-        """Rows of the answer; counted by the engine where the answer is not stored."""
+        """Number of rows; DuckDB counts them if the result is not stored."""
         if self._table is not None or self._statement.explains:
             return len(self.arrow())
         if self._head is not None and len(self._head[1]) < self._head[0]:
@@ -326,9 +326,9 @@ class Result(Tabular):
         return self._count
 
     def __reduce__(self) -> NoReturn:
-        """Refuse: an answer belongs to an open warehouse, which no other process has."""
+        """Refuse to pickle: a result belongs to an open warehouse of this process."""
         raise UsageError(
-            "an answer cannot be pickled or copied deeply", next_step="take r.df() or r.arrow()"
+            "a result cannot be pickled or copied deeply", next_step="take r.df() or r.arrow()"
         )
 
     def __repr__(self) -> str:
@@ -337,7 +337,7 @@ class Result(Tabular):
         return "\n".join([text, *([hint] if hint else []), *lines])
 
     def _repr_html_(self) -> str:
-        """The first rows with types and units in the head, then a line on size and warnings."""
+        """The first rows with types and units in the header, then a line on size and warnings."""
         head, columns, hint = self.head(_HTML_ROWS + 1), self.columns, self.hint
         names = "".join(
             f'<th title="{escape(column.meaning or column.type)}">{escape(name)}'
@@ -362,9 +362,9 @@ class Result(Tabular):
 
     @_retry_without_copy
     def _describe(self) -> dict[str, str]:
-        """Names and types of the columns; so the whole query is bound, and wrong ones raise.
+        """Names and types of the columns, by binding the query, so that a wrong query raises.
 
-        What has no tree is described: PIVOT reads its rows to know its columns.
+        A query without a parse tree is described: PIVOT reads its rows to know its columns.
         """
         text, params = self._statement.text, self._params
         if self._statement.explains:
@@ -390,7 +390,7 @@ class Result(Tabular):
         return query.types
 
     def _next_query(self) -> BoundQuery:
-        """What runs the query, for one reading; the caller holds the lock."""
+        """The bound query for one reading; the caller holds the lock."""
         query, self._bound = self._bound, None
         if query is not None:
             return query
@@ -399,23 +399,23 @@ class Result(Tabular):
         return self._bound_query(self._statement.text)
 
     def _bound_query(self, text: str) -> BoundQuery:
-        """The query bound with its values; a long list of values takes the engine long."""
+        """Bind the query with its values, which takes long for a long list of values."""
         session = self._session
         return run(None, lambda: session.bind(text, self._params, self._frames), self._limits())
 
     def _leave_copy(self) -> None:
-        """Go over to a session that reads the stored months themselves."""
+        """Switch to a session that reads the stored months and not their native copy."""
         self._session = self._session.without_copy()
         self._bound = None
 
     def _limits(self, spent_s: float = 0.0) -> Limits:
-        """What one step may take, after those before it."""
+        """Limits of one step, after those before it."""
         memory = self._session.memory_bytes
         growth = None if memory is None else 2 * memory
         return Limits(self._timeout_s, spent_s, growth, self._cancelled)
 
     def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Let others have a cursor, unless a PIVOT left its types on it, or it knows frames."""
+        """Release a cursor for reuse, unless a PIVOT left its types on it or it has frames."""
         if self._statement.tree is not None and not self._frames:
             self._session.give_back(cursor)
 
@@ -425,7 +425,7 @@ class Result(Tabular):
         cursor: duckdb.DuckDBPyConnection | None = None,
         spent_s: float = 0.0,
     ) -> T:
-        """One step of the query on a cursor; what DuckDB raises becomes a QueryError."""
+        """One step of the query on a cursor; errors of DuckDB become QueryError."""
         on = cursor or self._session.cursor(self._frames)
         try:
             answer = run(on, lambda: act(on), self._limits(spent_s))
@@ -437,7 +437,7 @@ class Result(Tabular):
         return answer
 
     def _query_error(self, error: Exception) -> WarehouseError:
-        """The engine's words, with the nearest names where a table or column is unknown."""
+        """DuckDB's message, with the nearest names if a table or column is unknown."""
         self._session.require_open()
         message = engine_message(str(error).partition("\nLINE ")[0])
         if isinstance(error, (duckdb.Error, OSError)) and tells_of_damage(message):
@@ -466,7 +466,7 @@ def render(
     wrap: bool = False,
     hint: str = "name them, widen the terminal, or take .df()",
 ) -> str:
-    """The first rows as a table for people, with a last line where there are more.
+    """The first rows as a text table, with a last line if there are more.
 
     ``hint`` is how to see columns for which there is no room.
     """
@@ -481,7 +481,7 @@ def render(
 
 @_within_limits
 def look_ahead_marks(result: Result) -> tuple[LookAhead, ...]:
-    """The part of :attr:`Result.warnings` that is found at once: models that look ahead."""
+    """The part of :attr:`Result.warnings` about models that look ahead."""
     return result._marks(result._scope())
 
 

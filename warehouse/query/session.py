@@ -48,14 +48,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BoundQuery:
-    """A query with its values on a cursor of its own, which runs each time that it is read.
+    """A query with its values on a cursor of its own, which runs on each reading.
 
     Attributes
     ----------
     stream
-        Runs it and gives batches of at most so many rows.
+        Runs it and returns batches of at most that many rows.
     table
-        Runs it and gives one table, which is faster.
+        Runs it and returns one table, which is faster.
     types
         Name and type of each column; empty where it was not bound.
     """
@@ -84,10 +84,10 @@ _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 
 
 def _search_path(connection: duckdb.DuckDBPyConnection) -> str:
-    """The marts, then the user's models, of which none has the name of a mart.
+    """The search path: the marts, then the user's models, none of which has the name of a mart.
 
-    Catalogs of earlier versions may have no schema of the user's; DuckDB refuses one that is not
-    there.
+    Catalogs of earlier versions may lack the schema ``user``; DuckDB refuses a missing
+    schema.
     """
     rows = connection.execute(
         "select schema_name from duckdb_schemas()"
@@ -97,16 +97,16 @@ def _search_path(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 class Session:
-    """A connection to one generation, what its names mean, and what is kept between its queries.
+    """A connection to one generation, with its names and caches.
 
     Attributes
     ----------
     settings, home
         Where it reads.
     memory
-        Its own limit of memory; None where that is the settings'.
+        Its own memory limit; None for that of the settings.
     memory_bytes
-        The same as a number.
+        The memory limit in bytes.
     reads_copy
         Whether it reads the native copy of the marts, not their parquet files.
     generation
@@ -149,12 +149,12 @@ class Session:
 
     @property
     def root(self) -> Session:
-        """The session without a memory limit of its own, which reads what describes an answer."""
+        """The session without a memory limit of its own, which reads descriptions of results."""
         return self._root or self
 
     @property
     def current(self) -> Session:
-        """The session to ask next: this one, unless its native copy turned out to be damaged."""
+        """The session for the next query: this one, unless its native copy is damaged."""
         return self._without_copy or self
 
     def without_copy(self) -> Session:
@@ -174,7 +174,7 @@ class Session:
 
     @property
     def names(self) -> Names:
-        """What the catalog's names mean; read once."""
+        """The catalog's names, read once."""
         if self._root is not None:
             return self._root.names
         if self._names is None:
@@ -184,7 +184,7 @@ class Session:
         return self._names
 
     def checked(self, text: str, timeout_s: float | None) -> Statement:
-        """The statement that a text holds; the parser may take long to read a long one."""
+        """The checked statement of a text; parsing a long text may take long."""
         statement = self._statements.get(text)
         if statement is None:
             cursor = self.cursor()
@@ -227,12 +227,12 @@ class Session:
         return BoundQuery(cursor, relation.to_arrow_reader, relation.to_arrow_table, types)
 
     def new_cursor(self, frames: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
-        """A cursor that nobody else ever gets: the catalog is its default, it knows the home.
+        """A new cursor that is not shared, with the catalog as its default database.
 
         Parameters
         ----------
         frames
-            Tables of the user's by name, which it reads beside the catalog.
+            The user's frames by name, which it can read.
 
         Raises
         ------
@@ -252,7 +252,7 @@ class Session:
         return cursor
 
     def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Keep a cursor whose answer was read to its end."""
+        """Keep a cursor for reuse after its result was read to the end."""
         if not self._is_closed and len(self._idle) < _MAX_IDLE:
             self._idle.append(cursor)
 
@@ -260,18 +260,18 @@ class Session:
         """Raise UsageError if the session was closed."""
         if self._is_closed:
             raise UsageError(
-                f"{self.home.root}: this warehouse was closed, or refreshed since it was asked",
-                next_step="open it, or ask it, again",
+                f"{self.home.root}: this warehouse was closed, or refreshed after the query",
+                next_step="open it or run the query again",
             )
 
     def close(self) -> None:
-        """Let go of the generation; another thread may be at work on it."""
+        """Close the generation, even if another thread is using it."""
         if self._without_copy is not None:
             self._without_copy.close()
         self._is_closed = True
         self._idle.clear()
         give_up = time.monotonic() + _CLOSING_S
-        while not interrupts.is_abandoned():  # closing would wait for that work, without end
+        while not interrupts.is_abandoned():  # closing would wait for that work indefinitely
             try:
                 self.connection.close()
                 break
@@ -309,14 +309,14 @@ def open_session(
     memory
         DuckDB's memory limit for this session, such as ``"500MB"``; the settings' by default.
     copies
-        Whether the native copy may be read.
+        Whether the native copy may be used.
 
     Raises
     ------
     DamagedError
         The catalog cannot be opened.
     QueryError
-        ``memory`` is no memory size.
+        ``memory`` is not a memory size.
     """
     return run(None, lambda: _open_session(settings, catalog, memory, copies=copies))
 
@@ -338,11 +338,13 @@ def _open_session(
             if _is_same_file(catalog, pin):
                 opened.pop_all()
                 return Session(settings, connection, pin, memory=memory, reads_copy=reads_copy)
-    raise DamagedError(f"{catalog}: was replaced each time it was opened", next_step="try again")
+    raise DamagedError(
+        f"{catalog}: was replaced each time it was opened", next_step="run the query again"
+    )
 
 
 def _open_pin(catalog: Path) -> int:
-    """A locked descriptor, by which ``prune`` in any process sees that the generation is in use."""
+    """A locked descriptor, which shows ``prune`` in any process that the generation is in use."""
     try:
         pin = os.open(catalog, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as error:
@@ -380,7 +382,7 @@ def _open_fastest(
 
 
 def warn_of_copy(home: Path) -> None:
-    """Say that the native copy is passed over."""
+    """Warn that the native copy is not used."""
     log.warning(
         "warning: the native copy of %s is damaged; queries read its parquet files\n"
         "  next: warehouse verify --repair",
@@ -391,7 +393,7 @@ def warn_of_copy(home: Path) -> None:
 def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
     """The native copy of the generation that a catalog file is; None if it has none.
 
-    In a copied home the catalog is no link to its generation, so its content is compared.
+    In a copied home the catalog is not a link to its generation, so its content is compared.
     """
     for number in published_copies(home):
         with suppress(OSError):  # pruned meanwhile
@@ -431,7 +433,7 @@ def _open(
         if isinstance(error, duckdb.OutOfMemoryException):
             raise QueryError(
                 f"{memory or settings.session.get('memory_limit')} of memory are too little",
-                next_step="allow more, such as 500MB",
+                next_step="raise it, for example to 500MB",
             ) from error
         if isinstance(error, duckdb.Error):
             raise DamagedError(
@@ -445,7 +447,7 @@ def _open(
 def bind_late(
     cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
 ) -> BoundQuery:
-    """A query that is bound each time it is read."""
+    """A query that is bound on each reading."""
     if _IS_LAZY:
         return BoundQuery(
             cursor,
@@ -472,10 +474,10 @@ def describe(
 def fetch(
     cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
 ) -> list[tuple[Any, ...]]:
-    """Every row of a query, for small answers.
+    """Every row of a query, for small results.
 
-    DuckDB 1.5 holds Python's lock while it fetches rows, and so could not be interrupted; it lets
-    go of it only while Arrow reads.
+    DuckDB 1.5 holds Python's lock while it fetches rows, and could not be interrupted; it releases
+    it only while Arrow reads.
     """
     if _IS_LAZY:
         return list(cursor.sql(text, params=params).fetchall())
@@ -488,7 +490,7 @@ def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
         connection.execute(f"set memory_limit = {literal(memory)}")
     except duckdb.Error as error:
         raise QueryError(
-            f"memory: {memory!r} is no memory size", next_step="write it as 500MB or 2GB"
+            f"memory: {memory!r} is not a memory size", next_step="write it as 500MB or 2GB"
         ) from error
 
 

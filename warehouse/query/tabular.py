@@ -1,4 +1,4 @@
-"""What makes an answer a table for other tools: their protocols, by rows and by columns."""
+"""Protocols by which other tools read a result as a table: by rows and by columns."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class Tabular(ABC):
 
     @abstractmethod
     def arrow(self) -> pa.Table:
-        """All of it as a pyarrow Table."""
+        """The whole result as a pyarrow Table."""
 
     @abstractmethod
     def df(self) -> pd.DataFrame:
-        """All of it as a pandas DataFrame."""
+        """The whole result as a pandas DataFrame."""
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as :meth:`df`, for tools that look for this name, such as plotnine."""
         return self.df()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The answer for any tool that reads Arrow's C stream: polars, DuckDB, pyarrow."""
+        """The result for tools that read Arrow's C stream: polars, DuckDB, pyarrow."""
         return self.arrow().__arrow_c_stream__(requested_schema)
 
     def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> object:
-        """The answer for tools of the older interchange protocol: seaborn, altair, plotly."""
+        """The result for tools of the older interchange protocol: seaborn, altair, plotly."""
         return self.arrow().__dataframe__(nan_as_null=nan_as_null, allow_copy=allow_copy)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The rows of the answer, each with its values by column."""
+        """The rows of the result, each with its values by column."""
         for batch in self.arrow().to_batches():
             yield from batch.to_pylist()
 
@@ -61,9 +61,9 @@ class Tabular(ABC):
         Raises
         ------
         KeyError
-            The answer has no such column; the message lists those that it has.
+            The result has no such column; the message lists its columns.
         IndexError
-            The answer has no such row.
+            The result has no such row.
         """
         if isinstance(key, slice):
             import numpy as np
@@ -74,11 +74,11 @@ class Tabular(ABC):
             return self.arrow().slice(row, 1).to_pylist()[0]
         for name in key if isinstance(key, list) else [key]:
             if name not in self.keys():
-                raise KeyError(f"{name!r} is no column of this answer: {', '.join(self._types)}")
+                raise KeyError(f"{name!r} is not a column of this result: {', '.join(self._types)}")
         return self.arrow().select(key) if isinstance(key, list) else self.arrow()[key]
 
     def __contains__(self, column: object) -> bool:
-        """Whether the answer has a column of that name, as it is with data frames."""
+        """Whether the result has a column of that name, as with data frames."""
         return isinstance(column, str) and column in self._types
 
     def keys(self) -> list[str]:

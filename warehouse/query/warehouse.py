@@ -1,7 +1,7 @@
-"""Asking: open the published catalog read-only and run one SELECT at a time.
+"""Open the published catalog read-only and run one SELECT at a time.
 
-What may run is decided in ``guard``, how a session is opened and stopped in ``session``; what a
-query touches, and so its units, holes and receipt, is worked out when it is asked for.
+``guard`` decides what may run, ``session`` opens and stops sessions. What a
+query reads, and so its units, missing bars and receipt, is analysed on access.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def open(
     as_of: Moment | None = None,
     snapshot: str | None = None,
 ) -> Warehouse:
-    """Open a home's published catalog, read-only; the current one, or one of the past.
+    """Open a home's published catalog, current or earlier, read-only.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ def open(
         The catalog of that moment (included), by when it was published or rolled back to. A naive
         datetime or ISO text is UTC, an aware one is converted, a date is the start of its UTC day.
     snapshot
-        A generation by the name that ``warehouse snapshot`` gave it.
+        A generation by its name from ``warehouse snapshot``.
 
     Raises
     ------
     NotFoundError
-        The home, its catalog or that generation is not there; the message lists what is kept.
+        The home, its catalog or that generation does not exist; the message lists what is kept.
     UsageError
-        More than one of the three is given, or ``as_of`` is no moment.
+        More than one of the three is given, or ``as_of`` is not a moment.
 
     Examples
     --------
@@ -93,8 +93,8 @@ def open(
 class Warehouse:
     """One published generation, open for reading; a context manager.
 
-    It keeps its generation, whatever is published meanwhile, until :meth:`refresh`. Which one it
-    is, :func:`open` explains.
+    It keeps its generation, whatever is published meanwhile, until :meth:`refresh`. See
+    :func:`open` for the choice of the generation.
     """
 
     def __init__(
@@ -126,23 +126,23 @@ class Warehouse:
         return f"Warehouse({str(self._home.root)!r}, generation={self.generation})"
 
     def __reduce__(self) -> tuple[Callable[[Path], Warehouse], tuple[Path]]:
-        """Pickled, as for another process, it is opened there on the same generation."""
+        """Support pickling: another process opens the same generation."""
         return partial(open, generation=self.generation), (self._home.root,)
 
     def close(self) -> None:
-        """Let go of the catalog."""
+        """Close the catalog."""
         self._session.close()
 
     @property
     def generation(self) -> int:
-        """Number of the generation that answers."""
+        """Number of the open generation."""
         self._session.require_open()
         return self._session.generation
 
     def refresh(self) -> None:
-        """Go over to the generation that is published now.
+        """Switch to the generation that is published now.
 
-        Where one of the past was asked for, it stays.
+        A warehouse that was opened on an earlier generation stays there.
         """
         self._session.require_open()
         old, self._session = self._session, self._open_session()
@@ -187,7 +187,7 @@ class Warehouse:
         ------
         QueryError
             The text is no such statement, is wrong, a name is missing or unknown, or a frame
-            cannot be taken as it is meant.
+            cannot be converted without loss.
         IncompleteError
             ``strict``, and bars are missing from what the query selects.
         LooksAheadError
@@ -228,7 +228,7 @@ class Warehouse:
         strict: bool,
         template: str | None = None,
     ) -> Result:
-        """The answer to a text that is checked and bound, but not run yet."""
+        """The result of a text that is checked and bound, but not run yet."""
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
         values = {name: bound(value) for name, value in others.items()}
@@ -285,7 +285,7 @@ class Warehouse:
         NotFoundError
             There is no such file.
         QueryError
-            The file is wrong, which is told with its line, or holds what dbt alone knows.
+            The file is wrong, and the message has its line, or it contains what only dbt supports.
         """
         _require_argument_types("", None, timeout, memory)
         keys = {"symbol": symbol, "interval": interval, "clock": clock}
@@ -386,7 +386,7 @@ class Warehouse:
         return found
 
     def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:
-        """What is here by dataset, series and month, and how many bars are missing."""
+        """Data by dataset, series and month, with the number of missing bars."""
         return self.sql(
             "select * from meta.coverage where dataset = coalesce($dataset, dataset)"
             " and symbol = coalesce($symbol, symbol) order by all",
@@ -395,11 +395,11 @@ class Warehouse:
         )
 
     def _open_session(self) -> Session:
-        """A session on the wanted generation."""
+        """Open a session on the selected generation."""
         home, wanted = self._home, self._wanted
         catalog = home.catalog if wanted is None else generation_path(home, wanted)
         if not catalog.is_file():
-            gone = f"generation {wanted} is not kept any more"
+            gone = f"generation {wanted} is no longer kept"
             raise NotFoundError(
                 f"{home.root}: {'no catalog yet' if wanted is None else gone}",
                 next_step="run: warehouse demo, or: warehouse sync and warehouse build",
@@ -409,7 +409,7 @@ class Warehouse:
 
 
 def session_of(warehouse: Warehouse) -> Session:
-    """The session of a warehouse, for what the package itself asks of the catalog."""
+    """The session of a warehouse, for the package's own queries."""
     return warehouse._session.current
 
 
@@ -421,7 +421,7 @@ def plain_text(warehouse: Warehouse, text: str) -> str:
 def _wanted(
     home: Home, generation: int | None, as_of: Moment | None, snapshot: str | None
 ) -> int | None:
-    """Number of the generation of the past that is asked for; None for the current one."""
+    """Number of the selected earlier generation; None for the current one."""
     if generation is None and as_of is None and snapshot is None:
         return None
     from warehouse.generations import find_generation
@@ -430,13 +430,13 @@ def _wanted(
 
 
 def _require_argument_types(text: object, params: object, timeout: object, memory: object) -> None:
-    """Raise where an argument has a type or value that is never right."""
+    """Raise UsageError if an argument has an invalid type or value."""
     if not isinstance(text, str):
-        raise UsageError(f"SQL is a text, not {type(text).__name__}")
+        raise UsageError(f"SQL must be a string, not {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"the SQL is no text in Unicode ({error.reason})") from error
+        raise UsageError(f"the SQL is not valid Unicode text ({error.reason})") from error
     if params is not None and not isinstance(params, Mapping):
         raise UsageError(
             f"parameters have names, a {type(params).__name__} has none",

@@ -56,7 +56,7 @@ def exponentials(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def bridge(noise: Floats, *, half_life: float, start: float, end: float) -> Floats:
-    """A mean-reverting path of unit variance that begins and ends where it is told.
+    """A mean-reverting path of unit variance that begins at ``start`` and ends at ``end``.
 
     Parameters
     ----------

@@ -160,8 +160,8 @@ def test_a_column_that_is_always_null_is_named(run: Run) -> None:
     report = run(model("nothing", f"select {KEY}, price, null::double as nothing {FROM}"))
     assert report.models[0].untested == ("nothing",)
     lines = list(report.lines())
-    assert "not tried (always NULL): nothing" in lines[0]
-    assert lines[-1].startswith("not tried: 1 column of 1 model, always NULL")
+    assert "not tested (always NULL): nothing" in lines[0]
+    assert lines[-1].startswith("not tested: 1 column of 1 model, NULL in every")
 
 
 def test_a_catalog_without_data_gives_a_report_without_cuts(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_frame_when_its_types_are_odd_then_the_values_are_the_same(
         ("from warehouse.mine", {}, "reads no table of that name"),
         ("from flow_features", {"flow_features": MINE}, "flow_features is a table of the catalog"),
         ("from FLOW", {"FLOW": MINE}, "FLOW is a table of the catalog"),
-        ("from mine", {"Mine": MINE}, "two frames of one name"),
+        ("from mine", {"Mine": MINE}, "two frames of the same name"),
         ("from MINE", {}, "does not exist"),
         ("insert into mine values (1)", {}, "INSERT may not run"),
         ("from mine, read_text('/etc/passwd')", {}, "beyond the catalog"),
@@ -177,9 +177,9 @@ def test_frame_when_its_name_is_not_its_own_then_is_refused(
         (pd.DataFrame({"a": [pd.Timedelta("1ns")]}, dtype=object), r"mine\.a: .*finer"),
         (pa.table({"a": pa.array([1], pa.time64("ns"))}), r"mine\.a: .*finer"),
         (pa.table({"a": pa.array([(0, 0, 1)], pa.month_day_nano_interval())}), r"mine\.a: .*finer"),
-        (pd.Series([1], name="a"), "read as a table, and Series is no frame"),
-        ({"a": [1]}, "read as a table, and dict is no frame"),
-        (np.ones((2, 2)), "read as a table, and ndarray is no frame"),
+        (pd.Series([1], name="a"), "read as a table, and Series is not a frame"),
+        ({"a": [1]}, "read as a table, and dict is not a frame"),
+        (np.ones((2, 2)), "read as a table, and ndarray is not a frame"),
     ],
 )
 def test_frame_when_it_cannot_be_taken_as_meant_then_is_refused_by_name(
