@@ -340,7 +340,7 @@ def _function_name(node: Any) -> str:
 
 def _several_statements(count: int) -> QueryError:
     return QueryError(
-        f"only one statement at a time: this text has {count}", next_step="run them one by one"
+        f"only one statement at a time: this text holds {count}", next_step="run them one by one"
     )
 
 
