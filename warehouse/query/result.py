@@ -391,6 +391,7 @@ class Result(Tabular):
 
     def _next_query(self) -> BoundQuery:
         """The bound query for one reading; the caller holds the lock."""
+        self._session.require_open()
         query, self._bound = self._bound, None
         if query is not None:
             return query
