@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import warehouse
@@ -12,6 +14,8 @@ from tests.support import Run, copy_home, run_warehouse
 from warehouse.build.pipeline import fingerprint
 from warehouse.config import Settings
 from warehouse.errors import QueryError
+from warehouse.home import Home
+from warehouse.project import NeedsDbt, build_rendered_models, built_project, shipped_or_kept
 
 MODELS = {
     "good.sql": """
@@ -50,6 +54,13 @@ from {{ ref('l1_features') }} window w as (partition by series_id order by "time
     "upon.sql": "select * from {{ ref('no_column') }}\n",
     "windows.sql": '\ufeff-- {{ all\r\nselect "time", series_id, known_at\r\n'
     "from {{ ref('l1_features') }} ;\r\n",
+    "reads.sql": """
+{{ config(meta={'lookback': '1 day', 'horizon': '0 days'}) }}
+select series_id, "time", known_at, {{ twice('spread_bps') }} as x,
+  {{ rolling_mean('spread_bps', '1 day') }} as mean
+from {{ ref('hostile') }} semi join {{ ref('windows') }} using (series_id, "time")
+semi join {{ source('vendor', 'flow') }} using (series_id) {{ windows('1 day') }}
+""",
     "good.yml": """
 models:
   - name: good
@@ -101,6 +112,7 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
     home, run = built
     assert run.exit_code == 1, run.stderr
     assert "published generation" in run.stderr
+    assert "by dbt, which takes longer (models/indent.yml:3: is no valid YAML" in run.stderr
     with warehouse.open(home) as wh:
         rows = wh.sql(
             "select twice_bps / spread_bps from user.good join l1_features"
@@ -152,7 +164,7 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     with warehouse.open(built[0]) as wh:
         told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
                 if schema == "user"}  # fmt: skip
-    assert set(told) == {"good", "kept", "spreads", "windows"}
+    assert set(told) == {"good", "kept", "reads", "spreads", "windows"}
     assert told["kept"].startswith("LOOKS AHEAD")
     assert told["kept"].endswith("Spread of the next bar.")
 
@@ -207,6 +219,81 @@ def test_docs_and_describe_when_yml_or_comment_describe_models_then_show_both_as
     assert meanings["twice_bps"] == "Twice the {# spread. [bps]"
     assert meanings["time"] == "Start of the bar. [UTC]"
     assert nodes["hostile"]["columns"]["time"]["description"] == meanings["time"]
+
+
+def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_the_same(
+    built: tuple[Path, Run], tmp_path: Path
+) -> None:
+    home = Home(copy_home(built[0], tmp_path / "home"))
+    names = ("good", "hostile", "kept", "reads", "windows")
+    for path in home.models.rglob("*"):
+        if path.is_file() and path.name not in {f"{name}.sql" for name in names}:
+            path.unlink()
+    by_dbt = {model.relation: model for model in built_project(Home(built[0])).models}
+    home.build_catalog.unlink(missing_ok=True)
+    shutil.copyfile(home.catalog, home.build_catalog)
+    with duckdb.connect(home.build_catalog) as connection:
+        connection.execute('drop schema "user" cascade; use main')
+        for table, theirs in (
+            ("results", "package = 'user_models'"),
+            ("models", "schema = 'user'"),
+        ):
+            connection.execute(f"delete from meta.{table} where {theirs}")
+    compiled = shipped_or_kept(home)
+    assert compiled is not None
+    build_rendered_models(home, compiled)
+    described_else = "in ('good', 'kept')"  # by a yml, by the audit
+    asked = {
+        "views": "select view_name, sql, if(view_name = 'good', null, comment)"
+        " from duckdb_views() where schema_name = 'user'",
+        "tables": "select table_name, sql from duckdb_tables() where schema_name = 'user'",
+        "columns": "select table_name, column_name, data_type, column_index,"
+        f" if(table_name {described_else}, null, comment) from duckdb_columns()"
+        " where schema_name = 'user'",
+        "results": "select name, resource_type, status, failures, message from meta.results"
+        " where package = 'user_models' and status = 'success'",
+        "models": "select * from meta.models where schema = 'user' and checksum <> ''",
+        "rows": "select (select count(next_spread) from user.kept),"
+        " (select round(sum(x), 3) from user.reads)",
+    }
+    for what, text in asked.items():
+        with duckdb.connect(home.build_catalog, read_only=True) as connection:
+            without = sorted(connection.execute(text).fetchall(), key=str)
+        with duckdb.connect(home.catalog, read_only=True) as connection:
+            assert without == sorted(connection.execute(text).fetchall(), key=str), what
+    for model in built_project(home).models:
+        if model.name != "good":  # whose yml is gone
+            assert model == by_dbt[model.relation], model.name
+    (home.models / "good.yml").write_text(MODELS["good.yml"])
+    with pytest.raises(NeedsDbt, match=r"models/good.yml: only dbt reads such files"):
+        build_rendered_models(home, compiled)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("models/a.sql", "{{ config(materialized='ephemeral') }}select 1 as one", "as ephemeral"),
+        ("models/a.sql", "{{ config(tags=['x']) }}select 1 as one", r"config\(tags=...\)"),
+        ("models/a.sql", "{% if execute %}select 1 as one{% endif %}", "asks whether dbt executes"),
+        ("models/a.sql", "select {{ run_query('x') }}", "line 1: 'run_query' is undefined"),
+        ("models/a.sql", "select * from {{ ref('a') }}", "these models read each other"),
+        ("models/a.sql", "{{ config(alias='bars') }}select 1 as one", "is called bars"),
+        ("models/a.SQL", "select 1 as one", "files that end in .sql only"),
+        ("macros/a.sql", "{% macro create_view_as(a, b) %}{% endmacro %}", "macro of dbt's"),
+        ("macros/a.sql", "{% macro ratio(a, b) %}{% endmacro %}", "macro ratio: one of this name"),
+    ],
+)
+def test_models_when_they_are_not_sure_to_be_dbts_then_are_left_to_it(
+    tmp_path: Path, name: str, text: str, reason: str
+) -> None:
+    home = Home(tmp_path)
+    for path, held in (("models/ok.sql", "select 1 as one"), (name, text)):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(held)
+    compiled = shipped_or_kept(home)
+    assert compiled is not None
+    with pytest.raises(NeedsDbt, match=reason):
+        build_rendered_models(home, compiled)
 
 
 def test_preview_when_a_file_is_as_built_then_gives_the_rows_of_its_view(

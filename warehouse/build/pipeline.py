@@ -48,6 +48,8 @@ from warehouse.lake import Manifest
 from warehouse.progress import Phase, phase
 from warehouse.project import (
     CompiledProject,
+    NeedsDbt,
+    build_rendered_models,
     built_project,
     forget_user_models,
     keep_project,
@@ -147,7 +149,11 @@ def _fill(settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock:
     keep_project(home, compiled)
     if user_model_files(home):
         tell({"step": "user models"})
-        _run_child(settings, home, ["user"], tell, lock=lock)
+        try:
+            build_rendered_models(home, compiled)
+        except NeedsDbt as reason:
+            tell({"step": "dbt builds", "message": str(reason)})
+            _run_child(settings, home, ["user"], tell, lock=lock)
     else:
         forget_user_models(home)
     tell({"step": "audit"})

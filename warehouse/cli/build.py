@@ -159,6 +159,8 @@ class _Steps:
                 say(f"  stored {model} {month}: {counted(rows, 'row')}")
             case {"step": "left out", "message": str(message)}:
                 say(f"  left out {message.splitlines()[0]}")
+            case {"step": "dbt builds", "message": str(message)}:
+                say(f"  by dbt, which takes longer ({message})")
             case {"step": "no native copy", "message": str(message)}:
                 say(f"  no native copy, so queries from Python take longer ({message})")
             case {"step": "tested", "reused": int(reused)}:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         load_project,
     )
     from warehouse.project.render import Rendered, Renderer
+    from warehouse.project.rendered_models import NeedsDbt, build_rendered_models
     from warehouse.project.sandbox import TemplateWrong, UnknownToRenderer
     from warehouse.project.user_models import (
         PACKAGE,
@@ -55,6 +56,7 @@ else:
                 "Model Project Relation"
             ),
             "render": "Rendered Renderer",
+            "rendered_models": "NeedsDbt build_rendered_models",
             "sandbox": "TemplateWrong UnknownToRenderer",
             "user_models": (
                 "PACKAGE forget_user_models readable_project run_user_models user_model_files "

@@ -52,13 +52,14 @@ class Rendered:
         As dbt compiles it, with ephemeral models as CTEs before it.
     config
         What ``config()`` was called with.
-    refs
-        Models and seeds that it names, in order.
+    refs, sources
+        Models and seeds that it names, and sources, in order.
     """
 
     sql: str
     config: Mapping[str, Any]
     refs: tuple[str, ...]
+    sources: tuple[tuple[str, ...], ...]
 
 
 class Renderer:
@@ -165,7 +166,7 @@ class Renderer:
     def _builtins(self) -> dict[str, Any]:
         return {
             "ref": _unset,
-            "source": self.source,
+            "source": _unset,
             "config": _unset,
             "this": _unset,
             "var": self._var,
@@ -223,19 +224,21 @@ class _Rendering:
 
     def whole(self, text: str, this: Relation | None) -> Rendered:
         sql, config, refs = self._text(text, "the text", this)
+        names = tuple(name for name in refs if isinstance(name, str))
+        sources = tuple(name for name in refs if isinstance(name, tuple))
         ephemeral = {n: s for n, s in self._ctes.items() if n.startswith(_EPHEMERAL)}
         own = {n: s for n, s in self._ctes.items() if n not in ephemeral}
         sql = _with_ephemeral(sql, ephemeral)
         if own:
             listed = ",\n".join(f"{_quote(name)} as (\n{text}\n)" for name, text in own.items())
             sql = f"with {listed}\nselect * from (\n{sql}\n)"
-        return Rendered(sql, config, tuple(refs))
+        return Rendered(sql, config, names, sources)
 
     def _text(
         self, text: str, name: str, this: Relation | None
-    ) -> tuple[str, dict[str, Any], list[str]]:
+    ) -> tuple[str, dict[str, Any], list[str | tuple[str, ...]]]:
         configured: dict[str, Any] = {}
-        refs: list[str] = []
+        refs: list[str | tuple[str, ...]] = []
 
         def config(*given: Mapping[str, Any], **named: Any) -> str:
             for one in (*given, named):
@@ -248,7 +251,11 @@ class _Rendering:
             refs.append(names[-1])
             return self._reference(names[-1])
 
-        here: dict[str, Any] = {"ref": ref, "config": config}
+        def source(*names: str) -> _Reference:
+            refs.append(names)
+            return self._renderer.source(*names)
+
+        here: dict[str, Any] = {"ref": ref, "source": source, "config": config}
         if this is not None:
             here["this"] = _Reference(this)
         before = text[: len(text) - len(text.lstrip())].count("\n")

@@ -106,7 +106,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str], list[LeftOut]]:
     """A dbt project of the files that dbt can read: its options, none where no model is left."""
     shutil.rmtree(target, ignore_errors=True)
-    left_out = _refused(home)
+    left_out = refused_models(home)
     while True:
         gone = {out.path for out in left_out}
         files = [path for path in _sources(home) if path not in gone]
@@ -215,7 +215,7 @@ def _read(path: Path) -> str:
     return path.read_text("utf-8", errors="replace")
 
 
-def _refused(home: Home) -> list[LeftOut]:
+def refused_models(home: Home) -> list[LeftOut]:
     """Models that are kept from dbt, because it would stop the whole run or confuse them."""
     taken, files = _our_names(), user_model_files(home)
     by_name: dict[str, list[Path]] = {}

@@ -1,0 +1,226 @@
+"""The user's own models without dbt, where all of them are sure to be what dbt would make of them.
+
+They are views and tables that our renderer knows, without yml files. Anything else, and any error,
+leaves the whole set to dbt: `NeedsDbt` names the file and the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.engine import connect
+from warehouse.files import appearing
+from warehouse.home import Home
+from warehouse.project.compiled import CompiledProject
+from warehouse.project.model_texts import (
+    ModelTexts,
+    comment_models,
+    leading_comment,
+    model_for_dbt,
+)
+from warehouse.project.project import Relation
+from warehouse.project.render import Rendered, Renderer
+from warehouse.project.sandbox import TemplateWrong
+from warehouse.project.user_models import (
+    PACKAGE,
+    forget_user_models,
+    refused_models,
+    user_target,
+)
+
+_KEYS = frozenset({"alias", "materialized", "meta"})
+_KINDS = frozenset({"view", "table"})
+_DEFINED = re.compile(r"\{%-?\s*macro\s+([A-Za-z_]\w*)")
+
+
+class NeedsDbt(Exception):
+    """What keeps a set of models from being built without dbt: the file, then the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A model of the user's: its text as dbt gets it, and what was made of it."""
+
+    name: str
+    path: Path
+    text: str
+    rendered: Rendered
+
+    @property
+    def relation(self) -> Relation:
+        return Relation("user", str(self.rendered.config.get("alias") or self.name))
+
+    @property
+    def kind(self) -> str:
+        return str(self.rendered.config.get("materialized", "view"))
+
+    @property
+    def checksum(self) -> str:
+        """The hash of its text, as dbt has it."""
+        return hashlib.sha256(self.text.strip().encode()).hexdigest()
+
+
+def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
+    """Create the user's models in the build file, with the comments and records that dbt leaves.
+
+    Raises
+    ------
+    NeedsDbt
+        They are not sure to be what dbt makes of them; the build file is as before.
+    """
+    models = _in_order(_rendered(home))
+    with connect(home.session, home.build_catalog, options="") as connection:
+        connection.execute("use warehouse")
+        connection.begin()
+        try:
+            _create(connection, models)
+        except duckdb.Error as error:
+            connection.rollback()
+            raise NeedsDbt(str(error).strip().splitlines()[0]) from error
+        comment_models(
+            connection,
+            [
+                ModelTexts("user", m.relation.name, leading=leading_comment(_read(m.path)))
+                for m in models
+            ],
+        )
+        connection.commit()
+        connection.execute("use memory")
+    _keep_manifest(home, compiled, models)
+
+
+def _rendered(home: Home) -> list[_Own]:
+    if refused := refused_models(home):
+        raise NeedsDbt(": ".join(refused[0].reason.splitlines()[:2]))
+    for path in sorted(home.models.rglob("*")):
+        if path.is_file() and path.suffix in (".yml", ".yaml", ".md"):
+            raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
+    _require_plain_macros(home)
+    paths = {path.stem: path for path in sorted(home.models.rglob("*.sql"))}
+    try:
+        renderer = Renderer(home.macros, paths)
+    except TemplateWrong as error:
+        raise NeedsDbt(error.what) from error
+    models = [_model(home, name, path, renderer) for name, path in paths.items()]
+    names = [model.relation.name.lower() for model in models]
+    for model in models:
+        name = model.relation.name
+        if names.count(name.lower()) > 1 or renderer.relation(name.lower()) is not None:
+            raise NeedsDbt(f"{_place(home, model.path)}: another model is called {name}")
+    return models
+
+
+def _model(home: Home, name: str, path: Path, renderer: Renderer) -> _Own:
+    place = _place(home, path)
+    try:
+        text = model_for_dbt(path.read_bytes()).decode()
+        found = renderer.render(text, Relation("user", name))
+    except UnicodeDecodeError as error:
+        raise NeedsDbt(f"{place}: is no text in UTF-8") from error
+    except TemplateWrong as error:
+        raise NeedsDbt(f"{place}: {error.what}") from error
+    own = _Own(name, path, text, found)
+    if "execute" in text:
+        raise NeedsDbt(f"{place}: asks whether dbt executes")
+    if others := sorted(found.config.keys() - _KEYS):
+        raise NeedsDbt(f"{place}: config({others[0]}=...)")
+    if own.kind not in _KINDS:
+        raise NeedsDbt(f"{place}: materialized as {own.kind}")
+    return own
+
+
+def _require_plain_macros(home: Home) -> None:
+    """Raise where a macro of the user's may stand for one of dbt's own, or asks what dbt does."""
+    files = sorted(home.macros.rglob("*.sql"))
+    found = importlib.util.find_spec("dbt") if files else None
+    theirs: set[str] = set()
+    for folder in (found and found.submodule_search_locations) or ():
+        for path in (Path(folder) / "include").rglob("*.sql"):
+            theirs.update(_DEFINED.findall(_read(path)))
+    for path in files:
+        text = _read(path)
+        for name in _DEFINED.findall(text):
+            if name in theirs:
+                raise NeedsDbt(f"{_place(home, path)}: {name} stands for a macro of dbt's")
+        if "execute" in text:
+            raise NeedsDbt(f"{_place(home, path)}: asks whether dbt executes")
+
+
+def _in_order(models: Sequence[_Own]) -> list[_Own]:
+    """Each model after those that it reads."""
+    by_name = {model.name: model for model in models}
+    graph = {m.name: [ref for ref in m.rendered.refs if ref in by_name] for m in models}
+    try:
+        return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        raise NeedsDbt(f"{error.args[1][0]}.sql: these models read each other") from error
+
+
+def _create(connection: duckdb.DuckDBPyConnection, models: Sequence[_Own]) -> None:
+    connection.execute('create schema if not exists "user"')
+    for model in models:
+        sql = model.rendered.sql.strip()
+        connection.execute(f"create or replace {model.kind} {model.relation.sql} as (\n{sql}\n)")
+        connection.execute(
+            "insert into meta.results values (?, 'model', ?, 'success', null, 'OK')",
+            [model.name, PACKAGE],
+        )
+        connection.execute(
+            "insert into meta.models values ('user', ?, ?, ?)",
+            [model.relation.name, sql, model.checksum],
+        )
+
+
+def _keep_manifest(home: Home, compiled: CompiledProject, models: Sequence[_Own]) -> None:
+    """Write what ``load_project`` reads of a dbt run."""
+    ours = {
+        unique_id: node
+        for unique_id, node in compiled.manifest["nodes"].items()
+        if node["resource_type"] in ("model", "seed")
+    }
+    by_name = {node["name"]: unique_id for unique_id, node in ours.items()}
+    by_name |= {model.name: f"model.{PACKAGE}.{model.name}" for model in models}
+    nodes = ours | {by_name[m.name]: _node(home, m, by_name) for m in models}
+    forget_user_models(home)
+    place = user_target(home) / "manifest.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(place) as sink:
+        manifest = {"nodes": nodes, "sources": compiled.manifest["sources"]}
+        sink.write(json.dumps(manifest).encode())
+
+
+def _node(home: Home, model: _Own, by_name: Mapping[str, str]) -> dict[str, Any]:
+    read = [by_name[name] for name in model.rendered.refs]
+    read += [f"source.warehouse.{'.'.join(names)}" for names in model.rendered.sources]
+    return {
+        "resource_type": "model",
+        "schema": "user",
+        "name": model.name,
+        "alias": model.relation.name,
+        "package_name": PACKAGE,
+        "original_file_path": _place(home, model.path),
+        "checksum": {"name": "sha256", "checksum": model.checksum},
+        "description": "",
+        "compiled_code": model.rendered.sql,
+        "depends_on": {"nodes": sorted(set(read))},
+        "config": {"materialized": model.kind, "meta": model.rendered.config.get("meta", {})},
+        "columns": {},
+    }
+
+
+def _place(home: Home, path: Path) -> str:
+    return path.relative_to(home.root).as_posix()
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace")
