@@ -17,7 +17,7 @@ import pytest
 import warehouse
 from tests.support import BTC, Run, run_warehouse
 from warehouse.cli import run as run_here
-from warehouse.errors import QueryError, UsageError
+from warehouse.errors import NotFoundError, QueryError, UsageError
 
 ENDLESS = "select count(*) from range(100000) a, range(100000000) b where a.range + b.range = 3"
 
@@ -328,4 +328,14 @@ def test_functions_when_asked_then_are_there_in_every_session_with_their_meaning
         text = "from l1_features where rolling_mean(spread_bps, '1 day') > 1"
         with pytest.raises(QueryError) as refused:
             wh.sql(text).fetchall()
-        assert "qualify rolling_mean" in str(refused.value.next_step)
+        assert "replace where by qualify" in str(refused.value.next_step)
+        with pytest.raises(NotFoundError, match="is a function, not a table: rolling_mean"):
+            wh.describe("rolling_mean")
+        text = "select {{ rolling_mean('spread_bps', '1 day') }} as m from l1_features"
+        with pytest.raises(QueryError) as refused:
+            wh.sql(text).fetchall()
+        assert "{{ windows('1 day') }}" in str(refused.value.next_step)
+        text = "select rolling_mean(spread_bps, '1 day') from l1_features join flow_features"
+        with pytest.raises(QueryError) as refused:
+            wh.sql(f"{text} using (series_id, time)").fetchall()
+        assert "using (series_id, time, known_at)" in str(refused.value.next_step)

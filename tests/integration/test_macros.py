@@ -27,7 +27,7 @@ MISTAKES = {
     "{{ rolling_mean('x', '1 day', min_coverage=1.5) }}": "lie in (0, 1], not",
     "{{ rolling_mean('x', '1 day', min_coverage=0) }}": "lie in (0, 1], not",
     "{{ rolling_mean('x', '1 day', min_bars=0) }}": "min_bars must be a whole number of at least 1",
-    "{{ rolling_mean('x', '1 day', min_bars=2, min_coverage=0.5) }}": "without min_coverage",
+    "{{ rolling_mean('x', '1 day', min_bars=2, min_coverage=0.5) }}": "excludes min_coverage",
     "{{ rolling_rank('x', 'a day') }}": "length 'a day'",
     "{{ windows() }}": "windows: name the lengths",
     "{{ windows('1 dya') }}": "length '1 dya'",

@@ -36,6 +36,7 @@ from warehouse.errors import (
 )
 from warehouse.interrupts import Limits, heeding, run
 from warehouse.query.guard import Statement, engine_message
+from warehouse.query.hints import measure_hint
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.tabular import Tabular
 
@@ -448,11 +449,8 @@ class Result(Tabular):
             if tells_of_disk(message):
                 return DiskError(message, next_step=ROOM_OR_RIGHTS)
             return DamagedError(message, next_step=REPAIR)
-        hint = self._session.names.suggestion(str(error), self._statement.tree)
-        if "cannot contain window functions" in message:
-            hint = (
-                "write the condition after WHERE, as: qualify rolling_mean(spread_bps, '1 day') > 1"
-            )
+        hint = measure_hint(message)
+        hint = hint or self._session.names.suggestion(str(error), self._statement.tree)
         return QueryError(message, next_step=hint, sql=self._statement.bare)
 
 

@@ -376,6 +376,14 @@ class Warehouse:
             schema=schema,
         )
         if not len(found):
+            function = f"{table.removesuffix('()')}()"
+            for (meaning,) in self.sql(
+                "select meaning from help() where name = $name", name=function
+            ).fetchall():
+                raise NotFoundError(
+                    f"{name} is a function, not a table: {meaning}",
+                    next_step="list all with: warehouse sql \"from help() where name like '%()'\"",
+                )
             names = [row[1] for row in self.tables().fetchall()]
             raise NotFoundError(
                 f"{name}: no such table or view{did_you_mean(table, names)}",

@@ -1,0 +1,38 @@
+"""Next steps for mistakes with measures, which DuckDB reports as mistakes with windows."""
+
+from __future__ import annotations
+
+import re
+
+_KEYS = r'"?(series_id|time|known_at)"?'
+
+
+def measure_hint(message: str) -> str | None:
+    """What to do about an error of DuckDB that a measure may have caused; None for others.
+
+    Examples
+    --------
+    >>> measure_hint('Parser Error: window "bars_1_day" does not exist')
+    "end the SELECT with {{ windows('1 day') }}, with every length that its measures use"
+    """
+    window = re.search(r'window "(?:bars|last)_(\w+)" does not exist', message)
+    if window:
+        length = window[1].replace("_", " ")
+        return (
+            f"end the SELECT with {{{{ windows('{length}') }}}}, with every length that its"
+            " measures use"
+        )
+    if "WHERE clause cannot contain window" in message:
+        return "measures are windows: replace where by qualify for the condition on a measure"
+    if re.search("window function calls cannot be nested|cannot contain window function", message):
+        return "measures are windows: compute the inner one in a subquery or a WITH first"
+    if re.search(rf"Ambiguous reference to column name {_KEYS}", message):
+        return (
+            "measures read series_id, time and known_at of the SELECT: join with using"
+            " (series_id, time, known_at), or compute the measure before the join"
+        )
+    if re.search(rf"Referenced column {_KEYS} not found", message):
+        return (
+            "measures read series_id, time and known_at: select these columns in the subquery too"
+        )
+    return None
