@@ -19,6 +19,7 @@ import duckdb
 
 from warehouse.analysis import Tree, names, nodes
 from warehouse.errors import QueryError
+from warehouse.query.hints import measure_hint
 from warehouse.query.moments import lost_offsets
 from warehouse.sql import literal
 
@@ -357,7 +358,7 @@ def _syntax_error(text: str, message: str) -> QueryError:
         duckdb.extract_statements(text)
     except (duckdb.Error, ValueError) as error:
         message = str(error)
-    return QueryError(engine_message(message), sql=text)
+    return QueryError(engine_message(message), next_step=measure_hint(message), sql=text)
 
 
 def engine_message(message: str) -> str:
