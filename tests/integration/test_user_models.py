@@ -112,7 +112,7 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
     home, run = built
     assert run.exit_code == 1, run.stderr
     assert "published generation" in run.stderr
-    assert "by dbt, which takes longer (models/indent.yml:3: is no valid YAML" in run.stderr
+    assert "by dbt, which takes longer (models/indent.yml:3: is not valid YAML" in run.stderr
     with warehouse.open(home) as wh:
         rows = wh.sql(
             "select twice_bps / spread_bps from user.good join l1_features"
