@@ -201,18 +201,18 @@ def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
     store(tmp_path / "home", project)
     restate(next(copy.glob("l1_price/**/interval=1h/**/2025-10.parquet")), random.Random(1))
     sync(tmp_path / "home", copy)
-    anew = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
-    assert ("l1_features", "2025-10") in anew
-    assert ("l1_features", "2025-11") in anew, "the window of a month's first bars looks back"
-    assert ("forward_returns", "2025-09") in anew, "labels of a month's last bars look ahead"
-    assert ("l1_features", "2025-09") not in anew
-    assert ("l1_features", "2025-12") not in anew
-    assert not any(model == "flow_features" for model, _ in anew)
+    computed = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
+    assert ("l1_features", "2025-10") in computed
+    assert ("l1_features", "2025-11") in computed, "the window of a month's first bars looks back"
+    assert ("forward_returns", "2025-09") in computed, "labels of a month's last bars look ahead"
+    assert ("l1_features", "2025-09") not in computed
+    assert ("l1_features", "2025-12") not in computed
+    assert not any(model == "flow_features" for model, _ in computed)
     flow = next(copy.glob("flow/**/interval=1h/**/2025-10.parquet"))
     restate(flow, random.Random(1), "volume_delta")
     sync(tmp_path / "home", copy)
-    anew = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
-    assert anew == {("flow_features", "2025-10"), ("flow_features", "2025-11")}
+    computed = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
+    assert computed == {("flow_features", "2025-10"), ("flow_features", "2025-11")}
     assert_as_the_models_say(tmp_path / "home", project, ["flow_features"])
 
 

@@ -15,6 +15,7 @@ import duckdb
 from warehouse.audit import ModelAudit, Verdict, audit_sample
 from warehouse.build.kept_audits import KeptAudits, is_without_fault
 from warehouse.build.meta import add_rows
+from warehouse.build.models import OURS
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.engine import connect
@@ -22,8 +23,6 @@ from warehouse.errors import BuildError
 from warehouse.home import Home
 from warehouse.project import PACKAGE, BuiltModel, Model, Project, Relation, load_project
 from warehouse.sql import comment, identifier
-
-OURS = "warehouse"
 
 
 @dataclass(frozen=True, slots=True)

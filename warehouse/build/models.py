@@ -147,11 +147,7 @@ def _describe(connection: duckdb.DuckDBPyConnection, kind: str, model: CompiledM
     """Set the comments that the model's yml has."""
     if model.description:
         comment(connection, kind, model.relation.sql, model.description)
-    if model.columns:
-        there = {name for name, _ in _columns(connection, model)}
-        for name, text in model.columns.items():
-            if name in there:
-                comment(connection, "column", f"{model.relation.sql}.{identifier(name)}", text)
+    _describe_columns(connection, model, model.columns)
 
 
 def _describe_as_source(
@@ -160,12 +156,20 @@ def _describe_as_source(
     """Set the comments from the vendor's dataset, which may have columns that the view lacks."""
     meaning = f"vendor.{dataset} with NaN and infinity as NULL."
     comment(connection, "view", model.relation.sql, meaning)
-    there = {name for name, _ in _columns(connection, model)}
-    for name, text in connection.execute(
+    texts = connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
         " and schema_name = 'vendor' and table_name = ? and comment is not null",
         [dataset],
-    ).fetchall():
+    ).fetchall()
+    _describe_columns(connection, model, dict(texts))
+
+
+def _describe_columns(
+    connection: duckdb.DuckDBPyConnection, model: CompiledModel, texts: Mapping[str, str]
+) -> None:
+    """Set the comments of those columns that the view or table has."""
+    there = {name for name, _ in _columns(connection, model)} if texts else set()
+    for name, text in texts.items():
         if name in there:
             comment(connection, "column", f"{model.relation.sql}.{identifier(name)}", text)
 
