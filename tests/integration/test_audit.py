@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from warehouse.audit import (
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import load_settings
 from warehouse.home import Home
+from warehouse.project.compiled import SHIPPED, write_compiled
 from warehouse.project.project import Project, load_project
 from warehouse.simulator import Market, write_market
 from warehouse.simulator.datasets import DATASETS
@@ -100,6 +102,7 @@ class Ground:
     """A prepared catalog of a simulated market, and the project as dbt compiled it on it."""
 
     catalog: Path
+    target: Path
     project: Project
 
     def models(self, schema: str) -> list[str]:
@@ -116,7 +119,7 @@ def ground(shared_folder: Path) -> Ground:
             prepare(folder)
             (folder / "done").touch()
     catalog = Home(folder / "home").build_catalog
-    return Ground(catalog, load_project(folder / "target"))
+    return Ground(catalog, folder / "target", load_project(folder / "target"))
 
 
 def prepare(folder: Path) -> None:
@@ -135,7 +138,7 @@ def prepare(folder: Path) -> None:
     sync_folder(Home(folder / "home"), folder / "files")
     prepare_catalog(load_settings(folder / "home", {}), generation=1)
     project = folder / "project"
-    for part in ("models", "macros", "seeds", "tests/dbt"):
+    for part in ("analyses", "models", "macros", "seeds", "tests/dbt"):
         shutil.copytree(ROOT / part, project / part)
     shutil.copytree(Path(__file__).parent / "planted", project / "models" / "planted")
     settings = yaml.safe_load((ROOT / "dbt_project.yml").read_text("utf-8"))
@@ -147,6 +150,19 @@ def prepare(folder: Path) -> None:
     environment = os.environ | {"WAREHOUSE_HOME": str(folder / "home")}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_shipped_sql_is_what_dbt_compiles(ground: Ground, tmp_path: Path) -> None:
+    write_compiled(ground.target, tmp_path / "compiled.json")
+    compiled = json.loads((tmp_path / "compiled.json").read_bytes())
+    planted = [
+        name for name, node in compiled["nodes"].items()
+        if node["original_file_path"].startswith("models/planted/")
+    ]  # fmt: skip
+    assert planted
+    for name in planted:
+        del compiled["nodes"][name]
+    assert compiled == json.loads(SHIPPED.read_bytes()), "run: make compiled"
 
 
 def said(report: AuditReport, name: str) -> dict[str | None, ModelFinding]:

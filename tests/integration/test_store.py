@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.oracle.project import compiled_models
+from tests.oracle.project import shipped_project
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.materialize import store_marts
 from warehouse.build.partitions import StoredMonth, month_damage
@@ -28,7 +28,7 @@ from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.lake import Manifest, assign_ownership
-from warehouse.project.project import Project, create_seeds, create_views, load_project
+from warehouse.project.project import Project, create_seeds, create_views
 from warehouse.simulator import Market, write_market
 from warehouse.sql import literal
 from warehouse.sync.from_folder import sync_folder
@@ -39,9 +39,9 @@ MARTS = ("flow_features", "l1_features", "forward_returns", "funding_settlements
 
 
 @pytest.fixture(scope="module")
-def project(shared_folder: Path) -> Project:
+def project() -> Project:
     """The models of ``MARTS`` and what they read."""
-    whole = load_project(compiled_models(shared_folder))
+    whole = shipped_project()
     return replace(whole, models=whole.with_ancestors(whole.model(name) for name in MARTS))
 
 

@@ -1,20 +1,12 @@
-"""The compiled models, once for all workers."""
+"""The shipped models, once for each worker."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.oracle.project import Models, compiled_models
+from tests.oracle.project import Models, shipped_project
 
 
 @pytest.fixture(scope="session")
-def target(shared_folder: Path) -> Path:
-    """dbt's target folder with every model compiled."""
-    return compiled_models(shared_folder)
-
-
-@pytest.fixture(scope="session")
-def models(target: Path) -> Models:
-    return Models(target)
+def models() -> Models:
+    return Models(shipped_project())

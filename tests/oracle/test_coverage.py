@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from datetime import date
-
-import pytest
+from pathlib import Path
 
 from tests.oracle import measures
 from tests.oracle.equal import assert_equal
 from tests.oracle.measures import Panel
-from tests.oracle.project import Models, compile_models, keyed
+from tests.oracle.project import LOOSENED, Models, keyed, loosened_models
+from warehouse.project import load_project
 from warehouse.simulator import Market, bars
 
 SYMBOL = "perpetual-BTC-USDT:USDT"
 
 
 def test_windows_with_a_quarter_of_the_bars_as_pandas_min_periods(
-    models: Models, tmp_path_factory: pytest.TempPathFactory
+    models: Models, shared_folder: Path
 ) -> None:
-    folder = tmp_path_factory.mktemp("coverage")
-    loosened = Models(compile_models(folder, min_window_coverage=0.25))
+    loosened = Models(load_project(loosened_models(shared_folder)))
     market = Market(
         symbols=(SYMBOL,), start=date(2025, 9, 1), end=date(2025, 9, 21), missing_bars=0.05
     )
@@ -30,7 +29,7 @@ def test_windows_with_a_quarter_of_the_bars_as_pandas_min_periods(
     rows = {name: keyed(table, interval="1h") for name, table in tables.items()}
     frames = {name: table.to_pandas() for name, table in tables.items()}
     counts = {}
-    for coverage, of in ((1.0, models), (0.25, loosened)):
+    for coverage, of in ((1.0, models), (LOOSENED, loosened)):
         of.fill(rows)
         panel = Panel.of(frames, 3600, coverage)
         for mart, oracle in (
@@ -42,4 +41,4 @@ def test_windows_with_a_quarter_of_the_bars_as_pandas_min_periods(
             assert_equal(actual, oracle(panel), of=mart)
             counts[coverage, mart] = int(actual.notna().to_numpy().sum())
     for mart in ("flow_features", "l1_features", "derivative_features"):
-        assert counts[0.25, mart] > counts[1.0, mart]
+        assert counts[LOOSENED, mart] > counts[1.0, mart]
