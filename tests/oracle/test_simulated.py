@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from itertools import product
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tests.oracle import measures
@@ -22,7 +24,7 @@ DATASETS = tuple(name for name in load_contracts() if not name.startswith("raw_"
 # Long enough that windows of 7 days have values, short enough to be quick.
 SPANS = {
     "1m": (date(2025, 9, 1), date(2025, 9, 11)),
-    "5m": (date(2025, 9, 20), date(2025, 10, 11)),
+    "5m": (date(2025, 9, 27), date(2025, 10, 11)),
     "1h": (date(2025, 9, 1), date(2025, 11, 1)),
     "4h": (date(2025, 9, 1), date(2025, 12, 1)),
     "1d": (date(2025, 9, 1), date(2025, 12, 1)),
@@ -76,78 +78,84 @@ SEASONAL = {
 }
 
 
-@pytest.mark.parametrize("clock", ["exchange", "true"])
-@pytest.mark.parametrize("interval", SPANS)
-def test_marts_as_pandas_has_them(models: Models, interval: str, clock: str) -> None:
-    panels = simulate(models, interval, clock)
-    for series_id, panel in panels.items():
-        oracles = {mart: oracle(panel) for mart, (_, oracle) in MARTS.items()}
-        for mart, (base, _) in MARTS.items():
-            actual = of_series(models, mart, series_id)
-            here = panel.has(*base)
-            assert actual.index.tolist() == here[here].index.tolist(), mart
-            assert set(oracles[mart]) == set(actual.columns) - KEYS, mart
-            assert_equal(actual, oracles[mart], of=mart)
-            assert_many_values(actual, oracles[mart], mart, interval, clock)
-        assert_settlements(models, series_id, panel, interval)
-        assert_seasonality(models, series_id, oracles)
-        assert_bars(models, series_id, panel)
+Series = tuple[str, str, str]
+"""Symbol, interval and clock; the number of a series is its place in ``SERIES``."""
+SERIES: tuple[Series, ...] = tuple(product(SYMBOLS, SPANS, ("exchange", "true")))
 
 
-def simulate(models: Models, interval: str, clock: str) -> dict[int, Panel]:
-    """Fill the vendor's tables with a market of two symbols; the panel of each series."""
-    start, end = SPANS[interval]
-    market = Market(
-        symbols=SYMBOLS,
-        datasets=DATASETS,
-        intervals=(interval,),
-        clocks=(clock,),
-        start=start,
-        end=end,
-        seed=3,
-        missing_bars=0.0005,
-        holes=6,
-    )
-    served = [name for name in DATASETS if clock == "exchange" or not name.startswith("l2_")]
-    tables = {
-        number: {
+@pytest.fixture(scope="module")
+def panels(models: Models) -> dict[Series, Panel]:
+    """The panel of each series, all of which are in the vendor's tables at once."""
+    filled: dict[str, list[pa.Table]] = {name: [] for name in DATASETS}
+    made = {}
+    for number, (symbol, interval, clock) in enumerate(SERIES):
+        start, end = SPANS[interval]
+        market = Market(
+            symbols=SYMBOLS,
+            datasets=DATASETS,
+            intervals=(interval,),
+            clocks=(clock,),
+            start=start,
+            end=end,
+            seed=3,
+            missing_bars=0.0005,
+            holes=6,
+        )
+        tables = {
             name: bars(market, name, symbol=symbol, interval=interval, clock=clock)
-            for name in served
+            for name in DATASETS
+            if clock == "exchange" or not name.startswith("l2_")
         }
-        for number, symbol in enumerate(SYMBOLS, start=1)
-    }
-    models.fill(
-        {
-            name: joined(
-                keyed(
-                    tables[number][name],
-                    interval=interval,
-                    clock=clock,
-                    series_id=number,
-                    symbol=symbol,
-                )
-                for number, symbol in enumerate(SYMBOLS, start=1)
+        for name, table in tables.items():
+            filled[name].append(
+                keyed(table, interval=interval, clock=clock, series_id=number, symbol=symbol)
             )
-            for name in served
-        }
-    )
-    seconds = interval_us(interval) // 1_000_000
+        frames = {name: table.to_pandas() for name, table in tables.items()}
+        made[symbol, interval, clock] = Panel.of(frames, interval_us(interval) // 1_000_000)
+    models.fill({name: joined(tables) for name, tables in filled.items()})
+    return made
+
+
+@pytest.fixture(scope="module")
+def oracles(panels: dict[Series, Panel]) -> dict[Series, dict[str, Measures]]:
     return {
-        number: Panel.of({name: rows.to_pandas() for name, rows in held.items()}, seconds)
-        for number, held in tables.items()
+        series: {mart: oracle(panel) for mart, (_, oracle) in MARTS.items()}
+        for series, panel in panels.items()
     }
 
 
-def of_series(models: Models, mart: str, series_id: int) -> pd.DataFrame:
-    """The mart's rows of one series by time, as a query that filters sees them."""
-    text = f"select * from warehouse.{mart} where series_id = {series_id} order by time"
-    return models.query(text).set_index("time")
-
-
-def assert_many_values(
-    actual: pd.DataFrame, expected: Measures, mart: str, interval: str, clock: str
+@pytest.mark.parametrize("mart", MARTS)
+def test_mart_as_pandas_has_it(
+    models: Models,
+    panels: dict[Series, Panel],
+    oracles: dict[Series, dict[str, Measures]],
+    mart: str,
 ) -> None:
+    base, _ = MARTS[mart]
+    actual = by_series(models, mart)
+    for series, panel in panels.items():
+        rows, expected = actual[series], oracles[series][mart]
+        here = panel.has(*base)
+        assert rows.index.tolist() == here[here].index.tolist(), series
+        assert set(expected) == set(rows.columns) - KEYS
+        assert_equal(rows, expected, of=f"{mart} of {series}")
+        assert_many_values(rows, expected, mart, series)
+    one = len(SERIES) // 2
+    filtered = models.query(
+        f"select * from warehouse.{mart} where series_id = {one} order by time"
+    ).set_index("time")
+    pd.testing.assert_frame_equal(filtered, actual[SERIES[one]], rtol=1e-9, atol=1e-9)
+
+
+def by_series(models: Models, mart: str) -> dict[Series, pd.DataFrame]:
+    """The mart's rows of each series by time."""
+    rows = models.rows(mart).set_index("time")
+    return {series: rows[rows["series_id"] == n] for n, series in enumerate(SERIES)}
+
+
+def assert_many_values(actual: pd.DataFrame, expected: Measures, mart: str, series: Series) -> None:
     """An oracle that agrees on NULLs only proves nothing."""
+    _, interval, clock = series
     empty = NO_DEVIATION.get(interval, "").split()
     empty += NO_DEPTH.split() if clock == "true" else []
     if interval not in ("1m", "5m"):
@@ -160,41 +168,44 @@ def assert_many_values(
             assert share >= 0.3, f"{mart}.{name} at {interval}: only {share:.0%} values"
 
 
-def assert_settlements(models: Models, series_id: int, panel: Panel, interval: str) -> None:
-    actual = of_series(models, "funding_settlements", series_id)
-    if interval == "1d":
-        assert actual.empty  # a bar of a day hides two of its three settlements
-        return
-    index, expected = measures.funding_settlements(panel)
-    assert actual.index.tolist() == index.tolist()
-    assert_equal(actual, expected, of="funding_settlements")
-    assert actual["settled_rate"].notna().mean() > 0.9
+def test_settlements_as_pandas_has_them(models: Models, panels: dict[Series, Panel]) -> None:
+    for series, actual in by_series(models, "funding_settlements").items():
+        if series[1] == "1d":
+            assert actual.empty  # a bar of a day hides two of its three settlements
+            continue
+        index, expected = measures.funding_settlements(panels[series])
+        assert actual.index.tolist() == index.tolist()
+        assert_equal(actual, expected, of=f"funding_settlements of {series}")
+        assert actual["settled_rate"].notna().mean() > 0.9
 
 
-def assert_seasonality(models: Models, series_id: int, oracles: dict[str, Measures]) -> None:
-    rows = models.query(
-        f"select * from warehouse.seasonality where series_id = {series_id} order by weekday, hour"
-    )
-    for mart, names in SEASONAL.items():
-        for name in names:
-            values = oracles[mart][name].values.dropna()
-            groups = values.groupby([values.index.day_of_week + 1, values.index.hour])
-            told = rows[rows["measure"] == name].set_index(["weekday", "hour"])
-            count = groups.count()
-            assert told.index.tolist() == count.index.tolist()
-            wanted = {
-                "mean": Expected(groups.mean()),
-                "median": Expected(groups.median()),
-                "count": Expected(count),
-            }
-            assert_equal(told, wanted, of=f"seasonality {name}")
+def test_seasonality_as_pandas_has_it(
+    models: Models, oracles: dict[Series, dict[str, Measures]]
+) -> None:
+    rows = models.rows("seasonality", "series_id, weekday, hour").set_index(["weekday", "hour"])
+    for number, series in enumerate(SERIES):
+        of_series = rows[rows["series_id"] == number]
+        for mart, names in SEASONAL.items():
+            for name in names:
+                values = oracles[series][mart][name].values.dropna()
+                groups = values.groupby([values.index.day_of_week + 1, values.index.hour])
+                told = of_series[of_series["measure"] == name]
+                count = groups.count()
+                assert told.index.tolist() == count.index.tolist()
+                wanted = {
+                    "mean": Expected(groups.mean()),
+                    "median": Expected(groups.median()),
+                    "count": Expected(count),
+                }
+                assert_equal(told, wanted, of=f"seasonality {name} of {series}")
 
 
-def assert_bars(models: Models, series_id: int, panel: Panel) -> None:
-    actual = of_series(models, "bars", series_id)
-    here = panel.has(*panel.rows)
-    assert actual.index.tolist() == here[here].index.tolist()
-    for dataset, frame in panel.frames.items():
-        prefix = "" if dataset == "ohlcv" else f"{dataset}__"
-        expected = {f"{prefix}{name}": Expected(frame[name]) for name in frame}
-        assert_equal(actual, expected, of="bars", tolerance=0)
+def test_bars_as_the_files_have_them(models: Models, panels: dict[Series, Panel]) -> None:
+    for series, actual in by_series(models, "bars").items():
+        panel = panels[series]
+        here = panel.has(*panel.rows)
+        assert actual.index.tolist() == here[here].index.tolist()
+        for dataset, frame in panel.frames.items():
+            prefix = "" if dataset == "ohlcv" else f"{dataset}__"
+            expected = {f"{prefix}{name}": Expected(frame[name]) for name in frame}
+            assert_equal(actual, expected, of=f"bars of {series}", tolerance=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -176,11 +177,17 @@ def bars(
     instrument = _instrument(one, symbol)
     parts = []
     for month in _months(one.start, one.end):
-        minutes = Minutes(instrument, month)
-        minutes = minutes.late() if clock == "exchange" else minutes
-        rows = _month_rows(one, minutes, dataset, interval)
+        true, late = _both_clocks(instrument, month)
+        rows = _month_rows(one, late if clock == "exchange" else true, dataset, interval)
         parts.append(_between(rows, one.start, one.end))
     return pa.concat_tables(parts)
+
+
+@lru_cache(maxsize=3)
+def _both_clocks(instrument: Instrument, month: date) -> tuple[Minutes, Minutes]:
+    """A month under the clocks ``true`` and ``exchange``, kept because all datasets share it."""
+    true = Minutes(instrument, month)
+    return true, true.late()
 
 
 def _month_files(market: Market, true: Minutes) -> Iterator[tuple[FileKey, pa.Table]]:
