@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -27,22 +28,23 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAILY_FROM = date(2026, 2, 24)
 FILES_PER_SERIES = 6 + 5
 METRICS = tuple(DATASETS)
+OF_5M = ("flow", "ohlcv", "l2_imbalance", "funding")
 IMPATIENT = Patience(first_wait_s=0.01, longest_wait_s=0.05, longest_hint_s=2.0, timeout_s=1.0)
 
 
 @pytest.fixture(scope="session")
 def market_home(shared_folder: Path) -> Home:
-    """All 19 metric datasets, 1h and 5m, both clocks, six months, the last one partly by day;
-    and a month of raw data. For reading only."""
+    """All 19 metric datasets at 1h and ``OF_5M`` at 5m, both clocks, six months, the last one
+    partly by day; and a month of raw data. For reading only."""
     home = Home(shared_folder / "market-home")
     with (shared_folder / "market-home.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not home.root.exists():
             files = shared_folder / "market-files"
-            metrics = Market(
+            hourly = Market(
                 symbols=(BTC,),
                 datasets=METRICS,
-                intervals=("1h", "5m"),
+                intervals=("1h",),
                 clocks=("true", "exchange"),
                 start=START,
                 end=END,
@@ -55,7 +57,8 @@ def market_home(shared_folder: Path) -> Home:
                 start=date(2025, 6, 1),
                 end=date(2025, 6, 4),
             )
-            write_market(files, metrics)
+            write_market(files, hourly)
+            write_market(files, replace(hourly, datasets=OF_5M, intervals=("5m",)))
             write_market(files, raw)
             sync_folder(home, files)
     return home
