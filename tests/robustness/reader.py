@@ -19,7 +19,7 @@ import duckdb
 import warehouse
 from tests.robustness.support import ROUND_SQL
 
-PAUSE_S = 0.3
+PAUSE_S = 0.5
 """Between questions, so that two cores are enough for readers and builds."""
 
 Ask = Callable[[], tuple[Any, ...]]
