@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import secrets
 import tempfile
 import threading
@@ -11,12 +12,25 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
 import duckdb
 
-from warehouse.errors import BUILD, DamagedError
+from warehouse.errors import (
+    BUILD,
+    MORE_MEMORY,
+    REPAIR,
+    ROOM_OR_RIGHTS,
+    DamagedError,
+    DiskError,
+    LockedError,
+    MemoryLimitError,
+    NewerHomeError,
+    QueryError,
+    WarehouseError,
+)
 from warehouse.sql import literal
 
 T = TypeVar("T")
@@ -26,6 +40,11 @@ NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extens
 
 # From 2.0 on the first attached database takes the place of the default one that is detached.
 _DEFAULT_MOVES = int(duckdb.__version__.split(".")[0]) >= 2
+
+_MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+# Folders of a home with the parquet files that a catalog reads.
+_DATA_FOLDERS = ("objects", "marts")
 
 _ABANDONED_S = 86_400
 _numbers = itertools.count(1)
@@ -105,18 +124,6 @@ def attach(
     connection.execute(f"attach {literal(str(path))} as {name}{given}")
 
 
-@contextmanager
-def reading_catalog(catalog: Path) -> Iterator[None]:
-    """Translate DuckDB's errors on a catalog file into DamagedError."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise DamagedError(
-            f"{catalog}: cannot be read as a catalog ({str(error).splitlines()[0]})",
-            next_step=BUILD,
-        ) from error
-
-
 def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``warehouse`` the database of a connection and of every cursor of it.
 
@@ -134,7 +141,7 @@ def lock(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Restrict a session to the data files of its home."""
     row = connection.execute("select home from meta.build").fetchone()
     homes = {str(home), str(row[0]) if row else ""}
-    folders = [str(Path(h, part)) + "/" for h in homes if h for part in ("objects", "marts")]
+    folders = [str(Path(h, part)) + "/" for h in homes if h for part in _DATA_FOLDERS]
     listed = ", ".join(literal(folder) for folder in folders)
     connection.execute(f"set allowed_directories = [{listed}]")
     connection.execute("set enable_external_access = false")
@@ -167,3 +174,128 @@ def abandoned_spills(build: Path) -> list[Path]:
     """Folders of spilled data that a killed process left a day ago or earlier."""
     oldest = time.time() - _ABANDONED_S
     return [path for path in build.glob("spill-*") if path.stat().st_mtime < oldest]
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
+    """Set the memory limit from a size that the user wrote."""
+    try:
+        connection.execute(f"set memory_limit = {literal(memory)}")
+    except duckdb.Error as error:
+        raise QueryError(
+            f"memory: {memory!r} is not a memory size", next_step="write it as 500MB or 2GB"
+        ) from error
+
+
+def memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
+    """The engine's memory limit in bytes, which it formats as ``"1.8 GiB"``."""
+    row = connection.execute("select current_setting('memory_limit')").fetchone()
+    amount, unit = str(row[0]).split() if row else ("0", "bytes")
+    return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+class Fault(Enum):
+    """What an error of DuckDB reports where it is not the SQL that is wrong."""
+
+    DISK = "the disk is full or not writable"
+    MEMORY = "the memory limit is too low"
+    LOCKED = "another process has the file open for writing"
+    NEWER = "a newer DuckDB wrote the file"
+    DAMAGE = "a file is damaged or missing"
+
+
+# The first pattern that a message matches decides. DuckDB's exception classes do not: they differ
+# between versions, pyarrow replaces them while it reads, and dbt passes on the text only. Messages
+# may quote the user's values, so a pattern begins where a message does, or with a kind of error.
+_FAULTS = {
+    Fault.DISK: r"^\s*(IO|TransactionContext|FATAL|INTERNAL) Error: .*(Could not write"
+    r"|No space left|File too large|Read-only file system|[Qq]uota exceeded|Permission denied)"
+    r"|^\s*Out of Memory Error: failed to offload",
+    Fault.MEMORY: r"^\s*Out of Memory Error: ",
+    Fault.LOCKED: r"^\s*IO Error: Could not set lock on file",
+    Fault.NEWER: r"^\s*IO Error: .*\n?.*newer version of DuckDB",
+    Fault.DAMAGE: r"(\A|^\s*(IO|Data Corruption|FATAL|INTERNAL) Error: )"
+    r"(Corrupt database file|Could not read (enough|all) bytes|don't know what type"
+    r"|TProtocolException)|^\s*IO Error: .* is not a valid DuckDB database",
+}
+_ABOUT_DATA = r"(\A(?![\w ]+ Error: )|^\s*(IO|Data Corruption|Invalid Input) Error: ).*({}/)"
+
+
+def fault_of(error: Exception | str, home: Path | None = None) -> Fault | None:
+    """What an error of DuckDB or its message reports; None if the SQL is wrong, or it is unknown.
+
+    Parameters
+    ----------
+    home
+        Errors about its parquet files are :attr:`Fault.DAMAGE`.
+
+    Examples
+    --------
+    >>> fault_of('IO Error: Could not write file "x.wal": No space left on device')
+    <Fault.DISK: 'the disk is full or not writable'>
+    >>> fault_of("Invalid Input Error: No space left on device")  # of a user's error('...')
+    """
+    message = str(error).partition("\nLINE ")[0]
+    patterns = dict(_FAULTS)
+    if home is not None:
+        folders = "/|".join(re.escape(str(home / folder)) for folder in _DATA_FOLDERS)
+        patterns[Fault.DAMAGE] += "|" + _ABOUT_DATA.format(folders)
+    matches = (f for f, text in patterns.items() if re.search(text, message, re.MULTILINE))
+    return next(matches, None)
+
+
+def translated(
+    error: Exception | str, home: Path | None = None, *, context: str = ""
+) -> WarehouseError | None:
+    """Our error for one of DuckDB that reports a :class:`Fault`; None for others.
+
+    Parameters
+    ----------
+    home
+        As in :func:`fault_of`.
+    context
+        What failed, as the first line of the message.
+    """
+    message = str(error).partition("\nLINE ")[0].strip()
+    if message.startswith("Out of Memory"):  # then comes advice about settings that are locked
+        message = message.splitlines()[0]
+    what = f"{context}\n{message}" if context else message
+    match fault_of(error, home):
+        case Fault.DISK:
+            return DiskError(what, next_step=ROOM_OR_RIGHTS)
+        case Fault.MEMORY:
+            return MemoryLimitError(what, next_step=MORE_MEMORY)
+        case Fault.LOCKED:
+            return LockedError(what, next_step="close it there, or open it read-only there")
+        case Fault.NEWER:
+            return NewerHomeError(what, next_step="run: pip install --upgrade duckdb")
+        case Fault.DAMAGE:
+            return DamagedError(what, next_step=REPAIR)
+        case None:
+            return None
+
+
+def raise_fault(error: duckdb.Error, home: Path | None = None) -> None:
+    """Raise our error if one of DuckDB reports a :class:`Fault`; its SQL is wrong otherwise."""
+    if (ours := translated(error, home)) is not None:
+        raise ours from error
+
+
+@contextmanager
+def reading_catalog(catalog: Path) -> Iterator[None]:
+    """Translate DuckDB's errors on a catalog file into ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise unreadable(catalog, error) from error
+
+
+def unreadable(catalog: Path, error: duckdb.Error) -> WarehouseError:
+    """Our error for a catalog file that DuckDB cannot open or read."""
+    ours = translated(error)
+    if ours is None or fault_of(error) is Fault.DAMAGE:
+        reason = str(error).splitlines()[0]
+        return DamagedError(f"{catalog}: cannot be read as a catalog ({reason})", next_step=BUILD)
+    return ours

@@ -84,6 +84,10 @@ class QueryError(UsageError):
     """SQL that is wrong or not allowed, or parameters that do not fit it."""
 
 
+class MemoryLimitError(QueryError):
+    """Work needs more memory than its limit."""
+
+
 class NotFoundError(UsageError):
     """A table, column, series or home that does not exist."""
 
@@ -181,38 +185,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def tells_of_damage(text: str) -> bool:
-    """Whether a message of DuckDB reports a damaged database file.
-
-    Examples
-    --------
-    >>> tells_of_damage("Corrupt database file: computed checksum 1 does not match")
-    True
-    """
-    words = ("corrupt database file", "could not read enough bytes", "could not read all bytes")
-    return any(word in text.lower() for word in words)
-
-
-def tells_of_disk(text: str) -> bool:
-    """Whether a message of a library reports a disk that is full or not writable.
-
-    Examples
-    --------
-    >>> tells_of_disk('Could not write file "x.wal": No space left on device')
-    True
-    """
-    words = (
-        "could not write",
-        "no space left",
-        "file too large",
-        "read-only file system",
-        "disk quota exceeded",
-        "permission denied",
-    )
-    return any(word in text.lower() for word in words)
-
-
 # Next steps that many errors have.
 BUILD = "run: warehouse build"
 REPAIR = "run: warehouse verify --repair"
 ROOM_OR_RIGHTS = "free disk space or fix permissions, then run the same command again"
+MORE_MEMORY = (
+    "read fewer series or a shorter span, or raise the limit: memory=, --memory or WAREHOUSE_MEMORY"
+)

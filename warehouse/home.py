@@ -50,10 +50,6 @@ class Home:
     def objects(self) -> Path:
         return self.root / "objects"
 
-    def is_named_in(self, text: str) -> bool:
-        """Whether a library's message names one of the data files of this home."""
-        return any(f"{folder}/" in text for folder in (self.objects, self.marts))
-
     def object_path(self, sha256: str) -> Path:
         """Where the bytes with this sha256 are."""
         return self.objects / f"{sha256}.parquet"

@@ -43,6 +43,7 @@ from warehouse.audit.scratch import (
 )
 from warehouse.audit.tally import Tally, conclude, merge
 from warehouse.display import counted
+from warehouse.engine import Fault, fault_of, raise_fault
 from warehouse.project import Model, Project, Relation
 from warehouse.times import us_datetime
 from warehouse.vendor import SERIES_COLUMNS, SeriesKey
@@ -264,6 +265,8 @@ class _Audit:
             try:
                 self._compare(model, cut, futures)
             except duckdb.Error as error:
+                if fault_of(error) is not Fault.MEMORY:  # such a model is unproven
+                    raise_fault(error)
                 self._give_up(model, cut, f"cannot be compared: {str(error).splitlines()[0]}")
         if cut.number % _SHORT_EVERY == 0:
             self._check_lookbacks(comparable, cut)

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.audit.sample import ORIGIN, Cut, load_cut
-from warehouse.engine import attach, connect, reading_catalog
+from warehouse.engine import Fault, attach, connect, fault_of, raise_fault, reading_catalog
 from warehouse.errors import BUILD, BuildError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import identifier, literal
@@ -128,6 +128,8 @@ class Scratch:
             try:
                 self._create(model, result)
             except duckdb.Error as error:
+                if fault_of(error) is not Fault.MEMORY:  # such a model is unproven
+                    raise_fault(error)
                 failures[model.relation] = str(error).splitlines()[0]
         return failures
 
@@ -249,6 +251,7 @@ def open_scratch(
         try:
             scratch.prepare()
         except duckdb.Error as error:
+            raise_fault(error)
             raise BuildError(
                 f"{catalog}: lacks what the models read ({str(error).splitlines()[0]})",
                 next_step=BUILD,

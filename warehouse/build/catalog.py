@@ -17,8 +17,8 @@ from warehouse.build.meta import write_meta, write_stored
 from warehouse.build.partitions import OnMonth
 from warehouse.build.vendor_views import count_hidden, write_vendor
 from warehouse.config import Settings
-from warehouse.engine import abandoned_spills, attach, connect
-from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, tells_of_disk
+from warehouse.engine import abandoned_spills, attach, connect, translated
+from warehouse.errors import ROOM_OR_RIGHTS, DiskError
 from warehouse.home import Home
 from warehouse.lake import Manifest, assign_ownership
 from warehouse.sql import comment, identifier, literal
@@ -65,14 +65,10 @@ def prepare_catalog(
     try:
         _write(settings, home, generation, inputs, progress)
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        if tells_of_disk(str(error)):
-            raise DiskError(
-                f"{home.build_catalog}: cannot be written ({said})", next_step=ROOM_OR_RIGHTS
-            ) from error
-        if home.is_named_in(str(error)):
-            raise DamagedError(said, next_step=REPAIR) from error
-        raise
+        ours = translated(error, home.root, context=f"{home.build_catalog}: cannot be written")
+        if ours is None:
+            raise
+        raise ours from error
     return home.build_catalog
 
 

@@ -6,6 +6,7 @@ What is created is what ``dbt build`` creates: views with the same columns, comm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import duckdb
 
@@ -13,7 +14,7 @@ from warehouse.build.meta import add_rows
 from warehouse.build.month_tests import TestedMonth, test_months
 from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.engine import connect
+from warehouse.engine import connect, raise_fault
 from warehouse.errors import BuildError
 from warehouse.home import Home
 from warehouse.project import (
@@ -51,7 +52,7 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
             _describe(connection, "table", seed)
             results.append((seed.relation.name, "seed", OURS, "success", None, f"INSERT {rows}"))
         for model in compiled.models:
-            _create(connection, model)
+            _create(connection, model, settings.home)
             results.append((model.relation.name, "model", OURS, "success", None, "OK"))
         connection.execute(compiled.table_macros)
         connection.execute("commit")
@@ -75,17 +76,21 @@ def test_models(settings: Settings, compiled: CompiledProject) -> list[TestedMon
         connection.execute("use warehouse")
         _record(
             connection,
-            [_outcome(connection, test, by_month.get(test.name)) for test in compiled.tests],
+            [
+                _outcome(connection, test, by_month.get(test.name), settings.home)
+                for test in compiled.tests
+            ],
         )
         add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
         connection.execute("use memory")
     return tested
 
 
-def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> None:
+def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel, home: Path) -> None:
     try:
         connection.execute(f"create or replace view {model.relation.sql} as (\n{model.sql}\n)")
     except duckdb.Error as error:
+        raise_fault(error, home)
         raise _broken(model, str(error).strip()) from error
     if model.types is not None:
         _require_types(connection, model, model.types)
@@ -112,6 +117,7 @@ def _create_functions(connection: duckdb.DuckDBPyConnection, statements: str) ->
     try:
         connection.execute(statements)
     except duckdb.Error as error:
+        raise_fault(error)
         connection.execute("rollback")
         reason = f"not available under DuckDB {duckdb.__version__}: {str(error).splitlines()[0]}"
         return [("functions", "macro", OURS, "warn", None, reason)]
@@ -178,7 +184,10 @@ def _describe_columns(
 
 
 def _outcome(
-    connection: duckdb.DuckDBPyConnection, test: DataTest, months: Sequence[TestedMonth] | None
+    connection: duckdb.DuckDBPyConnection,
+    test: DataTest,
+    months: Sequence[TestedMonth] | None,
+    home: Path,
 ) -> Result:
     """Run one test, or sum up what it found by month.
 
@@ -193,6 +202,7 @@ def _outcome(
             f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
         ).fetchall()
     except duckdb.Error as error:
+        raise_fault(error, home)
         return (test.name, "test", OURS, "error", None, str(error).strip())
     if errs and not test.is_warning:
         status, configured = "fail", f"fail if {test.error_if}"

@@ -24,16 +24,12 @@ from warehouse.build.models import create_models, test_models
 from warehouse.build.partitions import stored_event
 from warehouse.build.session_copy import copy_marts
 from warehouse.config import Settings, child_environment
-from warehouse.engine import Opened
+from warehouse.engine import Opened, translated
 from warehouse.errors import (
-    REPAIR,
-    ROOM_OR_RIGHTS,
     BuildError,
     DamagedError,
-    DiskError,
     WarehouseError,
     needing_extras,
-    tells_of_disk,
 )
 from warehouse.generations import (
     Published,
@@ -338,16 +334,11 @@ def _run_child(
 
 
 def _failure(home: Home, message: str, log: Path | None = None) -> WarehouseError:
-    if tells_of_disk(message):
-        return DiskError(
-            f"{home.root}: the models could not be written; the old catalog stays\n{message}",
-            next_step=ROOM_OR_RIGHTS,
-        )
+    context = "the models could not be built; the old catalog stays"
+    if (ours := translated(message, home.root, context=context)) is not None:
+        return ours
     correct = "correct the error above" + (f" (more in {log})" if log else "")
-    return BuildError(
-        f"the models could not be built; the old catalog stays\n{message}",
-        next_step=REPAIR if home.is_named_in(message) else f"{correct}, then run: warehouse build",
-    )
+    return BuildError(f"{context}\n{message}", next_step=f"{correct}, then run: warehouse build")
 
 
 def _event(line: str) -> dict[str, Any]:

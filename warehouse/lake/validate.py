@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.display import counted
-from warehouse.engine import NO_EXTENSIONS, connect
+from warehouse.engine import NO_EXTENSIONS, Fault, connect, fault_of
 from warehouse.errors import FileRefusedError
 from warehouse.interrupts import run
 from warehouse.lake.bad_rows import BadRowsError, find_bad_rows, left_out_of
@@ -162,9 +162,9 @@ def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
         with _engine().cursor() as cursor:
             text = f"select bit_xor(hash({names})) from {source}"
             run(cursor, lambda: cursor.execute(text).fetchall())
-    except duckdb.OutOfMemoryException as error:
-        raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
     except (duckdb.Error, RuntimeError) as error:
+        if fault_of(error) is Fault.MEMORY:
+            raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
         if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
             _engine.cache_clear()  # it refuses everything from now on
         reason = str(error).splitlines()[0].replace(str(path), "it")

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from warehouse.engine import raise_fault
 from warehouse.errors import BUILD, BuildError, DamagedError, NotFoundError, UsageError
 from warehouse.sql import identifier, literal
 
@@ -234,6 +235,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, project: Project) -> Non
         try:
             connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
         except duckdb.Error as error:
+            raise_fault(error)
             raise BuildError(
                 f"model {model.relation}: {str(error).splitlines()[0]}",
                 next_step=f"correct {model.path}",

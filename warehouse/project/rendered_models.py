@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.engine import connect
+from warehouse.engine import connect, raise_fault
 from warehouse.files import appearing
 from warehouse.home import Home
 from warehouse.project.compiled import CompiledProject
@@ -85,6 +85,7 @@ def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
         try:
             _create(connection, models)
         except duckdb.Error as error:
+            raise_fault(error, home.root)
             connection.rollback()
             raise NeedsDbt(str(error).strip().splitlines()[0]) from error
         comment_models(

@@ -21,18 +21,14 @@ import duckdb
 
 from warehouse import analysis
 from warehouse.display import counted, render_cells, render_table
+from warehouse.engine import Fault, fault_of, translated
 from warehouse.errors import (
     REPAIR,
-    ROOM_OR_RIGHTS,
     CopyDamagedError,
-    DamagedError,
-    DiskError,
     QueryError,
     UsageError,
     WarehouseError,
     needing_extras,
-    tells_of_damage,
-    tells_of_disk,
 )
 from warehouse.interrupts import Limits, heeding, run
 from warehouse.query.guard import Statement, engine_message
@@ -442,13 +438,10 @@ class Result(Tabular):
         """DuckDB's message, with the nearest names if a table or column is unknown."""
         self._session.require_open()
         message = engine_message(str(error).partition("\nLINE ")[0])
-        if isinstance(error, (duckdb.Error, OSError)) and tells_of_damage(message):
-            damaged = CopyDamagedError if self._session.reads_copy else DamagedError
-            return damaged(message, next_step=REPAIR)
-        if isinstance(error, duckdb.Error) and self._session.home.is_named_in(message):
-            if tells_of_disk(message):
-                return DiskError(message, next_step=ROOM_OR_RIGHTS)
-            return DamagedError(message, next_step=REPAIR)
+        if self._session.reads_copy and fault_of(error) is Fault.DAMAGE:
+            return CopyDamagedError(message, next_step=REPAIR)
+        if (ours := translated(error, self._session.home.root)) is not None:
+            return ours
         hint = measure_hint(message)
         hint = hint or self._session.names.suggestion(str(error), self._statement.tree)
         return QueryError(message, next_step=hint, sql=self._statement.bare)

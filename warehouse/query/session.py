@@ -23,8 +23,27 @@ import duckdb
 
 from warehouse import interrupts
 from warehouse.config import Settings
-from warehouse.engine import NO_EXTENSIONS, attach, connect, lock, use_catalog
-from warehouse.errors import BUILD, ROOM_OR_RIGHTS, DamagedError, DiskError, QueryError, UsageError
+from warehouse.engine import (
+    NO_EXTENSIONS,
+    Fault,
+    attach,
+    connect,
+    fault_of,
+    limit_memory,
+    lock,
+    memory_limit,
+    unreadable,
+    use_catalog,
+)
+from warehouse.errors import (
+    BUILD,
+    ROOM_OR_RIGHTS,
+    DamagedError,
+    DiskError,
+    LockedError,
+    MemoryLimitError,
+    UsageError,
+)
 from warehouse.home import (
     COPY_DATABASES,
     Home,
@@ -74,7 +93,6 @@ _MAX_STATEMENTS = 256
 
 _CLOSING_S = 30
 _MAX_IDLE = 8
-_MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 # Attempts to open a catalog while others are published: DuckDB opens it by name more than once, so
 # it may have read parts of two.
@@ -127,7 +145,7 @@ class Session:
         self._root: Session | None = None
         self.connection = connection
         self._searched = _search_path(connection)
-        self.memory_bytes = None if memory is None else _memory_limit(connection)
+        self.memory_bytes = None if memory is None else memory_limit(connection)
         row = connection.execute("select generation from meta.build").fetchone()
         self.generation = int(row[0]) if row else 0
         self._lock = threading.Lock()
@@ -372,9 +390,8 @@ def _open_fastest(
     if copy is not None:
         try:
             return _open(settings, copy.catalog, memory, tables=(copy.closed, copy.recent)), True
-        except DamagedError as error:  # or one of a newer DuckDB; or a build has just moved it
-            is_newer = "newer version of DuckDB" in str(error.__cause__)
-            if not is_newer and copy.is_complete():
+        except (DamagedError, LockedError) as error:  # or a build has just moved it
+            if copy.is_complete() and type(error) is DamagedError:
                 warn_of_copy(settings.home)
     return _open(settings, catalog, memory), False
 
@@ -423,22 +440,19 @@ def _open(
         for name, path in zip(COPY_DATABASES, tables, strict=False):
             attach(connection, path, name, options="read_only, hidden")
         if memory is not None:
-            _limit_memory(connection, memory)
+            limit_memory(connection, memory)
         lock(connection, settings.home)
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise QueryError(
+        if not isinstance(error, duckdb.Error):
+            raise
+        if fault_of(error) is Fault.MEMORY:
+            raise MemoryLimitError(
                 f"{memory or settings.session.get('memory_limit')} of memory are too little",
                 next_step="raise it, for example to 500MB",
             ) from error
-        if isinstance(error, duckdb.Error):
-            raise DamagedError(
-                f"{catalog}: cannot be opened ({str(error).splitlines()[0]})",
-                next_step=BUILD,
-            ) from error
-        raise
+        raise unreadable(catalog, error) from error
     return connection
 
 
@@ -481,19 +495,3 @@ def fetch(
         return list(cursor.sql(text, params=params).fetchall())
     columns = bind_late(cursor, text, params).table().columns
     return list(zip(*(column.to_pylist() for column in columns), strict=True))
-
-
-def _limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
-    try:
-        connection.execute(f"set memory_limit = {literal(memory)}")
-    except duckdb.Error as error:
-        raise QueryError(
-            f"memory: {memory!r} is not a memory size", next_step="write it as 500MB or 2GB"
-        ) from error
-
-
-def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
-    """The engine's memory limit in bytes, which it formats as ``"1.8 GiB"``."""
-    row = connection.execute("select current_setting('memory_limit')").fetchone()
-    amount, unit = str(row[0]).split() if row else ("0", "bytes")
-    return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))

@@ -453,9 +453,27 @@ def test_open_when_there_is_no_catalog_then_says_what_to_run(tmp_path: Path) -> 
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "next_step"),
+    [
+        ("select error('Corrupt database file: no')", "Corrupt database file", None),
+        ("select '{home}/objects/x.parquet'::int", "Could not convert string", None),
+        ("select len(list(md5(i::varchar))) from range(9000000) t(i)", "Memory", "memory="),
+    ],
+)
+def test_error_when_not_of_a_file_then_is_not_called_damage(
+    wh: warehouse.Warehouse, demo_home: Path, text: str, message: str, next_step: str | None
+) -> None:
+    with pytest.raises(QueryError, match=message) as caught:
+        wh.sql(text.format(home=demo_home), memory="60MB").fetchall()
+    assert (next_step or "") in (caught.value.next_step or "")
+    assert "PRAGMA" not in str(caught.value)
+    assert wh.sql("select 1").fetchall() == [(1,)]
+
+
 def test_open_when_the_catalog_is_damaged_then_says_so(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_bytes(b"torn" * 1000)
-    with pytest.raises(DamagedError, match="cannot be opened"):
+    with pytest.raises(DamagedError, match="cannot be read as a catalog"):
         warehouse.open(tmp_path)
 
 
