@@ -179,5 +179,5 @@ def copy_home(home: Path, target: Path) -> Path:
             return destination
         return shutil.copy2(source, destination)
 
-    shutil.copytree(home, target, copy_function=link_or_copy)
+    shutil.copytree(home, target, symlinks=True, copy_function=link_or_copy)
     return target
