@@ -15,17 +15,16 @@ import pandas as pd
 import pytest
 
 import warehouse
+from tests.oracle.project import bare_project
 from warehouse.build.dbt_process import forget_other_projects
 
 Story = dict[str, Any]
 
 ASKING = """
 import os, sys
-from warehouse.config import load_settings
-from warehouse.build.dbt_process import _invoke, dbt_folders
+from warehouse.build.dbt_process import _invoke
 
-options = dbt_folders(load_settings(sys.argv[1]))[1]
-done = _invoke(["--quiet", "show", "--inline", "select 1", *options])
+done = _invoke(["--quiet", "show", "--inline", "select 1", *sys.argv[1:]])
 opened = []
 for name in os.listdir("/proc/self/fd"):
     try:
@@ -180,7 +179,7 @@ def test_dbt_command_when_it_returns_then_the_build_file_is_closed(tmp_path: Pat
     home = tmp_path / "home"
     (home / ".build").mkdir(parents=True)
     ran = subprocess.run(
-        [sys.executable, "-c", ASKING, str(home)],
+        [sys.executable, "-c", ASKING, *bare_project(tmp_path)],
         env=os.environ | {"WAREHOUSE_HOME": str(home), "WAREHOUSE_DBT_KEEPS_OPEN": "true"},
         cwd=tmp_path,
         capture_output=True,

@@ -11,6 +11,7 @@ import sys
 import pytest
 import yaml
 
+from tests.oracle.project import bare_project
 from tests.support import ROOT
 
 MACROS = ROOT / "macros"
@@ -103,11 +104,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What dbt makes of each text: SQL, or ``refused: …``."""
     folder = tmp_path_factory.mktemp("macros")
     (folder / ".build").mkdir()
-    places = ["--project-dir", ROOT, "--profiles-dir", ROOT]
-    places += ["--target-path", folder / "target", "--log-path", folder / "logs"]
     texts = [*MISTAKES, *ACCEPTED]
     subprocess.run(
-        [sys.executable, "-c", RUNNER, json.dumps([*map(str, places)]), str(folder / "answers")],
+        [sys.executable, "-c", RUNNER, json.dumps(bare_project(folder)), str(folder / "answers")],
         input=json.dumps(texts),
         text=True,
         capture_output=True,

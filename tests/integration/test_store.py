@@ -64,6 +64,22 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def stored_home(
+    project: Project, market: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[StoredMonth]]:
+    """A home with all of the market stored, to be copied; and what was stored."""
+    home = tmp_path_factory.mktemp("stored") / "home"
+    sync(home, market)
+    return home, store(home, project)
+
+
+def copy_of(home: Path, target: Path) -> Path:
+    """A home to write into."""
+    shutil.copytree(home, target)
+    return target
+
+
 def sync(home: Path, folder: Path) -> None:
     report = sync_folder(Home(home), folder)
     assert not report.refused
@@ -119,11 +135,10 @@ def restate(path: Path, chooser: random.Random, name: str = "") -> None:
 
 
 def test_months_put_together_equal_the_models_themselves(
-    project: Project, market: Path, tmp_path: Path
+    project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
 ) -> None:
-    sync(tmp_path / "home", market)
-    stored = store(tmp_path / "home", project)
-    assert_as_the_models_say(tmp_path / "home", project)
+    home, stored = stored_home
+    assert_as_the_models_say(copy_of(home, tmp_path / "home"), project)
     assert {month.model for month in stored} >= set(MARTS)
     assert not any(month.reused for month in stored)
 
@@ -171,34 +186,35 @@ def test_running_column_when_its_mart_reads_windows_then_is_what_the_model_says(
 
 
 def test_months_that_a_power_failure_left_empty_or_torn_are_computed_again(
-    project: Project, market: Path, tmp_path: Path
+    project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
 ) -> None:
-    sync(tmp_path, market)
-    first = contents(store(tmp_path, project))
-    months = sorted(Home(tmp_path).marts.rglob("*.parquet"))
+    home = copy_of(stored_home[0], tmp_path / "home")
+    first = contents(stored_home[1])
+    months = sorted(Home(home).marts.rglob("*.parquet"))
     for path, size in ((months[0], 0), (months[-1], months[-1].stat().st_size // 2)):
         os.truncate(path, size)
-    assert contents(store(tmp_path, project)) == first
+    assert contents(store(home, project)) == first
     assert not [path for path in months if month_damage(path) is not None]
 
 
 def test_a_second_build_when_nothing_changed_computes_nothing(
-    project: Project, market: Path, tmp_path: Path
+    project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
 ) -> None:
-    sync(tmp_path, market)
-    first = store(tmp_path, project)
-    second = store(tmp_path, project)
-    assert [month.path for month in first] == [month.path for month in second]
+    home, first = stored_home
+    second = store(copy_of(home, tmp_path / "home"), project)
+    assert [month.path.name for month in first] == [month.path.name for month in second]
     assert all(month.reused for month in second)
 
 
 def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
-    project: Project, market: Path, tmp_path: Path
+    project: Project,
+    market: Path,
+    stored_home: tuple[Path, list[StoredMonth]],
+    tmp_path: Path,
 ) -> None:
     copy = tmp_path / "market"
     shutil.copytree(market, copy)
-    sync(tmp_path / "home", copy)
-    store(tmp_path / "home", project)
+    copy_of(stored_home[0], tmp_path / "home")
     restate(next(copy.glob("l1_price/**/interval=1h/**/2025-10.parquet")), random.Random(1))
     sync(tmp_path / "home", copy)
     computed = {(m.model, m.month) for m in store(tmp_path / "home", project) if not m.reused}
