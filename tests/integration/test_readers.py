@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 import warehouse
 from tests.support import copy_home
@@ -84,3 +88,33 @@ def test_home_when_copied_elsewhere_then_its_catalog_still_answers(
 ) -> None:
     with warehouse.open(copy_home(demo_home, tmp_path / "copy")) as wh:
         assert wh.sql("select count(*) from vendor.flow").fetchall() == [(112_944,)]
+
+
+def test_catalog_when_opened_in_the_older_shell_then_answers_with_comments(
+    demo_home: Path,
+) -> None:
+    shell = Path(sys.executable).parent / "duckdb"
+    if not shell.is_file():
+        pytest.skip("no duckdb-cli is installed")
+    path = demo_home / "warehouse.duckdb"
+
+    def ask(text: str) -> list[dict[str, Any]]:
+        finished = subprocess.run(
+            [shell, "-readonly", "-json", path, text],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        found: list[dict[str, Any]] = json.loads(finished.stdout)
+        return found
+
+    version = ask("select version() as v")[0]["v"]
+    if version == f"v{duckdb.__version__}":
+        pytest.skip("the shell here is of the library's own version: another is the point")
+    assert ask("select count(*) as rows, min(time)::text as first from vendor.flow") == [
+        {"rows": 112_944, "first": "2025-09-01 00:00:00"}
+    ]
+    (comment,) = ask(
+        "select comment from duckdb_columns()"
+        " where table_name = 'flow' and column_name = 'volume_delta'"
+    )
+    assert comment["comment"].endswith("[base]")
+    assert {row["name"] for row in ask("from help()")} >= {"flow", "coverage"}

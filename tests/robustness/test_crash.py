@@ -32,7 +32,7 @@ from tests.robustness.support import (
 from tests.support import ROOT, run_warehouse
 from warehouse.cli import run
 from warehouse.errors import ExitCode
-from warehouse.home import Home
+from warehouse.home import Home, writing
 from warehouse.upkeep.repair import repair_home
 from warehouse.upkeep.verify import Severity
 
@@ -212,3 +212,27 @@ def test_build_killed_at_a_moment(tmp_path: Path) -> None:
     expected = {k: v for k, v in current_tree(calm).items() if "marts/" in k}
     found = current_tree(home)
     assert expected and {k: found.get(k) for k in expected} == expected
+
+
+# -- the lock ------------------------------------------------------------------------------------
+
+
+def test_writing_when_the_holder_was_killed_then_is_free(tmp_path: Path) -> None:
+    body = (
+        "import os, sys; from pathlib import Path; from warehouse.home import Home, writing\n"
+        "with writing(Home(Path(sys.argv[1])), 'sync'): os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", body, str(tmp_path)], check=False)
+    assert killed.returncode == -9
+    with writing(Home(tmp_path), "build"):
+        pass
+
+
+def test_writing_when_a_child_of_the_holder_lives_on_then_is_free(tmp_path: Path) -> None:
+    with writing(Home(tmp_path), "build"):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        with writing(Home(tmp_path), "sync"):
+            pass
+    finally:
+        child.communicate(b"\n")

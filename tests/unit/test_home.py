@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -41,27 +39,6 @@ def test_writing_when_held_then_names_verb_process_and_time(tmp_path: Path) -> N
         pytest.fail("two writers at once")
     assert f"`warehouse build` (process {os.getpid()}, since 20" in caught.value.what
     assert "UTC" in caught.value.what
-
-
-def test_writing_when_the_holder_was_killed_then_is_free(tmp_path: Path) -> None:
-    body = (
-        "import os, sys; from pathlib import Path; from warehouse.home import Home, writing\n"
-        "with writing(Home(Path(sys.argv[1])), 'sync'): os.kill(os.getpid(), 9)"
-    )
-    killed = subprocess.run([sys.executable, "-c", body, str(tmp_path)], check=False)
-    assert killed.returncode == -9
-    with writing(Home(tmp_path), "build"):
-        pass
-
-
-def test_writing_when_a_child_of_the_holder_lives_on_then_is_free(tmp_path: Path) -> None:
-    with writing(Home(tmp_path), "build"):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        with writing(Home(tmp_path), "sync"):
-            pass
-    finally:
-        child.communicate(b"\n")
 
 
 def test_writing_when_home_is_a_file_then_says_so_as_a_disk_problem(tmp_path: Path) -> None:

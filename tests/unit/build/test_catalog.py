@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
@@ -38,8 +35,23 @@ Catalog = Callable[[Files], duckdb.DuckDBPyConnection]
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
+    """Takes files in, prepares a catalog and opens it read-only.
+
+    It is without comments, which take most of the time; ``described`` makes one with them.
+    """
+    for module in ("meta", "vendor_views"):
+        monkeypatch.setattr(f"warehouse.build.{module}.comment", lambda *_: None)
+    yield from opening_catalogs(tmp_path)
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Iterator[Catalog]:
     """Takes files in, prepares a catalog and opens it read-only."""
+    yield from opening_catalogs(tmp_path)
+
+
+def opening_catalogs(tmp_path: Path) -> Iterator[Catalog]:
     made: list[duckdb.DuckDBPyConnection] = []
 
     def make(files: Files) -> duckdb.DuckDBPyConnection:
@@ -130,14 +142,14 @@ def duckdb_type(kind: str) -> str:
 
 @pytest.mark.parametrize("filled", [False, True])
 def test_view_when_made_with_or_without_files_then_has_the_contracts_columns(
-    catalog: Catalog, filled: bool
+    described: Catalog, filled: bool
 ) -> None:
     files = {
         file_key(name, "2025-09"): bar_table(name, grid(SEPTEMBER, 3))
         for name in load_contracts()
         if filled or name == "ohlcv"
     }
-    connection = catalog(files)
+    connection = described(files)
     for name, contract in load_contracts().items():
         declared = [*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time")]
         assert columns_of(connection, f"vendor.{name}") == {
@@ -297,11 +309,11 @@ STRAY = {
 }
 
 
-def test_column_when_not_in_the_contract_then_is_kept_beside_the_keys(catalog: Catalog) -> None:
+def test_column_when_not_in_the_contract_then_is_kept_beside_the_keys(described: Catalog) -> None:
     table = bar_table("flow", grid(SEPTEMBER, 1))
     for name in STRAY:
         table = table.append_column(name, pa.array([f"stray {name}"]))
-    connection = catalog({FLOW: table})
+    connection = described({FLOW: table})
     (row,) = connection.sql("from vendor.flow").to_arrow_table().to_pylist()
     assert (row["symbol"], row["exchange"], row["interval"]) == (BTC, VENUE, "1h")
     assert {shown: row[shown] for shown in STRAY.values()} == {
@@ -351,11 +363,11 @@ def test_column_when_nested_or_decimal_then_is_shown_where_files_have_it(catalog
 
 
 def test_column_when_it_differs_from_the_contract_in_case_only_then_it_is_the_same(
-    catalog: Catalog,
+    described: Catalog,
 ) -> None:
     table = bar_table("ohlcv", grid(SEPTEMBER, 1)).drop_columns("volume")
     table = table.append_column("Volume", pa.array([5.0]))
-    connection = catalog({file_key("ohlcv", "2025-09"): table})
+    connection = described({file_key("ohlcv", "2025-09"): table})
     assert connection.sql("select volume from vendor.ohlcv").fetchall() == [(5,)]
     shown = columns_of(connection, "vendor.ohlcv")
     assert shown["volume"][1] == load_contracts()["ohlcv"].column("volume").comment  # type: ignore[union-attr]
@@ -543,36 +555,3 @@ def test_prepare_when_nothing_was_synced_then_says_so(tmp_path: Path) -> None:
 
 def test_prepare_when_done_then_leaves_one_file_and_no_wal(plain_build: Path) -> None:
     assert [path.name for path in plain_build.glob("warehouse.duckdb*")] == ["warehouse.duckdb"]
-
-
-# -- another program -----------------------------------------------------------------------------
-
-
-def test_catalog_when_opened_in_the_older_shell_then_answers_with_comments(
-    plain_build: Path,
-) -> None:
-    shell = Path(sys.executable).parent / "duckdb"
-    if not shell.is_file():
-        pytest.skip("no duckdb-cli is installed")
-    path = plain_build / "warehouse.duckdb"
-
-    def ask(text: str) -> list[dict[str, Any]]:
-        finished = subprocess.run(
-            [shell, "-readonly", "-json", path, text],
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
-        found: list[dict[str, Any]] = json.loads(finished.stdout)
-        return found
-
-    version = ask("select version() as v")[0]["v"]
-    if version == f"v{duckdb.__version__}":
-        pytest.skip("the shell here is of the library's own version: another is the point")
-    assert ask("select count(*) as rows, min(time)::text as first from vendor.flow") == [
-        {"rows": 6, "first": "2025-09-01 00:00:00"}
-    ]
-    (comment,) = ask(
-        "select comment from duckdb_columns()"
-        " where table_name = 'flow' and column_name = 'volume_delta'"
-    )
-    assert comment["comment"].endswith("[base]")
-    assert {row["name"] for row in ask("from help()")} >= {"flow", "coverage"}
