@@ -9,11 +9,13 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.analysis.catalog_names import Names, Place, parameter_types, text_parameters
     from warehouse.analysis.empty import explain_empty
+    from warehouse.analysis.empty_windows import EmptyWindow, find_empty_windows
     from warehouse.analysis.holes import Hole, IncompleteError, find_holes, hole_lines
     from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.lookahead_marks import (
         LookAhead,
         LooksAheadError,
+        Remark,
         find_marks,
         require_clean,
         warning_lines,
@@ -26,9 +28,12 @@ else:
         {
             "catalog_names": "Names parameter_types Place text_parameters",
             "empty": "explain_empty",
+            "empty_windows": "EmptyWindow find_empty_windows",
             "holes": "find_holes Hole hole_lines IncompleteError",
             "lineage": "column_facts Trace trace",
-            "lookahead_marks": "find_marks LookAhead LooksAheadError require_clean warning_lines",
+            "lookahead_marks": (
+                "find_marks LookAhead LooksAheadError Remark require_clean warning_lines"
+            ),
             "parse_tree": "function_name names nodes texts_in Tree",
             "scope": "query_scope QueryScope",
         },

@@ -166,7 +166,7 @@ def _series(
     cursor: duckdb.DuckDBPyConnection, scope: QueryScope, refused: Sequence[Hole]
 ) -> list[_Series]:
     """The selected series that have a bar."""
-    where, params = _series_filter(scope)
+    where, params = series_filter(scope)
     names = "dataset, exchange, symbol, interval, clock"
     bounds = cursor.execute(
         f"select {names}, epoch_us(min(first_time)), epoch_us(max(last_time)) from meta.coverage"
@@ -336,7 +336,7 @@ class _LakeToday:
 def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Hole]:
     """Files in quarantine, apart from those of which the lake has a good version."""
     keys = {name: values for name, values in scope.keys.items() if name != "series_id"}
-    where, params = _series_filter(scope, keys)
+    where, params = series_filter(scope, keys)
     if "series_id" in scope.keys:
         where += (
             " and (exchange, symbol, coalesce(interval, ''), coalesce(clock, '')) in (select"
@@ -389,7 +389,7 @@ def _name_of(hole: Hole) -> tuple[Any, ...]:
     return (hole.dataset, *(getattr(hole, name) for name in SERIES_COLUMNS))
 
 
-def _series_filter(
+def series_filter(
     scope: QueryScope, keys: dict[str, tuple[Any, ...]] | None = None
 ) -> tuple[str, dict[str, Any]]:
     chosen = scope.keys if keys is None else keys

@@ -1,4 +1,4 @@
-"""Look-ahead warnings of a result: the user's models behind it that did not pass the audit."""
+"""Warnings of a result: look-ahead of the user's models behind it, and all warnings as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import duckdb
 
 from warehouse.analysis.catalog_names import Place
-from warehouse.analysis.holes import Hole, hole_lines, require_whole
+from warehouse.analysis.empty_windows import EmptyWindow
+from warehouse.analysis.holes import Hole, IncompleteError, hole_lines, require_whole
 from warehouse.errors import WarehouseError
 
 _FAILED = """
@@ -62,16 +63,19 @@ def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tu
     )
 
 
-def warning_lines(warnings: Sequence[Hole | LookAhead], hint: str | None) -> list[str]:
-    """Lines of text: one for each model that looks ahead, then the gaps.
+Remark = LookAhead | EmptyWindow | Hole
+
+
+def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
+    """Lines of text: one for each model that looks ahead and for each empty window, then the gaps.
 
     ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
-    marks, holes = _marks_and_holes(warnings)
-    return [*(f"warning: {mark}" for mark in marks), *hole_lines(holes, hint)]
+    others = [warning for warning in warnings if not isinstance(warning, Hole)]
+    return [*(f"warning: {other}" for other in others), *hole_lines(_holes(warnings), hint)]
 
 
-def require_clean(warnings: Sequence[Hole | LookAhead]) -> None:
+def require_clean(warnings: Sequence[Remark]) -> None:
     """Raise if a strict query has warnings.
 
     Raises
@@ -79,9 +83,9 @@ def require_clean(warnings: Sequence[Hole | LookAhead]) -> None:
     LooksAheadError
         It reads models that look ahead.
     IncompleteError
-        Bars are missing from what it selects.
+        Bars are missing from what it selects, or a window is no whole number of them.
     """
-    marks, holes = _marks_and_holes(warnings)
+    marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
     if marks:
         listed = "\n".join(f"  {mark}" for mark in marks)
         raise LooksAheadError(
@@ -89,9 +93,13 @@ def require_clean(warnings: Sequence[Hole | LookAhead]) -> None:
             next_step="correct them and run: warehouse build; or leave strict out",
             marks=tuple(marks),
         )
-    require_whole(holes)
+    for window in warnings:
+        if isinstance(window, EmptyWindow):
+            raise IncompleteError(
+                str(window), next_step="use another length, or leave strict out", window=window
+            )
+    require_whole(_holes(warnings))
 
 
-def _marks_and_holes(warnings: Sequence[Hole | LookAhead]) -> tuple[list[LookAhead], list[Hole]]:
-    marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
-    return marks, [warning for warning in warnings if isinstance(warning, Hole)]
+def _holes(warnings: Sequence[Remark]) -> list[Hole]:
+    return [warning for warning in warnings if isinstance(warning, Hole)]

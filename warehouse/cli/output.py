@@ -18,7 +18,7 @@ from warehouse.errors import UsageError
 from warehouse.files import appearing
 from warehouse.home import Home
 from warehouse.interrupts import StoppedError, one_clock
-from warehouse.query import look_ahead_marks, render
+from warehouse.query import quick_warnings, render
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,8 +152,8 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
 
     try:
         with one_clock(at_least_s=_REMARKS_S):
-            for mark in look_ahead_marks(result):
-                say(f"warning: {mark}")
+            for warning in quick_warnings(result):
+                say(f"warning: {warning}")
             hint = result.hint if is_blank else None
             if hint is not None:
                 say(f"hint: {hint}")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         create_schemas,
         create_seeds,
         create_views,
+        length_us,
         load_project,
     )
     from warehouse.project.render import Rendered, Renderer
@@ -52,7 +53,8 @@ else:
             "lines": "at_line",
             "model_texts": "model_for_dbt",
             "project": (
-                "BuiltModel create_schemas create_seeds create_views DATABASE load_project "
+                "BuiltModel create_schemas create_seeds create_views DATABASE length_us "
+                "load_project "
                 "Model Project Relation"
             ),
             "render": "Rendered Renderer",

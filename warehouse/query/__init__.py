@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warehouse.query.named_queries import find_query
     from warehouse.query.notebook import load_ipython_extension
     from warehouse.query.receipt import Receipt, ReceiptFile, frame_facts
-    from warehouse.query.result import Result, look_ahead_marks, render, texts_among_parameters
+    from warehouse.query.result import Result, quick_warnings, render, texts_among_parameters
     from warehouse.query.session import one_clock
     from warehouse.query.warehouse import Warehouse, open, session_of
 else:
@@ -22,7 +22,7 @@ else:
             "named_queries": "find_query",
             "notebook": "load_ipython_extension",
             "receipt": "frame_facts Receipt ReceiptFile",
-            "result": "look_ahead_marks render Result texts_among_parameters",
+            "result": "quick_warnings render Result texts_among_parameters",
             "session": "one_clock",
             "warehouse": "open session_of Warehouse",
         },

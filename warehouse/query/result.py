@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from warehouse.analysis import Hole, LookAhead, Place, QueryScope, Trace
+    from warehouse.analysis import EmptyWindow, LookAhead, Place, QueryScope, Trace
     from warehouse.query.receipt import Receipt
 
 P = ParamSpec("P")
@@ -241,18 +241,18 @@ class Result(Tabular):
 
     @property
     @_within_limits
-    def warnings(self) -> tuple[Hole | LookAhead, ...]:
-        """Models that look ahead, missing bars and refused files in what the query selects.
+    def warnings(self) -> tuple[analysis.Remark, ...]:
+        """Models that look ahead, windows without values, missing bars and refused files.
 
-        The models are those of the user's own that did not pass the audit. Missing bars are found
+        The models are those of the user's own that did not pass the audit. A window has no values
+        if its length is no whole number of the bars that the query selects. Missing bars are found
         on access, from the series and the span of time that the query's conditions on key
         columns and ``time`` select; else from all that its tables cover.
         """
         scope = self._scope()
-        holes = analysis.find_holes(
-            self._session.root.new_cursor(), heeding(scope), self._session.home
-        )
-        return (*self._marks(scope), *holes)
+        cursor = self._session.root.new_cursor()
+        holes = analysis.find_holes(cursor, heeding(scope), self._session.home)
+        return (*self._marks(scope), *self._empty_windows(scope), *holes)
 
     @property
     @_within_limits
@@ -309,6 +309,10 @@ class Result(Tabular):
         places = [one.place for one in scope]
         places += [self._described] if self._described is not None else []
         return analysis.find_marks(self._session.root.new_cursor(), places)
+
+    def _empty_windows(self, scope: tuple[QueryScope, ...]) -> tuple[EmptyWindow, ...]:
+        statement, cursor = self._statement, self._session.root.new_cursor()
+        return analysis.find_empty_windows(cursor, statement.tree, statement.bare, scope)
 
     @_retry_without_copy
     def __len__(self) -> int:
@@ -472,9 +476,10 @@ def render(
 
 
 @_within_limits
-def look_ahead_marks(result: Result) -> tuple[LookAhead, ...]:
-    """The part of :attr:`Result.warnings` about models that look ahead."""
-    return result._marks(result._scope())
+def quick_warnings(result: Result) -> tuple[LookAhead | EmptyWindow, ...]:
+    """:attr:`Result.warnings` without the missing bars, whose search takes longer."""
+    scope = result._scope()
+    return (*result._marks(scope), *result._empty_windows(scope))
 
 
 @_within_limits
