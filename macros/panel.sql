@@ -5,19 +5,30 @@
 -#}
 {% macro panel(datasets) -%}
     {%- set keys = ['series_id', 'exchange', 'symbol', '"interval"', 'clock', '"time"', 'known_at'] -%}
+    {%- set bar = ['series_id', '"time"', 'known_at'] -%}
     {%- set staged = {} -%}
     {%- for dataset in datasets -%}
         {%- do staged.update({dataset: ref('stg_' ~ dataset)}) -%}
     {%- endfor -%}
     {%- set contracts = warehouse.contract_columns() if execute else {} -%}
--- every bar once, whichever dataset has it: union drops the repeats
-with spine as (
+with every_row as (
     {%- for dataset in datasets %}
     select
         {{ keys | join(',\n        ') }}
     from {{ staged[dataset] }}
-    {{- '\n    union' if not loop.last }}
+    {{- '\n    union all' if not loop.last }}
     {%- endfor %}
+),
+
+-- every bar once, whichever dataset has it; the keys of a series are the same in all its rows
+spine as (
+    select
+        {%- for key in keys if key not in bar %}
+        any_value({{ key }}) as {{ key }},
+        {%- endfor %}
+        {{ bar | join(',\n        ') }}
+    from every_row
+    group by {{ bar | join(', ') }}
 ),
 
 -- at most one row of each dataset per bar: (series_id, time) is unique in all

@@ -156,7 +156,7 @@ window
 {% macro default__rolling_rank(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        '(' ~ warehouse._average_rank(expression, over) ~ ' - 1)\n                / nullif(count('
+        '(' ~ warehouse._average_rank(expression, length, over) ~ ' - 1)\n                / nullif(count('
         ~ expression ~ ') over ' ~ over ~ ' - 1, 0)',
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
@@ -176,7 +176,7 @@ window
 {% macro default__rolling_percentile(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        warehouse._average_rank(expression, over) ~ '\n                / count('
+        warehouse._average_rank(expression, length, over) ~ '\n                / count('
         ~ expression ~ ') over ' ~ over,
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
@@ -389,11 +389,19 @@ window
 {%- endmacro %}
 
 
-{#- Rank in the window, from 1, ties averaged: half way from the first of its peers to the last. -#}
-{% macro _average_rank(expression, over) -%}
+{#-
+    Rank in the window, from 1, ties averaged: half way from the first of its peers to the last. The
+    row is the last of its window, so its peers are the rows of the same value that end with it.
+    They are counted in a partition of their own, for half of what a second rank costs.
+-#}
+{% macro _average_rank(expression, length, over) -%}
     (
                     rank(order by {{ expression }} nulls last) over {{ over }}
-                    + cume_dist(order by {{ expression }} nulls last) over {{ over }}
-                    * count(*) over {{ over }}
-                ) / 2
+                    + (
+                        count(*) over (
+                            partition by series_id, {{ expression }} order by "time"
+                            range between {{ warehouse.just_less_than(length) }} preceding and current row
+                        ) - 1
+                    ) / 2
+                )
 {%- endmacro %}

@@ -39,7 +39,7 @@ def test_numerics_of_this_duckdb_agree(home: Path) -> None:
         ("stddev_samp", "stddev_pop", "realized_vol_1d_bps"),
         ("/ 1e6", "/ 1.00001e6", "rolling_net_delta_1d"),
         ("sum(net_delta)", "1.00001 * sum(net_delta)", "cumulative_delta"),
-        ("cume_dist(", "percent_rank(", "toxicity_rank_7d"),
+        ("rank(order by", "percent_rank(order by", "toxicity_rank_7d"),
         ("nulls last", "desc nulls last", "rank_funding"),
     ],
 )
