@@ -34,6 +34,15 @@ sys.dont_write_bytecode = False
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what goes on behind it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Longest first, so that both workers end together. The first two files make the homes that many of
+# the others read, each on a worker of its own.
+_LONGEST = (
+    "test_build.py", "test_user_models.py", "test_verify.py", "test_audit.py", "test_crash.py",
+    "test_readers_under_load.py", "test_native.py", "test_ask.py", "test_mirror.py",
+    "test_command_line.py", "test_simulated.py", "test_models.py", "test_cli.py", "test_store.py",
+    "test_disk.py", "test_retention.py", "test_fuzz_parquet.py", "test_funding.py",
+)  # fmt: skip
+
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -55,11 +64,12 @@ sys.addaudithook(_refuse_network)
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the demo; run the longest file first, as others make the rest."""
+    """Mark what needs the demo; run the longest files first."""
     for item in items:
         if "demo_run" in getattr(item, "fixturenames", ()):
             item.add_marker("demo")
-    items.sort(key=lambda item: item.path.name != "test_build.py")
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")

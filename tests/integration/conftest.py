@@ -198,7 +198,7 @@ def story(shared_folder: Path) -> dict[str, Any]:
         said["no-dbt"] = run("build", "--no-dbt")
         said["publish too early"] = run("publish")
         said["dbt"] = asdict(dbt_by_hand(home, folder / "dbt"))
-        said["dbt parse"] = asdict(dbt_by_hand(home, folder / "dbt", "parse", "--no-partial-parse"))
+        said["dbt parse"] = asdict(dbt_by_hand(home, folder / "dbt", "parse"))
         mine = home / "models" / "mine.sql"
         mine.parent.mkdir()
         mine.write_text(MINE)
