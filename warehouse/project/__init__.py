@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         DataTest,
         kept_compiled,
         shipped_or_kept,
+        tick_macros,
         write_compiled,
     )
     from warehouse.project.lines import at_line
@@ -48,7 +49,7 @@ else:
             "built": "built_project keep_project with_user_models",
             "compiled": (
                 "CompiledModel CompiledProject DataTest kept_compiled shipped_or_kept "
-                "write_compiled"
+                "tick_macros write_compiled"
             ),
             "lines": "at_line",
             "model_texts": "model_for_dbt",

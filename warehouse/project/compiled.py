@@ -113,6 +113,15 @@ def shipped_or_kept(home: Home) -> CompiledProject | None:
     return None
 
 
+def tick_macros() -> str:
+    """SQL that creates the table macros ``main.ticks_<dataset>``, in any database of DuckDB.
+
+    Each has a second one, ``ticks_<dataset>_readings``. Their sources are relations with the
+    columns of ``vendor.raw_trades`` and the like, named as in ``trades := 'my_trades'``.
+    """
+    return _ticks(json.loads(SHIPPED.read_bytes())["nodes"])
+
+
 def write_compiled(target: Path, place: Path) -> None:
     """Write the parts of the manifest in dbt's target folder that a build needs."""
     manifest = json.loads((target / "manifest.json").read_bytes())
@@ -174,10 +183,14 @@ def _compiled(manifest: dict[str, Any]) -> CompiledProject:
         seeds=tuple(by_relation[relation] for relation in ours),
         models=tuple(by_relation[model.relation] for model in project.models),
         tests=tuple(_tests(nodes)),
-        table_macros=nodes["analysis.warehouse.table_macros"]["compiled_code"],
+        table_macros=nodes["analysis.warehouse.table_macros"]["compiled_code"] + _ticks(nodes),
         functions=nodes["analysis.warehouse.functions"]["compiled_code"],
         manifest=manifest,
     )
+
+
+def _ticks(nodes: Mapping[str, Mapping[str, Any]]) -> str:
+    return str(nodes["analysis.warehouse.ticks"]["compiled_code"])
 
 
 def _models(

@@ -1,0 +1,1 @@
+{{ duckdb__create_ticks() }}
