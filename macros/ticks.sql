@@ -473,7 +473,11 @@ moments as (
 {% macro _tick_datasets() -%}
     {{ return([
         warehouse._ohlcv(), warehouse._vtwap(), warehouse._flow(), warehouse._trade_size(),
-        warehouse._range(), warehouse._returns(),
+        warehouse._range(), warehouse._returns(), warehouse._updownticks(),
+        warehouse._run_structure(), warehouse._impact(), warehouse._slippage(),
+        warehouse._l1_price(), warehouse._l1_imbalance(), warehouse._l1_liquidity(),
+        warehouse._funding(), warehouse._open_interest(), warehouse._basis(),
+        warehouse._derivative_price(),
     ]) }}
 {%- endmacro %}
 
@@ -880,4 +884,816 @@ measured as (
                 and var_pop({{ y }}) filter (where {{ where }}) > 0
                 then corr({{ x }}, {{ y }}) filter (where {{ where }})
         end
+{%- endmacro %}
+
+
+{% macro _impact() -%}
+    {{ return({
+        'name': 'impact', 'sources': ['trades'],
+        'columns': [
+            'amihud_like', 'kyle_like_lambda', 'impact_per_notional', 'large_trade_reversal',
+            'directional_impact_asymmetry',
+        ],
+        'expressions': {
+            'amihud_like': 'abs(placed.last_price / placed.first_price - 1) / nullif(placed.notional, 0)',
+            'impact_per_notional':
+                'abs(placed.last_price / placed.first_price - 1) / nullif(abs(placed.net_notional), 0)',
+        },
+        'readings': [
+            ['kyle_like_lambda', 'notional', none], ['large_trade_reversal', 'signed', none],
+        ],
+        'body': warehouse._impact_bars,
+    }) }}
+{%- endmacro %}
+
+{% macro _impact_bars(with_readings) -%}
+{{ warehouse._trades() }},
+
+{{ warehouse._ordered({
+    'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
+    'next_us': warehouse._after('us'),
+    'us_5': warehouse._after('us', 5), 'price_5': warehouse._after('price', 5),
+}) }},
+
+thresholds as (
+    select
+        ticks.series_id,
+        {{ warehouse._bar() }} as bar,
+        quantile_cont(ticks.price * ticks.amount, 0.9) as large
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+),
+
+signed as (
+    select
+        ordered.*,
+        thresholds.large,
+        if(ordered.previous_us >= ordered.bar, ordered.price / ordered.previous_price - 1, null) as r,
+        if(
+            ordered.us_5 < ordered.bar + {{ warehouse._width() }}
+            and ordered.price * ordered.amount >= thresholds.large,
+            ordered.price_5 / ordered.price - 1,
+            null
+        ) as reversal
+    from ordered
+    inner join thresholds on ordered.series_id = thresholds.series_id and ordered.bar = thresholds.bar
+),
+
+measured as (
+    select
+        x.series_id,
+        x.bar,
+        any_value(x.price) filter (where x.previous_us is null or x.previous_us < x.bar) as first_price,
+        any_value(x.price) filter (
+            where x.next_us is null or x.next_us >= x.bar + {{ warehouse._width() }}
+        ) as last_price,
+        fsum(x.price * x.amount) as notional,
+        fsum(x.sign * x.price * x.amount) as net_notional,
+        covar_samp(x.r, x.sign * x.amount) / nullif(var_samp(x.sign * x.amount), 0) as kyle_like_lambda,
+        fsum(x.reversal) / count(x.reversal) as large_trade_reversal,
+        {%- if with_readings %}
+        covar_samp(x.r, x.sign * x.price * x.amount)
+        / nullif(var_samp(x.sign * x.price * x.amount), 0) as kyle_like_lambda__notional,
+        fsum(x.sign * x.reversal) / count(x.reversal) as large_trade_reversal__signed,
+        {%- endif %}
+        fsum(x.r) filter (where x.sign = 1) / count(x.r) filter (where x.sign = 1)
+        + fsum(x.r) filter (where x.sign = -1)
+        / count(x.r) filter (where x.sign = -1) as directional_impact_asymmetry
+    from signed as x
+    group by x.series_id, x.bar
+),
+
+{{ warehouse._joined_bars(['measured']) }}
+{%- endmacro %}
+
+
+{#- Trades of the same moment are in the order of their ids as text here: '10' before '9'. -#}
+{% macro _updownticks() -%}
+    {%- set ticks = ['uptick', 'downtick', 'unchanged'] -%}
+    {%- set columns, expressions, readings = [], {}, [] -%}
+    {%- for part in ['count', 'volume'] -%}
+        {%- for tick in ticks -%}{%- do columns.append(tick ~ '_' ~ part) -%}{%- endfor -%}
+    {%- endfor -%}
+    {%- for part in ['volume', 'count'] -%}
+        {%- set column = 'uptick_downtick_' ~ part ~ '_ratio' -%}
+        {%- do columns.append(column) -%}
+        {%- do expressions.update({column: 'placed.uptick_' ~ part ~ ' / nullif(placed.downtick_' ~ part ~ ', 0)'}) -%}
+    {%- endfor -%}
+    {%- for tick, part in [
+        ('uptick', 'count'), ('downtick', 'count'), ('unchanged', 'count'),
+        ('unchanged', 'volume'), ('downtick', 'volume'), ('uptick', 'volume'),
+    ] -%}
+        {%- set column = tick ~ '_' ~ part ~ '_percentage' -%}
+        {%- set whole = 'placed.compared_' ~ part -%}
+        {%- do columns.append(column) -%}
+        {%- do expressions.update({column: 'placed.' ~ tick ~ '_' ~ part ~ ' / nullif(' ~ whole ~ ', 0)'}) -%}
+        {%- do readings.append([column, 'of_all_trades', 'placed.' ~ tick ~ '_' ~ part ~ ' / nullif('
+            ~ ('placed.n_events' if part == 'count' else 'placed.all_volume') ~ ', 0)']) -%}
+    {%- endfor -%}
+    {{ return({
+        'name': 'updownticks', 'sources': ['trades'], 'columns': columns,
+        'expressions': expressions, 'readings': readings, 'body': warehouse._updownticks_bars,
+    }) }}
+{%- endmacro %}
+
+{% macro _updownticks_bars(with_readings) -%}
+{{ warehouse._trades() }},
+
+{{ warehouse._ordered(
+    {'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price')},
+    order_id='ticks.id nulls last, ticks.n',
+) }},
+
+measured as (
+    select
+        x.series_id,
+        x.bar
+        {%- for tick, sign in [('uptick', '>'), ('downtick', '<'), ('unchanged', '=')] %}
+        {%- set where = 'x.previous_us >= x.bar and x.price ' ~ sign ~ ' x.previous_price' %},
+        count(*) filter (where {{ where }}) as {{ tick }}_count,
+        coalesce(fsum(x.amount) filter (where {{ where }}), 0) as {{ tick }}_volume
+        {%- endfor %},
+        count(*) filter (where x.previous_us >= x.bar) as compared_count,
+        fsum(x.amount) filter (where x.previous_us >= x.bar) as compared_volume,
+        fsum(x.amount) as all_volume
+    from ordered as x
+    group by x.series_id, x.bar
+),
+
+{{ warehouse._joined_bars(['measured']) }}
+{%- endmacro %}
+
+
+{% macro _run_structure() -%}
+    {{ return({
+        'name': 'run_structure', 'sources': ['trades'],
+        'columns': [
+            'buy_run_max_len', 'sell_run_max_len', 'buy_run_mean_len', 'sell_run_mean_len',
+            'run_imbalance', 'flip_rate', 'price_change_on_flip',
+        ],
+        'expressions': {
+            'buy_run_mean_len': 'coalesce(placed.buys / nullif(placed.buy_runs, 0), 0)',
+            'sell_run_mean_len': 'coalesce(placed.sells / nullif(placed.sell_runs, 0), 0)',
+            'run_imbalance':
+                '(placed.buy_run_max_len - placed.sell_run_max_len)'
+                ~ ' / (placed.buy_run_max_len + placed.sell_run_max_len)',
+            'flip_rate': 'placed.flips / placed.n_events',
+        },
+        'readings': [
+            ['flip_rate', 'of_transitions', 'placed.flips / nullif(placed.n_events - 1, 0)'],
+        ],
+        'body': warehouse._run_structure_bars,
+    }) }}
+{%- endmacro %}
+
+{#-
+    A run that began before the bar counts from the bar's start: it is the only one of its bar, so
+    its length there is the number of trades whose run began earlier.
+-#}
+{% macro _run_structure_bars(with_readings) -%}
+{{ warehouse._trades() }},
+
+{{ warehouse._ordered({
+    'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
+    'previous_sign': "if(lag(ticks.side) over by_order = 'buy', 1, -1)",
+    'place': 'row_number() over by_order',
+}) }},
+
+begun as (
+    select
+        ordered.*,
+        max(if(
+            ordered.previous_us is null or ordered.sign != ordered.previous_sign,
+            ordered.place, null
+        )) over so_far as run_place,
+        max(if(
+            ordered.previous_us is null or ordered.sign != ordered.previous_sign,
+            ordered.us, null
+        )) over so_far as run_us
+    from ordered
+    window so_far as (
+        partition by ordered.series_id, ordered.us // 86400000000 order by ordered.place
+        rows between unbounded preceding and current row
+    )
+),
+
+measured as (
+    select
+        x.series_id,
+        x.bar
+        {%- for side, sign in [('buy', 1), ('sell', -1)] %},
+        greatest(
+            coalesce(max(x.place - x.run_place + 1) filter (where x.sign = {{ sign }} and x.run_us >= x.bar), 0),
+            count(*) filter (where x.sign = {{ sign }} and x.run_us < x.bar)
+        ) as {{ side }}_run_max_len,
+        count(*) filter (where x.sign = {{ sign }}) as {{ side }}s,
+        count(*) filter (
+            where x.sign = {{ sign }} and (
+                x.place = x.run_place or x.previous_us is null or x.previous_us < x.bar
+            )
+        ) as {{ side }}_runs
+        {%- endfor %},
+        count(*) filter (where x.previous_us >= x.bar and x.sign != x.previous_sign) as flips,
+        fsum(abs(x.price / x.previous_price - 1))
+            filter (where x.previous_us >= x.bar and x.sign != x.previous_sign)
+        / nullif(
+            count(*) filter (where x.previous_us >= x.bar and x.sign != x.previous_sign), 0
+        ) as price_change_on_flip
+    from begun as x
+    group by x.series_id, x.bar
+),
+
+{{ warehouse._joined_bars(['measured']) }}
+{%- endmacro %}
+
+
+{% macro _slippage() -%}
+    {{ return({
+        'name': 'slippage', 'sources': ['trades', 'quotes'],
+        'columns': [
+            'slippage_mean', 'slippage_bps_mean', 'slippage_bps_std', 'slippage_bps_median',
+            'slippage_bps_p95', 'slippage_bps_vwap', 'slippage_bps_buy_mean',
+            'slippage_bps_sell_mean', 'slippage_bps_buy_sell_ratio', 'slippage_bps_sell_buy_ratio',
+            'n_trades',
+        ],
+        'expressions': {
+            'slippage_bps_buy_sell_ratio':
+                'placed.slippage_bps_buy_mean / nullif(placed.slippage_bps_sell_mean, 0)',
+            'slippage_bps_sell_buy_ratio':
+                'placed.slippage_bps_sell_mean / nullif(placed.slippage_bps_buy_mean, 0)',
+            'n_trades': 'placed.n_events',
+        },
+        'readings': [], 'body': warehouse._slippage_bars,
+    }) }}
+{%- endmacro %}
+
+{#- A trade meets the last quote at or before it that is less than a day old. -#}
+{% macro _slippage_bars(with_readings) -%}
+{{ warehouse._ticks('trade_ticks', 'trades', {
+    'side': 'source.side', 'price': 'source.price', 'amount': 'source.amount',
+}, "source.side in ('buy', 'sell')") }},
+
+{{ warehouse._quotes('quote_rows', days_before=1) }},
+
+last_quotes as (
+    select
+        quote_rows.exchange,
+        quote_rows.symbol,
+        quote_rows.us,
+        arg_max_null(quote_rows.bid_price, quote_rows.place) as bid,
+        arg_max_null(quote_rows.ask_price, quote_rows.place) as ask,
+        max(quote_rows.seen) as seen
+    from quote_rows
+    group by quote_rows.exchange, quote_rows.symbol, quote_rows.us
+),
+
+ticks as (
+    select
+        trade_ticks.series_id,
+        trade_ticks.exchange,
+        trade_ticks.symbol,
+        trade_ticks.us,
+        greatest(trade_ticks.seen, last_quotes.seen) as seen,
+        trade_ticks.side,
+        trade_ticks.amount,
+        if(
+            trade_ticks.side = 'buy',
+            trade_ticks.price - last_quotes.ask,
+            last_quotes.bid - trade_ticks.price
+        ) as cost,
+        cost / ((last_quotes.bid + last_quotes.ask) / 2) * 1e4 as cost_bps
+    from trade_ticks
+    asof inner join last_quotes
+        on
+            trade_ticks.exchange = last_quotes.exchange
+            and trade_ticks.symbol = last_quotes.symbol
+            and trade_ticks.us >= last_quotes.us
+    where
+        trade_ticks.us - last_quotes.us < 86400000000
+        and last_quotes.bid is not null
+        and last_quotes.ask is not null
+),
+
+bars as (
+    select
+        {{ warehouse._bar_keys() }},
+        fsum(ticks.cost) / count(*) as slippage_mean,
+        fsum(ticks.cost_bps) / count(*) as slippage_bps_mean,
+        stddev_samp(ticks.cost_bps) as slippage_bps_std,
+        median(ticks.cost_bps) as slippage_bps_median,
+        quantile_cont(ticks.cost_bps, 0.95) as slippage_bps_p95,
+        fsum(ticks.cost_bps * ticks.amount) / nullif(fsum(ticks.amount), 0) as slippage_bps_vwap
+        {%- for side in ['buy', 'sell'] %},
+        fsum(ticks.cost_bps) filter (where ticks.side = '{{ side }}')
+        / nullif(count(*) filter (where ticks.side = '{{ side }}'), 0) as slippage_bps_{{ side }}_mean
+        {%- endfor %}
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+)
+{%- endmacro %}
+
+{#- Quotes with their place in the source, which orders those of one moment; a price of 0 is none. -#}
+{% macro _quotes(name='ticks', days_before=0) -%}
+    {{ return(warehouse._ticks(name, 'quotes', {
+        'place': 'row_number() over ()',
+        'bid_price': 'nullif(source.bid_price, 0)', 'ask_price': 'nullif(source.ask_price, 0)',
+        'bid_amount': 'source.bid_amount', 'ask_amount': 'source.ask_amount',
+    }, days_before=days_before)) }}
+{%- endmacro %}
+
+{#- Last value that is not NULL; of one moment, the last row. -#}
+{% macro _last_quote(value) -%}
+    arg_max({{ value }}, (ticks.us::hugeint << 64) + ticks.place)
+{%- endmacro %}
+
+{#- The same, but the first row of the last moment. -#}
+{% macro _first_of_last(value) -%}
+    arg_max({{ value }}, (ticks.us::hugeint << 64) - ticks.place)
+{%- endmacro %}
+
+
+{% macro _l1_price() -%}
+    {%- set last = {
+        'ask_price': 'ticks.ask_price', 'bid_price': 'ticks.bid_price',
+        'ask_amount': 'nullif(ticks.ask_amount, 0)', 'bid_amount': 'nullif(ticks.bid_amount, 0)',
+        'midprice': '(ticks.bid_price + ticks.ask_price) / 2',
+        'weighted_midprice':
+            '(ticks.bid_price * ticks.ask_amount + ticks.ask_price * ticks.bid_amount)'
+            ~ ' / nullif(ticks.bid_amount + ticks.ask_amount, 0)',
+    } -%}
+    {%- set columns, readings = [], [] -%}
+    {%- for column in last -%}
+        {%- do columns.append(column) -%}{%- do readings.append([column, 'first_of_ties', none]) -%}
+    {%- endfor -%}
+    {%- do readings.append(['weighted_midprice', 'own_size', none]) -%}
+    {%- for side in ['ask', 'bid'] -%}
+        {%- do columns.append(side ~ '_price_twap') -%}
+        {%- for reading in ['mean', 'held', 'carried_in'] -%}
+            {%- do readings.append([side ~ '_price_twap', reading, none]) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- do columns.append('ask_price_vwap') -%}
+    {%- do columns.append('bid_price_vwap') -%}
+    {%- do columns.append('quote_update_frequency') -%}
+    {%- do columns.append('avg_update_interval') -%}
+    {%- set seconds = '(' ~ warehouse._width() ~ ' / 1e6)' -%}
+    {%- do readings.append(['quote_update_frequency', 'price_changes', 'placed.changes / ' ~ seconds]) -%}
+    {%- do readings.append(['avg_update_interval', 'price_changes', seconds ~ ' / nullif(placed.changes, 0)']) -%}
+    {{ return({
+        'name': 'l1_price', 'sources': ['quotes'], 'columns': columns, 'readings': readings,
+        'expressions': {
+            'quote_update_frequency': 'placed.n_events / ' ~ seconds,
+            'avg_update_interval': seconds ~ ' / placed.n_events',
+        },
+        'body': warehouse._l1_price_bars, 'last': last,
+    }) }}
+{%- endmacro %}
+
+{% macro _l1_price_bars(with_readings) -%}
+{{ warehouse._quotes() }},
+
+{%- for side in ['ask', 'bid'] %}
+
+{{ side }}s as (
+    select
+        ticks.series_id,
+        ticks.us,
+        {{ warehouse._bar() }} as bar,
+        ticks.{{ side }}_price as {{ side }},
+        lag(ticks.us) over by_order as previous_us,
+        lag(ticks.{{ side }}_price) over by_order as previous_{{ side }},
+        lead(ticks.us) over by_order as next_us
+    from ticks
+    where ticks.{{ side }}_price is not null
+    window by_order as (
+        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
+    )
+),
+
+{{ warehouse._time_averages(side ~ 's', side, side ~ '_price_twap') }},
+{%- endfor %}
+{%- if with_readings %}
+
+compared as (
+    select
+        ticks.series_id,
+        ticks.us,
+        {{ warehouse._bar() }} as bar,
+        (ticks.bid_price, ticks.ask_price) as prices,
+        lag(ticks.us) over by_order as previous_us,
+        lag((ticks.bid_price, ticks.ask_price)) over by_order as previous_prices
+    from ticks
+    window by_order as (
+        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
+    )
+),
+
+price_changes as (
+    select
+        compared.series_id,
+        compared.bar,
+        count(*) filter (
+            where compared.previous_us is null
+                or compared.previous_us < compared.bar
+                or compared.prices is distinct from compared.previous_prices
+        ) as changes
+    from compared
+    group by compared.series_id, compared.bar
+),
+{%- endif %}
+
+lasts as (
+    select
+        ticks.series_id,
+        {{ warehouse._bar() }} as bar
+        {%- for column, value in warehouse._l1_price().last.items() %},
+        {{ warehouse._last_quote(value) }} as {{ column }}
+        {%- if with_readings %},
+        {{ warehouse._first_of_last(value) }} as {{ column }}__first_of_ties
+        {%- endif %}
+        {%- endfor %},
+        {%- if with_readings %}
+        {{ warehouse._last_quote(
+            '(ticks.bid_price * ticks.bid_amount + ticks.ask_price * ticks.ask_amount)'
+            ~ ' / nullif(ticks.bid_amount + ticks.ask_amount, 0)'
+        ) }} as weighted_midprice__own_size,
+        {%- endif %}
+        fsum(ticks.ask_price * ticks.ask_amount)
+        / nullif(fsum(ticks.ask_amount) filter (where ticks.ask_price is not null), 0) as ask_price_vwap,
+        fsum(ticks.bid_price * ticks.bid_amount)
+        / nullif(fsum(ticks.bid_amount) filter (where ticks.bid_price is not null), 0) as bid_price_vwap
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+),
+
+{{ warehouse._joined_bars(
+    ['lasts', 'ask_averages', 'bid_averages'] + (['price_changes'] if with_readings else [])
+) }}
+{%- endmacro %}
+
+
+{#- A dataset of last values and plain means over updates of the same expressions. -#}
+{% macro _of_quotes(name, values, without_mean, body) -%}
+    {%- set columns = [] -%}
+    {%- for column in values -%}{%- do columns.append(column) -%}{%- endfor -%}
+    {%- for column in values -%}{%- if column not in without_mean -%}{%- do columns.append(column ~ '_avg') -%}{%- endif -%}{%- endfor -%}
+    {%- set readings = [] -%}
+    {%- for column in values -%}{%- do readings.append([column, 'first_of_ties', none]) -%}{%- endfor -%}
+    {{ return({
+        'name': name, 'sources': ['quotes'], 'columns': columns, 'expressions': {},
+        'readings': readings, 'body': body, 'values': values,
+    }) }}
+{%- endmacro %}
+
+{% macro _quote_bars(values, with_readings) -%}
+{{ warehouse._quotes() }},
+
+bars as (
+    select
+        {{ warehouse._bar_keys() }}
+        {%- for column, value in values.items() %},
+        {{ warehouse._last_quote(value) }} as {{ column }},
+        fsum({{ value }}) / count({{ value }}) as {{ column }}_avg
+        {%- if with_readings %},
+        {{ warehouse._first_of_last(value) }} as {{ column }}__first_of_ties
+        {%- endif %}
+        {%- endfor %}
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+)
+{%- endmacro %}
+
+
+{% macro _l1_imbalance() -%}
+    {%- set both = 'nullif(ticks.bid_amount + ticks.ask_amount, 0)' -%}
+    {{ return(warehouse._of_quotes('l1_imbalance', {
+        'imbalance': 'ticks.bid_amount - ticks.ask_amount',
+        'imbalance_ratio': '(ticks.bid_amount - ticks.ask_amount) / ' ~ both,
+        'bid_ask_ratio': 'ticks.bid_amount / nullif(ticks.ask_amount, 0)',
+        'bid_percentage': 'ticks.bid_amount / ' ~ both,
+        'ask_percentage': 'ticks.ask_amount / ' ~ both,
+    }, [], warehouse._l1_imbalance_bars)) }}
+{%- endmacro %}
+
+{% macro _l1_imbalance_bars(with_readings) -%}
+{{ warehouse._quote_bars(warehouse._l1_imbalance()['values'], with_readings) }}
+{%- endmacro %}
+
+
+{% macro _l1_liquidity() -%}
+    {%- set bid, ask = 'nullif(ticks.bid_amount, 0)', 'nullif(ticks.ask_amount, 0)' -%}
+    {%- set spread = 'abs(ticks.ask_price - ticks.bid_price)' -%}
+    {{ return(warehouse._of_quotes('l1_liquidity', {
+        'spread': spread,
+        'spread_bps': spread ~ ' / ((ticks.bid_price + ticks.ask_price) / 2) * 1e4',
+        'spread_depth_ratio': spread ~ ' / (' ~ bid ~ ' + ' ~ ask ~ ')',
+        'total_depth': bid ~ ' + ' ~ ask,
+        'dollar_depth_bid': 'ticks.bid_price * ' ~ bid,
+        'dollar_depth_ask': 'ticks.ask_price * ' ~ ask,
+        'total_dollar_depth': 'ticks.bid_price * ' ~ bid ~ ' + ticks.ask_price * ' ~ ask,
+    }, [], warehouse._l1_liquidity_bars)) }}
+{%- endmacro %}
+
+{% macro _l1_liquidity_bars(with_readings) -%}
+{{ warehouse._quote_bars(warehouse._l1_liquidity()['values'], with_readings) }}
+{%- endmacro %}
+
+
+{#- Rows of a derivative's source in order, with the row before of the same UTC day. -#}
+{% macro _updates(name, source, column) -%}
+{{ warehouse._ticks(name ~ '_rows', source, {'value': 'source.' ~ column, 'place': 'row_number() over ()'},
+    'source.' ~ column ~ ' is not null') }},
+
+{{ name }} as (
+    select
+        ticks.*,
+        {{ warehouse._bar() }} as bar,
+        lag(ticks.us) over by_order as previous_us,
+        lag(ticks.value) over by_order as previous_value,
+        lead(ticks.us) over by_order as next_us
+    from {{ name }}_rows as ticks
+    window by_order as (
+        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
+    )
+)
+{%- endmacro %}
+
+{#- First and last value of a bar, for a select over updates x. -#}
+{% macro _first_and_last(alias) -%}
+any_value(x.value) filter (where x.previous_us is null or x.previous_us < x.bar) as first_{{ alias }},
+        any_value(x.value) filter (
+            where x.next_us is null or x.next_us >= x.bar + {{ warehouse._width() }}
+        ) as last_{{ alias }}
+{%- endmacro %}
+
+{% macro _update_keys() -%}
+x.series_id,
+        x.bar,
+        any_value(x.exchange) as exchange,
+        any_value(x.symbol) as symbol,
+        max(x.seen) as seen,
+        count(*) as n_events
+{%- endmacro %}
+
+
+{% macro _funding() -%}
+    {%- set seconds = '(' ~ warehouse._width() ~ ' / 1e6)' -%}
+    {%- set columns = ['funding_rate', 'funding_rate_update_frequency', 'funding_rate_avg_update_interval'] -%}
+    {%- set expressions = {
+        'funding_rate': 'placed.last_rate',
+        'funding_rate_update_frequency': 'placed.changes / ' ~ seconds,
+        'funding_rate_avg_update_interval': seconds ~ ' / nullif(placed.changes, 0)',
+    } -%}
+    {%- for part in ['', '_spread', '_spread_bps', '_spread_mean', '_std', '_spread_bps_std', '_update_frequency'] -%}
+        {%- set column = 'predicted_funding_rate' ~ part -%}
+        {%- do columns.append(column) -%}{%- do expressions.update({column: 'null::double'}) -%}
+    {%- endfor -%}
+    {{ return({
+        'name': 'funding', 'sources': ['funding_rates'], 'columns': columns,
+        'expressions': expressions, 'readings': [], 'body': warehouse._funding_bars,
+    }) }}
+{%- endmacro %}
+
+{% macro _funding_bars(with_readings) -%}
+{{ warehouse._updates('rates', 'funding_rates', 'funding_rate') }},
+
+bars as (
+    select
+        {{ warehouse._update_keys() }},
+        {{ warehouse._first_and_last('rate') }},
+        count(*) filter (where x.value is distinct from x.previous_value) as changes
+    from rates as x
+    group by x.series_id, x.bar
+)
+{%- endmacro %}
+
+
+{% macro _open_interest() -%}
+    {%- set change = '(placed.last_oi - placed.first_oi) / nullif(placed.first_oi, 0)' -%}
+    {{ return({
+        'name': 'open_interest', 'sources': ['open_interests', 'mark_prices'],
+        'columns': [
+            'open_interest', 'open_interest_pct_change', 'open_interest_volatility',
+            'oi_price_change_ratio',
+        ],
+        'expressions': {
+            'open_interest': 'placed.last_oi',
+            'open_interest_pct_change': change ~ ' * 100',
+            'oi_price_change_ratio': change
+                ~ ' / nullif((placed.last_mark - placed.first_mark) / nullif(placed.first_mark, 0), 0)',
+        },
+        'readings': [
+            ['open_interest_volatility', 'percent', 'placed.open_interest_volatility * 100'],
+        ],
+        'body': warehouse._open_interest_bars,
+    }) }}
+{%- endmacro %}
+
+{% macro _open_interest_bars(with_readings) -%}
+{{ warehouse._updates('interests', 'open_interests', 'open_interest') }},
+
+{{ warehouse._updates('marks', 'mark_prices', 'mark_price') }},
+
+mark_bars as (
+    select
+        {{ warehouse._update_keys() }},
+        {{ warehouse._first_and_last('mark') }}
+    from marks as x
+    group by x.series_id, x.bar
+),
+
+interest_bars as (
+    select
+        {{ warehouse._update_keys() }},
+        {{ warehouse._first_and_last('oi') }},
+        stddev_samp((x.value - x.previous_value) / nullif(x.previous_value, 0)) filter (
+            where x.previous_us >= x.bar and x.value != x.previous_value
+        ) as open_interest_volatility
+    from interests as x
+    group by x.series_id, x.bar
+),
+
+bars as (
+    select
+        interest_bars.* replace (greatest(interest_bars.seen, mark_bars.seen) as seen),
+        mark_bars.first_mark,
+        mark_bars.last_mark
+    from interest_bars
+    left join mark_bars
+        on
+            interest_bars.exchange = mark_bars.exchange
+            and interest_bars.symbol = mark_bars.symbol
+            and interest_bars.bar = mark_bars.bar
+)
+{%- endmacro %}
+
+
+{% macro _basis() -%}
+    {{ return({
+        'name': 'basis', 'sources': ['mark_prices', 'index_prices', 'trades'],
+        'columns': [
+            'basis', 'basis_bps', 'mark_price_spread', 'mark_price_spread_bps', 'basis_mean',
+            'basis_bps_std', 'mark_price_spread_mean', 'mark_price_spread_bps_std', 'basis_rate',
+        ],
+        'expressions': {'basis_rate': 'null::double'},
+        'readings': [], 'body': warehouse._basis_bars,
+    }) }}
+{%- endmacro %}
+
+{#- The value of a source at or before each mark price of the same UTC day. -#}
+{% macro _as_of_marks(name, source, column, condition='true') -%}
+{{ warehouse._ticks(name ~ '_rows', source, {
+    'value': 'source.' ~ column, 'n': 'try_cast(source.id as bigint)' if source == 'trades' else '0',
+    'place': 'row_number() over ()',
+}, condition ~ ' and source.' ~ column ~ ' is not null') }},
+
+{{ name }} as (
+    select
+        x.exchange,
+        x.symbol,
+        x.us,
+        arg_max(x.value, {n: coalesce(x.n, 9223372036854775807), place: x.place}) as value,
+        max(x.seen) as seen
+    from {{ name }}_rows as x
+    group by x.exchange, x.symbol, x.us
+)
+{%- endmacro %}
+
+{% macro _basis_bars(with_readings) -%}
+{{ warehouse._updates('marks', 'mark_prices', 'mark_price') }},
+
+{{ warehouse._as_of_marks('indices', 'index_prices', 'index_price') }},
+
+{{ warehouse._as_of_marks('lasts', 'trades', 'price', "source.side in ('buy', 'sell')") }},
+
+marked as (
+    select
+        marks.series_id,
+        marks.exchange,
+        marks.symbol,
+        marks.us,
+        marks.bar,
+        marks.place,
+        greatest(marks.seen, indices.seen, lasts.seen) as seen,
+        marks.value - indices.value as basis,
+        (marks.value - indices.value) / nullif(indices.value, 0) * 1e4 as basis_bps,
+        marks.value - lasts.value as mark_price_spread,
+        (marks.value - lasts.value) / nullif(lasts.value, 0) * 1e4 as mark_price_spread_bps
+    from marks
+    asof left join indices
+        on
+            marks.exchange = indices.exchange
+            and marks.symbol = indices.symbol
+            and marks.us >= indices.us
+    asof left join lasts
+        on
+            marks.exchange = lasts.exchange
+            and marks.symbol = lasts.symbol
+            and marks.us >= lasts.us
+),
+
+compared as (
+    select
+        marked.*
+        {%- for column in ['basis', 'basis_bps', 'mark_price_spread', 'mark_price_spread_bps'] %},
+        if(
+            marked.{{ column }} is distinct from lag(marked.{{ column }}) over by_bar,
+            marked.{{ column }},
+            null
+        ) as changed_{{ column }}
+        {%- endfor %}
+    from marked
+    window by_bar as (partition by marked.series_id, marked.bar order by marked.us, marked.place)
+),
+
+bars as (
+    select
+        {{ warehouse._update_keys() }}
+        {%- for column in ['basis', 'basis_bps', 'mark_price_spread', 'mark_price_spread_bps'] %},
+        arg_max(x.{{ column }}, {us: x.us, place: x.place}) as {{ column }}
+        {%- endfor %}
+        {%- for column in ['basis', 'mark_price_spread'] %},
+        fsum(x.changed_{{ column }}) / count(x.changed_{{ column }}) as {{ column }}_mean,
+        stddev_samp(x.changed_{{ column }}_bps) as {{ column }}_bps_std
+        {%- endfor %}
+    from compared as x
+    group by x.series_id, x.bar
+)
+{%- endmacro %}
+
+
+{% macro _derivative_price() -%}
+    {%- set columns, expressions = [], {} -%}
+    {%- for price in ['last', 'index', 'mark'] -%}
+        {%- do columns.append(price ~ '_price') -%}
+        {%- do expressions.update({price ~ '_price': 'placed.last_' ~ price}) -%}
+    {%- endfor -%}
+    {%- set change = {} -%}
+    {%- for price in ['last', 'index', 'mark'] -%}
+        {%- do columns.append(price ~ '_price_pct_change') -%}
+        {%- do change.update({price: '(placed.last_' ~ price ~ ' - placed.first_' ~ price
+            ~ ') / nullif(placed.first_' ~ price ~ ', 0) * 100'}) -%}
+        {%- do expressions.update({price ~ '_price_pct_change': change[price]}) -%}
+    {%- endfor -%}
+    {%- for x, y in [('mark', 'index'), ('mark', 'last'), ('index', 'last')] -%}
+        {%- set column = x ~ '_' ~ y ~ '_pct_change_ratio' -%}
+        {%- do columns.append(column) -%}
+        {%- do expressions.update({column: '(' ~ change[x] ~ ') / nullif(' ~ change[y] ~ ', 0)'}) -%}
+    {%- endfor -%}
+    {{ return({
+        'name': 'derivative_price', 'sources': ['mark_prices', 'index_prices', 'trades'],
+        'columns': columns, 'expressions': expressions, 'readings': [],
+        'body': warehouse._derivative_price_bars,
+    }) }}
+{%- endmacro %}
+
+{#- Bars with a mark price; index and trades of the same bar beside it. -#}
+{% macro _derivative_price_bars(with_readings) -%}
+{{ warehouse._updates('marks', 'mark_prices', 'mark_price') }},
+
+{{ warehouse._updates('indices', 'index_prices', 'index_price') }},
+
+{{ warehouse._trades() }},
+
+trade_bars as (
+    select
+        {{ warehouse._bar_keys() }},
+        {{ warehouse._first('ticks.price') }} as first_last,
+        {{ warehouse._last('ticks.price') }} as last_last
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+),
+
+mark_bars as (
+    select
+        {{ warehouse._update_keys() }},
+        {{ warehouse._first_and_last('mark') }}
+    from marks as x
+    group by x.series_id, x.bar
+),
+
+index_bars as (
+    select
+        {{ warehouse._update_keys() }},
+        {{ warehouse._first_and_last('index') }}
+    from indices as x
+    group by x.series_id, x.bar
+),
+
+bars as (
+    select
+        mark_bars.* replace (greatest(mark_bars.seen, index_bars.seen, trade_bars.seen) as seen),
+        index_bars.first_index,
+        index_bars.last_index,
+        trade_bars.first_last,
+        trade_bars.last_last
+    from mark_bars
+    {%- for other in ['index_bars', 'trade_bars'] %}
+    left join {{ other }}
+        on
+            mark_bars.exchange = {{ other }}.exchange
+            and mark_bars.symbol = {{ other }}.symbol
+            and mark_bars.bar = {{ other }}.bar
+    {%- endfor %}
+)
 {%- endmacro %}

@@ -119,7 +119,8 @@ def tick_macros() -> str:
     Each has a second one, ``ticks_<dataset>_readings``. Their sources are relations with the
     columns of ``vendor.raw_trades`` and the like, named as in ``trades := 'my_trades'``.
     """
-    return _ticks(json.loads(SHIPPED.read_bytes())["nodes"])
+    nodes = json.loads(SHIPPED.read_bytes())["nodes"]
+    return str(nodes["analysis.warehouse.ticks"]["compiled_code"])
 
 
 def write_compiled(target: Path, place: Path) -> None:
@@ -183,14 +184,13 @@ def _compiled(manifest: dict[str, Any]) -> CompiledProject:
         seeds=tuple(by_relation[relation] for relation in ours),
         models=tuple(by_relation[model.relation] for model in project.models),
         tests=tuple(_tests(nodes)),
-        table_macros=nodes["analysis.warehouse.table_macros"]["compiled_code"] + _ticks(nodes),
+        table_macros=";\n".join(
+            nodes[f"analysis.warehouse.{name}"]["compiled_code"]
+            for name in ("table_macros", "ticks")
+        ),
         functions=nodes["analysis.warehouse.functions"]["compiled_code"],
         manifest=manifest,
     )
-
-
-def _ticks(nodes: Mapping[str, Mapping[str, Any]]) -> str:
-    return str(nodes["analysis.warehouse.ticks"]["compiled_code"])
 
 
 def _models(
