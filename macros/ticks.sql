@@ -666,7 +666,7 @@ volatilities as (
         ordered.series_id,
         ordered.bar,
         sqrt(coalesce(
-            fsum((ordered.price / ordered.previous_price - 1) ** 2)
+            fsum(((ordered.price - ordered.previous_price) / ordered.previous_price) ** 2)
                 filter (where ordered.previous_us >= ordered.bar),
             0
         )) as volatility
@@ -827,7 +827,8 @@ edges as (
         'readings': [
             ['bipower_variation', 'across', none],
             ['jump_ratio', 'floored',
-             'greatest(1 - placed.bipower_variation / nullif(placed.realized_vol ** 2, 0), 0)'],
+             'if(placed.bipower_variation > placed.realized_vol ** 2, 0,'
+             ~ ' 1 - placed.bipower_variation / nullif(placed.realized_vol ** 2, 0))'],
             ['jump_ratio', 'across',
              '1 - placed.bipower_variation__across / nullif(placed.realized_vol ** 2, 0)'],
             ['ret_autocorr_lag1', 'across', none], ['trendiness', 'across', none],
@@ -895,9 +896,9 @@ measured as (
             'directional_impact_asymmetry',
         ],
         'expressions': {
-            'amihud_like': 'abs(placed.last_price / placed.first_price - 1) / nullif(placed.notional, 0)',
+            'amihud_like': 'abs((placed.last_price - placed.first_price) / placed.first_price) / nullif(placed.notional, 0)',
             'impact_per_notional':
-                'abs(placed.last_price / placed.first_price - 1) / nullif(abs(placed.net_notional), 0)',
+                'abs((placed.last_price - placed.first_price) / placed.first_price) / nullif(abs(placed.net_notional), 0)',
         },
         'readings': [
             ['kyle_like_lambda', 'notional', none], ['large_trade_reversal', 'signed', none],
@@ -928,11 +929,15 @@ signed as (
     select
         ordered.*,
         thresholds.large,
-        if(ordered.previous_us >= ordered.bar, ordered.price / ordered.previous_price - 1, null) as r,
+        if(
+            ordered.previous_us >= ordered.bar,
+            (ordered.price - ordered.previous_price) / ordered.previous_price,
+            null
+        ) as r,
         if(
             ordered.us_5 < ordered.bar + {{ warehouse._width() }}
             and ordered.price * ordered.amount >= thresholds.large,
-            ordered.price_5 / ordered.price - 1,
+            (ordered.price_5 - ordered.price) / ordered.price,
             null
         ) as reversal
     from ordered
@@ -1094,7 +1099,7 @@ measured as (
         ) as {{ side }}_runs
         {%- endfor %},
         count(*) filter (where x.previous_us >= x.bar and x.sign != x.previous_sign) as flips,
-        fsum(abs(x.price / x.previous_price - 1))
+        fsum(abs((x.price - x.previous_price) / x.previous_price))
             filter (where x.previous_us >= x.bar and x.sign != x.previous_sign)
         / nullif(
             count(*) filter (where x.previous_us >= x.bar and x.sign != x.previous_sign), 0
@@ -1543,8 +1548,9 @@ bars as (
 {#- The value of a source at or before each mark price of the same UTC day. -#}
 {% macro _as_of_marks(name, source, column, condition='true') -%}
 {{ warehouse._ticks(name ~ '_rows', source, {
-    'value': 'source.' ~ column, 'n': 'try_cast(source.id as bigint)' if source == 'trades' else '0',
-    'place': 'row_number() over ()',
+    'value': 'source.' ~ column, 'place': 'row_number() over ()',
+    'n': 'try_cast(source.id as bigint)' if source == 'trades' else '0',
+    'id': 'source.id' if source == 'trades' else "''",
 }, condition ~ ' and source.' ~ column ~ ' is not null') }},
 
 {{ name }} as (
@@ -1552,7 +1558,7 @@ bars as (
         x.exchange,
         x.symbol,
         x.us,
-        arg_max(x.value, {n: coalesce(x.n, 9223372036854775807), place: x.place}) as value,
+        arg_max(x.value, {n: coalesce(x.n, 9223372036854775807), id: x.id, place: x.place}) as value,
         max(x.seen) as seen
     from {{ name }}_rows as x
     group by x.exchange, x.symbol, x.us
@@ -1584,11 +1590,13 @@ marked as (
         on
             marks.exchange = indices.exchange
             and marks.symbol = indices.symbol
+            and marks.us // 86400000000 = indices.us // 86400000000
             and marks.us >= indices.us
     asof left join lasts
         on
             marks.exchange = lasts.exchange
             and marks.symbol = lasts.symbol
+            and marks.us // 86400000000 = lasts.us // 86400000000
             and marks.us >= lasts.us
 ),
 
