@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
@@ -142,8 +142,19 @@ def lock(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
     row = connection.execute("select home from meta.build").fetchone()
     homes = {str(home), str(row[0]) if row else ""}
     folders = [str(Path(h, part)) + "/" for h in homes if h for part in _DATA_FOLDERS]
-    listed = ", ".join(literal(folder) for folder in folders)
-    connection.execute(f"set allowed_directories = [{listed}]")
+    restrict(connection, folders=folders)
+
+
+def restrict(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    folders: Iterable[str],
+    files: Iterable[Path] = (),
+) -> None:
+    """Let a connection reach these folders, which end in ``/``, and files, and nothing else."""
+    for name, paths in (("directories", folders), ("paths", map(str, files))):
+        listed = ", ".join(map(literal, paths))
+        connection.execute(f"set allowed_{name} = [{listed}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
 

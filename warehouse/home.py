@@ -83,6 +83,10 @@ class Home:
         return self.root / "queries"
 
     @property
+    def importers(self) -> Path:
+        return self.root / "importers"
+
+    @property
     def subscription(self) -> Path:
         return self.root / "warehouse.toml"
 
@@ -187,7 +191,7 @@ def published_copies(home: Home) -> list[int]:
 
 
 # Verbs that create a home.
-_BEGINNING = ("sync", "build")
+_BEGINNING = ("sync", "import", "build")
 
 
 @contextmanager

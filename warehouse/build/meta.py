@@ -70,6 +70,16 @@ def write_meta(
             if series_id in {f.file.series_id for f in owned}
         ),
         "files": (_file_row(owned_file, place) for owned_file in owned),
+        "sources": (
+            (
+                f.file.key.dataset,
+                *place(f.file.series_id),
+                f.file.key.period.text,
+                *(source.name, source.sha256, source.rows, source.duplicates),
+            )
+            for f in owned
+            for source in (f.file.facts.imported.sources if f.file.facts.imported else ())
+        ),
         "drift": (
             (f.file.key.dataset, *place(f.file.series_id), f.file.key.period.text, name, kind)
             for f in owned
@@ -229,6 +239,11 @@ def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:
         facts.simulated,
         file.origin,
         datetime.fromisoformat(file.fetched_at),
+        *(
+            (None, None, None)
+            if facts.imported is None
+            else (facts.imported.importer, facts.imported.grain, facts.imported.receive_clock)
+        ),
     )
 
 

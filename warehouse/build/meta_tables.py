@@ -66,6 +66,31 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("simulated", "BOOLEAN", "Whether the file says that its data is simulated."),
             ("origin", "VARCHAR", "Where it came from."),
             ("fetched_at", "TIMESTAMP", "When it was taken in, UTC."),
+            ("importer", "VARCHAR", "Importer that wrote it; NULL for the vendor's own file."),
+            (
+                "grain",
+                "VARCHAR",
+                "What an imported row is: trade, order (all trades of a taker order at one price), "
+                "update; NULL for the vendor's own file.",
+            ),
+            (
+                "receive_clock",
+                "VARCHAR",
+                "measured, or none: then local_timestamp and known_at are NULL; NULL for the "
+                "vendor's own file.",
+            ),
+        ],
+    ),
+    "sources": (
+        "One row per imported file of the lake and file of another format that gave it rows.",
+        [
+            ("dataset", "VARCHAR", "Dataset."),
+            *_SERIES,
+            ("period", "VARCHAR", "UTC day."),
+            ("source_file", "VARCHAR", "Path when it was imported, as in vendor.raw_*."),
+            ("sha256", "VARCHAR", "Hash of its bytes."),
+            ("rows", "BIGINT", "Its rows of this day."),
+            ("duplicates", "BIGINT", "Its rows of this day that repeat a kept id: not shown."),
         ],
     ),
     "drift": (

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from warehouse.interrupts import held_back, is_interrupt, leave
 _VERBS = {
     "demo": "demo",
     "sync": "sync",
+    "import": "imports",
     "build": "build",
     "publish": "build",
     "update": "build",
@@ -55,7 +57,7 @@ class _Verbs(Verbs):
             return None
         with held_back():
             module = import_module(f"warehouse.cli.{_VERBS[name]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -74,6 +76,7 @@ class _Verbs(Verbs):
 _SUMMARIES = {
     "demo": "Build a warehouse of a simulated market, with a chart.",
     "sync": "Download vendor files, or import a folder of them.",
+    "import": "Import ticks of other formats, by one SQL file per format.",
     "build": "Build the catalog and the models, test them, publish them.",
     "publish": "Publish a build file that dbt has filled.",
     "update": "Sync, then build.",

@@ -294,7 +294,7 @@ def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Na
 def print_report(report: SyncReport, as_json: bool = False, folder: Path | None = None) -> None:
     """Print the outcome of a sync from ``folder`` or the vendor: problems by name, then counts."""
     if as_json:
-        put_json(_report_facts(report))
+        put_json(report_facts(report))
         return
     for warning in report.warnings:
         say(f"warning: {warning}")
@@ -438,7 +438,8 @@ def _why(held: object) -> str:
     return "new" if held is None else "may have changed"
 
 
-def _report_facts(report: SyncReport) -> dict[str, Any]:
+def report_facts(report: SyncReport) -> dict[str, Any]:
+    """The report of a sync as JSON values."""
     return {
         "taken_in": len(report.taken_in),
         "rows": sum(admission.rows for admission in report.taken_in),

@@ -8,6 +8,7 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.lake.bad_rows import BadRowsError, write_salvaged
+    from warehouse.lake.imported import GRAINS, IMPORTED, RECEIVE_CLOCKS, Imported, Source
     from warehouse.lake.manifest import Manifest, utc_now
     from warehouse.lake.notes import Note, notes_of
     from warehouse.lake.objects import Admission, Lake, Outcome, shows
@@ -19,6 +20,7 @@ else:
         __name__,
         {
             "bad_rows": "BadRowsError write_salvaged",
+            "imported": "GRAINS Imported IMPORTED RECEIVE_CLOCKS Source",
             "manifest": "Manifest utc_now",
             "notes": "Note notes_of",
             "objects": "Admission Lake Outcome shows",

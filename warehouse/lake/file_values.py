@@ -24,10 +24,19 @@ _EXACT_IN_DOUBLE = 1 << 53
 
 
 class Values:
-    """Facts about the values of a file, collected while its pages are decoded."""
+    """Facts about the values of a file, collected while its pages are decoded.
 
-    def __init__(self, key: FileKey, contract: Contract | None) -> None:
+    Parameters
+    ----------
+    is_clockless
+        Whether nobody measured when its rows arrived, so that ``local_timestamp`` may be NULL.
+    """
+
+    def __init__(
+        self, key: FileKey, contract: Contract | None, *, is_clockless: bool = False
+    ) -> None:
         self._key = key
+        self._is_clockless = is_clockless
         self._contract = contract
         self.nulls = 0
         self.finer_than_us: set[str] = set()
@@ -57,10 +66,10 @@ class Values:
             else np.zeros(len(values), dtype=bool)
             for values in found
         ]
-        is_null = np.logical_or.reduce(nulls)
+        is_null = nulls[0] if self._is_clockless else np.logical_or.reduce(nulls)
         self._null_times.append(is_null)
         if self._key.is_raw:
-            self.known_before += int((~is_null & (times[1] < times[0])).sum())
+            self.known_before += int((~nulls[0] & ~nulls[1] & (times[1] < times[0])).sum())
         for name, values in zip(names, batch.columns, strict=True):
             column = None if self._contract is None else self._contract.column(name)
             if column is not None:

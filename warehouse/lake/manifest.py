@@ -18,7 +18,14 @@ from typing import Any, Self
 
 from warehouse.errors import REPAIR, DamagedError, NewerHomeError, UsageError, WarehouseError
 from warehouse.home import Home
-from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile
+from warehouse.lake.records import (
+    FileFacts,
+    Refusal,
+    Restatement,
+    StoredFile,
+    plain_facts,
+    read_facts,
+)
 from warehouse.lake.schema import HOME_VERSION, STEPS
 from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
 from warehouse.vendor import SERIES_COLUMNS, FileKey, Period, SeriesKey
@@ -240,7 +247,7 @@ class Manifest:
         self._connection.execute(
             "insert into files (dataset, series_id, period, object, size_bytes, facts, origin,"
             " origin_stamp, fetched_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*place, object, size_bytes, json.dumps(_plain(facts)), origin, stamp, now),
+            (*place, object, size_bytes, json.dumps(plain_facts(facts)), origin, stamp, now),
         )
         self._connection.execute(
             "update quarantine set resolved_at = ? where dataset = ? and exchange = ?"
@@ -344,7 +351,7 @@ class Manifest:
         """Replace the facts of a file of known bytes."""
         self._connection.execute(
             "update files set facts = ?, size_bytes = ? where file_id = ?",
-            (json.dumps(_plain(facts)), size_bytes, file.file_id),
+            (json.dumps(plain_facts(facts)), size_bytes, file.file_id),
         )
 
     def restore_history(
@@ -472,27 +479,9 @@ def _flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
 def _stored_file(row: tuple[Any, ...]) -> StoredFile:
     try:
         return StoredFile(
-            row[0], _key(*row[1:7]), row[7], row[8], row[9], _facts(row[10], row[11]), *row[12:]
+            row[0], _key(*row[1:7]), row[7], row[8], row[9], read_facts(row[10], row[11]), *row[12:]
         )
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DamagedError(
             f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=REPAIR
         ) from error
-
-
-def _plain(facts: FileFacts) -> dict[str, Any]:
-    return {name: getattr(facts, name) for name in FileFacts.__slots__}
-
-
-def _facts(text: str, columns: str) -> FileFacts:
-    plain = json.loads(text)
-    plain["runs"] = tuple((start, end) for start, end in plain["runs"])
-    for name in ("missing", "unexpected", "left_out", "notes"):  # older homes lack the last two
-        plain[name] = tuple(tuple(v) if isinstance(v, list) else v for v in plain.get(name, ()))
-    return FileFacts(columns=_columns(columns), **plain)
-
-
-@cache
-def _columns(text: str) -> tuple[tuple[str, str], ...]:
-    """Share one tuple among files with the same columns, as most files of a dataset have."""
-    return tuple((name, kind) for name, kind in json.loads(text))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
+from warehouse.lake.imported import Imported
 from warehouse.times import us_datetime
 from warehouse.vendor import FileKey
 
@@ -38,6 +41,8 @@ class FileFacts:
         beyond these.
     notes
         Kind and text of unusual values, for which no file is refused.
+    imported
+        Origin of the rows, where ``warehouse import`` wrote the file; None of a vendor file.
     """
 
     rows: int
@@ -53,6 +58,7 @@ class FileFacts:
     original: str | None = None
     left_out: tuple[tuple[int, int | None, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    imported: Imported | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +138,27 @@ def moment_text(microseconds: int | None) -> str:
         return str(us_datetime(int(microseconds)))
     except OverflowError:
         return f"{int(microseconds):,} microseconds since 1970"
+
+
+def plain_facts(facts: FileFacts) -> dict[str, Any]:
+    """Facts as JSON values."""
+    plain = {name: getattr(facts, name) for name in FileFacts.__slots__}
+    if facts.imported is not None:
+        plain["imported"] = asdict(facts.imported)
+    return plain
+
+
+def read_facts(text: str, columns: str) -> FileFacts:
+    """The facts of a file, from the JSON of :func:`plain_facts` without its columns, and these."""
+    plain = json.loads(text)
+    plain["runs"] = tuple((start, end) for start, end in plain["runs"])
+    for name in ("missing", "unexpected", "left_out", "notes"):  # older homes lack the last two
+        plain[name] = tuple(tuple(v) if isinstance(v, list) else v for v in plain.get(name, ()))
+    plain["imported"] = Imported.of(plain.get("imported"))
+    return FileFacts(columns=_columns(columns), **plain)
+
+
+@cache
+def _columns(text: str) -> tuple[tuple[str, str], ...]:
+    """Share one tuple among files with the same columns, as most files of a dataset have."""
+    return tuple((name, kind) for name, kind in json.loads(text))

@@ -30,6 +30,7 @@ from warehouse.interrupts import run
 from warehouse.lake.bad_rows import BadRowsError, find_bad_rows, left_out_of
 from warehouse.lake.file_values import Values, is_bytes, is_text
 from warehouse.lake.hints import other_times, time_hint, unlike_parquet
+from warehouse.lake.imported import imported_of
 from warehouse.lake.records import FileFacts, moment_text
 from warehouse.sql import identifier, literal
 from warehouse.vendor import (
@@ -75,7 +76,9 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
             _require_engine_reads(path, schema.names)
             columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
             names = _names(schema, contract)
-            values = _read_all(file, key, contract)
+            imported = imported_of(schema.metadata) if key.is_raw else None
+            is_clockless = imported is not None and imported.receive_clock == "none"
+            values = _read_all(file, Values(key, contract, is_clockless=is_clockless), key)
     except FileRefusedError:
         raise
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
@@ -107,6 +110,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         original=original,
         left_out=tuple((row.number, row.time_us, row.reason) for row in left_out),
         notes=(*values.notes(), *_not_shown(columns)),
+        imported=imported,
     )
 
 
@@ -341,9 +345,9 @@ def _is_common(kind: pa.DataType) -> bool:
 _COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()}
 
 
-def _read_all(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> Values:
+def _read_all(file: pq.ParquetFile, values: Values, key: FileKey) -> Values:
     """Decode every page, and hold the times against the footer's statistics."""
-    values, rows = Values(key, contract), 0
+    rows = 0
     clocks = time_columns(key.dataset)
     for index in range(file.metadata.num_row_groups):
         chunks = [_chunk(file.metadata, index, name) for name in clocks]

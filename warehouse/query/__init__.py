@@ -8,6 +8,7 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.query.frames import frame_table
+    from warehouse.query.guard import check, engine_message
     from warehouse.query.named_queries import find_query
     from warehouse.query.notebook import load_ipython_extension
     from warehouse.query.receipt import Receipt, ReceiptFile, frame_facts
@@ -19,6 +20,7 @@ else:
         __name__,
         {
             "frames": "frame_table",
+            "guard": "check engine_message",
             "named_queries": "find_query",
             "notebook": "load_ipython_extension",
             "receipt": "frame_facts Receipt ReceiptFile",

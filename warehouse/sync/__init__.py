@@ -9,9 +9,9 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.sync.from_folder import FolderPlan, other_data, plan_folder, sync_folder
     from warehouse.sync.from_vendor import plan_vendor, sync_vendor
-    from warehouse.sync.layout import LAYOUTS, Fault, Naming, scan_folder
+    from warehouse.sync.layout import LAYOUTS, Fault, Naming, printable, scan_folder
     from warehouse.sync.plan import VendorPlan
-    from warehouse.sync.report import SyncReport
+    from warehouse.sync.report import SyncReport, sync_run
     from warehouse.sync.subscription import (
         Subscription,
         expand_datasets,
@@ -24,9 +24,9 @@ else:
         {
             "from_folder": "FolderPlan other_data plan_folder sync_folder",
             "from_vendor": "plan_vendor sync_vendor",
-            "layout": "Fault LAYOUTS Naming scan_folder",
+            "layout": "Fault LAYOUTS Naming printable scan_folder",
             "plan": "VendorPlan",
-            "report": "SyncReport",
+            "report": "sync_run SyncReport",
             "subscription": "expand_datasets load_subscriptions resolve Subscription",
         },
     )

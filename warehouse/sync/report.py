@@ -83,16 +83,20 @@ class SyncReport:
 
 @contextmanager
 def sync_run(
-    home: Home, *, salvage: bool, clock: Callable[[], str] | None = None
+    home: Home,
+    *,
+    salvage: bool,
+    clock: Callable[[], str] | None = None,
+    verb: str = "sync",
 ) -> Iterator[tuple[Lake, Callable[[SyncReport], SyncReport]]]:
     """Lock a home, remove the leftovers of a killed run, and record the run and its outcome.
 
     Yields the lake, and a function that takes the finished report and returns it.
     """
     with (
-        writing(home, "sync"),
+        writing(home, verb),
         Manifest(home.manifest, create=True, clock=clock) as manifest,
-        _recorded(manifest) as finish,
+        _recorded(manifest, verb) as finish,
     ):
         lake = Lake(home, manifest, salvage=salvage)
         lake.sweep()
@@ -100,8 +104,8 @@ def sync_run(
 
 
 @contextmanager
-def _recorded(manifest: Manifest) -> Iterator[Callable[[SyncReport], SyncReport]]:
-    run = manifest.start_run("sync")
+def _recorded(manifest: Manifest, verb: str) -> Iterator[Callable[[SyncReport], SyncReport]]:
+    run = manifest.start_run(verb)
     outcome = "interrupted"
 
     def finish(report: SyncReport) -> SyncReport:

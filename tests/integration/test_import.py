@@ -1,0 +1,59 @@
+"""The example of docs/importing.md, as a user types it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.support import ROOT, run_warehouse
+
+DOCS = (ROOT / "docs" / "importing.md").read_text("utf-8")
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_documented_importer_when_written_as_shown_then_imports_its_file(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    (home / "importers").mkdir(parents=True)
+    (home / "importers" / "acme.trades.sql").write_text(block("sql"), "utf-8")
+    file = tmp_path / "trades-2025-06-01.csv.gz"
+    file.write_bytes(gzip.compress(block("csv").encode()))
+    command = ("--home", home, "import", "acme", file, "--symbol", "spot-BTC-USDT")
+    tried = run_warehouse(*command, "--try", cwd=tmp_path)
+    assert tried.exit_code == 0, tried.stderr
+    assert "sell" in tried.stdout
+    assert not (home / "objects").exists()
+    done = run_warehouse(*command, "--exchange", "acme", cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert f"{file}: 3 rows" in done.stderr
+    rows = pq.read_table(
+        home / "lake/raw/trades/exchange=acme/symbol=spot-BTC-USDT/2025-06-01.parquet"
+    ).to_pylist()
+    assert [(row["id"], row["side"], row["price"], row["amount"]) for row in rows] == [
+        ("901", "buy", 105000.5, 0.02), ("902", "sell", 105000.0, 0.5),
+        ("903", "buy", 105001.0, 0.1),
+    ]  # fmt: skip
+    assert rows[0]["local_timestamp"].isoformat() == "2025-06-01T00:00:00.013000+00:00"
+
+
+def test_files_when_refused_then_are_named_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    bad = tmp_path / "BTCUSDT-trades-2025-06-01.csv"
+    bad.write_text("1,0,1,0,1748736000000,true\n", "utf-8")
+    command = ("--home", tmp_path / "home", "import", "binance_trades", bad)
+    done = run_warehouse(
+        *command, "--symbol", "spot-BTC-USDT", "--exchange", "binance", cwd=tmp_path
+    )
+    assert done.exit_code == 1
+    assert f"refused: {bad}: 1 row with price of 0 or below, the first is row 1" in done.stderr
+    unnamed = run_warehouse(*command, cwd=tmp_path)
+    assert unnamed.exit_code == 2
+    assert "--exchange and --symbol missing" in unnamed.stderr

@@ -1,0 +1,21 @@
+"""Importing: ticks in other formats than the vendor's, by one SQL file per format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.imports.importer import ContractSize, Importer, find_importer, list_importers
+    from warehouse.imports.run import ImportReport, Trial, import_files, try_import
+    from warehouse.imports.stage import Staged
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "importer": "ContractSize find_importer Importer list_importers",
+            "run": "import_files ImportReport Trial try_import",
+            "stage": "Staged",
+        },
+    )

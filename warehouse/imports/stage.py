@@ -1,0 +1,304 @@
+"""From a file of a foreign format to rows of the raw contract, by UTC day, checked.
+
+The importer's SQL is not trusted: it must be one SELECT that calls readers only, it runs inside
+``select * from (...)``, and its connection reaches nothing but the files and the staging folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.config import Settings
+from warehouse.display import counted
+from warehouse.engine import NO_EXTENSIONS, Fault, connect, fault_of, restrict, translated
+from warehouse.errors import (
+    FileRefusedError,
+    QueryError,
+    UsageError,
+    WarehouseError,
+    did_you_mean,
+)
+from warehouse.imports.importer import ContractSize, Importer
+from warehouse.imports.source import SourceFile, unpack
+from warehouse.interrupts import run
+from warehouse.query import check, engine_message
+from warehouse.sql import identifier, literal
+
+_READERS = frozenset(
+    {"read_csv", "read_csv_auto", "read_parquet", "parquet_scan", "read_json", "read_json_auto"}
+    | {"read_json_objects", "read_ndjson", "read_ndjson_auto", "read_ndjson_objects"}
+)
+_FILES = "getvariable('files')"
+_FIRST_TIME = "timestamptz '2009-01-01 00:00:00+00'"
+# Day of rows whose time is missing or out of bounds.
+NO_DAY = "none"
+_LATEST_CLOCK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What was found in one file.
+
+    Attributes
+    ----------
+    rows
+        Number of rows.
+    days
+        UTC days of the rows, in order.
+    without_side, out_of_order, known_before
+        Rows without a side, of a time before the row above, and received before their time.
+    faults
+        Why it is refused.
+    """
+
+    source: SourceFile
+    rows: int
+    days: tuple[str, ...]
+    without_side: int
+    out_of_order: int
+    known_before: int
+    faults: tuple[str, ...] = ()
+
+
+class Stage:
+    """Reads files into a staging folder, one after the other.
+
+    Parameters
+    ----------
+    folder
+        Everything is written below it; the caller removes it.
+    limit
+        Rows to read of each file; None reads all.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        importer: Importer,
+        sources: Sequence[SourceFile],
+        folder: Path,
+        *,
+        symbol: str,
+        contract_size: ContractSize | None,
+        limit: int | None = None,
+    ) -> None:
+        self.folder = folder
+        self._importer = importer
+        self._symbol = symbol
+        self._contract_size = contract_size
+        self._limit = limit
+        self.connection = connect(settings.session, config=NO_EXTENSIONS)
+        self._sql = _checked(importer, self.connection)
+        files = [source.path.resolve() for source in sources]
+        restrict(self.connection, folders=[f"{folder}/"], files=files)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def staged_files(self, number: int, day: str = "*") -> str:
+        """SQL that reads the staged rows of a file, or of one of its days."""
+        pattern = self.folder / "rows" / str(number) / f"day={day}" / "*.parquet"
+        return f"read_parquet({literal(str(pattern))}, hive_partitioning = false)"
+
+    def read(self, number: int, source: SourceFile) -> Staged:
+        """Stage one file, and check its rows.
+
+        Raises
+        ------
+        FileRefusedError
+            It cannot be read in this way.
+        """
+        files = unpack(source, self.folder / "files" / str(number), unzips=self._importer.unzips)
+        try:
+            self._run("set variable files = $1", [str(file) for file in files])
+            found = {row[0].lower(): row[1] for row in self._run(f"describe {self._sql}")}
+            self._require_columns(found)
+            target = self.folder / "rows" / str(number)
+            target.mkdir(parents=True)
+            self._run(
+                f"copy ({self._select(found)}) to {literal(str(target))}"
+                " (format parquet, partition_by (day), overwrite_or_ignore)"
+            )
+        except duckdb.Error as error:
+            raise self._refusal(error) from error
+        finally:
+            for file in files:
+                file.unlink()
+        return self._checked_rows(number, source)
+
+    def _run(self, sql: str, value: object = None) -> list[tuple[Any, ...]]:
+        parameters = [] if value is None else [value]
+        return run(self.connection, lambda: self.connection.execute(sql, parameters).fetchall())
+
+    def _refusal(self, error: duckdb.Error) -> WarehouseError:
+        ours = translated(error)
+        if ours is not None and fault_of(error) in (Fault.DISK, Fault.MEMORY):
+            return ours
+        text = engine_message(str(error))
+        if isinstance(error, duckdb.PermissionException):
+            text = "its SQL reads something else than $files: " + text.splitlines()[0]
+        return FileRefusedError(f"cannot be read by {self._importer.path}: {text}")
+
+    def _require_columns(self, found: dict[str, str]) -> None:
+        importer = self._importer
+        wanted = [column.name for column in importer.columns]
+        missing = [n for n in wanted if n not in found and n not in importer.optional]
+        others = [name for name in found if name not in wanted]
+        if missing or others:
+            what = [f"lacks {', '.join(missing)}"] if missing else []
+            what += [f"has {name}{did_you_mean(name, missing or wanted)}" for name in others]
+            raise UsageError(
+                f"{importer.path}: its SELECT {'; '.join(what)}",
+                next_step=f"select exactly {', '.join(wanted)}",
+            )
+        for name in ("exchange_timestamp", "local_timestamp"):
+            if not found.get(name, "TIMESTAMP").startswith("TIMESTAMP"):
+                raise UsageError(
+                    f"{importer.path}: {name} is {found[name]}, not a timestamp",
+                    next_step="write epoch_ms(x) of milliseconds, make_timestamp(x) of micro-"
+                    "seconds",
+                )
+
+    def _select(self, found: dict[str, str]) -> str:
+        """Rows in the types of the contract, with their place in the file and their UTC day."""
+        values = []
+        for column in self._importer.columns:
+            value = identifier(column.name) if column.name in found else "null"
+            if column.type == "TIMESTAMPTZ":
+                value += "::timestamp"  # the session's zone is UTC
+            elif self._contract_size is not None and column.name.endswith("amount"):
+                price = identifier(column.name.removesuffix("amount") + "price")
+                value = self._contract_size.in_base(value, price, self._symbol)
+            values.append(f"({value})::{column.type} as {identifier(column.name)}")
+        limit = "" if self._limit is None else f" limit {self._limit}"
+        return f"""
+            select
+                *,
+                row_number() over () as source_row,
+                exchange_timestamp < lag(exchange_timestamp) over () as is_late,
+                case
+                    when exchange_timestamp >= {_FIRST_TIME}
+                    and exchange_timestamp < now() + interval 1 day
+                    then strftime(exchange_timestamp, '%Y-%m-%d')
+                    else '{NO_DAY}'
+                end as day
+            from (select {", ".join(values)} from ({self._sql}){limit})
+        """
+
+    # -- checks of the rows ----------------------------------------------------------------------
+
+    def _checked_rows(self, number: int, source: SourceFile) -> Staged:
+        folder = self.folder / "rows" / str(number)
+        days = sorted(path.name.removeprefix("day=") for path in folder.iterdir())
+        if not days:
+            return Staged(source, 0, (), 0, 0, 0)
+        faults = self._faults()
+        counts = ", ".join(
+            f"count(*) filter (where {where}), min(source_row) filter (where {where})"
+            for _, where in faults
+        )
+        side = "side is null" if self._importer.contract.column("side") else "false"
+        lag = "epoch_us(local_timestamp) - epoch_us(exchange_timestamp)"
+        ((rows, without_side, late, before, behind, *found),) = self._run(
+            f"""
+            select
+                count(*),
+                count(*) filter (where {side}),
+                count(*) filter (where is_late),
+                count(*) filter (where local_timestamp < exchange_timestamp),
+                median(-({lag}))::double / 1e6,
+                {counts}
+            from {self.staged_files(number)}
+            """
+        )
+        reasons = [
+            f"{counted(count, 'row')} with {reason}, the first is row {first:,}"
+            for (reason, _), count, first in zip(faults, found[::2], found[1::2], strict=True)
+            if count
+        ]
+        if behind is not None and behind > _LATEST_CLOCK_S:
+            reasons.append(
+                f"the median row was received {behind:,.3f} s before its time: one of the clocks"
+                " or zones is wrong"
+            )
+        return Staged(
+            source,
+            rows,
+            tuple(day for day in days if day != NO_DAY),
+            without_side,
+            late,
+            before,
+            tuple(reasons),
+        )
+
+    def _faults(self) -> list[tuple[str, str]]:
+        """A reason for which a row is refused, and the condition."""
+        importer = self._importer
+        found = [
+            ("no exchange_timestamp", "exchange_timestamp is null"),
+            (
+                "a time outside 2009 to tomorrow (is its unit wrong?)",
+                f"exchange_timestamp < {_FIRST_TIME}"
+                " or exchange_timestamp >= now() + interval 1 day",
+            ),
+        ]
+        if importer.receive_clock == "none":
+            found.append(
+                (
+                    "a local_timestamp, although the header has receive_clock: none",
+                    "local_timestamp is not null",
+                )
+            )
+        else:
+            found += [
+                ("no local_timestamp", "local_timestamp is null"),
+                (
+                    "a local_timestamp outside 2009 to tomorrow (is its unit wrong?)",
+                    f"local_timestamp < {_FIRST_TIME} or local_timestamp >= now() + interval 1 day",
+                ),
+            ]
+        is_trades = importer.contract.column("side") is not None
+        if is_trades:
+            found.append(
+                (
+                    "a side other than buy, sell, NULL",
+                    "side is not null and side not in ('buy', 'sell')",
+                )
+            )
+        if importer.by_id:
+            found.append(("no id", "coalesce(id, '') = ''"))
+        for column in importer.columns:
+            name = identifier(column.name)
+            if column.type != "DOUBLE":
+                continue
+            is_positive = column.is_price or column.name.endswith("amount")
+            if is_positive:
+                found.append((f"{column.name} of 0 or below", f"{name} <= 0"))
+            elif column.minimum is not None:
+                found.append(
+                    (f"{column.name} below {column.minimum:g}", f"{name} < {column.minimum!r}")
+                )
+            found.append((f"NaN or infinity in {column.name}", f"not isfinite({name})"))
+            if is_trades or not is_positive:  # one side of a book may be empty
+                found.append((f"no {column.name}", f"{name} is null"))
+        return found
+
+
+def _checked(importer: Importer, connection: duckdb.DuckDBPyConnection) -> str:
+    """The importer's SQL as it runs, if it is one SELECT that reads nothing but ``$files``."""
+    try:
+        statement = check(importer.sql, connection, lambda name: name.lower() in _READERS)
+    except QueryError as error:
+        raise UsageError(f"{importer.path}: {error.what}", next_step=error.next_step) from error
+    if statement.explains or {name.lower() for name in statement.parameters} != {"files"}:
+        raise UsageError(
+            f"{importer.path}: its SELECT must read $files, and has no other parameter",
+            next_step="write: from read_csv($files, ...)",
+        )
+    (name,) = statement.parameters
+    return statement.text.replace(f"${name}", _FILES)
