@@ -181,3 +181,46 @@ def copy_home(home: Path, target: Path) -> Path:
 
     shutil.copytree(home, target, symlinks=True, copy_function=link_or_copy)
     return target
+
+
+# -- catalogs ------------------------------------------------------------------------------------
+
+CATALOG = {
+    "view": "select schema_name, view_name, comment, sql from duckdb_views()"
+    " where database_name = 'w'",
+    "table": "select schema_name, table_name, comment from duckdb_tables()"
+    " where database_name = 'w'",
+    "column": "select schema_name, table_name, column_index, column_name, data_type, comment"
+    " from duckdb_columns() where database_name = 'w'",
+    "macro": "select function_name, parameters, macro_definition, comment from duckdb_functions()"
+    " where database_name = 'w' and not internal",
+    "result": "select * replace (if(resource_type = 'audit', '', message) as message)"
+    " from w.meta.results where resource_type <> 'unit_test'",
+    "model": "from w.meta.models",
+    "stored": "select * exclude (reused) from w.meta.stored",
+    "seed": "from w.staging.funding_schedules",
+    "notional": "from w.staging.order_notionals",
+}
+"""All of a catalog but the rows that its views read, and when it was built."""
+
+
+def quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def catalog_differences(
+    one: Path, other: Path, more: Mapping[str, str] | None = None
+) -> tuple[list[str], list[str]]:
+    """What the catalog of either home alone has of ``CATALOG`` and of further queries."""
+    found = []
+    for home in (one, other):
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{quoted(home / 'warehouse.duckdb')}' as w (read_only)")
+            found.append(
+                {
+                    str((kind, *(str(value).replace(quoted(home), "HOME") for value in row)))
+                    for kind, query in {**CATALOG, **(more or {})}.items()
+                    for row in connection.execute(query).fetchall()
+                }
+            )
+    return sorted(found[0] - found[1]), sorted(found[1] - found[0])

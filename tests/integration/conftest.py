@@ -21,7 +21,17 @@ import pyarrow as pa
 import pytest
 
 import warehouse
-from tests.support import BTC, ROOT, Run, file_key, once, run_warehouse, write_file
+from tests.support import (
+    BTC,
+    ROOT,
+    Run,
+    catalog_differences,
+    file_key,
+    once,
+    quoted,
+    run_warehouse,
+    write_file,
+)
 from warehouse.simulator import Market, bars, write_market
 
 SMALL = Market(
@@ -35,23 +45,6 @@ MINE = "select series_id, time, known_at, 2 * net_delta as twice from {{ ref('fl
 """A model of the user's own, in the home while generation 1 is published."""
 KEPT = ("flow_features", "stg_", "keys", "_")
 """Beginnings of the model files that a broken checkout keeps beside the contracts."""
-CATALOG = {
-    "view": "select schema_name, view_name, comment, sql from duckdb_views()"
-    " where database_name = 'w'",
-    "table": "select schema_name, table_name, comment from duckdb_tables()"
-    " where database_name = 'w'",
-    "column": "select schema_name, table_name, column_index, column_name, data_type, comment"
-    " from duckdb_columns() where database_name = 'w'",
-    "macro": "select function_name, parameters, macro_definition, comment from duckdb_functions()"
-    " where database_name = 'w' and not internal",
-    "result": "select * replace (if(resource_type = 'audit', '', message) as message)"
-    " from w.meta.results where resource_type <> 'unit_test'",
-    "model": "from w.meta.models",
-    "stored": "select * exclude (reused) from w.meta.stored",
-    "seed": "from w.staging.funding_schedules",
-    "notional": "from w.staging.order_notionals",
-}
-"""All of a catalog but the rows that its views read, and when it was built."""
 CHECKOUT = (
     "warehouse",
     "analyses",
@@ -107,10 +100,6 @@ class Readers:
                 self.errors.append(repr(error))
 
 
-def quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
 def odd_november(folder: Path) -> None:
     """A later file of each dataset; in flow's, shares of large trades beyond 1."""
     for dataset in SMALL.datasets:
@@ -159,25 +148,6 @@ def broken_checkout(folder: Path) -> Path:
     return folder
 
 
-def catalog_differences(one: Path, other: Path) -> tuple[list[str], list[str]]:
-    """What either catalog alone has: views, columns, comments, macros, results, stored months.
-
-    The user's own model, which one of them was built without, is left out.
-    """
-    found = []
-    for home in (one, other):
-        with duckdb.connect() as connection:
-            connection.execute(f"attach '{quoted(home / 'warehouse.duckdb')}' as w (read_only)")
-            rows = [
-                (kind, *(str(value).replace(quoted(home), "HOME") for value in row))
-                for kind, query in CATALOG.items()
-                for row in connection.execute(query).fetchall()
-                if "mine" not in row
-            ]
-        found.append(set(map(str, rows)))
-    return sorted(found[0] - found[1]), sorted(found[1] - found[0])
-
-
 @pytest.fixture(scope="session")
 def story(shared_folder: Path) -> dict[str, Any]:
     """Everything that was said and seen, by step; ``home`` and ``folder`` say where."""
@@ -207,7 +177,9 @@ def story(shared_folder: Path) -> dict[str, Any]:
         assert said["publish"]["exit_code"] == 0, said["publish"]["stderr"] + said["dbt"]["stdout"]
         again = shutil.copytree(home, folder / "again", symlinks=True)
         said["by product"] = asdict(run_warehouse("--home", again, "build", "--force", cwd=folder))
-        said["by dbt only"], said["by product only"] = catalog_differences(home, again)
+        by_dbt, by_product = catalog_differences(home, again)
+        said["by dbt only"] = [row for row in by_dbt if "mine" not in row]
+        said["by product only"] = by_product
         readers = Readers(home)
         odd_november(folder / "files")
         said["update"] = run("update", "--from", folder / "files")

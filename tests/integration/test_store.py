@@ -21,17 +21,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.oracle.project import shipped_project
+from tests.support import catalog_differences
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.materialize import store_marts
+from warehouse.build.meta_tables import META
 from warehouse.build.partitions import StoredMonth, month_damage
+from warehouse.build.pipeline import build
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
-from warehouse.home import Home
+from warehouse.generations import generations, rollback
+from warehouse.home import Home, writing
 from warehouse.lake import Manifest, assign_ownership
 from warehouse.project.project import Project, create_seeds, create_views
 from warehouse.simulator import Market, write_market
 from warehouse.sql import literal
 from warehouse.sync.from_folder import sync_folder
+from warehouse.upkeep import prune_home
 from warehouse.vendor import load_contracts
 
 DATASETS = ("ohlcv", "flow", "l1_price", "funding")
@@ -235,17 +240,23 @@ def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))]
 )
-def test_any_sequence_of_syncs_when_built_equals_a_full_rebuild(
-    project: Project, market: Path, tmp_path: Path, seed: int
+def test_any_sequence_of_changes_when_built_equals_a_full_rebuild(
+    market: Path, tmp_path: Path, seed: int
 ) -> None:
-    """Months arrive in any order and are restated; the bytes are those of a rebuild."""
+    """Months arrive in any order and are restated, models are edited, one goes back, and prunes.
+
+    The bytes of the months and all of the catalog are those of a rebuild without any of it.
+    """
     chooser = random.Random(seed)
     arriving = sorted(market.rglob("*.parquet"))
     chooser.shuffle(arriving)
-    home, seen = tmp_path / "home", tmp_path / "market"
-    stored: list[StoredMonth] = []
+    home, seen = Home(tmp_path / "home"), tmp_path / "market"
+    home.models.mkdir(parents=True)
+    for name in OWN_MODELS:
+        edit(home, chooser, name)
+    steps: list[str] = []
     while arriving:
-        for _ in range(chooser.randint(5, 15)):
+        for _ in range(chooser.randint(12, 20)):
             if arriving:
                 source = arriving.pop()
                 target = seen / source.relative_to(market)
@@ -253,14 +264,72 @@ def test_any_sequence_of_syncs_when_built_equals_a_full_rebuild(
                 shutil.copyfile(source, target)
         if chooser.random() < 0.7:
             restate(chooser.choice(sorted(seen.rglob("*.parquet"))), chooser)
-        sync(home, seen)
-        stored = store(home, project)
-    sync_in_same_order(home, tmp_path / "fresh")
-    full = store(tmp_path / "fresh", project)
-    assert not any(month.reused for month in full)
-    assert contents(stored) == contents(full)
-    for mart in MARTS:
-        assert rows(home, mart).equals(rows(tmp_path / "fresh", mart))
+        sync(home.root, seen)
+        if chooser.random() < 0.5:
+            edit(home, chooser, chooser.choice(list(OWN_MODELS)))
+        steps += build_steps(home)
+        match chooser.choice(("edit", "edit", "rollback", "prune")):
+            case "rollback" if len(generations(home)) > 1:
+                with writing(home, "rollback"):
+                    rollback(home, chooser.choice(generations(home)[:-1]))
+            case "prune":
+                prune_home(home, keep=1)
+        edit(home, chooser, chooser.choice(list(OWN_MODELS)))
+        steps += build_steps(home)
+    assert 0 < steps.count("models") < steps.count("publish"), "some changed a copy"
+    fresh = Home(tmp_path / "fresh")
+    sync_in_same_order(home.root, fresh.root)
+    assert "models" in build_steps(fresh, force=True)
+    assert catalog_differences(home.root, fresh.root, EVERYTHING) == ([], [])
+    months = {path.relative_to(fresh.marts): path for path in fresh.marts.rglob("*.parquet")}
+    assert len(months) > 40
+    for name, path in months.items():
+        assert (home.marts / name).read_bytes() == path.read_bytes()
+
+
+OWN_MODELS = {
+    "base": (
+        "-- A: spread.\nselect series_id, time, known_at, spread_bps * {} as a"
+        " from {{{{ ref('l1_features') }}}}",
+        "-- a: Half of it.\n{{{{ config(materialized='table') }}}}"
+        "select series_id, time, known_at, spread_bps / {} as a, spread_bps as b"
+        " from {{{{ ref('l1_features') }}}}",
+        "select series_id, time, known_at, lead(a) over (order by time, series_id) as a, {} as b"
+        " from {{{{ ref('other') }}}}",
+    ),
+    "other": (
+        "select series_id, time, known_at, net_delta + {} as a from {{{{ ref('flow_features') }}}}",
+        "select *, {} as a from {{{{ source('vendor', 'flow') }}}}",
+    ),
+}
+"""Versions of models of the user's: view and table, one that reads another and leaks."""
+
+EVERYTHING = {
+    **{
+        f"meta.{name}": f"from w.meta.{name}"
+        for name in META
+        if name not in ("audited", "build", "results", "stored")
+    },
+    "meta.build": "select * exclude (generation, built_at, home, inputs) from w.meta.build",
+    "meta.audited": "select schema, name, key, verdict from w.meta.audited",
+    "base": "from w.user.base",
+    "rows": "select bit_xor(hash(m)), count(*) from w.flow_features as m",
+    "running": "select bit_xor(hash(m)), count(*) from w.vendor.l1_price as m",
+}
+"""Beside ``CATALOG``: what differs only by the number of the generation, its time and its place."""
+
+
+def edit(home: Home, chooser: random.Random, name: str) -> None:
+    """Another version of a model."""
+    text = chooser.choice(OWN_MODELS[name])
+    (home.models / f"{name}.sql").write_text(text.format(chooser.randrange(1, 9)))
+
+
+def build_steps(home: Home, *, force: bool = False) -> list[str]:
+    """The steps of a build."""
+    told: list[str] = []
+    build(Settings(home.root), force=force, progress=lambda event: told.append(event["step"]))
+    return told
 
 
 # -- gathered months -----------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import duckdb
 import warehouse
 from tests.support import bar_table, file_key, grid, write_file
 from warehouse.build.catalog import prepare_catalog
+from warehouse.build.inputs import fingerprint
 from warehouse.build.partitions import find_stored, stored_month, write_month
-from warehouse.build.pipeline import fingerprint
 from warehouse.build.session_copy import copy_marts
 from warehouse.config import Settings
 from warehouse.generations.publish import catalog_reads, next_generation, publish_build
@@ -64,7 +64,7 @@ def quick_build(home: Home) -> int:
     with writing(home, "build"):
         inputs = fingerprint(settings)
         prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
-        name = f"marts/flow_features/2025-09-{inputs[:20]}.parquet"
+        name = f"marts/flow_features/2025-09-{inputs.lake[:20]}.parquet"
         with duckdb.connect(home.build_catalog) as connection:
             month = stored_month(
                 "flow_features", "2025-09", _store(connection, home.root / name), reused=False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.build.lookahead_gate import audit_build, project_by_hand, record_models
+    from warehouse.build.lookahead_gate import audit_build, project_by_hand
     from warehouse.build.materialize import store_marts
     from warehouse.build.meta_tables import META
     from warehouse.build.partitions import month_damage
@@ -23,7 +23,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "lookahead_gate": "audit_build project_by_hand record_models",
+            "lookahead_gate": "audit_build project_by_hand",
             "materialize": "store_marts",
             "meta_tables": "META",
             "partitions": "month_damage",

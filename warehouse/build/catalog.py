@@ -8,19 +8,22 @@ manifest: no glob, no hive value, no name of a column decides anything at query 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from warehouse.build.compaction import gather
+from warehouse.build.inputs import Inputs
 from warehouse.build.meta import write_meta, write_stored
-from warehouse.build.partitions import OnMonth
+from warehouse.build.partitions import OnMonth, StoredMonth
 from warehouse.build.vendor_views import count_hidden, write_vendor
 from warehouse.config import Settings
 from warehouse.engine import abandoned_spills, attach, connect, translated
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError
 from warehouse.home import Home
-from warehouse.lake import Manifest, assign_ownership
+from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.sql import comment, identifier, literal
 
 # Oldest DuckDB that must be able to open the catalog.
@@ -31,7 +34,7 @@ def prepare_catalog(
     settings: Settings,
     *,
     generation: int,
-    inputs: str = "",
+    inputs: Inputs | None = None,
     progress: OnMonth | None = None,
 ) -> Path:
     """Write the private build file with the schemas ``vendor`` and ``meta``.
@@ -41,7 +44,7 @@ def prepare_catalog(
     generation
         Number of the catalog once it is published.
     inputs
-        Hash of all inputs of the build, which is stored in ``meta.build``.
+        The inputs of the build, which are stored in ``meta.build``.
     progress
         Called with each month that is gathered.
 
@@ -52,6 +55,14 @@ def prepare_catalog(
     """
     home = Home.of(settings)
     home.require_lake()
+    with beginning(home):
+        _write(settings, home, generation, inputs, progress)
+    return home.build_catalog
+
+
+@contextmanager
+def beginning(home: Home) -> Iterator[None]:
+    """Remove an earlier build file before a new one is written; translate DuckDB's errors then."""
     try:
         home.build.mkdir(parents=True, exist_ok=True)
         for leftover in home.build.glob("warehouse.duckdb*"):
@@ -63,29 +74,42 @@ def prepare_catalog(
             f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
         ) from error
     try:
-        _write(settings, home, generation, inputs, progress)
+        yield
     except duckdb.Error as error:
         ours = translated(error, home.root, context=f"{home.build_catalog}: cannot be written")
         if ours is None:
             raise
         raise ours from error
-    return home.build_catalog
+
+
+def read_lake(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    home: Home,
+    manifest: Manifest,
+    progress: OnMonth | None,
+) -> tuple[list[OwnedFile], dict[str, list[StoredMonth]]]:
+    """The files with the spans that they own, and the gathered months of each dataset."""
+    owned = count_hidden(connection, assign_ownership(manifest.files()), home)
+    return owned, gather(settings, home, owned, progress=progress)
 
 
 def _write(
-    settings: Settings, home: Home, generation: int, inputs: str, progress: OnMonth | None
+    settings: Settings,
+    home: Home,
+    generation: int,
+    inputs: Inputs | None,
+    progress: OnMonth | None,
 ) -> None:
     with Manifest(home.manifest) as manifest, connect(settings.session) as connection:
         storage = f"storage_version {literal(STORAGE_VERSION)}"
         attach(connection, home.build_catalog, options=storage)
         connection.execute("use warehouse")
-        owned = count_hidden(connection, assign_ownership(manifest.files()), home)
-        gathered = gather(settings, home, owned, progress=progress)
-        paths = {dataset: [month.path for month in months] for dataset, months in gathered.items()}
+        owned, gathered = read_lake(connection, settings, home, manifest, progress)
         connection.execute("begin")
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
-        write_vendor(connection, owned, home, paths)
+        write_vendor(connection, owned, home, gathered)
         write_meta(connection, owned, manifest, settings, generation, inputs)
         for months in gathered.values():
             write_stored(connection, home, months)

@@ -33,11 +33,12 @@ class AuditCounts:
     reused: int
 
 
-def audit_build(settings: Settings, project: Project) -> AuditCounts:
+def audit_build(settings: Settings, project: Project, *, takes_turns: bool = True) -> AuditCounts:
     """Audit models in the build file on a sample and record how each came out.
 
     Those that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
-    the same data finds the same; the one whose turn it is with the generation's number as seed.
+    the same data finds the same; with ``takes_turns``, the one whose turn it is with the
+    generation's number as seed.
     """
     home = Home.of(settings)
     with connect(settings.session, home.build_catalog) as connection:
@@ -53,7 +54,7 @@ def audit_build(settings: Settings, project: Project) -> AuditCounts:
         ).fetchall()
         kept = KeptAudits(connection, home, project)
         due = [model for model in models if kept.is_due(model)]
-        turn = kept.turn(model for model in models if model not in due)
+        turn = kept.turn(model for model in models if model not in due) if takes_turns else None
         found = _audit(settings, project, due, seed=0)
         if turn is not None:
             found |= _audit(settings, project, [turn], seed=generation)
@@ -138,20 +139,6 @@ def _user_relations(
         f" union all select table_name, 'table', comment from duckdb_tables() where {where}"
     )
     return {str(name): (str(kind), text) for name, kind, text in rows.fetchall()}
-
-
-def record_models(settings: Settings, project: Project) -> None:
-    """Store the models' compiled SQL in the build file, because views of stored marts lack it."""
-    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
-        built = _built(connection)
-        rows = [
-            (m.relation.schema, m.name, m.sql, built[m.relation].checksum)
-            if m.relation in built
-            else (m.relation.schema, m.name, m.sql, "")
-            for m in project.models
-        ]
-        connection.execute("delete from warehouse.meta.models")
-        connection.executemany("insert into warehouse.meta.models values (?, ?, ?, ?)", rows)
 
 
 def project_by_hand(settings: Settings, target: Path) -> Project:

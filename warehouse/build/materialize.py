@@ -17,6 +17,7 @@ when rows are written, so windows and sorts do not carry them.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -296,19 +297,29 @@ def _tables_beside(
 
 
 def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
-    """Make the views of the build file read the stored months; their comments stay."""
+    """Make the views of the build file read the stored months; their comments stay.
+
+    Views that read these months already, in a copy of the published catalog, are left as they are.
+    """
     with connect(settings.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")
         connection.execute("begin")
+        shown = defaultdict(set)
+        for name, path in connection.execute("select model, path from meta.stored").fetchall():
+            shown[name].add(path)
         sources = {}
         for name in dict.fromkeys(month.model for month in stored):
-            paths = [m.path.relative_to(home.root) for m in stored if m.model == name]
-            listed = files_below(home.root, map(str, paths))
+            paths = [str(m.path.relative_to(home.root)) for m in stored if m.model == name]
+            if shown[name] == set(paths):
+                continue
+            listed = files_below(home.root, paths)
             model = project.model(name)
             source = f"read_parquet({listed}, hive_partitioning = false)"
             sources[model.relation.schema, name] = source
+            connection.execute("delete from meta.running where model = ?", [name])
             write_running(connection, name, model.accumulates, source)
         show_instead(connection, continued(connection, sources))
+        connection.execute("delete from meta.stored where not starts_with(model, 'vendor.')")
         write_stored(connection, home, stored)
         connection.execute("commit")
         connection.execute("use memory")

@@ -12,6 +12,7 @@ import duckdb
 
 from warehouse._version import __version__
 from warehouse.build.funding import declared_spans, spans_of
+from warehouse.build.inputs import Inputs
 from warehouse.build.meta_tables import META
 from warehouse.build.partitions import StoredMonth
 from warehouse.build.vendor_views import view_columns
@@ -30,8 +31,45 @@ def write_meta(
     manifest: Manifest,
     settings: Settings,
     generation: int,
-    inputs: str,
+    inputs: Inputs | None,
 ) -> None:
+    """Create the tables; those that the build fills are empty."""
+    of_lake = _of_lake(owned, manifest, settings, generation, inputs)
+    for name in META:
+        _write_table(connection, name, list(of_lake.get(name, ())))
+
+
+def rewrite_meta(
+    connection: duckdb.DuckDBPyConnection,
+    owned: list[OwnedFile],
+    manifest: Manifest,
+    settings: Settings,
+    generation: int,
+    inputs: Inputs | None,
+) -> None:
+    """Replace the rows of the tables that describe the lake, in a copy of a catalog."""
+    for name, rows in _of_lake(owned, manifest, settings, generation, inputs).items():
+        connection.execute(f"delete from meta.{identifier(name)}")
+        add_rows(connection, name, list(rows))
+
+
+def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: Inputs) -> None:
+    """Describe the build in a copy of a catalog of the same lake."""
+    connection.execute(
+        "update meta.build set generation = ?, built_at = ?, inputs = ?",
+        [generation, datetime.fromisoformat(utc_now()), str(inputs)],
+    )
+    connection.execute("update meta.stored set reused = true")
+
+
+def _of_lake(
+    owned: list[OwnedFile],
+    manifest: Manifest,
+    settings: Settings,
+    generation: int,
+    inputs: Inputs | None,
+) -> dict[str, Iterable[tuple[Any, ...]]]:
+    """Rows of the tables that describe the lake and the build."""
     contracts = load_contracts()
     datasets = sorted(contracts.keys() | {f.file.key.dataset for f in owned})
     series = dict(manifest.series())
@@ -43,7 +81,7 @@ def write_meta(
     held: dict[str, list[OwnedFile]] = defaultdict(list)
     for owned_file in owned:
         held[owned_file.file.key.dataset].append(owned_file)
-    tables: dict[str, Iterable[tuple[Any, ...]]] = {
+    return {
         "datasets": (
             (
                 name,
@@ -173,7 +211,7 @@ def write_meta(
                 datetime.fromisoformat(utc_now()),
                 __version__,
                 duckdb.__version__,
-                inputs,
+                "" if inputs is None else str(inputs),
                 str(settings.home),
                 len(owned),
                 settings.threads,
@@ -184,15 +222,7 @@ def write_meta(
             declared_spans(Home.of(settings).subscription),
             ((key.exchange, key.symbol) for key in series.values()),
         ),
-        "results": (),
-        "stored": (),
-        "running": (),
-        "models": (),
-        "tested": (),
-        "audited": (),
     }
-    for name, rows in tables.items():
-        _write_table(connection, name, list(rows))
 
 
 def write_stored(

@@ -198,7 +198,11 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("built_at", "TIMESTAMP", "When the build began, UTC."),
             ("product_version", "VARCHAR", "Version of this product."),
             ("duckdb_version", "VARCHAR", "Version of DuckDB that built it."),
-            ("inputs", "VARCHAR", "Hash of all that it was built from."),
+            (
+                "inputs",
+                "VARCHAR",
+                "Hashes of the lake, of models and settings, of own models.",
+            ),
             ("home", "VARCHAR", "Folder of the home when it was built."),
             ("files", "BIGINT", "Files of the lake that it shows."),
             ("threads", "BIGINT", "Setting; NULL is DuckDB's default."),

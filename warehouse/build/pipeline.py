@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -15,19 +14,18 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from warehouse._version import __version__
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.funding import declared_spans
-from warehouse.build.lookahead_gate import audit_build, record_models
+from warehouse.build.difference import begin_with_copy
+from warehouse.build.inputs import Inputs, fingerprint, published_inputs
+from warehouse.build.lookahead_gate import audit_build
 from warehouse.build.materialize import store_marts
 from warehouse.build.models import create_models, test_models
-from warehouse.build.partitions import stored_event
+from warehouse.build.partitions import StoredMonth, stored_event
 from warehouse.build.session_copy import copy_marts
 from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
 from warehouse.errors import (
     BuildError,
-    DamagedError,
     WarehouseError,
     needing_extras,
 )
@@ -35,22 +33,20 @@ from warehouse.generations import (
     Published,
     next_generation,
     publish_build,
-    read_catalog,
     require_catalog,
 )
 from warehouse.home import Home, writing
 from warehouse.interrupts import run
-from warehouse.lake import Manifest
 from warehouse.progress import Phase, phase
 from warehouse.project import (
     CompiledProject,
     NeedsDbt,
     build_rendered_models,
-    built_project,
     forget_user_models,
     keep_project,
     shipped_or_kept,
     user_model_files,
+    with_user_models,
 )
 from warehouse.vendor import dbt_project_dir
 
@@ -96,25 +92,42 @@ def build(
     with writing(home, "build") as lock, _timed(progress) as tell:
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
+        before = None if force else published_inputs(home)
         published = None
-        if force or inputs != _published_inputs(home):
+        if inputs != before:
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
-            generation = next_generation(home)
-            _apart(
-                lambda: prepare_catalog(
-                    settings,
-                    generation=generation,
-                    inputs=inputs,
-                    progress=lambda month: tell(stored_event(month)),
-                )
-            )
+            is_copy = _apart(lambda: _begin(settings, inputs, before, tell))
+            has_new_data = not is_copy or before is None or before.lake != inputs.lake
             with _explained(home):
-                _fill(settings, compiled, tell, lock=lock)
+                if not is_copy:
+                    _apart(lambda: _create(settings, compiled, tell))
+                if has_new_data:
+                    _apart(lambda: _store_and_test(settings, compiled, tell))
+                _add_own_models(settings, compiled, tell, lock=lock)
+                tell({"step": "audit"})
+                project = with_user_models(home, compiled.project)
+                counts = _apart(lambda: audit_build(settings, project, takes_turns=has_new_data))
+                tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
             tell({"step": "publish"})
             published = publish_build(home)
         _apart(lambda: copy_published(settings, tell))
         return published
+
+
+def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEvent) -> bool:
+    """Prepare the build file; whether it is a copy of the published catalog, with its models."""
+    generation = next_generation(Home.of(settings))
+
+    def progress(month: StoredMonth) -> None:
+        tell(stored_event(month))
+
+    if begin_with_copy(
+        settings, generation=generation, inputs=inputs, published=before, progress=progress
+    ):
+        return True
+    prepare_catalog(settings, generation=generation, inputs=inputs, progress=progress)
+    return False
 
 
 def _apart(act: Callable[[], T]) -> T:
@@ -138,36 +151,34 @@ def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> Compil
     return compiled
 
 
-def _fill(settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int) -> None:
-    """Create, store and test the models in the prepared build file, then audit them."""
-    home = Home.of(settings)
-    _apart(lambda: _create_and_test(settings, compiled, tell))
-    keep_project(home, compiled)
-    if user_model_files(home):
-        tell({"step": "user models"})
-        try:
-            build_rendered_models(home, compiled)
-        except NeedsDbt as reason:
-            tell({"step": "dbt builds", "message": str(reason)})
-            _run_child(settings, home, ["user"], tell, lock=lock)
-    else:
-        forget_user_models(home)
-    tell({"step": "audit"})
-    project = built_project(home)
-    record_models(settings, project)
-    counts = _apart(lambda: audit_build(settings, project))
-    tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
-
-
-def _create_and_test(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
+def _create(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
     tell({"step": "models"})
     create_models(settings, compiled)
+
+
+def _store_and_test(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
     tell({"step": "store"})
     store_marts(settings, compiled.project, progress=lambda month: tell(stored_event(month)))
     tell({"step": "tests"})
     tested = test_models(settings, compiled)
     reused = sum(month.reused for month in tested)
     tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
+
+
+def _add_own_models(
+    settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int
+) -> None:
+    home = Home.of(settings)
+    keep_project(home, compiled)
+    if not user_model_files(home):
+        forget_user_models(home)
+        return
+    tell({"step": "user models"})
+    try:
+        _apart(lambda: build_rendered_models(home, compiled))
+    except NeedsDbt as reason:
+        tell({"step": "dbt builds", "message": str(reason)})
+        _run_child(settings, home, ["user"], tell, lock=lock)
 
 
 @contextmanager
@@ -228,43 +239,6 @@ def build_user_models(settings: Settings, progress: OnEvent | None = None, *, lo
         dbt could not run; models that fail are named in ``meta.results`` instead.
     """
     _run_child(settings, Home.of(settings), ["user"], progress, lock=lock)
-
-
-def fingerprint(settings: Settings) -> str:
-    """A hash of all inputs of a build: lake, models, versions, settings."""
-    home = Home.of(settings)
-    with Manifest(home.manifest) as manifest:
-        lake = [
-            [
-                (file.file_id, str(file.key), file.series_id, file.object)
-                for file in manifest.files()
-            ],
-            [(str(refusal.key), refusal.object) for refusal in manifest.quarantine()],
-            len(manifest.restatements()),
-        ]
-    ours = dbt_project_dir()
-    folders = [ours / "models", ours / "macros", ours / "seeds", ours / "tests" / "dbt"]
-    folders += [home.models, home.macros]
-    sources = [path for folder in folders for path in sorted(folder.rglob("*"))]
-    texts = {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (ours / "dbt_project.yml", *sources)
-        if path.is_file()
-    }
-    versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
-    declared = [str(span) for span in declared_spans(home.subscription)]
-    facts = [lake, texts, versions, declared]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _published_inputs(home: Home) -> str | None:
-    if not home.catalog.is_file():
-        return None
-    try:
-        ((inputs,),) = read_catalog(home, home.catalog, "select inputs from warehouse.meta.build")
-    except (DamagedError, ValueError):
-        return None
-    return str(inputs)
 
 
 def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:

@@ -7,13 +7,13 @@ that is not in the contract is kept. Values are unchanged.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from warehouse.build.partitions import StoredMonth
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
 from warehouse.sql import comment, files_below, identifier, literal, moment
@@ -42,23 +42,30 @@ def write_vendor(
     connection: duckdb.DuckDBPyConnection,
     owned: list[OwnedFile],
     home: Home,
-    gathered: Mapping[str, Sequence[Path]],
+    gathered: Mapping[str, Sequence[StoredMonth]],
+    *,
+    only: Container[str] | None = None,
 ) -> None:
-    """Create the views; a dataset whose months were gathered is read from those files."""
+    """Create the views; a dataset whose months were gathered is read from those files.
+
+    With ``only`` the views of these datasets replace those that are there.
+    """
     by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
     for owned_file in owned:
         by_dataset[owned_file.file.key.dataset].append(owned_file)
     contracts = load_contracts()
     for dataset in sorted(contracts.keys() | by_dataset.keys()):
+        if only is not None and dataset not in only:
+            continue
         contract = contracts.get(dataset)
         files = by_dataset.get(dataset, [])
         columns = view_columns(contract, files)
         view = f"vendor.{identifier(dataset)}"
         sql = view_sql(columns, files, home)
         if dataset in gathered:
-            names = (str(path.relative_to(home.root)) for path in gathered[dataset])
+            names = (str(month.path.relative_to(home.root)) for month in gathered[dataset])
             sql = gathered_sql(columns, files_below(home.root, names))
-        connection.execute(f"create view {view} as\n{sql}")
+        connection.execute(f"create or replace view {view} as\n{sql}")
         meaning = contract.description if contract else "Not in the contracts: taken as it came."
         comment(connection, "view", view, meaning)
         for column in (*KEY_COLUMNS, *columns):

@@ -69,7 +69,6 @@ def publish(settings: Settings, target: Path) -> int:
         build_user_models,
         copy_published,
         project_by_hand,
-        record_models,
         store_marts,
     )
     from warehouse.project import user_model_files, with_user_models
@@ -82,7 +81,6 @@ def publish(settings: Settings, target: Path) -> int:
         if user_model_files(home):
             build_user_models(settings, _Steps(), lock=lock)
             project = with_user_models(home, project)
-        record_models(settings, project)
         audit_build(settings, project)
         published = publish_build(home)
         copy_published(settings, _Steps())

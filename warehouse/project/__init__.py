@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         CompiledProject,
         DataTest,
         kept_compiled,
+        project_key,
         shipped_or_kept,
         tick_macros,
         write_compiled,
@@ -48,8 +49,8 @@ else:
         {
             "built": "built_project keep_project with_user_models",
             "compiled": (
-                "CompiledModel CompiledProject DataTest kept_compiled shipped_or_kept "
-                "tick_macros write_compiled"
+                "CompiledModel CompiledProject DataTest kept_compiled project_key "
+                "shipped_or_kept tick_macros write_compiled"
             ),
             "lines": "at_line",
             "model_texts": "model_for_dbt",

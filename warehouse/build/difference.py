@@ -1,0 +1,137 @@
+"""Begin a build with a copy of the published catalog, and change in it only what has changed.
+
+That is possible where the built-in project is the same: then its models, their comments and its
+functions are. The rest, ``meta`` and the views of datasets with other files, is written as a whole
+build writes it, so that the catalog is the same as after one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import duckdb
+
+from warehouse.build.catalog import beginning, read_lake
+from warehouse.build.inputs import Inputs
+from warehouse.build.meta import rewrite_meta, set_build, write_stored
+from warehouse.build.partitions import OnMonth
+from warehouse.build.vendor_views import write_vendor
+from warehouse.config import Settings
+from warehouse.engine import connect
+from warehouse.errors import DamagedError
+from warehouse.generations import current_generation, require_as_published
+from warehouse.home import Home
+from warehouse.lake import Manifest
+from warehouse.project import PACKAGE
+
+_COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'
+_FILES = """
+select dataset, file::varchar from meta.files as file
+union all select model[8:], path from meta.stored where starts_with(model, 'vendor.')
+"""
+_HELD = "select distinct dataset from meta.files where owns_from <> []"
+
+
+def begin_with_copy(
+    settings: Settings,
+    *,
+    generation: int,
+    inputs: Inputs,
+    published: Inputs | None,
+    progress: OnMonth | None = None,
+) -> bool:
+    """Write the private build file as a copy of the published catalog that shows the lake of now.
+
+    It contains the built-in models, and none of the user's. Where the lake has changed, the
+    outcomes of tests are missing, and the marts show the months that they had.
+
+    Parameters
+    ----------
+    generation, inputs, progress
+        As for :func:`warehouse.build.catalog.prepare_catalog`.
+    published
+        The inputs of the published catalog.
+
+    Returns
+    -------
+    bool
+        Whether it was done; if not, the catalog must be written anew.
+    """
+    home = Home.of(settings)
+    if published is None or published.project != inputs.project or not _is_as_published(home):
+        return False
+    with beginning(home):
+        shutil.copyfile(home.catalog, home.build_catalog)
+        with connect(settings.session, home.build_catalog, options="") as connection:
+            connection.execute("use warehouse")
+            if _is_mostly_free(connection):
+                return False
+            connection.begin()
+            if inputs.lake == published.lake:
+                set_build(connection, generation, inputs)
+            elif not _show_lake(connection, settings, home, generation, inputs, progress):
+                return False
+            _forget_own_models(connection)
+            connection.commit()
+            connection.execute("use memory")
+            connection.execute("detach warehouse")
+    return True
+
+
+def _is_as_published(home: Home) -> bool:
+    try:
+        require_as_published(home, home.catalog, current_generation(home))
+    except DamagedError:
+        return False
+    return True
+
+
+def _is_mostly_free(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the file is more than twice the size of what is in it."""
+    ((used, free),) = connection.execute(
+        "select used_blocks, free_blocks from pragma_database_size()"
+        " where database_name = 'warehouse'"
+    ).fetchall()
+    return bool(free > used)
+
+
+def _forget_own_models(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute('drop schema "user" cascade')
+    connection.execute('create schema "user"')
+    connection.execute("delete from meta.models where schema = 'user'")
+    connection.execute(
+        "delete from meta.results where package = ? or resource_type = 'audit'", [PACKAGE]
+    )
+
+
+def _show_lake(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    home: Home,
+    generation: int,
+    inputs: Inputs,
+    progress: OnMonth | None,
+) -> bool:
+    """Show the lake of now; False where the columns of a dataset differ, or one has lost its rows.
+
+    Models read the columns, and a mart without months is its model again.
+    """
+    with Manifest(home.manifest) as manifest:
+        owned, gathered = read_lake(connection, settings, home, manifest, progress)
+        columns, files, held = (_rows(connection, text) for text in (_COLUMNS, _FILES, _HELD))
+        rewrite_meta(connection, owned, manifest, settings, generation, inputs)
+    connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
+    for months in gathered.values():
+        write_stored(connection, home, months)
+    if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
+        return False
+    changed = {dataset for dataset, _ in set(files) ^ set(_rows(connection, _FILES))}
+    write_vendor(connection, owned, home, gathered, only=changed)
+    connection.execute("delete from meta.results where resource_type = 'test'")
+    connection.execute("delete from meta.tested")
+    return True
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[Any, ...]]:
+    return connection.execute(text).fetchall()
