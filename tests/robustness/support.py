@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import sqlite3
 import subprocess
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def quick_build(home: Home) -> int:
     """Publish a catalog without dbt: one mart, stored, and the word that all went well."""
     settings = Settings(home.root)
     with writing(home, "build"):
-        inputs = fingerprint(settings)
+        inputs = replace(fingerprint(settings), project="quick")
         prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
         name = f"marts/flow_features/2025-09-{inputs.lake[:20]}.parquet"
         with duckdb.connect(home.build_catalog) as connection:

@@ -19,7 +19,7 @@ from warehouse.build.partitions import OnMonth
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
 from warehouse.engine import connect
-from warehouse.errors import DamagedError
+from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError
 from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
 from warehouse.lake import Manifest
@@ -62,7 +62,13 @@ def begin_with_copy(
     if published is None or published.project != inputs.project or not _is_as_published(home):
         return False
     with beginning(home):
-        shutil.copyfile(home.catalog, home.build_catalog)
+        try:
+            shutil.copyfile(home.catalog, home.build_catalog)
+        except OSError as error:
+            raise DiskError(
+                f"{home.build_catalog}: cannot be written ({error.strerror})",
+                next_step=ROOM_OR_RIGHTS,
+            ) from error
         with connect(settings.session, home.build_catalog, options="") as connection:
             connection.execute("use warehouse")
             if _is_mostly_free(connection):
