@@ -56,7 +56,7 @@ def begin_with_copy(
     Returns
     -------
     bool
-        Whether it was done; if not, the catalog must be written anew.
+        Whether it was done; if not, the catalog must be written from the lake.
     """
     home = Home.of(settings)
     if published is None or published.project != inputs.project or not _is_as_published(home):
