@@ -183,6 +183,24 @@ window
 {%- endmacro %}
 
 
+{#-
+    Whether a bar is needed where a build computes one month of a mart and this select looks no
+    further back than `length`; true everywhere else. A mart with one long window reads the bars of
+    that length; its other selects leave most of them out and cost as little as their own windows.
+    Values do not depend on it.
+-#}
+{% macro within_reach(length) -%}
+    {{ return(adapter.dispatch('within_reach', 'warehouse')(length)) }}
+{%- endmacro %}
+
+{% macro default__within_reach(length) -%}
+    {%- do warehouse.length_s(length) -%}
+    "time" >= coalesce(
+            getvariable('month_start')::timestamp - interval '{{ length }}', '-infinity'::timestamp
+        )
+{%- endmacro %}
+
+
 {#- Bars in a length of time, a real number: 288 for '1 day' at 5m. -#}
 {% macro bars_in(length) -%}
     {{ return(adapter.dispatch('bars_in', 'warehouse')(length)) }}

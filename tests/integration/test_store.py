@@ -237,6 +237,31 @@ def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
     assert_as_the_models_say(tmp_path / "home", project, ["flow_features"])
 
 
+def test_market_state_when_a_book_is_restated_then_equals_a_full_rebuild(tmp_path: Path) -> None:
+    """Its months leave out bars that their own windows do not need, and read another series."""
+    whole = shipped_project()
+    project = replace(whole, models=whole.with_ancestors([whole.model("market_state")]))
+    market, home = tmp_path / "market", tmp_path / "home"
+    symbols = ("perpetual-BTC-USDT:USDT",)
+    span = {"start": date(2025, 9, 1), "end": date(2026, 1, 1), "missing_bars": 0.002}
+    traded = ("flow", "l1_price", "impact", "funding")
+    for datasets, clock in ((traded, "true"), (("l2_liquidity",), "exchange")):
+        shape = Market(symbols, datasets=datasets, intervals=("1h", "4h"), clocks=(clock,), **span)
+        write_market(market, shape)
+    sync(home, market)
+    store(home, project)
+    restate(next(market.glob("l2_liquidity/**/interval=1h/**/2025-10.parquet")), random.Random(1))
+    sync(home, market)
+    stored = [month for month in store(home, project) if month.model == "market_state"]
+    assert [month.month for month in stored if month.reused] == ["2025-09"]
+    state = rows(home, "market_state")
+    assert state["top_share_25"].notna().mean() > 0.9
+    assert_as_the_models_say(home, project, ["market_state"])
+    sync_in_same_order(home, tmp_path / "fresh")
+    full = contents(store(tmp_path / "fresh", project))
+    assert contents(stored).items() <= full.items()
+
+
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))]
 )

@@ -19,6 +19,7 @@
 {% macro rolling_zscore(x, length) %}avg({{ x }}{{ kwargs and '' }}){% endmacro %}
 {% macro rolling_rank(x, length) %}avg({{ x }}{{ kwargs and '' }}){% endmacro %}
 {% macro rolling_percentile(x, length) %}avg({{ x }}{{ kwargs and '' }}){% endmacro %}
+{% macro within_reach(length) %}"time" is not null{% endmacro %}
 {% macro windows() %}{{ varargs and '' }}{% endmacro %}
 {% macro join_at(relation, alias, offset, other=none) -%}
 inner join {{ other or relation }} as {{ alias }}

@@ -18,6 +18,8 @@ import pandas as pd
 from tests.oracle.equal import Expected
 
 HOUR, DAY, WEEK = 3600, 86_400, 604_800
+MONTH = 30 * DAY
+BOOK_MAX_AGE = pd.Timedelta(minutes=5)
 ORDER_SIZES = {"10k": 10_000, "50k": 50_000, "100k": 100_000}
 
 Measures = dict[str, Expected]
@@ -25,15 +27,25 @@ Measures = dict[str, Expected]
 
 @dataclass(frozen=True)
 class Panel:
-    """One series: each dataset by bar, on the grid from its first bar to its last."""
+    """One series: each dataset by bar, on the grid from its first bar to its last.
+
+    ``book`` has the rows of l2_liquidity under the clock exchange, whatever the series' own is.
+    """
 
     seconds: int
     frames: Mapping[str, pd.DataFrame]
     rows: Mapping[str, pd.Index]
     coverage: float = 1.0
+    book: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, frames: Mapping[str, pd.DataFrame], seconds: int, coverage: float = 1.0) -> Panel:
+    def of(
+        cls,
+        frames: Mapping[str, pd.DataFrame],
+        seconds: int,
+        coverage: float = 1.0,
+        book: pd.DataFrame | None = None,
+    ) -> Panel:
         """From frames as the vendor gives them, each with a column ``time``."""
         starts = pd.concat([frame["time"] for frame in frames.values()])
         grid = pd.date_range(starts.min(), starts.max(), freq=f"{seconds}s", unit="us")
@@ -46,6 +58,7 @@ class Panel:
             {name: frame.reindex(grid) for name, frame in indexed.items()},
             {name: frame.index for name, frame in indexed.items()},
             coverage,
+            book,
         )
 
     def column(self, dataset: str, name: str) -> pd.Series:
@@ -326,6 +339,85 @@ def order_sizes(panel: Panel) -> Measures:
             whole = of_side["small"] + of_side["medium"] + of_side["large"]
             found[f"{side}_{size}_notional_share"] = Expected(divide(of_side[size], whole))
     return found
+
+
+def market_state(panel: Panel) -> Measures:
+    day, week, month = panel.bars(DAY), panel.bars(WEEK), panel.bars(MONTH)
+    here = panel.has("l1_price", "flow")
+
+    def l1(name: str) -> pd.Series:
+        return panel.column("l1_price", name)
+
+    mid, bid_amount, ask_amount = l1("midprice"), l1("bid_amount"), l1("ask_amount")
+    spread = divide(l1("ask_price") - l1("bid_price"), mid) * 1e4
+    mean_spread = divide(l1("ask_price_twap") - l1("bid_price_twap"), mid) * 1e4
+    spread_mean, spread_std = _two_pass(spread, panel.enough(day), day)
+    mid_return = (divide(mid, mid.shift(1)) - 1) * 1e4
+    quoted = panel.has("l1_price")
+    volatility = (deviation(mid_return, panel.enough(day), day) * np.sqrt(day)).where(quoted)
+    top = bid_amount + ask_amount
+    lean_top = divide(bid_amount - ask_amount, top)
+    book, age_s = _book(panel)
+    depth = {n: book[f"bid_agg_{n}"] + book[f"ask_agg_{n}"] for n in (5, 25)}
+    lean = {n: divide(book[f"bid_agg_{n}"] - book[f"ask_agg_{n}"], depth[n]) for n in (5, 25)}
+    top_share = {n: divide(top, depth[n]) for n in (5, 25)}
+    oppose = (lean_top * lean[25] < 0).astype(object)
+    medium = {}
+    for side in ("buy", "sell"):
+        sizes = [
+            panel.column("flow", f"taker_{side}_{size}_order_volume")
+            for size in ("small", "medium", "large")
+        ]
+        medium[side] = divide(sizes[1], sizes[0] + sizes[1] + sizes[2])
+    kyle = percentile(panel.column("impact", "kyle_like_lambda").where(here), week)
+    amihud = percentile(panel.column("impact", "amihud_like").where(here), week)
+    updates = l1("quote_update_frequency") * panel.seconds
+    still = -divide(mid_return.abs(), updates)
+    regime_bars = rolling_count(volatility, MONTH, panel).values
+    return {
+        "realized_vol_1d_bps": Expected(volatility),
+        "realized_vol_rank_30d": Expected(percentile(volatility, month)),
+        "spread_bps": Expected(spread),
+        "mean_spread_bps": Expected(mean_spread),
+        "spread_rank_7d": Expected(percentile(spread, week)),
+        "spread_instability_1d": Expected(
+            spread_std / spread_mean.where(spread_mean > 1e-9 * spread_std)
+        ),
+        "top_share_5": Expected(top_share[5]),
+        "top_share_25": Expected(top_share[25]),
+        "top_share_rank_7d": Expected(percentile(top_share[25], week)),
+        "lean_top": Expected(lean_top),
+        "lean_5": Expected(lean[5]),
+        "lean_25": Expected(lean[25]),
+        "lean_divergence": Expected(lean_top - lean[25]),
+        "leans_oppose": Expected(oppose.where((lean_top * lean[25]).notna(), None)),
+        "net_delta_zscore_1d": zscore(
+            panel.column("flow", "volume_delta_notional") / 1e6, day, panel
+        ),
+        "buy_medium_notional_share": Expected(medium["buy"]),
+        "sell_medium_notional_share": Expected(medium["sell"]),
+        "kyle_rank_7d": Expected(kyle),
+        "amihud_rank_7d": Expected(amihud),
+        "impact_divergence": Expected(amihud - kyle),
+        "quote_updates_per_bp": Expected(divide(still * 0 - 1, still)),
+        "quote_updates_rank_7d": Expected(percentile(still, week)),
+        "crowding_z": derivative_features(panel)["crowding_z"],
+        "book_age_s": Expected(age_s),
+        "bars_7d": rolling_count(spread, WEEK, panel),
+        "bars_30d": Expected(regime_bars.where(quoted)),
+    }
+
+
+def _book(panel: Panel) -> tuple[pd.DataFrame, pd.Series]:
+    """The last row of the book known at each bar of the grid, and its age in seconds."""
+    names = [f"{side}_agg_{n}" for side in ("bid", "ask") for n in (5, 25)]
+    if panel.book is None or panel.book.empty:
+        return pd.DataFrame(np.nan, panel.grid, names), pd.Series(np.nan, panel.grid)
+    rows = panel.book.set_index("time").astype(float).replace([np.inf, -np.inf], np.nan)
+    rows = rows.reindex(columns=names).assign(at=rows.index).sort_index()
+    held = rows.reindex(panel.grid, method="ffill", tolerance=BOOK_MAX_AGE)
+    age_s = (panel.grid.to_series() - held["at"]).dt.total_seconds()
+    return held[names], age_s
 
 
 # -- pandas' idioms on a grid without gaps -------------------------------------------------------

@@ -36,6 +36,7 @@ def test_windows_with_a_quarter_of_the_bars_as_pandas_min_periods(
             ("flow_features", measures.flow_features),
             ("l1_features", measures.l1_features),
             ("derivative_features", measures.derivative_features),
+            ("market_state", measures.market_state),
         ):
             actual = of.rows(mart).set_index("time")
             assert_equal(actual, oracle(panel), of=mart)

@@ -30,6 +30,7 @@ MARTS = {
     "forward_returns": (("ohlcv", "l1_price"), measures.forward_returns),
     "order_sizes": (("flow", "trade_size"), measures.order_sizes),
     "execution_costs": (("l1_price",), measures.execution_costs),
+    "market_state": (("l1_price", "flow"), measures.market_state),
 }
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no real data at {FOLDER}")

@@ -48,6 +48,9 @@ USED = {
         "taker_buy_small_order_volume",
         "taker_buy_medium_order_volume",
         "taker_buy_large_order_volume",
+        "taker_sell_small_order_volume",
+        "taker_sell_medium_order_volume",
+        "taker_sell_large_order_volume",
     ],
     "trade_size": ["small_order_volume", "medium_order_volume", "large_order_volume", "n_trades"],
     "l1_price": [
@@ -58,13 +61,15 @@ USED = {
         "midprice",
         "weighted_midprice",
         "quote_update_frequency",
+        "ask_price_twap",
+        "bid_price_twap",
     ],
     "funding": ["funding_rate"],
     "basis": ["basis_bps"],
     "open_interest": ["open_interest"],
-    "impact": ["impact_per_notional"],
+    "impact": ["impact_per_notional", "kyle_like_lambda", "amihud_like"],
     "slippage": ["slippage_bps_mean"],
-    "l2_liquidity": ["bid_agg_20", "ask_agg_20"],
+    "l2_liquidity": [f"{side}_agg_{levels}" for side in ("bid", "ask") for levels in (5, 20, 25)],
 }
 
 
@@ -118,6 +123,11 @@ CASES = {
         ("l1_price", "ohlcv", "flow", "impact", "slippage", "l2_liquidity"),
     ),
     "order_sizes": (("flow", "trade_size"), measures.order_sizes, ("flow", "trade_size")),
+    "market_state": (
+        ("l1_price", "flow"),
+        measures.market_state,
+        ("l1_price", "flow", "impact", "l2_liquidity", "funding", "basis", "open_interest"),
+    ),
 }
 
 
@@ -202,12 +212,65 @@ def test_gap_when_inside_the_window_then_null_where_rows_would_stretch(models: M
     assert np.allclose(outside.dropna(), notebook.loc[outside.dropna().index], rtol=1e-12)
 
 
+def test_book_when_bars_are_missing_then_it_is_held_for_five_minutes(models: Models) -> None:
+    """A row of either clock has the last bar of the book that it could know, and no older one."""
+    start = pd.Timestamp("2025-12-31 23:50")
+    minutes = [start + timedelta(minutes=minute) for minute in range(20)]
+    quotes = pa.table({"time": minutes, "bid_amount": [3.0] * 20, "ask_amount": [1.0] * 20})
+    books = [minutes[2], minutes[10], minutes[19]]
+    book = pa.table(
+        {"time": books, "bid_agg_5": [8.0, 4.0, 2.0], "ask_agg_5": [8.0, 4.0, 0.0]}
+        | {"bid_agg_25": [20.0, None, 0.0], "ask_agg_25": [60.0, 10.0, 0.0]}
+    )
+    other = pa.table({"time": minutes, "bid_agg_5": [1.0] * 20, "ask_agg_5": [1.0] * 20})
+    rows = keyed(quotes, interval="1m")
+    models.fill(
+        {
+            "l1_price": rows,
+            "l2_liquidity": joined(
+                [
+                    keyed(book, interval="1m", clock="exchange", series_id=2),
+                    keyed(other, interval="1m", clock="exchange", series_id=3, symbol="other"),
+                    keyed(other, interval="5m", clock="exchange", series_id=4),
+                    keyed(other, interval="1m", series_id=1),  # never served under this clock
+                ]
+            ),
+        }
+    )
+    mart = models.rows("market_state").set_index("time")
+    none = [None]
+    ages = none * 2 + [0, 60, 120, 180, 240, 300] + none * 2
+    ages += [0, 60, 120, 180, 240, 300] + none * 3 + [0]
+    assert (
+        mart["book_age_s"].astype(object).where(mart["book_age_s"].notna(), None).tolist() == ages
+    )
+    shares = mart["top_share_5"].tolist()
+    assert (shares[2], shares[7], shares[10], shares[19]) == (0.25, 0.25, 0.5, 2.0)
+    assert (
+        mart["lean_25"].dropna().tolist() == [-0.5] * 6
+    )  # NULL of the later bar, 0 / 0 of the last
+    assert mart["leans_oppose"].dropna().tolist() == [True] * 6
+    assert_equal(
+        mart,
+        measures.market_state(
+            Panel.of({"l1_price": quotes.to_pandas()}, 60, book=book.to_pandas())
+        ),
+        of="market_state",
+    )
+
+
 def fill(models: Models, interval: str, series: list[dict[str, pa.Table]]) -> None:
     names = {name for tables in series for name in tables}
     models.fill(
         {
             name: joined(
-                keyed(tables[name], interval=interval, series_id=number)
+                keyed(
+                    tables[name],
+                    interval=interval,
+                    series_id=number,
+                    symbol=("", "perpetual-BTC-USDT:USDT", "perpetual-ETH-USDT:USDT")[number],
+                    clock="exchange",
+                )
                 for number, tables in enumerate(series, start=1)
                 if name in tables
             )
@@ -218,4 +281,4 @@ def fill(models: Models, interval: str, series: list[dict[str, pa.Table]]) -> No
 
 def panel_of(interval: str, tables: dict[str, pa.Table]) -> Panel:
     frames = {name: table.to_pandas() for name, table in tables.items()}
-    return Panel.of(frames, interval_us(interval) // 1_000_000)
+    return Panel.of(frames, interval_us(interval) // 1_000_000, book=frames.get("l2_liquidity"))

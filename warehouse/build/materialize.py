@@ -228,6 +228,7 @@ class _Computation:
     ) -> Path:
         start_us, end_us = month.span
         self._show_inputs(connection, files, start_us - self.lookback_us, end_us + self.horizon_us)
+        connection.execute(f"set variable month_start = {moment(start_us)}")
         since, until = moment(start_us), moment(end_us)
         if self.model.accumulates:
             rows = sums_within(self.model.sql, self.model.accumulates, since, until)
