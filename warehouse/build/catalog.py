@@ -125,8 +125,8 @@ def _write(
 _MACROS = {
     "help()": (
         "table",
-        "What is in this catalog: one row per table, view and table macro, with its meaning."
-        " Where another database is in use, the schema stands with the catalog's name: w.main.",
+        "What is in this catalog: one row per table, view and function, with the first sentence of"
+        " its comment. If another database is in use, the schema has the catalog's name: w.main.",
         """
         with catalogs as (
             select
@@ -139,7 +139,12 @@ _MACROS = {
                 or not bool_or(database_name = current_database()) over ()
         )
 
-        select coalesce(before, '') || place as "schema", name, meaning
+        select
+            coalesce(before, '') || place as "schema",
+            name,
+            coalesce(
+                nullif(regexp_extract(meaning, '^(.*?[.])( [A-Z]|$)', 1, 's'), ''), meaning
+            ) as meaning
         from (
             select database_name, schema_name as place, view_name as name, comment as meaning
             from duckdb_views() where not internal
@@ -150,7 +155,9 @@ _MACROS = {
             from duckdb_functions() where not internal
         )
         join catalogs using (database_name)
-        order by before, instr('main user vendor meta staging', place), place, name
+        order by
+            before,
+            instr('main user vendor meta staging', place), place, ends_with(name, '()'), name
         """,
     ),
     "utc_now()": (

@@ -88,7 +88,7 @@ _SUMMARIES = {
     "forget": "Remove series from the lake, such as a mistyped one.",
     "docs": "Write the dbt documentation of all models as one page.",
     "sql": "Run one SELECT and print the result.",
-    "preview": "Show rows of a model of your own as its file is now, without a build.",
+    "preview": "Show rows of your own model, computed from its file without a build.",
     "queries": "List the named queries, or show one with its parameters.",
     "describe": "List the tables, or the columns of one with meaning and unit.",
     "symbols": "List the exchanges and symbols in the lake.",

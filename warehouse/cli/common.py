@@ -130,6 +130,13 @@ past_options = grouped(
     click.option("--snapshot", metavar="NAME", help="Query the generation of that name."),
 )
 
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Stop the query after that time.",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

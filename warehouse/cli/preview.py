@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from warehouse.cli.common import home_option, say
+from warehouse.cli.common import home_option, say, timeout_option
 from warehouse.cli.output import FORMATS, write_answer
 from warehouse.config import Settings
 from warehouse.display import counted
@@ -26,12 +26,7 @@ Examples:
 @click.option("--interval", metavar="INTERVAL", help="Only bars of this length, as 5m.")
 @click.option("--clock", metavar="CLOCK", help="Only bars of this clock: exchange or true.")
 @click.option("--limit", type=click.IntRange(0), default=40, show_default=True, help="Most rows.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="Stop after so long.",
-)
+@timeout_option
 @click.option(
     "--format",
     "form",

@@ -31,6 +31,7 @@ from warehouse.cli.common import (
     put_table,
     say,
     table_width,
+    timeout_option,
 )
 from warehouse.cli.output import FORMATS, format_of, require_place, write_answer
 from warehouse.config import Settings, load_settings
@@ -158,12 +159,7 @@ Examples:
         help="Also write a receipt of the result.",
     ),
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="Stop the query after that time.",
-)
+@timeout_option
 @click.option(
     "--memory", metavar="SIZE", help="Memory limit, such as 2GB; DuckDB uses the disk beyond it."
 )
@@ -284,10 +280,27 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
             _list_tables(warehouse)
         else:
             found = warehouse.tables() if name is None else warehouse.describe(name)
+            if not as_json and (meaning := _meaning(warehouse, name or "")):
+                say(f"{meaning}\n")
             _show(found, as_json)
             for warning in found.warnings:
                 say(f"warning: {warning}")
     return ExitCode.DONE
+
+
+def _meaning(warehouse: Warehouse, name: str) -> str | None:
+    """The comment of a table or view."""
+    place = session_of(warehouse).names.find(tuple(name.split(".")))
+    if place is None:
+        return None
+    rows = warehouse.sql(
+        "select comment from duckdb_views() where (schema_name, view_name) = ($schema, $name)"
+        " union all"
+        " select comment from duckdb_tables() where (schema_name, table_name) = ($schema, $name)",
+        schema=place.schema,
+        name=place.table,
+    ).fetchall()
+    return next((text for (text,) in rows if text), None)
 
 
 def _list_tables(warehouse: Warehouse) -> None:

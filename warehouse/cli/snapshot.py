@@ -95,14 +95,21 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     if as_json:
         put_json(_facts(plan, removed=yes))
         return ExitCode.DONE
-    listed = ", ".join(map(str, plan.generations)) or "none"
-    say(f"{'removed' if yes else 'would remove'} generations: {listed}")
+    if plan.generations:
+        listed = ", ".join(map(str, plan.generations))
+        say(f"{'removed' if yes else 'would remove'} generations: {listed}")
     for number in plan.in_use:
         say(f"generation {number} stays, because a session has it open")
     for path in plan.files:
         put(str(path.relative_to(home.root)))
-    say(f"{counted(len(plan.files), 'file')}, {render_size(plan.size_bytes)} with the generations")
-    if not yes and (plan.generations or plan.files):
+    if not plan.generations and not plan.files:
+        say("nothing to remove")
+        return ExitCode.DONE
+    say(
+        f"{'freed' if yes else 'would free'} {render_size(plan.size_bytes)}:"
+        f" {counted(len(plan.generations), 'catalog')} and {counted(len(plan.files), 'data file')}"
+    )
+    if not yes:
         say("  next: the same command with --yes")
     return ExitCode.DONE
 

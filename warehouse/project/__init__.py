@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from warehouse.project.render import Rendered, Renderer
     from warehouse.project.rendered_models import NeedsDbt, build_rendered_models
-    from warehouse.project.sandbox import TemplateWrong, UnknownToRenderer
+    from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
     from warehouse.project.user_models import (
         PACKAGE,
         forget_user_models,
@@ -61,7 +61,7 @@ else:
             ),
             "render": "Rendered Renderer",
             "rendered_models": "NeedsDbt build_rendered_models",
-            "sandbox": "TemplateWrong UnknownToRenderer",
+            "sandbox": "TemplateMistake UnsupportedTemplate",
             "user_models": (
                 "PACKAGE forget_user_models readable_project run_user_models user_model_files "
                 "write_page"

@@ -1,7 +1,7 @@
 """Models and SQL with Jinja, rendered without dbt: the text is the one that dbt compiles.
 
 It knows our macros, those in ``HOME/macros``, ``ref``, ``source``, ``var``, ``config``, ``this``
-and what our macros use. Whatever else dbt may know is refused by name as `UnknownToRenderer`,
+and what our macros use. Whatever else dbt may know is refused by name as `UnsupportedTemplate`,
 never guessed. Templates run in a sandbox: each step is counted, and what grows is limited.
 """
 
@@ -25,9 +25,9 @@ from warehouse.project.sandbox import (
     MACRO,
     Patterns,
     Sandbox,
+    TemplateMistake,
     TemplateValue,
-    TemplateWrong,
-    UnknownToRenderer,
+    UnsupportedTemplate,
     told_by_line,
 )
 from warehouse.vendor import dbt_project_dir, load_contracts, project_vars
@@ -85,7 +85,7 @@ class Renderer:
         )
         theirs = self._macros(macros) if macros is not None else {}
         for name in sorted(theirs.keys() & (ours.keys() | self._builtins().keys())):
-            raise UnknownToRenderer(f"macro {name}: one of this name is there already")
+            raise UnsupportedTemplate(f"macro {name}: one of this name is there already")
         self._packages = [ours | theirs, ours]  # dbt looks into the root project first
         self._globals = {
             **self._packages[0],
@@ -107,7 +107,7 @@ class Renderer:
 
         Raises
         ------
-        TemplateWrong
+        TemplateMistake
             The text is wrong, or not known here; a line is one of ``text``.
         """
         self._environment.begin()
@@ -140,14 +140,14 @@ class Renderer:
     def source(self, *names: str) -> _Reference:
         if names not in self._sources:
             known = [name for _, name in self._sources]
-            raise TemplateWrong(
+            raise TemplateMistake(
                 f"source{names}: no such source{did_you_mean(str(names[-1]), known)}"
             )
         return _Reference(self._sources[names])
 
-    def no_model(self, name: str) -> TemplateWrong:
+    def no_model(self, name: str) -> TemplateMistake:
         known = [*self._nodes, *self._own_models]
-        return TemplateWrong(f"ref('{name}'): no such model{did_you_mean(name, known)}")
+        return TemplateMistake(f"ref('{name}'): no such model{did_you_mean(name, known)}")
 
     def _macros(self, folder: Path) -> dict[str, _Macro]:
         found: dict[str, _Macro] = {}
@@ -155,11 +155,11 @@ class Renderer:
             text = path.read_text("utf-8", errors="replace")
             bare = _COMMENTS.sub("", text)
             if other := _OTHER_BLOCK.search(bare):
-                raise UnknownToRenderer(f"{path.name}: a {other[1]} is dbt's work")
+                raise UnsupportedTemplate(f"{path.name}: a {other[1]} is dbt's work")
             for kind, name in _DEFINED.findall(bare):
                 name = f"test_{name}" if kind == "test" else name
                 if name in found:
-                    raise UnknownToRenderer(f"macro {name} is there twice")
+                    raise UnsupportedTemplate(f"macro {name} is there twice")
                 found[name] = _Macro(self, path, text, name)
         return found
 
@@ -186,17 +186,17 @@ class Renderer:
 
     def _var(self, name: str, *default: Any) -> Any:
         if name not in self._vars and not default:
-            raise TemplateWrong(f"var('{name}'): no such var{did_you_mean(name, self._vars)}")
+            raise TemplateMistake(f"var('{name}'): no such var{did_you_mean(name, self._vars)}")
         return self._vars.get(name, *default)
 
     def _dispatch(self, name: str, macro_namespace: str | None = None) -> _Macro:
         if macro_namespace not in (None, _OURS, _THEIRS):
-            raise UnknownToRenderer(f"dispatch in {macro_namespace}")
+            raise UnsupportedTemplate(f"dispatch in {macro_namespace}")
         for package in self._packages:
             for prefix in ("duckdb__", "default__"):
                 if prefix + name in package:
                     return package[prefix + name]
-        raise UnknownToRenderer(f"dispatch('{name}'): no macro of ours or yours")
+        raise UnsupportedTemplate(f"dispatch('{name}'): no macro of ours or yours")
 
     @property
     def _source_nodes(self) -> dict[str, Any]:
@@ -247,7 +247,7 @@ class _Rendering:
 
         def ref(*names: str, **version: Any) -> _Reference:
             if not names or names[:-1] not in ((), (_OURS,), (_THEIRS,)) or version:
-                raise UnknownToRenderer(f"ref{names} of another package or version")
+                raise UnsupportedTemplate(f"ref{names} of another package or version")
             refs.append(names[-1])
             return self._reference(names[-1])
 
@@ -292,18 +292,19 @@ class _Rendering:
         _, config, _ = self._text(text, path.name, Relation("user", name))
         self._open.pop()
         if config.get("materialized", "view") not in ("view", "table"):
-            raise UnknownToRenderer(f"{path.name}: materialized as {config['materialized']}")
+            raise UnsupportedTemplate(f"{path.name}: materialized as {config['materialized']}")
         return str(config.get("alias") or name)
 
     def _add(self, cte: str, path: Path, this: Relation | None) -> None:
         if cte in self._open:
-            raise TemplateWrong(f"these models read each other: {' -> '.join([*self._open, cte])}")
+            circle = " -> ".join([*self._open, cte])
+            raise TemplateMistake(f"these models read each other: {circle}")
         if cte not in self._ctes:
             self._open.append(cte)
             try:
                 text = model_for_dbt(path.read_bytes()).decode("utf-8", errors="replace")
                 sql, _, _ = self._text(text, path.name, this)
-            except TemplateWrong as error:
+            except TemplateMistake as error:
                 raise type(error)(f"{path.name}: {error.what}") from error
             self._open.pop()
             self._ctes[cte] = sql
@@ -362,18 +363,18 @@ def _return(value: Any = None) -> NoReturn:
 
 
 def _wrong(message: str) -> NoReturn:
-    raise TemplateWrong(message)
+    raise TemplateMistake(message)
 
 
 def _config_of_test(*, meta: object = None, **options: object) -> str:
     """What a test declares of itself changes no SQL; other options may."""
     if options:
-        raise UnknownToRenderer(f"config({', '.join(options)}) in a test")
+        raise UnsupportedTemplate(f"config({', '.join(options)}) in a test")
     return ""
 
 
 def _unset(*_: object, **__: object) -> NoReturn:
-    raise UnknownToRenderer("this stands for nothing here")
+    raise UnsupportedTemplate("this stands for nothing here")
 
 
 def _quote(name: str) -> str:

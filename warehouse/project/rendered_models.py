@@ -30,7 +30,7 @@ from warehouse.project.model_texts import (
 )
 from warehouse.project.project import Relation
 from warehouse.project.render import Rendered, Renderer
-from warehouse.project.sandbox import TemplateWrong
+from warehouse.project.sandbox import TemplateMistake
 from warehouse.project.user_models import (
     PACKAGE,
     forget_user_models,
@@ -110,7 +110,7 @@ def _rendered(home: Home) -> list[_Own]:
     paths = {path.stem: path for path in sorted(home.models.rglob("*.sql"))}
     try:
         renderer = Renderer(home.macros, paths)
-    except TemplateWrong as error:
+    except TemplateMistake as error:
         raise NeedsDbt(error.what) from error
     models = [_model(home, name, path, renderer) for name, path in paths.items()]
     names = [model.relation.name.lower() for model in models]
@@ -128,7 +128,7 @@ def _model(home: Home, name: str, path: Path, renderer: Renderer) -> _Own:
         found = renderer.render(text, Relation("user", name))
     except UnicodeDecodeError as error:
         raise NeedsDbt(f"{place}: is no text in UTF-8") from error
-    except TemplateWrong as error:
+    except TemplateMistake as error:
         raise NeedsDbt(f"{place}: {error.what}") from error
     own = _Own(name, path, text, found)
     if "execute" in text:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
@@ -56,7 +56,7 @@ _METHODS: dict[type, str] = {
 }
 
 
-class TemplateWrong(QueryError):
+class TemplateMistake(QueryError):
     """A template that dbt could not render either; ``line`` is that of its text, or None."""
 
     def __init__(self, what: str, line: int | None = None) -> None:
@@ -65,7 +65,7 @@ class TemplateWrong(QueryError):
         super().__init__(f"line {line}: {what}" if line else what)
 
 
-class UnknownToRenderer(TemplateWrong):
+class UnsupportedTemplate(TemplateMistake):
     """A template that holds what only dbt knows, or that does more than it should."""
 
 
@@ -75,27 +75,29 @@ class TemplateValue:
 
 @contextmanager
 def told_by_line(name: str, before: int = 0) -> Iterator[None]:
-    """Errors of the template ``name`` become `TemplateWrong` with the line of its text.
+    """Errors of the template ``name`` become `TemplateMistake` with the line of its text.
 
     ``before`` are the lines of the text that the template does not have.
     """
     try:
         yield
-    except TemplateWrong as error:
+    except TemplateMistake as error:
         line = next(_lines(error.__traceback__, name), None)
         if error.line is not None or line is None:
             raise
         raise type(error)(error.reason, before + line) from error
     except TemplateSyntaxError as error:
         words = error.message or str(error)
-        is_unknown = isinstance(error, TemplateAssertionError) or "unknown tag" in words
+        is_unsupported = isinstance(error, TemplateAssertionError) or "unknown tag" in words
+        kind = UnsupportedTemplate if is_unsupported else TemplateMistake
         here = error.lineno if error.name == name else next(_lines(error.__traceback__, name), 1)
-        raise (UnknownToRenderer if is_unknown else TemplateWrong)(words, before + here) from error
+        raise kind(words, before + here) from error
     except _MISTAKES as error:
-        is_unknown = isinstance(error, (UndefinedError, SecurityError))
+        is_unsupported = isinstance(error, (UndefinedError, SecurityError))
+        kind = UnsupportedTemplate if is_unsupported else TemplateMistake
         words = str(error) or type(error).__name__
         here = next(_lines(error.__traceback__, name), 1)
-        raise (UnknownToRenderer if is_unknown else TemplateWrong)(words, before + here) from error
+        raise kind(words, before + here) from error
 
 
 def _lines(trace: TracebackType | None, name: str) -> Iterator[int]:
@@ -123,10 +125,12 @@ class Sandbox(SandboxedEnvironment):
         plain = {name: self.filters[name] for name in _FILTERS}
         ours = {"join": self._join, "replace": self._replace, "string": self._shown}
         self.filters = {name: self._charged(act) for name, act in (plain | ours).items()}
+        self.tests = {name: self._charged(act) for name, act in self.tests.items()}
         self.globals = {
             "range": self._range,
             "namespace": self.globals["namespace"],
             "dict": dict,
+            "_compared": lambda value: value,  # the call counts its items
             "_step": lambda: self.spend(1),
             "_concat": lambda *parts: self._limited("".join(map(self._shown, parts))),
         }
@@ -150,7 +154,7 @@ class Sandbox(SandboxedEnvironment):
     def spend(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:
-            raise UnknownToRenderer("the template takes too many steps: it may have no end")
+            raise UnsupportedTemplate("the template takes too many steps: it may have no end")
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         return _Parser(self, source, name, filename).parse()
@@ -166,9 +170,9 @@ class Sandbox(SandboxedEnvironment):
             self._require_small(_size(left) * abs(right) if isinstance(right, int) else 0)
             self._require_small(_size(right) * abs(left) if isinstance(left, int) else 0)
         elif operator == "%" and isinstance(left, str) and _FORMAT_WIDTH.search(left):
-            raise UnknownToRenderer(f"{left!r}: a width that long")
+            raise UnsupportedTemplate(f"{left!r}: a width that long")
         elif operator == "**" and _bits(left) * abs(right) > _LARGEST_BITS:
-            raise UnknownToRenderer("a number that large")
+            raise UnsupportedTemplate("a number that large")
         return self._limited(super().call_binop(context, operator, left, right))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:
@@ -177,8 +181,8 @@ class Sandbox(SandboxedEnvironment):
         __self._require_no_growth(getattr(__obj, "__name__", ""), owner, args)
         return __self._limited(super().call(__context, __obj, *args, **named))
 
-    def _charged(self, act: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter whose work is counted."""
+    def _charged(self, act: Any) -> Any:
+        """A filter or test whose work is counted."""
 
         @wraps(act)
         def charged(*args: Any, **named: Any) -> Any:
@@ -209,7 +213,7 @@ class Sandbox(SandboxedEnvironment):
     def _limited(self, value: Any) -> Any:
         """A value whose size is counted, and may not be too large."""
         if _bits(value) > _LARGEST_BITS:
-            raise UnknownToRenderer("a number that large")
+            raise UnsupportedTemplate("a number that large")
         self._require_small(_size(value))
         self.spend(_cost(value))
         return value
@@ -217,7 +221,7 @@ class Sandbox(SandboxedEnvironment):
     @staticmethod
     def _require_small(size: int) -> None:
         if size > _LONGEST:
-            raise UnknownToRenderer("the template makes a text or list that is too long")
+            raise UnsupportedTemplate("the template makes a text or list that is too long")
 
     def _range(self, *bounds: int) -> range:
         found = range(*bounds)
@@ -229,9 +233,9 @@ class Sandbox(SandboxedEnvironment):
         parts = value.values() if isinstance(value, dict) else value
         if isinstance(value, (list, tuple, dict)):
             if any(isinstance(part, (list, tuple, dict)) for part in parts):
-                raise UnknownToRenderer("a list of lists as text")
+                raise UnsupportedTemplate("a list of lists as text")
         elif not isinstance(value, (str, int, float, Undefined, TemplateValue, type(None))):
-            raise UnknownToRenderer(f"a {type(value).__name__} as text")
+            raise UnsupportedTemplate(f"a {type(value).__name__} as text")
         text = str(value)
         self.spend(_cost(text))
         return text
@@ -253,7 +257,7 @@ class Patterns:
     def _checked(pattern: str, text: str) -> str:
         repeats = len(re.findall(r"[*+?{]", pattern))
         if "(" in pattern or (len(text) + 1) ** (repeats + 1) > 100 * _LONGEST:
-            raise UnknownToRenderer(f"re: the pattern {pattern!r} on a text of {len(text)}")
+            raise UnsupportedTemplate(f"re: the pattern {pattern!r} on a text of {len(text)}")
         return pattern
 
 
@@ -266,12 +270,23 @@ def _bits(value: object) -> int:
 
 
 def _cost(value: object) -> int:
-    """Steps that a value counts: one for each item, or for a thousand characters."""
-    return _size(value) // _STEP_SIZE if isinstance(value, str) else _size(value)
+    """Steps that a value counts: one for each item, or for a thousand characters.
+
+    Items of lists in lists count as often as they occur, because a comparison looks at each.
+    """
+    if isinstance(value, str):
+        return len(value) // _STEP_SIZE
+    steps, waiting = 0, [value]
+    while waiting and steps <= _MOST_STEPS:
+        item = waiting.pop()
+        steps += _size(item) // _STEP_SIZE if isinstance(item, str) else _size(item)
+        if isinstance(item, (list, tuple, dict)) and steps <= _MOST_STEPS:
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return steps
 
 
 class _Parser(Parser):
-    """Counts the rounds of loops, joins texts by a function of ours, and names macros apart.
+    """Counts rounds of loops and compared items, joins texts by a function of ours, renames macros.
 
     A macro that calls another one of its file then goes through `_Macro`, as in dbt.
     """
@@ -286,6 +301,20 @@ class _Parser(Parser):
         count = nodes.Call(nodes.Name("_step", "load"), [], [], None, None)
         loop.body.insert(0, nodes.ExprStmt(count).set_lineno(loop.lineno))
         return loop
+
+    def parse_compare(self) -> nodes.Expr:
+        parsed = super().parse_compare()
+        if isinstance(parsed, nodes.Compare):
+            parsed.expr = self._counted(parsed.expr)
+            for operand in parsed.ops:
+                operand.expr = self._counted(operand.expr)
+        return parsed
+
+    @staticmethod
+    def _counted(operand: nodes.Expr) -> nodes.Expr:
+        call = nodes.Call(nodes.Name("_compared", "load"), [operand], [], None, None)
+        call.set_lineno(operand.lineno)
+        return call
 
     def parse_concat(self) -> nodes.Expr:
         parsed = super().parse_concat()

@@ -85,23 +85,25 @@ class Templates:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Add the next step to what only dbt knows."""
-    from warehouse.project import UnknownToRenderer
+    from warehouse.project import UnsupportedTemplate
 
     try:
         yield
-    except UnknownToRenderer as error:
-        error.next_step = error.in_shell = _ALLOWED
+    except UnsupportedTemplate as error:
+        name = re.search(r"'(\w+)' is undefined", error.what)
+        value = f"write ${name[1]} for the value of a parameter; in templates " if name else ""
+        error.next_step = error.in_shell = value + _ALLOWED
         raise
 
 
 @contextmanager
 def lines_of(place: str, text: str) -> Iterator[None]:
     """Errors of a text that was rendered name the line of the text as it was written."""
-    from warehouse.project import TemplateWrong, at_line
+    from warehouse.project import TemplateMistake, at_line
 
     try:
         yield
-    except TemplateWrong as error:
+    except TemplateMistake as error:
         at = place + (f":{error.line}" if error.line else "")
         raise QueryError(f"{at}\n{error.reason}", next_step=error.next_step) from error
     except QueryError as error:

@@ -376,9 +376,10 @@ class Warehouse:
             schema=schema,
         )
         if not len(found):
-            function = f"{table.removesuffix('()')}()"
             for (meaning,) in self.sql(
-                "select meaning from help() where name = $name", name=function
+                "select comment from duckdb_functions() where not internal"
+                " and database_name = 'warehouse' and function_name = lower($name)",
+                name=table.removesuffix("()"),
             ).fetchall():
                 raise NotFoundError(
                     f"{name} is a function, not a table: {meaning}",

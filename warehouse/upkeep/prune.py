@@ -99,7 +99,7 @@ def plan_prune(
         A generation cannot be read; nothing may be removed, because its files are unknown.
     """
     kept = list_generations(home)
-    newest = {generation.number for generation in kept[len(kept) - keep :]} if keep > 0 else set()
+    newest = {generation.number for generation in kept[max(len(kept) - keep, 0) :]}
     aged = [
         g.number
         for g in kept

@@ -48,7 +48,14 @@ class ReceiptVerdict:
         lines = [str(self.verdict)]
         if self.verdict is Verdict.OTHER_INPUTS:
             lines[0] += ", the same result" if self.same_answer else ", another result"
-        for what, files in (("restated", self.restated), ("gone", self.gone), ("new", self.new)):
+        lost = [file for file in self.gone if file in self.pruned]
+        listed = {
+            "restated": self.restated,
+            "gone": [file for file in self.gone if file not in self.pruned],
+            "no longer in this home": [f"{file} ({file.object})" for file in lost],
+            "new": self.new,
+        }
+        for what, files in listed.items():
             lines += [f"  {what}: {file}" for file in files]
         lines += [f"  {self.problem}"] if self.problem else []
         return "\n".join([*lines, *self._past()])
@@ -64,7 +71,7 @@ class ReceiptVerdict:
             yield f"  its own generation, {self.unlike}, is kept and gives another result too"
         else:
             yield "  its own generation is not kept in this home"
-        for file in self.pruned:
+        for file in sorted({*self.pruned} - {*self.gone}, key=str):
             yield f"  no longer in this home: {file} ({file.object})"
 
 

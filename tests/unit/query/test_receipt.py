@@ -17,9 +17,9 @@ from tests.support import BTC, utc
 from warehouse.config import load_settings
 from warehouse.errors import QueryError
 from warehouse.home import Home
-from warehouse.query.receipt import Receipt, content_hash
+from warehouse.query.receipt import Receipt, ReceiptFile, content_hash
 from warehouse.sync.from_folder import sync_folder
-from warehouse.upkeep.receipts import Verdict, verify_receipt
+from warehouse.upkeep.receipts import ReceiptVerdict, Verdict, verify_receipt
 
 ASK = "select time, net_delta from mart where symbol = $s and time < $end order by time"
 
@@ -32,6 +32,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def receipt_of(home: Path, text: str = ASK, **params: object) -> Receipt:
     with warehouse.open(home) as wh:
         return wh.sql(text, params).receipt
+
+
+def test_a_file_that_another_home_lacks_is_listed_once() -> None:
+    lost, kept = (
+        ReceiptFile("flow", "x", "y", "1h", "true", "2025-09", sha) for sha in ("aa", "bb")
+    )
+    found = ReceiptVerdict(Verdict.OTHER_INPUTS, False, 1, gone=(lost, kept), pruned=(lost,))
+    lines = str(found).splitlines()
+    assert sum("2025-09" in line for line in lines) == 2
+    assert any("no longer in this home" in line and "(aa)" in line for line in lines)
 
 
 def test_receipt_when_written_then_reads_back_the_same(home: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 import warehouse
 from tests.support import BTC, copy_home, utc
+from warehouse.cli import run
 from warehouse.errors import (
     DamagedError,
     NotFoundError,
@@ -419,6 +420,24 @@ def test_describe_when_mart_then_gives_meaning_and_unit(wh: warehouse.Warehouse)
     assert list(rows)[:7] == [
         "series_id", "exchange", "symbol", "interval", "clock", "time", "known_at",
     ]  # fmt: skip
+
+
+def test_help_is_one_sentence_each_and_describe_has_the_whole_comment(
+    wh: warehouse.Warehouse, demo_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meanings = {name: text for schema, name, text in wh.tables().fetchall() if schema == "main"}
+    assert meanings["flow_features"].startswith("One row per bar of flow:")
+    assert meanings["flow_features"].count(". ") == 0
+    assert list(meanings).index("bps()") > list(meanings).index("seasonality")
+    assert run(["--home", str(demo_home), "describe", "flow_features"]) == 0
+    heading = capsys.readouterr().err
+    assert heading.startswith(meanings["flow_features"]) and heading.count(". ") > 1
+
+
+def test_an_undefined_name_in_a_template_is_pointed_to_parameters(wh: warehouse.Warehouse) -> None:
+    with pytest.raises(QueryError, match="'symbol' is undefined") as caught:
+        wh.sql("from flow_features where symbol = {{ symbol }}")
+    assert "$symbol" in (caught.value.next_step or "")
 
 
 def test_describe_when_schema_is_named_then_takes_that_one(wh: warehouse.Warehouse) -> None:
