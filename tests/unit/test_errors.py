@@ -16,10 +16,10 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_error_when_of_any_kind_then_descends_from_the_one_root(kind: type[Exception]) -> None:
-    assert issubclass(kind, WarehouseError)
-    assert kind.__doc__
+def test_error_when_of_any_kind_then_descends_from_the_one_root() -> None:
+    assert KINDS
+    assert [kind for kind in KINDS if not issubclass(kind, WarehouseError)] == []
+    assert [kind for kind in KINDS if not kind.__doc__] == []
 
 
 @pytest.mark.parametrize(

@@ -244,12 +244,12 @@ def test_check_when_there_are_many_batches_then_reads_them_all(tmp_path: Path) -
     assert len(facts.runs) == 1
 
 
-@pytest.mark.parametrize("dataset", sorted(load_contracts()))
-def test_check_when_columns_are_the_contracts_own_then_nothing_has_drifted(
-    tmp_path: Path, dataset: str
-) -> None:
-    facts = check(tmp_path, bar_table(dataset, STARTS), file_key(dataset, "2025-09"))
-    assert (facts.rows, facts.missing, facts.unexpected) == (48, (), ())
+def test_check_when_columns_are_the_contracts_own_then_nothing_has_drifted(tmp_path: Path) -> None:
+    found = {}
+    for dataset in load_contracts():
+        facts = check(tmp_path, bar_table(dataset, STARTS), file_key(dataset, "2025-09"))
+        found[dataset] = (facts.rows, facts.missing, facts.unexpected)
+    assert found == dict.fromkeys(load_contracts(), (48, (), ()))
 
 
 # -- drift ---------------------------------------------------------------------------------------

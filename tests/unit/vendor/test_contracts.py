@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,34 +20,47 @@ def test_contracts_when_loaded_then_are_the_vendors_nineteen_and_six() -> None:
     assert list(CONTRACTS) == sorted(CONTRACTS)
 
 
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
-def test_contract_when_read_then_says_meaning_and_unit_of_everything(contract: Contract) -> None:
-    assert contract.title and contract.description
-    assert contract.is_raw == contract.name.startswith("raw_")
-    assert contract.clocks or contract.is_raw
-    assert set(contract.clocks) <= {"exchange", "true"}
+def test_contracts_when_read_then_say_meaning_and_unit_of_everything() -> None:
+    assert {name: wrong for name, c in CONTRACTS.items() if (wrong := list(_unsaid(c)))} == {}
+
+
+def _unsaid(contract: Contract) -> Iterator[str]:
+    """What is missing in a contract, or contradicts itself."""
     names = [column.name for column in contract.columns]
-    assert len({name.lower() for name in names}) == len(names)
-    assert not {key.name for key in KEY_COLUMNS} & set(names) - {"time"}
+    rules = {
+        "title and description": bool(contract.title and contract.description),
+        "is_raw": contract.is_raw == contract.name.startswith("raw_"),
+        "clocks": bool(contract.clocks) is not contract.is_raw,
+        "names of clocks": set(contract.clocks) <= {"exchange", "true"},
+        "names that differ in case only": len({name.lower() for name in names}) == len(names),
+        "a key as column": not {key.name for key in KEY_COLUMNS} & set(names) - {"time"},
+    }
     for column in contract.columns:
-        assert column.unit and column.description
-        assert "\n" not in column.comment
-        assert column.comment.endswith(f"[{column.unit}]")
-        if column.minimum is not None and column.maximum is not None:
-            assert column.minimum < column.maximum
+        low, high = column.minimum, column.maximum
+        rules |= {
+            f"{column.name}: unit and description": bool(column.unit and column.description),
+            f"{column.name}: one line": "\n" not in column.comment,
+            f"{column.name}: unit at the end": column.comment.endswith(f"[{column.unit}]"),
+            f"{column.name}: range": low is None or high is None or low < high,
+        }
+    return (rule for rule, holds in rules.items() if not holds)
 
 
-@pytest.mark.parametrize("name", METRIC)
-def test_contract_when_metric_then_time_comes_first_and_is_required(name: str) -> None:
-    first = CONTRACTS[name].columns[0]
-    assert (first.name, first.type, first.required) == ("time", "TIMESTAMP", True)
-    assert not any(column.required for column in CONTRACTS[name].columns[1:])
+def test_contracts_when_metric_then_time_comes_first_and_only_it_is_required() -> None:
+    required = {
+        name: tuple((c.name, c.type) for c in CONTRACTS[name].columns if c.required)
+        for name in METRIC
+    }
+    assert required == dict.fromkeys(METRIC, (("time", "TIMESTAMP"),))
+    assert {CONTRACTS[name].columns[0].name for name in METRIC} == {"time"}
 
 
-@pytest.mark.parametrize("name", RAW)
-def test_contract_when_raw_then_both_clocks_are_required(name: str) -> None:
-    required = {c.name: c.type for c in CONTRACTS[name].columns if c.required}
-    assert required == {"exchange_timestamp": "TIMESTAMPTZ", "local_timestamp": "TIMESTAMPTZ"}
+def test_contracts_when_raw_then_both_clocks_are_required() -> None:
+    required = {
+        name: {c.name: c.type for c in CONTRACTS[name].columns if c.required} for name in RAW
+    }
+    both = {"exchange_timestamp": "TIMESTAMPTZ", "local_timestamp": "TIMESTAMPTZ"}
+    assert required == dict.fromkeys(RAW, both)
 
 
 def test_column_when_unknown_then_is_none() -> None:
