@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo compiled test unit pytest test-long lint bench clean
+.PHONY: help demo compiled test unit pytest test-long lint bench vendor clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
@@ -63,6 +63,10 @@ test-long: lint
 
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks --size $(SIZE) --out build/benchmarks.json
+
+# The files of others that the page ships, from npm; VENDORED.toml has their versions and hashes.
+vendor: .venv/installed
+	$(BIN)/python -m warehouse.ui.vendored
 
 clean:
 	rm -rf .venv demo

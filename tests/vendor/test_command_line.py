@@ -21,8 +21,9 @@ import pytest
 from tests.support import Run, run_warehouse
 from tests.vendor.conftest import BTC, VENUE
 from tests.vendor.server import FOR_EVER, Fault, TestVendor
-from warehouse.compat.server import create_app, create_server
+from warehouse.compat.server import create_app
 from warehouse.home import Home
+from warehouse.serving import create_server
 
 GRID = ["--interval", "1h", "--clock", "exchange"]
 PLACE = ["--exchange", VENUE, "--symbol", BTC]

@@ -39,6 +39,7 @@ _VERBS = {
     "shell": "query",
     "status": "status",
     "serve": "serve",
+    "ui": "ui",
 }
 
 
@@ -95,6 +96,7 @@ _SUMMARIES = {
     "shell": "Open the DuckDB shell on the catalog, read-only.",
     "status": "Show data, gaps, refused files and the state of the catalog.",
     "serve": "Serve the vendor's API from the lake, on this machine.",
+    "ui": "Look at the catalog in the browser: charts, coverage, quality, SQL.",
 }
 
 

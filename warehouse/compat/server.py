@@ -7,21 +7,17 @@ Nothing is written; a sync may run meanwhile, and its files are served at once.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import secrets
-import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -29,13 +25,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from warehouse.config import PREVIEW_KEY
 from warehouse.errors import UsageError
 from warehouse.files import SHA256
 from warehouse.home import Home
 from warehouse.lake import Manifest, StoredFile
+from warehouse.serving import create_server, listen
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
     CLOCKS,
@@ -59,8 +55,6 @@ METRIC_LINK_S = 300
 RAW_LINK_S = 3_600
 
 _RAW_SCHEMA_VERSION = 1
-_REQUEST_S = 20
-_MOST_CONNECTIONS = 256
 _FIRST_DAY, _LAST_DAY = date(YEARS.start, 1, 1), date(YEARS.stop - 1, 12, 31)
 
 
@@ -118,71 +112,12 @@ def run_server(
             next_step="add --key (the key is taken from APERIODIC_API_KEY), or leave out --host",
         )
     home.require_lake()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UsageError(
-            f"{host}:{port}: cannot listen ({error.strerror})", next_step="choose another --port"
-        ) from error
-    name = f"[{host}]" if family == socket.AF_INET6 else host
+    listener, name = listen(host, port)
     hosts = ("localhost", "127.0.0.1", name) if loopback else ("*",)
     app = create_app(home, key=key, hosts=hosts)
     with listener:
         ready(f"http://{name}:{listener.getsockname()[1]}{API_PATH}")
         create_server(app).run(sockets=[listener])
-
-
-def create_server(app: Starlette, *, request_s: float = _REQUEST_S) -> uvicorn.Server:
-    """A server that trusts no forwarded header and closes connections that send too slowly.
-
-    Parameters
-    ----------
-    request_s
-        Seconds within which a connection must complete a request.
-    """
-    config = uvicorn.Config(
-        app,
-        http=partial(_Connection, request_s),  # type: ignore[arg-type]
-        proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-    )
-    return uvicorn.Server(config)
-
-
-class _Connection(H11Protocol):
-    """A connection that is closed when its sender does not complete a request in time.
-
-    uvicorn limits only the time between two requests. Without this limit a client that sends one
-    byte now and then keeps its connection open indefinitely.
-    """
-
-    def __init__(self, request_s: float, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._request_s = request_s
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._wait_for_request()
-
-    def on_response_complete(self) -> None:
-        self._deadline.cancel()
-        self._wait_for_request()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
-        super().connection_lost(exc)
-
-    def _wait_for_request(self) -> None:
-        self._deadline = self.loop.call_later(self._request_s, self._close_unless_answering)
-
-    def _close_unless_answering(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
 
 
 class _Mirror:

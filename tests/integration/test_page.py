@@ -1,0 +1,236 @@
+"""``warehouse ui`` without a browser: who may ask, and whether points are those of the rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("starlette")
+
+import httpx
+
+from warehouse.config import load_settings
+from warehouse.query import Warehouse
+from warehouse.serving import create_server
+from warehouse.ui.app import create_app
+from warehouse.ui.vendored import FOLDER, vendored
+
+TOKEN = "secret"
+# Runs for minutes.
+_LONG = "select sum(sqrt(a.range * b.range)) from range(1000000) as a, range(100000) as b"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+
+
+@contextmanager
+def served(home: Path) -> Iterator[tuple[str, int]]:
+    """The page of a home on a server of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = create_server(create_app(load_settings(home), {}, TOKEN))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def page(demo_home: Path) -> Iterator[httpx.Client]:
+    with (
+        served(demo_home) as (host, port),
+        httpx.Client(base_url=f"http://{host}:{port}", headers=BEARER, timeout=60) as client,
+    ):
+        yield client
+
+
+def test_vendored_files_when_compared_with_their_hashes_then_are_the_same() -> None:
+    listed = {file["to"]: file["sha256"] for package in vendored() for file in package["files"]}
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in FOLDER.iterdir()
+        if path.name != "VENDORED.toml"
+    }
+    assert found == listed
+
+
+# -- who may ask ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": ""}, 401),
+        ({"authorization": "Bearer wrong"}, 401),
+        ({"sec-fetch-site": "cross-site"}, 401),
+        ({"origin": "http://evil.example"}, 401),
+        ({"origin": "null"}, 401),
+        ({"host": "evil.example"}, 400),
+        ({}, 200),
+    ],
+)
+def test_api_when_asked_by_another_page_then_refuses(
+    page: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    answer = page.get("/api/v1/generations", headers=BEARER | headers)
+    assert answer.status_code == status
+    if status != 400:
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_page_when_opened_then_names_no_other_host(page: httpx.Client) -> None:
+    text = page.get("/", headers={"authorization": ""}).text
+    assert "http" not in text.replace("http-equiv", "") and "<script src=" in text
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("copy flow_features to '/tmp/x.csv'", "may not run here"),
+        ("select * from read_text('/etc/passwd')", "read_text"),
+        ("select symbl from flow_features", "symbl"),
+        ("select 1; select 2", "one statement"),
+    ],
+)
+def test_sql_when_wrong_or_not_allowed_then_is_refused_in_words(
+    page: httpx.Client, sql: str, what: str
+) -> None:
+    answer = page.post("/api/v1/sql", json={"sql": sql})
+    assert answer.status_code == 400 and what in answer.json()["what"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "table=flow_features&series=1&column=close&level=99&tile=0",
+        "table=flow_features&series=1&column=close&level=1&tile=x",
+        "table=flow_features&series=999&column=close&level=1&tile=1",
+        'table=flow_features&series=1&column=a"b&level=1&tile=1',
+        "table=nothing&series=1&column=close&level=1&tile=1",
+        "table=flow_features&series=1&column=close&level=1",
+    ],
+)
+def test_points_when_asked_for_what_is_not_there_then_are_refused(
+    page: httpx.Client, query: str
+) -> None:
+    answer = page.get(f"/api/v1/points?{query}")
+    assert answer.status_code in (400, 404) and answer.json()["what"]
+
+
+def test_points_when_far_away_then_are_none(page: httpx.Client) -> None:
+    query = "table=flow_features&series=1&column=close&level=40&tile=999999999999"
+    assert decoded(page.get(f"/api/v1/points?{query}").content)[0]["points"] == 0
+
+
+# -- points --------------------------------------------------------------------------------------
+
+
+def decoded(content: bytes) -> tuple[dict[str, Any], list[tuple[float, ...]]]:
+    """Head and columns of an answer, x first."""
+    (size,) = struct.unpack_from("<I", content)
+    head = json.loads(content[4 : 4 + size])
+    count = head["points"]
+    columns = [
+        struct.unpack_from(f"<{count}d", content, 4 + size + place * count * 8)
+        for place in range(len(head["columns"]) + 1)
+    ]
+    assert 4 + size + 8 * count * len(columns) == len(content)
+    return head, columns
+
+
+@pytest.fixture(scope="module")
+def bars(demo_home: Path) -> dict[int, list[tuple[float, float | None]]]:
+    """Time in seconds and rolling net delta, which begins with NULL, of each series."""
+    with Warehouse(load_settings(demo_home)) as warehouse:
+        rows = warehouse.sql(
+            "select series_id, epoch(time), rolling_net_delta_1d from flow_features order by all"
+        ).fetchall()
+    found: dict[int, list[tuple[float, float | None]]] = {}
+    for series, at, value in rows:
+        found.setdefault(series, []).append((at, value))
+    return found
+
+
+@given(series=st.integers(1, 4), level=st.integers(0, 14), share=st.floats(0, 1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_points_when_compared_with_the_rows_then_are_first_low_high_last(
+    page: httpx.Client,
+    bars: dict[int, list[tuple[float, float | None]]],
+    series: int,
+    level: int,
+    share: float,
+) -> None:
+    rows = bars[series]
+    step = rows[1][0] - rows[0][0]
+    width = step * 2**level
+    at = rows[int(share * (len(rows) - 1))][0]
+    tile = int(at // (width * 512))
+    query = f"table=flow_features&series={series}&level={level}&tile={tile}"
+    answer = page.get(f"/api/v1/points?{query}&column=rolling_net_delta_1d&generation=1")
+    assert "immutable" in answer.headers["cache-control"]
+    head, (x, values) = decoded(answer.content)
+    inside = [row for row in rows if tile * 512 * width <= row[0] < (tile + 1) * 512 * width]
+    assert head["rows"] == len(inside)
+    expected: list[tuple[float, float]] = []
+    if level == 0:
+        expected = [(at, math.nan if value is None else value) for at, value in inside]
+    else:
+        buckets: dict[float, list[tuple[float, float]]] = {}
+        for at, value in inside:
+            held = buckets.setdefault(at // width, [])
+            if value is not None:
+                held.append((at, value))
+        for number, held in buckets.items():
+            four = [math.nan] * 4
+            if held:
+                low, high = min(held, key=lambda r: (r[1], r[0])), max(held, key=lambda r: r[1])
+                ends = sorted((low, high), key=lambda r: r[0])
+                four = [held[0][1], ends[0][1], ends[1][1], held[-1][1]]
+            expected += [(width * (number + k / 4), value) for k, value in enumerate(four)]
+    assert x == pytest.approx([at for at, _ in expected])
+    assert values == pytest.approx([value for _, value in expected], nan_ok=True)
+
+
+# -- stopping ------------------------------------------------------------------------------------
+
+
+def test_query_when_its_client_leaves_then_stops(demo_home: Path) -> None:
+    body = json.dumps({"sql": _LONG})
+    head = (
+        f"POST /api/v1/sql HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+    )
+    with served(demo_home) as address:
+        with socket.create_connection(address) as client:
+            client.sendall(head.encode())
+            assert until(lambda: busy() > 0.3, 20), "the query never ran"
+        assert until(lambda: busy() < 0.1, 20), "the query goes on without its client"
+
+
+def busy() -> float:
+    """Seconds of processor time that this process takes in a fifth of a second, as a share."""
+    began = time.process_time()
+    time.sleep(0.2)
+    return (time.process_time() - began) / 0.2
+
+
+def until(is_so: Any, limit_s: float) -> bool:
+    """Whether something comes true within a time."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        if is_so():
+            return True
+    return False

@@ -1,0 +1,12 @@
+"""The page: a local web page that shows one generation of the warehouse, for ``warehouse ui``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.ui.app import run_page
+else:
+    __getattr__, __dir__ = lazy_face(__name__, {"app": "run_page"})

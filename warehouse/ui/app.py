@@ -1,0 +1,287 @@
+"""``warehouse ui``: the page and its API, on this machine only.
+
+Every query goes through ``Warehouse.sql``, whose guard decides what may run. Each answer belongs to
+one generation, which a link to the page names. When the client leaves, its queries stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from warehouse.config import Settings
+from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
+from warehouse.home import Home
+from warehouse.serving import create_server, listen
+from warehouse.ui import pages
+from warehouse.ui.asking import Asking, Catalogs
+from warehouse.ui.points import Tiles, encoded
+from warehouse.ui.security import API_PATH, Guarded
+from warehouse.ui.values import plain
+
+HOSTS = ("127.0.0.1", "localhost")
+
+_STATIC = Path(__file__).parent / "static"
+_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+_MOST_ROWS = 5_000
+_MOST_TEXT = 1 << 20
+
+Answer = Callable[[Asking], Response]
+
+
+def run_page(
+    settings: Settings,
+    past: Mapping[str, Any],
+    *,
+    port: int,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until interrupted; ``ready`` gets the page's address, with the token, before that.
+
+    Raises
+    ------
+    NotFoundError
+        The home has no catalog, or the generation is not kept.
+    UsageError
+        The port is taken.
+    """
+    listener, name = listen(HOSTS[0], port)
+    with listener:
+        token = secrets.token_urlsafe(32)
+        app = create_app(settings, past, token)
+        ready(f"http://{name}:{listener.getsockname()[1]}/#token={token}")
+        create_server(app).run(sockets=[listener])
+
+
+def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starlette:
+    """The page of one home as an ASGI application."""
+    page = _Page(settings, past)
+    answers = {
+        "catalog": page.catalog,
+        "generations": page.generations,
+        "series": page.series,
+        "points": page.points,
+        "calendar": page.calendar,
+        "table": page.table,
+        "seasonality": page.seasonality,
+        "scatter": page.scatter,
+    }
+    routes = [
+        Route("/", _index),
+        *(Route(f"{API_PATH}/{name}", page.get(answer)) for name, answer in answers.items()),
+        Route(f"{API_PATH}/sql", page.post(page.sql), methods=["POST"]),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS)),
+            Middleware(Guarded, token=token),
+            Middleware(GZipMiddleware, minimum_size=4_000, compresslevel=4),
+        ],
+        exception_handlers={WarehouseError: _refused, HTTPException: _http},
+    )
+
+
+class _Page:
+    """Answers of the API."""
+
+    def __init__(self, settings: Settings, past: Mapping[str, Any]) -> None:
+        self._home = Home.of(settings)
+        self._catalogs = Catalogs(settings, past)
+        self._tiles = Tiles()
+
+    # -- how a request is answered ---------------------------------------------------------------
+
+    def get(self, answer: Callable[[Request, Asking], Any]) -> Callable[[Request], Any]:
+        """An endpoint whose parameters are in the URL."""
+
+        async def endpoint(request: Request) -> Response:
+            return await self._answered(request, lambda asking: answer(request, asking))
+
+        return endpoint
+
+    def post(self, answer: Callable[[dict[str, Any], Asking], Any]) -> Callable[[Request], Any]:
+        """An endpoint whose parameters are a JSON object."""
+
+        async def endpoint(request: Request) -> Response:
+            body = await _json(request)
+            return await self._answered(request, lambda asking: answer(body, asking))
+
+        return endpoint
+
+    async def _answered(self, request: Request, answer: Callable[[Asking], Any]) -> Response:
+        """Work on another thread, which is stopped when the client leaves."""
+        number = _integer(request, "generation", None)
+        warehouse = await run_in_threadpool(self._catalogs.get, number)
+        asking = Asking(warehouse)
+        work = asyncio.ensure_future(run_in_threadpool(answer, asking))
+        left = asyncio.ensure_future(_left(request))
+        await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            asking.stop()
+        left.cancel()
+        found = await work
+        return found if isinstance(found, Response) else JSONResponse(found)
+
+    # -- endpoints -------------------------------------------------------------------------------
+
+    def catalog(self, request: Request, asking: Asking) -> Any:
+        return pages.catalog(asking) | self.generations(request, asking)
+
+    def generations(self, request: Request, asking: Asking) -> Any:
+        from warehouse.generations import list_generations
+
+        current = self._catalogs.current()
+        kept = [
+            {
+                "number": one.number,
+                "published_at": plain(one.published_at.replace(microsecond=0)),
+                "snapshots": list(one.snapshots),
+            }
+            for one in list_generations(self._home)
+        ]
+        return {"current": current, "first": self._catalogs.first(), "kept": kept}
+
+    def series(self, request: Request, asking: Asking) -> Any:
+        """Where a series lies in a table, for the choice of tiles."""
+        table, number = _text(request, "table"), _integer(request, "series")
+        source = self._tiles.source(asking, table, _known(number))
+        if source is None:
+            return {"rows": 0}
+        return {
+            "rows": source.rows,
+            "first": source.first_us / 1e6,
+            "last": source.last_us / 1e6,
+            "step": source.step_us / 1e6,
+            "on_grid": source.on_grid,
+        }
+
+    def points(self, request: Request, asking: Asking) -> Response:
+        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        columns = _texts(request, "column")
+        level, tile = _known(_integer(request, "level")), _known(_integer(request, "tile"))
+        source = self._tiles.source(asking, table, number)
+        if source is None:
+            raise NotFoundError(
+                f"{table} has no rows of series {number}", next_step="choose another series"
+            )
+        made = self._tiles.tile(asking, source, columns, level, tile)
+        return Response(
+            encoded(made, columns),
+            headers=_FOR_EVER if "generation" in request.query_params else None,
+            media_type="application/octet-stream",
+        )
+
+    def calendar(self, request: Request, asking: Asking) -> Any:
+        return pages.calendar(asking, request.query_params.get("dataset"))
+
+    def table(self, request: Request, asking: Asking) -> Any:
+        at, columns = _text(request, "at"), _texts(request, "column")
+        return pages.cross_section(asking, _text(request, "table"), columns, at)
+
+    def seasonality(self, request: Request, asking: Asking) -> Any:
+        number = _known(_integer(request, "series"))
+        return pages.seasonality(asking, _text(request, "table"), _text(request, "column"), number)
+
+    def scatter(self, request: Request, asking: Asking) -> Any:
+        x = _text(request, "x_table"), _text(request, "x")
+        y = _text(request, "y_table"), _text(request, "y")
+        return pages.scatter(asking, x, y, _known(_integer(request, "series")))
+
+    def sql(self, body: dict[str, Any], asking: Asking) -> Any:
+        text, params = _query(body)
+        return pages.answer_of(asking, text, params, limit=_MOST_ROWS)
+
+
+async def _index(_: Request) -> Response:
+    return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+async def _left(request: Request) -> None:
+    """Wait until the client closes its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+# -- parameters ----------------------------------------------------------------------------------
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_TEXT:
+            raise HTTPException(413, "the request is larger than 1 MiB")
+    try:
+        import json
+
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "the request is not JSON") from error
+    if not isinstance(found, dict):
+        raise HTTPException(400, "the request is not a JSON object")
+    return found
+
+
+def _query(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    text, params = body.get("sql"), body.get("params", {})
+    if not isinstance(text, str) or not isinstance(params, dict):
+        raise UsageError("a request has the text sql and the object params")
+    return text, params
+
+
+def _text(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise UsageError(f"the request lacks {name}")
+    return value
+
+
+def _texts(request: Request, name: str) -> list[str]:
+    return sorted(set(request.query_params.getlist(name)))
+
+
+def _integer(request: Request, name: str, otherwise: int | None = -1) -> int | None:
+    """A whole number of the URL; ``otherwise`` where it is not given, -1 for one that must be."""
+    text = request.query_params.get(name)
+    if text is None and otherwise is None:
+        return None
+    if text is None or not text.removeprefix("-").isdecimal() or len(text) > 12:
+        raise UsageError(f"{name}={str(text)[:40]}: not a whole number")
+    return int(text)
+
+
+def _known(number: int | None) -> int:
+    assert number is not None
+    return number
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, WarehouseError)
+    is_theirs = error.exit_code == ExitCode.USAGE
+    status = 404 if isinstance(error, NotFoundError) else 400 if is_theirs else 500
+    return JSONResponse({"what": error.what, "next": error.next_step}, status)
+
+
+def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"what": error.detail, "next": None}, error.status_code)

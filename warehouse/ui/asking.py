@@ -1,0 +1,119 @@
+"""The queries of one request, which stop when its client leaves, and the catalogs they read."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from warehouse.analysis import Names, Place
+from warehouse.config import Settings
+from warehouse.errors import NotFoundError, did_you_mean
+from warehouse.generations import current_generation
+from warehouse.home import Home
+from warehouse.query import Result, Warehouse, session_of
+
+_MOST_OPEN = 4
+
+
+class Asking:
+    """The queries of one request on one generation."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+        self._lock = threading.Lock()
+        self._results: list[Result] = []
+        self._is_stopped = False
+
+    @property
+    def names(self) -> Names:
+        """Names of the catalog."""
+        return session_of(self.warehouse).names
+
+    def sql(self, text: str, params: Mapping[str, object] | None = None) -> Result:
+        """A query, which runs when it is read."""
+        return self.keep(self.warehouse.sql(text, params))
+
+    def keep(self, result: Result) -> Result:
+        """Stop a result with this request."""
+        with self._lock:
+            self._results.append(result)
+            if self._is_stopped:
+                result.cancel()
+        return result
+
+    def rows(self, text: str, params: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        """The rows of a query by column."""
+        found: list[dict[str, Any]] = self.sql(text, params).arrow().to_pylist()
+        return found
+
+    def stop(self) -> None:
+        """Stop the queries of this request, also those that it has yet to begin."""
+        with self._lock:
+            self._is_stopped = True
+            for result in self._results:
+                result.cancel()
+
+    def place(self, table: str) -> Place:
+        """A table of the catalog by the name that a query would give it."""
+        parts = tuple(table.split(".", 1))
+        found = self.names.find(parts)
+        if found is None:
+            known = [str(place) for place in self.names.columns]
+            raise NotFoundError(
+                f"{table}: no such table{did_you_mean(table, known)}",
+                next_step="choose one from the list of measures",
+            )
+        return found
+
+    def require_columns(self, place: Place, *columns: str) -> None:
+        """Raise NotFoundError if the table lacks one of the columns."""
+        known = self.names.columns[place]
+        for column in columns:
+            if column not in known:
+                raise NotFoundError(
+                    f"{place} has no column {column!r}{did_you_mean(column, known)}",
+                    next_step="choose one from the list of measures",
+                )
+
+
+class Catalogs:
+    """The open generations: the one that the server began with, and others that links name."""
+
+    def __init__(self, settings: Settings, past: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._home = Home.of(settings)
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, Warehouse] = OrderedDict()
+        self._is_pinned = any(value is not None for value in past.values())
+        first = Warehouse(settings, **past)
+        self._first = first.generation
+        self._open[self._first] = first
+
+    def first(self) -> int:
+        """The generation that a page without a link begins with."""
+        return self._first if self._is_pinned else self.current()
+
+    def current(self) -> int:
+        """The generation that is published now."""
+        return current_generation(self._home)
+
+    def get(self, generation: int | None) -> Warehouse:
+        """The warehouse of a generation; the few used last stay open."""
+        number = self.first() if generation is None else generation
+        with self._lock:
+            found = self._open.get(number)
+            if found is None:
+                found = self._open[number] = Warehouse(self._settings, generation=number)
+            self._open.move_to_end(number)
+            if len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)[1].close()
+            return found
+
+    def close(self) -> None:
+        """Close all of them."""
+        with self._lock:
+            for warehouse in self._open.values():
+                warehouse.close()
+            self._open.clear()

@@ -1,0 +1,216 @@
+"""What the pages show besides charts: the catalog's tables, series, coverage and cross-sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from warehouse.analysis import Place
+from warehouse.sql import identifier
+from warehouse.ui.asking import Asking
+from warehouse.ui.values import plain, shown
+
+# Schemas that people look at, in the order in which the page lists them.
+_SHOWN = ("main", "user", "vendor")
+_KEYS = frozenset({"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"})
+_NUMBERS = re.compile(
+    r"(DOUBLE|FLOAT|REAL|DECIMAL.*|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN)", re.IGNORECASE
+)
+_LOOKS_AHEAD = re.compile(r"\blooks? ahead\b", re.IGNORECASE)
+
+_AUDITED = 'select "schema", name, verdict from meta.audited'
+_MEANINGS = (
+    "select schema_name as s, view_name as n, comment from duckdb_views()"
+    " where database_name = 'warehouse' union all select schema_name, table_name, comment"
+    " from duckdb_tables() where database_name = 'warehouse'"
+)
+
+
+def catalog(asking: Asking) -> dict[str, Any]:
+    """All tables with their columns, and all series: what the page's menus are made of."""
+    has_audits = Place("meta", "audited") in asking.names.columns
+    verdicts = {
+        Place(row["schema"], row["name"]): row["verdict"]
+        for row in (asking.rows(_AUDITED) if has_audits else [])
+    }
+    said = {Place(row["s"], row["n"]): row["comment"] or "" for row in asking.rows(_MEANINGS)}
+    places = [place for place in asking.names.columns if place.schema in _SHOWN]
+    places.sort(key=lambda place: (_SHOWN.index(place.schema), place.table))
+    labels = {place for place, verdict in verdicts.items() if verdict == "labels"}
+    labels |= {place for place in places if place not in labels and _marked(said.get(place, ""))}
+    (build,) = asking.rows("select generation, built_at, home from meta.build")
+    return {
+        "generation": asking.warehouse.generation,
+        "built_at": plain(build["built_at"]),
+        "tables": [_table(asking, place, said.get(place, ""), labels) for place in places],
+        "names": [str(place) for place in asking.names.columns],
+        "series": series(asking),
+    }
+
+
+def _marked(meaning: str) -> bool:
+    """Whether a comment says that its table looks ahead."""
+    return bool(_LOOKS_AHEAD.search(meaning))
+
+
+def _table(asking: Asking, place: Place, meaning: str, labels: set[Place]) -> dict[str, Any]:
+    columns = asking.names.columns[place]
+    return {
+        "name": str(place),
+        "meaning": meaning,
+        "looks_ahead": place in labels,
+        "has_bars": "series_id" in columns and "time" in columns,
+        "known_at": "known_at" in columns,
+        "columns": [
+            {
+                "name": name,
+                "type": facts.type,
+                "unit": facts.unit,
+                "meaning": facts.meaning,
+                "is_measure": name not in _KEYS and bool(_NUMBERS.fullmatch(facts.type)),
+            }
+            for name, facts in columns.items()
+        ],
+    }
+
+
+def series(asking: Asking) -> list[dict[str, Any]]:
+    """Every series with the datasets that it has and their span."""
+    return [
+        {name: plain(value) for name, value in row.items()}
+        for row in asking.rows(
+            'select s.series_id as id, s.exchange, s.symbol, s."interval", s.clock,'
+            " list(distinct c.dataset order by c.dataset) as datasets,"
+            ' min(c.first_time) as "from", max(c.last_time) as until'
+            " from meta.series as s left join meta.coverage as c using (series_id)"
+            " group by all order by s.exchange, s.symbol, s.clock desc, s.series_id"
+        )
+    ]
+
+
+def calendar(asking: Asking, dataset: str | None) -> dict[str, Any]:
+    """Spans and gaps of each series of a dataset, in seconds; days are coloured from them."""
+    datasets = [
+        row["dataset"]
+        for row in asking.rows(
+            'select distinct dataset from meta.coverage where "interval" is not null order by 1'
+        )
+    ]
+    chosen = dataset or (datasets[0] if datasets else "")
+    spans = asking.rows(
+        "select series_id, epoch(min(first_time)) as first, epoch(max(last_time)) as last,"
+        " sum(rows)::bigint as rows, sum(expected_rows)::bigint as expected"
+        " from meta.coverage where dataset = $dataset group by series_id",
+        {"dataset": chosen},
+    )
+    gaps: dict[int, list[list[float]]] = {}
+    for row in asking.rows(
+        "select series_id, epoch(gap_from) as a, epoch(gap_until) as b from meta.gaps"
+        " where dataset = $dataset order by series_id, gap_from",
+        {"dataset": chosen},
+    ):
+        gaps.setdefault(row["series_id"], []).append([row["a"], row["b"]])
+    for span in spans:
+        span["gaps"] = gaps.get(span["series_id"], [])
+    return {"datasets": datasets, "dataset": chosen, "series": spans}
+
+
+def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -> dict[str, Any]:
+    """Of each series the last row that was known at a moment, and the course before it."""
+    place = asking.place(table)
+    asking.require_columns(place, "series_id", "time", "known_at", *columns)
+    listed = "".join(f", {shown(name)}" for name in columns)
+    text = (
+        f'select exchange, symbol, "interval", clock, series_id, time, known_at{listed}\n'
+        f"from {shown_table(place)}\nwhere known_at <= $at\n"
+        "qualify row_number() over (partition by series_id order by known_at desc) = 1\n"
+        "order by exchange, symbol, series_id"
+    )
+    answer = answer_of(asking, text, {"at": at}, limit=5_000)
+    if columns:
+        course = (
+            f"select series_id, list({identifier(columns[0])}::double order by known_at) as course"
+            f" from (select series_id, known_at, {identifier(columns[0])}"
+            f" from {shown_table(place)} where known_at <= $at"
+            " qualify row_number() over (partition by series_id order by known_at desc) <= 48)"
+            " group by series_id"
+        )
+        rows = asking.rows(course, {"at": at})
+        answer["courses"] = {row["series_id"]: plain(row["course"]) for row in rows}
+    return answer
+
+
+def seasonality(asking: Asking, table: str, column: str, series_id: int) -> dict[str, Any]:
+    """Mean, median and number of values of a measure by weekday and hour, UTC."""
+    place = asking.place(table)
+    asking.require_columns(place, "series_id", "time", column)
+    text = (
+        "select isodow(time) as weekday, hour(time) as hour,"
+        f" avg({shown(column)}) as mean, median({shown(column)}) as median,"
+        f" count({shown(column)}) as count\n"
+        f"from {shown_table(place)}\nwhere series_id = $series_id"
+        f" and isfinite({shown(column)}::double)\ngroup by all\norder by all"
+    )
+    return answer_of(asking, text, {"series_id": series_id}, limit=200)
+
+
+def scatter(
+    asking: Asking, x: tuple[str, str], y: tuple[str, str], series_id: int
+) -> dict[str, Any]:
+    """A feature against another measure of the same bars: quantiles, least squares, a sample."""
+    left, right = asking.place(x[0]), asking.place(y[0])
+    asking.require_columns(left, "series_id", "time", x[1])
+    asking.require_columns(right, "series_id", "time", y[1])
+    pairs = (
+        f"select a.time, a.{shown(x[1])}::double as x, b.{shown(y[1])}::double as y\n"
+        f"from {shown_table(left)} as a join {shown_table(right)} as b using (series_id, time)\n"
+        f"where a.series_id = $series_id"
+        " and isfinite(x) and isfinite(y)"
+    )
+    params = {"series_id": series_id}
+    bins = asking.rows(
+        "select bin, count(*) as n, min(x) as low, max(x) as high, median(x) as x, avg(y) as mean,"
+        " quantile_cont(y, [0.25, 0.5, 0.75]) as q, stddev_samp(y) as sd"
+        f" from (select x, y, ntile(10) over (order by x) as bin from ({pairs}))"
+        " group by bin order by bin",
+        params,
+    )
+    (fit,) = asking.rows(
+        "select count(*) as n, regr_slope(y, x) as slope, regr_intercept(y, x) as level,"
+        f" corr(y, x) as correlation from ({pairs})",
+        params,
+    )
+    sample = asking.rows(
+        f"select x, y from ({pairs}) order by hash(epoch_us(time)) limit 4000", params
+    )
+    return {
+        "sql": f"{pairs}\norder by a.time",
+        "params": params,
+        "bins": plain(bins),
+        "fit": plain(fit),
+        "points": [[row["x"], row["y"]] for row in sample],
+    }
+
+
+def shown_table(place: Place) -> str:
+    """A table as a query names it."""
+    if place.schema == "main":
+        return shown(place.table)
+    return f"{shown(place.schema)}.{shown(place.table)}"
+
+
+def answer_of(asking: Asking, text: str, params: dict[str, Any], *, limit: int) -> dict[str, Any]:
+    """The first rows of a query with its columns, and the query itself."""
+    result = asking.sql(text, params)
+    rows = result.head(limit + 1)
+    return {
+        "sql": text,
+        "params": plain(params),
+        "columns": [
+            {"name": name, "type": str(kind), "unit": kind.unit, "meaning": kind.meaning}
+            for name, kind in result.columns.items()
+        ],
+        "rows": [plain(row) for row in rows[:limit]],
+        "is_cut": len(rows) > limit,
+    }

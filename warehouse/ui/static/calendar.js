@@ -1,0 +1,132 @@
+// Days by coverage, a row for each series; a click leads to the series on that day.
+
+import { get, shownGeneration } from "./api.js";
+import { actions } from "./actions.js";
+import { css, fill, h, problem } from "./dom.js";
+import { counted, iso } from "./format.js";
+import { go, note } from "./route.js";
+import { series, seriesLabel } from "./state.js";
+
+const DAY = 86400;
+const ROW = 16;
+
+/** @param {HTMLElement} view @param {import("./route.js").Route} route */
+export function open(view, route) {
+  const stop = new AbortController();
+  const body = h("div", { class: "pad" }, h("p", { class: "busy" }, "counting …"));
+  const bar = h("div", { class: "bar" });
+  fill(view, bar, body);
+  /** @type {any} */
+  let answer = null;
+  const draw = () => answer && days(body, answer);
+  load(route.query.get("dataset"));
+  addEventListener("themed", draw);
+  const observer = new ResizeObserver(draw);
+  observer.observe(body);
+
+  /** @param {string | null} dataset */
+  async function load(dataset) {
+    try {
+      answer = await get("calendar", { dataset }, stop.signal);
+      note("calendar", "", new URLSearchParams({ dataset: answer.dataset, g: String(shownGeneration()) }));
+      const choice = h("select", { "aria-label": "dataset", onchange: () => load(choice.value) },
+        ...answer.datasets.map((/** @type {string} */ name) => h("option", { value: name, selected: name === answer.dataset }, name)));
+      fill(bar, h("b", {}, "coverage of"), choice, summary(answer),
+        actions({ question: () => ({ sql: "select * from meta.coverage where dataset = $dataset order by series_id, month", params: { dataset: answer.dataset } }), canvases: () => [...body.querySelectorAll("canvas")], name: () => `coverage_${answer.dataset}` }));
+      draw();
+    } catch (error) {
+      if (/** @type {any} */ (error).name !== "AbortError") fill(body, problem(error));
+    }
+  }
+  return () => {
+    stop.abort();
+    observer.disconnect();
+    removeEventListener("themed", draw);
+  };
+}
+
+/** @param {any} answer */
+function summary(answer) {
+  const rows = answer.series.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.rows, 0);
+  const missing = answer.series.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.expected - one.rows, 0);
+  return h("span", {}, `${counted(answer.series.length, "series").replace("seriess", "series")}, ${counted(rows, "bar")}, `, missing ? h("b", {}, `${counted(missing, "bar")} missing`) : "none missing");
+}
+
+/** Share of the bars that each day has, from the span and the gaps. @param {any} one @param {number} first @param {number} count */
+export function shares(one, first, count) {
+  const shares = new Float64Array(count).fill(-1);
+  for (let day = 0; day < count; day += 1) {
+    const start = Math.max((first + day) * DAY, one.first);
+    const end = Math.min((first + day + 1) * DAY, one.last + 1);
+    if (start < end) shares[day] = 1;
+  }
+  for (const [from, until] of one.gaps) {
+    for (let day = Math.floor(from / DAY); day * DAY < until; day += 1) {
+      const lost = Math.min(until, (day + 1) * DAY) - Math.max(from, day * DAY);
+      if (day - first >= 0 && day - first < count) shares[day - first] -= lost / DAY;
+    }
+  }
+  return shares;
+}
+
+/** @param {HTMLElement} body @param {any} answer */
+function days(body, answer) {
+  if (!answer.series.length) return fill(body, h("p", { class: "empty" }, "No bars of this dataset."));
+  const first = Math.floor(Math.min(...answer.series.map((/** @type {any} */ one) => one.first)) / DAY);
+  const last = Math.floor(Math.max(...answer.series.map((/** @type {any} */ one) => one.last)) / DAY);
+  const count = last - first + 1;
+  const left = Math.min(330, Math.max(150, body.clientWidth * 0.32));
+  const width = body.clientWidth - 26;
+  const size = Math.max(1, Math.min(14, (width - left) / count));
+  const scale = devicePixelRatio || 1;
+  const height = 22 + ROW * answer.series.length;
+  const canvas = h("canvas", { class: "heat", width: Math.round((left + size * count) * scale), height: Math.round(height * scale), style: { width: `${left + size * count}px`, height: `${height}px` } });
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  context.font = `12px ${css("--sans")}`;
+  context.textBaseline = "middle";
+  context.fillStyle = css("--muted");
+  let free = 0;
+  for (let day = 0; day < count; day += 1) {
+    const text = iso((first + day) * DAY, "day");
+    if ((day === 0 || text.endsWith("-01")) && left + day * size >= free) {
+      context.fillText(text.slice(0, 7), left + day * size, 9);
+      free = left + day * size + 58;
+    }
+  }
+  const colours = { full: css("--high"), part: css("--low"), none: css("--none") };
+  answer.series.forEach((/** @type {any} */ one, /** @type {number} */ place) => {
+    const top = 20 + place * ROW;
+    context.fillStyle = css("--ink");
+    context.fillText(seriesLabel(series(one.series_id)), 0, top + ROW / 2, left - 10);
+    shares(one, first, count).forEach((share, day) => {
+      context.globalAlpha = share < 0 ? 0.35 : share >= 0.9999 ? 0.85 : Math.max(0.45, 1 - share);
+      context.fillStyle = share < 0 || share < 0.0001 ? colours.none : share >= 0.9999 ? colours.full : colours.part;
+      if (share >= 0 && share < 0.0001) { context.fillStyle = colours.part; context.globalAlpha = 1; }
+      context.fillRect(left + day * size, top + 1, Math.max(0.8, size - (size > 3 ? 1 : 0)), ROW - 3);
+      context.globalAlpha = 1;
+    });
+  });
+  const told = h("span", {}, " ");
+  const at = (/** @type {MouseEvent} */ event) => {
+    const box = canvas.getBoundingClientRect();
+    const one = answer.series[Math.floor((event.clientY - box.top - 20) / ROW)];
+    const day = Math.floor((event.clientX - box.left - left) / size);
+    return one && day >= 0 && day < count ? { one, day } : null;
+  };
+  canvas.addEventListener("mousemove", (/** @type {MouseEvent} */ event) => {
+    const found = at(event);
+    canvas.style.cursor = found ? "pointer" : "";
+    if (!found) return (told.textContent = " ");
+    const share = shares(found.one, first, count)[found.day];
+    told.textContent = `${seriesLabel(series(found.one.series_id))}, ${iso((first + found.day) * DAY, "day")}: ${share < 0 ? "before or after its data" : `${(share * 100).toFixed(share < 1 && share > 0.99 ? 2 : 0)} % of the day's bars`}`;
+  });
+  canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const found = at(event);
+    if (!found) return;
+    const start = (first + found.day) * DAY;
+    go("series", found.one.series_id, new URLSearchParams({ from: iso(start - DAY), to: iso(start + 2 * DAY), g: String(shownGeneration()) }));
+  });
+  const key = (/** @type {string} */ colour, /** @type {string} */ text) => h("span", {}, h("i", { style: { background: css(colour) } }), text);
+  fill(body, h("div", { class: "scale" }, key("--high", "complete"), key("--low", "bars are missing"), key("--none", "outside of the data"), told), canvas);
+}

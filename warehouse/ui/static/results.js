@@ -1,0 +1,37 @@
+// A result as a table of text, numbers to the right.
+
+import { h } from "./dom.js";
+
+const NUMBERS = /^(DOUBLE|FLOAT|DECIMAL|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?)/;
+
+/** @typedef {{ name: string, type: string, unit: string | null, meaning: string | null }} ResultColumn */
+
+/** @param {ResultColumn} column */
+export function isNumber(column) {
+  return NUMBERS.test(column.type);
+}
+
+/** @param {any} value @param {boolean} numeric */
+export function cell(value, numeric) {
+  if (value === null || value === undefined) return "·";
+  if (numeric && typeof value === "number") {
+    return Number.isInteger(value) ? value.toLocaleString("en-US") : Math.abs(value) >= 1e15 || Math.abs(value) < 1e-6 ? value.toExponential(6) : value.toLocaleString("en-US", { maximumSignificantDigits: 10 });
+  }
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/**
+ * @param {ResultColumn[]} columns @param {any[][]} rows
+ * @param {{ onsort?: (column: number) => void, extra?: (row: any[]) => Node | null, onrow?: (row: any[]) => void, most?: number }} [options]
+ */
+export function tableOf(columns, rows, options = {}) {
+  const numeric = columns.map(isNumber);
+  const head = columns.map((column, place) =>
+    h("th", { class: `${numeric[place] ? "n" : ""}${options.onsort ? " sort" : ""}`, title: column.meaning ?? column.type, onclick: options.onsort ? () => options.onsort?.(place) : null },
+      column.name, h("small", {}, column.unit ?? column.type.toLowerCase())));
+  const body = rows.slice(0, options.most ?? 5000).map((row) =>
+    h("tr", options.onrow ? { onclick: () => options.onrow?.(row), style: { cursor: "pointer" } } : {},
+      ...row.map((value, place) => h("td", { class: numeric[place] ? "n" : "" }, cell(value, numeric[place]))),
+      options.extra ? h("td", {}, options.extra(row)) : null));
+  return h("table", {}, h("thead", {}, h("tr", {}, ...head, options.extra ? h("th", {}, "course") : null)), h("tbody", {}, ...body));
+}

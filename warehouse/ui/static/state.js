@@ -1,0 +1,86 @@
+// What all views share: the catalog of the generation, and look-ups in it.
+
+/**
+ * @typedef {{ name: string, type: string, unit: string | null, meaning: string | null, is_measure: boolean }} Column
+ * @typedef {{ name: string, meaning: string, looks_ahead: boolean, has_bars: boolean, known_at: boolean, columns: Column[] }} Table
+ * @typedef {{ id: number, exchange: string, symbol: string, interval: string | null, clock: string | null, datasets: string[], from: string | null, until: string | null }} Series
+ * @typedef {{ generation: number, built_at: string, current: number, first: number, kept: any[], tables: Table[], names: string[], series: Series[] }} Catalog
+ */
+
+/** @type {Catalog} */
+let catalog;
+
+/** @param {Catalog} found */
+export function setCatalog(found) {
+  catalog = found;
+}
+
+export function all() {
+  return catalog;
+}
+
+/** @param {string} name @returns {Table | undefined} */
+export function table(name) {
+  return catalog.tables.find((one) => one.name === name);
+}
+
+/** @param {string} name @param {string} column @returns {Column | undefined} */
+export function column(name, column) {
+  return table(name)?.columns.find((one) => one.name === column);
+}
+
+/** Tables whose measures can be drawn over time. */
+export function drawable() {
+  return catalog.tables.filter((one) => one.has_bars && one.columns.some((column) => column.is_measure));
+}
+
+/** @param {number} id @returns {Series | undefined} */
+export function series(id) {
+  return catalog.series.find((one) => one.id === id);
+}
+
+/** @param {Series | undefined} one */
+export function seriesLabel(one) {
+  if (!one) return "no series";
+  return [one.symbol, one.interval, one.clock, one.exchange].filter(Boolean).join(" · ");
+}
+
+/** The series shown last, else the first of the longest bars with data. */
+export function usualSeries() {
+  const before = Number(sessionStorage.getItem("warehouse.series"));
+  return series(before) ?? catalog.series.find((one) => one.interval === "1h") ?? catalog.series[0];
+}
+
+/** @param {number} id */
+export function rememberSeries(id) {
+  sessionStorage.setItem("warehouse.series", String(id));
+}
+
+/** Whether a unit is that of a price. @param {Column} one */
+function isPrice(one) {
+  return one.unit === "quote/base";
+}
+
+/** Tables with a close before others, the small ones first. @param {Table} one */
+function rank(one) {
+  return one.columns.length + (one.columns.some((column) => column.name === "close") ? 0 : 1000);
+}
+
+/**
+ * The panels that a series begins with: a price, and the first other measure of the same table.
+ * @param {Series} of
+ * @returns {{ table: string, column: string }[][]}
+ */
+export function usualPanels(of) {
+  const tables = drawable().filter((one) => !one.looks_ahead && one.name.startsWith("vendor.") === false);
+  const vendor = drawable().filter((one) => of.datasets.includes(one.name.replace(/^vendor\./, "")));
+  const priced = tables.filter((one) => one.columns.some(isPrice)).sort((a, b) => rank(a) - rank(b));
+  for (const one of [...priced, ...vendor, ...tables]) {
+    const measures = one.columns.filter((column) => column.is_measure);
+    const price = measures.find((column) => column.name === "close") ?? measures.find((column) => isPrice(column));
+    const other = measures.find((column) => column !== price && !isPrice(column));
+    const panels = [price, other].filter((column) => column !== undefined);
+    if (panels.length) return panels.map((column) => [{ table: one.name, column: column.name }]);
+  }
+  return [];
+}
