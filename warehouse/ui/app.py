@@ -27,7 +27,7 @@ from warehouse.config import Settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.serving import create_server, listen
-from warehouse.ui import pages
+from warehouse.ui import facts, pages
 from warehouse.ui.asking import Asking, Catalogs
 from warehouse.ui.points import Tiles, encoded
 from warehouse.ui.security import API_PATH, Guarded
@@ -79,11 +79,16 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
         "table": page.table,
         "seasonality": page.seasonality,
         "scatter": page.scatter,
+        "lineage": page.lineage,
+        "columns": page.columns,
+        "quality": page.quality,
+        "status": page.status,
     }
     routes = [
         Route("/", _index),
         *(Route(f"{API_PATH}/{name}", page.get(answer)) for name, answer in answers.items()),
         Route(f"{API_PATH}/sql", page.post(page.sql), methods=["POST"]),
+        Route(f"{API_PATH}/receipt", page.post(page.receipt), methods=["POST"]),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
     return Starlette(
@@ -202,6 +207,22 @@ class _Page:
         x = _text(request, "x_table"), _text(request, "x")
         y = _text(request, "y_table"), _text(request, "y")
         return pages.scatter(asking, x, y, _known(_integer(request, "series")))
+
+    def lineage(self, request: Request, asking: Asking) -> Any:
+        return facts.lineage(asking)
+
+    def columns(self, request: Request, asking: Asking) -> Any:
+        return facts.columns_behind(asking, _text(request, "table"))
+
+    def quality(self, request: Request, asking: Asking) -> Any:
+        return facts.quality(asking)
+
+    def status(self, request: Request, asking: Asking) -> Any:
+        return facts.status(asking, self._home)
+
+    def receipt(self, body: dict[str, Any], asking: Asking) -> Any:
+        receipt = asking.sql(*_query(body)).receipt
+        return Response(receipt.to_json(), media_type="application/json")
 
     def sql(self, body: dict[str, Any], asking: Asking) -> Any:
         text, params = _query(body)

@@ -31,7 +31,7 @@ def vendored() -> list[dict[str, Any]]:
 
 
 def fetch() -> None:
-    """Write the vendored files anew.
+    """Write the vendored files again.
 
     Raises
     ------

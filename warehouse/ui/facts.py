@@ -1,0 +1,151 @@
+"""What the pages on quality, status and lineage show."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from warehouse.analysis import Place
+from warehouse.home import Home
+from warehouse.lake import Manifest
+from warehouse.ui.asking import Asking
+from warehouse.ui.pages import shown_table
+from warehouse.ui.values import plain
+
+_MOST = 500
+
+# Sections of the page on quality, with the query behind each.
+_QUALITY = {
+    "Missing bars, the longest gaps first": (
+        "select dataset, exchange, symbol, interval, clock, gap_from, gap_until, bars"
+        " from meta.gaps order by bars desc, dataset, series_id, gap_from"
+    ),
+    "Files in quarantine": (
+        "select dataset, exchange, symbol, interval, clock, period, reason, refused_at"
+        " from meta.quarantine order by refused_at desc"
+    ),
+    "Restatements": (
+        "select dataset, symbol, interval, period, kind, rows_added, rows_removed, rows_changed,"
+        " seen_at from meta.restatements order by seen_at desc"
+    ),
+    "Columns that differ from the contract": (
+        'select dataset, "column", kind, count(distinct (series_id, period)) as files'
+        " from meta.drift group by all order by dataset, kind, 2"
+    ),
+    "Unusual values that were kept": (
+        "select dataset, symbol, interval, period, kind, text from meta.notes order by all"
+    ),
+    "Rows left out of salvaged files": (
+        "select dataset, symbol, interval, period, row_number, time, reason"
+        " from meta.salvaged order by all"
+    ),
+    "Tests that warn or failed": (
+        "select name, package, status, failures, message from meta.results"
+        " where resource_type in ('test', 'audit', 'model') and status not in ('pass', 'success')"
+        " order by package, name"
+    ),
+    "Audit against look-ahead": (
+        'select "schema", name, verdict, rows, len(untested) as untested_columns, generation'
+        " from meta.audited order by verdict, name"
+    ),
+}
+
+
+def quality(asking: Asking) -> dict[str, Any]:
+    """Tables of what is missing, refused, restated, different from the contract or untested."""
+    sections = []
+    for title, text in _QUALITY.items():
+        table = text.split("meta.")[1].split()[0]
+        if Place("meta", table) not in asking.names.columns:
+            continue  # a catalog of an earlier version
+        result = asking.sql(text)
+        rows = result.head(_MOST + 1)
+        section = {
+            "title": title,
+            "sql": text,
+            "columns": [
+                {"name": name, "type": kind, "unit": None, "meaning": None}
+                for name, kind in result.columns.items()
+            ],
+            "rows": [plain(row) for row in rows[:_MOST]],
+            "is_cut": len(rows) > _MOST,
+        }
+        if table == "gaps":
+            section["commands"] = [_command(row) for row in rows[:_MOST]]
+        sections.append(section)
+    return {"sections": sections}
+
+
+def _command(row: tuple[Any, ...]) -> str:
+    """The line that may fill a gap."""
+    dataset, exchange, symbol, interval, clock, start, end, _ = row
+    return (
+        f"warehouse sync {dataset} --exchange {exchange} --symbol {shlex.quote(symbol)}"
+        f" --interval {interval} --clock {clock} --start {start:%Y-%m-%d} --end {end:%Y-%m-%d}"
+    )
+
+
+def status(asking: Asking, home: Home) -> dict[str, Any]:
+    """The build of this generation, what it holds, and the last runs of the home."""
+    with Manifest(home.manifest) as manifest:
+        runs = manifest.runs()[:30]
+    return {
+        "build": plain(asking.rows("from meta.build")),
+        "datasets": plain(
+            asking.rows(
+                "select dataset, interval, clock, count(distinct series_id) as series,"
+                " min(first_time) as first, max(last_time) as last, sum(rows)::bigint as rows,"
+                " (sum(expected_rows) - sum(rows))::bigint as missing"
+                " from meta.coverage group by all order by all"
+            )
+        ),
+        "stored": plain(
+            asking.rows(
+                "select model, count(*) as months, sum(rows)::bigint as rows,"
+                " sum(size_bytes)::bigint as bytes, count_if(reused)::bigint as reused"
+                " from meta.stored group by model order by model"
+            )
+        ),
+        "runs": plain(
+            [dict(zip(("verb", "began", "ended", "outcome"), run, strict=True)) for run in runs]
+        ),
+    }
+
+
+def lineage(asking: Asking) -> dict[str, Any]:
+    """Models with the tables that each reads, from the SQL that made them."""
+    models = []
+    held = {row["dataset"] for row in asking.rows("select distinct dataset from meta.coverage")}
+    for place in asking.names.columns:
+        if place.schema == "meta":
+            continue
+        text = asking.names.definition(place)
+        reads = asking.names.tables_in(text) if text and place.schema != "vendor" else []
+        models.append(
+            {
+                "name": str(place),
+                "schema": place.schema,
+                "reads": sorted({str(other) for other in reads if other != place}),
+                "datasets": list(asking.names.datasets(place)),
+                "has_data": place.schema != "vendor" or place.table in held,
+                "sql": text,
+            }
+        )
+    return {"models": models}
+
+
+def columns_behind(asking: Asking, table: str) -> dict[str, Any]:
+    """Each column of a table with those that it is computed from, down to the vendor's."""
+    place = asking.place(table)
+    trace = asking.sql(f"from {shown_table(place)}").trace()
+    return {
+        "columns": [
+            {
+                "name": column.name,
+                "unit": column.unit,
+                "from": list(column.tables),
+                "vendor": list(column.vendor),
+            }
+            for column in trace.columns
+        ]
+    }
