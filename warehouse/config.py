@@ -186,7 +186,8 @@ def _memory(variables: Mapping[str, str], name: str) -> str | None:
         )
     if not text.endswith("%"):
         return text
-    # DuckDB before 2.0 takes no share of the machine's memory
+    # DuckDB before 2.0 takes no share of the machine's memory; remove what follows when 2.0 is the
+    # oldest supported version: https://github.com/duckdb/duckdb/pull/25171
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return f"{int(size * float(text[:-1]) / 100) >> 20}MiB"
 

@@ -38,7 +38,10 @@ T = TypeVar("T")
 # For ``config``: no query or file can make DuckDB download extensions.
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
-# From 2.0 on the first attached database takes the place of the default one that is detached.
+# From 2.0 on the first attached database takes the place of the default one that is detached; in
+# 1.5 a cursor then has none: after "attach ':memory:' as w; use w; detach memory" its
+# "select current_database()" fails. Remove this, and the branches for 1.5 below, when 2.0 is the
+# oldest supported version.
 _DEFAULT_MOVES = int(duckdb.__version__.split(".")[0]) >= 2
 
 _MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -127,7 +130,8 @@ def attach(
 def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
     """Make ``warehouse`` the database of a connection and of every cursor of it.
 
-    A cursor does not inherit ``use``: it begins on the default database, which cannot be chosen.
+    A cursor does not inherit ``use``: it begins on the default database, which cannot be chosen
+    (https://github.com/duckdb/duckdb-python/issues/162; remove all this when it does).
     But as soon as that is detached, ``warehouse`` takes its place: from DuckDB 2.0 on if no other
     was attached before, earlier because it has the name of the one that :func:`_start` began with.
     """
@@ -173,7 +177,8 @@ def _start(config: Mapping[str, str], *, for_cursors: bool) -> duckdb.DuckDBPyCo
 def _spill_folder(wanted: Path) -> Path:
     """A folder of this connection's own beside ``wanted``; it appears when something is spilled.
 
-    Two processes that spill into one folder overwrite each other's blocks under DuckDB 1.5. Where
+    Two processes that spill into one folder overwrite each other's blocks under DuckDB 1.5
+    (https://github.com/duckdb/duckdb/issues/15173; from 2.0 on they do not). Where
     the home cannot be written to, as a colleague's, the user's temporary folder takes its place.
     """
     if os.access(wanted.parent, os.W_OK | os.X_OK):

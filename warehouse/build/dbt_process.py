@@ -104,7 +104,8 @@ def forget_other_projects(target: Path, project: Path) -> None:
     """Make dbt parse the project from scratch if it last parsed one in another place.
 
     Its partial parse contains the folders of seeds, and dbt does not notice
-    when the product has moved: another environment, another version of Python.
+    when the product has moved: another environment, another version of Python. Remove when
+    https://github.com/dbt-labs/dbt-core/issues/11550 is fixed in the oldest supported dbt.
     """
     place = target / "project_dir"
     if not place.is_file() or place.read_text(encoding="utf-8") != str(project):

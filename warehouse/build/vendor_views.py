@@ -294,7 +294,8 @@ def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
     """A file's column cast to its type in the view; times without a zone are UTC.
 
     ``try(x)`` keeps DuckDB from using the footer's statistics of ``x`` for a condition. These cover
-    no NaN and are not checked, except those of the clocks, which are used to skip files.
+    no NaN and are not checked, except those of the clocks, which are used to skip files. See
+    https://github.com/duckdb/duckdb/issues/25521, which is open in 2.0.
     """
     value = identifier(name) if is_clock else f"try({identifier(name)})"
     if wanted in ("TIMESTAMP", "TIMESTAMPTZ") and found.startswith(("TIMESTAMP", "DATE")):

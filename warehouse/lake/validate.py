@@ -265,7 +265,11 @@ def _widens(found: pa.DataType, column: DatasetColumn) -> bool:
 
 
 def _has_long_decimals(kind: pa.DataType) -> bool:
-    """Whether it contains decimals that DuckDB 1.5 misreads."""
+    """Whether it contains decimals that DuckDB 1.5 misreads, and 2.0 reads as DOUBLE.
+
+    https://github.com/duckdb/duckdb/pull/25058; such files could be accepted when 2.0 is the oldest
+    supported version.
+    """
     if pa.types.is_dictionary(kind):
         return _has_long_decimals(kind.value_type)
     if pa.types.is_nested(kind):

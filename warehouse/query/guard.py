@@ -2,7 +2,8 @@
 
 The first of three layers. The engine's own parser turns the text into a tree without running it
 (``json_serialize_sql``) and every node of the tree must be on a list of things that only read;
-where the parser has no tree to give (PIVOT over values it must first look up), sqlglot does.
+where the parser has no tree to give (PIVOT over values it must first look up), sqlglot does
+(remove when DuckDB has one: https://github.com/duckdb/duckdb/issues/25310).
 The second layer is the form in which the text runs, ``select * from (<text>)``, which makes the
 engine itself refuse everything but a query; the third is the session's locks.
 """
@@ -196,7 +197,9 @@ def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
     """Names of parameters without regard to case, as each is written first."""
     parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
     places = [node["query_location"] for node in parameters]
-    if len(set(places)) < len(places):  # DuckDB before 2.0 does not give their positions
+    # DuckDB before 2.0 gives all the position 2**64 - 1: select json_serialize_sql('select $a, $b')
+    # Remove, with parameters_of, when 2.0 is the oldest supported version and PIVOT has a tree.
+    if len(set(places)) < len(places):
         return parameters_of(bare)
     found: dict[str, str] = {}
     for _, name in sorted(zip(places, (node["identifier"] for node in parameters), strict=True)):

@@ -85,7 +85,9 @@ class BoundQuery:
     types: dict[str, str] = field(default_factory=dict)
 
 
-# From 2.0 on a relation with parameters runs when it is read; before, when it is made.
+# From 2.0 on a relation with parameters runs when it is read; before, when it is made, as shown by
+# connection.sql("select error($a)", params={"a": "ran"}). When 2.0 is the oldest supported version,
+# remove the other branches and fetch().
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 
 # Maximum number of checked SQL texts to cache.
