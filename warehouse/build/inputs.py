@@ -55,6 +55,7 @@ def fingerprint(settings: Settings) -> Inputs:
             ],
             [(str(refusal.key), refusal.object) for refusal in manifest.quarantine()],
             len(manifest.restatements()),
+            manifest.audits(),
             [str(span) for span in declared_spans(home.subscription)],
         ]
     versions = [__version__, duckdb.__version__, str(settings.home), settings.session]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -204,6 +205,19 @@ def _of_lake(
                 datetime.fromisoformat(change.seen_at),
             )
             for change in manifest.restatements()
+        ),
+        "audit": (
+            (
+                dataset,
+                *place(series_id),
+                *finding[:5],
+                None if finding[5] is None else datetime.fromisoformat(finding[5]),
+                *finding[6:],
+                datetime.fromisoformat(audited_at),
+            )
+            for dataset, series_id, findings, audited_at in manifest.audits()
+            if any(f.file.series_id == series_id for f in held[dataset])
+            for finding in json.loads(findings)
         ),
         "build": [
             (

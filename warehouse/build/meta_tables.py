@@ -191,6 +191,28 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("seen_at", "TIMESTAMP", "When, UTC."),
         ],
     ),
+    "audit": (
+        "One row per column, reading and verdict of the last audit of a series' metrics.",
+        [
+            ("dataset", "VARCHAR", "Dataset."),
+            *_SERIES,
+            ("column", "VARCHAR", "Column; NULL where whole bars are missing."),
+            ("reading", "VARCHAR", "Reading of its definition, as in ticks_<dataset>_readings."),
+            ("is_best", "BOOLEAN", "Whether the column is judged by this reading."),
+            (
+                "verdict",
+                "VARCHAR",
+                "equal, equal in float32, one is missing, differs, differs in a partial bar, "
+                "vendor lacks the bar, no ticks.",
+            ),
+            ("bars", "BIGINT", "Bars of this verdict."),
+            ("time", "TIMESTAMP", "Bar that differs most, UTC."),
+            ("vendor_value", "DOUBLE", "The vendor's value there."),
+            ("ticks_value", "DOUBLE", "The value from ticks there."),
+            ("relative_difference", "DOUBLE", "Difference relative to the larger of the two."),
+            ("audited_at", "TIMESTAMP", "When, UTC."),
+        ],
+    ),
     "build": (
         "One row: what this catalog was built by and from.",
         [

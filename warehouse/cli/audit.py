@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from warehouse.cli.common import Verbs, home_option, json_option, put, put_json, say
 from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.errors import ExitCode
+from warehouse.errors import DiskError, ExitCode, LockedError
 from warehouse.generations import require_catalog
 from warehouse.home import Home
 
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
 def audit() -> None:
-    """Check by experiment that no model uses data that was not known yet."""
+    """Check by experiment that no model looks ahead, and the vendor's metrics against ticks."""
 
 
 @audit.command(epilog="Example: warehouse audit lookahead flow_features --cuts 5")
@@ -64,4 +66,54 @@ def lookahead(
     else:
         for line in report.lines():
             put(line)
+    return ExitCode.DONE if report.passed else ExitCode.DATA_PROBLEMS
+
+
+_MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"])
+
+
+@audit.command(epilog="Example: warehouse audit metrics flow --interval 1m --start 2025-06-01")
+@click.argument("datasets", nargs=-1)
+@click.option("--exchange", help="Venue [all].")
+@click.option("--symbol", help="Atlas symbol [all].")
+@click.option("--interval", metavar="1m|1h|...", help="Length of the vendor's bars [all].")
+@click.option("--start", type=_MOMENT, metavar="TIME", help="First bar, UTC [all with ticks].")
+@click.option("--end", type=_MOMENT, metavar="TIME", help="End of the bars, UTC, excluded.")
+@json_option
+@home_option
+def metrics(
+    settings: Settings,
+    datasets: tuple[str, ...],
+    exchange: str | None,
+    symbol: str | None,
+    interval: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    as_json: bool,
+) -> int:
+    """Compare the vendor's bars of DATASETS (default: all) with the same bars from raw ticks.
+
+    Each value is equal, equal in float32 (the vendor's rounding), missing on one side, or differs.
+    Where a column can be read in several ways, all are tried and the best is named. Exit code 1 if
+    values differ or are missing by the best reading, or the vendor lacks a bar. The next build
+    shows the verdicts as meta.audit.
+    """
+    from warehouse.audit import audit_metrics, keep_audit
+    from warehouse.cli.metrics import print_metrics
+
+    home = Home.of(settings)
+    report = audit_metrics(
+        home,
+        datasets=datasets,
+        exchange=exchange,
+        symbol=symbol,
+        interval=interval,
+        start=start,
+        end=end,
+    )
+    print_metrics(report, as_json)
+    try:
+        keep_audit(home, report)
+    except (LockedError, DiskError) as error:
+        say(f"warning: meta.audit of the next build will not show this: {error.what}")
     return ExitCode.DONE if report.passed else ExitCode.DATA_PROBLEMS

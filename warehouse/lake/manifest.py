@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -199,6 +199,10 @@ class Manifest:
             for row in rows
         ]
 
+    def audits(self) -> list[tuple[str, int, str, str]]:
+        """What audits found, as (dataset, series_id, JSON of the findings, moment)."""
+        return self._connection.execute("select * from audits").fetchall()
+
     def objects(self) -> set[str]:
         """Every object that a row of ``files`` names, current or former."""
         return {row[0] for row in self._connection.execute("select object from files")}
@@ -333,6 +337,13 @@ class Manifest:
             "update files set superseded_at = ? where dataset = ? and series_id = ?"
             " and period = ? and superseded_at is null",
             (self._now(), key.dataset, self.series_id(key.series), key.period.text),
+        )
+
+    def record_audit(self, dataset: str, series_id: int, findings: Sequence[Any]) -> None:
+        """Replace what the last audit of a series' metrics found: rows of ``meta.audit``."""
+        self._connection.execute(
+            "insert or replace into audits values (?, ?, ?, ?)",
+            (dataset, series_id, json.dumps(findings), self._now()),
         )
 
     def forget(self, file: StoredFile) -> None:

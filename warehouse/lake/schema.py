@@ -57,6 +57,15 @@ create table if not exists settled (                  -- spans that need not be 
     primary key (dataset, exchange, symbol, interval, clock, start_us)
 ) strict, without rowid;
 """,
+    # 3: what the last audit of a series' metrics found, which the next catalog shows
+    """
+create table if not exists audits (
+    dataset text not null, series_id integer not null references series,
+    findings text not null,                           -- JSON: rows of meta.audit
+    audited_at text not null,
+    primary key (dataset, series_id)
+) strict, without rowid;
+""",
 )
 # Version that this product writes; it upgrades older homes and refuses newer ones.
 HOME_VERSION = len(STEPS)
