@@ -4,11 +4,12 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo compiled test unit pytest test-long lint bench vendor clean
+.PHONY: help demo compiled test test-ui unit pytest test-long lint bench vendor clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
 	@echo "make test       install, then all checks and tests"
+	@echo "make test-ui    the page in a real browser"
 	@echo "make unit       the unit tests that need no demo home"
 	@echo "make test-long  the long crash, fault and fuzz tests too"
 	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
@@ -54,6 +55,16 @@ test: .venv/installed-test
 
 pytest: .venv/installed-test
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+.venv/installed-test-ui: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test,test-ui]'
+	@touch .venv/installed .venv/installed-dev .venv/installed-test $@
+
+# The page in chromium ($$CHROMIUM, else /usr/bin/chromium), and the types of its JavaScript.
+test-ui: .venv/installed-test-ui
+	$(BIN)/pytest tests/page
+	@if command -v npx >/dev/null; then npx --yes -p typescript@5.9.3 tsc -p tests/page/jsconfig.json; \
+	else echo "the types of the JavaScript were not checked: there is no npx"; fi
 
 unit: .venv/installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m 'not long and not demo'

@@ -7,10 +7,7 @@ import json
 import math
 import socket
 import struct
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +19,14 @@ pytest.importorskip("starlette")
 
 import httpx
 
+from tests.pages import TOKEN, busy, served, until
 from warehouse.config import load_settings
 from warehouse.query import Warehouse
-from warehouse.serving import create_server
-from warehouse.ui.app import create_app
 from warehouse.ui.vendored import FOLDER, vendored
 
-TOKEN = "secret"
 # Runs for minutes.
 _LONG = "select sum(sqrt(a.range * b.range)) from range(1000000) as a, range(100000) as b"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-
-
-@contextmanager
-def served(home: Path) -> Iterator[tuple[str, int]]:
-    """The page of a home on a server of its own."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = create_server(create_app(load_settings(home), {}, TOKEN))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -218,19 +199,3 @@ def test_query_when_its_client_leaves_then_stops(demo_home: Path) -> None:
             client.sendall(head.encode())
             assert until(lambda: busy() > 0.3, 20), "the query never ran"
         assert until(lambda: busy() < 0.1, 20), "the query goes on without its client"
-
-
-def busy() -> float:
-    """Seconds of processor time that this process takes in a fifth of a second, as a share."""
-    began = time.process_time()
-    time.sleep(0.2)
-    return (time.process_time() - began) / 0.2
-
-
-def until(is_so: Any, limit_s: float) -> bool:
-    """Whether something comes true within a time."""
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if is_so():
-            return True
-    return False

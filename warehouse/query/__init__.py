@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from warehouse.query.result import Result, quick_warnings, render, texts_among_parameters
     from warehouse.query.session import one_clock
     from warehouse.query.warehouse import Warehouse, open, session_of
+    from warehouse.query.writers import write_rows
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
@@ -27,5 +28,6 @@ else:
             "result": "quick_warnings render Result texts_among_parameters",
             "session": "one_clock",
             "warehouse": "open session_of Warehouse",
+            "writers": "write_rows",
         },
     )

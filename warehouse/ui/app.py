@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -27,7 +29,7 @@ from warehouse.config import Settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.serving import create_server, listen
-from warehouse.ui import facts, pages
+from warehouse.ui import facts, pages, questions
 from warehouse.ui.asking import Asking, Catalogs
 from warehouse.ui.points import Tiles, encoded
 from warehouse.ui.security import API_PATH, Guarded
@@ -83,12 +85,23 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
         "columns": page.columns,
         "quality": page.quality,
         "status": page.status,
+        "queries": page.queries,
+        "functions": page.functions,
+    }
+    posted = {
+        "sql": page.sql,
+        "remarks": page.remarks,
+        "receipt": page.receipt,
+        "export": page.export,
+        "save": page.save,
     }
     routes = [
         Route("/", _index),
         *(Route(f"{API_PATH}/{name}", page.get(answer)) for name, answer in answers.items()),
-        Route(f"{API_PATH}/sql", page.post(page.sql), methods=["POST"]),
-        Route(f"{API_PATH}/receipt", page.post(page.receipt), methods=["POST"]),
+        *(
+            Route(f"{API_PATH}/{name}", page.post(answer), methods=["POST"])
+            for name, answer in posted.items()
+        ),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
     return Starlette(
@@ -219,6 +232,28 @@ class _Page:
 
     def status(self, request: Request, asking: Asking) -> Any:
         return facts.status(asking, self._home)
+
+    def queries(self, request: Request, asking: Asking) -> Any:
+        return questions.queries(asking, self._home)
+
+    def functions(self, request: Request, asking: Asking) -> Any:
+        return questions.functions(asking)
+
+    def remarks(self, body: dict[str, Any], asking: Asking) -> Any:
+        return questions.remarks(asking, *_query(body))
+
+    def export(self, body: dict[str, Any], asking: Asking) -> Any:
+        sink = questions.export(asking, *_query(body), str(body.get("format")))
+        return StreamingResponse(
+            iter(partial(sink.read, 1 << 20), b""),
+            media_type="application/octet-stream",
+            background=BackgroundTask(sink.close),
+        )
+
+    def save(self, body: dict[str, Any], asking: Asking) -> Any:
+        text, _ = _query(body)
+        name, purpose = str(body.get("name", "")), str(body.get("purpose", ""))
+        return {"path": str(questions.save(asking, self._home, name, purpose, text))}
 
     def receipt(self, body: dict[str, Any], asking: Asking) -> Any:
         receipt = asking.sql(*_query(body)).receipt

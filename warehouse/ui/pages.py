@@ -39,11 +39,16 @@ def catalog(asking: Asking) -> dict[str, Any]:
     places.sort(key=lambda place: (_SHOWN.index(place.schema), place.table))
     labels = {place for place, verdict in verdicts.items() if verdict == "labels"}
     labels |= {place for place in places if place not in labels and _marked(said.get(place, ""))}
+    held = {row["dataset"] for row in asking.rows("select distinct dataset from meta.coverage")}
     (build,) = asking.rows("select generation, built_at, home from meta.build")
     return {
         "generation": asking.warehouse.generation,
         "built_at": plain(build["built_at"]),
-        "tables": [_table(asking, place, said.get(place, ""), labels) for place in places],
+        "tables": [
+            _table(asking, place, said.get(place, ""), labels)
+            | {"has_data": not held.isdisjoint(asking.names.datasets(place))}
+            for place in places
+        ],
         "names": [str(place) for place in asking.names.columns],
         "series": series(asking),
     }

@@ -1,7 +1,7 @@
 // Choosing a series and a measure, for the views that show one of each.
 
 import { h } from "./dom.js";
-import { all, drawable, seriesLabel } from "./state.js";
+import { all, drawable, rank, seriesLabel } from "./state.js";
 
 /** @param {number} chosen @param {(id: number) => void} act */
 export function seriesChoice(chosen, act) {
@@ -15,7 +15,7 @@ export function seriesChoice(chosen, act) {
  * @param {string} label
  */
 export function measureChoice(chosen, act, label) {
-  const select = h("select", { class: "series", "aria-label": label, onchange: () => {
+  const select = h("select", { class: "series narrow", "aria-label": label, onchange: () => {
     const [table, column] = JSON.parse(select.value);
     act(table, column);
   } }, ...drawable().map((table) => h("optgroup", { label: table.looks_ahead ? `${table.name} (looks ahead)` : table.name },
@@ -26,7 +26,7 @@ export function measureChoice(chosen, act, label) {
 
 /** The first measure that satisfies a condition, tables without look-ahead first. @param {(table: import("./state.js").Table, column: import("./state.js").Column) => boolean} fits */
 export function firstMeasure(fits) {
-  const tables = [...drawable()].sort((a, b) => Number(a.name.includes(".")) - Number(b.name.includes(".")) || a.columns.length - b.columns.length);
+  const tables = [...drawable()].sort((a, b) => Number(a.name.includes(".")) - Number(b.name.includes(".")) || rank(a) - rank(b));
   for (const table of tables) {
     for (const column of table.columns) {
       if (column.is_measure && fits(table, column)) return { table: table.name, column: column.name };

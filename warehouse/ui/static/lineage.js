@@ -36,7 +36,8 @@ export function open(view, route) {
     const names = new Map(shown.map((one) => [one.name, one]));
     /** @type {Map<string, number>} */
     const depth = new Map();
-    const deep = (/** @type {string} */ name, seen = new Set()) => {
+    /** @type {(name: string, seen?: Set<string>) => number} */
+    const deep = (name, seen = new Set()) => {
       const known = depth.get(name);
       if (known !== undefined) return known;
       if (seen.has(name)) return 0;

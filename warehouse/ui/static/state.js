@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{ name: string, type: string, unit: string | null, meaning: string | null, is_measure: boolean }} Column
- * @typedef {{ name: string, meaning: string, looks_ahead: boolean, has_bars: boolean, known_at: boolean, columns: Column[] }} Table
+ * @typedef {{ name: string, meaning: string, looks_ahead: boolean, has_bars: boolean, has_data: boolean, known_at: boolean, columns: Column[] }} Table
  * @typedef {{ id: number, exchange: string, symbol: string, interval: string | null, clock: string | null, datasets: string[], from: string | null, until: string | null }} Series
  * @typedef {{ generation: number, built_at: string, current: number, first: number, kept: any[], tables: Table[], names: string[], series: Series[] }} Catalog
  */
@@ -31,7 +31,7 @@ export function column(name, column) {
 
 /** Tables whose measures can be drawn over time. */
 export function drawable() {
-  return catalog.tables.filter((one) => one.has_bars && one.columns.some((column) => column.is_measure));
+  return catalog.tables.filter((one) => one.has_data && one.has_bars && one.columns.some((column) => column.is_measure));
 }
 
 /** @param {number} id @returns {Series | undefined} */
@@ -62,7 +62,7 @@ function isPrice(one) {
 }
 
 /** Tables with a close before others, the small ones first. @param {Table} one */
-function rank(one) {
+export function rank(one) {
   return one.columns.length + (one.columns.some((column) => column.name === "close") ? 0 : 1000);
 }
 

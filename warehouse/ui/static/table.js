@@ -6,14 +6,14 @@ import { css, fill, h, problem } from "./dom.js";
 import { iso, seconds } from "./format.js";
 import { tableOf } from "./results.js";
 import { go, measureText, note } from "./route.js";
-import { all, drawable, table } from "./state.js";
+import { all, drawable, table, usualPanels, usualSeries } from "./state.js";
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
 export function open(view, route) {
   const stop = new AbortController();
   const tables = drawable().filter((one) => one.known_at);
   const named = table(route.query.get("mart") ?? "");
-  let chosen = named ?? tables.filter((one) => !one.looks_ahead).sort((a, b) => a.columns.length - b.columns.length)[0];
+  let chosen = named ?? tables.find((one) => one.name === usualPanels(usualSeries())[0]?.[0].table) ?? tables[0];
   if (!chosen) {
     fill(view, h("p", { class: "empty" }, "This catalog has no table of bars yet."));
     return () => {};
