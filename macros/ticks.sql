@@ -35,6 +35,30 @@ create or replace macro main.{{ name }}(
 comment on macro table main.{{ name }} is {{ _text(warehouse._tick_comment(dataset, with_readings)) }};
 {% endfor %}
 {%- endfor %}
+create or replace macro main.ticks(
+    dataset, every,
+    clock := 'true', exchange := null, symbol := null, start_time := null, end_time := null
+) as table
+select * from query(
+    case
+        when coalesce(dataset not in ({% for dataset in warehouse._tick_datasets() %}{{ ', ' if not loop.first }}'{{ dataset.name }}'{% endfor %}), true)
+            then error(
+                'dataset: no ticks make bars of ' || coalesce(dataset, 'NULL') || '; choose from
+                {%- for dataset in warehouse._tick_datasets() %} {{ dataset.name }}{% endfor %}'
+            )
+        else 'from ticks_' || dataset || '('
+            || concat_ws(', '
+            {%- for name in ['every', 'clock', 'exchange', 'symbol', 'start_time', 'end_time'] %},
+                '{{ name ~ ' := ' if name != 'every' }}''' || replace({{ name }}::varchar, '''', '''''') || ''''
+            {%- endfor %}) || ')'
+    end
+);
+
+comment on macro table main.ticks is
+    'ticks(dataset, every, …): bars of any of the vendor''s metric datasets but l2_* from ticks, at any
+length that divides a day. clock := ''true'' (default) or ''exchange''; exchange, symbol, start_time,
+end_time select. Example: from ticks(''flow'', ''45m'', symbol := ''perpetual-BTC-USDT:USDT''). Where
+the catalog is attached as w and not in use: w.ticks_flow(…)';
 {%- endmacro %}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import date
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -338,6 +339,46 @@ class Warehouse:
             text, values = run(None, lambda: found.prepare(others), Limits(timeout))
             wanted = {**values, **frames}
             return self.sql(text, wanted, timeout=timeout, memory=memory, strict=strict)
+
+    def bars(
+        self,
+        dataset: str,
+        *,
+        every: str,
+        symbol: str | None = None,
+        exchange: str | None = None,
+        clock: str = "true",
+        start: date | None = None,
+        end: date | None = None,
+        timeout: float | None = None,
+        memory: str | None = None,
+    ) -> Result:
+        """Bars of a metric dataset from raw ticks, by start: nothing is built or kept.
+
+        Parameters
+        ----------
+        every
+            A length that divides a day, ``"45m"``; or, from trades of one series, ``"500 trades"``,
+            ``"50 base"``, ``"1e6 quote"``: a bar then closes with the trade that reaches it, and
+            the count begins again at UTC midnight.
+        clock
+            By which ticks are put into bars: ``"true"``, their receipt, or ``"exchange"``.
+        start, end
+            Only bars that begin at ``start`` or later and before ``end``.
+        timeout, memory
+            As in :meth:`sql`.
+
+        Raises
+        ------
+        UsageError, QueryError, NotFoundError
+            There are no such bars, or no ticks for them.
+        """
+        from warehouse.query.tick_bars import ask_bars
+
+        def ask(text: str, params: Mapping[str, object]) -> Result:
+            return self.sql(text, params, timeout=timeout, memory=memory)
+
+        return ask_bars(ask, dataset, every, clock, symbol, exchange, start, end)
 
     def queries(self) -> Result:
         """Every named query: columns name, purpose, parameters, source."""

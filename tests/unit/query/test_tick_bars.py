@@ -1,0 +1,134 @@
+"""Bars of events from trades: where they close, what they hold, when they are known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from warehouse.errors import UsageError
+from warehouse.project import tick_macros
+from warehouse.query.tick_bars import ask_bars
+
+EPOCH = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
+DAY = 86_400_000_000
+MIDNIGHT = 20_000 * DAY
+RNG = random.Random(5)
+# Time, arrival, id, side, price, amount: around a midnight, half of them tied in time.
+TRADES = [
+    (
+        MIDNIGHT + (n - 150) // 2 * 700_000,
+        MIDNIGHT + (n - 150) // 2 * 700_000 + RNG.choice((900, 40_000)),
+        str(n + 950),
+        RNG.choice(("buy", "sell")),
+        100 + RNG.randrange(50) / 10,
+        RNG.choice((0.1, 0.3, 2.5)),
+    )
+    for n in range(300)
+]
+
+
+class Answer:
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def arrow(self) -> pa.Table:
+        return self.table
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(tick_macros())
+        connection.execute(
+            "create table trades (us bigint, seen bigint, id varchar, side varchar, price double,"
+            " amount double)"
+        )
+        connection.executemany(
+            "insert into trades values (?, ?, ?, ?, ?, ?)", RNG.sample(TRADES, 300)
+        )
+        connection.execute(
+            "create schema vendor; create view vendor.raw_trades as"
+            " select 1 as series_id, 'binance' as exchange, 'spot-BTC-USDT' as symbol,"
+            " make_timestamp(us) as time, make_timestamp(seen) as known_at,"
+            " make_timestamptz(us) as exchange_timestamp,"
+            " make_timestamptz(seen) as local_timestamp, id, side, price, amount from trades"
+            " union all select 2, 'binance', 'spot-ETH-USDT', make_timestamp(us),"
+            " make_timestamp(seen), make_timestamptz(us), make_timestamptz(seen), id, side,"
+            " price * 2, amount from trades where id = '1000'"
+        )
+        yield connection
+
+
+def bars(
+    connection: duckdb.DuckDBPyConnection, dataset: str, every: str, **asked: Any
+) -> list[dict[str, Any]]:
+    def ask(text: str, params: Mapping[str, Any]) -> Any:
+        frames = {name: value for name, value in params.items() if isinstance(value, pa.Table)}
+        for name, frame in frames.items():
+            connection.register(name, frame)
+        values = {name: value for name, value in params.items() if name not in frames}
+        return Answer(connection.sql(text, params=values).to_arrow_table())
+
+    given = {"clock": "exchange", "symbol": "spot-BTC-USDT", "exchange": None, **asked}
+    found: Any = ask_bars(ask, dataset, every, **{"start": None, "end": None, **given})
+    return found.arrow().to_pylist()
+
+
+def closed_by_hand(size: float, unit: str) -> Iterator[list[tuple[Any, ...]]]:
+    """One trade after the other: a bar ends with the trade that reaches the size, or the day."""
+    total, bar = Fraction(0), []
+    for trade in sorted(TRADES, key=lambda t: (t[0], int(t[2]))):
+        if bar and bar[0][0] // DAY != trade[0] // DAY:
+            yield bar
+            total, bar = Fraction(0), []
+        bar.append(trade)
+        price, amount = (Fraction(str(value)) for value in trade[4:])
+        total += {"trades": 1, "base": amount, "quote": price * amount}[unit]
+        if total >= Fraction(size):
+            yield bar
+            total, bar = Fraction(0), []
+    if bar:
+        yield bar
+
+
+@pytest.mark.parametrize("every", ["7 trades", "3 base", "1e3 quote"])
+def test_bars_of_events_when_a_trade_reaches_the_size_then_end_with_it(
+    connection: duckdb.DuckDBPyConnection, every: str
+) -> None:
+    size, unit = every.split()
+    wanted = list(closed_by_hand(float(size), unit))
+    found = bars(connection, "ohlcv", every)
+    assert [row["n_events"] for row in found] == [len(bar) for bar in wanted]
+    for row, bar in zip(found, wanted, strict=True):
+        prices = [trade[4] for trade in bar]
+        assert (row["open"], row["high"], row["low"], row["close"]) == (
+            *(prices[0], max(prices), min(prices), prices[-1]),
+        )
+        assert row["interval"] == every and row["clock"] == "exchange"
+        assert row["time"] == EPOCH + timedelta(microseconds=bar[0][0])
+        known_us = max(trade[1] for trade in bar)
+        if row["is_partial"]:  # its day ended
+            known_us = max(known_us, (bar[0][0] // DAY + 1) * DAY)
+        assert row["known_at"] == EPOCH + timedelta(microseconds=known_us)
+    assert sum(row["is_partial"] for row in found) <= 2
+    day = bars(connection, "ohlcv", every, start=EPOCH + timedelta(microseconds=MIDNIGHT))
+    assert day == [row for row in found if row["time"] >= day[0]["time"]]
+
+
+def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    with pytest.raises(UsageError, match=r"one series, and these have trades: .*spot-ETH-USDT"):
+        bars(connection, "ohlcv", "7 trades", symbol=None)
+    with pytest.raises(UsageError, match="vtwap in bars of 7 trades: it needs the time between"):
+        bars(connection, "vtwap", "7 trades")
+    with pytest.raises(UsageError, match=r"flaw: no ticks make bars of it.*did you mean flow"):
+        bars(connection, "flaw", "1m")

@@ -1,0 +1,205 @@
+"""Bars from ticks: of any length of time, or of a number of trades, base or quote units.
+
+Bars of time are the catalog's macros ``ticks_<dataset>``. For bars of events the trades get, in
+place of their time, one second per bar, and the same macros measure these: a formula has one home.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from warehouse.errors import NotFoundError, UsageError, did_you_mean
+from warehouse.query.result import Result
+from warehouse.vendor import load_contracts
+
+_EVENTS = re.compile(r"\s*([0-9.]+(?:e[0-9]+)?)\s+(trades|base|quote)\s*", re.IGNORECASE)
+# Datasets of trades whose columns do not depend on the time between them.
+_WITHOUT_TIME = (
+    *("ohlcv", "flow", "trade_size", "range", "returns", "impact", "updownticks"),
+    "run_structure",
+)
+_KEYS = ["exchange", "symbol"]
+_SECOND, _DAY = 1_000_000, 86_400_000_000
+
+# Runs a query with its parameters and frames.
+Ask = Callable[[str, Mapping[str, Any]], Result]
+
+
+def ask_bars(
+    ask: Ask,
+    dataset: str,
+    every: str,
+    clock: str,
+    symbol: str | None,
+    exchange: str | None,
+    start: date | None,
+    end: date | None,
+) -> Result:
+    """The bars of :meth:`Warehouse.bars`."""
+    datasets = [n for n in load_contracts() if not n.startswith(("raw_", "l2_"))]
+    if dataset not in datasets:
+        raise UsageError(
+            f"{dataset}: no ticks make bars of it{did_you_mean(dataset, datasets)}",
+            next_step=f"choose one of {', '.join(datasets)}",
+        )
+    series = {"clock": clock, "symbol": symbol, "exchange": exchange}
+    span = {"start_time": start, "end_time": end}
+    events = _EVENTS.fullmatch(every)
+    if events is None:
+        call, values = _call(f"ticks_{dataset}", {"every": every, **series, **span})
+        return ask(f"from {call} order by series_id, time", values)
+    if dataset not in _WITHOUT_TIME:
+        raise UsageError(
+            f"{dataset} in bars of {every}: it needs the time between ticks, or quotes",
+            next_step=f"choose one of {', '.join(_WITHOUT_TIME)}, or every='15m'",
+        )
+    size = float(events[1])
+    if not size > 0:
+        raise UsageError(f"every={every!r}: a bar must hold more than 0 {events[2]}")
+    trades = _trades(ask, series, span)
+    return _event_bars(ask, dataset, every, clock, trades, size, events[2].lower(), span)
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A call of a table macro whose arguments are parameters; those that are None are left out."""
+    given = {key: value for key, value in arguments.items() if value is not None}
+    written = (f"${key}" if key == "every" else f"{key} := ${key}" for key in given)
+    return f"{name}({', '.join(written)})", given
+
+
+def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.Table:
+    """Trades with a side of one series in order, from the UTC midnight before the start on."""
+    if series["clock"] not in ("true", "exchange"):
+        raise UsageError(f"clock={series['clock']!r}: it is none of 'true' and 'exchange'")
+    at = "known_at" if series["clock"] == "true" else "time"
+    wanted = {k: v for k, v in {**series, **span}.items() if v is not None and k != "clock"}
+    conditions = {
+        "symbol": "symbol = $symbol",
+        "exchange": "exchange = $exchange",
+        "start_time": f"{at} >= date_trunc('day', $start_time::timestamp)",
+        "end_time": f"{at} < $end_time::timestamp",
+    }
+    found = ask(
+        f"select series_id, exchange, symbol, epoch_us({at}) as us, epoch_us(known_at) as seen,"
+        " side, price, amount from vendor.raw_trades where side in ('buy', 'sell')"
+        + "".join(f" and {conditions[name]}" for name in wanted)
+        + f" order by series_id, {at}, try_cast(id as bigint) nulls last, id",
+        wanted,
+    ).arrow()
+    if not found.num_rows:
+        raise NotFoundError(
+            "no trades with a taker side in what was asked",
+            next_step="see which there are with: from meta.coverage where dataset = 'raw_trades'",
+        )
+    series_there = found.group_by(_KEYS).aggregate([]).to_pylist()
+    if len(series_there) > 1:
+        named = ", ".join(sorted(" ".join(keys.values()) for keys in series_there))
+        raise UsageError(
+            f"bars of events are made of one series, and these have trades: {named}",
+            next_step="give symbol= and exchange=",
+        )
+    if found["us"].null_count:
+        raise UsageError(
+            "clock='true': some trades have no time of receipt", next_step="give clock='exchange'"
+        )
+    return found
+
+
+def _event_bars(
+    ask: Ask,
+    dataset: str,
+    every: str,
+    clock: str,
+    trades: pa.Table,
+    size: float,
+    unit: str,
+    span: Mapping[str, Any],
+) -> Result:
+    us = trades["us"].to_numpy()
+    amounts = trades["amount"].to_numpy()
+    weights = {
+        "trades": np.ones(len(us)),
+        "base": amounts,
+        "quote": amounts * trades["price"].to_numpy(),
+    }[unit]
+    days = us // _DAY
+    edges = [
+        (int(first), int(last), int(days[first]) * _DAY + number * _SECOND, closed)
+        for start, stop in _groups(days)
+        for number, (first, last, closed) in enumerate(_closes(weights[start:stop], size, start))
+    ]
+    first, last = (np.array([edge[n] for edge in edges]) for n in (0, 1))
+    labels, closed = np.array([edge[2] for edge in edges]), np.array([edge[3] for edge in edges])
+    if np.any(np.bincount((labels // _DAY - days[0]).astype(int)) > _DAY // _SECOND):
+        raise UsageError(
+            f"every={every!r}: more than 86,400 bars in a day", next_step="choose a larger size"
+        )
+    seen = np.maximum.reduceat(trades["seen"].to_numpy(zero_copy_only=False), first)
+    # A day's last bar was not closed by a trade but by midnight.
+    known = np.maximum(np.maximum(seen, us[last]), np.where(closed, 0, (days[last] + 1) * _DAY))
+    of_trade = np.repeat(labels, last - first + 1)
+    moment = pa.array(of_trade, pa.timestamp("us"))
+    places = pa.array([f"{n:012d}" for n in range(len(us))])
+    moved = pa.table(
+        {
+            **{name: trades[name] for name in ("series_id", *_KEYS)},
+            "exchange_timestamp": moment,
+            "local_timestamp": moment,
+            "id": places,
+            **{name: trades[name] for name in ("side", "price", "amount")},
+        }
+    )
+    bars = pa.table(
+        {
+            "label": pa.array(labels, pa.timestamp("us")),
+            "time": pa.array(us[first], pa.timestamp("us")),
+            "known_at": pa.array(known, pa.timestamp("us")),
+            "is_partial": pa.array(~closed),
+        }
+    )
+    return ask(
+        "select bars.* replace ($every as interval, $clock as clock, event_edges.time as time,"
+        " event_edges.known_at as known_at, event_edges.is_partial as is_partial)"
+        f" from ticks_{dataset}('1s', clock := 'exchange', trades := 'event_trades') as bars"
+        " inner join event_edges on bars.time = event_edges.label"
+        " where exists (from event_trades)"
+        " and event_edges.time >= coalesce($start_time::timestamp, '-infinity')"
+        " order by event_edges.label",
+        {
+            "every": " ".join(every.split()),
+            "clock": clock,
+            "start_time": span["start_time"],
+            "event_trades": moved,
+            "event_edges": bars,
+        },
+    )
+
+
+def _groups(days: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Where each UTC day begins and ends among the trades."""
+    starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
+    yield from zip(starts.tolist(), [*starts[1:].tolist(), len(days)], strict=True)
+
+
+def _closes(
+    weights: NDArray[np.float64], size: float, offset: int
+) -> Iterator[tuple[int, int, bool]]:
+    """First and last trade of each bar of a day, and whether its size was reached.
+
+    A bar closes with the trade that reaches the size; what it has beyond is dropped.
+    """
+    sums = np.cumsum(weights)
+    first, before = 0, 0.0
+    while first < len(sums):
+        last = int(np.searchsorted(sums, before + size * (1 - 1e-9)))
+        closed = last < len(sums)
+        last = min(last, len(sums) - 1)
+        yield offset + first, offset + last, closed
+        first, before = last + 1, float(sums[last])
