@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.measure import machine
 
-PARTS = ("startup", "edits", "features", "queries", "panel", "incremental", "sync")
+PARTS = ("startup", "edits", "features", "queries", "panel", "incremental", "sync", "ticks")
 
 
 def main() -> None:

@@ -369,7 +369,7 @@ ticks.series_id,
     Trades in order, each with some values of trades before and after it of the same UTC day, as
     {alias: expression over the window by_order}; `order_id` orders trades of the same moment.
 -#}
-{% macro _ordered(values, name='ordered', order_id='ticks.n nulls last, ticks.id') -%}
+{% macro _ordered(values, name='ordered', order_id='ticks.n nulls last, if(ticks.n is null, ticks.id, null)') -%}
 {{ name }} as (
     select
         ticks.series_id,
@@ -1061,8 +1061,8 @@ measured as (
             'run_imbalance', 'flip_rate', 'price_change_on_flip',
         ],
         'expressions': {
-            'buy_run_mean_len': 'coalesce(placed.buys / nullif(placed.buy_runs, 0), 0)',
-            'sell_run_mean_len': 'coalesce(placed.sells / nullif(placed.sell_runs, 0), 0)',
+            'buy_run_mean_len': 'coalesce(placed.buy_run_mean_len, 0)',
+            'sell_run_mean_len': 'coalesce(placed.sell_run_mean_len, 0)',
             'run_imbalance':
                 '(placed.buy_run_max_len - placed.sell_run_max_len)'
                 ~ ' / (placed.buy_run_max_len + placed.sell_run_max_len)',
@@ -1075,10 +1075,7 @@ measured as (
     }) }}
 {%- endmacro %}
 
-{#-
-    A run that began before the bar counts from the bar's start: it is the only one of its bar, so
-    its length there is the number of trades whose run began earlier.
--#}
+{#- A run ends before the next one of its bar begins; the last one with the bar's last trade. -#}
 {% macro _run_structure_bars(with_readings) -%}
 {{ warehouse._trades() }},
 
@@ -1088,51 +1085,61 @@ measured as (
     'place': 'row_number() over by_order',
 }) }},
 
+keys as (
+    select
+        {{ warehouse._bar_keys() }}
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+),
+
 begun as (
     select
-        ordered.*,
-        max(if(
-            ordered.previous_us is null or ordered.sign != ordered.previous_sign,
-            ordered.place, null
-        )) over so_far as run_place,
-        max(if(
-            ordered.previous_us is null or ordered.sign != ordered.previous_sign,
-            ordered.us, null
-        )) over so_far as run_us
+        ordered.series_id,
+        ordered.bar,
+        ordered.sign,
+        ordered.place,
+        ordered.previous_us >= ordered.bar as is_flip,
+        abs((ordered.price - ordered.previous_price) / ordered.previous_price) as price_change
     from ordered
-    window so_far as (
-        partition by ordered.series_id, ordered.us // 86400000000 order by ordered.place
-        rows between unbounded preceding and current row
-    )
+    where
+        ordered.previous_us is null
+        or ordered.previous_us < ordered.bar
+        or ordered.sign != ordered.previous_sign
+),
+
+runs as (
+    select
+        begun.*,
+        lead(begun.place) over by_place as next_place,
+        min(begun.place) over by_place as first_place
+    from begun
+    window by_place as (partition by begun.series_id, begun.bar order by begun.place)
 ),
 
 measured as (
     select
         x.series_id,
-        x.bar
-        {%- for side, sign in [('buy', 1), ('sell', -1)] %},
-        greatest(
-            coalesce(max(x.place - x.run_place + 1) filter (where x.sign = {{ sign }} and x.run_us >= x.bar), 0),
-            count(*) filter (where x.sign = {{ sign }} and x.run_us < x.bar)
-        ) as {{ side }}_run_max_len,
-        count(*) filter (where x.sign = {{ sign }}) as {{ side }}s,
-        count(*) filter (
-            where x.sign = {{ sign }} and (
-                x.place = x.run_place or x.previous_us is null or x.previous_us < x.bar
-            )
-        ) as {{ side }}_runs
+        x.bar,
+        any_value(keys.exchange) as exchange,
+        any_value(keys.symbol) as symbol,
+        any_value(keys.seen) as seen,
+        any_value(keys.n_events) as n_events
+        {%- for side, sign in [('buy', 1), ('sell', -1)] %}
+        {%- set length = 'coalesce(x.next_place, x.first_place + keys.n_events) - x.place' %},
+        coalesce(max({{ length }}) filter (where x.sign = {{ sign }}), 0) as {{ side }}_run_max_len,
+        avg({{ length }}) filter (where x.sign = {{ sign }}) as {{ side }}_run_mean_len
         {%- endfor %},
-        count(*) filter (where x.previous_us >= x.bar and x.sign != x.previous_sign) as flips,
-        fsum(abs((x.price - x.previous_price) / x.previous_price))
-            filter (where x.previous_us >= x.bar and x.sign != x.previous_sign)
-        / nullif(
-            count(*) filter (where x.previous_us >= x.bar and x.sign != x.previous_sign), 0
-        ) as price_change_on_flip
-    from begun as x
+        count(*) filter (where x.is_flip) as flips,
+        fsum(x.price_change) filter (where x.is_flip)
+        / nullif(count(*) filter (where x.is_flip), 0) as price_change_on_flip
+    from runs as x
+    inner join keys on x.series_id = keys.series_id and x.bar = keys.bar
     group by x.series_id, x.bar
 ),
 
-{{ warehouse._joined_bars(['measured']) }}
+bars as (
+    select * from measured
+)
 {%- endmacro %}
 
 
@@ -1164,23 +1171,23 @@ measured as (
 
 {{ warehouse._quotes('quote_rows', days_before=1) }},
 
+{{ warehouse._series_of('trade_ticks', 'quote_rows') }},
+
 last_quotes as (
     select
-        quote_rows.exchange,
-        quote_rows.symbol,
+        quote_rows_series.series_id,
         quote_rows.us,
         arg_max_null(quote_rows.bid_price, quote_rows.place) as bid,
         arg_max_null(quote_rows.ask_price, quote_rows.place) as ask,
         max(quote_rows.seen) as seen
     from quote_rows
-    group by quote_rows.exchange, quote_rows.symbol, quote_rows.us
+    inner join quote_rows_series on quote_rows.series_id = quote_rows_series.own_id
+    group by quote_rows_series.series_id, quote_rows.us
 ),
 
 ticks as (
     select
         trade_ticks.series_id,
-        trade_ticks.exchange,
-        trade_ticks.symbol,
         trade_ticks.us,
         greatest(trade_ticks.seen, last_quotes.seen) as seen,
         trade_ticks.side,
@@ -1193,19 +1200,19 @@ ticks as (
         cost / ((last_quotes.bid + last_quotes.ask) / 2) * 1e4 as cost_bps
     from trade_ticks
     asof inner join last_quotes
-        on
-            trade_ticks.exchange = last_quotes.exchange
-            and trade_ticks.symbol = last_quotes.symbol
-            and trade_ticks.us >= last_quotes.us
+        on trade_ticks.series_id = last_quotes.series_id and trade_ticks.us >= last_quotes.us
     where
         trade_ticks.us - last_quotes.us < 86400000000
         and last_quotes.bid is not null
         and last_quotes.ask is not null
 ),
 
-bars as (
+measured as (
     select
-        {{ warehouse._bar_keys() }},
+        ticks.series_id,
+        {{ warehouse._bar() }} as bar,
+        max(ticks.seen) as seen,
+        count(*) as n_events,
         fsum(ticks.cost) / count(*) as slippage_mean,
         fsum(ticks.cost_bps) / count(*) as slippage_bps_mean,
         stddev_samp(ticks.cost_bps) as slippage_bps_std,
@@ -1218,6 +1225,29 @@ bars as (
         {%- endfor %}
     from ticks
     group by ticks.series_id, {{ warehouse._bar() }}
+),
+
+bars as (
+    select
+        measured.*,
+        quote_rows_series.exchange,
+        quote_rows_series.symbol
+    from measured
+    inner join quote_rows_series on measured.series_id = quote_rows_series.series_id
+)
+{%- endmacro %}
+
+{#- For the series of a second source, own_id, the series of the first of the same symbol. -#}
+{% macro _series_of(first, second) -%}
+{{ second }}_series as (
+    select
+        firsts.series_id,
+        firsts.exchange,
+        firsts.symbol,
+        seconds.series_id as own_id
+    from (select distinct x.series_id, x.exchange, x.symbol from {{ first }} as x) as firsts
+    inner join (select distinct x.series_id, x.exchange, x.symbol from {{ second }} as x) as seconds
+        on firsts.exchange = seconds.exchange and firsts.symbol = seconds.symbol
 )
 {%- endmacro %}
 
@@ -1569,23 +1599,27 @@ bars as (
     }) }}
 {%- endmacro %}
 
-{#- The value of a source at or before each mark price of the same UTC day. -#}
+{#- The value of a source at or before each mark price of the same UTC day; the last of a moment. -#}
 {% macro _as_of_marks(name, source, column, condition='true') -%}
 {{ warehouse._ticks(name ~ '_rows', source, {
-    'value': 'source.' ~ column, 'place': 'row_number() over ()',
-    'n': 'try_cast(source.id as bigint)' if source == 'trades' else '0',
+    'value': 'source.' ~ column,
+    'n': 'try_cast(source.id as bigint)' if source == 'trades' else 'row_number() over ()',
     'id': 'source.id' if source == 'trades' else "''",
 }, condition ~ ' and source.' ~ column ~ ' is not null') }},
 
+{{ warehouse._series_of('marks_rows', name ~ '_rows') }},
+
 {{ name }} as (
     select
-        x.exchange,
-        x.symbol,
+        {{ name }}_rows_series.series_id,
         x.us,
-        arg_max(x.value, {n: coalesce(x.n, 9223372036854775807), id: x.id, place: x.place}) as value,
+        coalesce(
+            arg_max(x.value, coalesce(x.id, '')) filter (where x.n is null), arg_max(x.value, x.n)
+        ) as value,
         max(x.seen) as seen
     from {{ name }}_rows as x
-    group by x.exchange, x.symbol, x.us
+    inner join {{ name }}_rows_series on x.series_id = {{ name }}_rows_series.own_id
+    group by {{ name }}_rows_series.series_id, x.us
 )
 {%- endmacro %}
 
@@ -1612,14 +1646,12 @@ marked as (
     from marks
     asof left join indices
         on
-            marks.exchange = indices.exchange
-            and marks.symbol = indices.symbol
+            marks.series_id = indices.series_id
             and marks.us // 86400000000 = indices.us // 86400000000
             and marks.us >= indices.us
     asof left join lasts
         on
-            marks.exchange = lasts.exchange
-            and marks.symbol = lasts.symbol
+            marks.series_id = lasts.series_id
             and marks.us // 86400000000 = lasts.us // 86400000000
             and marks.us >= lasts.us
 ),

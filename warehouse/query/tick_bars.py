@@ -131,39 +131,11 @@ def _event_bars(
     }[unit]
     days = us // _DAY
     edges = [
-        (int(first), int(last), int(days[first]) * _DAY + number * _SECOND, closed)
+        (first, last, int(days[first]) * _DAY + number * _SECOND, closed)
         for start, stop in _groups(days)
         for number, (first, last, closed) in enumerate(_closes(weights[start:stop], size, start))
     ]
-    first, last = (np.array([edge[n] for edge in edges]) for n in (0, 1))
-    labels, closed = np.array([edge[2] for edge in edges]), np.array([edge[3] for edge in edges])
-    if np.any(np.bincount((labels // _DAY - days[0]).astype(int)) > _DAY // _SECOND):
-        raise UsageError(
-            f"every={every!r}: more than 86,400 bars in a day", next_step="choose a larger size"
-        )
-    seen = np.maximum.reduceat(trades["seen"].to_numpy(zero_copy_only=False), first)
-    # A day's last bar was not closed by a trade but by midnight.
-    known = np.maximum(np.maximum(seen, us[last]), np.where(closed, 0, (days[last] + 1) * _DAY))
-    of_trade = np.repeat(labels, last - first + 1)
-    moment = pa.array(of_trade, pa.timestamp("us"))
-    places = pa.array([f"{n:012d}" for n in range(len(us))])
-    moved = pa.table(
-        {
-            **{name: trades[name] for name in ("series_id", *_KEYS)},
-            "exchange_timestamp": moment,
-            "local_timestamp": moment,
-            "id": places,
-            **{name: trades[name] for name in ("side", "price", "amount")},
-        }
-    )
-    bars = pa.table(
-        {
-            "label": pa.array(labels, pa.timestamp("us")),
-            "time": pa.array(us[first], pa.timestamp("us")),
-            "known_at": pa.array(known, pa.timestamp("us")),
-            "is_partial": pa.array(~closed),
-        }
-    )
+    moved, bars = _moved(trades, edges, every)
     return ask(
         "select bars.* replace ($every as interval, $clock as clock, event_edges.time as time,"
         " event_edges.known_at as known_at, event_edges.is_partial as is_partial)"
@@ -180,6 +152,32 @@ def _event_bars(
             "event_edges": bars,
         },
     )
+
+
+def _moved(
+    trades: pa.Table, edges: list[tuple[int, int, int, bool]], every: str
+) -> tuple[pa.Table, pa.Table]:
+    """The trades with one second per bar as their time, and what each of these seconds stands for.
+
+    An edge has first and last trade of a bar, its second, and whether its size was reached.
+    """
+    us, seen = (trades[name].to_numpy() for name in ("us", "seen"))
+    first, last, labels = (np.array([edge[n] for edge in edges]) for n in range(3))
+    closed = np.array([edge[3] for edge in edges])
+    if any(label // _DAY != us[start] // _DAY for start, _, label, _ in edges):
+        raise UsageError(
+            f"every={every!r}: more than 86,400 bars in a day", next_step="choose a larger size"
+        )
+    # A day's last bar was not closed by a trade but by midnight.
+    midnight = np.where(closed, 0, (us[last] // _DAY + 1) * _DAY)
+    known = np.maximum.reduce([np.maximum.reduceat(seen, first), us[last], midnight])
+    moment = pa.array(np.repeat(labels, last - first + 1), pa.timestamp("us"))
+    kept = {name: trades[name] for name in ("series_id", *_KEYS, "side", "price", "amount")}
+    places = pa.array([f"{n:012d}" for n in range(len(us))])
+    moved = {**kept, "exchange_timestamp": moment, "local_timestamp": moment, "id": places}
+    times = {"label": labels, "time": us[first], "known_at": known}
+    bars = {name: pa.array(values, pa.timestamp("us")) for name, values in times.items()}
+    return pa.table(moved), pa.table({**bars, "is_partial": pa.array(~closed)})
 
 
 def _groups(days: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
