@@ -30,6 +30,8 @@ class Settings:
         Absolute path of the folder that holds everything a user owns.
     threads, memory_limit
         DuckDB's limits; ``None`` leaves DuckDB's own default.
+    workers
+        How many processes compute the months of a build; None leaves it to the build.
     native_gb
         Marts of up to so many GB in all are copied into tables for sessions; 0 copies none.
     api_url
@@ -41,6 +43,7 @@ class Settings:
     home: Path
     threads: int | None = None
     memory_limit: str | None = None
+    workers: int | None = None
     native_gb: int = NATIVE_GB
     api_url: str = DEFAULT_API_URL
     api_key: str | None = field(default=None, repr=False)

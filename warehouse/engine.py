@@ -31,6 +31,7 @@ from warehouse.errors import (
     QueryError,
     WarehouseError,
 )
+from warehouse.interrupts import Interruptible
 from warehouse.sql import literal
 
 T = TypeVar("T")
@@ -55,10 +56,10 @@ _here = threading.local()
 
 
 class Opened:
-    """The connections that :meth:`during` opens, to be interrupted together from another thread."""
+    """What :meth:`during` opens, to be interrupted together from another thread."""
 
     def __init__(self) -> None:
-        self._connections: list[weakref.ref[duckdb.DuckDBPyConnection]] = []
+        self._opened: list[weakref.ref[Interruptible]] = []
 
     def during(self, act: Callable[[], T]) -> T:
         """What ``act`` gives, in this thread."""
@@ -68,15 +69,21 @@ class Opened:
         finally:
             _here.opened = None
 
-    def add(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connections.append(weakref.ref(connection))
+    def add(self, opened: Interruptible) -> None:
+        self._opened.append(weakref.ref(opened))
 
     def interrupt(self) -> None:
-        for reference in tuple(self._connections):
-            connection = reference()
-            if connection is not None:
+        for reference in tuple(self._opened):
+            opened = reference()
+            if opened is not None:
                 with suppress(duckdb.Error):  # it may be closed
-                    connection.interrupt()
+                    opened.interrupt()
+
+
+def interrupted_too(opened: Interruptible) -> None:
+    """Let it be interrupted together with the connections that this thread opens."""
+    if (together := getattr(_here, "opened", None)) is not None:
+        together.add(opened)
 
 
 def connect(
@@ -101,8 +108,7 @@ def connect(
         Whether :func:`use_catalog` will be called.
     """
     connection = _start(config or {}, for_cursors=for_cursors)
-    if (opened := getattr(_here, "opened", None)) is not None:
-        opened.add(connection)
+    interrupted_too(connection)
     try:
         for name, value in session.items():
             chosen = _spill_folder(Path(value)) if name == "temp_directory" and value else value

@@ -190,6 +190,8 @@ def published_copies(home: Home) -> list[int]:
     return [int(number) for number in numbers if number.isascii() and number.isdigit()]
 
 
+_held: dict[Path, int] = {}
+
 # Verbs that create a home.
 _BEGINNING = ("sync", "import", "build")
 
@@ -235,10 +237,17 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         note = {"pid": os.getpid(), "verb": verb, "since": since}
         os.pwrite(handle, json.dumps(note).encode(), 0)
+        _held[home.root] = handle
         yield handle
         os.ftruncate(handle, 0)
     finally:
+        _held.pop(home.root, None)
         os.close(handle)
+
+
+def held_lock(home: Home) -> int | None:
+    """Descriptor of the lock of a home while this process is :func:`writing` to it."""
+    return _held.get(home.root)
 
 
 def _holder(handle: int) -> str:

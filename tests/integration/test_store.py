@@ -8,6 +8,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -22,6 +27,7 @@ import pytest
 
 from tests.oracle.project import shipped_project
 from tests.support import catalog_differences
+from warehouse.build import jobs
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.materialize import store_marts
 from warehouse.build.meta_tables import META
@@ -29,6 +35,8 @@ from warehouse.build.partitions import StoredMonth, month_damage
 from warehouse.build.pipeline import build
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
+from warehouse.errors import BuildError, ExitCode, LockedError
+from warehouse.files import leftovers
 from warehouse.generations import generations, rollback
 from warehouse.home import Home, writing
 from warehouse.lake import Manifest, assign_ownership
@@ -90,9 +98,9 @@ def sync(home: Path, folder: Path) -> None:
     assert not report.refused
 
 
-def store(home: Path, project: Project) -> list[StoredMonth]:
+def store(home: Path, project: Project, workers: int | None = None) -> list[StoredMonth]:
     """The build without dbt's tests: prepare, the models as views, store."""
-    settings = Settings(home)
+    settings = Settings(home, workers=workers)
     build_file = prepare_catalog(settings, generation=1)
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(build_file))} as warehouse")
@@ -209,6 +217,80 @@ def test_a_second_build_when_nothing_changed_computes_nothing(
     second = store(copy_of(home, tmp_path / "home"), project)
     assert [month.path.name for month in first] == [month.path.name for month in second]
     assert all(month.reused for month in second)
+
+
+def test_workers_when_one_is_killed_then_its_job_is_retried_and_all_bytes_are_the_same(
+    project: Project,
+    stored_home: tuple[Path, list[StoredMonth]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home, stored = stored_home
+    anew = copy_of(home, tmp_path / "home")
+    shutil.rmtree(anew / "marts")
+    killed = kill_workers(monkeypatch, "l1_features 2025-10", times=1)
+    again = store(anew, project, workers=2)
+    assert killed == ["l1_features 2025-10"]
+    assert [month.path.name for month in again] == [month.path.name for month in stored]
+    assert contents(again) == contents(stored)
+    assert not any(month.reused for month in again)
+
+
+def test_workers_when_two_are_killed_at_one_month_then_it_is_named_and_nothing_is_left(
+    project: Project,
+    stored_home: tuple[Path, list[StoredMonth]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home, stored = stored_home
+    anew = copy_of(home, tmp_path / "home")
+    shutil.rmtree(anew / "marts" / "l1_features")
+    kill_workers(monkeypatch, "l1_features 2025-10", times=2)
+    with pytest.raises(BuildError, match=r"l1_features 2025-10: .* by signal 9, and so did"):
+        store(anew, project, workers=2)
+    assert leftovers(anew) == []
+    assert contents(store(anew, project, workers=1)) == contents(stored)
+
+
+def test_workers_when_interrupted_then_none_is_left_and_the_next_build_is_whole(
+    project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
+) -> None:
+    home, stored = stored_home
+    anew = copy_of(home, tmp_path / "home")
+    shutil.rmtree(anew / "marts" / "l1_features")
+    shutil.rmtree(anew / "marts" / "flow_features")
+    command = [sys.executable, "-m", "warehouse", "--home", str(anew), "build", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as building:
+        assert building.stderr is not None
+        assert any(line.startswith("  stored ") for line in building.stderr)
+        building.send_signal(signal.SIGINT)
+        building.stderr.read()
+    assert building.returncode == ExitCode.INTERRUPTED
+    give_up = time.monotonic() + 10
+    while True:
+        try:
+            with writing(Home(anew), "build"):
+                break
+        except LockedError:  # a worker holds the lock as long as it lives
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+    assert contents(store(anew, project, workers=1)) == contents(stored)
+
+
+def kill_workers(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int) -> list[str]:
+    """Kill the worker that gets this job, so many times; returns the names of killed jobs."""
+    killed: list[str] = []
+    ask = jobs._asked
+
+    def kill_and_ask(child: subprocess.Popen[bytes], job: jobs.Job) -> Path | Exception:
+        if job.name == name and len(killed) < times:
+            killed.append(job.name)
+            threading.Timer(0.05, child.kill).start()
+            child.send_signal(signal.SIGSTOP)
+        return ask(child, job)
+
+    monkeypatch.setattr(jobs, "_asked", kill_and_ask)
+    return killed
 
 
 def test_a_restated_month_when_built_recomputes_only_what_it_reaches(

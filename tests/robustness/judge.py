@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support import file_key
-from warehouse.build.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
+from warehouse.build.vendor_views import Lists, lists_of_series, set_lists, view_columns, view_sql
 from warehouse.errors import FileRefusedError
 from warehouse.home import Home
 from warehouse.lake.ownership import assign_ownership
@@ -64,7 +64,7 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
             connection.execute("set timezone = 'UTC'")
             try:
-                set_series(connection, owned)
+                set_lists(connection, lists_of_series(owned))
                 set_lists(connection, lists)
                 connection.execute(f"create view shown as {sql}")
                 connection.execute("select bit_xor(hash(shown)) from shown").fetchall()

@@ -8,23 +8,24 @@ builds and queries read that. Raw data is read from the vendor's files.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from functools import cache
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import duckdb
 
-from warehouse.build.partitions import (
-    OnMonth,
-    StoredMonth,
-    find_stored,
-    month_path,
-    stored_month,
-    write_month,
+from warehouse.build.jobs import Job
+from warehouse.build.partitions import OnMonth, StoredMonth, month_path
+from warehouse.build.stored import Wanted, found_or_computed
+from warehouse.build.vendor_views import (
+    Lists,
+    lists_of_series,
+    set_lists,
+    view_columns,
+    view_sql,
 )
-from warehouse.build.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
 from warehouse.config import Settings
-from warehouse.engine import connect
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
 from warehouse.vendor import DatasetColumn, load_contracts
@@ -48,27 +49,30 @@ def gather(
     by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
     for owned_file in bars:
         by_dataset[owned_file.file.key.dataset].append(owned_file)
-    with ExitStack() as opened:
-
-        @cache
-        def connection() -> duckdb.DuckDBPyConnection:
-            connected = opened.enter_context(connect(settings.session))
-            set_series(connected, bars)
-            return connected
-
-        return {
-            dataset: list(_gather_dataset(connection, home, dataset, files, progress))
-            for dataset, files in sorted(by_dataset.items())
-        }
+    task = _Gathering(lists_of_series(bars))
+    wanted = [
+        month
+        for dataset, files in sorted(by_dataset.items())
+        for month in _months(home, task, dataset, files)
+    ]
+    gathered: dict[str, list[StoredMonth]] = {dataset: [] for dataset in sorted(by_dataset)}
+    for month in found_or_computed(settings, wanted, progress):
+        gathered[month.model.removeprefix("vendor.")].append(month)
+    return gathered
 
 
-def _gather_dataset(
-    connection: Callable[[], duckdb.DuckDBPyConnection],
-    home: Home,
-    dataset: str,
-    files: list[OwnedFile],
-    progress: OnMonth | None,
-) -> Iterator[StoredMonth]:
+@dataclass(frozen=True, slots=True)
+class _Gathering:
+    """What the months of all datasets need: the keys of the series."""
+
+    series: Lists
+
+    def open(self, connection: duckdb.DuckDBPyConnection) -> str:
+        set_lists(connection, self.series)
+        return "*"
+
+
+def _months(home: Home, task: _Gathering, dataset: str, files: list[OwnedFile]) -> Iterator[Wanted]:
     columns = view_columns(load_contracts().get(dataset), files)
     by_month: dict[str, list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -78,17 +82,22 @@ def _gather_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     for month, of_month in sorted(by_month.items()):
         place = month_path(folder, month, _facts(columns, of_month))
-        path = find_stored(place)
-        reused = path is not None
-        if path is None:
-            lists: Lists = {}
-            rows = view_sql(columns, of_month, home, lists=lists)
-            set_lists(connection(), lists)
-            path = write_month(connection(), f"select * from (\n{rows}\n)", place)
-        gathered = stored_month(name, month, path, reused=reused)
-        if progress is not None:
-            progress(gathered)
-        yield gathered
+        job = partial(_job, home, task, f"{name} {month}", columns, of_month, place)
+        yield Wanted(name, month, place, job)
+
+
+def _job(
+    home: Home,
+    task: _Gathering,
+    name: str,
+    columns: list[DatasetColumn],
+    files: list[OwnedFile],
+    place: Path,
+) -> Job:
+    lists: Lists = {}
+    rows = f"select * from (\n{view_sql(columns, files, home, lists=lists)}\n)"
+    size_bytes = sum(f.file.size_bytes for f in files)
+    return Job(name, task, rows, lists, {}, place, size_bytes)
 
 
 def _facts(columns: list[DatasetColumn], files: list[OwnedFile]) -> object:

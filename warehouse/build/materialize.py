@@ -19,28 +19,24 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
 from warehouse.build.compaction import gather
+from warehouse.build.jobs import Job, set_moments
 from warehouse.build.meta import write_stored
-from warehouse.build.partitions import (
-    OnMonth,
-    StoredMonth,
-    find_stored,
-    month_path,
-    stored_month,
-    write_month,
-)
+from warehouse.build.partitions import OnMonth, StoredMonth, month_path
 from warehouse.build.running import continued, sums_within, write_running
+from warehouse.build.stored import Wanted, found_or_computed
 from warehouse.build.vendor_views import (
     Lists,
     gathered_sql,
     key_of_series,
+    lists_of_series,
     set_lists,
-    set_series,
     view_columns,
     view_sql,
 )
@@ -52,7 +48,13 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import files_below, identifier, literal, moment
-from warehouse.vendor import SERIES_COLUMNS, Period, is_raw, load_contracts
+from warehouse.vendor import (
+    SERIES_COLUMNS,
+    DatasetColumn,
+    Period,
+    is_raw,
+    load_contracts,
+)
 
 # Increase it when the way months are computed changes, so that no older file is reused.
 STORE_VERSION = 7
@@ -72,14 +74,13 @@ def store_marts(
     with Manifest(home.manifest) as manifest:
         owned = assign_ownership(manifest.files())
     gathered = gather(settings, home, owned)
-    stored: list[StoredMonth] = []
-    for model in project.models:
-        if is_storable(project, model):
-            computation = _Computation(settings, home, project, model, owned, gathered)
-            for month in computation.run():
-                stored.append(month)
-                if progress is not None:
-                    progress(month)
+    wanted = [
+        month
+        for model in project.models
+        if is_storable(project, model)
+        for month in _Mart(settings, home, project, model, owned, gathered).months()
+    ]
+    stored = found_or_computed(settings, wanted, progress)
     _show(settings, home, project, stored)
     return stored
 
@@ -97,7 +98,54 @@ def is_storable(project: Project, model: Model) -> bool:
 # -- computing -----------------------------------------------------------------------------------
 
 
-class _Computation:
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What all months of a mart need: seeds, tables, vendor views and the models below it."""
+
+    home: Home
+    project: Project
+    model: Model
+    lineage: tuple[Model, ...]
+    columns: dict[str, list[DatasetColumn]]  # of each dataset
+    gathered: frozenset[str]  # datasets that have months
+    tables: tuple[Relation, ...]
+    series: Lists
+    inputs: Lists
+    moments: dict[str, str]
+
+    def open(self, connection: duckdb.DuckDBPyConnection) -> str:
+        """Create them in a database in memory; the expression of each column over a sorted row."""
+        connection.execute("attach ':memory:' as warehouse")
+        connection.execute("use warehouse")
+        create_schemas(connection, self.project)
+        create_seeds(connection, self.project)
+        attach(connection, self.home.build_catalog, "built")
+        for relation in self.tables:
+            connection.execute(
+                f"create table {relation.sql} as from built.{identifier(relation.schema)}"
+                f".{identifier(relation.name)}"
+            )
+        connection.execute("detach built")
+        set_lists(connection, {**self.series, **self.inputs})
+        set_moments(connection, self.moments)
+        for dataset, columns in self.columns.items():
+            sql = view_sql(columns, [], self.home)
+            if dataset in self.gathered:
+                sql = gathered_sql(columns, f"getvariable({literal(_list_of(dataset))})")
+            connection.execute(
+                f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
+                " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
+            )
+        for model in self.lineage[:-1]:
+            connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
+        names = [row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall()]
+        written = {name: identifier(name) for name in names}
+        for key in written.keys() & set(SERIES_COLUMNS):
+            written[key] = key_of_series(key)
+        return ", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items())
+
+
+class _Mart:
     """The months of one mart; each is computed on its own."""
 
     def __init__(
@@ -112,7 +160,7 @@ class _Computation:
         reach = _reach(project, model)
         assert reach is not None, "only storable models come here"
         self.lookback_us, self.horizon_us = reach
-        self.settings, self.home, self.project, self.model = settings, home, project, model
+        self.project, self.model = project, model
         self.lineage = project.with_ancestors([model])
         datasets = {s.name for m in self.lineage for s in m.sources if s.schema == "vendor"}
         self.datasets = sorted(datasets)
@@ -126,26 +174,28 @@ class _Computation:
             for dataset in self.datasets
         }
         self.tables = _tables_beside(settings, home, self.lineage)
-        self.written: dict[str, str] = {}  # expression of each column over a sorted row
         self.folder = home.marts / model.name
+        self.opening = _Opening(
+            home,
+            project,
+            model,
+            self.lineage,
+            self.columns,
+            frozenset(dataset for dataset, months in self.gathered.items() if months),
+            tuple(self.tables),
+            lists_of_series(owned),
+            self._lists([]),
+            _moments(0, 0, 0),
+        )
 
-    def run(self) -> Iterator[StoredMonth]:
+    def months(self) -> Iterator[Wanted]:
         """Every month with a file of the datasets that the mart reads."""
         self.folder.mkdir(exist_ok=True)
-        with ExitStack() as opened:
-            connection = None
-            for text in sorted({f.file.key.period.month for f in self.owned}):
-                month = Period(text)
-                files = self._files(month)
-                place = month_path(self.folder, text, self._facts(files))
-                path = find_stored(place)
-                reused = path is not None
-                if path is None:
-                    if connection is None:
-                        connection = opened.enter_context(connect(self.settings.session))
-                        self._open(connection)
-                    path = self._compute(connection, month, files, place)
-                yield stored_month(self.model.name, text, path, reused=reused)
+        for text in sorted({f.file.key.period.month for f in self.owned}):
+            month = Period(text)
+            files = self._files(month)
+            place = month_path(self.folder, text, self._facts(files))
+            yield Wanted(self.model.name, text, place, partial(self._job, month, files, place))
 
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's look-back and horizon of the month."""
@@ -189,71 +239,41 @@ class _Computation:
         for dataset in self.datasets:
             yield dataset, [f for f in files if f.file.key.dataset == dataset]
 
-    def _open(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Seeds, vendor views and the models below the mart, in a database in memory."""
-        connection.execute("attach ':memory:' as warehouse")
-        connection.execute("use warehouse")
-        create_schemas(connection, self.project)
-        create_seeds(connection, self.project)
-        attach(connection, self.home.build_catalog, "built")
-        for relation in self.tables:
-            connection.execute(
-                f"create table {relation.sql} as from built.{identifier(relation.schema)}"
-                f".{identifier(relation.name)}"
-            )
-        connection.execute("detach built")
-        set_series(connection, self.owned)
-        self._show_inputs(connection, [], 0, 0)
-        for dataset, columns in self.columns.items():
-            sql = view_sql(columns, [], self.home)
-            if self.gathered[dataset]:
-                sql = gathered_sql(columns, f"getvariable({literal(_list_of(dataset))})")
-            connection.execute(
-                f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
-                " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
-            )
-        for model in self.lineage[:-1]:
-            connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
-        names = (row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall())
-        self.written = {name: identifier(name) for name in names}
-        for key in self.written.keys() & set(SERIES_COLUMNS):
-            self.written[key] = key_of_series(key)
-
-    def _compute(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        month: Period,
-        files: list[OwnedFile],
-        place: Path,
-    ) -> Path:
+    def _job(self, month: Period, files: list[OwnedFile], place: Path) -> Job:
         start_us, end_us = month.span
-        self._show_inputs(connection, files, start_us - self.lookback_us, end_us + self.horizon_us)
-        connection.execute(f"set variable month_start = {moment(start_us)}")
         since, until = moment(start_us), moment(end_us)
         if self.model.accumulates:
             rows = sums_within(self.model.sql, self.model.accumulates, since, until)
         else:
             within = f'"time" >= {since} and "time" < {until}'
             rows = f"select * from ({self.model.sql}) where {within}"
-        selected = ", ".join(f"{sql} as {identifier(name)}" for name, sql in self.written.items())
-        return write_month(connection, rows, place, selected=selected)
+        return Job(
+            f"{self.model.name} {month.text}",
+            self.opening,
+            rows,
+            self._lists(files),
+            _moments(start_us, start_us - self.lookback_us, end_us + self.horizon_us),
+            place,
+            sum(file.file.size_bytes for file in files),
+        )
 
-    def _show_inputs(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        files: list[OwnedFile],
-        since_us: int,
-        until_us: int,
-    ) -> None:
-        """Make the vendor views show the bars of these files within a span of time."""
+    def _lists(self, files: list[OwnedFile]) -> Lists:
+        """The gathered months behind the vendor views that have these files."""
         lists: Lists = {}
         for dataset, chosen in self._by_dataset(files):
             of_month = self.gathered[dataset]
             months = sorted({f.file.key.period.month for f in chosen}) or list(of_month)[:1]
             lists[_list_of(dataset)] = "VARCHAR", [str(of_month[month]) for month in months]
-        set_lists(connection, lists)
-        connection.execute(f"set variable since = {moment(since_us)}")
-        connection.execute(f"set variable until = {moment(until_us)}")
+        return lists
+
+
+def _moments(month_us: int, since_us: int, until_us: int) -> dict[str, str]:
+    """The variables that models and vendor views read: the month, and the bars that are shown."""
+    return {
+        "month_start": moment(month_us),
+        "since": moment(since_us),
+        "until": moment(until_us),
+    }
 
 
 def _list_of(dataset: str) -> str:

@@ -147,7 +147,7 @@ def view_sql(
     of the same columns are one branch, which binds much faster where all is read anyway: its text
     names no file, it reads them and their series from variables, which are added to ``lists``. It
     needs a connection that knows these and the keys of the series: :func:`set_lists`,
-    :func:`set_series`.
+    :func:`lists_of_series`.
     """
     alike: dict[object, list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -162,8 +162,8 @@ def view_sql(
     )
 
 
-def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]) -> None:
-    """Set the keys of the files' series on a connection, for :func:`key_of_series`."""
+def lists_of_series(files: Iterable[OwnedFile]) -> Lists:
+    """The keys of the files' series, for :func:`set_lists` and :func:`key_of_series`."""
     found = {owned.file.series_id: owned.file.key.series for owned in files}
     every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
     lists: Lists = {
@@ -171,11 +171,11 @@ def set_series(connection: duckdb.DuckDBPyConnection, files: Iterable[OwnedFile]
         for name in SERIES_COLUMNS
     }
     bars_us = [interval_us(s.interval) if s and s.interval else None for s in every]
-    set_lists(connection, {**lists, _by_series("bar_us"): ("BIGINT", bars_us)})
+    return {**lists, _by_series("bar_us"): ("BIGINT", bars_us)}
 
 
 def key_of_series(name: str, series_id: str = "series_id") -> str:
-    """SQL that looks up a key of a row by its series; see :func:`set_series`.
+    """SQL that looks up a key of a row by its series; see :func:`lists_of_series`.
 
     Examples
     --------

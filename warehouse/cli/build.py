@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,33 @@ from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
 
 
+def _workers(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """The number of processes that was asked for; None leaves it to the build."""
+    if value == "auto":
+        return None
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1024):
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 to 1024")
+    return int(value)
+
+
+_workers_option: Callable[[Any], Any] = click.option(
+    "--workers",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    callback=_workers,
+    help="Compute the months in N processes, which share threads and memory.",
+)
+
+
 @click.command(epilog="Example: warehouse build")
 @click.option(
     "--no-dbt", is_flag=True, help="Only prepare the build file, so that dbt can be run by hand."
 )
 @click.option("--force", is_flag=True, help="Build even if nothing changed since the last build.")
+@_workers_option
 @home_option
-def build(settings: Settings, no_dbt: bool, force: bool) -> int:
+def build(settings: Settings, no_dbt: bool, force: bool, workers: int | None) -> int:
     """Build the catalog and the models in a private file, test them, and publish them.
 
     The new catalog replaces the old one by a single rename, so readers are never interrupted. If a
@@ -35,6 +57,7 @@ def build(settings: Settings, no_dbt: bool, force: bool) -> int:
     from warehouse.build import build as build_all
     from warehouse.build import prepare
 
+    settings = replace(settings, workers=workers)
     if no_dbt:
         path = prepare(settings)
         named = "" if load_settings().home == settings.home else shlex.quote(str(settings.home))
@@ -95,9 +118,12 @@ Examples:
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS OF SYNC]...")
+@_workers_option
 @home_option
 @click.pass_context
-def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -> int:
+def update(
+    ctx: click.Context, settings: Settings, arguments: tuple[str, ...], workers: int | None
+) -> int:
     """Sync, then build, for example from cron. Accepts the arguments of `warehouse sync`.
 
     The build runs even if some files were refused. Nothing happens when there is nothing new.
@@ -111,7 +137,8 @@ def update(ctx: click.Context, settings: Settings, arguments: tuple[str, ...]) -
     )
     if not _holds_files(Home.of(settings)):
         return int(synced or 0)
-    built = build.main(home, prog_name="build", standalone_mode=False, parent=ctx.parent)
+    chosen = [*home, "--workers", str(workers or "auto")]
+    built = build.main(chosen, prog_name="build", standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.support import BTC, VENUE, bar_table, file_key, grid, times, utc, write_file
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.vendor_views import Lists, set_lists, set_series, view_columns, view_sql
+from warehouse.build.vendor_views import Lists, lists_of_series, set_lists, view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
@@ -113,7 +113,7 @@ def require_the_same_in_bulk(connection: duckdb.DuckDBPyConnection, home: Home) 
         lists: Lists = {}
         columns = view_columns(load_contracts().get(dataset), files)
         bulk = view_sql(columns, files, home, lists=lists)
-        set_series(connection, files)
+        set_lists(connection, lists_of_series(files))
         set_lists(connection, lists)
         ways = (f'from vendor."{dataset}"', f"from ({bulk})")
         one, other = (

@@ -1,0 +1,327 @@
+"""Months that a build computes, as jobs: here one after the other, or in several processes at once.
+
+A job is the SQL of one month and the name of its file; the jobs of one mart share their tables and
+views as a task. A file has the same bytes whichever process wrote it, and it appears whole. So the
+job of a worker that was killed is simply done again. A worker holds the home's lock as long as it
+lives.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+import duckdb
+
+from warehouse.build.partitions import write_month
+from warehouse.build.vendor_views import Lists, set_lists
+from warehouse.config import Settings, child_environment
+from warehouse.engine import connect, interrupted_too
+from warehouse.errors import BuildError
+from warehouse.files import leftovers
+from warehouse.home import Home, held_lock
+
+# What a job reads of the vendor's files, in bytes, for a second worker to pay: it takes about a
+# second to compute, and a worker 0.3 to start (docs/scale.md).
+_WORTH_A_WORKER = 24 << 20
+
+# DuckDB's memory without which a worker only spills.
+_LEAST_MEMORY = 1 << 30
+
+_UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40, "PiB": 50}  # powers of 2
+_TRIES = 2
+
+OnDone = Callable[["Job", Path], None]
+
+
+class Task(Protocol):
+    """What the jobs of one mart or dataset share; it can be pickled."""
+
+    def open(self, connection: duckdb.DuckDBPyConnection) -> str:
+        """Create the tables and views that the jobs read; the columns of the files, as SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One month to be computed.
+
+    Attributes
+    ----------
+    name
+        Mart or dataset, and month.
+    rows
+        The query, which reads ``lists`` and ``moments``: variables that hold lists and SQL values.
+    place
+        The file, without the hash of its bytes.
+    size_bytes
+        Size of the vendor files that it reads: its cost beside other jobs'.
+    """
+
+    name: str
+    task: Task
+    rows: str
+    lists: Lists
+    moments: dict[str, str]
+    place: Path
+    size_bytes: int
+
+
+class Desk:
+    """Computes jobs one by one in this process; what jobs of one task share is kept open."""
+
+    def __init__(self, session: dict[str, str]) -> None:
+        self._session = session
+        self._task: Task | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._columns = "*"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def compute(self, job: Job) -> Path:
+        """Write the file of a job; returns its path."""
+        if self._connection is None or self._task != job.task:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = connect(self._session)
+            self._columns = job.task.open(self._connection)
+            self._task = job.task
+        set_lists(self._connection, job.lists)
+        set_moments(self._connection, job.moments)
+        return write_month(self._connection, job.rows, job.place, selected=self._columns)
+
+
+def set_moments(connection: duckdb.DuckDBPyConnection, moments: Mapping[str, str]) -> None:
+    """Set variables to single values, which are SQL."""
+    for name, value in moments.items():
+        connection.execute(f"set variable {name} = {value}")
+
+
+def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
+    """Compute all jobs; ``done`` is called in this thread with each job and its file.
+
+    Raises
+    ------
+    BuildError
+        The worker that computed a job was killed, and so was the next one.
+    """
+    count, share = _shared_out(settings, jobs)
+    if count < 2:
+        with Desk(settings.session) as desk:
+            for job in jobs:
+                done(job, desk.compute(job))
+        return
+    with tempfile.TemporaryFile() as errors, _Workers(share, count, errors) as workers:
+        workers.compute(sorted(jobs, key=lambda job: -job.size_bytes), done)
+
+
+def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]:
+    """How many processes to use, and the settings of each: its share of threads and memory."""
+    if not jobs or settings.workers == 1:
+        return 1, settings
+    with connect(settings.session) as connection:
+        ((threads, memory),) = connection.execute(
+            "select current_setting('threads')::int, current_setting('memory_limit')"
+        ).fetchall()
+    most = settings.workers
+    if most is None:
+        worth = sum(job.size_bytes for job in jobs) // _WORTH_A_WORKER
+        most = min(threads, worth, _in_bytes(memory) // _LEAST_MEMORY)
+    count = max(1, min(most, len(jobs)))
+    limit = f"{max(_in_bytes(memory) // count >> 20, 1)}MiB"
+    return count, replace(settings, threads=max(1, threads // count), memory_limit=limit)
+
+
+def _in_bytes(text: str) -> int:
+    """A size as DuckDB writes it.
+
+    Examples
+    --------
+    >>> _in_bytes("1.5 GiB")
+    1610612736
+    """
+    number, unit = text.split()
+    return int(float(number) * 2 ** _UNITS[unit])
+
+
+# -- several processes ---------------------------------------------------------------------------
+
+
+class _DiedError(Exception):
+    """A worker ended without an answer."""
+
+
+class _Workers:
+    """Processes that compute jobs; a context manager that leaves none of them behind."""
+
+    def __init__(self, settings: Settings, count: int, errors: IO[bytes]) -> None:
+        self._settings, self._count, self._errors = settings, count, errors
+        self._home = Home.of(settings)
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._threads: list[threading.Thread] = []
+        self._is_over = False
+        self._changing = threading.Lock()
+
+    def __enter__(self) -> Self:
+        interrupted_too(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.interrupt()
+        for thread in self._threads:
+            thread.join()
+        for child in self._children:
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                with suppress(OSError):  # what it was killed before reading is still to be written
+                    if pipe is not None:
+                        pipe.close()
+            for spilled in self._home.build.glob(f"spill-{child.pid}-*"):
+                shutil.rmtree(spilled, ignore_errors=True)
+        for leftover in leftovers(self._home.root):
+            leftover.unlink(missing_ok=True)
+
+    def interrupt(self) -> None:
+        """End all processes."""
+        with self._changing:
+            self._is_over = True
+            for child in self._children:
+                child.kill()
+
+    def compute(self, jobs: Sequence[Job], done: OnDone) -> None:
+        """Compute jobs in this order, each by the next free process."""
+        todo: SimpleQueue[Job | None] = SimpleQueue()
+        results: SimpleQueue[tuple[Job, Path | Exception]] = SimpleQueue()
+        for job in (*jobs, *[None] * self._count):
+            todo.put(job)
+        for _ in range(self._count):
+            thread = threading.Thread(target=self._serve, args=(todo, results), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for _ in jobs:
+            job, result = results.get()
+            if isinstance(result, Exception):
+                raise result
+            done(job, result)
+
+    def _serve(
+        self,
+        todo: SimpleQueue[Job | None],
+        results: SimpleQueue[tuple[Job, Path | Exception]],
+    ) -> None:
+        """Give jobs to one process, and to another one where it was killed."""
+        child: subprocess.Popen[bytes] | None = None
+        while (job := todo.get()) is not None:
+            result: Path | Exception | None = None
+            for _ in range(_TRIES):
+                try:
+                    child = child or self._started()
+                    result = _asked(child, job)
+                    break
+                except _DiedError:
+                    result = self._killed(job, child)
+                    child = None
+                except Exception as error:  # handed to the thread that waits, which raises it
+                    result = error
+                    break
+            assert result is not None
+            results.put((job, result))
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._changing:
+            if self._is_over:
+                raise _DiedError
+            lock = held_lock(self._home)
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "warehouse.build.worker"],
+                env=child_environment(self._settings),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                pass_fds=() if lock is None else (lock,),
+            )
+            self._children.append(child)
+        assert child.stdin is not None
+        _send(child.stdin, self._settings.session)
+        return child
+
+    def _killed(self, job: Job, child: subprocess.Popen[bytes] | None) -> BuildError:
+        code = None if child is None else child.wait()
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
+        file = self._errors.fileno()  # the workers write at its position, which stays
+        last = os.pread(file, 2000, max(os.fstat(file).st_size - 2000, 0))
+        said = last.decode(errors="replace").strip()
+        return BuildError(
+            f"{job.name}: the process that computed it ended {how}, and so did the"
+            f" one before; the old catalog stays" + (f"\n{said}" if said else ""),
+            next_step=f"free memory, or use fewer processes than these {self._count}: warehouse"
+            " build --workers 1",
+        )
+
+
+def _asked(child: subprocess.Popen[bytes], job: Job) -> Path | Exception:
+    """The answer of a worker to a job."""
+    assert child.stdin is not None and child.stdout is not None
+    try:
+        _send(child.stdin, job)
+        answer: Path | Exception = pickle.load(child.stdout)
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+        raise _DiedError from error
+    return answer
+
+
+def _send(sink: IO[bytes], message: Any) -> None:
+    sink.write(pickle.dumps(message))
+    sink.flush()
+
+
+# -- the process ---------------------------------------------------------------------------------
+
+
+def serve(source: IO[bytes], sink: IO[bytes]) -> None:
+    """Compute the jobs that come in; the process ends with the one that sends them."""
+    session = pickle.load(source)
+    todo: SimpleQueue[Job] = SimpleQueue()
+
+    def receive() -> None:
+        try:
+            while True:
+                todo.put(pickle.load(source))
+        except EOFError:
+            os._exit(0)
+
+    threading.Thread(target=receive, daemon=True).start()
+    with Desk(session) as desk:
+        while True:
+            job = todo.get()
+            try:
+                answer: Path | Exception = desk.compute(job)
+            except Exception as error:  # raised where the answer arrives
+                answer = error
+            _send(sink, answer)

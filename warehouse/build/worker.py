@@ -1,0 +1,17 @@
+"""A process that computes months for a build: ``python -m warehouse.build.worker``.
+
+It is started by ``jobs``, reads jobs from its standard input, and answers on its standard output.
+It ignores Ctrl-C, on which the build acts, and ends when the build does.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+if __name__ == "__main__":
+    from warehouse.build.jobs import serve
+
+    serve(sys.stdin.buffer, sys.stdout.buffer)
