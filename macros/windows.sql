@@ -241,8 +241,8 @@ window
         {{ return(
             "case when epoch_us(" ~ given ~ ") > 0 and datepart('month', " ~ given ~ ") = 0"
             ~ " and datepart('year', " ~ given ~ ") = 0 then epoch_us(" ~ given ~ ")"
-            ~ " else error('a length of time is a number of seconds, minutes, hours or days: "
-            ~ "''4 hours''') end"
+            ~ " else error('length ''' || " ~ length.name ~ "::varchar || ''': write a whole number"
+            ~ " and second, minute, hour or day, as ''4 hours''') end"
         ) }}
     {%- endif -%}
     {{ return((warehouse.length_s(length) * 1000000) | string) }}

@@ -22,9 +22,9 @@ Story = dict[str, Any]
 
 ASKING = """
 import os, sys
-from warehouse.build.dbt_process import _invoke
+from warehouse.build.dbt_process import invoke_dbt
 
-done = _invoke(["--quiet", "show", "--inline", "select 1", *sys.argv[1:]])
+done = invoke_dbt(["--quiet", "show", "--inline", "select 1", *sys.argv[1:]])
 opened = []
 for name in os.listdir("/proc/self/fd"):
     try:

@@ -11,7 +11,6 @@ import duckdb
 from warehouse.analysis.holes import series_filter
 from warehouse.analysis.parse_tree import Tree, arguments_of, function_name, nodes, texts_in
 from warehouse.analysis.scope import QueryScope
-from warehouse.project import length_us
 from warehouse.vendor import interval_us
 
 # Functions of the catalog whose second argument is a length; rolling_count always has a value.
@@ -19,8 +18,6 @@ _OF_LENGTH = re.compile(
     "rolling_(mean|sum|min|max|std|zscore|rank|percentile)|value_(before|after)"
     "|(past|forward)_return"
 )
-_LENGTH = re.compile(r"[1-9][0-9]{0,9} (second|minute|hour|day)s?")
-
 # What the macro windows('7 minutes') writes.
 _WINDOW = re.compile(r"\blast_([1-9][0-9]{0,9})_((?:second|minute|hour|day)s?) as \(")
 
@@ -55,14 +52,18 @@ def find_empty_windows(
 
     A length that fits one of several intervals is no mistake: the others have no such measure.
     """
-    lengths = {length: length_us(length) or 0 for length in _lengths(tree, text)}
+    lengths = list(dict.fromkeys(_lengths(tree, text)))
     if not lengths:
         return ()
     intervals = sorted(_intervals(cursor, scopes), key=interval_us)
+    spans = cursor.execute(
+        "select length, epoch_us(try_cast(length as interval)) from unnest($1) as t(length)",
+        [lengths],
+    ).fetchall()
     return tuple(
         EmptyWindow(length, tuple(intervals))
-        for length, span_us in lengths.items()
-        if intervals and all(span_us % interval_us(interval) for interval in intervals)
+        for length, span_us in spans
+        if span_us and intervals and all(span_us % interval_us(one) for one in intervals)
     )
 
 
@@ -73,7 +74,7 @@ def _lengths(tree: Tree | None, text: str) -> Iterator[str]:
         if node.get("class") == "FUNCTION" and _OF_LENGTH.fullmatch(function_name(node)):
             for argument in arguments_of(node)[1:]:
                 if argument.get("class") == "CONSTANT":
-                    yield from filter(_LENGTH.fullmatch, texts_in(argument))
+                    yield from texts_in(argument)
 
 
 def _intervals(cursor: duckdb.DuckDBPyConnection, scopes: Sequence[QueryScope]) -> set[str]:

@@ -37,7 +37,7 @@ def compile_models(settings: Settings) -> bool:
     target, common = dbt_folders(settings)
     Home.of(settings).build.mkdir(parents=True, exist_ok=True)
     forget_other_projects(target, dbt_project_dir())
-    compiled = _invoke(["--quiet", "compile", *common])
+    compiled = invoke_dbt(["--quiet", "compile", *common])
     if not compiled.success:
         reason = compiled.exception or _failures(compiled)
         return _tell("failed", message=str(reason or "dbt could not read the models"))
@@ -48,7 +48,7 @@ def compile_models(settings: Settings) -> bool:
 
 def transform_user(settings: Settings) -> bool:
     """Add the user's own models to a build file with the built-in ones."""
-    for left_out in run_user_models(Home.of(settings), _invoke):
+    for left_out in run_user_models(Home.of(settings), invoke_dbt):
         _tell("left out", model=str(left_out.path), message=left_out.reason)
     return _tell("done")
 
@@ -63,19 +63,19 @@ def document(settings: Settings) -> bool:
     page = target / "static_index.html"
     theirs: list[str] = []
     if user_model_files(home):
-        theirs, left_out = readable_project(home, _invoke, home.build / "dbt-docs" / "target")
+        theirs, left_out = readable_project(home, invoke_dbt, home.build / "dbt-docs" / "target")
         for out in left_out:
             _tell("left out", model=str(out.path), message=out.reason)
-    written = _invoke(["--quiet", "docs", "generate", *(theirs or ours)])
+    written = invoke_dbt(["--quiet", "docs", "generate", *(theirs or ours)])
     if theirs and not written.success:  # one model that cannot be compiled must not stop the rest
-        written = _invoke(["--quiet", "docs", "generate", "--no-compile", *theirs])
+        written = invoke_dbt(["--quiet", "docs", "generate", "--no-compile", *theirs])
     if not written.success:
         return _tell("failed", message=str(written.exception or _failures(written)))
     write_page(home, home.build / "dbt-docs" / "target" if theirs else target, page)
     return _tell("done")
 
 
-def _invoke(arguments: list[str], *, manifest: Any = None) -> Any:
+def invoke_dbt(arguments: list[str], *, manifest: Any = None) -> Any:
     """Run one dbt command and close the build file afterwards.
 
     The file is open once for all nodes of the command: each time costs some 20 ms.

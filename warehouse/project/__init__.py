@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         create_schemas,
         create_seeds,
         create_views,
-        length_us,
         load_project,
     )
     from warehouse.project.render import Rendered, Renderer
@@ -55,7 +54,7 @@ else:
             "lines": "at_line",
             "model_texts": "model_for_dbt",
             "project": (
-                "BuiltModel create_schemas create_seeds create_views DATABASE length_us "
+                "BuiltModel create_schemas create_seeds create_views DATABASE "
                 "load_project "
                 "Model Project Relation"
             ),

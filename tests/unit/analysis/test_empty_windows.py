@@ -10,6 +10,7 @@ import pytest
 import warehouse
 from tests.support import run_warehouse
 from warehouse.analysis import EmptyWindow, IncompleteError
+from warehouse.errors import QueryError
 
 HOURLY = "from flow_features where interval = '1h'"
 
@@ -54,8 +55,16 @@ def test_a_window_that_fits_some_bars_is_not_named(wh: warehouse.Warehouse, text
     assert windows(wh, text) == []
 
 
+@pytest.mark.parametrize(
+    "measure", ["rolling_mean(close, '1 month')", "{{ rolling_mean('close', '1 month') }}"]
+)
+def test_a_wrong_length_has_one_message(wh: warehouse.Warehouse, measure: str) -> None:
+    with pytest.raises(QueryError, match="length '1 month': write a whole number and second"):
+        wh.sql(f"select {measure} as m {HOURLY}").fetchall()
+
+
 def test_the_command_line_warns_of_it(demo_home: Path, tmp_path: Path) -> None:
-    text = "select rolling_mean(close, '7 minutes') as m from flow_features"
+    text = "select rolling_mean(close, '7 min') as m from flow_features"
     done = run_warehouse("sql", text, "--home", demo_home, cwd=tmp_path)
     assert done.exit_code == 0
-    assert "measures over 7 minutes are NULL: that is no whole number of" in done.stderr
+    assert "measures over 7 min are NULL: that is no whole number of" in done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warehouse
-from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
+from tests.asking import ETH, write_small_home
 from tests.support import BTC, utc
-from warehouse.config import load_settings
 from warehouse.errors import QueryError
-from warehouse.home import Home
-from warehouse.query.receipt import Receipt, ReceiptFile, content_hash
-from warehouse.sync.from_folder import sync_folder
-from warehouse.upkeep.receipts import ReceiptVerdict, Verdict, verify_receipt
+from warehouse.query.receipt import Receipt, content_hash
 
 ASK = "select time, net_delta from mart where symbol = $s and time < $end order by time"
 
@@ -32,16 +27,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def receipt_of(home: Path, text: str = ASK, **params: object) -> Receipt:
     with warehouse.open(home) as wh:
         return wh.sql(text, params).receipt
-
-
-def test_a_file_that_another_home_lacks_is_listed_once() -> None:
-    lost, kept = (
-        ReceiptFile("flow", "x", "y", "1h", "true", "2025-09", sha) for sha in ("aa", "bb")
-    )
-    found = ReceiptVerdict(Verdict.OTHER_INPUTS, False, 1, gone=(lost, kept), pruned=(lost,))
-    lines = str(found).splitlines()
-    assert sum("2025-09" in line for line in lines) == 2
-    assert any("no longer in this home" in line and "(aa)" in line for line in lines)
 
 
 def test_receipt_when_written_then_reads_back_the_same(home: Path, tmp_path: Path) -> None:
@@ -81,39 +66,6 @@ def test_receipt_files_when_predicates_are_certain_then_are_those_of_the_series(
     }
     assert files('from "user".mine') == both
     assert files("select 1") == set()
-
-
-def test_verify_when_nothing_changed_then_is_identical(home: Path) -> None:
-    receipt = receipt_of(home, s=BTC, end=date(2025, 10, 3))
-    found = verify_receipt(load_settings(home), receipt)
-    assert (found.verdict, str(found)) == (Verdict.IDENTICAL, "identical")
-
-
-def test_verify_when_code_or_inputs_changed_then_says_which(tmp_path: Path) -> None:
-    home = write_small_home(tmp_path / "home", symbols=(BTC,))
-    settings = load_settings(home)
-    ordered = receipt_of(home, s=BTC, end=date(2025, 10, 3))
-    loose = receipt_of(home, "select close from mart where symbol = $s", s=BTC)
-    changed = Receipt.from_json(json.dumps(json.loads(ordered.to_json()) | {"content": "0" * 64}))
-    verdict, past = str(verify_receipt(settings, changed)).splitlines()
-    assert verdict == "same inputs, other code"
-    assert "own generation is not kept" in past
-
-    write_month(tmp_path / "new", "flow", BTC, 10, volume_delta=pa.array([2.0] * 744))
-    sync_folder(Home(home), tmp_path / "new")
-    publish_without_dbt(home, generation=2)
-    found = verify_receipt(settings, ordered)
-    assert (found.verdict, found.same_answer) == (Verdict.OTHER_INPUTS, False)
-    assert [(f.dataset, f.period) for f in found.restated] == [("flow", "2025-10")]
-    assert "restated: flow binance-futures" in str(found)
-    kept = verify_receipt(settings, loose)
-    assert (kept.verdict, kept.same_answer) == (Verdict.OTHER_INPUTS, True)
-    assert "the same result" in str(kept)
-
-    gone = Receipt.from_json(ordered.to_json().replace("net_delta", "net_gone"))
-    found = verify_receipt(settings, gone)
-    assert found.verdict is Verdict.OTHER_CODE
-    assert found.problem is not None and "net_gone" in found.problem
 
 
 ROWS = st.lists(
