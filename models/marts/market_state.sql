@@ -107,7 +107,7 @@ books as (
 ),
 
 -- one row per bar that either has: (series_id, time) is unique in both
-bars as (
+paired as (
     select
         l1_price.top_amount,
         l1_price.spread_bps,
@@ -132,27 +132,27 @@ bars as (
 -- at most one row of each joined relation per bar
 joined as (
     select
-        bars.*,
+        paired.*,
         regime.realized_vol_1d_bps,
         regime.realized_vol_rank_30d,
         regime.bars_30d,
-        -{{ ratio('abs(regime.mid_return_bps)', 'bars.quote_updates') }} as stillness_bps,
+        -{{ ratio('abs(regime.mid_return_bps)', 'paired.quote_updates') }} as stillness_bps,
         impact.kyle_like_lambda,
         impact.amihud_like,
         derivatives.crowding_z,
-        {{ asof_value('depth_5', 'bars', 'books', max_age) }} as depth_5,
-        {{ asof_value('depth_25', 'bars', 'books', max_age) }} as depth_25,
-        {{ asof_value('lean_5', 'bars', 'books', max_age) }} as lean_5,
-        {{ asof_value('lean_25', 'bars', 'books', max_age) }} as lean_25,
-        {{ asof_value('known_at', 'bars', 'books', max_age) }} as book_known_at
-    from bars
+        {{ asof_value('depth_5', 'paired', 'books', max_age) }} as depth_5,
+        {{ asof_value('depth_25', 'paired', 'books', max_age) }} as depth_25,
+        {{ asof_value('lean_5', 'paired', 'books', max_age) }} as lean_5,
+        {{ asof_value('lean_25', 'paired', 'books', max_age) }} as lean_25,
+        {{ asof_value('known_at', 'paired', 'books', max_age) }} as book_known_at
+    from paired
     left join regime
-        on bars.series_id = regime.series_id and bars."time" = regime."time"
+        on paired.series_id = regime.series_id and paired."time" = regime."time"
     left join impact
-        on bars.series_id = impact.series_id and bars."time" = impact."time"
+        on paired.series_id = impact.series_id and paired."time" = impact."time"
     left join derivatives
-        on bars.series_id = derivatives.series_id and bars."time" = derivatives."time"
-    {{ asof_join('bars', 'books', 'books', by=['exchange', 'symbol', '"interval"']) }}
+        on paired.series_id = derivatives.series_id and paired."time" = derivatives."time"
+    {{ asof_join('paired', 'books', 'books', by=['exchange', 'symbol', '"interval"']) }}
 ),
 
 measured as (

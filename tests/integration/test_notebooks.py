@@ -6,16 +6,22 @@ import base64
 import importlib.util
 import re
 import warnings
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 
 import nbformat
+import numpy as np
 import pytest
 
+import warehouse
+from tests.support import BTC
 from warehouse.query.named_queries import list_queries
+from warehouse.simulator.instrument import Instrument
+from warehouse.simulator.process import Minutes
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-CHARTS = {"intro_flow": 7, "intro_l1_price": 7, "tour": 0}
+CHARTS = {"guide": 7, "intro_flow": 7, "intro_l1_price": 7, "tour": 0}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,42 @@ def test_notebook_when_run_from_a_clean_kernel_then_ends_well(
     drawn = pictures(fresh)
     assert len(drawn) == CHARTS[name]
     assert all(picture.startswith(b"\x89PNG") for picture in drawn)
+    if name == "guide":
+        assert_mart_shows_the_episodes(demo_home.parent / "guide")
+
+
+def assert_mart_shows_the_episodes(home: Path) -> None:
+    """What the guide's text says of February is what the simulator did, and the mart shows it."""
+    minutes = Minutes(Instrument(7, "binance-futures", BTC, has_episodes=True), date(2026, 2, 1))
+    assert minutes.episodes is not None
+    began = np.datetime64("2026-02-01T00:00") + np.arange(minutes.count)
+    hollow, jumps = minutes.episodes.beneath < 1, minutes.episodes.jump_end > 0
+    on_18th, on_21st = (
+        (began >= np.datetime64(f"2026-02-{day}")) & (began < np.datetime64(f"2026-02-{day + 1}"))
+        for day in (18, 21)
+    )
+    assert str(began[on_18th & hollow][0]) == "2026-02-18T16:18"
+    assert str(began[on_18th & hollow][-1]) == "2026-02-18T18:29"
+    assert str(began[on_21st & jumps][0]) == "2026-02-21T14:24"
+    assert str(began[minutes.episodes.heat > 0][0]) == "2026-02-16T23:35"
+    with warehouse.open(home) as wh:
+        state = wh.sql(
+            "select * from market_state where clock = 'true' and time >= '2026-02-01' order by time"
+        ).df()
+    state = state.set_index("time")
+    hours = state["2026-02-18 16:20":"2026-02-18 18:20"], state["2026-02-18 19:00":"2026-02-18"]
+    assert hours[0]["top_share_25"].min() > 0.4 > hours[1]["top_share_25"].mean()
+    assert hours[0]["top_share_rank_7d"].mean() > 0.9
+    assert state["2026-02-18":"2026-02-19"]["realized_vol_rank_30d"].min() > 0.9
+    assert state["2026-02-14":"2026-02-16 23:00"]["realized_vol_rank_30d"].max() < 0.5
+    spell, before = (
+        state["2026-02-21 14:30":"2026-02-21 18:15"],
+        state["2026-02-21":"2026-02-21 14:00"],
+    )
+    assert spell["mean_spread_bps"].median() > 2 * before["mean_spread_bps"].median()
+    assert spell["spread_bps"].median() == pytest.approx(before["spread_bps"].median(), rel=0.01)
+    assert state["spread_instability_1d"]["2026-02-21 20:00"] > 3
+    assert before["spread_instability_1d"].max() < 1
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -68,14 +110,14 @@ def test_notebook_when_stored_then_holds_its_output_and_nothing_of_a_machine(nam
     assert '"output_type": "error"' not in text
 
 
-def test_intro_notebooks_when_read_then_their_charts_are_named_queries() -> None:
+def test_notebooks_when_read_then_their_charts_are_named_queries() -> None:
     known = {query.name for query in list_queries(Path("nowhere"))}
     asked: set[str] = set()
-    for name in ("intro_flow", "intro_l1_price"):
+    for name in ("guide", "intro_flow", "intro_l1_price"):
         cells = [cell for cell in stored(name).cells if cell.cell_type == "code"]
         charts = [cell.source for cell in cells if "plt.show()" in cell.source]
         names = [re.findall(r'wh\.query\("(\w+)"', source) for source in charts]
         assert [len(found) for found in names] == [1] * 7
         asked |= {found[0] for found in names}
-    assert len(asked) == 14
+    assert len(asked) == 21
     assert asked <= known

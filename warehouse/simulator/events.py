@@ -104,10 +104,15 @@ def _quotes(minutes: Minutes, when: Floats, rng: np.random.Generator) -> Columns
     bid = np.maximum(_between(minutes.prices.path, when).round(shape.decimals), tick)
     amounts = shape.top_amount * np.exp(0.8 * normals(rng, (2, *when.shape)))
     amounts = np.maximum(amounts.round(shape.lot_decimals), lot)
+    spread = np.full(when.shape, tick)
+    if minutes.episodes is not None:
+        start, end = minutes.episodes.jump_start[:, None], minutes.episodes.jump_end[:, None]
+        is_wide = (start <= when) & (when < end)
+        spread += tick * np.where(is_wide, minutes.episodes.jump_ticks[:, None], 0.0)
     columns: Columns = {
         "bid_price": bid,
         "bid_amount": amounts[0],
-        "ask_price": (bid + tick).round(shape.decimals),
+        "ask_price": (bid + spread).round(shape.decimals),
         "ask_amount": amounts[1],
     }
     last = (book.bid, book.bid_amount, book.ask, book.ask_amount)

@@ -49,6 +49,9 @@ class Market:
     holes
         Spans without activity per symbol and half-year (from March, from September), the same in
         all datasets and intervals: 1 to 60 bars of 5m, 1h and 1m, in turn.
+    episodes
+        Whether each month has a few days of a rougher regime, hours in which the spread jumps for
+        seconds, and hours in which the book is empty below the best prices.
     daily_from
         From this day on there is one file per day; its month has a monthly file up to that day.
     overlap_days
@@ -65,6 +68,7 @@ class Market:
     seed: int = 7
     missing_bars: float = 0.0
     holes: int = 0
+    episodes: bool = False
     daily_from: date | None = None
     overlap_days: int = 0
 
@@ -228,7 +232,7 @@ def _month_rows(market: Market, minutes: Minutes, dataset: str, interval: str | 
 
 
 def _instrument(market: Market, symbol: str) -> Instrument:
-    return Instrument(market.seed, market.exchange, symbol, market.holes)
+    return Instrument(market.seed, market.exchange, symbol, market.holes, market.episodes)
 
 
 def _months(start: date, end: date) -> Iterator[date]:

@@ -77,6 +77,7 @@ class Instrument:
     exchange: str
     symbol: str
     holes: int = 0
+    has_episodes: bool = False
 
     @cached_property
     def profile(self) -> Profile:

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from warehouse.simulator.episodes import Episodes, draw_episodes
 from warehouse.simulator.instrument import SETTLEMENT_MINUTES, Instrument, next_month
 from warehouse.simulator.noise import (
     DAY_MINUTES,
@@ -147,6 +148,13 @@ class Minutes:
         return self.instrument.active(self.month)
 
     @cached_property
+    def episodes(self) -> Episodes | None:
+        """Episodes of the month, ``None`` where the market has none."""
+        if not self.instrument.has_episodes:
+            return None
+        return draw_episodes(self._draw("episodes", of_symbol=True), self.count)
+
+    @cached_property
     def prices(self) -> Prices:
         if self._true is not None:
             true = self._true.prices
@@ -155,6 +163,8 @@ class Minutes:
         shock, slow, fast = self._normals("prices", 3, of_symbol=True)
         heat = 0.35 * self._factor("slow", slow, 1500)[1:]
         heat += 0.35 * self._factor("fast", fast, 20)[1:]
+        if self.episodes is not None:
+            heat += self.episodes.heat
         sigma = np.exp(heat + 0.5 * self.busy - 0.25)
         sigma *= self.instrument.profile.volatility
         log_path = np.empty(self.count + 1)
@@ -243,7 +253,11 @@ class Minutes:
         waves, coin = normals(rng, (6, self.count)), rng.random(self.count)
         tick = 10.0**-shape.decimals
         width = np.exp(0.8 * waves[0] + 1.2 * prices.heat - 1.9)
+        mean_spread = tick * (1 + 0.6 * width)
         spread = tick * (1 + np.floor(width))
+        if self.episodes is not None:
+            spread += tick * self.episodes.last_ticks
+            mean_spread += tick * self.episodes.jump_ticks * self.episodes.jump_share
         below = np.where(coin < 0.5, 0.0, spread)  # the last trade hit the bid, or the ask
         bid = np.maximum(prices.close - below, tick).round(shape.decimals)
         ask = (bid + spread).round(shape.decimals)
@@ -262,7 +276,7 @@ class Minutes:
             bid_amount=amounts[0],
             ask_amount=amounts[1],
             mean_mid=(prices.open + prices.close) / 2,
-            mean_spread=tick * (1 + 0.6 * width),
+            mean_spread=mean_spread,
             mean_bid_amount=means[0],
             mean_ask_amount=means[1],
             updates=np.rint(60 * pace * (0.9 + 0.2 * coin)),
@@ -273,6 +287,8 @@ class Minutes:
         book = self.book
         waves = self._normals("depth", 8)
         scale = self.instrument.profile.top_amount * np.exp(0.45 * waves - 0.1)
+        if self.episodes is not None:
+            scale *= self.episodes.beneath
         shares = np.array([[0.7], [0.6], [0.9], [0.45]])
 
         def levels(top: Floats, near: Floats, far: Floats) -> Floats:

@@ -19,7 +19,9 @@ from warehouse.simulator import Market, bars, write_market
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY
 from warehouse.simulator.events import EVENTS_PER_MINUTE
 from warehouse.simulator.fold import WIDTHS, Fold
+from warehouse.simulator.instrument import Instrument
 from warehouse.simulator.noise import bridge, generator, normals
+from warehouse.simulator.process import Minutes
 from warehouse.vendor.contracts import load_contracts
 
 BTC, COIN = "perpetual-BTC-USDT:USDT", "perpetual-WLD-USDT:USDT"
@@ -676,3 +678,37 @@ def test_days_are_utc_and_months_have_all_their_bars() -> None:
         assert time[0] == np.datetime64(first)
         assert len(time) == (end - first).days * 48
         assert np.all(np.diff(time) == np.timedelta64(30, "m"))
+
+
+def test_episodes_when_asked_for_then_leave_their_marks_and_other_months_edges() -> None:
+    calm, rough = MONTH, replace(MONTH, episodes=True)
+    was, found = (frame(m, "l1_price", BTC, "1m", "true") for m in (calm, rough))
+    minutes = Minutes(Instrument(7, "binance-futures", BTC, has_episodes=True), date(2025, 9, 1))
+    drawn = minutes.episodes
+    assert drawn is not None and minutes.episodes is drawn
+    is_rough = drawn.heat == drawn.heat.max()
+    assert 4 <= is_rough.sum() / 1440 <= 6
+    steps = [np.abs(np.diff(f["midprice"], prepend=f["midprice"][0])) for f in (was, found)]
+    assert steps[1][is_rough].mean() > 2 * steps[0][is_rough].mean()
+    assert abs(found["midprice"][-1] / was["midprice"][-1] - 1) < 1e-4, "the month ends as it did"
+
+    jumps, at_end = drawn.jump_end > 0, drawn.jump_end > 1
+    mean = found["ask_price_twap"] - found["bid_price_twap"]
+    last = found["ask_price"] - found["bid_price"]
+    assert 0.02 < at_end.sum() / jumps.sum() < 0.4, "most close within their minute"
+    assert last[at_end].min() > 1.9 > np.quantile(last[~at_end], 0.99)
+    assert np.median(mean[jumps & ~is_rough]) > 4 * np.median(mean[~jumps & ~is_rough])
+
+    book = frame(rough, "l2_liquidity", BTC, "1m", "exchange")
+    share = (found["bid_amount"] + found["ask_amount"]) / (book["bid_agg_25"] + book["ask_agg_25"])
+    hollow = drawn.beneath < 1
+    assert 360 <= hollow.sum() <= 900
+    assert np.median(share[hollow]) > 0.7 > 0.5 > np.median(share[~hollow])
+
+    quotes = bars(rough, "raw_quotes", symbol=BTC).to_pandas()
+    wide = (quotes["ask_price"] - quotes["bid_price"]) > 1.9
+    of_minute = wide.to_numpy().reshape(-1, EVENTS_PER_MINUTE["raw_quotes"])
+    assert not of_minute[~jumps].any() and of_minute[jumps].mean() > 0.1
+    hourly = {"symbol": BTC, "interval": "1h", "clock": "true"}
+    assert bars(rough, "ohlcv", **hourly).equals(bars(rough, "ohlcv", **hourly))
+    assert not bars(calm, "ohlcv", **hourly).equals(bars(rough, "ohlcv", **hourly))

@@ -1,0 +1,25 @@
+/*
+purpose: Top of the book as a share of the quantity over the best levels.
+parameters:
+  symbol: {type: text, default: "perpetual-BTC-USDT:USDT", meaning: Instrument in Atlas symbology.}
+  exchange: {type: text, default: binance-futures, meaning: Venue.}
+  interval: {type: text, default: 5m, meaning: Length of a bar.}
+  clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
+  start: {type: time, default: null, meaning: First bar shown; the first there is by default.}
+  end: {type: time, default: null, meaning: Bars before it are shown; all by default.}
+*/
+select
+    "time",
+    top_share_5,
+    top_share_25,
+    top_share_rank_7d,
+    book_age_s
+from market_state
+where
+    exchange = $exchange
+    and symbol = $symbol
+    and "interval" = $interval
+    and clock = $clock
+    and ($start is null or "time" >= $start)
+    and ($end is null or "time" < $end)
+order by "time"

@@ -1,0 +1,25 @@
+/*
+purpose: Spread at the end of the bar and on average over it, its rank and its instability.
+parameters:
+  symbol: {type: text, default: "perpetual-BTC-USDT:USDT", meaning: Instrument in Atlas symbology.}
+  exchange: {type: text, default: binance-futures, meaning: Venue.}
+  interval: {type: text, default: 5m, meaning: Length of a bar.}
+  clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
+  start: {type: time, default: null, meaning: First bar shown; the first there is by default.}
+  end: {type: time, default: null, meaning: Bars before it are shown; all by default.}
+*/
+select
+    "time",
+    spread_bps,
+    mean_spread_bps,
+    spread_rank_7d,
+    spread_instability_1d
+from market_state
+where
+    exchange = $exchange
+    and symbol = $symbol
+    and "interval" = $interval
+    and clock = $clock
+    and ($start is null or "time" >= $start)
+    and ($end is null or "time" < $end)
+order by "time"
