@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,13 @@ class Demo:
     no_picture: str = ""
 
 
-def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
+def run_demo(settings: Settings, say: Callable[[str], None], *, ticks: bool = False) -> Demo:
     """Fill ``settings.home`` with a simulated market and draw it.
+
+    Parameters
+    ----------
+    ticks
+        Whether to add a day of raw trades and quotes, and the bars of a minute made from them.
 
     Raises
     ------
@@ -71,7 +77,7 @@ def run_demo(settings: Settings, say: Callable[[str], None]) -> Demo:
     try:
         say("1/4  simulating two perpetuals, 2025-09 to 2026-02 ...")
         with phase("simulate the market"):
-            files = _write_market(folder)
+            files = _write_market(folder, ticks=ticks)
         say(f"2/4  importing {counted(len(files), 'file')} into the lake ...")
         sync_folder(home, folder)
     finally:
@@ -123,10 +129,20 @@ def draw(panel: pa.Table, path: Path) -> Path:
     return path
 
 
-def _write_market(folder: Path) -> list[Path]:
+def _write_market(folder: Path, *, ticks: bool) -> list[Path]:
     from warehouse.simulator import Market, write_market
 
-    return write_market(folder, Market())
+    files = write_market(folder, Market())
+    if ticks:
+        last_day = Market(
+            symbols=(SYMBOL,),
+            datasets=("raw_trades", "raw_quotes", "ohlcv", "flow", "l1_price"),
+            intervals=("1m",),
+            start=Market().end - timedelta(days=1),
+            from_ticks=True,
+        )
+        files += write_market(folder, last_day)
+    return files
 
 
 def _require_no_real_files(home: Home) -> None:

@@ -19,9 +19,12 @@ from warehouse.errors import ExitCode
 @click.option(
     "--home", metavar="DIR", help="Folder of the demo [--home before the verb, else ./demo]."
 )
+@click.option(
+    "--ticks", is_flag=True, help="Add a day of raw trades and quotes, and 1m bars made from them."
+)
 @debug_option
 @click.pass_context
-def demo(ctx: click.Context, home: str | None) -> int:
+def demo(ctx: click.Context, home: str | None, ticks: bool) -> int:
     """Build a warehouse of a simulated market in half a minute, without a key or a network.
 
     The demo has a home of its own, ./demo by default, so that it never mixes with your data.
@@ -29,7 +32,7 @@ def demo(ctx: click.Context, home: str | None) -> int:
     from warehouse.demo import SYMBOL, run_demo
 
     settings = load_settings(home or (ctx.find_root().obj or {}).get("home") or "demo")
-    made = run_demo(settings, say)
+    made = run_demo(settings, say, ticks=ticks)
     last = made.panel.slice(max(0, len(made.panel) - 8))
     put(f"\n{SYMBOL}, 1h, simulated: the last hours of flow_features and l1_features\n")
     put(render_arrow(last, limit=8, width=table_width()))
@@ -38,7 +41,8 @@ def demo(ctx: click.Context, home: str | None) -> int:
     where = _as_typed(made.home.root)
     put(f"\npicture   {made.picture or made.no_picture}\ncatalog   {made.home.catalog}\n")
     put("try next:")
-    for verb in ("status", "sql -q large_trade_share", "describe flow_features"):
+    verbs = ["status", "sql -q large_trade_share", "describe flow_features"]
+    for verb in verbs + ["audit metrics --interval 1m"] * ticks:
         put(f"  {_program()} --home {where} {verb}")
     return ExitCode.DONE
 

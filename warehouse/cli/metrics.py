@@ -9,6 +9,7 @@ from warehouse.cli.common import put, put_json
 from warehouse.display import counted
 
 _NAMES_SHOWN = 12
+_FEW_COLUMNS = 3
 
 
 def print_metrics(report: MetricsReport, as_json: bool) -> None:
@@ -41,27 +42,30 @@ def _lines(audit: SeriesAudit) -> list[str]:
         lines.append(f"  {ValueOutcome.NO_TICKS}: {audit.bars[ValueOutcome.NO_TICKS]:,} bars")
     plain: dict[str, list[str]] = {}
     for column in audit.columns:
-        only = next(iter(column.outcomes), None)
-        if column.best == "" and len(column.outcomes) == 1 and only is not None and only.is_equal:
-            plain.setdefault(str(only), []).append(column.column)
+        if column.best == "" and all(outcome.is_equal for outcome in column.outcomes):
+            is_rounded = ValueOutcome.FLOAT32 in column.outcomes
+            label = ValueOutcome.FLOAT32 if is_rounded else ValueOutcome.EQUAL
+            plain.setdefault(str(label), []).append(column.column)
     for outcome, names in plain.items():
         lines.append(f"  {outcome}: {_few(names)}")
-    for column in audit.columns:
-        if not any(column.column in names for names in plain.values()):
-            lines += _column_lines(column)
+    others = [c for c in audit.columns if not any(c.column in names for names in plain.values())]
+    for column in others[:_NAMES_SHOWN]:
+        lines += _column_lines(column, examples=1 if len(others) > _FEW_COLUMNS else None)
+    if len(others) > _NAMES_SHOWN:
+        lines.append(f"  and {len(others) - _NAMES_SHOWN:,} columns more, see --json")
     if audit.unserved:
         lines.append(f"  not served: {_few(audit.unserved)}")
     return lines + [f"  {line}" for line in audit.ticks]
 
 
-def _column_lines(column: ColumnAudit) -> list[str]:
+def _column_lines(column: ColumnAudit, examples: int | None) -> list[str]:
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in column.outcomes.most_common())
     by = ""
     if column.best:
         default = sum(n for o, n in column.by_reading[""].items() if o.is_problem)
         by = f" by the reading {column.best}; by the default {default:,} differ"
     lines = [f"  {column.column}: {counts}{by}"]
-    for bad in column.worst:
+    for bad in column.worst[:examples]:
         if bad.outcome.is_problem:
             relative = "" if bad.relative is None else f", {bad.relative:.2g} relative"
             values = f"vendor {_number(bad.vendor)}, ticks {_number(bad.ticks)}"

@@ -54,3 +54,9 @@ def table(dataset: str, minutes: Minutes, fold: Fold) -> pa.Table:
             is_narrow = values.dtype == np.float64 and name not in _WIDE
             arrays[name] = values.astype(np.float32) if is_narrow else values
     return pa.table(arrays)
+
+
+def narrowed(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column with the physical type of the vendor's files."""
+    is_narrow = values.type == pa.float64() and name not in _WIDE
+    return values.cast(pa.float32()) if is_narrow else values

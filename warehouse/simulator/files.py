@@ -21,6 +21,7 @@ from warehouse.files import temporary
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY, table
 from warehouse.simulator.events import EVENTS_PER_MINUTE, event_table
 from warehouse.simulator.fold import WIDTHS, Flags, Fold
+from warehouse.simulator.from_ticks import SOURCES, TickFold
 from warehouse.simulator.instrument import FIRST_MONTH, LAST_MONTH, Instrument, next_month
 from warehouse.simulator.process import Minutes
 from warehouse.vendor import CLOCKS, FileKey, Period, SeriesKey, encode
@@ -56,6 +57,9 @@ class Market:
         From this day on there is one file per day; its month has a monthly file up to that day.
     overlap_days
         How many days that monthly file reaches beyond ``daily_from``.
+    from_ticks
+        Whether bars are made from the market's ticks, so that the audit of metrics finds them
+        equal; within one month, and not those of the order book's depth.
     """
 
     symbols: tuple[str, ...] = ("perpetual-BTC-USDT:USDT", "perpetual-ETH-USDT:USDT")
@@ -71,6 +75,7 @@ class Market:
     episodes: bool = False
     daily_from: date | None = None
     overlap_days: int = 0
+    from_ticks: bool = False
 
     def __post_init__(self) -> None:
         _require_known("dataset", self.datasets, (*DATASETS, *EVENTS_PER_MINUTE))
@@ -82,6 +87,13 @@ class Market:
             raise UsageError(
                 f"a simulated market cannot last from {self.start} to {self.end}",
                 next_step=f"choose a start before the end, from {FIRST_MONTH} to {LAST_MONTH}",
+            )
+        if self.from_ticks and (
+            self.missing_bars or next_month(self.start.replace(day=1)) < self.end
+        ):
+            raise UsageError(
+                f"bars from ticks cannot last from {self.start} to {self.end}, or lack any",
+                next_step="choose a start and an end in one month, and missing_bars=0",
             )
         if not 0 <= self.missing_bars < 1 or self.holes < 0 or self.overlap_days < 0:
             raise UsageError(
@@ -182,7 +194,9 @@ def bars(
     parts = []
     for month in _months(one.start, one.end):
         true, late = _both_clocks(instrument, month)
-        rows = _month_rows(one, late if clock == "exchange" else true, dataset, interval)
+        ticks = _tick_fold(one, true) if one.from_ticks and not is_raw else None
+        minutes = late if clock == "exchange" else true
+        rows = _month_rows(one, minutes, dataset, interval, clock, ticks)
         parts.append(_between(rows, one.start, one.end))
     return pa.concat_tables(parts)
 
@@ -198,8 +212,10 @@ def _month_files(market: Market, true: Minutes) -> Iterator[tuple[FileKey, pa.Ta
     """All files of a symbol's month with their rows; the month is simulated once."""
     minutes_of = {"true": true, "exchange": true.late()}
     periods = list(_periods(market, true.month))
+    ticks = _tick_fold(market, true) if market.from_ticks else None
     for dataset, interval, clock in _month_series(market):
-        rows = _month_rows(market, minutes_of[clock or "true"], dataset, interval)
+        minutes = minutes_of[clock or "true"]
+        rows = _month_rows(market, minutes, dataset, interval, clock, ticks)
         series = SeriesKey(market.exchange, true.instrument.symbol, interval, clock)
         for period, start, end in periods:
             part = _between(rows, start, end)
@@ -219,9 +235,25 @@ def _month_series(market: Market) -> Iterator[tuple[str, str | None, str | None]
                     yield dataset, interval, clock
 
 
-def _month_rows(market: Market, minutes: Minutes, dataset: str, interval: str | None) -> pa.Table:
+def _tick_fold(market: Market, true: Minutes) -> TickFold:
+    """The market's ticks, for its bars."""
+    return TickFold(
+        {raw: _between(event_table(raw, true), market.start, market.end) for raw in SOURCES}
+    )
+
+
+def _month_rows(
+    market: Market,
+    minutes: Minutes,
+    dataset: str,
+    interval: str | None,
+    clock: str | None,
+    ticks: TickFold | None,
+) -> pa.Table:
     if interval is None:
         return event_table(dataset, minutes)
+    if ticks is not None and dataset not in EXCHANGE_CLOCK_ONLY:
+        return ticks.bars(dataset, interval, clock or "true")
     missing: Flags | None = None
     if market.missing_bars:
         instrument = minutes.instrument

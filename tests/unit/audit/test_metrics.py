@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.project import tick_macros
+from warehouse.simulator import Market, write_market
 from warehouse.sync import sync_folder
 from warehouse.times import us_datetime
 
@@ -163,3 +164,27 @@ def test_a_column_when_the_vendor_reads_it_differently_then_that_reading_is_name
     (twap,) = (column for column in report.audits[0].columns if column.column == "twap")
     assert twap.best == "mean"
     assert twap.by_reading[""][ValueOutcome.DIFFERS] > 5
+
+
+def test_bars_that_the_simulator_makes_from_its_ticks_when_audited_then_are_equal(
+    tmp_path: Path,
+) -> None:
+    datasets = ("ohlcv", "slippage", "basis", "raw_trades", "raw_quotes", "raw_mark_price")
+    market = Market(
+        symbols=(SYMBOL,),
+        datasets=(*datasets, "raw_index_price"),
+        intervals=("15m",),
+        clocks=("true", "exchange"),
+        start=date(2025, 9, 1),
+        end=date(2025, 9, 2),
+        from_ticks=True,
+    )
+    write_market(tmp_path / "files", market)
+    settings = Settings(home=tmp_path / "home")
+    sync_folder(Home.of(settings), tmp_path / "files")
+    prepare_catalog(settings, generation=1).replace(Home.of(settings).catalog)
+    report = audit_metrics(Home.of(settings))
+    assert report.passed
+    assert [audit.compared for audit in report.audits] == [96] * 6
+    outcomes = {outcome for a in report.audits for c in a.columns for outcome in c.outcomes}
+    assert outcomes == {ValueOutcome.EQUAL, ValueOutcome.FLOAT32}

@@ -1,0 +1,66 @@
+"""Bars that are made from the market's own ticks, by the formulas of ``macros/ticks.sql``.
+
+Other bars of the simulator are those of a busy market, of which its ticks are a thinned tape. These
+are small, but equal what anyone computes from the ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from warehouse.engine import connect
+from warehouse.project import tick_macros
+from warehouse.simulator.datasets import narrowed
+
+# The parameter of the macros for each raw dataset.
+SOURCES: Mapping[str, str] = {
+    "raw_trades": "trades",
+    "raw_quotes": "quotes",
+    "raw_mark_price": "mark_prices",
+    "raw_index_price": "index_prices",
+    "raw_funding_rate": "funding_rates",
+    "raw_open_interest": "open_interests",
+}
+
+
+class TickFold:
+    """The ticks of one symbol, of which bars are made.
+
+    Parameters
+    ----------
+    ticks
+        Tables by raw dataset.
+    """
+
+    def __init__(self, ticks: Mapping[str, pa.Table]) -> None:
+        self._connection = connect({"TimeZone": "UTC"})
+        for dataset, table in ticks.items():
+            self._connection.register("rows", table)
+            self._connection.execute(
+                f"create table {dataset} as select 1 as series_id, 'venue' as exchange,"
+                " 'symbol' as symbol, * from rows"
+            )
+            self._connection.unregister("rows")
+        self._connection.execute(tick_macros())
+
+    def bars(self, dataset: str, interval: str, clock: str) -> pa.Table:
+        """The bars of a dataset, with the physical types of the vendor's files."""
+        ((parameters,),) = self._connection.execute(
+            "select parameters from duckdb_functions() where function_name = $1",
+            [f"ticks_{dataset}"],
+        ).fetchall()
+        given = "".join(
+            f", {name} := '{raw}'" for raw, name in SOURCES.items() if name in parameters
+        )
+        rows = self._connection.sql(
+            "select * exclude (series_id, exchange, symbol, interval, clock, known_at, n_events,"
+            f" is_partial) from ticks_{dataset}('{interval}', clock := '{clock}'{given})"
+            " order by time"
+        ).to_arrow_table()
+        columns = {
+            name: narrowed(name, column)
+            for name, column in zip(rows.column_names, rows.columns, strict=True)
+        }
+        return pa.table(columns)
