@@ -192,7 +192,8 @@ CATALOG = {
     " where database_name = 'w'",
     "column": "select schema_name, table_name, column_index, column_name, data_type, comment"
     " from duckdb_columns() where database_name = 'w'",
-    "macro": "select function_name, parameters, macro_definition, comment from duckdb_functions()"
+    "macro": "select function_name, parameters, comment,"
+    " list_sort(regexp_extract_all(macro_definition, '\\w+|\\W')) from duckdb_functions()"
     " where database_name = 'w' and not internal",
     "result": "select * replace (if(resource_type = 'audit', '', message) as message)"
     " from w.meta.results where resource_type <> 'unit_test'",

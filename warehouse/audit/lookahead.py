@@ -52,6 +52,9 @@ _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
 
+# Cuts of a model that are worth a scratch database of their own.
+_LEAST_WORK = 4
+
 
 def audit_lookahead(
     catalog: Path,
@@ -168,7 +171,8 @@ def _audit(
                     audit.examine(cut)
             return audit.tallies
 
-    workers = max(1, min(len(sample.cuts), os.cpu_count() or 1, _MOST_WORKERS))
+    work = len(sample.cuts) * len(compared) // _LEAST_WORK  # a scratch database for each worker
+    workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))
     shares = [sample.cuts[first::workers] for first in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         try:

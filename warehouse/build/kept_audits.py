@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from warehouse.audit import ModelAudit, Verdict
-from warehouse.errors import DamagedError
-from warehouse.generations import read_catalog
+from warehouse.engine import attach
 from warehouse.home import Home
 from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, literal
@@ -27,8 +28,8 @@ from warehouse.sql import identifier, literal
 # Raised when the audit or its sample changes, so that every model is audited again.
 AUDIT_VERSION = 1
 
-_MONTHS = "select model, path from warehouse.meta.stored"
-_FILES = "select dataset, object from warehouse.meta.files"
+_MONTHS = "select model, path from {}.meta.stored"
+_FILES = "select dataset, object from {}.meta.files"
 _MACROS = """
 select function_name, parameters::varchar, macro_definition from duckdb_functions()
 where database_name = 'warehouse' and macro_definition is not null
@@ -38,7 +39,7 @@ select table_name, column_name, data_type from duckdb_columns()
 where database_name = 'warehouse' and schema_name = 'vendor'
 """
 _AUDITED = """
-select schema, name, key, verdict, rows, untested, empty, generation from warehouse.meta.audited
+select schema, name, key, verdict, rows, untested, empty, generation from published.meta.audited
 """
 _WITHOUT_FAULT = (Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE, Verdict.UNTESTED)
 
@@ -94,15 +95,19 @@ class KeptAudits:
         self._connection, self._home, self._project = connection, home, project
         self._months = set(self._rows(_MONTHS))
         self._files = set(self._rows(_FILES))
-        self._macros = sorted(self._rows(_MACROS))
+        self._macros = sorted(
+            (name, parameters, _in_one_order(body))
+            for name, parameters, body in self._rows(_MACROS)
+        )
         self._columns = sorted(self._rows(_COLUMNS))
         self._keys = {model.relation: self._key(model) for model in project.models}
-        try:
-            rows = read_catalog(home, home.catalog, _AUDITED)
-            self._old_months = set(read_catalog(home, home.catalog, _MONTHS))
-            self._old_files = set(read_catalog(home, home.catalog, _FILES))
-        except DamagedError:  # nothing was published, or by an earlier version
-            rows = []
+        rows: list[tuple[Any, ...]] = []
+        with suppress(duckdb.Error):  # nothing was published, or by an earlier version
+            attach(connection, home.catalog, "published")
+            rows = self._rows(_AUDITED)
+            self._old_months = set(self._rows(_MONTHS, "published"))
+            self._old_files = set(self._rows(_FILES, "published"))
+        connection.execute("detach database if exists published")
         kept = [_kept_audit(*row) for row in rows]
         self._kept = {k.audit.model: k for k in kept if self._keys.get(k.audit.model) == k.key}
 
@@ -197,8 +202,23 @@ class KeptAudits:
         )
         return {name for name, count in zip(columns, found, strict=True) if count}
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query).fetchall()
+    def _rows(self, query: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
+        return self._connection.execute(query.replace("{}", database)).fetchall()
+
+
+def _in_one_order(body: str) -> str:
+    """The text of a macro, with the names of each EXCLUDE in order.
+
+    DuckDB 2.0 writes them in another order each time that it has read the macro from a file.
+
+    Examples
+    --------
+    >>> _in_one_order("SELECT k.* EXCLUDE (b, a) FROM k")
+    'SELECT k.* EXCLUDE (a, b) FROM k'
+    """
+    return re.sub(
+        r"(?<=EXCLUDE \()[^()]*", lambda names: ", ".join(sorted(names[0].split(", "))), body
+    )
 
 
 def is_without_fault(audit: ModelAudit) -> bool:

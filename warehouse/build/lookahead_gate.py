@@ -59,12 +59,14 @@ def audit_build(settings: Settings, project: Project, *, takes_turns: bool = Tru
         if turn is not None:
             found |= _audit(settings, project, [turn], seed=generation)
         outcomes = [kept.with_new(model, found.get(model.relation), generation) for model in models]
-    _record(settings, [outcome.audit for outcome in outcomes], standing)
     with connect(settings.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")
+        connection.execute("begin")
+        _record(connection, [outcome.audit for outcome in outcomes], standing)
         connection.execute("delete from meta.audited")
         rows = [outcome.row() for outcome in outcomes if is_without_fault(outcome.audit)]
         add_rows(connection, "audited", rows)
+        connection.execute("commit")
         connection.execute("use memory")
     return AuditCounts(len(found), len(outcomes) - len(found))
 
@@ -85,33 +87,34 @@ def _audit(
 
 
 def _record(
-    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
     audits: Sequence[ModelAudit],
     standing: Mapping[str, tuple[str, str | None]],
 ) -> None:
     """Write the outcomes to ``meta.results``, and warnings to the comments of the user's models."""
-    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
-        connection.execute("delete from warehouse.meta.results where resource_type = 'audit'")
-        connection.executemany(
-            "insert into warehouse.meta.results values (?, 'audit', ?, ?, ?, ?)",
-            [
-                (
-                    audit.model.name,
-                    PACKAGE if audit.model.schema == "user" else OURS,
-                    _status(audit),
-                    len(audit.findings),
-                    _message(audit),
-                )
-                for audit in audits
-            ],
-        )
-        for audit in audits:
-            warning = _warning(audit)
-            if warning and audit.model.schema == "user":
-                kind, described = standing[audit.model.name]
-                text = "\n".join(filter(None, (warning, described)))
-                comment(connection, kind, audit.model.sql, text)
-                _mark_columns(connection, audit)
+    connection.execute("delete from meta.results where resource_type = 'audit'")
+    add_rows(
+        connection,
+        "results",
+        [
+            (
+                audit.model.name,
+                "audit",
+                PACKAGE if audit.model.schema == "user" else OURS,
+                _status(audit),
+                len(audit.findings),
+                _message(audit),
+            )
+            for audit in audits
+        ],
+    )
+    for audit in audits:
+        warning = _warning(audit)
+        if warning and audit.model.schema == "user":
+            kind, described = standing[audit.model.name]
+            text = "\n".join(filter(None, (warning, described)))
+            comment(connection, kind, audit.model.sql, text)
+            _mark_columns(connection, audit)
 
 
 def _mark_columns(connection: duckdb.DuckDBPyConnection, audit: ModelAudit) -> None:

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from warehouse.display import counted
 from warehouse.errors import REPAIR, DamagedError
@@ -139,6 +137,9 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
     quick
         Read its footer only.
     """
+    import pyarrow as pa  # here and below, because a build that computes no month needs neither
+    import pyarrow.parquet as pq
+
     if not path.is_file():
         return "is missing"
     digest = sum_in_name(path)
@@ -165,6 +166,8 @@ def require_sound(path: Path) -> None:
 
 def stored_month(model: str, month: str, path: Path, *, reused: bool) -> StoredMonth:
     """An existing file with the facts of its footer."""
+    import pyarrow.parquet as pq
+
     rows = pq.read_metadata(path).num_rows
     return StoredMonth(model, month, path, rows, path.stat().st_size, reused)
 

@@ -17,7 +17,6 @@ import duckdb
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.difference import begin_with_copy
 from warehouse.build.inputs import Inputs, fingerprint, published_inputs
-from warehouse.build.lookahead_gate import audit_build
 from warehouse.build.materialize import store_marts
 from warehouse.build.models import create_models, test_models
 from warehouse.build.partitions import StoredMonth, stored_event
@@ -40,8 +39,6 @@ from warehouse.interrupts import run
 from warehouse.progress import Phase, phase
 from warehouse.project import (
     CompiledProject,
-    NeedsDbt,
-    build_rendered_models,
     forget_user_models,
     keep_project,
     shipped_or_kept,
@@ -95,6 +92,8 @@ def build(
         before = None if force else published_inputs(home)
         published = None
         if inputs != before:
+            from warehouse.build.lookahead_gate import audit_build  # which loads the audit
+
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
             is_copy = _apart(lambda: _begin(settings, inputs, before, tell))
@@ -173,6 +172,8 @@ def _add_own_models(
     if not user_model_files(home):
         forget_user_models(home)
         return
+    from warehouse.project import NeedsDbt, build_rendered_models  # which load jinja2
+
     tell({"step": "user models"})
     try:
         _apart(lambda: build_rendered_models(home, compiled))

@@ -78,13 +78,14 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     current = current_generation(home)
     reason = None
     try:
-        stored, size_bytes = _stored(home, generation_path(home, current))
-        if not stored or size_bytes > settings.native_gb * 1e9:
-            remove_copy(home, current)
-        elif not native_copy(home, current).is_complete():
-            if begins is not None:
-                begins()
-            _make(settings, home, current, stored)
+        if not _is_kept(settings, home, native_copy(home, current)):
+            stored, size_bytes = _stored(home, generation_path(home, current))
+            if not stored or size_bytes > settings.native_gb * 1e9:
+                remove_copy(home, current)
+            elif not native_copy(home, current).is_complete():
+                if begins is not None:
+                    begins()
+                _make(settings, home, current, stored)
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
     except DamagedError as error:
@@ -94,6 +95,20 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
             if number != current and not is_open(home, number):
                 remove_copy(home, number)
     return reason
+
+
+def _is_kept(settings: Settings, home: Home, copy: NativeCopy) -> bool:
+    """Whether a copy is complete and not too large, without opening a catalog."""
+    written = _written(copy) if copy.is_complete() else None
+    if written is None:
+        return False
+    paths = [
+        home.root / name for part in written.values() for n in part.months.values() for name in n
+    ]
+    try:
+        return sum(path.stat().st_size for path in paths) <= settings.native_gb * 1e9
+    except OSError:
+        return False
 
 
 def remove_copy(home: Home, generation: int) -> None:

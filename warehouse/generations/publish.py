@@ -343,13 +343,12 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
 
 
 def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
-    rows = read_catalog(home, catalog, "select generation from warehouse.meta.build")
-    results = read_catalog(
-        home,
-        catalog,
-        "select name, resource_type, package, status, failures, message"
-        " from warehouse.meta.results",
-    )
+    with _opened(home, catalog) as connection:
+        rows = connection.execute("select generation from warehouse.meta.build").fetchall()
+        results = connection.execute(
+            "select name, resource_type, package, status, failures, message"
+            " from warehouse.meta.results"
+        ).fetchall()
     if not rows:
         raise DamagedError(f"{catalog}: does not say what it is", next_step=BUILD)
     return int(rows[0][0]), tuple(NodeResult(*result) for result in results)

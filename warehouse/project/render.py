@@ -36,6 +36,9 @@ _OURS, _THEIRS = "warehouse", "user_models"
 _EPHEMERAL = "__dbt__cte__"
 _COMMENTS = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+([A-Za-z_]\w*)\s*\(")
+_MACRO_TEXT = re.compile(
+    r"\{%-?\s*(macro|test)\s+([A-Za-z_]\w*)\s*\(.*?\{%-?\s*end\1\s*-?%\}", re.DOTALL
+)
 _OTHER_BLOCK = re.compile(r"\{%-?\s*(materialization|snapshot|data_test)\b")
 _WITH = re.compile(
     r"((?:\s|--[^\n]*\n|/\*.*?\*/)*)with(?:\s+recursive)?\b\s*", re.DOTALL | re.IGNORECASE
@@ -156,11 +159,12 @@ class Renderer:
             bare = _COMMENTS.sub("", text)
             if other := _OTHER_BLOCK.search(bare):
                 raise UnsupportedTemplate(f"{path.name}: a {other[1]} is dbt's work")
+            alone = _alone(text)
             for kind, name in _DEFINED.findall(bare):
                 name = f"test_{name}" if kind == "test" else name
                 if name in found:
                     raise UnsupportedTemplate(f"macro {name} is there twice")
-                found[name] = _Macro(self, path, text, name)
+                found[name] = _Macro(self, path, alone.get(name, text), name)
         return found
 
     def _builtins(self) -> dict[str, Any]:
@@ -174,7 +178,7 @@ class Renderer:
             "execute": True,
             "adapter": {"dispatch": self._dispatch, "quote": _quote},
             "exceptions": {"raise_compiler_error": _wrong},
-            "graph": {"sources": self._source_nodes},
+            "graph": _Graph(),
             "modules": {"re": Patterns()},
             "target": {"name": "home", "schema": "main", "type": "duckdb", "database": DATABASE},
             "log": lambda *_, **__: "",
@@ -198,8 +202,12 @@ class Renderer:
                     return package[prefix + name]
         raise UnsupportedTemplate(f"dispatch('{name}'): no macro of ours or yours")
 
+
+class _Graph(TemplateValue):
+    """What templates see of the project: the vendor's datasets."""
+
     @property
-    def _source_nodes(self) -> dict[str, Any]:
+    def sources(self) -> dict[str, Any]:
         return {
             f"source.warehouse.vendor.{contract.name}": {
                 "source_name": "vendor",
@@ -353,6 +361,22 @@ class _Macro:
             return getattr(template.make_module(known), f"{MACRO}{self._name}")(*args, **named)
         except _Return as done:
             return done.value
+
+
+def _alone(text: str) -> dict[str, str]:
+    """The text of each macro of a file on its line; nothing where something stands between them.
+
+    So only the macros that are called are compiled.
+    """
+    bare = _COMMENTS.sub(lambda comment: re.sub(r"[^\n]", " ", comment[0]), text)
+    if "{" in _MACRO_TEXT.sub("", bare):
+        return {}
+    return {
+        f"test_{match[2]}" if match[1] == "test" else match[2]: "\n"
+        * bare.count("\n", 0, match.start())
+        + text[match.start() : match.end()]
+        for match in _MACRO_TEXT.finditer(bare)
+    }
 
 
 # -- what templates call -------------------------------------------------------------------------
