@@ -147,7 +147,7 @@ def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("attach ':memory:' as memory")
 
 
-def lock(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
+def lock_session(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Restrict a session to the data files of its home."""
     row = connection.execute("select home from meta.build").fetchone()
     homes = {str(home), str(row[0]) if row else ""}

@@ -30,7 +30,7 @@ from warehouse.engine import (
     connect,
     fault_of,
     limit_memory,
-    lock,
+    lock_session,
     memory_limit,
     unreadable,
     use_catalog,
@@ -443,7 +443,7 @@ def _open(
             attach(connection, path, name, options="read_only, hidden")
         if memory is not None:
             limit_memory(connection, memory)
-        lock(connection, settings.home)
+        lock_session(connection, settings.home)
     except BaseException as error:
         if connection is not None:
             connection.close()
