@@ -16,6 +16,7 @@ import duckdb
 
 from warehouse.build.compaction import gather
 from warehouse.build.inputs import Inputs
+from warehouse.build.kept_ticks import keep_ticks, write_ticks
 from warehouse.build.meta import write_meta, write_stored
 from warehouse.build.partitions import OnMonth, StoredMonth
 from warehouse.build.vendor_views import count_hidden, write_vendor
@@ -106,6 +107,7 @@ def _write(
         attach(connection, home.build_catalog, options=storage)
         connection.execute("use warehouse")
         owned, gathered = read_lake(connection, settings, home, manifest, progress)
+        kept = keep_ticks(settings, home, owned, progress)
         connection.execute("begin")
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
@@ -113,6 +115,7 @@ def _write(
         write_meta(connection, owned, manifest, settings, generation, inputs)
         for months in gathered.values():
             write_stored(connection, home, months)
+        write_ticks(connection, home, kept)
         _write_macros(connection)
         connection.execute("commit")
         connection.execute("checkpoint warehouse")
@@ -157,7 +160,7 @@ _MACROS = {
         join catalogs using (database_name)
         order by
             before,
-            instr('main user vendor meta staging', place), place, ends_with(name, '()'), name
+            instr('main user vendor ticks meta staging', place), place, ends_with(name, '()'), name
         """,
     ),
     "utc_now()": (

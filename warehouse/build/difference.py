@@ -14,6 +14,7 @@ import duckdb
 
 from warehouse.build.catalog import beginning, read_lake
 from warehouse.build.inputs import Inputs
+from warehouse.build.kept_ticks import keep_ticks, write_ticks
 from warehouse.build.meta import rewrite_meta, set_build, write_stored
 from warehouse.build.partitions import OnMonth
 from warehouse.build.vendor_views import write_vendor
@@ -125,11 +126,13 @@ def _show_lake(
     """
     with Manifest(home.manifest) as manifest:
         owned, gathered = read_lake(connection, settings, home, manifest, progress)
+        kept = keep_ticks(settings, home, owned, progress)
         columns, files, held = (_rows(connection, text) for text in (_COLUMNS, _FILES, _HELD))
         rewrite_meta(connection, owned, manifest, settings, generation, inputs)
     connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
     for months in gathered.values():
         write_stored(connection, home, months)
+    write_ticks(connection, home, kept)
     if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
         return False
     changed = {dataset for dataset, _ in set(files) ^ set(_rows(connection, _FILES))}

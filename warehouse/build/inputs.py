@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse._version import __version__
+from warehouse.build.declared_ticks import wished_ticks
 from warehouse.build.funding import declared_spans
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
@@ -28,7 +29,8 @@ class Inputs:
     Attributes
     ----------
     lake
-        The vendor's files, refused ones, restatements, and declared funding schedules.
+        The vendor's files, refused ones, restatements, declared funding schedules, and
+        which bars of ticks are to be kept.
     project
         The built-in models, versions and settings.
     own_models
@@ -57,6 +59,7 @@ def fingerprint(settings: Settings) -> Inputs:
             len(manifest.restatements()),
             manifest.audits(),
             [str(span) for span in declared_spans(home.subscription)],
+            [str(wish) for wish in wished_ticks(home.subscription)],
         ]
     versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
     return Inputs(

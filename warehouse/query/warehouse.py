@@ -411,7 +411,7 @@ class Warehouse:
             " and schema_name = (select schema_name from duckdb_columns()"
             "   where database_name = 'warehouse' and lower(table_name) = lower($table)"
             "   and ($schema = '' or schema_name = lower($schema))"
-            "   order by position(schema_name in 'main user vendor meta staging') limit 1)"
+            "   order by position(schema_name in 'main user vendor ticks meta staging') limit 1)"
             " order by column_index",
             table=table,
             schema=schema,

@@ -1,0 +1,104 @@
+"""Bars from ticks that a home keeps: the views ``ticks.*``, computed a day at a time."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.support import BTC, bar_table, file_key, write_file
+from warehouse.build.catalog import prepare_catalog
+from warehouse.build.inputs import fingerprint
+from warehouse.build.partitions import StoredMonth
+from warehouse.config import Settings
+from warehouse.errors import UsageError
+from warehouse.home import Home
+from warehouse.project import tick_macros
+from warehouse.sync.from_folder import sync_folder
+from warehouse.times import date_us
+
+SEPTEMBER = date(2025, 9, 1)
+TICKS = '[[ticks]]\ndatasets = ["ohlcv"]\nevery = ["45m"]\nclocks = ["exchange"]\n'
+
+
+def add_day(home: Home, folder: Path, day: date) -> None:
+    """Trades every seven minutes, received a second later, so that bars get late ticks."""
+    starts = date_us(day) + np.arange(0, 24 * 60, 7) * 60_000_000 + 59_500_000
+    table = bar_table(
+        "raw_trades",
+        starts,
+        local_timestamp=pa.array(starts + 1_000_000, pa.timestamp("us", "UTC")),
+        side=pa.array(["buy", "sell"] * (len(starts) // 2)),
+        price=pa.array(np.arange(len(starts)) + 100.0),
+    )
+    write_file(folder, file_key("raw_trades", day.isoformat()), table)
+    assert not sync_folder(home, folder).refused
+
+
+def prepared(home: Home) -> tuple[Path, list[bool]]:
+    """The build file, and of each kept day whether it was there already."""
+    days: list[StoredMonth] = []
+    path = prepare_catalog(Settings(home.root), generation=1, progress=days.append)
+    return path, [day.reused for day in days if day.model == "ticks.ohlcv"]
+
+
+def test_kept_bars_when_days_come_then_only_what_is_new_is_computed(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    for number in range(3):
+        add_day(home, tmp_path / f"{number}", SEPTEMBER + timedelta(days=number))
+    before = fingerprint(Settings(home.root))
+    home.subscription.write_text(TICKS)
+    assert fingerprint(Settings(home.root)) != before
+    assert prepared(home)[1] == [False] * 3
+    assert prepared(home)[1] == [True] * 3
+    add_day(home, tmp_path / "3", SEPTEMBER + timedelta(days=3))
+    # The last day had a bar that was the last of its ticks.
+    path, reused = prepared(home)
+    assert reused == [True, True, False, False]
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as warehouse (read_only)")
+        connection.execute(tick_macros())
+        kept = "from warehouse.ticks.ohlcv order by time"
+        asked = (
+            "from ticks_ohlcv('45m', clock := 'exchange', trades := 'warehouse.vendor.raw_trades')"
+        )
+        found, wanted = (
+            connection.execute(f"select * exclude (series_id) {text}").fetchall()
+            for text in (kept, f"from ({asked}) order by time")
+        )
+        assert found == wanted and len(found) == 4 * 32
+        known = connection.execute(
+            "select count(*) filter (where known_at > time + interval 45 minutes),"
+            " count(*) filter (where known_at < time + interval 45 minutes), max(series_id)"
+            " from warehouse.ticks.ohlcv"
+        ).fetchone()
+        assert known is not None and known[0] > 0 and known[1:] == (0, -1)
+        stored = connection.execute(
+            "select count(*) from warehouse.meta.stored where model = 'ticks.ohlcv'"
+        ).fetchall()
+        assert stored == [(4,)]
+
+
+def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    add_day(home, tmp_path / "0", SEPTEMBER)
+    for old, new, message in (
+        ("ohlcv", "ohlc", r"\[\[ticks\]\] 1: no ticks make bars of 'ohlc'.*did you mean ohlcv"),
+        ("exchange", "local", "no clock 'local'"),
+        ('["45m"]', '"45m"', "every = '45m' is not a list of names"),
+    ):
+        home.subscription.write_text(TICKS.replace(old, new))
+        with pytest.raises(UsageError, match=message):
+            prepared(home)
+    home.subscription.write_text(TICKS + 'symbols = ["spot-ETH-USDT"]\n')
+    with pytest.raises(
+        UsageError, match="ohlcv of spot-ETH-USDT: the lake has no raw_trades of it"
+    ):
+        prepared(home)
+    home.subscription.write_text(TICKS.replace("45m", "7m") + f'symbols = ["{BTC}"]\n')
+    with pytest.raises(Exception, match="7m does not divide a UTC day"):
+        prepared(home)
