@@ -16,7 +16,10 @@ from typing import Any
 
 from benchmarks.measure import machine
 
-PARTS = ("startup", "edits", "features", "queries", "panel", "incremental", "sync", "ticks")
+PARTS = (
+    *("startup", "edits", "features", "queries", "panel", "incremental", "sync", "ticks"),
+    "page",
+)
 
 
 def main() -> None:

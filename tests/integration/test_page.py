@@ -20,6 +20,7 @@ pytest.importorskip("starlette")
 import httpx
 
 from tests.pages import TOKEN, busy, served, until
+from tests.support import copy_home
 from warehouse.config import load_settings
 from warehouse.query import Warehouse
 from warehouse.ui.vendored import FOLDER, vendored
@@ -91,6 +92,43 @@ def test_sql_when_wrong_or_not_allowed_then_is_refused_in_words(
 ) -> None:
     answer = page.post("/api/v1/sql", json={"sql": sql})
     assert answer.status_code == 400 and what in answer.json()["what"]
+
+
+def test_named_queries_when_run_by_the_page_then_all_answer_and_remark(page: httpx.Client) -> None:
+    """A field holds text: clock is compared with the text true, not with a boolean."""
+    usual = {"symbol": "perpetual-BTC-USDT:USDT", "interval": "5m", "clock": True}
+    for query in page.get("/api/v1/queries").json()["queries"]:
+        params = {one["name"]: one["default"] for one in query["parameters"]}
+        params |= {name: value for name, value in usual.items() if name in params}
+        body = {"sql": query["sql"], "params": params}
+        answer = page.post("/api/v1/sql", json=body)
+        assert answer.status_code == 200 and answer.json()["rows"], (query["name"], answer.text)
+        assert page.post("/api/v1/remarks", json=body).json() == {"lines": []}, query["name"]
+
+
+def test_save_when_asked_then_writes_a_named_query_and_never_over_one(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(demo_home, tmp_path / "home")
+    with served(home) as (host, port), httpx.Client(headers=BEARER, timeout=60) as client:
+        url = f"http://{host}:{port}/api/v1/save"
+        sql = "select count(*) as n from flow_features where symbol = $symbol"
+        body = {"name": "mine", "purpose": '*/ drop "all": yes', "sql": sql}
+        assert client.post(url, json=body).status_code == 200
+        assert client.post(url, json=body).status_code == 400
+        for name in ("../up", "a b", ""):
+            assert client.post(url, json=body | {"name": name}).status_code == 400
+        wrong = body | {"name": "other", "sql": "copy flow_features to 'x'"}
+        assert client.post(url, json=wrong).status_code == 400
+        exported = client.post(
+            url.replace("save", "export"),
+            json={"sql": "select 1 as a, 'x,y' as b", "params": {}, "format": "csv"},
+        )
+        assert exported.text == '"a","b"\n1,"x,y"\n'
+    with Warehouse(load_settings(home)) as warehouse:
+        found = warehouse.query("mine", symbol="perpetual-BTC-USDT:USDT").fetchall()
+    assert found == [(4344 + 52128,)]
+    assert [path.name for path in (home / "queries").iterdir()] == ["mine.sql"]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def demo(ctx: click.Context, home: str | None, ticks: bool) -> int:
     put(f"\npicture   {made.picture or made.no_picture}\ncatalog   {made.home.catalog}\n")
     put("try next:")
     verbs = ["status", "sql -q large_trade_share", "describe flow_features"]
-    for verb in verbs + ["audit metrics --interval 1m"] * ticks:
+    for verb in [*verbs, *["audit metrics --interval 1m"] * ticks, "ui"]:
         put(f"  {_program()} --home {where} {verb}")
     return ExitCode.DONE
 

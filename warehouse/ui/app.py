@@ -111,7 +111,7 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
             Middleware(Guarded, token=token),
             Middleware(GZipMiddleware, minimum_size=4_000, compresslevel=4),
         ],
-        exception_handlers={WarehouseError: _refused, HTTPException: _http},
+        exception_handlers={WarehouseError: _refused, HTTPException: _http, Exception: _fault},
     )
 
 
@@ -209,7 +209,7 @@ class _Page:
         return pages.calendar(asking, request.query_params.get("dataset"))
 
     def table(self, request: Request, asking: Asking) -> Any:
-        at, columns = _text(request, "at"), _texts(request, "column")
+        at, columns = _text(request, "at"), request.query_params.getlist("column")
         return pages.cross_section(asking, _text(request, "table"), columns, at)
 
     def seasonality(self, request: Request, asking: Asking) -> Any:
@@ -341,3 +341,8 @@ def _refused(_: Request, error: Exception) -> Response:
 def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"what": error.detail, "next": None}, error.status_code)
+
+
+def _fault(_: Request, error: Exception) -> Response:
+    what = f"internal error: {type(error).__name__}: {error}"
+    return JSONResponse({"what": what, "next": "report it with the server's output"}, 500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from warehouse.config import Settings
 from warehouse.errors import NotFoundError, did_you_mean
 from warehouse.generations import current_generation
 from warehouse.home import Home
-from warehouse.query import Result, Warehouse, session_of
+from warehouse.query import Result, Warehouse, session_of, texts_among_parameters
 
 _MOST_OPEN = 4
 
@@ -32,8 +33,19 @@ class Asking:
         return session_of(self.warehouse).names
 
     def sql(self, text: str, params: Mapping[str, object] | None = None) -> Result:
-        """A query, which runs when it is read."""
-        return self.keep(self.warehouse.sql(text, params))
+        """A query, which runs when it is read.
+
+        A value that the query compares with a text column, such as true with clock, is text.
+        """
+        result = self.warehouse.sql(text, params)
+        others = {n for n, value in (params or {}).items() if isinstance(value, (bool, int, float))}
+        met = texts_among_parameters(result) if others else frozenset()
+        texts = {
+            name: json.dumps(params[name]) for name in others if name.lower() in met and params
+        }
+        if texts:
+            result = self.warehouse.sql(text, {**(params or {}), **texts})
+        return self.keep(result)
 
     def keep(self, result: Result) -> Result:
         """Stop a result with this request."""

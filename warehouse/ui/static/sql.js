@@ -258,7 +258,7 @@ class SqlView {
 function typed(text) {
   if (text === "") return null;
   if (text === "true" || text === "false") return text === "true";
-  return /^[+-]?(0|[1-9]\d{0,14})(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Number(text) : text;
+  return text.trim() === text && String(Number(text)) === text && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
 /** Least squares. @param {number[][]} points */
