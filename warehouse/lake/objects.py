@@ -141,7 +141,7 @@ class Lake:
 
             contract = load_contracts().get(key.dataset)
             try:
-                facts = check_file(incoming, key, contract)
+                facts = self._of_one_source(key, check_file(incoming, key, contract))
             except FileRefusedError as refused:
                 if not quarantine:
                     incoming.unlink()
@@ -180,6 +180,25 @@ class Lake:
                 notes=tuple(notes_of(key, facts, datetime.now(UTC).replace(tzinfo=None))),
                 object=sha256,
             )
+
+    def _of_one_source(self, key: FileKey, facts: FileFacts) -> FileFacts:
+        """The facts of a file, if it does not mix the vendor's ticks and imported ones.
+
+        Raises
+        ------
+        FileRefusedError
+            The series holds files of the other kind.
+        """
+        held = self.manifest.files_of(key.dataset, key.series) if key.is_raw else []
+        for other in held:
+            if (other.facts.imported is None) != (facts.imported is None):
+                kind = "the vendor's own" if other.facts.imported is None else "imported"
+                raise FileRefusedError(
+                    f"{key.dataset} {key.series} holds {kind} ticks, such as"
+                    f" {other.key.period.text}, which are not mixed with others: remove them with"
+                    " warehouse forget first"
+                )
+        return facts
 
     @contextmanager
     def together(self) -> Iterator[list[tuple[FileKey, str]]]:

@@ -404,6 +404,9 @@ def test_ticks_when_of_another_kind_than_those_of_the_series_then_are_not_mixed(
     importer = find_importer(Home.of(settings), name)
     with pytest.raises(UsageError, match="the vendor's own ticks"):
         import_files(settings, importer, [file], exchange="vendor", symbol=SPOT)
+    vendors.parent.parent.rename(vendors.parent.parent.with_name("exchange=venue"))
+    (refused,) = sync_folder(Home.of(settings), tmp_path / "vendor").refused
+    assert "holds imported ticks" in (refused.reason or "")
 
 
 def test_an_imported_day_when_built_then_the_catalog_names_its_origin_and_claims_no_latency(
