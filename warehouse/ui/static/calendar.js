@@ -77,7 +77,7 @@ function days(body, answer) {
   const count = last - first + 1;
   const left = Math.min(330, Math.max(150, body.clientWidth * 0.32));
   const width = body.clientWidth - 26;
-  const size = Math.max(1, Math.min(14, (width - left) / count));
+  const size = Math.min(14, (width - left) / count);
   const scale = devicePixelRatio || 1;
   const height = 22 + ROW * answer.series.length;
   const canvas = h("canvas", { class: "heat", width: Math.round((left + size * count) * scale), height: Math.round(height * scale), style: { width: `${left + size * count}px`, height: `${height}px` } });
@@ -94,18 +94,22 @@ function days(body, answer) {
       free = left + day * size + 58;
     }
   }
-  const colours = { full: css("--high"), part: css("--low"), none: css("--none") };
   answer.series.forEach((/** @type {any} */ one, /** @type {number} */ place) => {
     const top = 20 + place * ROW;
     context.fillStyle = css("--ink");
     context.fillText(seriesLabel(series(one.series_id)), 0, top + ROW / 2, left - 10);
-    shares(one, first, count).forEach((share, day) => {
-      context.globalAlpha = share < 0 ? 0.35 : share >= 0.9999 ? 0.85 : Math.max(0.45, 1 - share);
-      context.fillStyle = share < 0 || share < 0.0001 ? colours.none : share >= 0.9999 ? colours.full : colours.part;
-      if (share >= 0 && share < 0.0001) { context.fillStyle = colours.part; context.globalAlpha = 1; }
-      context.fillRect(left + day * size, top + 1, Math.max(0.8, size - (size > 3 ? 1 : 0)), ROW - 3);
-      context.globalAlpha = 1;
-    });
+    const days = [...shares(one, first, count)];
+    /** @type {(colour: string, fits: (share: number) => boolean) => void} */
+    const paint = (colour, fits) => {
+      context.fillStyle = colour;
+      days.forEach((share, day) => {
+        if (fits(share)) context.fillRect(left + day * size, top + 1, Math.max(1, size - (size > 3 ? 1 : 0)), ROW - 3);
+      });
+    };
+    // missing days last, so that none is hidden where many days share a pixel
+    paint(css("--none"), (share) => share < 0);
+    paint(css("--high"), (share) => share >= 0.9999);
+    paint(css("--low"), (share) => share >= 0 && share < 0.9999);
   });
   const told = h("span", {}, " ");
   const at = (/** @type {MouseEvent} */ event) => {
