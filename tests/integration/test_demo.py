@@ -52,7 +52,8 @@ def test_demo_when_its_next_commands_are_typed_then_they_work(
 ) -> None:
     text = demo_run["stdout"].split("try next:")[1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    assert len(lines) == 3
+    assert len(lines) == 4
+    assert lines.pop().endswith(" ui")  # serves until it is stopped: see test_page.py
     for line in lines:
         program, *arguments = shlex.split(line)
         assert Path(program).name == "warehouse"
