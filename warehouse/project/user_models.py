@@ -187,14 +187,14 @@ def _results(run: Any, status: str) -> list[Any]:
 
 
 def _skipped(run: Any) -> dict[str, str]:
-    """Why dbt skipped models: what they read was not built."""
+    """Why dbt skipped models: what they read was not built, or a test of it failed."""
     missing = {node.unique_id for s in ("error", "skipped") for node in _results(run, s)}
-    return {
-        node.name: "was not built, because it reads "
-        + ", ".join(n.split(".")[2] for n in node.depends_on.nodes if n in missing)
-        + ", which failed"
-        for node in _results(run, "skipped")
-    }
+    reasons = {}
+    for node in _results(run, "skipped"):
+        read = ", ".join(n.split(".")[2] for n in node.depends_on.nodes if n in missing)
+        why = f"it reads {read}, which failed" if read else "a test of what it reads failed"
+        reasons[node.name] = f"was not built, because {why}"
+    return reasons
 
 
 def _built(home: Home, run: Any) -> list[ModelTexts]:
