@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -209,6 +210,15 @@ def quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
+def in_order(sql: str) -> str:
+    """SQL with the names of each EXCLUDE sorted, because DuckDB writes them in no order."""
+    return re.sub(
+        r"EXCLUDE \(([^()]*)\)",
+        lambda found: f"EXCLUDE ({', '.join(sorted(found[1].split(', ')))})",
+        sql,
+    )
+
+
 def catalog_differences(
     one: Path, other: Path, more: Mapping[str, str] | None = None
 ) -> tuple[list[str], list[str]]:
@@ -219,7 +229,12 @@ def catalog_differences(
             connection.execute(f"attach '{quoted(home / 'warehouse.duckdb')}' as w (read_only)")
             found.append(
                 {
-                    str((kind, *(str(value).replace(quoted(home), "HOME") for value in row)))
+                    str(
+                        (
+                            kind,
+                            *(in_order(str(value).replace(quoted(home), "HOME")) for value in row),
+                        )
+                    )
                     for kind, query in {**CATALOG, **(more or {})}.items()
                     for row in connection.execute(query).fetchall()
                 }

@@ -155,7 +155,7 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool) -> No
     for staged in report.files[:_LINES_SHOWN]:
         say(f"{staged.source.name}: {_counts(staged)}")
     if len(report.files) > _LINES_SHOWN:
-        say(f"and {len(report.files) - _LINES_SHOWN:,} files more, see --json")
+        say(f"and {counted(len(report.files) - _LINES_SHOWN, 'file')} more, see --json")
     for what, why in report.refused[:_LINES_SHOWN]:
         say(f"refused: {what}: {why}")
     if len(report.refused) > _LINES_SHOWN:
