@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo compiled test test-ui unit pytest test-long lint bench vendor clean
+.PHONY: help demo compiled test test-ui unit pytest test-long lint bench spark vendor clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
@@ -13,6 +13,7 @@ help:
 	@echo "make unit       the unit tests that need no demo home"
 	@echo "make test-long  the long crash, fault and fuzz tests too"
 	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
+	@echo "make spark      the marts on a Spark server of its own, compared with DuckDB's; needs Java"
 	@echo "make bench      the speed beside other ways; SIZE=full for all of it"
 	@echo "make clean      remove the environment and the demo"
 
@@ -34,6 +35,10 @@ $(BIN)/python:
 
 .venv/installed-bench: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[bench,test]'
+	@touch .venv/installed .venv/installed-dev .venv/installed-test $@
+
+.venv/installed-spark: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[spark,test]'
 	@touch .venv/installed .venv/installed-dev .venv/installed-test $@
 
 demo: .venv/installed
@@ -70,7 +75,7 @@ unit: .venv/installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m 'not long and not demo'
 
 test-long: lint
-	$(BIN)/pytest -n $(JOBS) -m 'long or not long' --timeout 3600
+	$(BIN)/pytest -n $(JOBS) -m '(long or not long) and not spark' --timeout 3600
 
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks --size $(SIZE) --out build/benchmarks.json
@@ -78,6 +83,11 @@ bench: .venv/installed-bench
 # The files of others that the page ships, from npm; VENDORED.toml has their versions and hashes.
 vendor: .venv/installed
 	$(BIN)/python -m warehouse.ui.vendored
+
+# Starts a Spark Connect server with two workers on loopback, and stops it; some minutes.
+spark: .venv/installed-spark
+	@command -v java >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; }
+	$(BIN)/pytest -v -s -m spark --timeout 1800 tests/spark
 
 clean:
 	rm -rf .venv demo

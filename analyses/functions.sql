@@ -1,1 +1,1 @@
-{{ duckdb__create_functions() }}
+{{ adapter.dispatch('create_functions', 'warehouse')() }}

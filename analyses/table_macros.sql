@@ -1,1 +1,1 @@
-{{ duckdb__create_table_macros() }}
+{{ adapter.dispatch('create_table_macros', 'warehouse')() }}

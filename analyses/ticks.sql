@@ -1,1 +1,1 @@
-{{ duckdb__create_ticks() }}
+{{ adapter.dispatch('create_ticks', 'warehouse')() }}

@@ -11,7 +11,7 @@
 -#}
 {% macro create_functions() -%}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
-        {{ return(warehouse.duckdb__create_functions()) }}
+        {{ return(adapter.dispatch('create_functions', 'warehouse')()) }}
     {%- else -%}
         select 1
     {%- endif -%}

@@ -159,6 +159,16 @@ asof left join {{ other }} as {{ alias }}
 {%- endmacro %}
 
 
+{#- The value of an aggregate's last row by `at` whose value is not NULL. -#}
+{% macro _latest(expression, at) -%}
+    {{ return(adapter.dispatch('_latest', 'warehouse')(expression, at)) }}
+{%- endmacro %}
+
+{% macro default___latest(expression, at) -%}
+    arg_max({{ expression }}, {{ at }})
+{%- endmacro %}
+
+
 {#- An expression, in parentheses unless it is a plain name. -#}
 {% macro _operand(expression) -%}
     {%- if modules.re.fullmatch('[\w".]+', expression | trim) -%}

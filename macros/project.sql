@@ -95,6 +95,10 @@
     ran last.
 -#}
 {% macro record_results(results) -%}
+    {{ return(adapter.dispatch('record_results', 'warehouse')(results)) }}
+{%- endmacro %}
+
+{% macro default__record_results(results) -%}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed'] and results -%}
         {%- for result in results %}
             {%- set node, shown = result.node, _shown(result.node) %}
@@ -132,4 +136,13 @@
     {%- else -%}
         select 1
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- What an engine needs before the first model runs. -#}
+{% macro begin_run() -%}
+    {{ return(adapter.dispatch('begin_run', 'warehouse')()) }}
+{%- endmacro %}
+
+{% macro default__begin_run() -%}
 {%- endmacro %}

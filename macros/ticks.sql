@@ -16,7 +16,7 @@
 
 {% macro create_ticks() -%}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
-        {{ return(warehouse.duckdb__create_ticks()) }}
+        {{ return(adapter.dispatch('create_ticks', 'warehouse')()) }}
     {%- else -%}
         select 1
     {%- endif -%}

@@ -32,9 +32,13 @@
     {%- endif -%}
 window
     {%- for length in varargs %}
-    {{ _window(length) }} as {{ _window_definition(length) }},
-    {{ _bars(length) }} as {{ _bars_definition(length) }}{{ ',' if not loop.last }}
+    {{ adapter.dispatch('windows_of', 'warehouse')(length) }}{{ ',' if not loop.last }}
     {%- endfor -%}
+{%- endmacro %}
+
+{% macro default__windows_of(length) -%}
+    {{ warehouse._window(length) }} as {{ warehouse._window_definition(length) }},
+    {{ warehouse._bars(length) }} as {{ warehouse._bars_definition(length) }}
 {%- endmacro %}
 
 
@@ -251,6 +255,10 @@ window
 
 {#- One microsecond less than a length, so that a frame leaves its far end out. -#}
 {% macro just_less_than(length) -%}
+    {{ return(adapter.dispatch('just_less_than', 'warehouse')(length)) }}
+{%- endmacro %}
+
+{% macro default__just_less_than(length) -%}
     {%- if length is mapping -%}
         to_microseconds({{ warehouse.length_us(length) }} - 1)
     {%- else -%}
@@ -330,6 +338,10 @@ window
 
 {#- The window that a measure looks at: by rows where it wants every bar, else by time. -#}
 {% macro _frame(length, min_bars, min_coverage) -%}
+    {{ return(adapter.dispatch('_frame', 'warehouse')(length, min_bars, min_coverage)) }}
+{%- endmacro %}
+
+{% macro default___frame(length, min_bars, min_coverage) -%}
     {%- if min_bars is none and warehouse._coverage(min_coverage) == 1 -%}
         {{ return(warehouse._bars(length)) }}
     {%- endif -%}
@@ -364,7 +376,7 @@ window
             when {% if min_bars is not none -%}
                 {{ count }} >= {{ min_bars }}
                 and {{ whole }}
-            {%- elif coverage == 1 -%}
+            {%- elif coverage == 1 and warehouse._is_bars(over) -%}
                 epoch_us(known_at) - epoch_us(lag("time", {{ warehouse._bars_before(length) }}) over {{ over }})
                     = {{ warehouse.length_us(length) }}
                 {%- if not of_sums %}
@@ -407,12 +419,11 @@ window
 {%- endmacro %}
 
 
-{#-
-    Rank in the window, from 1, ties averaged: half way from the first of its peers to the last. The
-    row is the last of its window, so its peers are the rows of the same value that end with it.
-    They are counted in a partition of their own, for half of what a second rank costs.
--#}
 {% macro _average_rank(expression, length, over) -%}
+    {{ return(adapter.dispatch('_average_rank', 'warehouse')(expression, length, over)) }}
+{%- endmacro %}
+
+{% macro default___average_rank(expression, length, over) -%}
     (
                     rank(order by {{ expression }} nulls last) over {{ over }}
                     + (

@@ -34,6 +34,8 @@ class Settings:
         How many processes compute the months of a build; None leaves it to the build.
     native_gb
         Marts of up to so many GB in all are copied into tables for sessions; 0 copies none.
+    engine
+        What computes the marts: ``duckdb``, or ``spark`` on a server (``warehouse.spark``).
     api_url
         Base URL of the vendor's API, without a trailing slash.
     api_key
@@ -45,6 +47,7 @@ class Settings:
     memory_limit: str | None = None
     workers: int | None = None
     native_gb: int = NATIVE_GB
+    engine: str = "duckdb"
     api_url: str = DEFAULT_API_URL
     api_key: str | None = field(default=None, repr=False)
 
@@ -139,18 +142,7 @@ def read_tables(
     UsageError
         It cannot be read, is not TOML, or has something else than tables with known keys.
     """
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror})", next_step="check its permissions"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
-        ) from error
+    document = _document(path)
     for other in nearest(name, document.keys() - {name}, cutoff=0.6):
         raise UsageError(f"{path}: unknown table {other!r:.80}", next_step=f"write: [[{name}]]")
     listed = document.get(name, [])
@@ -164,6 +156,48 @@ def read_tables(
             if key not in keys:
                 raise UsageError(f"{where}: unknown key {key!r:.80}", next_step=f"write: {example}")
     return tables
+
+
+def read_table(
+    path: Path, name: tuple[str, str], keys: Collection[str], example: str
+) -> dict[str, Any]:
+    """The ``[first.second]`` table of a ``warehouse.toml``, of text values; empty without one.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or the table has other keys or other values than text.
+    """
+    try:
+        found: Any = _document(path)
+    except FileNotFoundError:
+        return {}
+    for part in name:
+        found = found.get(part, {}) if isinstance(found, dict) else None
+    where = f"{path}: [{'.'.join(name)}]"
+    if not isinstance(found, dict):
+        raise UsageError(f"{where}: not a table", next_step=f"write: {example}")
+    for key, value in found.items():
+        if key not in keys or not isinstance(value, str):
+            raise UsageError(
+                f"{where}: unknown key or value {key!r:.80}", next_step=f"write: {example}"
+            )
+    return found
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror})", next_step="check its permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: not TOML ({str(error)[:200]})", next_step="correct that line"
+        ) from error
 
 
 def _count(variables: Mapping[str, str], name: str, *, least: int = 1) -> int | None:

@@ -146,6 +146,7 @@ _EXTRAS = {
     "matplotlib": "charts",
     "pandas": "pandas",
     "polars": "polars",
+    "pyspark": "spark",
     "starlette": "serve",
     "uvicorn": "serve",
 }

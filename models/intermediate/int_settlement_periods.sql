@@ -55,7 +55,7 @@ compared as (
         funding."time",
         funding.known_at,
         funding.funding_rate_update_frequency,
-        epoch_us(funding.known_at - funding."time") as bar_us,
+        epoch_us(funding.known_at) - epoch_us(funding."time") as bar_us,
         case
             when
                 lag(funding.known_at) over (partition by funding.series_id order by funding."time")
@@ -72,9 +72,8 @@ compared as (
 held as (
     select
         *,
-        epoch_us(
-            "time" - max("time") filter (where is_change is not false) over earlier
-        ) as held_us,
+        epoch_us("time")
+        - epoch_us(max("time") filter (where is_change is not false) over earlier) as held_us,
         max("time") filter (where is_change) over earlier
         = max("time") filter (where is_change is not false) over earlier as is_held_since_change
     from compared
@@ -122,7 +121,7 @@ evidence as (
         coalesce(bool_or(marked.is_moving) over last_week, false) as is_moving,
         count(*) filter (where marked.is_change) over last_week as changes,
         min(marked.gap_us) over last_week as least_gap_us,
-        arg_max(recent.recent_gap_us, marked."time") over last_week as recent_gap_us,
+        {{ _latest('recent.recent_gap_us', 'marked."time"') }} over last_week as recent_gap_us,
         count(*) filter (
             where marked.is_change and epoch_us(marked."time") % 28800000000 <> 0
         ) over last_week as changes_off_8h,

@@ -53,7 +53,8 @@ joined as (
         {{ asof_value('funding_rate', 'funding', 'rates', max_age, at='known_at') }}
             as funding_rate,
         epoch_us(funding.known_at) % periods.period_us = 0 as is_before_settlement,
-        periods.period_us % epoch_us(funding.known_at - funding."time") = 0 as has_settlements
+        periods.period_us % (epoch_us(funding.known_at) - epoch_us(funding."time")) = 0
+            as has_settlements
     from funding
     left join periods
         on funding.series_id = periods.series_id and funding."time" = periods."time"

@@ -22,7 +22,7 @@ with
         {{ name }},
         {%- endfor %}
         isodow("time") as "weekday",
-        hour("time") as "hour"
+        hour("time")::bigint as "hour"
     from {{ ref(mart) }}
 ),
 

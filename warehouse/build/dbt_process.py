@@ -1,9 +1,9 @@
 """The process in which dbt runs.
 
-``python -m warehouse.build.dbt_process HOME compile|docs|user`` is started by ``pipeline``, and
-ends when its standard input does. It compiles the built-in models if they were edited, builds the
-user's own models, or writes the docs page. It writes one JSON object per line to stdout
-(``{"step": …}``), and dbt's log to ``.build/dbt/dbt.log``.
+``python -m warehouse.build.dbt_process HOME compile|docs|user|spark`` is started by ``pipeline``,
+and ends when its standard input does. It compiles the built-in models if they were edited, builds
+the user's own models, writes the docs page, or builds marts on a Spark server. It writes one JSON
+object per line to stdout (``{"step": …}``), and dbt's log to ``.build/dbt/dbt.log``.
 """
 
 from __future__ import annotations
@@ -75,6 +75,22 @@ def document(settings: Settings) -> bool:
     return _tell("done")
 
 
+def build_on_spark(settings: Settings) -> bool:
+    """Build the given marts, and what they read, on the server that SPARK_REMOTE names."""
+    target, _ = dbt_folders(settings)
+    folder = target.with_name("spark")
+    project = str(dbt_project_dir())
+    built = invoke_dbt(
+        [
+            *("--quiet", "build", "--target", "spark", "--project-dir", project),
+            *("--profiles-dir", project, "--target-path", str(folder), "--log-path", str(folder)),
+            *("--resource-type", "seed", "--resource-type", "model", "--select"),
+            *(f"+{mart}" for mart in sys.argv[3:]),
+        ]
+    )
+    return _tell("done") if built.success else _tell("failed", message=_failures(built))
+
+
 def invoke_dbt(arguments: list[str], *, manifest: Any = None) -> Any:
     """Run one dbt command and close the build file afterwards.
 
@@ -116,7 +132,11 @@ def forget_other_projects(target: Path, project: Path) -> None:
 
 def _failures(built: Any) -> str:
     nodes = getattr(built.result, "results", None) or []
-    failed = [f"{n.node.name}: {n.message}" for n in nodes if n.status in ("error", "fail")]
+    failed = [
+        f"{n.node.name}: {str(n.message).partition('JVM stacktrace')[0].strip()}"
+        for n in nodes
+        if n.status in ("error", "fail")
+    ]
     return "\n".join(failed) or str(built.exception or "dbt stopped")
 
 
@@ -147,5 +167,6 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     acts = {"compile": compile_models, "docs": document, "user": transform_user}
+    acts["spark"] = build_on_spark
     act = acts[sys.argv[2]]
     sys.exit(0 if _run(act, load_settings(sys.argv[1])) else 1)

@@ -62,6 +62,8 @@ def fingerprint(settings: Settings) -> Inputs:
             [str(wish) for wish in wished_ticks(home.subscription)],
         ]
     versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
+    if settings.engine != "duckdb":
+        versions.append(settings.engine)
     return Inputs(
         lake=_hash(lake),
         project=_hash([project_key(dbt_project_dir()), *versions]),

@@ -101,6 +101,11 @@ class Desk:
 
     def compute(self, job: Job) -> Path:
         """Write the file of a job; returns its path."""
+        connection, columns = self.opened(job)
+        return write_month(connection, job.rows, job.place, selected=columns)
+
+    def opened(self, job: Job) -> tuple[duckdb.DuckDBPyConnection, str]:
+        """A connection on which the rows of a job can be queried, and the columns of its file."""
         if self._connection is None or self._task != job.task:
             if self._connection is not None:
                 self._connection.close()
@@ -109,7 +114,7 @@ class Desk:
             self._task = job.task
         set_lists(self._connection, job.lists)
         set_moments(self._connection, job.moments)
-        return write_month(self._connection, job.rows, job.place, selected=self._columns)
+        return self._connection, self._columns
 
 
 def set_moments(connection: duckdb.DuckDBPyConnection, moments: Mapping[str, str]) -> None:

@@ -28,14 +28,16 @@ import duckdb
 from warehouse.build.compaction import gather
 from warehouse.build.jobs import Job, set_moments
 from warehouse.build.meta import write_stored
-from warehouse.build.partitions import OnMonth, StoredMonth, month_path
+from warehouse.build.partitions import DUCKDB, OnMonth, StoredMonth, month_path
 from warehouse.build.running import continued, sums_within, write_running
+from warehouse.build.spark_marts import SparkMarts, found_or_computed_by_spark
 from warehouse.build.stored import Wanted, found_or_computed
 from warehouse.build.vendor_views import (
     Lists,
     gathered_sql,
     key_of_series,
     lists_of_series,
+    months_of,
     set_lists,
     view_columns,
     view_sql,
@@ -61,9 +63,15 @@ STORE_VERSION = 7
 
 
 def store_marts(
-    settings: Settings, project: Project, *, progress: OnMonth | None = None
+    settings: Settings,
+    project: Project,
+    *,
+    progress: OnMonth | None = None,
+    spark: SparkMarts | None = None,
 ) -> list[StoredMonth]:
     """Compute the new months of every storable mart and make the build file's views read them.
+
+    With ``spark`` its server computes them, and a sample is compared with what DuckDB computes.
 
     The caller holds the home's lock; the build file contains the models.
     """
@@ -74,13 +82,18 @@ def store_marts(
     with Manifest(home.manifest) as manifest:
         owned = assign_ownership(manifest.files())
     gathered = gather(settings, home, owned)
+    engine = DUCKDB if spark is None else spark.engine
     wanted = [
         month
         for model in project.models
         if is_storable(project, model)
-        for month in _Mart(settings, home, project, model, owned, gathered).months()
+        for month in _Mart(settings, home, project, model, owned, gathered, engine).months()
     ]
-    stored = found_or_computed(settings, wanted, progress)
+    if spark is None:
+        stored = found_or_computed(settings, wanted, progress)
+    else:
+        running = {model.name: model.accumulates for model in project.models}
+        stored = found_or_computed_by_spark(settings, spark, wanted, running, progress)
     _show(settings, home, project, stored)
     return stored
 
@@ -131,7 +144,7 @@ class _Opening:
         for dataset, columns in self.columns.items():
             sql = view_sql(columns, [], self.home)
             if dataset in self.gathered:
-                sql = gathered_sql(columns, f"getvariable({literal(_list_of(dataset))})")
+                sql = gathered_sql(columns, f"getvariable({literal(months_of(dataset))})")
             connection.execute(
                 f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
                 " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
@@ -156,11 +169,12 @@ class _Mart:
         model: Model,
         owned: Sequence[OwnedFile],
         gathered: Mapping[str, Sequence[StoredMonth]],
+        engine: str,
     ) -> None:
         reach = _reach(project, model)
         assert reach is not None, "only storable models come here"
         self.lookback_us, self.horizon_us = reach
-        self.project, self.model = project, model
+        self.project, self.model, self.engine = project, model, engine
         self.lineage = project.with_ancestors([model])
         datasets = {s.name for m in self.lineage for s in m.sources if s.schema == "vendor"}
         self.datasets = sorted(datasets)
@@ -195,7 +209,8 @@ class _Mart:
             month = Period(text)
             files = self._files(month)
             place = month_path(self.folder, text, self._facts(files))
-            yield Wanted(self.model.name, text, place, partial(self._job, month, files, place))
+            job = partial(self._job, month, files, place)
+            yield Wanted(self.model.name, text, place, job, self.engine)
 
     def _files(self, month: Period) -> list[OwnedFile]:
         """Files that own any time within the mart's look-back and horizon of the month."""
@@ -210,7 +225,7 @@ class _Mart:
 
     def _facts(self, files: list[OwnedFile]) -> object:
         """All that a month's rows depend on."""
-        return {
+        return ({} if self.engine == DUCKDB else {"engine": self.engine}) | {
             "store": STORE_VERSION,
             "duckdb": duckdb.__version__,
             "sql": [(str(model.relation), model.sql) for model in self.lineage],
@@ -263,7 +278,7 @@ class _Mart:
         for dataset, chosen in self._by_dataset(files):
             of_month = self.gathered[dataset]
             months = sorted({f.file.key.period.month for f in chosen}) or list(of_month)[:1]
-            lists[_list_of(dataset)] = "VARCHAR", [str(of_month[month]) for month in months]
+            lists[months_of(dataset)] = "VARCHAR", [str(of_month[month]) for month in months]
         return lists
 
 
@@ -274,11 +289,6 @@ def _moments(month_us: int, since_us: int, until_us: int) -> dict[str, str]:
         "since": moment(since_us),
         "until": moment(until_us),
     }
-
-
-def _list_of(dataset: str) -> str:
-    """The DuckDB variable that lists the files behind a vendor view."""
-    return f"months_of_{dataset}"
 
 
 def _reach(project: Project, model: Model) -> tuple[int, int] | None:

@@ -230,6 +230,7 @@ def _of_lake(
                 len(owned),
                 settings.threads,
                 settings.memory_limit,
+                settings.engine,
             )
         ],
         "funding_declared": spans_of(
@@ -251,6 +252,7 @@ def write_stored(
             month.rows,
             month.size_bytes,
             month.reused,
+            month.engine,
         )
         for month in months
     ]

@@ -229,6 +229,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("files", "BIGINT", "Files of the lake that it shows."),
             ("threads", "BIGINT", "Setting; NULL is DuckDB's default."),
             ("memory_limit", "VARCHAR", "Setting; NULL is DuckDB's default."),
+            ("engine", "VARCHAR", "What computed the stored months: duckdb or spark."),
         ],
     ),
     "stored": (
@@ -240,6 +241,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("rows", "BIGINT", "Rows."),
             ("size_bytes", "BIGINT", "Size."),
             ("reused", "BOOLEAN", "Whether an earlier build had computed it."),
+            ("engine", "VARCHAR", "What computed it, with its version."),
         ],
     ),
     "running": (

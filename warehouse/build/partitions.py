@@ -22,6 +22,9 @@ from warehouse.errors import REPAIR, DamagedError
 from warehouse.files import put, sha256_of, temporary
 from warehouse.sql import literal
 
+# The engine of months that no other one computed.
+DUCKDB = f"duckdb {duckdb.__version__}"
+
 ROW_GROUP_ROWS = 20_480
 _FORMAT = (
     f"format parquet, parquet_version v2, compression lz4_raw, row_group_size {ROW_GROUP_ROWS}"
@@ -42,6 +45,8 @@ class StoredMonth:
         The mart, or ``vendor.<dataset>``.
     reused
         Whether an earlier build had written it.
+    engine
+        What computed it, with its version: ``duckdb 2.0.1``.
     """
 
     model: str
@@ -50,6 +55,7 @@ class StoredMonth:
     rows: int
     size_bytes: int
     reused: bool
+    engine: str
 
 
 OnMonth = Callable[[StoredMonth], None]
@@ -164,12 +170,14 @@ def require_sound(path: Path) -> None:
         raise DamagedError(f"{path}: {what}", next_step=REPAIR)
 
 
-def stored_month(model: str, month: str, path: Path, *, reused: bool) -> StoredMonth:
+def stored_month(
+    model: str, month: str, path: Path, *, reused: bool, engine: str = DUCKDB
+) -> StoredMonth:
     """An existing file with the facts of its footer."""
     import pyarrow.parquet as pq
 
     rows = pq.read_metadata(path).num_rows
-    return StoredMonth(model, month, path, rows, path.stat().st_size, reused)
+    return StoredMonth(model, month, path, rows, path.stat().st_size, reused, engine)
 
 
 def stored_event(month: StoredMonth) -> dict[str, Any]:

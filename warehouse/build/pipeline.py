@@ -6,8 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from warehouse.build.materialize import store_marts
 from warehouse.build.models import create_models, test_models
 from warehouse.build.partitions import StoredMonth, stored_event
 from warehouse.build.session_copy import copy_marts
+from warehouse.build.spark_marts import SparkMarts, spark_marts
 from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
 from warehouse.errors import (
@@ -58,6 +59,7 @@ _PHASES = {
     "catalog": "gather months and write the catalog",
     "dbt": "let dbt compile the models, which were edited",
     "models": "create the models",
+    "spark": "compute the marts on Spark",
     "store": "store the marts",
     "tests": "test",
     "user models": "build your own models",
@@ -102,7 +104,7 @@ def build(
                 if not is_copy:
                     _apart(lambda: _create(settings, compiled, tell))
                 if has_new_data:
-                    _apart(lambda: _store_and_test(settings, compiled, tell))
+                    _store_and_test(settings, compiled, tell, lock=lock)
                 _add_own_models(settings, compiled, tell, lock=lock)
                 tell({"step": "audit"})
                 project = with_user_models(home, compiled.project)
@@ -155,13 +157,32 @@ def _create(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> Non
     create_models(settings, compiled)
 
 
-def _store_and_test(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
-    tell({"step": "store"})
-    store_marts(settings, compiled.project, progress=lambda month: tell(stored_event(month)))
-    tell({"step": "tests"})
-    tested = test_models(settings, compiled)
-    reused = sum(month.reused for month in tested)
-    tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
+def _store_and_test(
+    settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int
+) -> None:
+    """Store the marts' months, computed by DuckDB or by a Spark server, and run the tests."""
+    home = Home.of(settings)
+
+    def run_dbt(marts: Sequence[str], remote: str) -> None:
+        tell({"step": "spark"})
+        _run_child(settings, home, ["spark", *marts], tell, lock=lock, SPARK_REMOTE=remote)
+        tell({"step": "store"})
+
+    def act(spark: SparkMarts | None) -> None:
+        tell({"step": "store"})
+        store_marts(
+            settings,
+            compiled.project,
+            progress=lambda month: tell(stored_event(month)),
+            spark=spark,
+        )
+        tell({"step": "tests"})
+        tested = test_models(settings, compiled)
+        reused = sum(month.reused for month in tested)
+        tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
+
+    with spark_marts(home, run_dbt) if settings.engine == "spark" else nullcontext() as spark:
+        _apart(lambda: act(spark))
 
 
 def _add_own_models(
@@ -268,7 +289,13 @@ def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:
 
 
 def _run_child(
-    settings: Settings, home: Home, arguments: list[str], progress: OnEvent | None, *, lock: int
+    settings: Settings,
+    home: Home,
+    arguments: list[str],
+    progress: OnEvent | None,
+    *,
+    lock: int,
+    **environment: str,
 ) -> None:
     """Run ``dbt_process`` as a child; dbt stays out of this process.
 
@@ -283,7 +310,7 @@ def _run_child(
         failure = None
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "warehouse.build.dbt_process", str(home.root), *arguments],
-            env=child_environment(settings),
+            env=child_environment(settings) | environment,
             pass_fds=(lock,),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

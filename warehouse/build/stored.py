@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warehouse.build.jobs import Job, compute
-from warehouse.build.partitions import OnMonth, StoredMonth, find_stored, stored_month
+from warehouse.build.partitions import (
+    DUCKDB,
+    OnMonth,
+    StoredMonth,
+    find_stored,
+    stored_month,
+)
 from warehouse.config import Settings
 
 
@@ -21,12 +27,15 @@ class Wanted:
         Its file, without the hash of its bytes.
     job
         Makes the job that computes it.
+    engine
+        What computes it, with its version.
     """
 
     model: str
     month: str
     place: Path
     job: Callable[[], Job]
+    engine: str = DUCKDB
 
 
 def found_or_computed(
@@ -36,7 +45,9 @@ def found_or_computed(
     stored: dict[Path, StoredMonth] = {}
 
     def add(one: Wanted, path: Path, *, reused: bool) -> None:
-        stored[one.place] = stored_month(one.model, one.month, path, reused=reused)
+        stored[one.place] = stored_month(
+            one.model, one.month, path, reused=reused, engine=one.engine
+        )
         if progress is not None:
             progress(stored[one.place])
 

@@ -185,6 +185,11 @@ def key_of_series(name: str, series_id: str = "series_id") -> str:
     return f"getvariable({literal(_by_series(name))})[{series_id}]"
 
 
+def months_of(dataset: str) -> str:
+    """The DuckDB variable that lists the gathered months behind a view of a dataset."""
+    return f"months_of_{dataset}"
+
+
 def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
     """Set the variables that the SQL of :func:`view_sql` reads on a connection."""
     for name, (kind, values) in lists.items():

@@ -45,9 +45,16 @@ _workers_option: Callable[[Any], Any] = click.option(
     "--no-dbt", is_flag=True, help="Only prepare the build file, so that dbt can be run by hand."
 )
 @click.option("--force", is_flag=True, help="Build even if nothing changed since the last build.")
+@click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    default="duckdb",
+    show_default=True,
+    help="What computes the marts; Spark by the server that SPARK_REMOTE names.",
+)
 @_workers_option
 @home_option
-def build(settings: Settings, no_dbt: bool, force: bool, workers: int | None) -> int:
+def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: int | None) -> int:
     """Build the catalog and the models in a private file, test them, and publish them.
 
     The new catalog replaces the old one by a single rename, so readers are never interrupted. If a
@@ -57,7 +64,7 @@ def build(settings: Settings, no_dbt: bool, force: bool, workers: int | None) ->
     from warehouse.build import build as build_all
     from warehouse.build import prepare
 
-    settings = replace(settings, workers=workers)
+    settings = replace(settings, engine=engine, workers=workers)
     if no_dbt:
         path = prepare(settings)
         named = "" if load_settings().home == settings.home else shlex.quote(str(settings.home))

@@ -11,7 +11,7 @@ from (
         clock
     from {{ model }}
 ) as rows_of
-left join {{ target.database }}.meta.series as series
+left join {{ target.database ~ '.' if target.database }}meta.series as series
     on
         rows_of.series_id = series.series_id
         and rows_of.exchange = series.exchange

@@ -1,0 +1,219 @@
+"""Months of marts that Spark computes, and the gate that compares some of them with DuckDB's.
+
+dbt builds the marts on the server from the same models; what comes back is written as months like
+any others. The name of a month includes its engine, so neither engine takes the other's months.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Protocol, cast
+
+import duckdb
+
+from warehouse.build.jobs import Desk, Job
+from warehouse.build.meta_tables import META
+from warehouse.build.partitions import OnMonth, StoredMonth, find_stored
+from warehouse.build.stored import Wanted, found_or_computed
+from warehouse.build.vendor_views import months_of
+from warehouse.config import Settings
+from warehouse.engine import connect
+from warehouse.errors import BuildError
+from warehouse.home import Home
+from warehouse.project import Relation
+from warehouse.spark import Cluster, connected
+from warehouse.sql import identifier, literal
+from warehouse.vendor import KEY_COLUMNS, DatasetColumn
+
+# Months that the gate computes again by DuckDB, for one series each: one of every mart at least.
+SAMPLE = 5
+# |a - b| / max(1, |a|, |b|) up to which two engines agree: they add up in different orders.
+TOLERANCE = 1e-9
+
+
+class _MartTask(Protocol):
+    """What the jobs of a mart read: datasets with their columns, and tables beside them."""
+
+    columns: dict[str, list[DatasetColumn]]
+    tables: tuple[Relation, ...]
+
+
+@dataclass(frozen=True)
+class SparkMarts:
+    """A session in which dbt can build marts.
+
+    Attributes
+    ----------
+    run_dbt
+        Builds the named marts, and what they read, on the server of this address.
+    """
+
+    cluster: Cluster
+    run_dbt: Callable[[Sequence[str], str], None]
+
+    @property
+    def engine(self) -> str:
+        """Name and version, as in meta.stored."""
+        return self.cluster.engine
+
+    def compute(
+        self,
+        settings: Settings,
+        jobs: Sequence[Job],
+        months: Mapping[str, Sequence[str]],
+        running: Mapping[str, Sequence[str]],
+    ) -> dict[tuple[str, str], list[Path]]:
+        """Compute months by mart from what their jobs read; the files of their rows.
+
+        A month may have no rows.
+        """
+        files: dict[str, set[str]] = defaultdict(set)
+        types: dict[str, dict[str, str]] = {}
+        tables: set[Relation] = set()
+        for job in jobs:
+            task = cast(_MartTask, job.task)
+            for dataset, columns in task.columns.items():
+                types[dataset] = {c.name: c.type for c in (*KEY_COLUMNS, *columns)}
+                files[dataset].update(job.lists[months_of(dataset)][1])
+            tables.update(task.tables)
+        self.cluster.show_datasets(
+            {name: (types[name], [Path(path) for path in sorted(files[name])]) for name in types}
+        )
+        with connect(settings.session, Home.of(settings).build_catalog) as connection:
+            for relation in sorted(tables):
+                rows = connection.execute(f"from {relation.sql}").fetchall()
+                kinds = {name: kind for name, kind, _ in META[relation.name][1]}
+                self.cluster.show_rows(f"{relation.schema}.{relation.name}", kinds, rows)
+        self.run_dbt(list(months), self.cluster.server.remote)
+        return {
+            (mart, month): found
+            for mart in months
+            for month, found in self.cluster.export(mart, months[mart], running[mart]).items()
+        }
+
+
+@contextmanager
+def spark_marts(home: Home, run_dbt: Callable[[Sequence[str], str], None]) -> Iterator[SparkMarts]:
+    """A session of the home's Spark server; its files in the home are removed at the end."""
+    with connected(home) as cluster:
+        try:
+            yield SparkMarts(cluster, run_dbt)
+        finally:
+            cluster.forget()
+
+
+def found_or_computed_by_spark(
+    settings: Settings,
+    spark: SparkMarts,
+    wanted: Sequence[Wanted],
+    running: Mapping[str, Sequence[str]],
+    progress: OnMonth | None,
+) -> list[StoredMonth]:
+    """All months in their order, those computed by Spark that no earlier build has stored.
+
+    ``running`` names the running columns of each mart.
+
+    Raises
+    ------
+    BuildError
+        A month differs from what DuckDB computes.
+    """
+    missing = {one.place: one for one in wanted if find_stored(one.place) is None}
+    if not missing:
+        return found_or_computed(settings, wanted, progress)
+    jobs = {place: one.job() for place, one in missing.items()}
+    months: dict[str, list[str]] = defaultdict(list)
+    for one in missing.values():
+        months[one.model].append(one.month)
+    files = spark.compute(settings, list(jobs.values()), months, running)
+
+    def by_spark(one: Wanted) -> Job:
+        job = jobs[one.place]
+        return replace(job, rows=_rows_of(files[one.model, one.month], job.rows))
+
+    asked = [
+        replace(one, job=partial(by_spark, one)) if one.place in missing else one for one in wanted
+    ]
+    stored = found_or_computed(settings, asked, progress)
+    by_place = dict(zip((one.place for one in wanted), stored, strict=True))
+    new = {by_place[place].path: job for place, job in jobs.items()}
+    with Desk(settings.session) as desk:
+        for month in _sample([month for month in stored if month.path in new]):
+            _require_equal(*desk.opened(new[month.path]), new[month.path], month)
+    return stored
+
+
+def _rows_of(files: Sequence[Path], like: str) -> str:
+    """The rows of files that Spark wrote, with the columns of a query that it did not run."""
+    none = f"select * from ({like}) where false"
+    if not files:
+        return none
+    listed = ", ".join(literal(str(path)) for path in files)
+    return f"{none} union all by name from read_parquet([{listed}], hive_partitioning = false)"
+
+
+def _sample(months: Sequence[StoredMonth]) -> list[StoredMonth]:
+    """Months to compare, the same for the same files: one of each mart, and more up to SAMPLE."""
+    chosen = random.Random(",".join(month.path.name for month in months))
+    by_mart: dict[str, list[StoredMonth]] = defaultdict(list)
+    for month in chosen.sample(list(months), len(months)):
+        if month.rows:
+            by_mart[month.model].append(month)
+    in_turns = [month for turn in zip_longest(*by_mart.values()) for month in turn if month]
+    return in_turns[: max(SAMPLE, len(by_mart))]
+
+
+def _require_equal(
+    connection: duckdb.DuckDBPyConnection, columns: str, job: Job, month: StoredMonth
+) -> None:
+    """Raise BuildError where a month of Spark differs from DuckDB's rows, for one series.
+
+    Numbers may differ by TOLERANCE; NULLs, types, columns and rows may not.
+    """
+    source = f"read_parquet({literal(str(month.path))})"
+    numbers = connection.execute(f"select distinct series_id from {source} order by all").fetchall()
+    ((series_id,),) = random.Random(month.path.name).sample(numbers, 1)
+    connection.execute(
+        f"create or replace temp table by_duckdb as select {columns} from ({job.rows})"
+        f" where series_id = {series_id}"
+    )
+    connection.execute(
+        f"create or replace temp table by_spark as from {source} where series_id = {series_id}"
+    )
+    ours, theirs = (
+        connection.execute(f"describe {name}").fetchall() for name in ("by_duckdb", "by_spark")
+    )
+    where = f"{month.model} {month.month}, series {series_id}"
+    if [row[:2] for row in ours] != [row[:2] for row in theirs]:
+        odd = sorted({row[:2] for row in ours} ^ {row[:2] for row in theirs})
+        raise _unequal(where, f"columns or types differ: {odd}")
+    for name, kind, *_ in ours:
+        ours_sql, theirs_sql = f"a.{identifier(name)}", f"b.{identifier(name)}"
+        differs = f"{ours_sql} is distinct from {theirs_sql}"
+        if kind == "DOUBLE":
+            largest = f"greatest(1, abs({ours_sql}), abs({theirs_sql}))"
+            distance = f"abs({ours_sql} - {theirs_sql})"
+            differs += f" and not coalesce({distance} <= {TOLERANCE} * {largest}, false)"
+        found = connection.execute(
+            f'select coalesce(a."time", b."time"), {ours_sql}, {theirs_sql}, count(*) over ()'
+            f' from by_duckdb as a full join by_spark as b on a."time" = b."time"'
+            f" where {differs} order by 1 limit 1"
+        ).fetchall()
+        for time, mine, other, rows in found:
+            raise _unequal(
+                where, f"{name} at {time}: DuckDB has {mine!r}, Spark has {other!r} ({rows} rows)"
+            )
+
+
+def _unequal(where: str, what: str) -> BuildError:
+    return BuildError(
+        f"Spark and DuckDB give different marts; the old catalog stays\n{where}: {what}",
+        next_step="run: warehouse build, which computes by DuckDB, and report this difference",
+    )
