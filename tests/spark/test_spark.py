@@ -253,6 +253,34 @@ def test_build_when_spark_gives_another_number_then_nothing_is_published(
     assert (copy / "warehouse.duckdb").stat().st_ino == before
 
 
+def test_dbt_by_hand_when_tables_are_prepared_then_builds_and_tests_on_spark(
+    home: Path, server: str, tmp_path: Path
+) -> None:
+    copy = copy_home(home, tmp_path / "home")
+    prepared = build(copy, server, "--no-dbt")
+    assert prepared.exit_code == 0 and "dbt build --target spark" in prepared.stdout
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("dbt")), "build", "--target", "spark"),
+            *(
+                "--select",
+                "+l1_features",
+                "+funding_settlements",
+                "--target-path",
+                tmp_path / "dbt",
+            ),
+            *("--exclude", "resource_type:unit_test", "funding_doubts", "--log-path", tmp_path),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "SPARK_REMOTE": server, "WAREHOUSE_HOME": str(copy)},
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0 and " ERROR=0 " in done.stdout, done.stdout[-3000:]
+
+
 def test_build_when_no_server_answers_then_says_what_to_do(home: Path, tmp_path: Path) -> None:
     copy = copy_home(home, tmp_path / "home")
     done = build(copy, "sc://127.0.0.1:1")

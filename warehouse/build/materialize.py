@@ -79,16 +79,7 @@ def store_marts(
     home.marts.mkdir(parents=True, exist_ok=True)
     for leftover in leftovers(home.root):
         leftover.unlink()
-    with Manifest(home.manifest) as manifest:
-        owned = assign_ownership(manifest.files())
-    gathered = gather(settings, home, owned)
-    engine = DUCKDB if spark is None else spark.engine
-    wanted = [
-        month
-        for model in project.models
-        if is_storable(project, model)
-        for month in _Mart(settings, home, project, model, owned, gathered, engine).months()
-    ]
+    wanted = _wanted(settings, home, project, DUCKDB if spark is None else spark.engine)
     if spark is None:
         stored = found_or_computed(settings, wanted, progress)
     else:
@@ -96,6 +87,25 @@ def store_marts(
         stored = found_or_computed_by_spark(settings, spark, wanted, running, progress)
     _show(settings, home, project, stored)
     return stored
+
+
+def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> None:
+    """Make the server's tables show all that the marts read, for dbt by hand."""
+    wanted = _wanted(settings, Home.of(settings), project, spark.engine)
+    spark.show(settings, [month.job() for month in wanted])
+
+
+def _wanted(settings: Settings, home: Home, project: Project, engine: str) -> list[Wanted]:
+    """All months of all marts that can be stored."""
+    with Manifest(home.manifest) as manifest:
+        owned = assign_ownership(manifest.files())
+    gathered = gather(settings, home, owned)
+    return [
+        month
+        for model in project.models
+        if is_storable(project, model)
+        for month in _Mart(settings, home, project, model, owned, gathered, engine).months()
+    ]
 
 
 def is_storable(project: Project, model: Model) -> bool:

@@ -17,7 +17,7 @@ import duckdb
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.difference import begin_with_copy
 from warehouse.build.inputs import Inputs, fingerprint, published_inputs
-from warehouse.build.materialize import store_marts
+from warehouse.build.materialize import show_on_spark, store_marts
 from warehouse.build.models import create_models, test_models
 from warehouse.build.partitions import StoredMonth, stored_event
 from warehouse.build.session_copy import copy_marts
@@ -243,11 +243,19 @@ def copy_published(settings: Settings, progress: OnEvent | None) -> None:
 
 
 def prepare(settings: Settings) -> Path:
-    """Prepare only the private build file, to run dbt by hand (``warehouse build --no-dbt``)."""
+    """Prepare only the private build file, to run dbt by hand (``warehouse build --no-dbt``).
+
+    With the engine Spark, the tables of the vendor's data on its server too.
+    """
     home = Home.of(settings)
     home.require_lake()
-    with writing(home, "build"):
-        return prepare_catalog(settings, generation=next_generation(home))
+    with writing(home, "build") as lock:
+        path = prepare_catalog(settings, generation=next_generation(home))
+        if settings.engine == "spark":
+            compiled = _compiled_project(settings, lambda _: None, lock=lock)
+            with spark_marts(home, lambda *_: None) as spark:
+                show_on_spark(settings, compiled.project, spark)
+        return path
 
 
 def build_user_models(settings: Settings, progress: OnEvent | None = None, *, lock: int) -> None:

@@ -74,6 +74,16 @@ class SparkMarts:
 
         A month may have no rows.
         """
+        self.show(settings, jobs)
+        self.run_dbt(list(months), self.cluster.server.remote)
+        return {
+            (mart, month): found
+            for mart in months
+            for month, found in self.cluster.export(mart, months[mart], running[mart]).items()
+        }
+
+    def show(self, settings: Settings, jobs: Sequence[Job]) -> None:
+        """Make the server's tables show what these jobs read."""
         files: dict[str, set[str]] = defaultdict(set)
         types: dict[str, dict[str, str]] = {}
         tables: set[Relation] = set()
@@ -91,17 +101,11 @@ class SparkMarts:
                 rows = connection.execute(f"from {relation.sql}").fetchall()
                 kinds = {name: kind for name, kind, _ in META[relation.name][1]}
                 self.cluster.show_rows(f"{relation.schema}.{relation.name}", kinds, rows)
-        self.run_dbt(list(months), self.cluster.server.remote)
-        return {
-            (mart, month): found
-            for mart in months
-            for month, found in self.cluster.export(mart, months[mart], running[mart]).items()
-        }
 
 
 @contextmanager
 def spark_marts(home: Home, run_dbt: Callable[[Sequence[str], str], None]) -> Iterator[SparkMarts]:
-    """A session of the home's Spark server; its files in the home are removed at the end."""
+    """A session of the home's Spark server; what it exported is removed at the end."""
     with connected(home) as cluster:
         try:
             yield SparkMarts(cluster, run_dbt)

@@ -69,7 +69,13 @@ def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: i
         path = prepare(settings)
         named = "" if load_settings().home == settings.home else shlex.quote(str(settings.home))
         exported = f"export WAREHOUSE_HOME={named}; " if named else ""
-        say(f"prepared {path}\n  next: {exported}dbt build, then: warehouse publish")
+        following = "dbt build, then: warehouse publish"
+        if engine == "spark":
+            following = (
+                "dbt build --target spark --exclude resource_type:unit_test funding_doubts"
+                "\n  (the tables stay there; warehouse build --engine spark brings them here)"
+            )
+        say(f"prepared {path}\n  next: {exported}{following}")
         return ExitCode.DONE
     published = build_all(settings, force=force, progress=_Steps())
     if published is None:

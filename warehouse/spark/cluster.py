@@ -171,8 +171,8 @@ class Cluster:
         return joined.withColumns(within).drop(*(f"_before_{c}" for c in running))
 
     def forget(self) -> None:
-        """Remove the links and the exported files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the exported files; the links stay for dbt by hand."""
+        shutil.rmtree(self._folder / "marts", ignore_errors=True)
 
     def _seen(self, path: Path) -> str:
         """A path below the home as the workers see it."""
