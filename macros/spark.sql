@@ -140,6 +140,11 @@
     interval '{{ '%d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60) }}.999999' hour to second
 {%- endmacro %}
 
+{#- A run on Spark computes all months at once, so there is no month to limit the rows to. -#}
+{% macro spark__within_reach(length) -%}
+    true
+{%- endmacro %}
+
 {#- Rank in the window, ties averaged; one pass over the inputs of the window. -#}
 {% macro spark___average_rank(expression, length, over) -%}
     (aggregate(

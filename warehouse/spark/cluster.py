@@ -201,7 +201,9 @@ def connected(home: Home) -> Iterator[Cluster]:
         from pyspark.sql import SparkSession
     _require_reachable(server.remote)
     try:
-        session = SparkSession.builder.remote(server.remote).create()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            session = SparkSession.builder.remote(server.remote).create()
         try:
             for name, value in _SETTINGS.items():
                 session.conf.set(name, value)
