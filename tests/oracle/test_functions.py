@@ -141,7 +141,7 @@ def test_function_when_several_series_are_read_then_windows_do_not_mix(
 def test_length_when_it_is_no_fixed_span_of_time_then_is_refused(
     connection: duckdb.DuckDBPyConnection, length: str
 ) -> None:
-    with pytest.raises(duckdb.InvalidInputException, match="whole number and second, minute, hour or day"):
+    with pytest.raises(duckdb.InvalidInputException, match="write a whole number and second"):
         connection.execute(f"select rolling_mean(spread_bps, {length}) from l1_features").fetchall()
 
 
