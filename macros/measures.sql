@@ -160,11 +160,11 @@ asof left join {{ other }} as {{ alias }}
 
 
 {#- The value of an aggregate's last row by `at` whose value is not NULL. -#}
-{% macro _latest(expression, at) -%}
-    {{ return(adapter.dispatch('_latest', 'warehouse')(expression, at)) }}
+{% macro last_known(expression, at) -%}
+    {{ return(adapter.dispatch('last_known', 'warehouse')(expression, at)) }}
 {%- endmacro %}
 
-{% macro default___latest(expression, at) -%}
+{% macro default__last_known(expression, at) -%}
     arg_max({{ expression }}, {{ at }})
 {%- endmacro %}
 

@@ -160,7 +160,7 @@
 
 
 {#- The last value of an aggregate's rows that is not NULL, by `at`. -#}
-{% macro spark___latest(expression, at) -%}
+{% macro spark__last_known(expression, at) -%}
     max_by({{ expression }}, {{ at }}) filter (where {{ expression }} is not null)
 {%- endmacro %}
 

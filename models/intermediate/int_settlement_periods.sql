@@ -121,7 +121,7 @@ evidence as (
         coalesce(bool_or(marked.is_moving) over last_week, false) as is_moving,
         count(*) filter (where marked.is_change) over last_week as changes,
         min(marked.gap_us) over last_week as least_gap_us,
-        {{ _latest('recent.recent_gap_us', 'marked."time"') }} over last_week as recent_gap_us,
+        {{ last_known('recent.recent_gap_us', 'marked."time"') }} over last_week as recent_gap_us,
         count(*) filter (
             where marked.is_change and epoch_us(marked."time") % 28800000000 <> 0
         ) over last_week as changes_off_8h,

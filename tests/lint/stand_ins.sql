@@ -34,4 +34,4 @@ inner join {{ other }} as {{ alias }}{{ kwargs and '' }}
 {%- endmacro %}
 {% macro staged(dataset) %}select 1 as {{ dataset }}{% endmacro %}
 {% macro panel(datasets) %}select 1 as {{ datasets[0] }}{% endmacro %}
-{% macro _latest(x, at) %}max({{ x }}){% endmacro %}
+{% macro last_known(x, at) %}max({{ x }}){% endmacro %}
