@@ -422,7 +422,7 @@ class _Auditor:
             for number, what in (
                 (late, f"received over {_LATE_MS} ms late"),
                 (unsided, "without a side"),
-                (tied, "at the time of another"),
+                (tied, "at the same time as another"),
             ):
                 if number:
                     parts.append(f"{number:,} {what}")

@@ -24,6 +24,7 @@ from warehouse.build.partitions import OnMonth, StoredMonth, find_stored
 from warehouse.build.stored import Wanted, found_or_computed
 from warehouse.build.vendor_views import months_of
 from warehouse.config import Settings
+from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import BuildError
 from warehouse.home import Home
@@ -211,9 +212,8 @@ def _require_equal(
             f" where {differs} order by 1 limit 1"
         ).fetchall()
         for time, mine, other, rows in found:
-            raise _unequal(
-                where, f"{name} at {time}: DuckDB has {mine!r}, Spark has {other!r} ({rows} rows)"
-            )
+            values = f"DuckDB has {mine!r}, Spark has {other!r}"
+            raise _unequal(where, f"{name} at {time}: {values} ({counted(rows, 'row')})")
 
 
 def _unequal(where: str, what: str) -> BuildError:

@@ -82,7 +82,7 @@ _SUMMARIES = {
     "publish": "Publish a build file that dbt has filled.",
     "update": "Sync, then build.",
     "rollback": "Go back to an earlier generation.",
-    "audit": "Check by experiment that no model looks ahead.",
+    "audit": "Check that no model looks ahead, and the vendor's metrics against ticks.",
     "verify": "Check that nothing in the home is damaged.",
     "snapshot": "Name the current generation, or list all generations.",
     "prune": "Remove old generations and the files that only they need.",

@@ -77,8 +77,8 @@ def import_(
     if not symbol or not (exchange or tries):
         missing = "--symbol" if exchange or tries else "--exchange and --symbol"
         raise UsageError(
-            f"{name}: {missing} missing",
-            next_step="add it, because files of other formats do not name the series reliably",
+            f"{name}: give {missing}",
+            next_step="files of other formats do not name their series reliably",
         )
     size = None if contract_size is None else ContractSize.parse(contract_size)
     if tries:

@@ -39,7 +39,9 @@ def _lines(audit: SeriesAudit) -> list[str]:
             f"  {ValueOutcome.NO_BAR}: {audit.bars[ValueOutcome.NO_BAR]:,}, such as {lost}"
         )
     if audit.bars[ValueOutcome.NO_TICKS]:
-        lines.append(f"  {ValueOutcome.NO_TICKS}: {audit.bars[ValueOutcome.NO_TICKS]:,} bars")
+        lines.append(
+            f"  {ValueOutcome.NO_TICKS}: {counted(audit.bars[ValueOutcome.NO_TICKS], 'bar')}"
+        )
     plain: dict[str, list[str]] = {}
     for column in audit.columns:
         if column.best == "" and all(outcome.is_equal for outcome in column.outcomes):
@@ -52,7 +54,7 @@ def _lines(audit: SeriesAudit) -> list[str]:
     for column in others[:_NAMES_SHOWN]:
         lines += _column_lines(column, examples=1 if len(others) > _FEW_COLUMNS else None)
     if len(others) > _NAMES_SHOWN:
-        lines.append(f"  and {len(others) - _NAMES_SHOWN:,} columns more, see --json")
+        lines.append(f"  and {counted(len(others) - _NAMES_SHOWN, 'more column')}, see --json")
     if audit.unserved:
         lines.append(f"  not served: {_few(audit.unserved)}")
     return lines + [f"  {line}" for line in audit.ticks]

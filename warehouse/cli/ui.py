@@ -60,6 +60,7 @@ def _view_of(link: str | None) -> str:
     fragment = urlsplit(link).fragment if "#" in link else link
     if not fragment.startswith("/"):
         raise UsageError(
-            f"{link}: no link to a view", next_step="copy one with the page's button Link"
+            f"--open {link!r}: not a link to a view",
+            next_step="copy one with the page's button Link",
         )
     return f"view={fragment}"

@@ -162,7 +162,7 @@ def _read(path: Path) -> Importer:
     raw = [n.removeprefix(RAW_PREFIX) for n, c in load_contracts().items() if c.is_raw]
     if dataset not in load_contracts():
         raise UsageError(
-            f"{path}: {short or 'nothing'!r:.60} is no raw dataset{did_you_mean(short, raw)}",
+            f"{path}: its name has no raw dataset after the first dot{did_you_mean(short, raw)}",
             next_step=f"name it {name}.DATASET.sql, with one of {', '.join(raw)}",
         )
     try:

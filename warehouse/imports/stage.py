@@ -142,7 +142,7 @@ class Stage:
         text = engine_message(str(error))
         if isinstance(error, duckdb.PermissionException):
             text = "its SQL reads something else than $files: " + text.splitlines()[0]
-        return FileRefusedError(f"cannot be read by {self._importer.path}: {text}")
+        return FileRefusedError(f"the importer {self._importer.path} cannot read it: {text}")
 
     def _require_columns(self, found: dict[str, str]) -> None:
         importer = self._importer
@@ -160,8 +160,8 @@ class Stage:
             if not found.get(name, "TIMESTAMP").startswith("TIMESTAMP"):
                 raise UsageError(
                     f"{importer.path}: {name} is {found[name]}, not a timestamp",
-                    next_step="write epoch_ms(x) of milliseconds, make_timestamp(x) of micro-"
-                    "seconds",
+                    next_step="write epoch_ms(x) for milliseconds, make_timestamp(x) for"
+                    " microseconds",
                 )
 
     def _select(self, found: dict[str, str]) -> str:

@@ -19,7 +19,8 @@ from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.query.result import Result
 from warehouse.vendor import load_contracts
 
-_EVENTS = re.compile(r"\s*([0-9.]+(?:e[0-9]+)?)\s+(trades|base|quote)\s*", re.IGNORECASE)
+_EVENTS = re.compile(r"\s*([0-9.]+(?:e\+?[0-9]+)?)\s*(trades|base|quote)\s*", re.IGNORECASE)
+_LENGTH = re.compile(r"[1-9][0-9]{0,5}[smhd]")
 # Datasets of trades whose columns do not depend on the time between them.
 _WITHOUT_TIME = (
     *("ohlcv", "flow", "trade_size", "range", "returns", "impact", "updownticks"),
@@ -51,7 +52,12 @@ def ask_bars(
         )
     series = {"clock": clock, "symbol": symbol, "exchange": exchange}
     span = {"start_time": start, "end_time": end}
-    events = _EVENTS.fullmatch(every)
+    events = _EVENTS.fullmatch(str(every))
+    if events is None and not _LENGTH.fullmatch(str(every)):
+        raise UsageError(
+            f"every={every!r}: no length of time and no number of trades, base or quote units",
+            next_step="write it as '45m', '500 trades', '50 base' or '1e6 quote'",
+        )
     if events is None:
         call, values = _call(f"ticks_{dataset}", {"every": every, **series, **span})
         return ask(f"from {call} order by series_id, time", values)

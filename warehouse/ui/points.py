@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from warehouse.analysis import Place
+from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.sql import identifier
 from warehouse.times import Span, merge, subtract, us_datetime
@@ -135,7 +136,9 @@ class Tiles:
             There is no such level, or the tile is far too large.
         """
         if not 0 <= level <= MOST_LEVEL or len(columns) > MOST_COLUMNS:
-            raise UsageError(f"level {level} with {len(columns)} columns: too much for one tile")
+            raise UsageError(
+                f"level {level} with {counted(len(columns), 'column')}: too much for one tile"
+            )
         asking.require_columns(source.place, *columns)
         key = asking.warehouse.generation, source.place, source.series_id, level, number
         with self._lock:
@@ -216,7 +219,7 @@ def _every_row(asking: Asking, source: Source, columns: Sequence[str], span: Spa
     found = asking.sql(f"{text} order by t limit {MOST_ROWS + 1}", params).arrow()
     if found.num_rows > MOST_ROWS:
         raise UsageError(
-            f"more than {MOST_ROWS:,} rows in one tile", next_step="zoom in, or write SQL"
+            f"more than {counted(MOST_ROWS, 'row')} in one tile", next_step="zoom in, or write SQL"
         )
     t = found["t"].to_numpy()
     values = [_doubles(found[f"c{place}"]) for place in range(len(columns))]

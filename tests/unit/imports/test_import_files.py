@@ -264,7 +264,7 @@ BAD = [
     ([(DAY_US, DAY_US, 1, "buy", "", 1)], "no price"),
     ([(DAY_US, DAY_US, 1, "BUY", 100, 1)], "a side other than buy, sell, NULL"),
     ([(DAY_US, DAY_US, "", "buy", 100, 1)], "no id"),
-    ([(DAY_US, DAY_US, 1, "buy", "x", 1)], "cannot be read by"),
+    ([(DAY_US, DAY_US, 1, "buy", "x", 1)], "cannot read it"),
 ]
 
 

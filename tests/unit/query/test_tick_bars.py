@@ -132,3 +132,9 @@ def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
         bars(connection, "vtwap", "7 trades")
     with pytest.raises(UsageError, match=r"flaw: no ticks make bars of it.*did you mean flow"):
         bars(connection, "flaw", "1m")
+
+
+@pytest.mark.parametrize("every", [45, "50 bas", "-5 trades", "nan quote", "1.5h", ""])
+def test_every_when_it_is_no_length_of_a_bar_then_says_what_to_write(every: Any) -> None:
+    with pytest.raises(UsageError, match="'50 base'"):
+        ask_bars(lambda *_: None, "ohlcv", every, "true", None, None, None, None)  # type: ignore[arg-type,return-value]

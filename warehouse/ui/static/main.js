@@ -110,7 +110,7 @@ function withoutToken() {
   fill(top, h("span", { class: "brand" }, "warehouse"));
   fill(view, h("div", { class: "notice" }, h("h1", {}, "This tab has no access yet"),
     h("p", {}, "A link does not contain the secret of the page. Open this view from the command line:"),
-    h("pre", {}, `warehouse ui --open '${location.hash.slice(1)}'`),
+    h("pre", {}, location.hash.length > 1 ? `warehouse ui --open '${location.hash.slice(1)}'` : "warehouse ui"),
     h("p", {}, "or open the address that ", h("code", {}, "warehouse ui"), " printed, then this link in the same tab.")));
 }
 
