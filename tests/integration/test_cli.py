@@ -98,7 +98,7 @@ def test_usage_when_wrong_then_exits_with_two_and_says_so_on_stderr(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["buidl"], "no such command 'buidl'; did you mean build?\n  next: list them with"),
+        (["buidl"], "no such command 'buidl'; did you mean build or ui?\n  next: list them with"),
         (["audit", "lookahed"], "did you mean lookahead?"),
         (["build", "--froce"], "did you mean --force"),
         (["update", "--frm", "x"], "did you mean --from?\n  next: see: warehouse sync --help"),

@@ -77,7 +77,8 @@ def quick_build(home: Home) -> int:
                 f" select * from read_parquet({listed}, hive_partitioning = false)"
             )
             connection.execute(
-                "insert into meta.stored values ('flow_features', '2025-09', ?, ?, ?, false)",
+                "insert into meta.stored values"
+                " ('flow_features', '2025-09', ?, ?, ?, false, 'duckdb')",
                 [name, month.rows, month.size_bytes],
             )
             connection.execute(
