@@ -56,4 +56,4 @@ def test_files_when_refused_then_are_named_and_the_exit_code_is_1(tmp_path: Path
     assert f"refused: {bad}: 1 row with price of 0 or below, the first is row 1" in done.stderr
     unnamed = run_warehouse(*command, cwd=tmp_path)
     assert unnamed.exit_code == 2
-    assert "--exchange and --symbol missing" in unnamed.stderr
+    assert "give --exchange and --symbol" in unnamed.stderr
