@@ -9,9 +9,9 @@ from __future__ import annotations
 import signal
 import sys
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # before anything that takes time to load
+
     from warehouse.build.jobs import serve
 
     serve(sys.stdin.buffer, sys.stdout.buffer)
