@@ -226,10 +226,10 @@ def test_workers_when_one_is_killed_then_its_job_is_retried_and_all_bytes_are_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home, stored = stored_home
-    anew = copy_of(home, tmp_path / "home")
-    shutil.rmtree(anew / "marts")
+    copied = copy_of(home, tmp_path / "home")
+    shutil.rmtree(copied / "marts")
     killed = kill_workers(monkeypatch, "l1_features 2025-10", times=1)
-    again = store(anew, project, workers=2)
+    again = store(copied, project, workers=2)
     assert killed == ["l1_features 2025-10"]
     assert [month.path.name for month in again] == [month.path.name for month in stored]
     assert contents(again) == contents(stored)
@@ -243,23 +243,23 @@ def test_workers_when_two_are_killed_at_one_month_then_it_is_named_and_nothing_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home, stored = stored_home
-    anew = copy_of(home, tmp_path / "home")
-    shutil.rmtree(anew / "marts" / "l1_features")
+    copied = copy_of(home, tmp_path / "home")
+    shutil.rmtree(copied / "marts" / "l1_features")
     kill_workers(monkeypatch, "l1_features 2025-10", times=2)
     with pytest.raises(BuildError, match=r"l1_features 2025-10: .* by signal 9, and so did"):
-        store(anew, project, workers=2)
-    assert leftovers(anew) == []
-    assert contents(store(anew, project, workers=1)) == contents(stored)
+        store(copied, project, workers=2)
+    assert leftovers(copied) == []
+    assert contents(store(copied, project, workers=1)) == contents(stored)
 
 
 def test_workers_when_interrupted_then_none_is_left_and_the_next_build_is_whole(
     project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
 ) -> None:
     home, stored = stored_home
-    anew = copy_of(home, tmp_path / "home")
-    shutil.rmtree(anew / "marts" / "l1_features")
-    shutil.rmtree(anew / "marts" / "flow_features")
-    command = [sys.executable, "-m", "warehouse", "--home", str(anew), "build", "--workers", "2"]
+    copied = copy_of(home, tmp_path / "home")
+    shutil.rmtree(copied / "marts" / "l1_features")
+    shutil.rmtree(copied / "marts" / "flow_features")
+    command = [sys.executable, "-m", "warehouse", "--home", str(copied), "build", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as building:
         assert building.stderr is not None
         assert any(line.startswith("  stored ") for line in building.stderr)
@@ -269,12 +269,12 @@ def test_workers_when_interrupted_then_none_is_left_and_the_next_build_is_whole(
     give_up = time.monotonic() + 10
     while True:
         try:
-            with writing(Home(anew), "build"):
+            with writing(Home(copied), "build"):
                 break
         except LockedError:  # a worker holds the lock as long as it lives
             assert time.monotonic() < give_up
             time.sleep(0.05)
-    assert contents(store(anew, project, workers=1)) == contents(stored)
+    assert contents(store(copied, project, workers=1)) == contents(stored)
 
 
 def kill_workers(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int) -> list[str]:
