@@ -1,6 +1,6 @@
 """The audit of the vendor's metrics: every value against the same one from raw ticks.
 
-The formulas are those of ``macros/ticks.sql``. Where these give several readings of a column, the
+The formulas are those of ``macros/ticks/``. Where these give several readings of a column, the
 one with the fewest differing bars is the best, and the column is judged by it.
 """
 

@@ -1,4 +1,4 @@
-"""Bars that are made from the market's own ticks, by the formulas of ``macros/ticks.sql``.
+"""Bars that are made from the market's own ticks, by the formulas of ``macros/ticks/``.
 
 Other bars of the simulator are those of a busy market, of which its ticks are a thinned tape. These
 are small, but equal what anyone computes from the ticks.

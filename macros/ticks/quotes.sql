@@ -1,0 +1,316 @@
+{#- Datasets of quotes, and of trades beside them. -#}
+
+
+{% macro _slippage() -%}
+    {{ return({
+        'name': 'slippage', 'sources': ['trades', 'quotes'],
+        'columns': [
+            'slippage_mean', 'slippage_bps_mean', 'slippage_bps_std', 'slippage_bps_median',
+            'slippage_bps_p95', 'slippage_bps_vwap', 'slippage_bps_buy_mean',
+            'slippage_bps_sell_mean', 'slippage_bps_buy_sell_ratio', 'slippage_bps_sell_buy_ratio',
+            'n_trades',
+        ],
+        'expressions': {
+            'slippage_bps_buy_sell_ratio':
+                'placed.slippage_bps_buy_mean / nullif(placed.slippage_bps_sell_mean, 0)',
+            'slippage_bps_sell_buy_ratio':
+                'placed.slippage_bps_sell_mean / nullif(placed.slippage_bps_buy_mean, 0)',
+            'n_trades': 'placed.n_events',
+        },
+        'readings': [], 'body': warehouse._slippage_bars,
+    }) }}
+{%- endmacro %}
+
+{#- A trade meets the last quote at or before it that is less than a day old. -#}
+{% macro _slippage_bars(with_readings) -%}
+{{ warehouse._ticks('trade_ticks', 'trades', {
+    'side': 'source.side', 'price': 'source.price', 'amount': 'source.amount',
+}, "source.side in ('buy', 'sell')") }},
+
+{{ warehouse._quotes('quote_rows', days_before=1) }},
+
+{{ warehouse._series_of('trade_ticks', 'quote_rows') }},
+
+last_quotes as (
+    select
+        quote_rows_series.series_id,
+        quote_rows.us,
+        arg_max_null(quote_rows.bid_price, quote_rows.place) as bid,
+        arg_max_null(quote_rows.ask_price, quote_rows.place) as ask,
+        max(quote_rows.seen) as seen
+    from quote_rows
+    inner join quote_rows_series on quote_rows.series_id = quote_rows_series.own_id
+    group by quote_rows_series.series_id, quote_rows.us
+),
+
+ticks as (
+    select
+        trade_ticks.series_id,
+        trade_ticks.us,
+        greatest(trade_ticks.seen, last_quotes.seen) as seen,
+        trade_ticks.side,
+        trade_ticks.amount,
+        if(
+            trade_ticks.side = 'buy',
+            trade_ticks.price - last_quotes.ask,
+            last_quotes.bid - trade_ticks.price
+        ) as cost,
+        cost / ((last_quotes.bid + last_quotes.ask) / 2) * 1e4 as cost_bps
+    from trade_ticks
+    asof inner join last_quotes
+        on trade_ticks.series_id = last_quotes.series_id and trade_ticks.us >= last_quotes.us
+    where
+        trade_ticks.us - last_quotes.us < 86400000000
+        and last_quotes.bid is not null
+        and last_quotes.ask is not null
+),
+
+measured as (
+    select
+        ticks.series_id,
+        {{ warehouse._bar() }} as bar,
+        max(ticks.seen) as seen,
+        count(*) as n_events,
+        fsum(ticks.cost) / count(*) as slippage_mean,
+        fsum(ticks.cost_bps) / count(*) as slippage_bps_mean,
+        stddev_samp(ticks.cost_bps) as slippage_bps_std,
+        median(ticks.cost_bps) as slippage_bps_median,
+        quantile_cont(ticks.cost_bps, 0.95) as slippage_bps_p95,
+        fsum(ticks.cost_bps * ticks.amount) / nullif(fsum(ticks.amount), 0) as slippage_bps_vwap
+        {%- for side in ['buy', 'sell'] %},
+        fsum(ticks.cost_bps) filter (where ticks.side = '{{ side }}')
+        / nullif(count(*) filter (where ticks.side = '{{ side }}'), 0) as slippage_bps_{{ side }}_mean
+        {%- endfor %}
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+),
+
+bars as (
+    select
+        measured.*,
+        quote_rows_series.exchange,
+        quote_rows_series.symbol
+    from measured
+    inner join quote_rows_series on measured.series_id = quote_rows_series.series_id
+)
+{%- endmacro %}
+
+{#- For the series of a second source, own_id, the series of the first of the same symbol. -#}
+{% macro _series_of(first, second) -%}
+{{ second }}_series as (
+    select
+        firsts.series_id,
+        firsts.exchange,
+        firsts.symbol,
+        seconds.series_id as own_id
+    from (select distinct x.series_id, x.exchange, x.symbol from {{ first }} as x) as firsts
+    inner join (select distinct x.series_id, x.exchange, x.symbol from {{ second }} as x) as seconds
+        on firsts.exchange = seconds.exchange and firsts.symbol = seconds.symbol
+)
+{%- endmacro %}
+
+{#- Quotes with their place in the source, which orders those of one moment; a price of 0 is none. -#}
+{% macro _quotes(name='ticks', days_before=0) -%}
+    {{ return(warehouse._ticks(name, 'quotes', {
+        'place': 'row_number() over ()',
+        'bid_price': 'nullif(source.bid_price, 0)', 'ask_price': 'nullif(source.ask_price, 0)',
+        'bid_amount': 'source.bid_amount', 'ask_amount': 'source.ask_amount',
+    }, days_before=days_before)) }}
+{%- endmacro %}
+
+{#- Last value that is not NULL; of one moment, the last row. -#}
+{% macro _last_quote(value) -%}
+    arg_max({{ value }}, (ticks.us::hugeint << 64) + ticks.place)
+{%- endmacro %}
+
+{#- The same, but the first row of the last moment. -#}
+{% macro _first_of_last(value) -%}
+    arg_max({{ value }}, (ticks.us::hugeint << 64) - ticks.place)
+{%- endmacro %}
+
+
+{% macro _l1_price() -%}
+    {%- set last = {
+        'ask_price': 'ticks.ask_price', 'bid_price': 'ticks.bid_price',
+        'ask_amount': 'nullif(ticks.ask_amount, 0)', 'bid_amount': 'nullif(ticks.bid_amount, 0)',
+        'midprice': '(ticks.bid_price + ticks.ask_price) / 2',
+        'weighted_midprice':
+            '(ticks.bid_price * ticks.ask_amount + ticks.ask_price * ticks.bid_amount)'
+            ~ ' / nullif(ticks.bid_amount + ticks.ask_amount, 0)',
+    } -%}
+    {%- set columns, readings = [], [] -%}
+    {%- for column in last -%}
+        {%- do columns.append(column) -%}{%- do readings.append([column, 'first_of_ties', none]) -%}
+    {%- endfor -%}
+    {%- do readings.append(['weighted_midprice', 'own_size', none]) -%}
+    {%- for side in ['ask', 'bid'] -%}
+        {%- do columns.append(side ~ '_price_twap') -%}
+        {%- for reading in ['mean', 'held', 'carried_in'] -%}
+            {%- do readings.append([side ~ '_price_twap', reading, none]) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- do columns.append('ask_price_vwap') -%}
+    {%- do columns.append('bid_price_vwap') -%}
+    {%- do columns.append('quote_update_frequency') -%}
+    {%- do columns.append('avg_update_interval') -%}
+    {%- set seconds = '(' ~ warehouse._width() ~ ' / 1e6)' -%}
+    {%- do readings.append(['quote_update_frequency', 'price_changes', 'placed.changes / ' ~ seconds]) -%}
+    {%- do readings.append(['avg_update_interval', 'price_changes', seconds ~ ' / nullif(placed.changes, 0)']) -%}
+    {{ return({
+        'name': 'l1_price', 'sources': ['quotes'], 'columns': columns, 'readings': readings,
+        'expressions': {
+            'quote_update_frequency': 'placed.n_events / ' ~ seconds,
+            'avg_update_interval': seconds ~ ' / placed.n_events',
+        },
+        'body': warehouse._l1_price_bars, 'last': last,
+    }) }}
+{%- endmacro %}
+
+{% macro _l1_price_bars(with_readings) -%}
+{{ warehouse._quotes() }},
+
+{%- for side in ['ask', 'bid'] %}
+
+{{ side }}s as (
+    select
+        ticks.series_id,
+        ticks.us,
+        {{ warehouse._bar() }} as bar,
+        ticks.{{ side }}_price as {{ side }},
+        lag(ticks.us) over by_order as previous_us,
+        lag(ticks.{{ side }}_price) over by_order as previous_{{ side }},
+        lead(ticks.us) over by_order as next_us
+    from ticks
+    where ticks.{{ side }}_price is not null
+    window by_order as (
+        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
+    )
+),
+
+{{ warehouse._time_averages(side ~ 's', side, side ~ '_price_twap') }},
+{%- endfor %}
+{%- if with_readings %}
+
+compared as (
+    select
+        ticks.series_id,
+        ticks.us,
+        {{ warehouse._bar() }} as bar,
+        (ticks.bid_price, ticks.ask_price) as prices,
+        lag(ticks.us) over by_order as previous_us,
+        lag((ticks.bid_price, ticks.ask_price)) over by_order as previous_prices
+    from ticks
+    window by_order as (
+        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
+    )
+),
+
+price_changes as (
+    select
+        compared.series_id,
+        compared.bar,
+        count(*) filter (
+            where compared.previous_us is null
+                or compared.previous_us < compared.bar
+                or compared.prices is distinct from compared.previous_prices
+        ) as changes
+    from compared
+    group by compared.series_id, compared.bar
+),
+{%- endif %}
+
+lasts as (
+    select
+        ticks.series_id,
+        {{ warehouse._bar() }} as bar
+        {%- for column, value in warehouse._l1_price().last.items() %},
+        {{ warehouse._last_quote(value) }} as {{ column }}
+        {%- if with_readings %},
+        {{ warehouse._first_of_last(value) }} as {{ column }}__first_of_ties
+        {%- endif %}
+        {%- endfor %},
+        {%- if with_readings %}
+        {{ warehouse._last_quote(
+            '(ticks.bid_price * ticks.bid_amount + ticks.ask_price * ticks.ask_amount)'
+            ~ ' / nullif(ticks.bid_amount + ticks.ask_amount, 0)'
+        ) }} as weighted_midprice__own_size,
+        {%- endif %}
+        fsum(ticks.ask_price * ticks.ask_amount)
+        / nullif(fsum(ticks.ask_amount) filter (where ticks.ask_price is not null), 0) as ask_price_vwap,
+        fsum(ticks.bid_price * ticks.bid_amount)
+        / nullif(fsum(ticks.bid_amount) filter (where ticks.bid_price is not null), 0) as bid_price_vwap
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+),
+
+{{ warehouse._joined_bars(
+    ['lasts', 'ask_averages', 'bid_averages'] + (['price_changes'] if with_readings else [])
+) }}
+{%- endmacro %}
+
+
+{#- A dataset of last values and plain means over updates of the same expressions. -#}
+{% macro _of_quotes(name, values, without_mean, body) -%}
+    {%- set columns = [] -%}
+    {%- for column in values -%}{%- do columns.append(column) -%}{%- endfor -%}
+    {%- for column in values -%}{%- if column not in without_mean -%}{%- do columns.append(column ~ '_avg') -%}{%- endif -%}{%- endfor -%}
+    {%- set readings = [] -%}
+    {%- for column in values -%}{%- do readings.append([column, 'first_of_ties', none]) -%}{%- endfor -%}
+    {{ return({
+        'name': name, 'sources': ['quotes'], 'columns': columns, 'expressions': {},
+        'readings': readings, 'body': body, 'values': values,
+    }) }}
+{%- endmacro %}
+
+{% macro _quote_bars(values, with_readings) -%}
+{{ warehouse._quotes() }},
+
+bars as (
+    select
+        {{ warehouse._bar_keys() }}
+        {%- for column, value in values.items() %},
+        {{ warehouse._last_quote(value) }} as {{ column }},
+        fsum({{ value }}) / count({{ value }}) as {{ column }}_avg
+        {%- if with_readings %},
+        {{ warehouse._first_of_last(value) }} as {{ column }}__first_of_ties
+        {%- endif %}
+        {%- endfor %}
+    from ticks
+    group by ticks.series_id, {{ warehouse._bar() }}
+)
+{%- endmacro %}
+
+
+{% macro _l1_imbalance() -%}
+    {%- set both = 'nullif(ticks.bid_amount + ticks.ask_amount, 0)' -%}
+    {{ return(warehouse._of_quotes('l1_imbalance', {
+        'imbalance': 'ticks.bid_amount - ticks.ask_amount',
+        'imbalance_ratio': '(ticks.bid_amount - ticks.ask_amount) / ' ~ both,
+        'bid_ask_ratio': 'ticks.bid_amount / nullif(ticks.ask_amount, 0)',
+        'bid_percentage': 'ticks.bid_amount / ' ~ both,
+        'ask_percentage': 'ticks.ask_amount / ' ~ both,
+    }, [], warehouse._l1_imbalance_bars)) }}
+{%- endmacro %}
+
+{% macro _l1_imbalance_bars(with_readings) -%}
+{{ warehouse._quote_bars(warehouse._l1_imbalance()['values'], with_readings) }}
+{%- endmacro %}
+
+
+{% macro _l1_liquidity() -%}
+    {%- set bid, ask = 'nullif(ticks.bid_amount, 0)', 'nullif(ticks.ask_amount, 0)' -%}
+    {%- set spread = 'abs(ticks.ask_price - ticks.bid_price)' -%}
+    {{ return(warehouse._of_quotes('l1_liquidity', {
+        'spread': spread,
+        'spread_bps': spread ~ ' / ((ticks.bid_price + ticks.ask_price) / 2) * 1e4',
+        'spread_depth_ratio': spread ~ ' / (' ~ bid ~ ' + ' ~ ask ~ ')',
+        'total_depth': bid ~ ' + ' ~ ask,
+        'dollar_depth_bid': 'ticks.bid_price * ' ~ bid,
+        'dollar_depth_ask': 'ticks.ask_price * ' ~ ask,
+        'total_dollar_depth': 'ticks.bid_price * ' ~ bid ~ ' + ticks.ask_price * ' ~ ask,
+    }, [], warehouse._l1_liquidity_bars)) }}
+{%- endmacro %}
+
+{% macro _l1_liquidity_bars(with_readings) -%}
+{{ warehouse._quote_bars(warehouse._l1_liquidity()['values'], with_readings) }}
+{%- endmacro %}
