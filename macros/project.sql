@@ -45,7 +45,7 @@
 
 {% macro _tested(node) -%}
     {%- set schema = 'user.' if node.package_name == 'user_models' else '' -%}
-    {{ return(schema ~ node.attached_node.split('.')[-1]) }}
+    {{ return(schema ~ graph.nodes[node.attached_node].alias) }}
 {%- endmacro %}
 
 

@@ -61,6 +61,31 @@ select series_id, "time", known_at, {{ twice('spread_bps') }} as x,
 from {{ ref('hostile') }} semi join {{ ref('windows') }} using (series_id, "time")
 semi join {{ source('vendor', 'flow') }} using (series_id) {{ windows('1 day') }}
 """,
+    "leaf.sql": """{{ config(alias='leaves') }}
+select series_id, "time", known_at, nullif(spread_bps, 0) as s from {{ ref('l1_features') }}
+""",
+    "plain.yml": """
+version: 2
+models:
+  - name: windows
+    description: |
+      Bars of
+      all windows.
+    columns:
+      - name: time
+        description: "Its: time. [UTC]"
+        data_tests: [not_null]
+  - name: leaf
+    columns:
+      - {name: s, data_type: double, tests: [not_null, unique]}
+      - name: series_id
+        data_tests:
+          - accepted_values: {arguments: {values: [1, '2']}}
+          - relationships: {arguments: {to: ref('hostile'), field: series_id}}
+    data_tests:
+      - warehouse.holds:
+          arguments: {expression: s > 1e9}
+""",
     "good.yml": """
 models:
   - name: good
@@ -164,7 +189,7 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     with warehouse.open(built[0]) as wh:
         told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
                 if schema == "user"}  # fmt: skip
-    assert set(told) == {"good", "kept", "reads", "spreads", "windows"}
+    assert set(told) == {"good", "kept", "leaves", "reads", "spreads", "windows"}
     assert told["kept"].startswith("LOOKS AHEAD")
     assert told["kept"].endswith("Spread of the next bar.")
 
@@ -227,9 +252,9 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
     built: tuple[Path, Run], tmp_path: Path
 ) -> None:
     home = Home(copy_home(built[0], tmp_path / "home"))
-    names = ("good", "hostile", "kept", "reads", "windows")
+    names = ("good", "hostile", "kept", "leaf", "reads", "windows")
     for path in home.models.rglob("*"):
-        if path.is_file() and path.name not in {f"{name}.sql" for name in names}:
+        if path.is_file() and path.name not in {"plain.yml", *(f"{name}.sql" for name in names)}:
             path.unlink()
     by_dbt = {model.relation: model for model in built_project(Home(built[0])).models}
     home.build_catalog.unlink(missing_ok=True)
@@ -253,7 +278,8 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         f" if(table_name {described_else}, null, comment) from duckdb_columns()"
         " where schema_name = 'user'",
         "results": "select name, resource_type, status, failures, message from meta.results"
-        " where package = 'user_models' and status = 'success'",
+        " where package = 'user_models' and name <> 'user.good' and status in"
+        " ('success', 'pass', 'fail') and resource_type in ('model', 'test')",
         "models": "select * from meta.models where schema = 'user' and checksum <> ''",
         "rows": "select (select count(next_spread) from user.kept),"
         " (select round(sum(x), 3) from user.reads)",
@@ -266,9 +292,6 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
     for model in built_project(home).models:
         if model.name != "good":  # whose yml is gone
             assert model == by_dbt[model.relation], model.name
-    (home.models / "good.yml").write_text(MODELS["good.yml"])
-    with pytest.raises(NeedsDbt, match=r"models/good.yml: only dbt reads such files"):
-        build_rendered_models(home, compiled)
 
 
 @pytest.mark.parametrize(
@@ -280,8 +303,29 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         ("models/a.sql", "select {{ run_query('x') }}", "line 1: 'run_query' is undefined"),
         ("models/a.sql", "select * from {{ ref('a') }}", "these models read each other"),
         ("models/a.sql", "{{ config(alias='bars') }}select 1 as one", "is called bars"),
+        ("models/a.yml", "models: [{name: ok, description: '{{ x }}'}]", "yml file with Jinja"),
+        ("models/a.yml", "models: [{name: ok, config: {tags: x}}]", "yml: only dbt reads config"),
+        ("models/a.yml", "models: [{name: gone}]", "a yml file describes gone, of which"),
+        ("models/a.yml", "models: [{name: ok, tests: [unique]}]", "knows the test unique with"),
+        ("models/a.yml", "models: [{name: ok, tests: 1}]", "tests is no list"),
+        ("models/a.yml", "models: [{name: ok, tests: [], data_tests: []}]", "tests and data_tests"),
+        ("models/a.yml", "models: [{name: ok, tests: [holds: [x]]}]", "only dbt reads holds"),
+        (
+            "models/a.yml",
+            "models: [{name: ok, columns: [{name: x, tests: [unique: {arguments: 1}]}]}]",
+            "the test unique with these options",
+        ),
+        (
+            "models/a.yml",
+            "models: [{name: ok, columns: [{name: x, tests: [unique, unique: {}]}]}]",
+            "the test unique_ok_x is there twice",
+        ),
+        ("models/a.yml", "version: 3", "version: 3"),
+        ("models/a.yml", "models: [{name: ok, description: 2021-13-45}]", "not valid YAML: month"),
         ("models/a.SQL", "select 1 as one", "files that end in .sql only"),
         ("macros/a.sql", "{% macro create_view_as(a, b) %}{% endmacro %}", "macro of dbt's"),
+        ("macros/a.sql", "{% macro duckdb__test_unique(a) %}{% endmacro %}", "macro of dbt's"),
+        ("macros/a.sql", "{% test unique(model) %}{% endtest %}", "macro of dbt's"),
         ("macros/a.sql", "{% macro ratio(a, b) %}{% endmacro %}", "macro ratio: one of this name"),
     ],
 )

@@ -13,7 +13,6 @@ import duckdb
 from warehouse.build.meta import add_rows
 from warehouse.build.month_tests import TestedMonth, test_months
 from warehouse.config import Settings
-from warehouse.display import counted
 from warehouse.engine import connect, raise_fault
 from warehouse.errors import BuildError
 from warehouse.home import Home
@@ -21,6 +20,7 @@ from warehouse.project import (
     CompiledModel,
     CompiledProject,
     DataTest,
+    broken_test,
     create_schemas,
     create_seeds,
 )
@@ -210,14 +210,9 @@ def _outcome(
         status, configured = "warn", f"warn if {test.warn_if}"
     else:
         return (test.name, "test", OURS, "pass", failures, "")
-    name, message = test.name, f"Got {counted(failures, 'result')}, configured to {configured}"
-    if test.expression:
-        name = test.model
-        message = (
-            f'{failures} of its rows, shown by: warehouse sql "from {test.model} where'
-            f' ({test.expression}) is distinct from true"'
-        )
-    elif test.name == "funding_doubts":
+    name = test.model if test.expression else test.name
+    message = broken_test(failures, configured, relation=name, expression=test.expression)
+    if test.name == "funding_doubts":
         message = _funding_doubts(connection, test, failures)
     return (name, "test", OURS, status, failures, message)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         CompiledModel,
         CompiledProject,
         DataTest,
+        broken_test,
         kept_compiled,
         project_key,
         shipped_or_kept,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     )
     from warehouse.project.lines import at_line
     from warehouse.project.model_texts import model_for_dbt
+    from warehouse.project.own_yml import NeedsDbt
     from warehouse.project.project import (
         DATABASE,
         BuiltModel,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         load_project,
     )
     from warehouse.project.render import Rendered, Renderer
-    from warehouse.project.rendered_models import NeedsDbt, build_rendered_models
+    from warehouse.project.rendered_models import build_rendered_models
     from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
     from warehouse.project.user_models import (
         PACKAGE,
@@ -48,18 +50,19 @@ else:
         {
             "built": "built_project keep_project with_user_models",
             "compiled": (
-                "CompiledModel CompiledProject DataTest kept_compiled project_key "
+                "broken_test CompiledModel CompiledProject DataTest kept_compiled project_key "
                 "shipped_or_kept tick_macros write_compiled"
             ),
             "lines": "at_line",
             "model_texts": "model_for_dbt",
+            "own_yml": "NeedsDbt",
             "project": (
                 "BuiltModel create_schemas create_seeds create_views DATABASE "
                 "load_project "
                 "Model Project Relation"
             ),
             "render": "Rendered Renderer",
-            "rendered_models": "NeedsDbt build_rendered_models",
+            "rendered_models": "build_rendered_models",
             "sandbox": "TemplateMistake UnsupportedTemplate",
             "user_models": (
                 "PACKAGE forget_user_models readable_project run_user_models user_model_files "

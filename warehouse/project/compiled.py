@@ -87,6 +87,24 @@ class DataTest:
     by_month: tuple[str, ...] | None
 
 
+def broken_test(failures: int, condition: str, *, relation: str = "", expression: str = "") -> str:
+    """The message of a test that found something, as dbt and ``record_results`` write it.
+
+    Parameters
+    ----------
+    condition
+        When it fails or warns.
+    relation, expression
+        For tests of the kind ``holds``: of which rows it must be true.
+    """
+    if expression:
+        return (
+            f'{failures} of its rows, shown by: warehouse sql "from {relation} where'
+            f' ({expression}) is distinct from true"'
+        )
+    return f"Got {failures} result{'' if failures == 1 else 's'}, configured to {condition}"
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledProject:
     """What a build creates and tests, in order, read from ``manifest``."""

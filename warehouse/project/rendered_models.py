@@ -1,7 +1,7 @@
 """The user's own models without dbt, where all of them are sure to be what dbt would make of them.
 
-They are views and tables that our renderer knows, without yml files. Anything else, and any error,
-leaves the whole set to dbt: `NeedsDbt` names the file and the reason.
+They are views and tables that our renderer knows, with yml files of which :mod:`own_yml` knows all.
+Anything else, and any error, leaves the whole set to dbt: `NeedsDbt` names the file and the reason.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import duckdb
 from warehouse.engine import connect, raise_fault
 from warehouse.files import appearing
 from warehouse.home import Home
-from warehouse.project.compiled import CompiledProject
+from warehouse.project.compiled import CompiledProject, broken_test
 from warehouse.project.model_texts import (
     ModelTexts,
     comment_models,
     leading_comment,
     model_for_dbt,
 )
+from warehouse.project.own_yml import Described, NeedsDbt, described_models
 from warehouse.project.project import Relation
 from warehouse.project.render import Rendered, Renderer
 from warehouse.project.sandbox import TemplateMistake
@@ -40,11 +41,7 @@ from warehouse.project.user_models import (
 
 _KEYS = frozenset({"alias", "materialized", "meta"})
 _KINDS = frozenset({"view", "table"})
-_DEFINED = re.compile(r"\{%-?\s*macro\s+([A-Za-z_]\w*)")
-
-
-class NeedsDbt(Exception):
-    """What keeps a set of models from being built without dbt: the file, then the reason."""
+_DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,7 @@ class _Own:
     path: Path
     text: str
     rendered: Rendered
+    described: Described
 
     @property
     def relation(self) -> Relation:
@@ -84,6 +82,7 @@ def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
         connection.begin()
         try:
             _create(connection, models)
+            _test(connection, models)
         except duckdb.Error as error:
             raise_fault(error, home.root)
             connection.rollback()
@@ -91,7 +90,13 @@ def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
         comment_models(
             connection,
             [
-                ModelTexts("user", m.relation.name, leading=leading_comment(_read(m.path)))
+                ModelTexts(
+                    "user",
+                    m.relation.name,
+                    m.described.description,
+                    {name: column["description"] for name, column in m.described.columns.items()},
+                    leading_comment(_read(m.path)),
+                )
                 for m in models
             ],
         )
@@ -103,16 +108,23 @@ def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
 def _rendered(home: Home) -> list[_Own]:
     if refused := refused_models(home):
         raise NeedsDbt(": ".join(refused[0].reason.splitlines()[:2]))
-    for path in sorted(home.models.rglob("*")):
-        if path.is_file() and path.suffix in (".yml", ".yaml", ".md"):
+    files = [path for path in sorted(home.models.rglob("*")) if path.is_file()]
+    for path in files:
+        if path.suffix == ".md" and "{%" in _read(path):
             raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
+    described = described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
     _require_plain_macros(home)
     paths = {path.stem: path for path in sorted(home.models.rglob("*.sql"))}
     try:
         renderer = Renderer(home.macros, paths)
     except TemplateMistake as error:
         raise NeedsDbt(error.what) from error
-    models = [_model(home, name, path, renderer) for name, path in paths.items()]
+    if unknown := sorted(described.keys() - paths.keys()):
+        raise NeedsDbt(f"a yml file describes {unknown[0]}, of which there is no file")
+    models = [
+        _model(home, path, renderer, described.get(name, Described()))
+        for name, path in paths.items()
+    ]
     names = [model.relation.name.lower() for model in models]
     for model in models:
         name = model.relation.name
@@ -121,8 +133,8 @@ def _rendered(home: Home) -> list[_Own]:
     return models
 
 
-def _model(home: Home, name: str, path: Path, renderer: Renderer) -> _Own:
-    place = _place(home, path)
+def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> _Own:
+    place, name = _place(home, path), path.stem
     try:
         text = model_for_dbt(path.read_bytes()).decode()
         found = renderer.render(text, Relation("user", name))
@@ -130,7 +142,7 @@ def _model(home: Home, name: str, path: Path, renderer: Renderer) -> _Own:
         raise NeedsDbt(f"{place}: is no text in UTF-8") from error
     except TemplateMistake as error:
         raise NeedsDbt(f"{place}: {error.what}") from error
-    own = _Own(name, path, text, found)
+    own = _Own(name, path, text, found, described)
     if "execute" in text:
         raise NeedsDbt(f"{place}: asks whether dbt executes")
     if others := sorted(found.config.keys() - _KEYS):
@@ -147,12 +159,12 @@ def _require_plain_macros(home: Home) -> None:
     theirs: set[str] = set()
     for folder in (found and found.submodule_search_locations) or ():
         for path in (Path(folder) / "include").rglob("*.sql"):
-            theirs.update(_DEFINED.findall(_read(path)))
+            theirs.update(name for _, name in _DEFINED.findall(_read(path)))
     for path in files:
         text = _read(path)
-        for name in _DEFINED.findall(text):
-            if name in theirs:
-                raise NeedsDbt(f"{_place(home, path)}: {name} stands for a macro of dbt's")
+        for kind, name in _DEFINED.findall(text):
+            if kind == "test" or name in theirs or name.startswith("test_"):
+                raise NeedsDbt(f"{_place(home, path)}: {name} may stand for a macro of dbt's")
         if "execute" in text:
             raise NeedsDbt(f"{_place(home, path)}: asks whether dbt executes")
 
@@ -180,6 +192,32 @@ def _create(connection: duckdb.DuckDBPyConnection, models: Sequence[_Own]) -> No
             "insert into meta.models values ('user', ?, ?, ?)",
             [model.relation.name, sql, model.checksum],
         )
+
+
+def _test(connection: duckdb.DuckDBPyConnection, models: Sequence[_Own]) -> None:
+    """Run the tests of the yml files; raise where dbt would skip models after one that failed."""
+    relations = {model.name: model.relation.sql for model in models}
+    read = {name for model in models for name in model.rendered.refs}
+    for model in models:
+        for test in model.described.tests:
+            other = test.reads
+            if other is not None and other not in relations:
+                raise NeedsDbt(f"{model.name}: a test compares it with {other}")
+            text = test.sql(model.relation.sql, relations.get(other or "", ""))
+            ((failures,),) = connection.execute(f"select count(*) from (\n{text}\n)").fetchall()
+            if failures and model.name in read:
+                raise NeedsDbt(f"{model.name}: a test fails, and other models read it")
+            name, message = test.name(model.name), ""
+            if failures and test.expression:
+                name = f"user.{model.relation.name}"
+            if failures:
+                message = broken_test(
+                    failures, "fail if != 0", relation=name, expression=test.expression
+                )
+            connection.execute(
+                "insert into meta.results values (?, 'test', ?, ?, ?, ?)",
+                [name, PACKAGE, "fail" if failures else "pass", failures, message],
+            )
 
 
 def _keep_manifest(home: Home, compiled: CompiledProject, models: Sequence[_Own]) -> None:
@@ -211,11 +249,13 @@ def _node(home: Home, model: _Own, by_name: Mapping[str, str]) -> dict[str, Any]
         "package_name": PACKAGE,
         "original_file_path": _place(home, model.path),
         "checksum": {"name": "sha256", "checksum": model.checksum},
-        "description": "",
+        "description": model.described.description,
         "compiled_code": model.rendered.sql,
         "depends_on": {"nodes": sorted(set(read))},
         "config": {"materialized": model.kind, "meta": model.rendered.config.get("meta", {})},
-        "columns": {},
+        "columns": {
+            name: {"name": name, **column} for name, column in model.described.columns.items()
+        },
     }
 
 

@@ -241,7 +241,7 @@ def _yaml_error(path: Path) -> str | None:
         if mark is None or mark.line >= len(lines):
             return f"is not valid YAML: {error.problem}"
         return f"is not valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter for a date that is none
         return f"is not valid YAML: {error}"
     return None
 

@@ -1,0 +1,198 @@
+"""The yml files of the user's models, where all that they contain is known to mean the same to dbt.
+
+These are descriptions of models and columns, types, dbt's four own data tests on columns, and
+``warehouse.holds``. Anything else leaves the models to dbt: `NeedsDbt` names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warehouse.sql import literal
+
+_REF = re.compile(r"ref\(\s*(['\"])(\w+)\1\s*\)")
+_OF_ROWS = "warehouse.holds"
+_ARGUMENTS: dict[str, frozenset[str]] = {
+    "not_null": frozenset(),
+    "unique": frozenset(),
+    "accepted_values": frozenset({"values"}),
+    "relationships": frozenset({"to", "field"}),
+    _OF_ROWS: frozenset({"expression"}),
+}
+_OF_DBT = {
+    "not_null": "select {column} from {model} where {column} is null",
+    "unique": "select {column} as unique_field, count(*) as n_records from {model}"
+    " where {column} is not null group by {column} having count(*) > 1",
+    "accepted_values": "select value_field from (select distinct {column} as value_field"
+    " from {model}) where value_field not in ({values})",
+    "relationships": "select from_field from (select {column} as from_field from {model}"
+    " where {column} is not null) left join (select {field} as to_field from {to})"
+    " on from_field = to_field where to_field is null",
+    _OF_ROWS: "select * from {model} where ({expression}) is distinct from true",
+}
+
+
+class NeedsDbt(Exception):
+    """What keeps a set of models from being built without dbt: the file, then the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTest:
+    """A data test of a model; ``column`` is empty where it is about the whole model."""
+
+    kind: str
+    column: str
+    arguments: Mapping[str, Any]
+
+    def name(self, model: str) -> str:
+        """As dbt calls it.
+
+        Examples
+        --------
+        >>> OwnTest("accepted_values", "a", {"values": ["x y", 1]}).name("mine")
+        'accepted_values_mine_a__x_y__1'
+        """
+        column = {"column_name": self.column} if self.column else {}
+        flat: list[str] = []
+        for _, value in sorted({**self.arguments, **column}.items()):
+            flat += map(str, value) if isinstance(value, list) else [str(value)]
+        parts = "__".join(re.sub("[^0-9a-zA-Z_]+", "_", text) for text in flat)
+        return f"{self.kind.replace('.', '_')}_{model}_{parts}"
+
+    @property
+    def expression(self) -> str:
+        """What ``holds`` asserts of each row; else empty."""
+        return str(self.arguments.get("expression", "")).strip()
+
+    @property
+    def reads(self) -> str | None:
+        """The model that ``relationships`` compares with."""
+        found = _REF.fullmatch(str(self.arguments.get("to", "")))
+        return found and found[2]
+
+    def sql(self, model: str, other: str) -> str:
+        """The query for what breaks it; ``model`` and the ``other`` are relations."""
+        values = ", ".join(literal(str(value)) for value in self.arguments.get("values", ()))
+        named = {**self.arguments, "model": model, "to": other, "values": values}
+        return _OF_DBT[self.kind].format(**named, column=self.column)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a yml file has of a model: texts, types and tests."""
+
+    description: str = ""
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tests: Sequence[OwnTest] = ()
+
+
+def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
+    """What these files have, by the name of the model.
+
+    Raises
+    ------
+    NeedsDbt
+        One of them has something that only dbt knows.
+    """
+    found: dict[str, Described] = {}
+    for path in paths:
+        place = path.relative_to(home).as_posix()
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise NeedsDbt(f"{place}: is no text in UTF-8") from error
+        if re.search(r"\{[{%#]", text):
+            raise NeedsDbt(f"{place}: only dbt renders a yml file with Jinja")
+        try:
+            content = _part(yaml.safe_load(text) or {}, {"version", "models"})
+            if content.get("version", 2) != 2:
+                raise _Unknown(f"version: {content['version']}")
+            for entry in _list(content, "models"):
+                name, model = _model(entry)
+                if name in found:
+                    raise _Unknown(f"model {name} is described twice")
+                found[name] = model
+        except _Unknown as error:
+            raise NeedsDbt(f"{place}: {error}") from error
+    return found
+
+
+class _Unknown(Exception):
+    pass
+
+
+def _part(entry: Any, known: set[str]) -> dict[str, Any]:
+    """A mapping with no other keys than these."""
+    if not isinstance(entry, dict):
+        raise _Unknown(f"{entry!r}: dbt says what is wrong")
+    if others := sorted(map(str, entry.keys() - known)):
+        raise _Unknown(f"only dbt reads {others[0]}")
+    return entry
+
+
+def _list(entry: Mapping[str, Any], key: str) -> list[Any]:
+    value = entry.get(key) or []
+    if not isinstance(value, list):
+        raise _Unknown(f"{key} is no list")
+    return value
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key, "")
+    if not isinstance(value, str) or re.search("[\0\ud800-\udfff]", value):
+        raise _Unknown(f"{key}: {value!r} is no text")
+    return value
+
+
+def _model(entry: Any) -> tuple[str, Described]:
+    entry = _part(entry, {"name", "description", "columns", "data_tests", "tests"})
+    columns, tests = {}, list(_tests(entry, ""))
+    for given in _list(entry, "columns"):
+        column = _part(given, {"name", "description", "data_type", "data_tests", "tests"})
+        name = _text(column, "name")
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or name in columns:
+            raise _Unknown(f"column {name!r}")
+        columns[name] = {key: _text(column, key) for key in ("description", "data_type")}
+        tests += _tests(column, name)
+    name = _text(entry, "name")
+    names = [test.name(name) for test in tests]
+    if twice := [test for test in names if names.count(test) > 1]:
+        raise _Unknown(f"the test {twice[0]} is there twice")
+    return name, Described(_text(entry, "description"), columns, tests)
+
+
+def _tests(entry: Mapping[str, Any], column: str) -> Iterator[OwnTest]:
+    if "tests" in entry and "data_tests" in entry:
+        raise _Unknown("tests and data_tests of one thing")
+    for given in (*_list(entry, "tests"), *_list(entry, "data_tests")):
+        test = {given: {}} if isinstance(given, str) else _part(given, {*_ARGUMENTS})
+        if len(test) != 1:
+            raise _Unknown(f"the test {given}")
+        ((kind, options),) = test.items()
+        if isinstance(options, dict) and options.keys() == {"arguments"}:
+            options = options["arguments"]
+        known = isinstance(options, dict) and options.keys() == _ARGUMENTS.get(kind)
+        if not known or bool(column) == (kind == _OF_ROWS):
+            raise _Unknown(f"only dbt knows the test {kind} with these options")
+        found = OwnTest(kind, column, options)
+        if kind == "relationships" and found.reads is None:
+            raise _Unknown(f"the test relationships to {options['to']!r}")
+        if kind == "accepted_values" and not _are_plain(options["values"]):
+            raise _Unknown("values of accepted_values that are neither plain texts nor numbers")
+        yield found
+
+
+def _are_plain(values: Any) -> bool:
+    """Whether they are texts and numbers, without quotes, which dbt does not escape."""
+    return (
+        isinstance(values, list)
+        and values != []
+        and all(isinstance(value, str | int | float) for value in values)
+        and not re.search(r"['\n]", "".join(map(str, values)))
+    )
