@@ -27,6 +27,7 @@ NOT_RUN_HERE = {
     "audit": "test_audit.py runs it; it takes minutes",
     "shell": "it becomes the DuckDB shell; test_cli.py runs it",
     "serve": "it runs until it is stopped; test_client.py starts and stops it",
+    "ui": "it runs until it is stopped; test_page.py starts and stops it",
     "preview": "needs a model of one's own",
 }
 """Verbs whose first example is run by another test, or whose run costs too much, and why."""

@@ -12,14 +12,17 @@ from typing import Any
 
 import duckdb
 
+from warehouse.analysis.catalog_names import Names
+from warehouse.analysis.parse_tree import Tree
 from warehouse.analysis.scope import QueryScope
+from warehouse.analysis.used_datasets import used_datasets
 from warehouse.config import load_settings
 from warehouse.display import counted
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.times import DAY_US, Span, intersect, merge, subtract, us_datetime
-from warehouse.vendor import SERIES_COLUMNS, Period, SeriesKey, interval_us
+from warehouse.vendor import SERIES_COLUMNS, Period, SeriesKey, interval_us, load_contracts
 
 _SHOWN = 3
 _AT_VENDOR = "missing in the vendor's files"
@@ -75,15 +78,43 @@ class Hole:
 
 
 def find_holes(
-    cursor: duckdb.DuckDBPyConnection, scopes: Iterable[QueryScope], home: Home
+    cursor: duckdb.DuckDBPyConnection,
+    scopes: Iterable[QueryScope],
+    home: Home,
+    tree: Tree | None,
+    catalog: Names,
 ) -> tuple[Hole, ...]:
-    """Gaps in what a query selects, each once, by dataset, series and time."""
+    """Gaps in what a query selects, each once, by dataset, series and time.
+
+    A series that does not exist is one only if the query names a column computed from it.
+    """
     found: set[Hole] = set()
     sources = _LakeToday(home)
     for scope in scopes:
         if scope.datasets and scope.place.schema != "meta":
-            found |= _holes_of(cursor, scope, sources)
+            for part in _by_clock(scope):
+                holes = _holes_of(cursor, part, sources)
+                if len(scope.datasets) > 1 and any(hole.reason == _UNKNOWN for hole in holes):
+                    used = used_datasets(tree, scope.place, catalog)
+                    holes = {h for h in holes if h.reason != _UNKNOWN or h.dataset in used}
+                found |= holes
     return tuple(sorted(found, key=_order))
+
+
+def _by_clock(scope: QueryScope) -> Iterator[QueryScope]:
+    """The scope, and apart from it that of datasets which exist under one clock only.
+
+    A mart joins those to the bars of either clock, by the time at which they are known.
+    """
+    contracts = load_contracts()
+    only: dict[tuple[str, ...], list[str]] = {}
+    for dataset in scope.datasets:
+        clocks = contracts[dataset].clocks if dataset in contracts else ()
+        is_joined = len(clocks) == 1 and len(scope.datasets) > 1 and "clock" in scope.keys
+        only.setdefault(clocks if is_joined else (), []).append(dataset)
+    for clocks, datasets in only.items():
+        keys = {**scope.keys, "clock": clocks} if clocks else scope.keys
+        yield replace(scope, datasets=tuple(datasets), keys=keys)
 
 
 def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:

@@ -251,7 +251,10 @@ class Result(Tabular):
         """
         scope = self._scope()
         cursor = self._session.root.new_cursor()
-        holes = analysis.find_holes(cursor, heeding(scope), self._session.home)
+        session = self._session
+        holes = analysis.find_holes(
+            cursor, heeding(scope), session.home, self._statement.tree, session.names
+        )
         return (*self._marks(scope), *self._empty_windows(scope), *holes)
 
     @property

@@ -561,8 +561,8 @@ def test_face_when_looked_at_then_shows_what_the_docs_do(wh: warehouse.Warehouse
         return {name for name in dir(value) if not name.startswith("_")}
 
     assert public(wh) == {
-        "close", "connection", "coverage", "describe", "generation", "preview", "queries", "query",
-        "refresh", "settings", "sql", "tables",
+        "bars", "close", "connection", "coverage", "describe", "generation", "preview", "queries",
+        "query", "refresh", "settings", "sql", "tables",
     }  # fmt: skip
     assert public(wh.sql("select 1")) == {
         "arrow", "batches", "cancel", "columns", "df", "fetchall", "head", "hint", "keys", "pl",
