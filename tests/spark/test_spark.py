@@ -196,6 +196,7 @@ def test_marts_when_computed_by_spark_then_equal_those_of_duckdb(
     ).fetchall()
     assert engines == [("spark",)]
     assert connection.execute("select engine from theirs.meta.build").fetchall() == [("spark",)]
+    assert "Computed by spark " in run("describe", "flow_features", home=by_spark).stderr
 
 
 def compare(connection: duckdb.DuckDBPyConnection, mart: str) -> tuple[int, int, float]:
@@ -258,7 +259,7 @@ def test_dbt_by_hand_when_tables_are_prepared_then_builds_and_tests_on_spark(
 ) -> None:
     copy = copy_home(home, tmp_path / "home")
     prepared = build(copy, server, "--no-dbt")
-    assert prepared.exit_code == 0 and "dbt build --target spark" in prepared.stdout
+    assert prepared.exit_code == 0 and "dbt build --target spark" in prepared.stderr
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("dbt")), "build", "--target", "spark"),

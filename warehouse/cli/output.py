@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from warehouse.cli.common import UNCUT, put, say, table_width
+from warehouse.cli.common import UNCUT, put, put_json, say, table_width
 from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.files import appearing
@@ -157,3 +157,11 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
     except StoppedError:
         say("missing bars were not looked for, because the time limit was reached")
         say("  next: raise --timeout, or query fewer tables")
+
+
+def put_result(result: Result, as_json: bool) -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        put_json(result.arrow().to_pylist())
+    else:
+        put(render(result, 10_000, width=table_width(), wrap=True))

@@ -13,14 +13,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import click
-from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
-from warehouse.analysis import Place
 from warehouse.cli.common import (
     grouped,
     home_option,
@@ -30,12 +26,12 @@ from warehouse.cli.common import (
     put_json,
     put_table,
     say,
-    table_width,
     timeout_option,
 )
-from warehouse.cli.output import FORMATS, format_of, require_place, write_answer
-from warehouse.config import Settings, load_settings
-from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
+from warehouse.cli.completion import completed
+from warehouse.cli.output import FORMATS, format_of, put_result, require_place, write_answer
+from warehouse.config import Settings
+from warehouse.errors import ExitCode, NotFoundError, UsageError
 from warehouse.home import Home, generation_path
 from warehouse.progress import phase
 from warehouse.query import (
@@ -43,42 +39,10 @@ from warehouse.query import (
     Warehouse,
     find_query,
     one_clock,
-    render,
     session_of,
     texts_among_parameters,
 )
 from warehouse.sql import HOME_VARIABLE, literal
-
-
-def _complete(kind: str) -> Any:
-    """Shell completion of the home's tables or named queries."""
-
-    def complete(
-        ctx: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        said_here = ctx.get_parameter_source("settings") is ParameterSource.COMMANDLINE
-        before = ctx.find_root().params.get("home")
-        settings = ctx.params["settings"] if said_here else load_settings(before)
-        try:
-            with Warehouse(settings) as warehouse:
-                listed = warehouse.queries() if kind == "query" else warehouse.tables()
-                rows = listed.head(10_000)
-        except WarehouseError:
-            return []
-        if kind == "query":
-            found = [(name, purpose) for name, purpose, *_ in rows]
-        else:
-            found = [
-                (name if schema in ("main", "user") else f"{schema}.{name}", meaning)
-                for schema, name, meaning in rows
-            ]
-        return [
-            CompletionItem(name, help=meaning)
-            for name, meaning in found
-            if name.startswith(incomplete)
-        ]
-
-    return complete
 
 
 class _Sql(click.Command):
@@ -129,7 +93,7 @@ Examples:
     "-q",
     "--query",
     "name",
-    shell_complete=_complete("query"),
+    shell_complete=completed("query"),
     help="Run a named query instead of SQL.",
 )
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of $NAME.")
@@ -225,7 +189,7 @@ def _opened(settings: Settings, past: dict[str, Any]) -> Warehouse:
 
 
 @click.command(epilog="Example: warehouse queries large_trade_share")
-@click.argument("name", required=False, shell_complete=_complete("query"))
+@click.argument("name", required=False, shell_complete=completed("query"))
 @json_option
 @home_option
 def queries(settings: Settings, name: str | None, as_json: bool) -> int:
@@ -261,95 +225,11 @@ def queries(settings: Settings, name: str | None, as_json: bool) -> int:
 def _list_queries(listed: Result, as_json: bool) -> None:
     """Print names and purposes; parameters are shown for a single query or as JSON."""
     if as_json:
-        _show(listed, as_json)
+        put_result(listed, as_json)
         return
     rows = [(name, source, purpose) for name, purpose, _, source in listed.fetchall()]
     put_table(["name", "source", "purpose"], rows, wrap=True)
     say("show one with its parameters and SQL: warehouse queries NAME")
-
-
-@click.command(epilog="Example: warehouse describe flow_features")
-@click.argument("name", required=False, shell_complete=_complete("table"))
-@json_option
-@past_options
-@home_option
-def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json: bool) -> int:
-    """Show the columns of a table or view with meaning and unit; without NAME, list the tables."""
-    with Warehouse(settings, **past) as warehouse:
-        if name is None and not as_json:
-            _list_tables(warehouse)
-        else:
-            found = warehouse.tables() if name is None else warehouse.describe(name)
-            if not as_json and (meaning := _meaning(warehouse, name or "")):
-                say(f"{meaning}\n")
-            _show(found, as_json)
-            for warning in found.warnings:
-                say(f"warning: {warning}")
-    return ExitCode.DONE
-
-
-def _meaning(warehouse: Warehouse, name: str) -> str | None:
-    """The comment of a table or view."""
-    place = session_of(warehouse).names.find(tuple(name.split(".")))
-    if place is None:
-        return None
-    rows = warehouse.sql(
-        "select comment from duckdb_views() where (schema_name, view_name) = ($schema, $name)"
-        " union all"
-        " select comment from duckdb_tables() where (schema_name, table_name) = ($schema, $name)",
-        schema=place.schema,
-        name=place.table,
-    ).fetchall()
-    return next((text for (text,) in rows if text), None)
-
-
-def _list_tables(warehouse: Warehouse) -> None:
-    """Print tables with data; the others, and those of staging, by name only."""
-    empty = _without_data(warehouse)
-    shown, bare = [], []
-    for schema, name, meaning in warehouse.tables().fetchall():
-        is_empty = Place(schema, name) in empty
-        if is_empty or schema == "staging":
-            bare.append((schema, name, is_empty))
-        else:
-            shown.append((schema, name, meaning))
-    put_table(["schema", "name", "meaning"], shown, wrap=True)
-    for schema in dict.fromkeys(row[0] for row in bare):
-        for is_empty, said in ((False, "also in"), (True, "without data in")):
-            listed = " ".join(row[1] for row in bare if (row[0], row[2]) == (schema, is_empty))
-            if listed:
-                put(fill(listed, table_width(), initial_indent=f"{said} {schema}: "))
-
-
-def _without_data(warehouse: Warehouse) -> set[Place]:
-    """Tables without files in the lake, and marts without rows."""
-    names = session_of(warehouse).names
-    present = {row[0] for row in warehouse.sql("select dataset from meta.files").fetchall()}
-    behind = {place: names.datasets(place) for place in names.columns}
-    empty = {place for place, sources in behind.items() if sources and present.isdisjoint(sources)}
-    if Place("meta", "stored") in names.columns:
-        stored = "select model from meta.stored group by model having sum(rows) = 0"
-        empty |= {Place("main", row[0]) for row in warehouse.sql(stored).fetchall()}
-    return empty
-
-
-@click.command(epilog="Example: warehouse symbols --json")
-@json_option
-@past_options
-@home_option
-def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
-    """List the exchanges and symbols in the lake, with intervals, dates and datasets."""
-    with Warehouse(settings, **past) as warehouse:
-        found = warehouse.sql(
-            "select exchange, symbol,"
-            " string_agg(distinct interval, ' ' order by interval) as intervals,"
-            " string_agg(distinct clock, ' ' order by clock) as clocks,"
-            ' min(first_time)::date as "from", max(last_time)::date as "until",'
-            " string_agg(distinct dataset, ' ' order by dataset) as datasets"
-            " from meta.coverage group by exchange, symbol order by exchange, symbol"
-        )
-        _show(found, as_json)
-    return ExitCode.DONE
 
 
 @click.command(epilog="Example: warehouse shell")
@@ -455,13 +335,6 @@ def _sql_text(text: str) -> str:
             f"{named} is not UTF-8 text ({error.reason} at {error.start})",
             next_step="save it in UTF-8",
         ) from error
-
-
-def _show(result: Result, as_json: bool) -> None:
-    if as_json:
-        put_json(result.arrow().to_pylist())
-    else:
-        put(render(result, 10_000, width=table_width(), wrap=True))
 
 
 def _put_trace(result: Result, as_json: bool) -> None:

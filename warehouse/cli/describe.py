@@ -1,0 +1,126 @@
+"""The verbs ``describe`` and ``symbols``: what a home has."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import Any
+
+import click
+
+from warehouse.analysis import Place
+from warehouse.cli.common import (
+    home_option,
+    json_option,
+    past_options,
+    put,
+    put_table,
+    say,
+    table_width,
+)
+from warehouse.cli.completion import completed
+from warehouse.cli.output import put_result
+from warehouse.config import Settings
+from warehouse.display import counted
+from warehouse.errors import ExitCode
+from warehouse.query import Warehouse, session_of
+
+
+@click.command(epilog="Example: warehouse describe flow_features")
+@click.argument("name", required=False, shell_complete=completed("table"))
+@json_option
+@past_options
+@home_option
+def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json: bool) -> int:
+    """Show the columns of a table or view with meaning and unit; without NAME, list the tables."""
+    with Warehouse(settings, **past) as warehouse:
+        if name is None and not as_json:
+            _list_tables(warehouse)
+        else:
+            found = warehouse.tables() if name is None else warehouse.describe(name)
+            if not as_json and (meaning := _meaning(warehouse, name or "")):
+                say(f"{meaning}\n")
+                for line in _engines(warehouse, name or ""):
+                    say(f"{line}\n")
+            put_result(found, as_json)
+            for warning in found.warnings:
+                say(f"warning: {warning}")
+    return ExitCode.DONE
+
+
+def _meaning(warehouse: Warehouse, name: str) -> str | None:
+    """The comment of a table or view."""
+    place = session_of(warehouse).names.find(tuple(name.split(".")))
+    if place is None:
+        return None
+    rows = warehouse.sql(
+        "select comment from duckdb_views() where (schema_name, view_name) = ($schema, $name)"
+        " union all"
+        " select comment from duckdb_tables() where (schema_name, table_name) = ($schema, $name)",
+        schema=place.schema,
+        name=place.table,
+    ).fetchall()
+    return next((text for (text,) in rows if text), None)
+
+
+def _engines(warehouse: Warehouse, name: str) -> list[str]:
+    """What computed the months of a mart, as one line; none where it was this DuckDB's project."""
+    place = session_of(warehouse).names.find(tuple(name.split(".")))
+    if place is None or place.schema != "main":
+        return []
+    rows = warehouse.sql(
+        "select engine, count(*) from meta.stored where model = $mart group by all order by all",
+        mart=place.table,
+    ).fetchall()
+    if all(engine.startswith("duckdb") for engine, _ in rows):
+        return []
+    listed = ", ".join(f"{engine} ({counted(months, 'month')})" for engine, months in rows)
+    return [f"Computed by {listed}."]
+
+
+def _list_tables(warehouse: Warehouse) -> None:
+    """Print tables with data; the others, and those of staging, by name only."""
+    empty = _without_data(warehouse)
+    shown, bare = [], []
+    for schema, name, meaning in warehouse.tables().fetchall():
+        is_empty = Place(schema, name) in empty
+        if is_empty or schema == "staging":
+            bare.append((schema, name, is_empty))
+        else:
+            shown.append((schema, name, meaning))
+    put_table(["schema", "name", "meaning"], shown, wrap=True)
+    for schema in dict.fromkeys(row[0] for row in bare):
+        for is_empty, said in ((False, "also in"), (True, "without data in")):
+            listed = " ".join(row[1] for row in bare if (row[0], row[2]) == (schema, is_empty))
+            if listed:
+                put(fill(listed, table_width(), initial_indent=f"{said} {schema}: "))
+
+
+def _without_data(warehouse: Warehouse) -> set[Place]:
+    """Tables without files in the lake, and marts without rows."""
+    names = session_of(warehouse).names
+    present = {row[0] for row in warehouse.sql("select dataset from meta.files").fetchall()}
+    behind = {place: names.datasets(place) for place in names.columns}
+    empty = {place for place, sources in behind.items() if sources and present.isdisjoint(sources)}
+    if Place("meta", "stored") in names.columns:
+        stored = "select model from meta.stored group by model having sum(rows) = 0"
+        empty |= {Place("main", row[0]) for row in warehouse.sql(stored).fetchall()}
+    return empty
+
+
+@click.command(epilog="Example: warehouse symbols --json")
+@json_option
+@past_options
+@home_option
+def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
+    """List the exchanges and symbols in the lake, with intervals, dates and datasets."""
+    with Warehouse(settings, **past) as warehouse:
+        found = warehouse.sql(
+            "select exchange, symbol,"
+            " string_agg(distinct interval, ' ' order by interval) as intervals,"
+            " string_agg(distinct clock, ' ' order by clock) as clocks,"
+            ' min(first_time)::date as "from", max(last_time)::date as "until",'
+            " string_agg(distinct dataset, ' ' order by dataset) as datasets"
+            " from meta.coverage group by exchange, symbol order by exchange, symbol"
+        )
+        put_result(found, as_json)
+    return ExitCode.DONE
