@@ -152,7 +152,7 @@ def _require_no_real_files(home: Home) -> None:
         real = sum(not file.facts.simulated for file in manifest.files())
     if real:
         raise UsageError(
-            f"{home.root}: holds {counted(real, 'file')} of real data; the demo does not mix with"
-            " them",
+            f"{home.root}: holds {counted(real, 'file')} of real data,"
+            " and the demo is not mixed with them",
             next_step="run: warehouse demo --home demo",
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from warehouse.config import Settings
-from warehouse.errors import REPAIR, DamagedError, DiskError, LockedError, NotFoundError
+from warehouse.errors import BEGIN, REPAIR, DamagedError, DiskError, LockedError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +213,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         There is no home, and the verb does not create one.
     """
     if verb not in _BEGINNING and not home.root.is_dir():
-        raise NotFoundError(
-            f"{home.root}: there is no home",
-            next_step="run: warehouse demo, or: warehouse sync and warehouse build",
-        )
+        raise NotFoundError(f"{home.root}: there is no home", next_step=BEGIN)
     try:
         home.root.mkdir(parents=True, exist_ok=True)
         handle = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -30,7 +30,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise UsageError(
-            f"{host}:{port}: cannot listen ({error.strerror})", next_step="choose another --port"
+            f"cannot serve on {host}:{port} ({error.strerror})", next_step="choose another --port"
         ) from error
     return listener, f"[{host}]" if family == socket.AF_INET6 else host
 

@@ -124,7 +124,7 @@ def test_a_disk_without_room_exits_with_6(tmp_path: Path, test_vendor: TestVendo
     test_vendor.faults.append(Fault("200", r"/data/raw/", body=body))
     done = warehouse(test_vendor, tmp_path, "sync", "raw_trades", *PLACE, *june)
     assert done.exit_code == 6
-    assert "are to come" in done.stderr
+    assert "to download" in done.stderr
 
 
 def test_a_disk_that_gets_full_exits_with_6_and_the_next_run_goes_on(

@@ -207,7 +207,7 @@ class _Walk:
             return
         try:
             found = self._predicate(where)
-        except (_NotConstantError, KeyError, IndexError, TypeError, ValueError):
+        except (_NotConstantError, LookupError, TypeError, ValueError, OverflowError):
             return
         if found is not None:
             yield found
@@ -239,8 +239,9 @@ class _Walk:
         column, listed = membership(node)
         if column is None or column[1] == "time":
             return None
-        values = frozenset(v for item in listed for v in _flat(self.values.value(item)))
-        return column[0], _Filter({column[1]: values})
+        name = column[1]
+        values = frozenset(_key(name, v) for item in listed for v in _flat(self.values.value(item)))
+        return column[0], _Filter({name: values})
 
     def _comparison(
         self, column: tuple[str | None, str], kind: str, value: Tree
@@ -249,7 +250,7 @@ class _Walk:
         if name != "time":
             if kind != "COMPARE_EQUAL":
                 return None
-            return qualifier, _Filter({name: frozenset({self.values.value(value)})})
+            return qualifier, _Filter({name: frozenset({_key(name, self.values.value(value))})})
         moment = self.values.moment(value)
         if kind == "COMPARE_EQUAL":
             return qualifier, _Filter({}, moment, moment + _STEP)
@@ -293,6 +294,17 @@ class _Values:
         if isinstance(found, dt.date):
             return dt.datetime.combine(found, dt.time())
         raise _NotConstantError
+
+
+def _key(name: str, value: Any) -> Any:
+    """A value in the type of the key column that DuckDB compares it with."""
+    if value is None or (isinstance(value, str) and name != "series_id"):
+        return value
+    if name == "series_id" and (isinstance(value, str) or value == int(value)):
+        return int(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    raise _NotConstantError
 
 
 def _flat(value: Any) -> list[Any]:

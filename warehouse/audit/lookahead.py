@@ -43,7 +43,7 @@ from warehouse.audit.scratch import (
 )
 from warehouse.audit.tally import Tally, conclude, merge
 from warehouse.display import counted
-from warehouse.engine import Fault, fault_of, raise_fault
+from warehouse.engine import Fault, fault_of, raise_fault, reading_catalog
 from warehouse.project import Model, Project, Relation
 from warehouse.times import us_datetime
 from warehouse.vendor import SERIES_COLUMNS, SeriesKey
@@ -122,10 +122,11 @@ def _series_of(
         for other in project.with_ancestors([model])
         if other.is_stored and other.relation.schema == "main"
     ]
-    with open_catalog(catalog, session) as connection:
+    with open_catalog(catalog, session) as connection, reading_catalog(catalog):
         try:
             return series_with_rows(connection, stored)
-        except duckdb.Error:  # a mart without data is no list of files, but reads other views
+        except (duckdb.CatalogException, duckdb.BinderException):
+            # the view of a mart without data reads views by a name that the catalog lacks here
             return frozenset()
 
 

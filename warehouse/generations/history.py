@@ -87,7 +87,7 @@ def find_generation(
     NotFoundError
         There is none, or it is no longer kept; the message lists what is kept.
     UsageError
-        Not exactly one of the three is given, or ``as_of`` is no moment.
+        Not exactly one of the three is given, or ``as_of`` is not a date or time.
     """
     if sum(given is not None for given in (generation, as_of, snapshot)) != 1:
         raise UsageError(
@@ -172,14 +172,14 @@ def _moment(value: Moment) -> dt.datetime:
         moment = bound(dt.datetime.fromisoformat(value) if isinstance(value, str) else value)
     except ValueError as error:
         raise UsageError(
-            f"as of {value!r}: this is no moment",
+            f"as of {value!r}: not a date or time",
             next_step="write it as 2026-01-31 or 2026-01-31T12:00",
         ) from error
     if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
         return dt.datetime.combine(moment, dt.time())
     if not isinstance(moment, dt.datetime):
         raise UsageError(
-            f"as of {value!r}: this is no moment",
+            f"as of {value!r}: not a date or time",
             next_step="give a date, a datetime or an ISO text",
         )
     return moment

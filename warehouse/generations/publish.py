@@ -24,6 +24,7 @@ import duckdb
 from warehouse.display import counted
 from warehouse.engine import connect, reading_catalog
 from warehouse.errors import (
+    BEGIN,
     BUILD,
     REPAIR,
     ROOM_OR_RIGHTS,
@@ -225,7 +226,8 @@ def publish_build(home: Home) -> Published:
 def require_catalog(home: Home) -> None:
     """Raise NotFoundError unless a catalog was published."""
     if not home.catalog.is_file():
-        raise NotFoundError(f"{home.root}: no catalog yet", next_step=BUILD)
+        next_step = BUILD if home.manifest.is_file() else BEGIN
+        raise NotFoundError(f"{home.root}: no catalog yet", next_step=next_step)
 
 
 def current_generation(home: Home) -> int:
@@ -337,7 +339,9 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
                 name = f"warehouse.{identifier(schema)}.{identifier(table)}"
                 rows(f"select bit_xor(hash(t)) from {name} as t")
     if len(builds) != 1:
-        raise DamagedError(f"{catalog}: does not say what it is", next_step=BUILD)
+        raise DamagedError(
+            f"{catalog}: not a catalog of this package, meta.build is empty", next_step=BUILD
+        )
     ((generation, place),) = builds
     return Reads(int(generation), str(place), frozenset(o for (o,) in objects), dict(months))
 
@@ -350,7 +354,9 @@ def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
             " from warehouse.meta.results"
         ).fetchall()
     if not rows:
-        raise DamagedError(f"{catalog}: does not say what it is", next_step=BUILD)
+        raise DamagedError(
+            f"{catalog}: not a catalog of this package, meta.build is empty", next_step=BUILD
+        )
     return int(rows[0][0]), tuple(NodeResult(*result) for result in results)
 
 

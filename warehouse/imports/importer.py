@@ -45,7 +45,7 @@ class ContractSize:
         found = _CONTRACT_SIZE.fullmatch(text.strip())
         if found is None or float(found[1]) <= 0:
             raise UsageError(
-                f"contract size {text!r:.60} is no number and asset",
+                f"contract size {text!r:.60} is not a number and an asset",
                 next_step="write it like: 100 USD, or 0.01 BTC",
             )
         return cls(float(found[1]), found[2].upper())

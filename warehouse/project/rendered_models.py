@@ -139,7 +139,7 @@ def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> 
         text = model_for_dbt(path.read_bytes()).decode()
         found = renderer.render(text, Relation("user", name))
     except UnicodeDecodeError as error:
-        raise NeedsDbt(f"{place}: is no text in UTF-8") from error
+        raise NeedsDbt(f"{place}: not UTF-8 text") from error
     except TemplateMistake as error:
         raise NeedsDbt(f"{place}: {error.what}") from error
     own = _Own(name, path, text, found, described)

@@ -257,7 +257,7 @@ def _check_table(name: str) -> None:
 def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
     if name.lower() not in _TABLE_FUNCTIONS and not is_macro(name):
         raise QueryError(
-            f"{name}(): this table function may not run here: it reaches beyond the catalog",
+            f"{name}(): this table function is not allowed, because it reads more than the catalog",
             next_step="query the catalog's tables; wh.connection() returns the raw connection",
             in_shell="query the catalog's tables; warehouse shell opens DuckDB without this check",
         )
@@ -266,7 +266,7 @@ def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
 def _check_scalar(name: str) -> None:
     if name.lower() in _SCALAR_FUNCTIONS_REFUSED:
         raise QueryError(
-            f"{name}(): this function may not run here: it reaches beyond the catalog",
+            f"{name}(): this function is not allowed, because it reads more than the catalog",
             next_step="leave it out",
         )
 
@@ -350,7 +350,7 @@ def _several_statements(count: int) -> QueryError:
 
 def _not_allowed(kind: str) -> QueryError:
     return QueryError(
-        f"{kind.upper()} may not run here: a query reads the catalog and nothing else",
+        f"{kind.upper()} is not allowed: a query can only read the catalog",
         next_step=f"write one of {_QUERIES}",
     )
 

@@ -236,7 +236,8 @@ def _cast(parameter: Parameter, value: Any) -> object:
 
 def _wrong_type(parameter: Parameter, value: object) -> QueryError:
     return QueryError(
-        f"parameter {parameter.name}: {value!r} is no {parameter.type} ({parameter.meaning})"
+        f"parameter {parameter.name}: {value!r} is not of type"
+        f" {parameter.type} ({parameter.meaning})"
     )
 
 

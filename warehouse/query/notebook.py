@@ -57,7 +57,7 @@ class _Magic:
         if cell is None:
             return None
         if options.name is not None and not options.name.isidentifier():
-            raise QueryError(f"%%sql {options.name}: no name of a variable")
+            raise QueryError(f"%%sql {options.name}: not a valid variable name")
         result = self._ask(cell)
         if options.name is None:
             return result

@@ -38,7 +38,7 @@ def _as_moment(name: str, value: object) -> object:
         return naive_utc(value)
     except (ValueError, OverflowError) as error:
         raise QueryError(
-            f"parameter {name}: {value!r} has an offset, but is no moment in ISO 8601",
+            f"parameter {name}: {value!r} has an offset, but is not a time in ISO 8601",
             next_step="write it as 2026-02-28T12:00:00-05:00, or pass a datetime",
         ) from error
 

@@ -451,7 +451,7 @@ def _open(
             raise
         if fault_of(error) is Fault.MEMORY:
             raise MemoryLimitError(
-                f"{memory or settings.session.get('memory_limit')} of memory are too little",
+                f"{memory or settings.session.get('memory_limit')} of memory is too little",
                 next_step="raise it, for example to 500MB",
             ) from error
         raise unreadable(catalog, error) from error

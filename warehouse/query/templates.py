@@ -142,7 +142,7 @@ def model_text(path: Path) -> str:
         return model_for_dbt(path.read_bytes()).decode()
     except UnicodeDecodeError as error:
         raise QueryError(
-            f"{path} is no text in UTF-8 ({error.reason} at {error.start})",
+            f"{path} is not UTF-8 text ({error.reason} at {error.start})",
             next_step="save it in UTF-8",
         ) from error
 

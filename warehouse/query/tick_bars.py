@@ -55,7 +55,7 @@ def ask_bars(
     events = _EVENTS.fullmatch(str(every))
     if events is None and not _LENGTH.fullmatch(str(every)):
         raise UsageError(
-            f"every={every!r}: no length of time and no number of trades, base or quote units",
+            f"every={every!r}: not a length of time, and no number of trades, base or quote units",
             next_step="write it as '45m', '500 trades', '50 base' or '1e6 quote'",
         )
     if events is None:
@@ -83,7 +83,7 @@ def _call(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]
 def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.Table:
     """Trades with a side of one series in order, from the UTC midnight before the start on."""
     if series["clock"] not in ("true", "exchange"):
-        raise UsageError(f"clock={series['clock']!r}: it is none of 'true' and 'exchange'")
+        raise UsageError(f"clock={series['clock']!r}: it must be 'true' or 'exchange'")
     at = "known_at" if series["clock"] == "true" else "time"
     wanted = {k: v for k, v in {**series, **span}.items() if v is not None and k != "clock"}
     conditions = {

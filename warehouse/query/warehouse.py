@@ -449,12 +449,12 @@ class Warehouse:
         home, wanted = self._home, self._wanted
         catalog = home.catalog if wanted is None else generation_path(home, wanted)
         if not catalog.is_file():
-            gone = f"generation {wanted} is no longer kept"
-            raise NotFoundError(
-                f"{home.root}: {'no catalog yet' if wanted is None else gone}",
-                next_step="run: warehouse demo, or: warehouse sync and warehouse build",
-                home=str(home.root),
-            )
+            from warehouse.generations import find_generation, require_catalog
+
+            if wanted is None:
+                require_catalog(home)
+            else:
+                find_generation(home, generation=wanted)
         return open_session(self.settings, catalog)
 
 

@@ -261,7 +261,7 @@ class _Fetching:
         free_bytes = shutil.disk_usage(self._lake.home.root).free
         if size_bytes > free_bytes:
             raise DiskError(
-                f"{asked}: {render_size(size_bytes)} are to come,"
+                f"{asked}: {render_size(size_bytes)} to download,"
                 f" {render_size(free_bytes)} are free at {self._lake.home.root}",
                 next_step="free disk space, select less, or choose another disk with --home",
             )

@@ -227,7 +227,9 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
         raise UsageError(f"{where}: not a list of texts", next_step='write ["...", "..."]')
     if any(len(text) > _LONGEST_TEXT for text in values):
-        raise UsageError(f"{where}: a text of more than {_LONGEST_TEXT}", next_step="shorten it")
+        raise UsageError(
+            f"{where}: a text of more than {_LONGEST_TEXT} characters", next_step="shorten it"
+        )
     return tuple(values)
 
 

@@ -125,7 +125,7 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
             )
         if frame_facts(frame_table(name, given[name])) != frame:
             raise QueryError(
-                f"{name} is another frame than the receipt's, which had"
+                f"{name} is not the receipt's frame, which had"
                 f" {counted(frame.rows, 'row')} of"
                 f" {', '.join(frame.columns)} and the hash {frame.content}",
                 next_step="pass the frame that the query was run with",

@@ -113,9 +113,9 @@ class Symbol:
         >>> Symbol.problem("perpetual-BTC-USDT:USDT") is None
         True
         >>> Symbol.problem("perpetual-BTC-USDT")
-        "'perpetual-BTC-USDT' is no Atlas symbol: did you mean 'perpetual-BTC-USDT:USDT'?"
-        >>> Symbol.problem("BTCUSDT")
-        "'BTCUSDT' is no Atlas symbol: write it like 'perpetual-BTC-USDT:USDT' or 'spot-BTC-USDT'"
+        "'perpetual-BTC-USDT' is not an Atlas symbol: did you mean 'perpetual-BTC-USDT:USDT'?"
+        >>> Symbol.problem("BTCUS")
+        "'BTCUS' is not an Atlas symbol: write it like 'perpetual-BTC-USDT:USDT' or 'spot-BTC-USDT'"
         """
         symbol = cls.parse(text)
         meant = _meant_symbol(symbol)
@@ -126,7 +126,7 @@ class Symbol:
             if meant
             else "write it like 'perpetual-BTC-USDT:USDT' or 'spot-BTC-USDT'"
         )
-        return f"{text!r:.160} is no Atlas symbol: {hint}"
+        return f"{text!r:.160} is not an Atlas symbol: {hint}"
 
 
 _SYMBOL_TYPES = ("spot", "perpetual", "future", "option", "unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -54,6 +55,10 @@ SEP_3 = utc("2025-09-03 00:00")
         ("from mart where symbol = any($s)", {"s": [BTC]}, [("mart", BTC_ONLY, None, None)]),
         ("from mart where symbol in ($s, 'x') and symbol = $s", {"s": BTC},
          [("mart", BTC_ONLY, None, None)]),
+        ("from mart where clock = $c", {"c": True}, [("mart", {"clock": ("true",)}, None, None)]),
+        ("from mart where series_id = $n", {"n": "1"}, [("mart", {"series_id": (1,)}, None, None)]),
+        ("from mart where series_id = $n", {"n": math.inf}, [("mart", {}, None, None)]),
+        ("from mart where time <= '9999-12-31 23:59:59.999999'", {}, [("mart", {}, None, None)]),
         ("from mart where symbol = $s or close > 1", {"s": BTC}, [("mart", {}, None, None)]),
         ("from mart where symbol <> $s", {"s": BTC}, [("mart", {}, None, None)]),
         ("from mart where symbol like 'perp%'", {}, [("mart", {}, None, None)]),
@@ -166,6 +171,14 @@ def test_warnings_when_bars_are_missing_then_name_those_in_the_span(
 def test_warnings_when_another_series_is_asked_then_are_none(wh: warehouse.Warehouse) -> None:
     assert wh.sql("from mart where symbol = $s", s=ETH).warnings == ()
     assert wh.sql("from mart where series_id in (select 99)").warnings != ()
+
+
+def test_warnings_when_a_key_has_another_type_then_are_those_of_its_value(
+    wh: warehouse.Warehouse,
+) -> None:
+    where = "from mart where symbol = $s and clock = $clock and series_id = $n"
+    (number, text) = (wh.sql(where, s=BTC, clock=c, n=n) for c, n in (("true", 1), (True, "1")))
+    assert number.warnings == text.warnings != ()
 
 
 def test_warnings_when_a_file_was_refused_then_names_it_and_why(wh: warehouse.Warehouse) -> None:

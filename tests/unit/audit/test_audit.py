@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -387,3 +388,15 @@ def test_cuts_fall_within_bars_of_slower_series(run: Run) -> None:
     cuts = run(model("prices", f"select {KEY} {FROM}"), cuts=12).cuts
     assert any(cut.minute for cut in cuts)
     assert all(cut.minute % 5 == 0 and cut.second == 0 for cut in cuts)
+
+
+def test_a_stored_mart_that_cannot_be_read_is_damage(tmp_path: Path, catalog: Path) -> None:
+    """It chooses the series for a model that has no rows in the sample."""
+    own, month = shutil.copy(catalog, tmp_path), tmp_path / "2025-01.parquet"
+    with duckdb.connect(own) as connection:
+        connection.execute(f"copy (select 1 as series_id) to '{month}'")
+        connection.execute(f"create view main.rare as from read_parquet('{month}')")
+    month.unlink()
+    rare = model("rare", f"select {KEY} {FROM} where false")
+    with pytest.raises(DamagedError, match="2025-01"):
+        audit_lookahead(own, Project((rare,), ()), cuts=1, size=SIZE)

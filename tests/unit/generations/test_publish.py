@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import warehouse
 from tests.support import bar_table, copy_home, file_key, grid, write_file
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
@@ -206,8 +207,12 @@ def test_rollback_when_a_build_follows_then_gets_a_fresh_number(home: Home, buil
 def test_rollback_when_there_is_none_before_then_lists_what_is_kept(
     home: Home, build: Build
 ) -> None:
-    with pytest.raises(NotFoundError, match="no catalog yet"):
+    with pytest.raises(NotFoundError, match="no catalog yet") as caught:
         rollback(home)
+    assert caught.value.next_step == "run: warehouse build"
+    with pytest.raises(NotFoundError, match="no catalog yet") as caught:
+        warehouse.open(home.root / "none")
+    assert "warehouse demo" in str(caught.value.next_step)
     build(home)
     publish_build(home)
     with pytest.raises(NotFoundError, match="no generation before 1") as caught:

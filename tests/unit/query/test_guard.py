@@ -52,7 +52,7 @@ def test_check_when_a_query_ends_oddly_then_its_meaning_stays(
         ("select 1; select 2", "holds 2"),
         ("selec 1", "selec"),
         ("drop table t", "DROP"),
-        ("update extensions", "may not run here"),
+        ("update extensions", "is not allowed"),
         ("from read_csv('a')", "read_csv()"),
         ("from 'a.parquet'", "a.parquet"),
         ("select 1\x00", "NUL"),

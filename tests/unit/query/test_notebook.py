@@ -73,7 +73,7 @@ def test_line_when_it_is_a_select_then_answers(shell: Any) -> None:
         ("--what", "select 1", "not understood"),
         ("a b", "select 1", "not understood"),
         ("'", "select 1", "not understood"),
-        ("1bad", "select 1", "no name of a variable"),
+        ("1bad", "select 1", "not a valid variable name"),
         ("", "copy mart to 'x'", "COPY"),
     ],
 )

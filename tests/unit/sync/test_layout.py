@@ -203,7 +203,7 @@ def test_scan_when_a_pattern_explains_the_name_then_gives_the_key(
     [
         ("{symbol}_{period}", "2025-09", "does not fit --pattern"),
         ("{symbol}-{exchange}-{period}", f"{BTC}-okx-2025-09", "in two ways"),
-        ("{symbol}_{period}", "BTCUSDT_2025-09", "no Atlas symbol"),
+        ("{symbol}_{period}", "BTCUSDT_2025-09", "not an Atlas symbol"),
     ],
 )
 def test_scan_when_a_pattern_does_not_explain_the_name_then_says_why(
