@@ -16,26 +16,27 @@ from typing import BinaryIO
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-# Below the home: what DuckDB or we were writing. The last two are of earlier versions.
-_LEFTOVERS = (
+# Below the home: what DuckDB or we were writing; names with ``building`` and ``incoming`` are of
+# earlier versions.
+_OF_BUILDS = (
     "warehouse.duckdb.wal",
     ".warehouse.duckdb.new",
     "generations/**/*.wal",
     "generations/**/.*.new",
-    "objects/.*.new",
-    "lake/**/.*.parquet.new",
     "marts/**/.*.new",
     "marts/**/*.building",
-    "objects/.incoming-*",
 )
+_OF_LAKE = ("objects/.*.new", "lake/**/.*.parquet.new", "objects/.incoming-*")
 
 
-def leftovers(home: Path) -> list[Path]:
+def leftovers(home: Path, *, of_lake: bool = True) -> list[Path]:
     """Leftovers of killed processes below a home; the caller holds the home's lock.
 
     A file of these names whose writer is alive may be among them for a caller without the lock.
+    With ``of_lake``, those in the lake too, which looks at the name of every file there.
     """
-    return sorted({path for pattern in _LEFTOVERS for path in home.glob(pattern)})
+    patterns = _OF_BUILDS + (_OF_LAKE if of_lake else ())
+    return sorted({path for pattern in patterns for path in home.glob(pattern)})
 
 
 def temporary(place: Path) -> Path:

@@ -65,7 +65,10 @@ def quick_build(home: Home) -> int:
     with writing(home, "build"):
         inputs = replace(fingerprint(settings), project="quick")
         prepare_catalog(settings, generation=next_generation(home), inputs=inputs)
-        name = f"marts/flow_features/2025-09-{inputs.lake[:20]}.parquet"
+        with Manifest(home.manifest) as manifest:
+            held = sorted(f"{key} {sha256}" for key, sha256 in manifest.current_objects())
+        digest = hashlib.sha256(repr(held).encode()).hexdigest()
+        name = f"marts/flow_features/2025-09-{digest[:20]}.parquet"
         with duckdb.connect(home.build_catalog) as connection:
             month = stored_month(
                 "flow_features", "2025-09", _store(connection, home.root / name), reused=False

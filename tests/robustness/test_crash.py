@@ -153,7 +153,7 @@ def test_publish_rollback_and_prune_killed_at_a_moment(
 
 
 @pytest.mark.parametrize(
-    ("step", "forgotten"), [("Manifest.record_settled", False), ("Lake.sweep", True)]
+    ("step", "forgotten"), [("Manifest.record_settled", False), ("Lake.settle_links", True)]
 )
 def test_forget_killed_before_a_step_then_takes_all_or_nothing_and_a_rerun_ends_it(
     three_rounds: tuple[Home, dict[str, str]], step: str, forgotten: bool

@@ -51,13 +51,7 @@ def fingerprint(settings: Settings) -> Inputs:
     home = Home.of(settings)
     with Manifest(home.manifest) as manifest:
         lake = [
-            [
-                (file.file_id, str(file.key), file.series_id, file.object)
-                for file in manifest.files()
-            ],
-            [(str(refusal.key), refusal.object) for refusal in manifest.quarantine()],
-            len(manifest.restatements()),
-            manifest.audits(),
+            manifest.tokens(),
             [str(span) for span in declared_spans(home.subscription)],
             [str(wish) for wish in wished_ticks(home.subscription)],
         ]

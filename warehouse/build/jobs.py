@@ -209,7 +209,7 @@ class _Workers:
                         pipe.close()
             for spilled in self._home.build.glob(f"spill-{child.pid}-*"):
                 shutil.rmtree(spilled, ignore_errors=True)
-        for leftover in leftovers(self._home.root):
+        for leftover in leftovers(self._home.root, of_lake=False):
             leftover.unlink(missing_ok=True)
 
     def interrupt(self) -> None:

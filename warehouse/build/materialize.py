@@ -77,7 +77,7 @@ def store_marts(
     """
     home = Home.of(settings)
     home.marts.mkdir(parents=True, exist_ok=True)
-    for leftover in leftovers(home.root):
+    for leftover in leftovers(home.root, of_lake=False):
         leftover.unlink()
     wanted = _wanted(settings, home, project, DUCKDB if spark is None else spark.engine)
     if spark is None:

@@ -19,6 +19,7 @@ from warehouse.generations import Published, require_build
 from warehouse.generations import publish_build as publish_build
 from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
+from warehouse.lake import Manifest
 
 
 def _workers(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
@@ -157,7 +158,10 @@ def update(
 
 def _holds_files(home: Home) -> bool:
     """Whether there is anything to build from."""
-    return home.manifest.is_file() and any(home.lake.rglob("*.parquet"))
+    if not home.manifest.is_file():
+        return False
+    with Manifest(home.manifest) as manifest:
+        return manifest.holds_files()
 
 
 @click.command(epilog="Example: warehouse rollback")

@@ -11,35 +11,28 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from warehouse.errors import REPAIR, DamagedError, NewerHomeError, UsageError, WarehouseError
+from warehouse.errors import REPAIR, DamagedError, NewerHomeError, WarehouseError
 from warehouse.home import Home
-from warehouse.lake.records import (
-    FileFacts,
-    Refusal,
-    Restatement,
-    StoredFile,
-    plain_facts,
-    read_facts,
+from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile, plain_facts
+from warehouse.lake.rows import (
+    KEY,
+    SELECT_FILES,
+    flat_key,
+    flat_series,
+    key_of_row,
+    series_of_row,
+    stored_file,
 )
 from warehouse.lake.schema import HOME_VERSION, STEPS
 from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
-from warehouse.vendor import SERIES_COLUMNS, FileKey, Period, SeriesKey
+from warehouse.vendor import SERIES_COLUMNS, FileKey, SeriesKey
 
-_KEY = ", ".join(("dataset", *SERIES_COLUMNS, "period"))
-_SELECT_FILES = (
-    f"select file_id, {_KEY}, series_id, object,"
-    " size_bytes, iif(json_valid(facts), json_remove(facts, '$.columns'), facts),"
-    " iif(json_valid(facts), json_extract(facts, '$.columns'), null),"
-    " origin, origin_stamp, fetched_at, superseded_at"
-    " from files join series using (series_id)"
-)
 _INSERT_REFUSAL = (
-    f"insert into quarantine ({_KEY}, object, size_bytes, reason, origin, refused_at)"
+    f"insert into quarantine ({KEY}, object, size_bytes, reason, origin, refused_at)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
@@ -130,39 +123,87 @@ class Manifest:
     def files(self, *, superseded: bool = False) -> list[StoredFile]:
         """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
         rows = self._connection.execute(
-            f"{_SELECT_FILES} where ? or superseded_at is null order by {_KEY}, file_id",
+            f"{SELECT_FILES} where ? or superseded_at is null order by {KEY}, file_id",
             (superseded,),
         )
-        return [_stored_file(row) for row in rows]
+        return [stored_file(row) for row in rows]
 
-    def files_of(self, dataset: str, series: SeriesKey) -> list[StoredFile]:
+    def files_of(self, dataset: str, series: SeriesKey, *, most: int = -1) -> list[StoredFile]:
         """Current files of one series in one dataset, in the order of their periods."""
         rows = self._connection.execute(
-            f"{_SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? order by period",
-            _flat_series(dataset, series),
+            f"{SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? order by period limit ?",
+            (*flat_series(dataset, series), most),
         )
-        return [_stored_file(row) for row in rows]
+        return [stored_file(row) for row in rows]
 
     def current_objects(self) -> Iterator[tuple[FileKey, str]]:
         """Key and object of every current file, without what was seen in it."""
         rows = self._connection.execute(
-            f"select {_KEY}, object"
+            f"select {KEY}, object"
             " from files join series using (series_id) where superseded_at is null"
         )
         for row in rows:
-            yield _key(*row[:6]), row[6]
+            yield key_of_row(*row[:6]), row[6]
+
+    def file(self, key: FileKey) -> StoredFile | None:
+        """The current file of a key."""
+        row = self._connection.execute(
+            f"{SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
+            " and symbol = ? and interval = ? and clock = ? and period = ?",
+            flat_key(key),
+        ).fetchone()
+        return None if row is None else stored_file(row)
+
+    def origin(self, key: FileKey) -> tuple[str, str] | None:
+        """Where the current file of a key came from, and its stamp there."""
+        row: tuple[str, str] | None = self._connection.execute(
+            "select origin, origin_stamp from files where superseded_at is null and dataset = ?"
+            " and series_id = (select series_id from series where exchange = ? and symbol = ?"
+            " and interval = ? and clock = ?) and period = ?",
+            flat_key(key),
+        ).fetchone()
+        return row
+
+    def first_with(self, sha256: str) -> FileKey | None:
+        """The current file of these bytes; of several the one that came first."""
+        row = self._connection.execute(
+            f"select {KEY} from files join series using (series_id)"
+            " where object = ? and superseded_at is null order by file_id limit 1",
+            (sha256,),
+        ).fetchone()
+        return None if row is None else key_of_row(*row)
+
+    def tokens(self) -> list[tuple[str, ...]]:
+        """What is new whenever the lake shows other files or facts; a few rows for each month."""
+        months = self._connection.execute("select dataset, month, shown from months")
+        changes = self._connection.execute("select subject, token from changes")
+        return [*months.fetchall(), *changes.fetchall()]
+
+    def holds_files(self) -> bool:
+        """Whether any file is in the lake."""
+        return self._connection.execute("select 1 from months limit 1").fetchone() is not None
+
+    def unlinked(self) -> Iterator[tuple[FileKey, str | None]]:
+        """Files whose link may be missing or wrong, with their object; None: not in the lake."""
+        rows = self._connection.execute(
+            f"select {KEY}, (select object from files where superseded_at is null"
+            " and (dataset, series_id, period) = (todo.dataset, todo.series_id, todo.period))"
+            " from unlinked as todo join series using (series_id)"
+        )
+        for row in rows:
+            yield key_of_row(*row[:6]), row[6]
 
     def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
         """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
         return self._connection.execute(
             "select start_us, end_us from settled where dataset = ? and exchange = ?"
             " and symbol = ? and interval = ? and clock = ? order by start_us",
-            _flat_series(dataset, series),
+            flat_series(dataset, series),
         ).fetchall()
 
     def has_dataset(self, dataset: str) -> bool:
-        row = self._connection.execute("select 1 from files where dataset = ? limit 1", (dataset,))
+        row = self._connection.execute("select 1 from months where dataset = ? limit 1", (dataset,))
         return row.fetchone() is not None
 
     def typical_sizes(self) -> dict[tuple[str, str | None], int]:
@@ -177,24 +218,24 @@ class Manifest:
         rows = self._connection.execute(
             f"select series_id, {', '.join(SERIES_COLUMNS)} from series order by series_id"
         )
-        return [(row[0], _series(*row[1:])) for row in rows]
+        return [(row[0], series_of_row(*row[1:])) for row in rows]
 
     def quarantine(self) -> list[Refusal]:
         """Files that were refused and that no good file has replaced since."""
         rows = self._connection.execute(
-            f"select {_KEY}, object, size_bytes, reason, origin, refused_at"
+            f"select {KEY}, object, size_bytes, reason, origin, refused_at"
             " from quarantine where resolved_at is null order by quarantine_id"
         )
-        return [Refusal(_key(*row[:6]), *row[6:]) for row in rows]
+        return [Refusal(key_of_row(*row[:6]), *row[6:]) for row in rows]
 
     def restatements(self) -> list[Restatement]:
         rows = self._connection.execute(
-            f"select {_KEY}, series_id, kind, old_object, new_object, difference, seen_at"
+            f"select {KEY}, series_id, kind, old_object, new_object, difference, seen_at"
             " from restatements join series using (series_id) order by restatement_id"
         )
         return [
             Restatement(
-                _key(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11]
+                key_of_row(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11]
             )
             for row in rows
         ]
@@ -256,7 +297,7 @@ class Manifest:
         self._connection.execute(
             "update quarantine set resolved_at = ? where dataset = ? and exchange = ?"
             " and symbol = ? and interval = ? and clock = ? and period = ? and resolved_at is null",
-            (now, *_flat(key)),
+            (now, *flat_key(key)),
         )
 
     def record_stamp(self, file: StoredFile, *, origin: str, stamp: str) -> None:
@@ -273,12 +314,12 @@ class Manifest:
         known = self._connection.execute(
             "select 1 from quarantine where dataset = ? and exchange = ? and symbol = ?"
             " and interval = ? and clock = ? and period = ? and object = ? and resolved_at is null",
-            (*_flat(key), object),
+            (*flat_key(key), object),
         ).fetchone()
         if known is None:
             self._connection.execute(
                 _INSERT_REFUSAL,
-                (*_flat(key), object, size_bytes, reason, origin, self._now()),
+                (*flat_key(key), object, size_bytes, reason, origin, self._now()),
             )
 
     def record_restatement(
@@ -309,7 +350,7 @@ class Manifest:
         self, dataset: str, series: SeriesKey, spans: Iterable[tuple[int, int]]
     ) -> None:
         """Replace the settled spans of a series in a dataset by ``spans``, which are disjoint."""
-        place = _flat_series(dataset, series)
+        place = flat_series(dataset, series)
         with self.transaction():
             self._connection.execute(
                 "delete from settled where dataset = ? and exchange = ? and symbol = ?"
@@ -391,7 +432,7 @@ class Manifest:
                 _INSERT_REFUSAL,
                 [
                     (
-                        *_flat(one.key),
+                        *flat_key(one.key),
                         one.object,
                         one.size_bytes,
                         one.reason,
@@ -410,11 +451,21 @@ class Manifest:
                 [(sha256,) for sha256 in objects],
             )
 
-    def start_run(self, verb: str) -> int:
-        cursor = self._connection.execute(
-            "insert into runs (verb, started_at) values (?, ?)", (verb, self._now())
-        )
-        return int(cursor.lastrowid or 0)
+    def record_linked(self) -> None:
+        """Record that all links are as they should be."""
+        self._connection.execute("delete from unlinked")
+
+    def start_run(self, verb: str) -> tuple[int, bool]:
+        """Number of a new run, and whether one before it was killed; that one is ended."""
+        with self.transaction():
+            killed = self._connection.execute(
+                "update runs set ended_at = ?, outcome = 'killed' where ended_at is null",
+                (self._now(),),
+            )
+            cursor = self._connection.execute(
+                "insert into runs (verb, started_at) values (?, ?)", (verb, self._now())
+            )
+        return int(cursor.lastrowid or 0), killed.rowcount > 0
 
     def end_run(self, run_id: int, outcome: str) -> None:
         self._connection.execute(
@@ -460,39 +511,3 @@ class Manifest:
 def utc_now() -> str:
     """The present moment as the manifest writes it: ISO 8601, UTC, to the second, without zone."""
     return datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
-
-
-def _key(
-    dataset: str, exchange: str, symbol: str, interval: str, clock: str, period: str
-) -> FileKey:
-    return FileKey(dataset, _series(exchange, symbol, interval, clock), _period(period))
-
-
-@cache
-def _series(exchange: str, symbol: str, interval: str, clock: str) -> SeriesKey:
-    """Parse a key; the key of a series is checked once and shared by its rows."""
-    return SeriesKey(exchange, symbol, interval or None, clock or None)
-
-
-@cache
-def _period(text: str) -> Period:
-    return Period(text)
-
-
-def _flat(key: FileKey) -> tuple[str, ...]:
-    return (*_flat_series(key.dataset, key.series), key.period.text)
-
-
-def _flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
-    return (dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
-
-
-def _stored_file(row: tuple[Any, ...]) -> StoredFile:
-    try:
-        return StoredFile(
-            row[0], _key(*row[1:7]), row[7], row[8], row[9], read_facts(row[10], row[11]), *row[12:]
-        )
-    except (ValueError, KeyError, TypeError, UsageError) as error:
-        raise DamagedError(
-            f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=REPAIR
-        ) from error

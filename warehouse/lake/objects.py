@@ -3,8 +3,9 @@
 A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
 under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
 killed anywhere leaves at most a temporary file, an object without a row or a missing link.
-``sweep`` repairs the first and the last; an object without a row does no harm: it is used
-when the file comes again, or removed by ``prune``. Nothing else here removes an object.
+``sweep`` repairs the first and the last, ``settle_links`` the last; an object without a row does no
+harm: it is used when the file comes again, or removed by ``prune``. Nothing else here removes an
+object.
 
 The libraries that read parquet are loaded with the first file, while a sync waits for the vendor.
 """
@@ -189,8 +190,8 @@ class Lake:
         FileRefusedError
             The series holds files of the other kind.
         """
-        held = self.manifest.files_of(key.dataset, key.series) if key.is_raw else []
-        for other in held:
+        held = self.manifest.files_of(key.dataset, key.series, most=1) if key.is_raw else []
+        for other in held:  # all of a series are of one kind
             if (other.facts.imported is None) != (facts.imported is None):
                 kind = "the vendor's own" if other.facts.imported is None else "imported"
                 raise FileRefusedError(
@@ -228,8 +229,31 @@ class Lake:
         path.parent.mkdir(parents=True, exist_ok=True)
         show(self.home.object_path(sha256), path)
 
+    def settle_links(self) -> list[Path]:
+        """Make or remove the links of files that have changed; returns those removed.
+
+        The manifest knows which files these are, whatever was killed meanwhile.
+
+        Raises
+        ------
+        DamagedError
+            The object of a current file is missing.
+        """
+        removed = []
+        for key, sha256 in self.manifest.unlinked():
+            path = self.link_path(key)
+            if sha256 is None:
+                if path.is_file() and _is_link(path):
+                    path.unlink()
+                    removed.append(path)
+            elif not shows(path, self.home.object_path(sha256)):
+                self._require_object(key, sha256)
+                self.link(key, sha256)
+        self.manifest.record_linked()
+        return removed
+
     def sweep(self) -> list[Path]:
-        """Clean up after a killed process; returns what was removed.
+        """Clean up after a killed process, looking at every link; returns what was removed.
 
         Removes temporary files and links that are no current file's; makes links that are missing
         or show another object. A file in ``lake/`` that is no link belongs to the user and stays.
@@ -257,13 +281,16 @@ class Lake:
                 elif shows(path, self.home.object_path(expected[key])):
                     missing.discard(key)
         for key in sorted(missing):
-            if not self.home.object_path(expected[key]).is_file():
-                raise DamagedError(
-                    f"{key}: its object is missing, {self.home.object_path(expected[key])}",
-                    next_step=REPAIR,
-                )
+            self._require_object(key, expected[key])
             self.link(key, expected[key])
+        self.manifest.record_linked()
         return removed
+
+    def _require_object(self, key: FileKey, sha256: str) -> None:
+        if not self.home.object_path(sha256).is_file():
+            raise DamagedError(
+                f"{key}: its object is missing, {self.home.object_path(sha256)}", next_step=REPAIR
+            )
 
     @contextmanager
     def _storing(self, key: FileKey) -> Iterator[None]:

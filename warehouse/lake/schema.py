@@ -2,6 +2,59 @@
 
 from __future__ import annotations
 
+
+def _marking(columns: str, values: str) -> str:
+    """SQL that gives the month of a changed file new tokens, or only some of them."""
+    return (
+        f"insert into months values ({values}, hex(randomblob(16)), hex(randomblob(16)))"
+        f" on conflict do update set {columns};"
+    )
+
+
+_MONTH = "{0}.dataset, substr({0}.period, 1, 7)"
+_BOTH = "shown = excluded.shown, described = excluded.described"
+_UNLINKED = "insert or ignore into unlinked values ({0}.dataset, {0}.series_id, {0}.period);"
+_NEW, _OLD = (
+    (_marking(_BOTH, _MONTH.format(row)) + " " + _UNLINKED.format(row)) for row in ("new", "old")
+)
+_LAST = (  # a month without files has no row
+    "delete from months where (dataset, month) = (select old.dataset, substr(old.period, 1, 7))"
+    " and not exists (select 1 from files where files.dataset = old.dataset"
+    " and substr(files.period, 1, 7) = substr(old.period, 1, 7) and superseded_at is null);"
+)
+_DESCRIBED = _marking("described = excluded.described", _MONTH.format("new"))
+_SHOWN = "dataset, series_id, period, object, size_bytes, facts, superseded_at"
+_TOKEN = (
+    "insert into changes values ('{}', hex(randomblob(16)))"
+    " on conflict do update set token = excluded.token;"
+)
+
+# Each statement ends with ";" and a new line, and has no such end inside.
+_TRIGGERS = "".join(
+    f"create trigger if not exists {name} after {event} begin {body} end;\n"
+    for name, event, body in (
+        ("file_added", "insert on files when new.superseded_at is null", _NEW),
+        ("file_removed", "delete on files when old.superseded_at is null", f"{_OLD} {_LAST}"),
+        (
+            "file_changed",
+            f"update of {_SHOWN} on files"
+            " when old.superseded_at is null or new.superseded_at is null",
+            f"{_OLD} {_NEW} {_LAST}",
+        ),
+        ("file_described", "update of origin, origin_stamp, fetched_at on files", _DESCRIBED),
+        (
+            "series_changed",
+            "update on series",
+            "update months set shown = hex(randomblob(16)), described = hex(randomblob(16));",
+        ),
+        *(
+            (f"{table}_{event}", f"{event} on {table}", _TOKEN.format(table))
+            for table in ("quarantine", "restatements", "audits")
+            for event in ("insert", "update", "delete")
+        ),
+    )
+)
+
 STEPS = (
     # 1: files, quarantine, restatements, runs
     """
@@ -66,6 +119,33 @@ create table if not exists audits (
     primary key (dataset, series_id)
 ) strict, without rowid;
 """,
+    # 4: what has changed, so that nobody reads all rows to find out: see ``lake.changes``
+    """
+create table if not exists months (                   -- of each dataset that had a file in it
+    dataset text not null, month text not null,
+    shown text not null,                              -- random; new with each change of a file
+    described text not null,                          -- and of where a file came from
+    primary key (dataset, month)
+) strict, without rowid;
+create table if not exists changes (                  -- of whole tables: random, as above
+    subject text primary key, token text not null
+) strict, without rowid;
+create table if not exists unlinked (                 -- files whose link is to be made or removed
+    dataset text not null, series_id integer not null, period text not null,
+    primary key (dataset, series_id, period)
+) strict, without rowid;
+create index if not exists file_of_month on files (dataset, substr(period, 1, 7))
+    where superseded_at is null;
+create index if not exists file_of_object on files (object);
+create index if not exists open_refusal on quarantine (dataset, symbol, period)
+    where resolved_at is null;
+insert or ignore into months
+    select distinct dataset, substr(period, 1, 7), hex(randomblob(16)), hex(randomblob(16))
+    from files where superseded_at is null group by 1, 2;
+insert or ignore into unlinked
+    select dataset, series_id, period from files where superseded_at is null;
+"""
+    + _TRIGGERS,
 )
 # Version that this product writes; it upgrades older homes and refuses newer ones.
 HOME_VERSION = len(STEPS)

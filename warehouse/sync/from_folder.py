@@ -6,7 +6,8 @@ that an interrupted run loses nothing and the next one goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from warehouse.display import counted
 from warehouse.errors import ExitCode, did_you_mean
 from warehouse.files import sha256_of
 from warehouse.home import Home
-from warehouse.lake import Admission, Manifest, Outcome, StoredFile
+from warehouse.lake import Admission, Manifest, Outcome
 from warehouse.progress import phase
 from warehouse.sync.layout import Fault, FoundFile, Naming, printable, same_key, scan_folder
 from warehouse.sync.report import SOME_UNNAMED, SyncReport, sync_run
 from warehouse.vendor import FileKey, load_contracts
 
 _FILES_TOGETHER = 16
+
+# Origin and stamp of the lake's file of a key.
+_OriginOf = Callable[[FileKey], tuple[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +82,21 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
     same, and these bytes are read. If they differ none is imported, because it is unknown which is
     right, and the lake keeps its version.
     """
-    current, layouts_shown = _known(home)
     files, unchanged = [], []
     scanned = scan_folder(folder, naming)
-    ambiguous, repeated = _settle_repeats(scanned, current)
-    for found in scanned:
-        if found.key is None or found.path in repeated:
-            continue
-        status = found.path.stat()
-        planned = PlannedFile(
-            found.key, found.path, status.st_size, f"{status.st_size}@{status.st_mtime_ns}"
-        )
-        stored = current.get(found.key)
-        if stored is not None and (stored.origin, stored.origin_stamp) == (
-            printable(found.path),
-            planned.stamp,
-        ):
-            unchanged.append(found.key)
-        else:
-            files.append(planned)
+    with _known(home) as (origin_of, layouts_shown):
+        ambiguous, repeated = _settle_repeats(scanned, origin_of)
+        for found in scanned:
+            if found.key is None or found.path in repeated:
+                continue
+            status = found.path.stat()
+            planned = PlannedFile(
+                found.key, found.path, status.st_size, f"{status.st_size}@{status.st_mtime_ns}"
+            )
+            if origin_of(found.key) == (printable(found.path), planned.stamp):
+                unchanged.append(found.key)
+            else:
+                files.append(planned)
     return FolderPlan(
         tuple(files),
         tuple(unchanged),
@@ -108,7 +108,7 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
 
 
 def _settle_repeats(
-    scanned: list[FoundFile], current: Mapping[FileKey, StoredFile]
+    scanned: list[FoundFile], origin_of: _OriginOf
 ) -> tuple[list[FoundFile], set[Path]]:
     """Files of one vendor file that differ; and all paths that another path represents."""
     ambiguous, repeated = [], set[Path]()
@@ -118,8 +118,8 @@ def _settle_repeats(
             ambiguous.append(FoundFile(paths[0], None, f"{key}: {listed} are this file and differ"))
             repeated.update(paths)
         else:
-            held = current.get(key)
-            kept = next((p for p in paths if held and held.origin == printable(p)), paths[0])
+            held, _ = origin_of(key) or ("", "")
+            kept = next((path for path in paths if held == printable(path)), paths[0])
             repeated.update(path for path in paths if path != kept)
     return ambiguous, repeated
 
@@ -151,7 +151,6 @@ def sync_folder(
         phase("check and import files") as taking,
         sync_run(home, salvage=salvage) as (lake, finish),
     ):
-        current = {file.key: file for file in lake.manifest.files()}
         for first in range(0, len(plan.files), _FILES_TOGETHER):
             with lake.together():
                 for file in plan.files[first : first + _FILES_TOGETHER]:
@@ -160,7 +159,7 @@ def sync_folder(
                         file.source,
                         origin=printable(file.source),
                         stamp=file.stamp,
-                        current=current.get(file.key),
+                        current=lake.manifest.file(file.key),
                     )
                     admissions.append(admission)
                     taking.counts[str(admission.outcome)] += 1
@@ -173,7 +172,7 @@ def sync_folder(
                 warnings=(
                     *_unknown_datasets({file.key.dataset for file in plan.files}),
                     *other_data(plan.others, folder),
-                    *_same_bytes(admissions, current),
+                    *_same_bytes(admissions, lake.manifest),
                 ),
                 others=plan.others,
                 layouts_shown=plan.layouts_shown,
@@ -189,14 +188,13 @@ def other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
         yield f"{counted(len(names), 'file')} not imported, because only parquet is: {shown}"
 
 
-def _same_bytes(
-    admissions: Sequence[Admission], current: Mapping[FileKey, StoredFile]
-) -> Iterator[str]:
-    """New files with the same bytes as another series: one symbol may be mistyped."""
-    known = {file.object: key for key, file in current.items()}
+def _same_bytes(admissions: Sequence[Admission], manifest: Manifest) -> Iterator[str]:
+    """New files with the same bytes as another one: one symbol may be mistyped."""
     for admission in admissions:
-        other = known.setdefault(admission.object, admission.key)
-        if admission.outcome is Outcome.ADDED and admission.rows and other != admission.key:
+        if admission.outcome is not Outcome.ADDED or not admission.rows:
+            continue
+        other = manifest.first_with(admission.object)
+        if other not in (None, admission.key):
             yield (
                 f"{admission.key} has the same bytes as {other}: is one of the names wrong? "
                 "warehouse forget removes a series"
@@ -213,10 +211,12 @@ def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _known(home: Home) -> tuple[dict[FileKey, StoredFile], bool]:
-    """The lake's files, and whether an earlier run found files that it could not identify."""
+@contextmanager
+def _known(home: Home) -> Iterator[tuple[_OriginOf, bool]]:
+    """Where the lake's files came from, and whether an earlier run found files of unknown name."""
     if not home.manifest.is_file():
-        return {}, False
+        yield lambda _: None, False
+        return
     with Manifest(home.manifest) as manifest:
         shown = any(SOME_UNNAMED in (outcome or "") for *_, outcome in manifest.runs())
-        return {file.key: file for file in manifest.files()}, shown
+        yield manifest.origin, shown

@@ -96,16 +96,21 @@ def sync_run(
     with (
         writing(home, verb),
         Manifest(home.manifest, create=True, clock=clock) as manifest,
-        _recorded(manifest, verb) as finish,
+        _recorded(manifest, verb) as (finish, follows_killed),
     ):
         lake = Lake(home, manifest, salvage=salvage)
-        lake.sweep()
+        if follows_killed:
+            lake.sweep()
+        else:
+            lake.settle_links()
         yield lake, finish
 
 
 @contextmanager
-def _recorded(manifest: Manifest, verb: str) -> Iterator[Callable[[SyncReport], SyncReport]]:
-    run = manifest.start_run(verb)
+def _recorded(
+    manifest: Manifest, verb: str
+) -> Iterator[tuple[Callable[[SyncReport], SyncReport], bool]]:
+    run, follows_killed = manifest.start_run(verb)
     outcome = "interrupted"
 
     def finish(report: SyncReport) -> SyncReport:
@@ -118,7 +123,7 @@ def _recorded(manifest: Manifest, verb: str) -> Iterator[Callable[[SyncReport], 
         return report
 
     try:
-        yield finish
+        yield finish, follows_killed
     except WarehouseError as error:
         outcome = f"stopped: {error.what}"
         raise

@@ -82,11 +82,11 @@ def forget_files(home: Home, selection: Selection) -> list[StoredFile]:
     with writing(home, "forget"), Manifest(home.manifest) as manifest:
         files = manifest.files()
         if not any(selection.holds(file.key) for file in files):
-            Lake(home, manifest).sweep()
+            Lake(home, manifest).settle_links()
         found = _selected(files, selection)
         with manifest.transaction():
             for file in found:
                 manifest.supersede(file.key)
                 manifest.record_settled(file.key.dataset, file.key.series, ())
-        Lake(home, manifest).sweep()
+        Lake(home, manifest).settle_links()
     return found
