@@ -17,19 +17,12 @@ from typing import Any, Self
 
 from warehouse.errors import REPAIR, DamagedError, NewerHomeError, WarehouseError
 from warehouse.home import Home
+from warehouse.lake.reading import Reading
 from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile, plain_facts
-from warehouse.lake.rows import (
-    KEY,
-    SELECT_FILES,
-    flat_key,
-    flat_series,
-    key_of_row,
-    series_of_row,
-    stored_file,
-)
+from warehouse.lake.rows import KEY, flat_key, flat_series
 from warehouse.lake.schema import HOME_VERSION, STEPS
 from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
-from warehouse.vendor import SERIES_COLUMNS, FileKey, SeriesKey
+from warehouse.vendor import FileKey, SeriesKey
 
 _INSERT_REFUSAL = (
     f"insert into quarantine ({KEY}, object, size_bytes, reason, origin, refused_at)"
@@ -37,7 +30,7 @@ _INSERT_REFUSAL = (
 )
 
 
-class Manifest:
+class Manifest(Reading):
     """An open manifest; a context manager.
 
     Parameters
@@ -117,144 +110,6 @@ class Manifest:
                 self._connection.execute("rollback")
             raise
         self._connection.execute("commit")
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def files(self, *, superseded: bool = False) -> list[StoredFile]:
-        """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
-        rows = self._connection.execute(
-            f"{SELECT_FILES} where ? or superseded_at is null order by {KEY}, file_id",
-            (superseded,),
-        )
-        return [stored_file(row) for row in rows]
-
-    def files_of(self, dataset: str, series: SeriesKey, *, most: int = -1) -> list[StoredFile]:
-        """Current files of one series in one dataset, in the order of their periods."""
-        rows = self._connection.execute(
-            f"{SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? order by period limit ?",
-            (*flat_series(dataset, series), most),
-        )
-        return [stored_file(row) for row in rows]
-
-    def current_objects(self) -> Iterator[tuple[FileKey, str]]:
-        """Key and object of every current file, without what was seen in it."""
-        rows = self._connection.execute(
-            f"select {KEY}, object"
-            " from files join series using (series_id) where superseded_at is null"
-        )
-        for row in rows:
-            yield key_of_row(*row[:6]), row[6]
-
-    def file(self, key: FileKey) -> StoredFile | None:
-        """The current file of a key."""
-        row = self._connection.execute(
-            f"{SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? and period = ?",
-            flat_key(key),
-        ).fetchone()
-        return None if row is None else stored_file(row)
-
-    def origin(self, key: FileKey) -> tuple[str, str] | None:
-        """Where the current file of a key came from, and its stamp there."""
-        row: tuple[str, str] | None = self._connection.execute(
-            "select origin, origin_stamp from files where superseded_at is null and dataset = ?"
-            " and series_id = (select series_id from series where exchange = ? and symbol = ?"
-            " and interval = ? and clock = ?) and period = ?",
-            flat_key(key),
-        ).fetchone()
-        return row
-
-    def first_with(self, sha256: str) -> FileKey | None:
-        """The current file of these bytes; of several the one that came first."""
-        row = self._connection.execute(
-            f"select {KEY} from files join series using (series_id)"
-            " where object = ? and superseded_at is null order by file_id limit 1",
-            (sha256,),
-        ).fetchone()
-        return None if row is None else key_of_row(*row)
-
-    def tokens(self) -> list[tuple[str, ...]]:
-        """What is new whenever the lake shows other files or facts; a few rows for each month."""
-        months = self._connection.execute("select dataset, month, shown from months")
-        changes = self._connection.execute("select subject, token from changes")
-        return [*months.fetchall(), *changes.fetchall()]
-
-    def holds_files(self) -> bool:
-        """Whether any file is in the lake."""
-        return self._connection.execute("select 1 from months limit 1").fetchone() is not None
-
-    def unlinked(self) -> Iterator[tuple[FileKey, str | None]]:
-        """Files whose link may be missing or wrong, with their object; None: not in the lake."""
-        rows = self._connection.execute(
-            f"select {KEY}, (select object from files where superseded_at is null"
-            " and (dataset, series_id, period) = (todo.dataset, todo.series_id, todo.period))"
-            " from unlinked as todo join series using (series_id)"
-        )
-        for row in rows:
-            yield key_of_row(*row[:6]), row[6]
-
-    def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
-        """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
-        return self._connection.execute(
-            "select start_us, end_us from settled where dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? order by start_us",
-            flat_series(dataset, series),
-        ).fetchall()
-
-    def has_dataset(self, dataset: str) -> bool:
-        row = self._connection.execute("select 1 from months where dataset = ? limit 1", (dataset,))
-        return row.fetchone() is not None
-
-    def typical_sizes(self) -> dict[tuple[str, str | None], int]:
-        """Mean size in bytes of the current files of each (dataset, interval)."""
-        rows = self._connection.execute(
-            "select dataset, interval, avg(size_bytes) from files join series using (series_id)"
-            " where superseded_at is null group by dataset, interval"
-        )
-        return {(dataset, interval or None): int(size) for dataset, interval, size in rows}
-
-    def series(self) -> list[tuple[int, SeriesKey]]:
-        rows = self._connection.execute(
-            f"select series_id, {', '.join(SERIES_COLUMNS)} from series order by series_id"
-        )
-        return [(row[0], series_of_row(*row[1:])) for row in rows]
-
-    def quarantine(self) -> list[Refusal]:
-        """Files that were refused and that no good file has replaced since."""
-        rows = self._connection.execute(
-            f"select {KEY}, object, size_bytes, reason, origin, refused_at"
-            " from quarantine where resolved_at is null order by quarantine_id"
-        )
-        return [Refusal(key_of_row(*row[:6]), *row[6:]) for row in rows]
-
-    def restatements(self) -> list[Restatement]:
-        rows = self._connection.execute(
-            f"select {KEY}, series_id, kind, old_object, new_object, difference, seen_at"
-            " from restatements join series using (series_id) order by restatement_id"
-        )
-        return [
-            Restatement(
-                key_of_row(*row[:6]), row[6], row[7], row[8], row[9], json.loads(row[10]), row[11]
-            )
-            for row in rows
-        ]
-
-    def audits(self) -> list[tuple[str, int, str, str]]:
-        """What audits found, as (dataset, series_id, JSON of the findings, moment)."""
-        return self._connection.execute("select * from audits").fetchall()
-
-    def objects(self) -> set[str]:
-        """Every object that a row of ``files`` names, current or former."""
-        return {row[0] for row in self._connection.execute("select object from files")}
-
-    def runs(self) -> list[tuple[str, str, str | None, str | None]]:
-        """Runs as (verb, started_at, ended_at, outcome), the newest first."""
-        return self._connection.execute(
-            "select verb, started_at, ended_at, outcome from runs order by run_id desc"
-        ).fetchall()
-
-    # -- writing ---------------------------------------------------------------------------------
 
     def series_id(self, series: SeriesKey) -> int:
         """Number of a series; a new one permanently gets the next free number."""
