@@ -37,6 +37,7 @@ _NAMES = {
     "INTEGER": "int",
     "BOOLEAN": "boolean",
     "TIMESTAMP": "timestamp_ntz",
+    "DATE": "date",
 }
 _SETTINGS = {
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
