@@ -187,6 +187,7 @@ def story(shared_folder: Path) -> dict[str, Any]:
         said["status"] = run("status")
         said["build again"] = run("build")
         said["broken"] = run("build", checkout=broken_checkout(folder / "checkout"))
+        said["status after broken"] = run("status")
         said["after broken"] = run("sql", "select generation from meta.build", "--format", "csv")
         said["rollback"] = run("rollback")
         said["after rollback"] = run("sql", "select max(time) as t from flow_features",

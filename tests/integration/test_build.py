@@ -140,6 +140,9 @@ def test_build_when_a_structural_test_fails_then_the_old_catalog_stays(story: St
     assert "Traceback" not in broken["stderr"]
     assert story["after broken"]["stdout"].splitlines()[-1] == "2"
     assert not (story["home"] / "generations" / "3").exists()
+    for name, failed in (("status", False), ("status after broken", True)):
+        lines = story[name]["stdout"].splitlines()
+        assert any(re.match(r"build +failed at 2.*did not pass", line) for line in lines) == failed
 
 
 def test_rollback_when_asked_then_goes_back_one_or_to_the_one_named(story: Story) -> None:

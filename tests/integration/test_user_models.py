@@ -181,6 +181,8 @@ def test_inputs_of_a_build_when_a_model_or_a_macro_changes_are_others(
         path.write_text(path.read_text() + "\n")
         seen.add(fingerprint(Settings(home)))
     assert len(seen) == 3
+    status = run_warehouse("--home", home, "status", cwd=home.parent).stdout
+    assert "; edited since: macros/twice.sql, models/good.sql; run: warehouse build\n" in status
 
 
 def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(

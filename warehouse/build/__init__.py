@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
+    from warehouse.build.failed import failed_build, noting_failure
+    from warehouse.build.inputs import newer_own_files
     from warehouse.build.lookahead_gate import audit_build, project_by_hand
     from warehouse.build.materialize import store_marts
     from warehouse.build.meta_tables import META
@@ -23,6 +25,8 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "failed": "failed_build noting_failure",
+            "inputs": "newer_own_files",
             "lookahead_gate": "audit_build project_by_hand",
             "materialize": "store_marts",
             "meta_tables": "META",

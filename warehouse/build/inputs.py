@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import duckdb
 
 from warehouse._version import __version__
 from warehouse.build.declared_ticks import wished_ticks
 from warehouse.build.funding import declared_spans
+from warehouse.build.meta_tables import META
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog
@@ -32,14 +33,17 @@ class Inputs:
         The vendor's files, refused ones, restatements, declared funding schedules, and
         which bars of ticks are to be kept.
     project
-        The built-in models, versions and settings.
+        The built-in models, the tables of ``meta``, versions and settings.
     own_models
         The user's models and macros.
+    own_files
+        Their files, each with its hash; empty for a published catalog.
     """
 
     lake: str
     project: str
     own_models: str
+    own_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         """As ``meta.build`` has them."""
@@ -58,16 +62,20 @@ def fingerprint(settings: Settings) -> Inputs:
     versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
     if settings.engine != "duckdb":
         versions.append(settings.engine)
+    own_files = _own_files(home)
     return Inputs(
         lake=_hash(lake),
-        project=_hash([project_key(dbt_project_dir()), *versions]),
-        own_models=own_models_key(home),
+        project=_hash([project_key(dbt_project_dir()), META, *versions]),
+        own_models=_hash(own_files),
+        own_files=own_files,
     )
 
 
-def own_models_key(home: Home) -> str:
-    """Hash of the user's models and macros, and of the files beside them."""
-    return _hash(_texts([home.models, home.macros], home.root))
+def newer_own_files(home: Home, built: Mapping[str, str]) -> list[str]:
+    """Files of the user's models and macros that differ from those that were ``built``."""
+    now = _own_files(home)
+    gone = (f"{path} (removed)" for path in built.keys() - now.keys())
+    return sorted([*gone, *(path for path, digest in now.items() if built.get(path) != digest)])
 
 
 def published_inputs(home: Home) -> Inputs | None:
@@ -79,17 +87,21 @@ def published_inputs(home: Home) -> Inputs | None:
         return None
     try:
         ((inputs,),) = read_catalog(home, home.catalog, "select inputs from warehouse.meta.build")
-        return Inputs(*str(inputs).split())
+        lake, project, own_models = str(inputs).split()
+        return Inputs(lake, project, own_models)
     except (DamagedError, ValueError, TypeError):
         return None
 
 
-def _texts(folders: Iterable[Path], root: Path) -> dict[str, str]:
-    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-    }
+def _own_files(home: Home) -> dict[str, str]:
+    """Hashes of the user's models and macros, and of the files beside them, by their paths."""
+    found = {}
+    for folder in (home.models, home.macros):
+        for path in sorted(folder.rglob("*")):
+            with suppress(FileNotFoundError, IsADirectoryError):  # or an editor has just moved it
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[path.relative_to(home.root).as_posix()] = digest
+    return found
 
 
 def _hash(facts: object) -> str:

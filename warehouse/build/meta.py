@@ -61,6 +61,8 @@ def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: In
         [generation, datetime.fromisoformat(utc_now()), str(inputs)],
     )
     connection.execute("update meta.stored set reused = true")
+    connection.execute("delete from meta.own_files")
+    add_rows(connection, "own_files", list(inputs.own_files.items()))
 
 
 def _of_lake(
@@ -233,6 +235,7 @@ def _of_lake(
                 settings.engine,
             )
         ],
+        "own_files": () if inputs is None else inputs.own_files.items(),
         "funding_declared": spans_of(
             declared_spans(Home.of(settings).subscription),
             ((key.exchange, key.symbol) for key in series.values()),

@@ -232,6 +232,13 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("engine", "VARCHAR", "What computed the stored months: duckdb or spark."),
         ],
     ),
+    "own_files": (
+        "One row per file of the user's models and macros, as the build began.",
+        [
+            ("path", "VARCHAR", "File below the home."),
+            ("sha256", "VARCHAR", "Hash of its bytes."),
+        ],
+    ),
     "stored": (
         "One row per month of a mart, or of a dataset of bars, that a view reads.",
         [

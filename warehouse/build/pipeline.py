@@ -16,6 +16,7 @@ import duckdb
 
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.difference import begin_with_copy
+from warehouse.build.failed import noting_failure
 from warehouse.build.inputs import Inputs, fingerprint, published_inputs
 from warehouse.build.materialize import show_on_spark, store_marts
 from warehouse.build.models import create_models, test_models
@@ -88,7 +89,7 @@ def build(
     """
     home = Home.of(settings)
     home.require_lake()
-    with writing(home, "build") as lock, _timed(progress) as tell:
+    with writing(home, "build") as lock, noting_failure(home), _timed(progress) as tell:
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
         before = None if force else published_inputs(home)

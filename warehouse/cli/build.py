@@ -105,13 +105,14 @@ def publish(settings: Settings, target: Path) -> int:
         audit_build,
         build_user_models,
         copy_published,
+        noting_failure,
         project_by_hand,
         store_marts,
     )
     from warehouse.project import user_model_files, with_user_models
 
     home = Home.of(settings)
-    with writing(home, "publish") as lock:
+    with writing(home, "publish") as lock, noting_failure(home):
         require_build(home)
         project = project_by_hand(settings, target)
         store_marts(settings, project)

@@ -40,6 +40,8 @@ def status(settings: Settings, as_json: bool) -> int:
 
 
 def _facts(settings: Settings) -> dict[str, Any]:
+    from warehouse.build import failed_build
+
     home = Home.of(settings)
     home.require_lake()
     with Manifest(home.manifest) as manifest:
@@ -66,6 +68,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
         ),
         "quarantine": [{"file": str(r.key), "reason": r.reason} for r in refused],
         "catalog": None,
+        "failed_build": failed_build(home),
     }
     if home.catalog.is_file():
         with Warehouse(settings) as warehouse:
@@ -74,14 +77,30 @@ def _facts(settings: Settings) -> dict[str, Any]:
 
 
 def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
+    from warehouse.build import newer_own_files
+
     def rows(text: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = warehouse.sql(text).arrow().to_pylist()
         return found
+
+    def there(table: str, column: str) -> bool:
+        """Whether the catalog has a column: one of an older version lacks some."""
+        return bool(rows(
+            "select 1 from information_schema.columns"
+            f" where table_name = '{table}' and column_name = '{column}'"
+        ))  # fmt: skip
+
+    own_files = None
+    if there("own_files", "sha256") and rows("from meta.build where inputs <> ''"):
+        own_files = {row["path"]: row["sha256"] for row in rows("from meta.own_files")}
 
     shown = {row["object"] for row in rows("select object from meta.files")}
     return {
         **rows("select generation, built_at, product_version, duckdb_version from meta.build")[0],
         "files_not_built": len(objects - shown),
+        "own_files_not_built": []
+        if own_files is None
+        else newer_own_files(Home.of(warehouse.settings), own_files),
         "datasets": rows(
             "select dataset, interval, clock, count(distinct series_id) as series,"
             ' min(first_time)::date as "from", date_trunc(\'minute\', max(last_time)) as "until",'
@@ -103,19 +122,15 @@ def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
             "select dataset, symbol, period, rows_hidden from meta.files"
             " where interval is null and rows_hidden > 0 order by dataset, series_id, period"
         ),
-        "funding_schedules": rows(_FUNDING_SCHEDULES) if rows(_HAS_SCHEDULES) else [],
+        "funding_schedules": rows(_FUNDING_SCHEDULES)
+        if there("funding_settlements", "schedule_source")
+        else [],
         "warnings": rows(
             "select name, message from meta.results where status = 'warn'"
             " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
         ),
     }
 
-
-# No row in a catalog that an older version published.
-_HAS_SCHEDULES = (
-    "select column_name from information_schema.columns"
-    " where table_name = 'funding_settlements' and column_name = 'schedule_source'"
-)
 
 # Hours between payments by series, and where they come from: home, seed, pattern; else unknown.
 _FUNDING_SCHEDULES = """
@@ -146,13 +161,18 @@ def _render(facts: dict[str, Any]) -> str:
         + (f", {facts['simulated_files']:,} simulated" if facts["simulated_files"] else ""),
     ]
     catalog = facts["catalog"]
+    if (failed := facts["failed_build"]) is not None:
+        at, what = failed["at"], indented(failed["what"])
+        lines.append(f"build     failed at {at}: {what}")
     if catalog is None:
         lines.append("catalog   none yet; run: warehouse build")
     else:
-        behind = catalog["files_not_built"]
+        files, own = catalog["files_not_built"], catalog["own_files_not_built"]
+        newer = [counted(files, "newer file")] * bool(files)
+        newer += [f"edited since: {first_few(own)}"] * bool(own)
         lines.append(
             f"catalog   generation {catalog['generation']}, built {catalog['built_at']} UTC"
-            + (f"; {counted(behind, 'newer file')}, run: warehouse build" if behind else "")
+            + (f"; {'; '.join(newer)}; run: warehouse build" if newer else "")
         )
         lines += ["", _table(catalog["datasets"]) or "no rows"]
         lines += _section("largest gaps", _table(catalog["largest_gaps"]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import struct
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.display import counted
+from warehouse.display import counted, render_table
 from warehouse.engine import connect, reading_catalog
 from warehouse.errors import (
     BEGIN,
@@ -38,6 +39,14 @@ from warehouse.home import Home, generation_path, native_copy
 from warehouse.sql import identifier
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
+
+# The message of a broken test of the kind ``holds``, and the columns that name its rows.
+_SHOWN = re.compile(
+    r'(\d+ of its rows), shown by: warehouse sql "(from \w+ where \((.*)\) is distinct from true)"',
+    re.DOTALL,
+)
+_KEYS = ("symbol", "interval", "time")
+_MOST_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +214,7 @@ def publish_build(home: Home) -> Published:
     """
     require_build(home)
     generation, results = _inspect(home, home.build_catalog)
-    _require_passed(results)
+    _require_passed(home, results)
     target = generation_path(home, generation)
     if target.exists():
         raise BuildError(f"generation {generation} is published already", next_step=BUILD)
@@ -360,7 +369,7 @@ def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
     return int(rows[0][0]), tuple(NodeResult(*result) for result in results)
 
 
-def _require_passed(results: tuple[NodeResult, ...]) -> None:
+def _require_passed(home: Home, results: tuple[NodeResult, ...]) -> None:
     ours = [result for result in results if result.package == "warehouse"]
     if not any(r.resource_type == "model" and r.status == "success" for r in ours):
         raise BuildError(
@@ -368,11 +377,39 @@ def _require_passed(results: tuple[NodeResult, ...]) -> None:
         )
     failed = [r for r in ours if r.status in STRUCTURAL_FAILURES or r.status == "skipped"]
     if failed:
-        lines = "\n".join(f"    {r.resource_type} {r.name}: {r.message.strip()}" for r in failed)
+        lines = "\n".join(
+            f"    {r.resource_type} {r.name}: {_with_rows(home, r.message.strip())}" for r in failed
+        )
         raise BuildError(
             f"{counted(len(failed), 'model or test')} did not pass; the old catalog stays\n{lines}",
             next_step="correct the models or the data that they name, then run: warehouse build",
         )
+
+
+def _with_rows(home: Home, message: str) -> str:
+    """The message of a test with the first rows that broke it, which only the build file has."""
+    found = _SHOWN.fullmatch(message)
+    if found is None:
+        return message
+    count, text, condition = found.groups()
+    with _opened(home, home.build_catalog) as connection:
+        connection.execute("use warehouse")
+        broken = connection.execute(f"{text}\nlimit {_MOST_ROWS}")
+        names = [column[0] for column in broken.description or ()]
+        rows = broken.fetchall()
+    shown = [
+        place
+        for place, name in enumerate(names)
+        if name in _KEYS or re.search(rf"\b{re.escape(name)}\b", condition)
+    ]
+    table = render_table([names[p] for p in shown], [[row[p] for p in shown] for row in rows])
+    return "\n".join(
+        [
+            f"{count}, here the first",
+            *(f"      {line}" for line in table.splitlines()),
+            f"      all of them are in {home.build_catalog}, for any DuckDB: {text}",
+        ]
+    )
 
 
 def _is_warning(result: NodeResult) -> bool:

@@ -114,6 +114,24 @@ def test_publish_when_there_is_no_build_then_says_so(home: Home) -> None:
         publish_build(home)
 
 
+def test_publish_when_a_test_fails_then_shows_rows_that_broke_it(home: Home, build: Build) -> None:
+    build(home, [*GOOD, ("flow", "test", "warehouse", "fail")])
+    shows = 'warehouse sql "from flow where (series_id < 1) is distinct from true"'
+    with duckdb.connect(home.build_catalog) as connection:
+        connection.execute("create view flow as from vendor.flow")
+        connection.execute(
+            "update meta.results set message = ? where status = 'fail'",
+            [f"48 of its rows, shown by: {shows}"],
+        )
+    with pytest.raises(BuildError) as caught:
+        publish_build(home)
+    count, names, _, first, *_ = caught.value.what.splitlines()[1:]
+    assert count == "    test flow: 48 of its rows, here the first"
+    assert names.split() == ["series_id", "symbol", "interval", "time"]
+    assert first.split() == ["1", "perpetual-BTC-USDT:USDT", "1h", "2025-09-01", "00:00"]
+    assert f"{home.build_catalog}, for any DuckDB: from flow where" in caught.value.what
+
+
 def test_publish_when_dbt_did_not_run_then_refuses(home: Home, build: Build) -> None:
     build(home, [])
     with pytest.raises(BuildError, match="holds no models"):
