@@ -224,6 +224,34 @@ def test_points_when_compared_with_the_rows_then_are_first_low_high_last(
     assert values == pytest.approx([value for _, value in expected], nan_ok=True)
 
 
+def test_extreme_and_filled_when_asked_then_are_those_of_the_rows(
+    page: httpx.Client, bars: dict[int, list[tuple[float, float | None]]]
+) -> None:
+    known = [(value, -at) for at, value in bars[2][1_000:9_000] if value is not None]
+    span = f"from={bars[2][1_000][0]}&to={bars[2][9_000][0]}"
+    asked = f"table=flow_features&series=2&column=rolling_net_delta_1d&{span}"
+    for end, (value, at) in {"high": max(known), "low": min(known)}.items():
+        found = page.get(f"/api/v1/extreme?{asked}&end={end}").json()
+        assert found == {"time": -at, "value": value, "step": 300.0}
+    columns = "column=crowding_z&column=spread_bps"
+    answer = page.get(f"/api/v1/filled?table=market_state&series=2&{columns}")
+    assert answer.json() == {"columns": ["spread_bps"]}
+
+
+def test_drawing_when_a_query_has_many_rows_then_is_of_all(page: httpx.Client) -> None:
+    """The answer of a query has 5,000 rows, its chart all 52,128 of them."""
+    sql = "select time, close, taker_buy_volume as b from flow_features where series_id = $id;"
+    body = {"sql": sql, "params": {"id": 2}, "x": "time", "ys": ["close", "b"], "pixels": 800}
+    found = page.post("/api/v1/drawing", json=body).json()
+    ends = "select min(close), max(close), min(taker_buy_volume), max(taker_buy_volume)"
+    rows = page.post("/api/v1/sql", json={"sql": f"{ends} from flow_features where series_id = 2"})
+    drawn = [[one for one in values if one is not None] for values in found["values"]]
+    assert found["rows"] == 52_128 and 800 < len(found["x"]) <= 3_204
+    assert [end for one in drawn for end in (min(one), max(one))] == rows.json()["rows"][0]
+    cloud = page.post("/api/v1/drawing", json=body | {"x": "close", "ys": ["b"]}).json()
+    assert cloud["fit"]["n"] == 52_128 and len(cloud["points"]) == 4_000
+
+
 # -- stopping ------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
 
+import duckdb
 import pytest
 
 from tests.asking import publish_without_dbt, write_month
@@ -30,6 +33,13 @@ expect.set_options(timeout=30_000)
 
 HOSTILE = "spot-X<img src=x onerror=alert(1)>-USDT"
 COLUMN = "<b onmouseover=alert(1)>x'\"</b>"
+# Has no other dataset than l1_price.
+QUOTED = "spot-SOL-USDT"
+STATE = """
+    create view main.market_state as select series_id, "time", known_at,
+        net_delta / 1e6 as net_delta_zscore_1d, percent_rank() over (order by net_delta)
+        as spread_rank_7d, net_delta as spread_bps, null::double as crowding_z from main.mart
+"""
 # In the flow of BTC: 2025-09-02 00:00 until 06:00.
 GAP = (1756771200, 1756792800)
 
@@ -47,8 +57,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for dataset in ("flow", "ohlcv"):
         table = bar_table(dataset, starts, **{COLUMN: waves})
         write_file(files, file_key(dataset, "2025-09", symbol=HOSTILE), table)
+    asks = [price + 10 for price in waves]
+    write_month(files, "l1_price", QUOTED, 9, bid_price=waves, ask_price=asks, midprice=waves)
     sync_folder(Home(root), files)
     publish_without_dbt(root)
+    with duckdb.connect(root / "warehouse.duckdb") as connection:
+        connection.execute(STATE)
     return root
 
 
@@ -150,6 +164,66 @@ def test_gap_when_drawn_then_has_no_ink_but_a_tint(tab: Any, address: str) -> No
     assert ink(tab, 0, 0, left - 0.03) > 20 and ink(tab, 0, right + 0.01, 1) > 20
 
 
+def test_series_when_only_quotes_are_there_then_begins_with_a_band(
+    tab: Any, address: str, home: Path
+) -> None:
+    with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
+        found = connection.execute(
+            "select series_id from meta.series where symbol = $1", [QUOTED]
+        ).fetchone()
+    assert found is not None
+    go(tab, address, f"/series/{found[0]}?from=2025-09-03&to=2025-09-04")
+    expect(tab.locator(".legend").first).to_contain_text("ask_price")
+    expect(tab.locator("#label")).to_contain_text("every bar")
+    assert tab.locator(".legend").first.inner_text().count("_price") == 2
+    bands = tab.evaluate(
+        """() => {
+            const {width, height} = document.querySelector('.charts canvas');
+            const pen = document.querySelector('.charts canvas').getContext('2d');
+            const {data} = pen.getImageData(0, 0, width, height);
+            let count = 0;
+            for (let at = 0; at < data.length; at += 4)
+                if (data[at] < 80 && data[at + 2] > 150 && data[at + 3] > 30 && data[at + 3] < 60)
+                    count += 1;
+            return count;
+        }"""
+    )
+    assert bands > 300
+    tab.get_by_role("button", name="high").last.click()
+    expect(tab.locator("#label b")).to_contain_text("highest at 2025-09-03")
+    go(tab, address, f"/series/{found[0]}?p=mart.net_delta")
+    expect(tab.locator("#label")).to_contain_text("has no rows in mart")
+
+
+def test_state_when_opened_then_tells_ranks_and_leads_to_the_series(tab: Any, address: str) -> None:
+    go(tab, address, "/state/1")
+    expect(tab.locator(".link")).to_have_count(7)
+    spread = tab.locator(".link").nth(1)
+    expect(spread.locator(".rank")).to_have_count(1)
+    expect(tab.locator(".link").nth(6)).to_contain_text("no values in this span")
+    left = tab.evaluate(
+        "[...document.querySelectorAll('.u-over')].map((one) => one.getBoundingClientRect().right)"
+    )
+    assert len(set(left)) == 1
+    spread.locator(".u-over").click()
+    expect(tab.locator(".panel .legend").first).to_contain_text("spread_rank_7d")
+    expect(tab).to_have_url(
+        re.compile(r"/series/1\?p=market_state\.spread_rank_7d.*from=2025-10-2")
+    )
+
+
+def test_picture_when_saved_as_svg_then_is_of_vectors_and_text(tab: Any, address: str) -> None:
+    go(tab, address, "/series/2?p=vendor.flow." + quote(quote(COLUMN)).replace(".", "%2E"))
+    expect(tab.locator("#label")).to_contain_text("every bar")
+    with tab.expect_download() as saved:
+        tab.get_by_role("button", name="SVG").click()
+    root = ElementTree.parse(saved.value.path()).getroot()
+    tags = [element.tag.rpartition("}")[2] for element in root.iter()]
+    assert "image" not in tags and "b" not in tags and tags.count("text") > 8
+    assert any(len(one.get("d", "")) > 5_000 for one in root.iter())
+    assert COLUMN in "".join(root.itertext())
+
+
 def test_calendar_when_drawn_then_colours_are_the_coverage(tab: Any, address: str) -> None:
     go(tab, address, "/calendar?dataset=flow")
     expect(tab.locator(".bar")).to_contain_text("6 bars missing")
@@ -239,6 +313,7 @@ def test_query_when_stopped_or_its_tab_closed_then_ends(browser: Any, address: s
     ("view", "shows"),
     [
         ("/table?mart=mart", "net_delta"),
+        ("/state/1", "Pressure"),
         ("/seasonality/1?p=mart.net_delta", "Link"),
         ("/scatter/1?x=mart.net_delta&y=mart.close", "decile"),
         ("/lineage/mart", "vendor.flow"),

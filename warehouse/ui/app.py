@@ -29,8 +29,10 @@ from warehouse.config import Settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError, WarehouseError
 from warehouse.home import Home
 from warehouse.serving import create_server, listen
+from warehouse.times import us_datetime
 from warehouse.ui import facts, pages, questions
 from warehouse.ui.asking import Asking, Catalogs
+from warehouse.ui.drawing import drawing
 from warehouse.ui.points import Tiles, encoded
 from warehouse.ui.security import API_PATH, Guarded
 from warehouse.ui.values import plain
@@ -77,6 +79,8 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
         "generations": page.generations,
         "series": page.series,
         "points": page.points,
+        "filled": page.filled,
+        "extreme": page.extreme,
         "calendar": page.calendar,
         "table": page.table,
         "seasonality": page.seasonality,
@@ -90,6 +94,7 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
     }
     posted = {
         "sql": page.sql,
+        "drawing": page.drawing,
         "remarks": page.remarks,
         "receipt": page.receipt,
         "export": page.export,
@@ -205,6 +210,17 @@ class _Page:
             media_type="application/octet-stream",
         )
 
+    def filled(self, request: Request, asking: Asking) -> Any:
+        number = _known(_integer(request, "series"))
+        return pages.filled(asking, _text(request, "table"), _texts(request, "column"), number)
+
+    def extreme(self, request: Request, asking: Asking) -> Any:
+        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        source = self._tiles.source(asking, table, number)
+        span = _seconds(request, "from"), _seconds(request, "to")
+        is_high = request.query_params.get("end") == "high"
+        return pages.extreme(asking, source, _text(request, "column"), span, is_high=is_high)
+
     def calendar(self, request: Request, asking: Asking) -> Any:
         return pages.calendar(asking, request.query_params.get("dataset"))
 
@@ -238,6 +254,12 @@ class _Page:
 
     def functions(self, request: Request, asking: Asking) -> Any:
         return questions.functions(asking)
+
+    def drawing(self, body: dict[str, Any], asking: Asking) -> Any:
+        x, ys, pixels = body.get("x"), body.get("ys"), body.get("pixels")
+        if not (isinstance(x, str) and isinstance(ys, list) and isinstance(pixels, int)):
+            raise UsageError("a drawing has the text x, the list ys and the number pixels")
+        return drawing(asking, *_query(body), x, list(map(str, ys)), pixels)
 
     def remarks(self, body: dict[str, Any], asking: Asking) -> Any:
         return questions.remarks(asking, *_query(body))
@@ -321,6 +343,16 @@ def _integer(request: Request, name: str, otherwise: int | None = -1) -> int | N
     if text is None or not text.removeprefix("-").isdecimal() or len(text) > 12:
         raise UsageError(f"{name}={str(text)[:40]}: not a whole number")
     return int(text)
+
+
+def _seconds(request: Request, name: str) -> float:
+    """Seconds since the epoch in the URL."""
+    try:
+        found = float(_text(request, name))
+        us_datetime(round(found * 1e6))
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{name}: not a time in seconds since 1970") from error
+    return found
 
 
 def _known(number: int | None) -> int:

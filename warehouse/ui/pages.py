@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warehouse.analysis import Place
+from warehouse.display import counted
+from warehouse.errors import UsageError
 from warehouse.sql import identifier
+from warehouse.times import us_datetime
 from warehouse.ui.asking import Asking
+from warehouse.ui.points import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
 
 # Schemas that people look at, in the order in which the page lists them.
@@ -94,6 +98,41 @@ def series(asking: Asking) -> list[dict[str, Any]]:
     ]
 
 
+def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -> dict[str, Any]:
+    """Which of some columns have a value in a series."""
+    place = asking.place(table)
+    asking.require_columns(place, "series_id", *columns)
+    if not columns or len(columns) > MOST_COLUMNS:
+        raise UsageError(f"{counted(len(columns), 'column')}: from 1 to {MOST_COLUMNS} at once")
+    tests = ", ".join(
+        f"exists(from {shown_table(place)} where series_id = $series_id"
+        f" and {identifier(name)} is not null)"
+        for name in columns
+    )
+    (found,) = asking.sql(f"select {tests}", {"series_id": series_id}).fetchall()
+    return {"columns": [name for name, is_held in zip(columns, found, strict=True) if is_held]}
+
+
+def extreme(
+    asking: Asking, source: Source | None, column: str, span: tuple[float, float], *, is_high: bool
+) -> dict[str, Any]:
+    """The highest or lowest value of a measure in a span of seconds, and when it was first."""
+    nothing = {"time": None, "value": None, "step": None}
+    if source is None:
+        return nothing
+    asking.require_columns(source.place, column)
+    value = f"{identifier(column)}::double"
+    start, end = (us_datetime(round(at * 1e6)) for at in span)
+    rows = asking.rows(
+        f"select epoch(time) as time, {value} as value from {shown_table(source.place)}"
+        " where series_id = $series_id and time >= $start and time < $end"
+        f" and isfinite({value})"
+        f" order by {value} {'desc' if is_high else 'asc'}, time limit 1",
+        {"series_id": source.series_id, "start": start, "end": end},
+    )
+    return rows[0] | {"step": source.step_us / 1e6} if rows else nothing
+
+
 def calendar(asking: Asking, dataset: str | None) -> dict[str, Any]:
     """Spans and gaps of each series of a dataset, in seconds; days are coloured from them."""
     datasets = [
@@ -174,6 +213,13 @@ def scatter(
         " and isfinite(x) and isfinite(y)"
     )
     params = {"series_id": series_id}
+    return {"sql": f"{pairs}\norder by a.time", "params": params} | scattered(
+        asking, f"select x, y, hash(epoch_us(time)) as place from ({pairs})", params
+    )
+
+
+def scattered(asking: Asking, pairs: str, params: Mapping[str, object]) -> dict[str, Any]:
+    """Of x and y in SQL the deciles, least squares, and a sample by the lowest places."""
     bins = asking.rows(
         "select bin, count(*) as n, min(x) as low, max(x) as high, median(x) as x, avg(y) as mean,"
         " quantile_cont(y, [0.25, 0.5, 0.75]) as q, stddev_samp(y) as sd"
@@ -186,12 +232,8 @@ def scatter(
         f" corr(y, x) as correlation from ({pairs})",
         params,
     )
-    sample = asking.rows(
-        f"select x, y from ({pairs}) order by hash(epoch_us(time)) limit 4000", params
-    )
+    sample = asking.rows(f"select x, y from ({pairs}) order by place limit 4000", params)
     return {
-        "sql": f"{pairs}\norder by a.time",
-        "params": params,
         "bins": plain(bins),
         "fit": plain(fit),
         "points": [[row["x"], row["y"]] for row in sample],

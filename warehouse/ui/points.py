@@ -12,7 +12,7 @@ import json
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -248,10 +248,19 @@ def _buckets(
     asking: Asking, source: Source, columns: Sequence[str], span: Span, width: int
 ) -> Tile:
     text, params = _selected(source, columns, span)
+    x, rows, values = bucketed(asking, text, params, len(columns), span, width)
+    thin = _thin(rows, source, span, span[0] // width, width)
+    return Tile(x, thin, int(rows.sum()), dict(zip(columns, values, strict=True)))
+
+
+def bucketed(
+    asking: Asking, text: str, params: Mapping[str, object], count: int, span: Span, width: int
+) -> tuple[Floats, npt.NDArray[np.int64], list[Floats]]:
+    """x in seconds, rows of each bucket, and the four points of each, of t and c0, c1, … in SQL."""
     parts = "".join(
         f", arg_min(c{i}, t) as first{i}, arg_max(c{i}, t) as last{i}, min(c{i}) as low{i},"
         f" max(c{i}) as high{i}, arg_min(t, c{i}) > arg_max(t, c{i}) as falls{i}"
-        for i in range(len(columns))
+        for i in range(count)
     )
     found = asking.sql(
         f"select t // $width as k, count(*) as n{parts} from ({text}) group by k order by k",
@@ -263,8 +272,8 @@ def _buckets(
     rows = np.zeros(size, dtype=np.int64)
     rows[places] = found["n"].to_numpy()
     x = (np.arange(size * 4) + k0 * 4) * np.float64(width / 4e6)
-    made = Tile(x.astype(np.float64), _thin(rows, source, span, k0, width), int(rows.sum()))
-    for i, name in enumerate(columns):
+    values = []
+    for i in range(count):
         four = np.full((size, 4), np.nan)
         low, high = _doubles(found[f"low{i}"]), _doubles(found[f"high{i}"])
         falls = _doubles(found[f"falls{i}"]) == 1
@@ -272,8 +281,8 @@ def _buckets(
         four[places, 1] = np.where(falls, high, low)
         four[places, 2] = np.where(falls, low, high)
         four[places, 3] = _doubles(found[f"last{i}"])
-        made.columns[name] = four.reshape(-1)
-    return made
+        values.append(four.reshape(-1))
+    return x.astype(np.float64), rows, values
 
 
 def _thin(

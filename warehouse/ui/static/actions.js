@@ -1,13 +1,14 @@
 // The buttons of every view: link, SQL, Python, receipt, PNG, SVG.
 
-import { post } from "./api.js";
+import { post, shownGeneration } from "./api.js";
 import { copy, css, dialog, download, h, problem } from "./dom.js";
-import { shownGeneration } from "./api.js";
+import { svgOf } from "./pen.js";
 
 /** @typedef {{ sql: string, params: Record<string, any> }} Question */
+/** @typedef {import("./pen.js").Picture} Picture */
 
 /**
- * @param {{ question: () => Question | null, canvases?: () => HTMLCanvasElement[], name: () => string }} view
+ * @param {{ question: () => Question | null, pictures?: () => Picture[], name: () => string }} view
  */
 export function actions(view) {
   const button = (/** @type {string} */ text, /** @type {string} */ title, /** @type {(event: any) => void} */ act) =>
@@ -16,7 +17,7 @@ export function actions(view) {
     const question = view.question();
     if (question) act(question);
   };
-  const pictures = view.canvases;
+  const { pictures } = view;
   return h(
     "span",
     { class: "actions" },
@@ -25,7 +26,7 @@ export function actions(view) {
     button("Python", "the same query in Python", asked(showPython)),
     button("Receipt", "what the answer was computed from", asked(showReceipt)),
     pictures ? button("PNG", "save the picture", () => savePng(pictures(), view.name())) : null,
-    pictures ? button("SVG", "save the picture in an SVG file", () => saveSvg(pictures(), view.name())) : null,
+    pictures ? button("SVG", "save the picture as vectors", () => saveSvg(pictures(), view.name())) : null,
   );
 }
 
@@ -93,8 +94,9 @@ async function showReceipt(question) {
   }
 }
 
-/** The canvases below one another. @param {HTMLCanvasElement[]} canvases */
-function stacked(canvases) {
+/** The pictures below one another. @param {Picture[]} pictures */
+function stacked(pictures) {
+  const canvases = pictures.map((one) => one.canvas);
   const width = Math.max(1, ...canvases.map((one) => one.width));
   const height = Math.max(1, canvases.reduce((sum, one) => sum + one.height, 0));
   const whole = h("canvas", { width, height });
@@ -109,16 +111,12 @@ function stacked(canvases) {
   return whole;
 }
 
-/** @param {HTMLCanvasElement[]} canvases @param {string} name */
-function savePng(canvases, name) {
-  stacked(canvases).toBlob((/** @type {Blob} */ blob) => download(blob, `${name}.png`));
+/** @param {Picture[]} pictures @param {string} name */
+function savePng(pictures, name) {
+  stacked(pictures).toBlob((/** @type {Blob} */ blob) => download(blob, `${name}.png`));
 }
 
-/** @param {HTMLCanvasElement[]} canvases @param {string} name */
-function saveSvg(canvases, name) {
-  const whole = stacked(canvases);
-  const scale = devicePixelRatio || 1;
-  const [width, height] = [whole.width / scale, whole.height / scale];
-  const text = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><image width="${width}" height="${height}" href="${whole.toDataURL("image/png")}"/></svg>`;
-  download(new Blob([text], { type: "image/svg+xml" }), `${name}.svg`);
+/** @param {Picture[]} pictures @param {string} name */
+function saveSvg(pictures, name) {
+  download(new Blob([svgOf(pictures)], { type: "image/svg+xml" }), `${name}.svg`);
 }

@@ -4,6 +4,7 @@ import { get, shownGeneration } from "./api.js";
 import { actions } from "./actions.js";
 import { css, fill, h, problem } from "./dom.js";
 import { counted, iso } from "./format.js";
+import { paintedCanvas, picturesIn } from "./pen.js";
 import { go, note } from "./route.js";
 import { series, seriesLabel } from "./state.js";
 
@@ -32,7 +33,7 @@ export function open(view, route) {
       const choice = h("select", { "aria-label": "dataset", onchange: () => load(choice.value) },
         ...answer.datasets.map((/** @type {string} */ name) => h("option", { value: name, selected: name === answer.dataset }, name)));
       fill(bar, h("b", {}, "coverage of"), choice, summary(answer),
-        actions({ question: () => ({ sql: "select * from meta.coverage where dataset = $dataset order by series_id, month", params: { dataset: answer.dataset } }), canvases: () => [...body.querySelectorAll("canvas")], name: () => `coverage_${answer.dataset}` }));
+        actions({ question: () => ({ sql: "select * from meta.coverage where dataset = $dataset order by series_id, month", params: { dataset: answer.dataset } }), pictures: () => picturesIn(body), name: () => `coverage_${answer.dataset}` }));
       draw();
     } catch (error) {
       if (/** @type {any} */ (error).name !== "AbortError") fill(body, problem(error));
@@ -78,38 +79,36 @@ function days(body, answer) {
   const left = Math.min(330, Math.max(150, body.clientWidth * 0.32));
   const width = body.clientWidth - 26;
   const size = Math.min(14, (width - left) / count);
-  const scale = devicePixelRatio || 1;
   const height = 22 + ROW * answer.series.length;
-  const canvas = h("canvas", { class: "heat", width: Math.round((left + size * count) * scale), height: Math.round(height * scale), style: { width: `${left + size * count}px`, height: `${height}px` } });
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  context.font = `12px ${css("--sans")}`;
-  context.textBaseline = "middle";
-  context.fillStyle = css("--muted");
-  let free = 0;
-  for (let day = 0; day < count; day += 1) {
-    const text = iso((first + day) * DAY, "day");
-    if ((day === 0 || text.endsWith("-01")) && left + day * size >= free) {
-      context.fillText(text.slice(0, 7), left + day * size, 9);
-      free = left + day * size + 58;
+  const canvas = paintedCanvas(left + size * count, height, (context) => {
+    context.font = `12px ${css("--sans")}`;
+    context.textBaseline = "middle";
+    context.fillStyle = css("--muted");
+    let free = 0;
+    for (let day = 0; day < count; day += 1) {
+      const text = iso((first + day) * DAY, "day");
+      if ((day === 0 || text.endsWith("-01")) && left + day * size >= free) {
+        context.fillText(text.slice(0, 7), left + day * size, 9);
+        free = left + day * size + 58;
+      }
     }
-  }
-  answer.series.forEach((/** @type {any} */ one, /** @type {number} */ place) => {
-    const top = 20 + place * ROW;
-    context.fillStyle = css("--ink");
-    context.fillText(seriesLabel(series(one.series_id)), 0, top + ROW / 2, left - 10);
-    const days = [...shares(one, first, count)];
-    /** @type {(colour: string, fits: (share: number) => boolean) => void} */
-    const paint = (colour, fits) => {
-      context.fillStyle = colour;
-      days.forEach((share, day) => {
-        if (fits(share)) context.fillRect(left + day * size, top + 1, Math.max(1, size - (size > 3 ? 1 : 0)), ROW - 3);
-      });
-    };
-    // missing days last, so that none is hidden where many days share a pixel
-    paint(css("--none"), (share) => share < 0);
-    paint(css("--high"), (share) => share >= 0.9999);
-    paint(css("--low"), (share) => share >= 0 && share < 0.9999);
+    answer.series.forEach((/** @type {any} */ one, /** @type {number} */ place) => {
+      const top = 20 + place * ROW;
+      context.fillStyle = css("--ink");
+      context.fillText(seriesLabel(series(one.series_id)), 0, top + ROW / 2, left - 10);
+      const days = [...shares(one, first, count)];
+      /** @type {(colour: string, fits: (share: number) => boolean) => void} */
+      const paint = (colour, fits) => {
+        context.fillStyle = colour;
+        days.forEach((share, day) => {
+          if (fits(share)) context.fillRect(left + day * size, top + 1, Math.max(1, size - (size > 3 ? 1 : 0)), ROW - 3);
+        });
+      };
+      // missing days last, so that none is hidden where many days share a pixel
+      paint(css("--none"), (share) => share < 0);
+      paint(css("--high"), (share) => share >= 0.9999);
+      paint(css("--low"), (share) => share >= 0 && share < 0.9999);
+    });
   });
   const told = h("span", {}, " ");
   const at = (/** @type {MouseEvent} */ event) => {

@@ -1,7 +1,7 @@
 // Choosing a series and a measure, for the views that show one of each.
 
 import { h } from "./dom.js";
-import { all, drawable, rank, seriesLabel } from "./state.js";
+import { all, drawable, filled, rank, seriesLabel } from "./state.js";
 
 /** @param {number} chosen @param {(id: number) => void} act */
 export function seriesChoice(chosen, act) {
@@ -24,13 +24,17 @@ export function measureChoice(chosen, act, label) {
   return select;
 }
 
-/** The first measure that satisfies a condition, tables without look-ahead first. @param {(table: import("./state.js").Table, column: import("./state.js").Column) => boolean} fits */
-export function firstMeasure(fits) {
+/**
+ * The first measure that satisfies a condition and has values in a series, tables without look-ahead first.
+ * @param {import("./state.js").Series | undefined} of @param {(table: import("./state.js").Table, column: import("./state.js").Column) => boolean} fits
+ */
+export async function firstMeasure(of, fits) {
   const tables = [...drawable()].sort((a, b) => Number(a.name.includes(".")) - Number(b.name.includes(".")) || rank(a) - rank(b));
   for (const table of tables) {
-    for (const column of table.columns) {
-      if (column.is_measure && fits(table, column)) return { table: table.name, column: column.name };
-    }
+    const columns = table.columns.filter((one) => one.is_measure && fits(table, one)).map((one) => one.name).slice(0, 32);
+    const held = of ? await filled(table.name, of.id, columns) : [];
+    const column = columns.find((name) => held.includes(name));
+    if (column) return { table: table.name, column };
   }
   const any = tables[0];
   return { table: any?.name ?? "", column: any?.columns.find((one) => one.is_measure)?.name ?? "" };

@@ -34,16 +34,26 @@ export function number(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: Math.min(decimals, 8) });
 }
 
-/** Numbers for an axis, all in the unit that the largest needs: 1.2M, 350k, 0.004.
+/** Numbers for an axis, with as many digits as their steps need and in one unit: 1.2M, 350k, 0.004.
  * @param {(number | null)[]} values */
 export function axisLabels(values) {
-  const size = Math.max(...values.map((value) => Math.abs(value ?? 0)));
-  const [unit, letter] = size >= 1e9 ? [1e9, "G"] : size >= 1e6 ? [1e6, "M"] : size >= 1e5 ? [1e3, "k"] : [1, ""];
+  const known = values.filter((value) => value !== null);
+  const size = Math.max(0, ...known.map(Math.abs));
+  const step = Math.min(...known.slice(1).map((value, place) => Math.abs(value - known[place])).filter((one) => one > 0), size || 1);
+  const [unit, letter] = /** @type {[number, string][]} */ ([[1e9, "G"], [1e6, "M"], [1e3, "k"]]).find(([one]) => size >= one * (one === 1e3 ? 100 : 1) && step >= one / 1e3) ?? [1, ""];
+  const digits = digitsOf(step / unit);
   return values.map((value) => {
     if (value === null) return "";
-    if (value !== 0 && size < 1e-4) return value.toExponential(1);
-    return `${(value / unit).toLocaleString("en-US", { maximumFractionDigits: 6 })}${value ? letter : ""}`;
+    if (value !== 0 && size < 1e-4) return value.toExponential(digitsOf(step / 10 ** Math.floor(Math.log10(Math.abs(value)))));
+    return `${(value / unit).toLocaleString("en-US", { maximumFractionDigits: digits })}${value ? letter : ""}`;
   });
+}
+
+/** Decimals with which multiples of a step are exact. @param {number} step */
+function digitsOf(step) {
+  let digits = 0;
+  while (digits < 15 && Math.abs(Math.round(step * 10 ** digits) / 10 ** digits - step) > step * 1e-6) digits += 1;
+  return digits;
 }
 
 /** A count with its noun. @param {number} count @param {string} noun */

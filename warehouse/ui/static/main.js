@@ -9,6 +9,7 @@ import { forget } from "./tiles.js";
 /** Pages by name: title, and the module that draws it. @type {Record<string, [string, () => Promise<any>]>} */
 const PAGES = {
   series: ["Series", () => import("./series.js")],
+  state: ["State", () => import("./marketstate.js")],
   calendar: ["Calendar", () => import("./calendar.js")],
   table: ["Cross-section", () => import("./table.js")],
   seasonality: ["Seasonality", () => import("./seasonality.js")],
@@ -47,7 +48,9 @@ async function show() {
     if (now !== turn) return;
     document.title = `${PAGES[page][0]} · warehouse`;
     view.className = page;
-    close = module.open(view, route) ?? (() => {});
+    const opened = await module.open(view, route);
+    if (now === turn) close = opened;
+    else opened();
   } catch (error) {
     const refused = /** @type {Refusal} */ (error);
     if (refused.status === 401) withoutToken();

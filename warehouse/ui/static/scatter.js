@@ -5,22 +5,23 @@ import { actions } from "./actions.js";
 import { firstMeasure, measureChoice, seriesChoice } from "./choice.js";
 import { css, fill, h, problem } from "./dom.js";
 import { axisLabels, number } from "./format.js";
+import { paintedCanvas, picturesIn } from "./pen.js";
 import { measureText, note, parseMeasure } from "./route.js";
 import { column as facts, rememberSeries, series, table, usualSeries } from "./state.js";
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
-export function open(view, route) {
+export async function open(view, route) {
   const stop = new AbortController();
   let of = series(Number(route.id)) ?? usualSeries();
   const given = (/** @type {string} */ name) => /** @type {any} */ (parseMeasure(route.query.get(name) ?? ""));
-  let x = given("x") ?? firstMeasure((one, column) => !one.looks_ahead && /zscore|premium/.test(column.name));
-  let y = given("y") ?? firstMeasure((one, column) => one.looks_ahead && column.unit === "bps");
+  let x = given("x") ?? await firstMeasure(of, (one, column) => !one.looks_ahead && /zscore|premium/.test(column.name));
+  let y = given("y") ?? await firstMeasure(of, (one, column) => one.looks_ahead && column.unit === "bps");
   const body = h("div", { class: "pad" });
   /** @type {any} */
   let answer = null;
   fill(view, h("div", { class: "bar" }, seriesChoice(of?.id, (id) => { of = /** @type {any} */ (series(id)); rememberSeries(id); load(); }),
     measureChoice(y, (table, column) => { y = { table, column }; load(); }, "y"), "against", measureChoice(x, (table, column) => { x = { table, column }; load(); }, "x"),
-    actions({ question: () => answer && { sql: answer.sql, params: answer.params }, canvases: () => [...body.querySelectorAll("canvas")], name: () => `${y.column}_against_${x.column}` })), body);
+    actions({ question: () => answer && { sql: answer.sql, params: answer.params }, pictures: () => picturesIn(body), name: () => `${y.column}_against_${x.column}` })), body);
 
   async function load() {
     if (!of) return fill(body, h("p", { class: "empty" }, "This catalog has no series yet."));
@@ -76,44 +77,47 @@ function quantile(values, share) {
 
 /** @param {number} width @param {number} height @param {any} answer @param {string} xLabel @param {string} yLabel */
 export function cloud(width, height, answer, xLabel, yLabel) {
-  const scale = devicePixelRatio || 1;
-  const canvas = h("canvas", { class: "heat", width: Math.round(width * scale), height: Math.round(height * scale), style: { width: `${width}px`, height: `${height}px` } });
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  context.font = `11px ${css("--sans")}`;
-  const [left, right, top, bottom] = [64, width - 12, 8, height - 40];
-  const xs = answer.points.map((/** @type {number[]} */ one) => one[0]);
-  const ys = answer.points.map((/** @type {number[]} */ one) => one[1]);
-  const range = (/** @type {number[]} */ values) => {
-    const [low, high] = [quantile(values, 0.003), quantile(values, 0.997)];
-    const pad = (high - low || 1) * 0.05;
-    return [low - pad, high + pad];
-  };
-  const [x0, x1] = range(xs);
-  const [y0, y1] = range(ys);
-  const px = (/** @type {number} */ x) => left + ((x - x0) / (x1 - x0)) * (right - left);
-  const py = (/** @type {number} */ y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - top);
-  const ticks = (/** @type {number} */ low, /** @type {number} */ high, /** @type {number} */ count) => {
-    const raw = (high - low) / count;
-    const unit = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((one) => one * unit).find((one) => one >= raw) ?? raw;
-    const found = [];
-    for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(Number(at.toPrecision(10)));
-    return found;
-  };
-  context.strokeStyle = css("--grid");
-  context.fillStyle = css("--muted");
-  context.textAlign = "center";
-  const across = ticks(x0, x1, Math.max(2, width / 110));
-  axisLabels(across).forEach((text, place) => {
-    context.strokeRect(px(across[place]), top, 0, bottom - top);
-    context.fillText(text, px(across[place]), bottom + 14);
+  return paintedCanvas(width, height, (context) => {
+    context.font = `11px ${css("--sans")}`;
+    const [left, right, top, bottom] = [64, width - 12, 8, height - 40];
+    const xs = answer.points.map((/** @type {number[]} */ one) => one[0]);
+    const ys = answer.points.map((/** @type {number[]} */ one) => one[1]);
+    const range = (/** @type {number[]} */ values) => {
+      const [low, high] = [quantile(values, 0.003), quantile(values, 0.997)];
+      const pad = (high - low || 1) * 0.05;
+      return [low - pad, high + pad];
+    };
+    const [x0, x1] = range(xs);
+    const [y0, y1] = range(ys);
+    const px = (/** @type {number} */ x) => left + ((x - x0) / (x1 - x0)) * (right - left);
+    const py = (/** @type {number} */ y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - top);
+    const ticks = (/** @type {number} */ low, /** @type {number} */ high, /** @type {number} */ count) => {
+      const raw = (high - low) / count;
+      const unit = 10 ** Math.floor(Math.log10(raw));
+      const step = [1, 2, 5, 10].map((one) => one * unit).find((one) => one >= raw) ?? raw;
+      const found = [];
+      for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push(Number(at.toPrecision(10)));
+      return found;
+    };
+    const line = (/** @type {number} */ fromX, /** @type {number} */ fromY, /** @type {number} */ toX, /** @type {number} */ toY) => {
+      context.beginPath();
+      context.moveTo(fromX, fromY);
+      context.lineTo(toX, toY);
+      context.stroke();
+    };
+    context.strokeStyle = css("--grid");
+    context.fillStyle = css("--muted");
+    context.textAlign = "center";
+    const across = ticks(x0, x1, Math.max(2, width / 110));
+    axisLabels(across).forEach((text, place) => {
+      line(px(across[place]), top, px(across[place]), bottom);
+      context.fillText(text, px(across[place]), bottom + 14);
   });
   context.fillText(xLabel, (left + right) / 2, bottom + 32);
   context.textAlign = "right";
   const up = ticks(y0, y1, Math.max(2, height / 60));
   axisLabels(up).forEach((text, place) => {
-    context.strokeRect(left, py(up[place]), right - left, 0);
+    line(left, py(up[place]), right, py(up[place]));
     context.fillText(text, left - 6, py(up[place]) + 4);
   });
   context.save();
@@ -149,5 +153,5 @@ export function cloud(width, height, answer, xLabel, yLabel) {
     context.fill();
   }
   context.restore();
-  return canvas;
+  });
 }

@@ -5,16 +5,17 @@ import { actions } from "./actions.js";
 import { firstMeasure, measureChoice, seriesChoice } from "./choice.js";
 import { css, fill, h, problem } from "./dom.js";
 import { number } from "./format.js";
+import { paintedCanvas, picturesIn } from "./pen.js";
 import { measureText, note, parseMeasure } from "./route.js";
 import { column as facts, rememberSeries, series, seriesLabel, usualSeries } from "./state.js";
 
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
-export function open(view, route) {
+export async function open(view, route) {
   const stop = new AbortController();
   let of = series(Number(route.id)) ?? usualSeries();
-  let measure = /** @type {{ table: string, column: string }} */ (parseMeasure(route.query.get("p") ?? "") ?? firstMeasure((table, one) => !table.looks_ahead && one.unit === "ratio"));
+  let measure = /** @type {{ table: string, column: string }} */ (parseMeasure(route.query.get("p") ?? "") ?? await firstMeasure(of, (table, one) => !table.looks_ahead && one.unit === "ratio"));
   let what = route.query.get("of") === "median" ? "median" : "mean";
   const body = h("div", { class: "pad" });
   /** @type {any} */
@@ -22,7 +23,7 @@ export function open(view, route) {
   const kind = h("select", { "aria-label": "statistic", onchange: () => { what = kind.value; draw(); } }, ...["mean", "median"].map((name) => h("option", { value: name, selected: name === what }, name)));
   fill(view, h("div", { class: "bar" }, seriesChoice(of?.id, (id) => { of = /** @type {any} */ (series(id)); rememberSeries(id); load(); }), kind, "of",
     measureChoice(measure, (table, column) => { measure = { table, column }; load(); }, "measure"),
-    actions({ question: () => answer && { sql: answer.sql, params: answer.params }, canvases: () => [...body.querySelectorAll("canvas")], name: () => `seasonality_${measure.column}` })), body);
+    actions({ question: () => answer && { sql: answer.sql, params: answer.params }, pictures: () => picturesIn(body), name: () => `seasonality_${measure.column}` })), body);
 
   async function load() {
     if (!of) return fill(body, h("p", { class: "empty" }, "This catalog has no series yet."));
@@ -65,24 +66,22 @@ export function heat(room, cells, unit) {
   const left = 40;
   const size = Math.max(16, Math.min(46, (room - left) / 24));
   const [width, height] = [left + size * 24, 20 + size * 7];
-  const scale = devicePixelRatio || 1;
-  const canvas = h("canvas", { class: "heat", width: Math.round(width * scale), height: Math.round(height * scale), style: { width: `${width}px`, height: `${height}px` } });
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  context.font = `12px ${css("--sans")}`;
-  context.textBaseline = "middle";
-  context.fillStyle = css("--muted");
-  DAYS.forEach((day, place) => context.fillText(day, 4, 20 + (place + 0.5) * size));
-  context.textAlign = "center";
-  for (let hour = 0; hour < 24; hour += size < 26 ? 3 : 1) context.fillText(String(hour).padStart(2, "0"), left + (hour + 0.5) * size, 9);
-  for (const one of cells) {
-    if (typeof one.value !== "number") continue;
-    const share = (one.value - middle) / reach;
-    context.globalAlpha = 0.08 + 0.92 * Math.min(1, Math.abs(share));
-    context.fillStyle = css(share < 0 ? "--low" : "--high");
-    context.fillRect(left + one.hour * size, 20 + (one.weekday - 1) * size, size - 1, size - 1);
-  }
-  context.globalAlpha = 1;
+  const canvas = paintedCanvas(width, height, (context) => {
+    context.font = `12px ${css("--sans")}`;
+    context.textBaseline = "middle";
+    context.fillStyle = css("--muted");
+    DAYS.forEach((day, place) => context.fillText(day, 4, 20 + (place + 0.5) * size));
+    context.textAlign = "center";
+    for (let hour = 0; hour < 24; hour += size < 26 ? 3 : 1) context.fillText(String(hour).padStart(2, "0"), left + (hour + 0.5) * size, 9);
+    for (const one of cells) {
+      if (typeof one.value !== "number") continue;
+      const share = (one.value - middle) / reach;
+      context.globalAlpha = 0.08 + 0.92 * Math.min(1, Math.abs(share));
+      context.fillStyle = css(share < 0 ? "--low" : "--high");
+      context.fillRect(left + one.hour * size, 20 + (one.weekday - 1) * size, size - 1, size - 1);
+    }
+    context.globalAlpha = 1;
+  });
   const best = cells.reduce((a, b) => (b.value > a.value ? b : a));
   const least = cells.reduce((a, b) => (b.value < a.value ? b : a));
   const name = (/** @type {any} */ one) => `${DAYS[one.weekday - 1]} ${String(one.hour).padStart(2, "0")}:00 ${number(one.value)}`;

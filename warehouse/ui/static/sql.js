@@ -5,8 +5,9 @@ import { actions } from "./actions.js";
 import { Panel } from "./chart.js";
 import { complete } from "./complete.js";
 import { dialog, download, fill, h, problem } from "./dom.js";
-import { counted, seconds } from "./format.js";
+import { counted } from "./format.js";
 import { highlight } from "./highlight.js";
+import { picturesIn } from "./pen.js";
 import { isNumber, tableOf } from "./results.js";
 import { note } from "./route.js";
 import { cloud } from "./scatter.js";
@@ -15,7 +16,7 @@ import { usualSeries } from "./state.js";
 
 const FIRST = "select *\nfrom meta.coverage\norder by dataset, series_id, month";
 const FORMATS = ["csv", "parquet", "arrow", "jsonl"];
-const SAMPLE_ROWS = 5000;
+const MOST_LINES = 7;
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
 export function open(view, route) {
@@ -34,12 +35,14 @@ class SqlView {
     this.values = {};
     query.forEach((value, name) => name.startsWith("v.") && (this.values[name.slice(2)] = value));
     this.gone = new AbortController();
-    this.repaint = () => this.panel?.repaint();
+    /** @type {Panel[]} */
+    this.panels = [];
+    this.repaint = () => this.panels.forEach((panel) => panel.repaint());
     addEventListener("themed", this.repaint);
     this.close = () => {
       this.running?.abort();
       this.gone.abort();
-      this.panel?.destroy();
+      this.panels.forEach((panel) => panel.destroy());
       removeEventListener("themed", this.repaint);
     };
     this.build(view, query.get("q") ?? FIRST);
@@ -61,7 +64,7 @@ class SqlView {
     this.out = h("div", { class: "pad" });
     fill(view, h("div", { class: "sqlbox" }, this.ink, this.box), this.params,
       h("div", { class: "bar" }, this.run, this.stopper, this.queries, ...this.tabs, this.clock, h("button", { class: "quiet", onclick: () => this.keep() }, "save as …"), formats,
-        actions({ question: () => this.question(), canvases: () => [...this.out.querySelectorAll("canvas")], name: () => "result" })), this.notes, this.out);
+        actions({ question: () => this.question(), pictures: () => (this.panels.length ? this.panels : picturesIn(this.out)), name: () => "result" })), this.notes, this.out);
     complete(this.box, () => this.typed());
     this.box.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
@@ -179,13 +182,13 @@ class SqlView {
   }
 
   show() {
-    this.panel?.destroy();
-    this.panel = undefined;
+    this.panels.forEach((panel) => panel.destroy());
+    this.panels = [];
     const answer = this.answer;
     if (!answer) return;
     if (!answer.rows.length) return fill(this.out, h("p", { class: "empty" }, "no rows"));
-    if (this.shows === "chart" && this.chart(answer)) return;
-    const why = this.shows === "chart" ? h("p", { class: "empty" }, "No chart: it needs a column of times and numbers, weekday and hour, or two numbers.") : null;
+    if (this.shows === "chart" && answer.rows.length > 1 && this.chart(answer)) return;
+    const why = this.shows === "chart" && answer.rows.length > 1 ? h("p", { class: "empty" }, "No chart: it needs a column of times and numbers, weekday and hour, or two numbers.") : null;
     fill(this.out, why, tableOf(answer.columns, answer.rows));
   }
 
@@ -193,7 +196,7 @@ class SqlView {
   chart(answer) {
     const named = (/** @type {string} */ name) => answer.columns.findIndex((/** @type {any} */ one) => one.name === name);
     const [weekday, hour] = [named("weekday"), named("hour")];
-    const keys = ["series_id", "weekday", "hour", "count"];
+    const keys = ["series_id", "weekday", "hour", "count", "bars"];
     const numbers = answer.columns.map((/** @type {any} */ one, /** @type {number} */ place) => ({ ...one, place })).filter((/** @type {any} */ one) => isNumber(one) && !keys.includes(one.name));
     const room = this.out.clientWidth - 26;
     if (weekday >= 0 && hour >= 0 && numbers.length) {
@@ -201,24 +204,42 @@ class SqlView {
       fill(this.out, h("b", {}, numbers[0].name), heat(room, cells, numbers[0].unit ?? ""));
       return true;
     }
-    const time = answer.columns.findIndex((/** @type {any} */ one) => /^(TIMESTAMP|DATE)/.test(one.type));
+    const time = answer.columns.find((/** @type {any} */ one) => /^(TIMESTAMP|DATE)/.test(one.type));
     const names = numbers.map((/** @type {any} */ one) => one.name);
     const isPair = names.length === 2 && names.some((/** @type {string} */ name) => /return/.test(name)) && !names.every((/** @type {string} */ name) => /return/.test(name));
-    if (numbers.length === 2 && (time < 0 || isPair)) {
-      const [x, y] = numbers;
-      const points = answer.rows.map((/** @type {any[]} */ row) => [row[x.place], row[y.place]]).filter((/** @type {any[]} */ one) => one.every((value) => typeof value === "number"));
-      if (!points.length) return false;
-      fill(this.out, cloud(room, Math.max(200, this.out.clientHeight - 30), { points, bins: [], fit: fitted(points) }, x.name, y.name));
-      return true;
-    }
-    if (time < 0 || !numbers.length) return false;
-    const rows = answer.rows.map((/** @type {any[]} */ row) => ({ at: seconds(row[time] ?? ""), row })).filter((/** @type {any} */ one) => Number.isFinite(one.at)).sort((/** @type {any} */ a, /** @type {any} */ b) => a.at - b.at);
-    fill(this.out);
-    const panel = (this.panel = new Panel(this.out, { height: Math.max(180, this.out.clientHeight - 50), axis: true }));
-    const lines = numbers.slice(0, 7).map((/** @type {any} */ one) => ({ label: one.name, unit: one.unit, values: rows.map((/** @type {any} */ found) => (typeof found.row[one.place] === "number" ? found.row[one.place] : null)) }));
-    panel.draw({ x: rows.map((/** @type {any} */ one) => one.at), lines, gaps: [], span: null });
-    if (answer.is_cut) this.out.append(h("div", { class: "warning" }, `only the first ${counted(SAMPLE_ROWS, "row")} are drawn; aggregate in SQL, or use the series page`));
+    if (numbers.length === 2 && (!time || isPair)) this.plot(numbers[0].name, [numbers[1]]);
+    else if (time && numbers.length) this.plot(time.name, numbers.slice(0, MOST_LINES));
+    else return false;
     return true;
+  }
+
+  /** All rows of the query as a chart. @param {string} x @param {any[]} ys */
+  async plot(x, ys) {
+    const asked = { ...this.question(), x, ys: ys.map((one) => one.name), pixels: Math.max(100, this.out.clientWidth - 140) };
+    const { answer } = this;
+    fill(this.out, h("p", { class: "busy" }, "drawing …"));
+    let found;
+    try {
+      found = await (await post("drawing", asked, this.running?.signal)).json();
+    } catch (error) {
+      if (answer === this.answer && /** @type {any} */ (error).name !== "AbortError") fill(this.out, problem(error));
+      return;
+    }
+    if (answer !== this.answer || this.shows !== "chart") return;
+    if (found.kind === "cloud") {
+      fill(this.out, found.points.length ? cloud(this.out.clientWidth - 26, Math.max(200, this.out.clientHeight - 30), found, x, ys[0].name) : h("p", { class: "empty" }, "No row has values of both."));
+      return;
+    }
+    fill(this.out);
+    const units = [...new Set(ys.map((one) => one.unit ?? ""))];
+    const height = Math.max(110, Math.floor((this.out.clientHeight - 34) / units.length) - 24);
+    this.panels = units.map((unit, place) => {
+      const panel = new Panel(this.out, { sync: "result", height, axis: place === units.length - 1 });
+      const lines = ys.flatMap((one, at) => ((one.unit ?? "") === unit ? [{ label: one.name, unit: one.unit, values: found.values[at] }] : []));
+      panel.draw({ x: found.x, lines, gaps: [], span: null });
+      return panel;
+    });
+    if (found.rows > found.x.length) this.out.append(h("small", {}, `first, low, high, last of each of the buckets of ${counted(found.rows, "row")}`));
   }
 
   /** Export all rows. @param {string} format */
@@ -259,14 +280,4 @@ function typed(text) {
   if (text === "") return null;
   if (text === "true" || text === "false") return text === "true";
   return text.trim() === text && String(Number(text)) === text && Number.isFinite(Number(text)) ? Number(text) : text;
-}
-
-/** Least squares. @param {number[][]} points */
-function fitted(points) {
-  const mean = (/** @type {number} */ place) => points.reduce((sum, one) => sum + one[place], 0) / points.length;
-  const [mx, my] = [mean(0), mean(1)];
-  const sxy = points.reduce((sum, one) => sum + (one[0] - mx) * (one[1] - my), 0);
-  const sxx = points.reduce((sum, one) => sum + (one[0] - mx) ** 2, 0);
-  const slope = sxx ? sxy / sxx : null;
-  return { slope, level: slope === null ? null : my - slope * mx, n: points.length };
 }

@@ -1,5 +1,7 @@
 // What all views share: the catalog of the generation, and look-ups in it.
 
+import { get } from "./api.js";
+
 /**
  * @typedef {{ name: string, type: string, unit: string | null, meaning: string | null, is_measure: boolean }} Column
  * @typedef {{ name: string, meaning: string, looks_ahead: boolean, has_bars: boolean, has_data: boolean, known_at: boolean, columns: Column[] }} Table
@@ -56,9 +58,20 @@ export function rememberSeries(id) {
   sessionStorage.setItem("warehouse.series", String(id));
 }
 
+/** Which of some columns have a value in a series. @param {string} table @param {number} series @param {string[]} columns @returns {Promise<string[]>} */
+export async function filled(table, series, columns) {
+  if (!columns.length) return [];
+  return (await get("filled", { table, series, column: columns })).columns;
+}
+
 /** Whether a unit is that of a price. @param {Column} one */
 function isPrice(one) {
   return one.unit === "quote/base";
+}
+
+/** A close before a midprice before other prices. @param {Column} one */
+function preference(one) {
+  return one.name === "close" ? 2 : one.name === "midprice" ? 1 : 0;
 }
 
 /** Tables with a close before others, the small ones first. @param {Table} one */
@@ -67,20 +80,25 @@ export function rank(one) {
 }
 
 /**
- * The panels that a series begins with: a price, and the first other measure of the same table.
+ * The panels that a series begins with, of the first table that has values: a price, with its bid and
+ * ask, and the first other measure.
  * @param {Series} of
- * @returns {{ table: string, column: string }[][]}
+ * @returns {Promise<import("./route.js").Measure[][]>}
  */
-export function usualPanels(of) {
-  const tables = drawable().filter((one) => !one.looks_ahead && one.name.startsWith("vendor.") === false);
+export async function usualPanels(of) {
+  const tables = drawable().filter((one) => !one.looks_ahead && !one.name.startsWith("vendor."));
   const vendor = drawable().filter((one) => of.datasets.includes(one.name.replace(/^vendor\./, "")));
   const priced = tables.filter((one) => one.columns.some(isPrice)).sort((a, b) => rank(a) - rank(b));
   for (const one of [...priced, ...vendor, ...tables]) {
     const measures = one.columns.filter((column) => column.is_measure);
-    const price = measures.find((column) => column.name === "close") ?? measures.find((column) => isPrice(column));
-    const other = measures.find((column) => column !== price && !isPrice(column));
-    const panels = [price, other].filter((column) => column !== undefined);
-    if (panels.length) return panels.map((column) => [{ table: one.name, column: column.name }]);
+    const prices = measures.filter(isPrice).sort((a, b) => preference(b) - preference(a));
+    const others = measures.filter((column) => !isPrice(column));
+    const held = await filled(one.name, of.id, [...prices.slice(0, 8), ...others.slice(0, 8)].map((column) => column.name));
+    const price = prices.find((column) => held.includes(column.name))?.name;
+    const other = others.find((column) => held.includes(column.name))?.name;
+    const sides = price === "midprice" ? ["ask_price", "bid_price"].filter((name) => held.includes(name)) : [];
+    const panels = [price ? [...sides, price] : [], other ? [other] : []].filter((panel) => panel.length);
+    if (panels.length) return panels.map((panel) => panel.map((column) => ({ table: one.name, column, series: null })));
   }
   return [];
 }

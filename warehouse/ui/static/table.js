@@ -9,11 +9,13 @@ import { go, measureText, note } from "./route.js";
 import { all, drawable, table, usualPanels, usualSeries } from "./state.js";
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
-export function open(view, route) {
+export async function open(view, route) {
   const stop = new AbortController();
+  const usual = usualSeries();
+  const begun = usual ? (await usualPanels(usual))[0]?.[0].table : undefined;
   const tables = drawable().filter((one) => one.known_at);
   const named = table(route.query.get("mart") ?? "");
-  let chosen = named ?? tables.find((one) => one.name === usualPanels(usualSeries())[0]?.[0].table) ?? tables[0];
+  let chosen = named ?? tables.find((one) => one.name === begun) ?? tables[0];
   if (!chosen) {
     fill(view, h("p", { class: "empty" }, "This catalog has no table of bars yet."));
     return () => {};
