@@ -284,8 +284,13 @@ def test_dbt_by_hand_when_tables_are_prepared_then_builds_and_tests_on_spark(
 
 def test_build_when_no_server_answers_then_says_what_to_do(home: Path, tmp_path: Path) -> None:
     copy = copy_home(home, tmp_path / "home")
-    done = build(copy, "sc://127.0.0.1:1")
-    assert done.exit_code == 4 and "no Spark Connect server answers" in done.stderr
+    done = build(copy, "sc://me@127.0.0.1:1;token=hidden")
+    assert done.exit_code == 4 and "sc://127.0.0.1:1: no Spark Connect server" in done.stderr
+    remote = 'remote = "sc://127.0.0.1:1/;token=hidden"'
+    (copy / "warehouse.toml").write_text(f"[engine.spark]\n{remote}\n")
+    kept = build(copy, "sc://127.0.0.1:1")
+    assert kept.exit_code == 2 and "no place for secrets" in kept.stderr
+    assert "hidden" not in done.stderr + kept.stderr
 
 
 def test_every_duckdb_only_construct_is_in_a_macro_that_spark_replaces() -> None:

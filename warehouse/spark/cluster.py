@@ -53,6 +53,11 @@ class SparkServer:
     remote: str
     lake: str | None = None
 
+    @property
+    def shown(self) -> str:
+        """The address as messages name it, without a token."""
+        return f"sc://{urlsplit(self.remote).netloc.rpartition('@')[2].partition(';')[0]}"
+
 
 def spark_server(home: Home) -> SparkServer:
     """The server of ``warehouse.toml``, else of the variable ``SPARK_REMOTE``.
@@ -64,10 +69,17 @@ def spark_server(home: Home) -> SparkServer:
     """
     table = read_table(home.subscription, ("engine", "spark"), ("remote", "lake"), _EXAMPLE)
     remote = table.get("remote") or variable("SPARK_REMOTE")
+    if "token=" in str(table.get("remote")):
+        raise UsageError(
+            f"{home.subscription}: the address in [engine.spark] has a token, and the file is no"
+            " place for secrets",
+            next_step="set SPARK_REMOTE to the whole address in the environment or .env, and delete"
+            " remote from the file",
+        )
     if not isinstance(remote, str) or not remote.startswith("sc://"):
         raise UsageError(
-            "--engine spark: no Spark Connect server is named"
-            + (f" by {remote!r}" if remote else ""),
+            "--engine spark: "
+            + ("the server's address must begin with sc://" if remote else "no server is named"),
             next_step=f"set SPARK_REMOTE=sc://host:{DEFAULT_PORT}, or write {_EXAMPLE} into"
             f" {home.subscription}",
         )
@@ -200,7 +212,7 @@ def connected(home: Home) -> Iterator[Cluster]:
         warnings.simplefilter("ignore")  # pyspark warns of pandas 3 at each import
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
-    _require_reachable(server.remote)
+    _require_reachable(server)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -214,20 +226,20 @@ def connected(home: Home) -> Iterator[Cluster]:
             session.stop()
     except PySparkException as error:
         raise BuildError(
-            f"{server.remote}: Spark could not compute the marts; the old catalog stays\n"
+            f"{server.shown}: Spark could not compute the marts; the old catalog stays\n"
             f"{str(error).partition('JVM stacktrace')[0].strip()[:2000]}",
             next_step="correct the error above, or run: warehouse build",
         ) from error
 
 
-def _require_reachable(remote: str) -> None:
+def _require_reachable(server: SparkServer) -> None:
     """Raise BuildError unless something listens there: the client would try for minutes."""
-    place = urlsplit(remote)
+    place = urlsplit(server.remote)
     try:
         address = place.hostname or "127.0.0.1", place.port or DEFAULT_PORT
         socket.create_connection(address, timeout=_REACH_S).close()
     except (OSError, ValueError) as error:
         raise BuildError(
-            f"{remote}: no Spark Connect server answers ({error}); the old catalog stays",
+            f"{server.shown}: no Spark Connect server answers ({error}); the old catalog stays",
             next_step="start it or correct its address, or run: warehouse build",
         ) from error
