@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -29,8 +31,13 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
     try:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
+        why = (
+            "another program serves there"
+            if error.errno == errno.EADDRINUSE
+            else os.strerror(error.errno or errno.EINVAL)
+        )
         raise UsageError(
-            f"cannot serve on {host}:{port} ({error.strerror})", next_step="choose another --port"
+            f"cannot serve on {host}:{port}: {why}", next_step="choose another --port"
         ) from error
     return listener, f"[{host}]" if family == socket.AF_INET6 else host
 

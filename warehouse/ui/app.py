@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ _STATIC = Path(__file__).parent / "static"
 _FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 _MOST_ROWS = 5_000
 _MOST_TEXT = 1 << 20
+_MOST_QUERIES = 16
 
 Answer = Callable[[Asking], Response]
 
@@ -80,6 +82,7 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
         "series": page.series,
         "points": page.points,
         "filled": page.filled,
+        "empty": page.empty,
         "extreme": page.extreme,
         "calendar": page.calendar,
         "table": page.table,
@@ -125,6 +128,8 @@ class _Page:
 
     def __init__(self, settings: Settings, past: Mapping[str, Any]) -> None:
         self._home = Home.of(settings)
+        # Long queries of the user leave threads free for the rest of the page.
+        self._queries = asyncio.Semaphore(_MOST_QUERIES)
         self._catalogs = Catalogs(settings, past)
         self._tiles = Tiles()
 
@@ -134,7 +139,9 @@ class _Page:
         """An endpoint whose parameters are in the URL."""
 
         async def endpoint(request: Request) -> Response:
-            return await self._answered(request, lambda asking: answer(request, asking))
+            return await self._answered(
+                request, lambda asking: answer(request, asking), nullcontext()
+            )
 
         return endpoint
 
@@ -143,16 +150,26 @@ class _Page:
 
         async def endpoint(request: Request) -> Response:
             body = await _json(request)
-            return await self._answered(request, lambda asking: answer(body, asking))
+            return await self._answered(request, lambda asking: answer(body, asking), self._queries)
 
         return endpoint
 
-    async def _answered(self, request: Request, answer: Callable[[Asking], Any]) -> Response:
+    async def _answered(
+        self,
+        request: Request,
+        answer: Callable[[Asking], Any],
+        turn: AbstractAsyncContextManager[Any],
+    ) -> Response:
         """Work on another thread, which is stopped when the client leaves."""
         number = _integer(request, "generation", None)
         warehouse = await run_in_threadpool(self._catalogs.get, number)
         asking = Asking(warehouse)
-        work = asyncio.ensure_future(run_in_threadpool(answer, asking))
+
+        async def run() -> Any:
+            async with turn:
+                return await run_in_threadpool(answer, asking)
+
+        work = asyncio.ensure_future(run())
         left = asyncio.ensure_future(_left(request))
         await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -213,6 +230,10 @@ class _Page:
     def filled(self, request: Request, asking: Asking) -> Any:
         number = _known(_integer(request, "series"))
         return pages.filled(asking, _text(request, "table"), _texts(request, "column"), number)
+
+    def empty(self, request: Request, asking: Asking) -> Any:
+        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        return pages.empty(asking, self._tiles.source(asking, table, number))
 
     def extreme(self, request: Request, asking: Asking) -> Any:
         table, number = _text(request, "table"), _known(_integer(request, "series"))

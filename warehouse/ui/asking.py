@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,12 +11,15 @@ from typing import Any
 
 from warehouse.analysis import Names, Place
 from warehouse.config import Settings
-from warehouse.errors import NotFoundError, did_you_mean
+from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.generations import current_generation
 from warehouse.home import Home
 from warehouse.query import Result, Warehouse, session_of, texts_among_parameters
 
 _MOST_OPEN = 4
+_NUMBERS = re.compile(
+    r"(DOUBLE|FLOAT|REAL|DECIMAL.*|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN)", re.IGNORECASE
+)
 
 
 class Asking:
@@ -88,6 +92,28 @@ class Asking:
                     f"{place} has no column {column!r}{did_you_mean(column, known)}",
                     next_step="choose one from the list of measures",
                 )
+
+    def require_measures(self, place: Place, *columns: str) -> None:
+        """Raise NotFoundError if the table lacks a column, UsageError if one is not a number."""
+        self.require_columns(place, *columns)
+        for column in columns:
+            kind = self.names.columns[place][column].type
+            if not is_number(kind):
+                raise UsageError(
+                    f"{place}.{column} is {kind}: a chart needs numbers",
+                    next_step="choose another measure",
+                )
+
+
+def is_number(kind: str) -> bool:
+    """Whether a type can be drawn.
+
+    Examples
+    --------
+    >>> is_number("DECIMAL(18,3)"), is_number("VARCHAR")
+    (True, False)
+    """
+    return bool(_NUMBERS.fullmatch(kind))
 
 
 class Catalogs:

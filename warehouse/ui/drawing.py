@@ -11,7 +11,7 @@ import numpy as np
 from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.sql import identifier
-from warehouse.ui.asking import Asking
+from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.pages import scattered
 from warehouse.ui.points import Floats, bucketed
 
@@ -38,6 +38,9 @@ def drawing(
             if lacking
             else f"{counted(len(ys), 'column')}: a chart has 1 to {_MOST_LINES}"
         )
+    wrong = next((name for name in ys if not is_number(columns[name])), None)
+    if wrong is not None:
+        raise UsageError(f"{wrong} is {columns[wrong]}: a chart needs numbers")
     query = text.strip().rstrip(";")
     if _TIME.match(columns[x]):
         return _lines(asking, query, params, x, ys, min(max(pixels, 50), _MOST_PIXELS))

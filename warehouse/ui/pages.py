@@ -11,16 +11,14 @@ from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.sql import identifier
 from warehouse.times import us_datetime
-from warehouse.ui.asking import Asking
+from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.points import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
 
 # Schemas that people look at, in the order in which the page lists them.
 _SHOWN = ("main", "user", "vendor")
 _KEYS = frozenset({"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"})
-_NUMBERS = re.compile(
-    r"(DOUBLE|FLOAT|REAL|DECIMAL.*|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN)", re.IGNORECASE
-)
+_RECENT_DAYS = 30
 _LOOKS_AHEAD = re.compile(r"\blooks? ahead\b", re.IGNORECASE)
 
 _AUDITED = 'select "schema", name, verdict from meta.audited'
@@ -77,7 +75,7 @@ def _table(asking: Asking, place: Place, meaning: str, labels: set[Place]) -> di
                 "type": facts.type,
                 "unit": facts.unit,
                 "meaning": facts.meaning,
-                "is_measure": name not in _KEYS and bool(_NUMBERS.fullmatch(facts.type)),
+                "is_measure": is_measure(name, facts.type),
             }
             for name, facts in columns.items()
         ],
@@ -113,6 +111,28 @@ def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -
     return {"columns": [name for name, is_held in zip(columns, found, strict=True) if is_held]}
 
 
+def empty(asking: Asking, source: Source | None) -> dict[str, Any]:
+    """The measures of a series that have no value in its last days, for menus."""
+    if source is None:
+        return {"columns": None, "days": _RECENT_DAYS}
+    facts = asking.names.columns[source.place]
+    names = [name for name, one in facts.items() if is_measure(name, one.type)]
+    start = us_datetime(source.last_us - _RECENT_DAYS * 86_400_000_000)
+    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    (found,) = asking.sql(
+        f"select {counts or 1} from {shown_table(source.place)}"
+        " where series_id = $series_id and time >= $start",
+        {"series_id": source.series_id, "start": start},
+    ).fetchall()
+    lacking = [name for name, count in zip(names, found, strict=False) if not count]
+    return {"columns": lacking, "days": _RECENT_DAYS}
+
+
+def is_measure(name: str, kind: str) -> bool:
+    """Whether a column of bars can be drawn."""
+    return name not in _KEYS and is_number(kind)
+
+
 def extreme(
     asking: Asking, source: Source | None, column: str, span: tuple[float, float], *, is_high: bool
 ) -> dict[str, Any]:
@@ -120,7 +140,7 @@ def extreme(
     nothing = {"time": None, "value": None, "step": None}
     if source is None:
         return nothing
-    asking.require_columns(source.place, column)
+    asking.require_measures(source.place, column)
     value = f"{identifier(column)}::double"
     start, end = (us_datetime(round(at * 1e6)) for at in span)
     rows = asking.rows(
@@ -163,7 +183,8 @@ def calendar(asking: Asking, dataset: str | None) -> dict[str, Any]:
 def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -> dict[str, Any]:
     """Of each series the last row that was known at a moment, and the course before it."""
     place = asking.place(table)
-    asking.require_columns(place, "series_id", "time", "known_at", *columns)
+    asking.require_columns(place, "series_id", "time", "known_at")
+    asking.require_measures(place, *columns)
     listed = "".join(f", {shown(name)}" for name in columns)
     text = (
         f'select exchange, symbol, "interval", clock, series_id, time, known_at{listed}\n'
@@ -188,7 +209,8 @@ def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -
 def seasonality(asking: Asking, table: str, column: str, series_id: int) -> dict[str, Any]:
     """Mean, median and number of values of a measure by weekday and hour, UTC."""
     place = asking.place(table)
-    asking.require_columns(place, "series_id", "time", column)
+    asking.require_columns(place, "series_id", "time")
+    asking.require_measures(place, column)
     text = (
         "select isodow(time) as weekday, hour(time) as hour,"
         f" avg({shown(column)}) as mean, median({shown(column)}) as median,"
@@ -204,8 +226,9 @@ def scatter(
 ) -> dict[str, Any]:
     """A feature against another measure of the same bars: quantiles, least squares, a sample."""
     left, right = asking.place(x[0]), asking.place(y[0])
-    asking.require_columns(left, "series_id", "time", x[1])
-    asking.require_columns(right, "series_id", "time", y[1])
+    for side, column in ((left, x[1]), (right, y[1])):
+        asking.require_columns(side, "series_id", "time")
+        asking.require_measures(side, column)
     pairs = (
         f"select a.time, a.{shown(x[1])}::double as x, b.{shown(y[1])}::double as y\n"
         f"from {shown_table(left)} as a join {shown_table(right)} as b using (series_id, time)\n"

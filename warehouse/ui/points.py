@@ -139,7 +139,7 @@ class Tiles:
             raise UsageError(
                 f"level {level} with {counted(len(columns), 'column')}: too much for one tile"
             )
-        asking.require_columns(source.place, *columns)
+        asking.require_measures(source.place, *columns)
         key = asking.warehouse.generation, source.place, source.series_id, level, number
         with self._lock:
             held = self._tiles.get(key)

@@ -3,13 +3,14 @@
 import { get, shownGeneration } from "./api.js";
 import { actions } from "./actions.js";
 import { css, fill, h, problem } from "./dom.js";
-import { counted, iso } from "./format.js";
+import { counted, intervalSeconds, iso } from "./format.js";
 import { paintedCanvas, picturesIn } from "./pen.js";
 import { go, note } from "./route.js";
 import { series, seriesLabel } from "./state.js";
 
 const DAY = 86400;
 const ROW = 16;
+const MOST_MONTHS = 8;
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
 export function open(view, route) {
@@ -50,7 +51,26 @@ export function open(view, route) {
 function summary(answer) {
   const rows = answer.series.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.rows, 0);
   const missing = answer.series.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.expected - one.rows, 0);
-  return h("span", {}, `${counted(answer.series.length, "series").replace("seriess", "series")}, ${counted(rows, "bar")}, `, missing ? h("b", {}, `${counted(missing, "bar")} missing`) : "none missing");
+  return h("span", {}, `${counted(answer.series.length, "series").replace("seriess", "series")}, ${counted(rows, "bar")}, `, missing ? h("b", {}, `${counted(missing, "bar")} missing`) : "none missing", missing ? `: ${byMonth(answer)}` : "");
+}
+
+/** Missing bars of each month, of all series. @param {any} answer */
+function byMonth(answer) {
+  /** @type {Map<string, number>} */
+  const lost = new Map();
+  for (const one of answer.series) {
+    const step = intervalSeconds(series(one.series_id)?.interval ?? "");
+    for (const [from, until] of one.gaps) {
+      for (let start = from; start < until; ) {
+        const month = iso(start, "day").slice(0, 7);
+        const end = Math.min(until, Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5))) / 1000);
+        lost.set(month, (lost.get(month) ?? 0) + Math.round((end - start) / step));
+        start = end;
+      }
+    }
+  }
+  const months = [...lost].sort().map(([month, bars]) => `${month} ${bars.toLocaleString("en-US")}`);
+  return months.length > MOST_MONTHS ? `${months.slice(0, MOST_MONTHS).join(", ")} and ${months.length - MOST_MONTHS} other months` : months.join(", ");
 }
 
 /** Share of the bars that each day has, from the span and the gaps. @param {any} one @param {number} first @param {number} count */

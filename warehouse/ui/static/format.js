@@ -61,6 +61,12 @@ export function counted(count, noun) {
   return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** Seconds of an interval such as 5m. @param {string} interval */
+export function intervalSeconds(interval) {
+  const [, count, letter] = /^(\d+)([smhdw])$/.exec(interval) ?? ["", "1", "s"];
+  return Number(count) * /** @type {Record<string, number>} */ ({ s: 1, m: 60, h: 3600, d: 86400, w: 604800 })[letter];
+}
+
 /** A span of seconds such as 5m or 2d. @param {number} span */
 export function duration(span) {
   for (const [size, letter] of /** @type {Array<[number, string]>} */ ([[86400, "d"], [3600, "h"], [60, "m"]])) {

@@ -63,7 +63,7 @@ class SeriesView extends Timeline {
       if (dataset && !this.series.datasets.includes(dataset[1])) continue;
       const rows = one.columns.filter((found) => found.is_measure).map((found) => {
         const title = `${found.meaning ?? ""}${found.unit ? ` [${found.unit}]` : ""}`;
-        const row = h("div", { class: "measure", title, "data-text": `${one.name}.${found.name} ${found.meaning ?? ""}`.toLowerCase() },
+        const row = h("div", { class: "measure", title, "data-column": found.name, "data-text": `${one.name}.${found.name} ${found.meaning ?? ""}`.toLowerCase() },
           h("button", { class: "name", title: `${title}\na panel of its own`, onclick: () => this.add(one.name, found.name) }, found.name),
           found.unit ? h("small", {}, found.unit) : null,
           h("button", { class: "quiet plus", title: "lay over the last panel", "aria-label": `lay ${found.name} over the last panel`, onclick: () => this.overlay(one.name, found.name) }, "+"));
@@ -87,7 +87,7 @@ class SeriesView extends Timeline {
         found += fits ? 1 : 0;
       }
       group.hidden = !found;
-      if (words.length) group.open = found > 0;
+      if (words.length) group.open = found > 0 && !group.classList.contains("none");
     }
   }
 
@@ -114,6 +114,35 @@ class SeriesView extends Timeline {
   choose(id) {
     super.choose(id);
     fill(this.side, this.menu());
+    this.mark();
+  }
+
+  begin() {
+    const close = super.begin();
+    this.begun.then(() => this.mark());
+    return close;
+  }
+
+  /** Dim the measures of the menu that lately have no value in this series, table after table. */
+  async mark() {
+    const { id } = this.series;
+    for (const group of [...this.list.querySelectorAll("details")].sort((a, b) => Number(b.open) - Number(a.open))) {
+      let found;
+      try {
+        found = await get("empty", { table: group.dataset.table, series: id }, this.stop.signal);
+      } catch {
+        continue; // a hint only
+      }
+      if (this.series.id !== id || this.stop.signal.aborted) return;
+      const why = found.columns ? `no value in the last ${found.days} days of this series` : "no rows of this series";
+      const rows = [...group.querySelectorAll(".measure")];
+      const lacking = rows.filter((row) => !found.columns || found.columns.includes(row.dataset.column));
+      lacking.forEach((row) => {
+        row.classList.add("none");
+        row.title = `${why}\n${row.title}`;
+      });
+      group.classList.toggle("none", lacking.length === rows.length);
+    }
   }
 
   async arrange() {
@@ -186,7 +215,12 @@ class SeriesView extends Timeline {
   tell(tables) {
     super.tell(tables);
     if (this.found) this.label.prepend(h("b", {}, this.found), " · ");
+  }
+
+  /** @param {[number, number]} span @param {boolean} final */
+  move(span, final) {
     this.found = "";
+    super.move(span, final);
   }
 
   /** Go to the highest or lowest value that a panel's first measure has in the span. @param {number} place @param {"high" | "low"} end */
@@ -199,8 +233,8 @@ class SeriesView extends Timeline {
       const { time, value, step } = await get("extreme", asked, this.stop.signal);
       if (time === null) return void fill(this.label, `${measure.column} has no value in this span`);
       const unit = column(measure.table, measure.column)?.unit ?? "";
-      this.found = `${measure.column} is ${end === "high" ? "highest" : "lowest"} at ${iso(time, "second")} UTC: ${number(value)} ${unit === "none" ? "" : unit}`;
       this.move([time - AROUND * step, time + AROUND * step], true);
+      this.found = `${measure.column} is ${end === "high" ? "highest" : "lowest"} at ${iso(time, "second")} UTC: ${number(value)} ${unit === "none" ? "" : unit}`;
     } catch (error) {
       if (/** @type {any} */ (error).name !== "AbortError") fill(this.label, problem(error));
     }

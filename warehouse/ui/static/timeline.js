@@ -37,6 +37,7 @@ export class Timeline {
     /** Seconds at the end with which a view begins; 0 for all. */
     this.beginning = 0;
     this.hasRight = false;
+    this.begun = Promise.resolve();
     this.stop = new AbortController();
     /** @type {Panel[]} */
     this.drawn = [];
@@ -60,7 +61,7 @@ export class Timeline {
     addEventListener("themed", this.repaint);
     addEventListener("keydown", this.typed);
     this.observer.observe(this.charts);
-    this.arrange();
+    this.begun = this.arrange();
     return () => this.close();
   }
 
@@ -75,7 +76,7 @@ export class Timeline {
   // -- what a view says of itself
 
   /** Build the panels and load them. */
-  arrange() {}
+  async arrange() {}
 
   /** The measures of each panel. @returns {Measure[][]} */
   measures() {
