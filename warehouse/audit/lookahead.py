@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ from warehouse.audit.scratch import (
     Scratch,
     World,
     open_catalog,
-    open_scratch,
+    scratch_beside,
     vendor_datasets,
 )
 from warehouse.audit.tally import Tally, conclude, merge
@@ -143,9 +144,9 @@ def _audit(
     compared = [model for model in audited if not model.is_whole_sample]
     needed = Project(project.with_ancestors(compared), project.seeds)
     compared = [model for model in needed.models if model in compared]
-    with open_catalog(catalog, session) as connection:
+    with open_catalog(catalog, session) as first:
         sample = plan_sample(
-            connection,
+            first,
             vendor_datasets(needed.models),
             size=size,
             reach=reach_of(needed),
@@ -153,34 +154,33 @@ def _audit(
             seed=seed,
             among=among,
         )
-        outside = find_outside(connection, needed, compared)
+        outside = find_outside(first, needed, compared)
+        stopped = Event()
 
-    stopped = Event()
+        def examine(worker: int) -> Mapping[Relation, Tally]:
+            opened = open_catalog(catalog, session) if worker else nullcontext(first)
+            with opened as connection:
+                audit = _Audit(
+                    scratch_beside(connection, catalog, needed, compared),
+                    needed,
+                    compared,
+                    sample.series,
+                    seed=seed,
+                    takes_turns=size.takes_turns,
+                )
+                for cut in sample.cuts[worker::workers]:
+                    if not stopped.is_set():
+                        audit.examine(cut)
+                return audit.tallies
 
-    def examine(cuts: Sequence[Cut]) -> Mapping[Relation, Tally]:
-        with open_scratch(catalog, needed, compared, session) as scratch:
-            audit = _Audit(
-                scratch,
-                needed,
-                compared,
-                sample.series,
-                seed=seed,
-                takes_turns=size.takes_turns,
-            )
-            for cut in cuts:
-                if not stopped.is_set():
-                    audit.examine(cut)
-            return audit.tallies
-
-    work = len(sample.cuts) * len(compared) // _LEAST_WORK  # a scratch database for each worker
-    workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))
-    shares = [sample.cuts[first::workers] for first in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            tallies = merge(list(pool.map(examine, shares)))
-        except BaseException:
-            stopped.set()
-            raise
+        work = len(sample.cuts) * len(compared) // _LEAST_WORK  # a scratch database for each worker
+        workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                tallies = merge(list(pool.map(examine, range(workers))))
+            except BaseException:
+                stopped.set()
+                raise
     return AuditReport(
         models=tuple(
             conclude(model, tallies[model.relation], outside.get(model.relation))

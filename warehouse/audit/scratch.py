@@ -229,34 +229,33 @@ def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.D
         yield connection
 
 
-@contextmanager
-def open_scratch(
-    catalog: Path, project: Project, stored: Sequence[Model], session: Mapping[str, str]
-) -> Iterator[Scratch]:
-    """A scratch database beside a catalog.
+def scratch_beside(
+    connection: duckdb.DuckDBPyConnection,
+    catalog: Path,
+    project: Project,
+    stored: Sequence[Model],
+) -> Scratch:
+    """A scratch database beside a catalog, on a connection of :func:`open_catalog`.
 
     Raises
     ------
-    DamagedError
-        The catalog cannot be read.
     BuildError
         The catalog lacks something that the models read.
     """
-    with open_catalog(catalog, session) as connection:
-        connection.execute(f"attach ':memory:' as {DATABASE}")
-        for schema in _MACHINERY:
-            connection.execute(f"create schema memory.{schema}")
-        connection.execute(f"use {DATABASE}")
-        scratch = Scratch(connection, project, stored)
-        try:
-            scratch.prepare()
-        except duckdb.Error as error:
-            raise_fault(error)
-            raise BuildError(
-                f"{catalog}: lacks what the models read ({str(error).splitlines()[0]})",
-                next_step=BUILD,
-            ) from error
-        yield scratch
+    connection.execute(f"attach ':memory:' as {DATABASE}")
+    for schema in _MACHINERY:
+        connection.execute(f"create schema memory.{schema}")
+    connection.execute(f"use {DATABASE}")
+    scratch = Scratch(connection, project, stored)
+    try:
+        scratch.prepare()
+    except duckdb.Error as error:
+        raise_fault(error)
+        raise BuildError(
+            f"{catalog}: lacks what the models read ({str(error).splitlines()[0]})",
+            next_step=BUILD,
+        ) from error
+    return scratch
 
 
 # -- missing data and noise ----------------------------------------------------------------------

@@ -39,7 +39,7 @@ select table_name, column_name, data_type from duckdb_columns()
 where database_name = 'warehouse' and schema_name = 'vendor'
 """
 _AUDITED = """
-select schema, name, key, verdict, rows, untested, empty, generation from published.meta.audited
+select schema, name, key, verdict, rows, untested, empty, generation from {}.meta.audited
 """
 _WITHOUT_FAULT = (Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE, Verdict.UNTESTED)
 
@@ -88,26 +88,40 @@ class KeptAudit:
 class KeptAudits:
     """What earlier builds found of the models of a build file, as the published catalog has it.
 
-    ``connection`` has the build file as ``warehouse``.
+    ``connection`` has the build file as ``warehouse``; with ``is_same_lake``, it began as a copy of
+    the published catalog, and all but the user's models are as there.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, home: Home, project: Project) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        home: Home,
+        project: Project,
+        *,
+        is_same_lake: bool,
+    ) -> None:
         self._connection, self._home, self._project = connection, home, project
         self._months = set(self._rows(_MONTHS))
         self._files = set(self._rows(_FILES))
-        self._macros = sorted(
+        macros = sorted(
             (name, parameters, _in_one_order(body))
             for name, parameters, body in self._rows(_MACROS)
         )
+        self._of_all = _hash([AUDIT_VERSION, duckdb.__version__, macros])
+        self._of_each = {model.relation: _hash(_facts(model)) for model in project.models}
         self._columns = sorted(self._rows(_COLUMNS))
         self._keys = {model.relation: self._key(model) for model in project.models}
         rows: list[tuple[Any, ...]] = []
-        with suppress(duckdb.Error):  # nothing was published, or by an earlier version
-            attach(connection, home.catalog, "published")
+        if is_same_lake:
             rows = self._rows(_AUDITED)
-            self._old_months = set(self._rows(_MONTHS, "published"))
-            self._old_files = set(self._rows(_FILES, "published"))
-        connection.execute("detach database if exists published")
+            self._old_months, self._old_files = self._months, self._files
+        else:
+            with suppress(duckdb.Error):  # nothing was published, or by an earlier version
+                attach(connection, home.catalog, "published")
+                rows = self._rows(_AUDITED, "published")
+                self._old_months = set(self._rows(_MONTHS, "published"))
+                self._old_files = set(self._rows(_FILES, "published"))
+            connection.execute("detach database if exists published")
         kept = [_kept_audit(*row) for row in rows]
         self._kept = {k.audit.model: k for k in kept if self._keys.get(k.audit.model) == k.key}
 
@@ -159,15 +173,8 @@ class KeptAudits:
         read = self._read(model)
         beside = [relation for relation in sorted(read) if relation.schema == "meta"]
         facts = {
-            "audit": AUDIT_VERSION,
-            "duckdb": duckdb.__version__,
-            "models": [
-                (
-                    *(str(m.relation), m.sql, m.is_labels, sorted(m.labels), m.is_whole_sample),
-                    *(m.lookback_us, m.horizon_us, m.accumulates, m.outside),
-                )
-                for m in self._project.with_ancestors([model])
-            ],
+            "all": self._of_all,
+            "models": [self._of_each[m.relation] for m in self._project.with_ancestors([model])],
             "seeds": [
                 (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
                 for seed in self._project.seeds
@@ -178,9 +185,8 @@ class KeptAudits:
                 (str(relation), sorted(map(str, self._rows(f"from {relation.sql}"))))
                 for relation in beside
             ],
-            "macros": self._macros,
         }
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return _hash(facts)
 
     def _read(self, model: Model) -> set[Relation]:
         """What a model reads, directly or not."""
@@ -204,6 +210,19 @@ class KeptAudits:
 
     def _rows(self, query: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
         return self._connection.execute(query.replace("{}", database)).fetchall()
+
+
+def _facts(model: Model) -> list[Any]:
+    """What the outcome depends on of a model alone."""
+    return [
+        *(str(model.relation), model.sql, model.is_labels, sorted(model.labels)),
+        *(model.is_whole_sample, model.lookback_us, model.horizon_us, model.accumulates),
+        model.outside,
+    ]
+
+
+def _hash(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _in_one_order(body: str) -> str:

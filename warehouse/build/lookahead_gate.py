@@ -33,12 +33,12 @@ class AuditCounts:
     reused: int
 
 
-def audit_build(settings: Settings, project: Project, *, takes_turns: bool = True) -> AuditCounts:
+def audit_build(settings: Settings, project: Project, *, is_same_lake: bool = False) -> AuditCounts:
     """Audit models in the build file on a sample and record how each came out.
 
     Those that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
-    the same data finds the same; with ``takes_turns``, the one whose turn it is with the
-    generation's number as seed.
+    the same data finds the same; then the one whose turn it is, with the generation's number as
+    seed, unless only the user's models have changed in a copy of the published catalog.
     """
     home = Home.of(settings)
     with connect(settings.session, home.build_catalog) as connection:
@@ -52,9 +52,10 @@ def audit_build(settings: Settings, project: Project, *, takes_turns: bool = Tru
         ((generation,),) = connection.execute(
             "select generation from warehouse.meta.build"
         ).fetchall()
-        kept = KeptAudits(connection, home, project)
+        kept = KeptAudits(connection, home, project, is_same_lake=is_same_lake)
         due = [model for model in models if kept.is_due(model)]
-        turn = kept.turn(model for model in models if model not in due) if takes_turns else None
+        others = [model for model in models if model not in due]
+        turn = None if is_same_lake else kept.turn(others)
         found = _audit(settings, project, due, seed=0)
         if turn is not None:
             found |= _audit(settings, project, [turn], seed=generation)

@@ -109,7 +109,9 @@ def build(
                 _add_own_models(settings, compiled, tell, lock=lock)
                 tell({"step": "audit"})
                 project = with_user_models(home, compiled.project)
-                counts = _apart(lambda: audit_build(settings, project, takes_turns=has_new_data))
+                counts = _apart(
+                    lambda: audit_build(settings, project, is_same_lake=not has_new_data)
+                )
                 tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
             tell({"step": "publish"})
             published = publish_build(home)
