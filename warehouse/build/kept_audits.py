@@ -28,7 +28,7 @@ from warehouse.sql import identifier, literal
 # Raised when the audit or its sample changes, so that every model is audited again.
 AUDIT_VERSION = 1
 
-_MONTHS = "select model, path from {}.meta.stored"
+_MONTHS = "select model, path from {}.meta.stored where rows > 0"
 _FILES = "select dataset, object from {}.meta.files"
 _MACROS = """
 select function_name, parameters::varchar, macro_definition from duckdb_functions()
@@ -101,6 +101,7 @@ class KeptAudits:
         is_same_lake: bool,
     ) -> None:
         self._connection, self._home, self._project = connection, home, project
+        self._stored = {name for (name,) in self._rows("select model from {}.meta.stored")}
         self._months = set(self._rows(_MONTHS))
         self._files = set(self._rows(_FILES))
         macros = sorted(
@@ -132,7 +133,8 @@ class KeptAudits:
     def is_due(self, model: Model) -> bool:
         """Whether the model must be audited: nothing is known of it, or a column has first values.
 
-        Of a view, columns may have values where any file that it reads is new.
+        Of an untested mart that is so where a new month has rows, of a view where any file that it
+        reads is new.
         """
         kept = self.get(model)
         if kept is None:
@@ -140,8 +142,8 @@ class KeptAudits:
         is_untested = kept.audit.verdict is Verdict.UNTESTED
         if not kept.empty and not is_untested:
             return False
-        if paths := self._paths(model):
-            new = sorted(set(paths) - {path for _, path in self._old_months})
+        if model.name in self._stored:
+            new = sorted(set(self._paths(model)) - {path for _, path in self._old_months})
             return bool(new) and (is_untested or bool(self._filled(new, kept.empty)))
         datasets = {relation.name for relation in self._read(model) if relation.schema == "vendor"}
         return any(dataset in datasets for dataset, _ in self._files - self._old_files)
@@ -194,7 +196,7 @@ class KeptAudits:
         return {relation for m in lineage for relation in (*m.depends_on, *m.sources)}
 
     def _paths(self, model: Model) -> list[str]:
-        """Its stored months; none where it is a view."""
+        """Its stored months that have rows; none where it is a view."""
         return sorted(path for name, path in self._months if name == model.name)
 
     def _filled(self, paths: Sequence[str], columns: Sequence[str]) -> set[str]:

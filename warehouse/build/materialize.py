@@ -142,13 +142,14 @@ class _Opening:
         connection.execute("use warehouse")
         create_schemas(connection, self.project)
         create_seeds(connection, self.project)
-        attach(connection, self.home.build_catalog, "built")
-        for relation in self.tables:
-            connection.execute(
-                f"create table {relation.sql} as from built.{identifier(relation.schema)}"
-                f".{identifier(relation.name)}"
-            )
-        connection.execute("detach built")
+        if self.tables:
+            attach(connection, self.home.build_catalog, "built")
+            for relation in self.tables:
+                connection.execute(
+                    f"create table {relation.sql} as from built.{identifier(relation.schema)}"
+                    f".{identifier(relation.name)}"
+                )
+            connection.execute("detach built")
         set_lists(connection, {**self.series, **self.inputs})
         set_moments(connection, self.moments)
         for dataset, columns in self.columns.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -88,6 +89,11 @@ def build(home: Home) -> Build:
     return run
 
 
+def stored_month(name: str, path: str, rows: int) -> str:
+    values = f"'{name}' as model, '{path}' as path, {rows} as rows"
+    return f"insert into meta.stored by name select {values}"
+
+
 def found(home: Home, column: str = "status") -> dict[str, str]:
     with duckdb.connect(home.catalog, read_only=True) as connection:
         return dict(connection.execute(f"select name, {column} from meta.results").fetchall())
@@ -150,7 +156,7 @@ def test_build_when_a_column_has_its_first_values_then_audits_the_model(
         duckdb.sql(f"select {value}::double as v").write_parquet(str(path))
 
     def stored(number: int) -> str:
-        return f"insert into meta.stored (model, path) values ('volume', '{months[number].name}')"
+        return stored_month("volume", months[number].name, 1)
 
     build(*models, changes=stored(0))
     assert build(*models, changes=stored(1)) == AuditCounts(1, 2)  # a month without values
@@ -159,3 +165,18 @@ def test_build_when_a_column_has_its_first_values_then_audits_the_model(
     with duckdb.connect(home.catalog, read_only=True) as connection:
         kept = "select untested, empty from meta.audited where name = 'volume'"
         assert connection.execute(kept).fetchall() == [([], [])]
+
+
+def test_build_when_a_mart_has_no_rows_then_audits_it_with_the_first_month_that_has_some(
+    home: Home, build: Build
+) -> None:
+    none = model("none", f"select {KEY}, price")
+    none = replace(none, sql=f"{none.sql} where false")
+    models = model("mean", MEAN), none
+
+    duckdb.sql(
+        "select 1.0 as price, null as known_at, now() as time, 1 as series_id"
+    ).write_parquet(str(home.root / "2"))
+    build(*models, changes=stored_month("none", "0", 0))
+    assert build(*models, changes=stored_month("none", "1", 0)) == AuditCounts(1, 1)
+    assert build(*models, changes=stored_month("none", "2", 5)) == AuditCounts(2, 0)
