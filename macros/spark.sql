@@ -119,6 +119,10 @@
     select 1
 {%- endmacro %}
 
+{% macro spark__create_tick_days() -%}
+    select 1
+{%- endmacro %}
+
 {% macro spark__record_results(results) -%}
     select 1
 {%- endmacro %}

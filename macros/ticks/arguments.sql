@@ -32,23 +32,33 @@
 {%- endmacro %}
 
 
+{#- True, or an error that names what is wrong with `every`. -#}
+{% macro _checked_length() -%}
+    case
+            when not coalesce(regexp_full_match(every::varchar, '[1-9][0-9]{0,5}[smhd]'), false)
+                then error(
+                    'every: ' || coalesce(every::varchar, 'NULL')
+                    || ' is no length of a bar; write one as 15s, 45m, 4h or 1d'
+                )
+            when 86400000000 % {{ warehouse._width() }} > 0
+                then error(
+                    'every: ' || every || ' does not divide a UTC day; nearest that do: '
+                    || {{ warehouse._lengths() }}
+                )
+            else true
+        end
+{%- endmacro %}
+
+
 {#- True, or an error that names what is wrong with the arguments or with the ticks. -#}
-{% macro _checked(source, is_first) -%}
+{% macro _checked(source, is_first, relation=none) -%}
     {%- set what = 'raw_' ~ warehouse._raw_names()[source] -%}
+    {%- set relation = relation or source -%}
     case
         when coalesce(clock::varchar not in ('true', 'exchange'), true)
             then error('clock: ' || coalesce(clock::varchar, 'NULL') || ' is none of ''true'' and ''exchange''')
         {%- if is_first %}
-        when not coalesce(regexp_full_match(every::varchar, '[1-9][0-9]{0,5}[smhd]'), false)
-            then error(
-                'every: ' || coalesce(every::varchar, 'NULL')
-                || ' is no length of a bar; write one as 15s, 45m, 4h or 1d'
-            )
-        when 86400000000 % {{ warehouse._width() }} > 0
-            then error(
-                'every: ' || every || ' does not divide a UTC day; choose from '
-                || {{ warehouse._lengths() }}
-            )
+        when not {{ warehouse._checked_length() }} then false
         {%- for moment in ['start_time', 'end_time'] %}
         when typeof({{ moment }}) = 'TIMESTAMP WITH TIME ZONE'
             or regexp_matches({{ moment }}::varchar, ':.*(Z|[+-][0-9:]+)$')
@@ -57,15 +67,15 @@
                 || ' as {{ moment }} := ''2026-02-16 04:00'''
             )
         {%- endfor %}
-        when not exists (select 1 from query_table({{ source }}) as source where {{ warehouse._is_asked() }})
+        when not exists (select 1 from query_table({{ relation }}) as source where {{ warehouse._is_asked() }})
             then error(
                 'no {{ what }}' || coalesce(' of exchange ' || exchange, '')
-                || coalesce(' of symbol ' || symbol, '') || ' in ' || {{ source }}
+                || coalesce(' of symbol ' || symbol, '') || ' in ' || {{ relation }}
                 || '; see which there are with: from meta.coverage where dataset = ''{{ what }}'''
             )
         {%- endif %}
         when clock::varchar = 'true' and exists (
-            select 1 from query_table({{ source }}) as source
+            select 1 from query_table({{ relation }}) as source
             where {{ warehouse._is_asked() }} and source.local_timestamp is null
         )
             then error(
@@ -77,15 +87,19 @@
 {%- endmacro %}
 
 
-{#- Lengths in the unit of `every` that divide a day. -#}
+{#- The next shorter and longer lengths in the unit of `every` that divide a day. -#}
 {% macro _lengths() -%}
     {%- set unit -%}
         case right(every, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end
     {%- endset -%}
-    array_to_string(list_transform(
-                    list_filter(range(1, 86401), lambda n: 86400 % (n * {{ unit }}) = 0),
-                    lambda n: n::varchar || right(every, 1)
-                ), ', ')
+    {%- set given = 'left(every, -1)::bigint' -%}
+    concat_ws(' and '
+                    {%- for pick, sign in [('list_max', '<'), ('list_min', '>')] -%}
+                    , {{ pick }}(list_filter(
+                        range(1, 86401), lambda n: n {{ sign }} {{ given }} and 86400 % (n * {{ unit }}) = 0
+                    )) || right(every, 1)
+                    {%- endfor -%}
+                )
 {%- endmacro %}
 
 

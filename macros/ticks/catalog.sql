@@ -1,5 +1,6 @@
 {#-
     The vendor's metrics from raw ticks: one table macro per dataset, the only home of its formula.
+    A dataset is a body that ends with the CTE bars, columns in the vendor's order, and readings.
 
         from ticks_flow('45m', symbol := 'perpetual-BTC-USDT:USDT', start_time := '2026-02-16')
 
@@ -92,16 +93,23 @@ the catalog is attached as w and not in use: w.ticks_flow(…)';
 {%- endmacro %}
 
 
-{#- The whole query of a dataset: checks, ticks, bars, the columns in the vendor's order. -#}
-{% macro _tick_query(dataset, with_readings) -%}
+{#-
+    The whole query of a dataset: checks, ticks, bars, the columns in the vendor's order. Of a day
+    that lies in order, has_before and has_after say whether ticks lie beside it.
+-#}
+{% macro _tick_query(dataset, with_readings, of_day=false) -%}
 with checked as (
+    {%- if of_day %}
+    select {{ warehouse._checked_length() }} as is_fine
+    {%- else %}
     {%- for source in dataset.sources %}
     {{ 'union all' if not loop.first }}
     select {{ warehouse._checked(source, is_first=loop.first) }} as is_fine
     {%- endfor %}
+    {%- endif %}
 ),
 
-{{ dataset.body(with_readings) | trim }},
+{{ dataset.body(with_readings, of_day) | trim }},
 
 placed as (
     select
@@ -111,9 +119,12 @@ placed as (
     from bars
     where bars.n_events > 0
     window by_time as (partition by bars.series_id order by bars.bar)
-),
+)
+
+{%- if not of_day %},
 
 {{ warehouse._neighbours(dataset.sources[0]) }}
+{%- endif %}
 
 select
     placed.series_id,
@@ -135,6 +146,10 @@ select
     {%- endif %}
     placed.n_events,
     coalesce(
+        {%- if of_day %}
+        (placed.previous_day is null and not has_before)
+        or (placed.next_day is null and not has_after),
+        {%- else %}
         (
             placed.previous_day is distinct from placed.bar // 86400000000
             and placed.previous_day is distinct from placed.bar // 86400000000 - 1
@@ -153,10 +168,13 @@ select
                 false
             )
         ),
+        {%- endif %}
         false
     ) as is_partial
 from placed
+{%- if not of_day %}
 left join neighbours on placed.series_id = neighbours.series_id
+{%- endif %}
 where
     placed.bar >= {{ warehouse._moment_us('start_time') }}
     and placed.bar < {{ warehouse._moment_us('end_time') }}

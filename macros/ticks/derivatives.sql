@@ -2,9 +2,8 @@
 
 
 {#- Rows of a derivative's source in order, with the row before of the same UTC day. -#}
-{% macro _updates(name, source, column) -%}
-{{ warehouse._ticks(name ~ '_rows', source, {'value': 'source.' ~ column, 'place': 'row_number() over ()'},
-    'source.' ~ column ~ ' is not null') }},
+{% macro _updates(of_day, name, source) -%}
+{{ warehouse._values(of_day, name ~ '_rows', source) }},
 
 {{ name }} as (
     select
@@ -14,9 +13,7 @@
         lag(ticks.value) over by_order as previous_value,
         lead(ticks.us) over by_order as next_us
     from {{ name }}_rows as ticks
-    window by_order as (
-        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
-    )
+    window {{ warehouse._by_order(of_day) }}
 )
 {%- endmacro %}
 
@@ -56,8 +53,8 @@ x.series_id,
     }) }}
 {%- endmacro %}
 
-{% macro _funding_bars(with_readings) -%}
-{{ warehouse._updates('rates', 'funding_rates', 'funding_rate') }},
+{% macro _funding_bars(with_readings, of_day) -%}
+{{ warehouse._updates(of_day, 'rates', 'funding_rates') }},
 
 bars as (
     select
@@ -91,10 +88,10 @@ bars as (
     }) }}
 {%- endmacro %}
 
-{% macro _open_interest_bars(with_readings) -%}
-{{ warehouse._updates('interests', 'open_interests', 'open_interest') }},
+{% macro _open_interest_bars(with_readings, of_day) -%}
+{{ warehouse._updates(of_day, 'interests', 'open_interests') }},
 
-{{ warehouse._updates('marks', 'mark_prices', 'mark_price') }},
+{{ warehouse._updates(of_day, 'marks', 'mark_prices') }},
 
 mark_bars as (
     select
@@ -143,35 +140,57 @@ bars as (
 {%- endmacro %}
 
 {#- The value of a source at or before each mark price of the same UTC day; the last of a moment. -#}
-{% macro _as_of_marks(name, source, column, condition='true') -%}
-{{ warehouse._ticks(name ~ '_rows', source, {
-    'value': 'source.' ~ column,
-    'n': 'try_cast(source.id as bigint)' if source == 'trades' else 'row_number() over ()',
-    'id': 'source.id' if source == 'trades' else "''",
-}, condition ~ ' and source.' ~ column ~ ' is not null') }},
+{% macro _as_of_marks(of_day, name, source, value) -%}
+{%- if of_day %}
+{{ name }}_moments as (
+    select
+        x.*,
+        lead(x.us) over () as next_us
+    from {{ name }}_rows as x
+),
 
-{{ warehouse._series_of('marks_rows', name ~ '_rows') }},
+{{ name }} as (
+    select
+        x.series_id,
+        x.us,
+        x.{{ value }} as value,
+        x.seen
+    from {{ name }}_moments as x
+    where x.next_us is null or x.next_us > x.us
+)
+{%- else %}
+{{ warehouse._series_of(of_day, 'marks_rows', name ~ '_rows') }},
 
 {{ name }} as (
     select
         {{ name }}_rows_series.series_id,
-        x.us,
+        x.us
+        {%- for column, alias in [(value, 'value'), ('seen', 'seen')] %},
+        {%- if source == 'trades' %}
         coalesce(
-            arg_max(x.value, coalesce(x.id, '')) filter (where x.n is null), arg_max(x.value, x.n)
-        ) as value,
-        max(x.seen) as seen
+            arg_max(x.{{ column }}, x.id) filter (where x.n is null), arg_max(x.{{ column }}, x.n)
+        ) as {{ alias }}
+        {%- else %}
+        arg_max(x.{{ column }}, x.place) as {{ alias }}
+        {%- endif %}
+        {%- endfor %}
     from {{ name }}_rows as x
     inner join {{ name }}_rows_series on x.series_id = {{ name }}_rows_series.own_id
     group by {{ name }}_rows_series.series_id, x.us
 )
+{%- endif %}
 {%- endmacro %}
 
-{% macro _basis_bars(with_readings) -%}
-{{ warehouse._updates('marks', 'mark_prices', 'mark_price') }},
+{% macro _basis_bars(with_readings, of_day) -%}
+{{ warehouse._updates(of_day, 'marks', 'mark_prices') }},
 
-{{ warehouse._as_of_marks('indices', 'index_prices', 'index_price') }},
+{{ warehouse._values(of_day, 'indices_rows', 'index_prices') }},
 
-{{ warehouse._as_of_marks('lasts', 'trades', 'price', "source.side in ('buy', 'sell')") }},
+{{ warehouse._as_of_marks(of_day, 'indices', 'index_prices', 'value') }},
+
+{{ warehouse._trades(of_day) | replace('ticks as', 'lasts_rows as') }},
+
+{{ warehouse._as_of_marks(of_day, 'lasts', 'trades', 'price') }},
 
 marked as (
     select
@@ -255,18 +274,18 @@ bars as (
 {%- endmacro %}
 
 {#- Bars with a mark price; index and trades of the same bar beside it. -#}
-{% macro _derivative_price_bars(with_readings) -%}
-{{ warehouse._updates('marks', 'mark_prices', 'mark_price') }},
+{% macro _derivative_price_bars(with_readings, of_day) -%}
+{{ warehouse._updates(of_day, 'marks', 'mark_prices') }},
 
-{{ warehouse._updates('indices', 'index_prices', 'index_price') }},
+{{ warehouse._updates(of_day, 'indices', 'index_prices') }},
 
-{{ warehouse._trades() }},
+{{ warehouse._trades(of_day) }},
 
 trade_bars as (
     select
         {{ warehouse._bar_keys() }},
-        {{ warehouse._first('ticks.price') }} as first_last,
-        {{ warehouse._last('ticks.price') }} as last_last
+        {{ warehouse._first(of_day, 'ticks.price') }} as first_last,
+        {{ warehouse._last(of_day, 'ticks.price') }} as last_last
     from ticks
     group by ticks.series_id, {{ warehouse._bar() }}
 ),

@@ -15,6 +15,8 @@
                 'placed.slippage_bps_buy_mean / nullif(placed.slippage_bps_sell_mean, 0)',
             'slippage_bps_sell_buy_ratio':
                 'placed.slippage_bps_sell_mean / nullif(placed.slippage_bps_buy_mean, 0)',
+            'slippage_bps_median': 'placed.quantiles[1]',
+            'slippage_bps_p95': 'placed.quantiles[2]',
             'n_trades': 'placed.n_events',
         },
         'readings': [], 'body': warehouse._slippage_bars,
@@ -22,14 +24,33 @@
 {%- endmacro %}
 
 {#- A trade meets the last quote at or before it that is less than a day old. -#}
-{% macro _slippage_bars(with_readings) -%}
-{{ warehouse._ticks('trade_ticks', 'trades', {
-    'side': 'source.side', 'price': 'source.price', 'amount': 'source.amount',
-}, "source.side in ('buy', 'sell')") }},
+{% macro _slippage_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day) | replace('ticks as', 'trade_ticks as') }},
 
-{{ warehouse._quotes('quote_rows', days_before=1) }},
+{{ warehouse._quotes(of_day, 'quote_rows', carried=true) }},
 
-{{ warehouse._series_of('trade_ticks', 'quote_rows') }},
+{{ warehouse._series_of(of_day, 'trade_ticks', 'quote_rows') }},
+
+{%- if of_day %}
+
+quote_moments as (
+    select
+        quote_rows.*,
+        lead(quote_rows.us) over () as next_us
+    from quote_rows
+),
+
+last_quotes as (
+    select
+        quote_moments.series_id,
+        quote_moments.us,
+        quote_moments.bid_price as bid,
+        quote_moments.ask_price as ask,
+        quote_moments.seen
+    from quote_moments
+    where quote_moments.next_us is null or quote_moments.next_us > quote_moments.us
+),
+{%- else %}
 
 last_quotes as (
     select
@@ -37,21 +58,22 @@ last_quotes as (
         quote_rows.us,
         arg_max_null(quote_rows.bid_price, quote_rows.place) as bid,
         arg_max_null(quote_rows.ask_price, quote_rows.place) as ask,
-        max(quote_rows.seen) as seen
+        arg_max_null(quote_rows.seen, quote_rows.place) as seen
     from quote_rows
     inner join quote_rows_series on quote_rows.series_id = quote_rows_series.own_id
     group by quote_rows_series.series_id, quote_rows.us
 ),
+{%- endif %}
 
 ticks as (
     select
         trade_ticks.series_id,
         trade_ticks.us,
         greatest(trade_ticks.seen, last_quotes.seen) as seen,
-        trade_ticks.side,
+        trade_ticks.sign,
         trade_ticks.amount,
         if(
-            trade_ticks.side = 'buy',
+            trade_ticks.sign = 1,
             trade_ticks.price - last_quotes.ask,
             last_quotes.bid - trade_ticks.price
         ) as cost,
@@ -74,12 +96,11 @@ measured as (
         fsum(ticks.cost) / count(*) as slippage_mean,
         fsum(ticks.cost_bps) / count(*) as slippage_bps_mean,
         stddev_samp(ticks.cost_bps) as slippage_bps_std,
-        median(ticks.cost_bps) as slippage_bps_median,
-        quantile_cont(ticks.cost_bps, 0.95) as slippage_bps_p95,
+        quantile_cont(ticks.cost_bps, [0.5, 0.95]) as quantiles,
         fsum(ticks.cost_bps * ticks.amount) / nullif(fsum(ticks.amount), 0) as slippage_bps_vwap
-        {%- for side in ['buy', 'sell'] %},
-        fsum(ticks.cost_bps) filter (where ticks.side = '{{ side }}')
-        / nullif(count(*) filter (where ticks.side = '{{ side }}'), 0) as slippage_bps_{{ side }}_mean
+        {%- for side, sign in [('buy', 1), ('sell', -1)] %},
+        fsum(ticks.cost_bps) filter (where ticks.sign = {{ sign }})
+        / nullif(count(*) filter (where ticks.sign = {{ sign }}), 0) as slippage_bps_{{ side }}_mean
         {%- endfor %}
     from ticks
     group by ticks.series_id, {{ warehouse._bar() }}
@@ -96,8 +117,15 @@ bars as (
 {%- endmacro %}
 
 {#- For the series of a second source, own_id, the series of the first of the same symbol. -#}
-{% macro _series_of(first, second) -%}
+{% macro _series_of(of_day, first, second) -%}
 {{ second }}_series as (
+    {%- if of_day %}
+    select
+        0 as series_id,
+        exchange as exchange,
+        symbol as symbol,
+        0 as own_id
+    {%- else %}
     select
         firsts.series_id,
         firsts.exchange,
@@ -106,21 +134,13 @@ bars as (
     from (select distinct x.series_id, x.exchange, x.symbol from {{ first }} as x) as firsts
     inner join (select distinct x.series_id, x.exchange, x.symbol from {{ second }} as x) as seconds
         on firsts.exchange = seconds.exchange and firsts.symbol = seconds.symbol
+    {%- endif %}
 )
 {%- endmacro %}
 
-{#- Quotes with their place in the source, which orders those of one moment; a price of 0 is none. -#}
-{% macro _quotes(name='ticks', days_before=0) -%}
-    {{ return(warehouse._ticks(name, 'quotes', {
-        'place': 'row_number() over ()',
-        'bid_price': 'nullif(source.bid_price, 0)', 'ask_price': 'nullif(source.ask_price, 0)',
-        'bid_amount': 'source.bid_amount', 'ask_amount': 'source.ask_amount',
-    }, days_before=days_before)) }}
-{%- endmacro %}
-
 {#- Last value that is not NULL; of one moment, the last row. -#}
-{% macro _last_quote(value) -%}
-    arg_max({{ value }}, (ticks.us::hugeint << 64) + ticks.place)
+{% macro _last_quote(of_day, value) -%}
+    arg_max({{ value }}, {{ 'ticks.place' if of_day else '(ticks.us::hugeint << 64) + ticks.place' }})
 {%- endmacro %}
 
 {#- The same, but the first row of the last moment. -#}
@@ -166,8 +186,9 @@ bars as (
     }) }}
 {%- endmacro %}
 
-{% macro _l1_price_bars(with_readings) -%}
-{{ warehouse._quotes() }},
+{#- An average over time is one of the moments at which its side had a price. -#}
+{% macro _l1_price_bars(with_readings, of_day) -%}
+{{ warehouse._quotes(of_day) }},
 
 {%- for side in ['ask', 'bid'] %}
 
@@ -176,18 +197,33 @@ bars as (
         ticks.series_id,
         ticks.us,
         {{ warehouse._bar() }} as bar,
-        ticks.{{ side }}_price as {{ side }},
+        ticks.{{ side }}_price as price,
+        {%- if with_readings %}
         lag(ticks.us) over by_order as previous_us,
-        lag(ticks.{{ side }}_price) over by_order as previous_{{ side }},
+        lag(ticks.{{ side }}_price) over by_order as previous_price,
+        {%- endif %}
         lead(ticks.us) over by_order as next_us
     from ticks
     where ticks.{{ side }}_price is not null
-    window by_order as (
-        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
-    )
+    window {{ warehouse._by_order(of_day) }}
 ),
 
-{{ warehouse._time_averages(side ~ 's', side, side ~ '_price_twap') }},
+{{ side }}_sums as (
+    select
+        ticks.series_id,
+        ticks.bar,
+        {{ warehouse._time_sums('price', with_readings) }}
+    from {{ side }}s as ticks
+    group by ticks.series_id, ticks.bar
+),
+
+{{ side }}_averages as (
+    select
+        sums.series_id,
+        sums.bar,
+        {{ warehouse._time_averages('sums', side ~ '_price_twap', with_readings) }}
+    from {{ side }}_sums as sums
+),
 {%- endfor %}
 {%- if with_readings %}
 
@@ -200,9 +236,7 @@ compared as (
         lag(ticks.us) over by_order as previous_us,
         lag((ticks.bid_price, ticks.ask_price)) over by_order as previous_prices
     from ticks
-    window by_order as (
-        partition by ticks.series_id, ticks.us // 86400000000 order by ticks.us, ticks.place
-    )
+    window {{ warehouse._by_order(of_day) }}
 ),
 
 price_changes as (
@@ -221,16 +255,16 @@ price_changes as (
 
 lasts as (
     select
-        ticks.series_id,
-        {{ warehouse._bar() }} as bar
+        {{ warehouse._bar_keys() }}
         {%- for column, value in warehouse._l1_price().last.items() %},
-        {{ warehouse._last_quote(value) }} as {{ column }}
+        {{ warehouse._last_quote(of_day, value) }} as {{ column }}
         {%- if with_readings %},
         {{ warehouse._first_of_last(value) }} as {{ column }}__first_of_ties
         {%- endif %}
         {%- endfor %},
         {%- if with_readings %}
         {{ warehouse._last_quote(
+            of_day,
             '(ticks.bid_price * ticks.bid_amount + ticks.ask_price * ticks.ask_amount)'
             ~ ' / nullif(ticks.bid_amount + ticks.ask_amount, 0)'
         ) }} as weighted_midprice__own_size,
@@ -244,7 +278,7 @@ lasts as (
 ),
 
 {{ warehouse._joined_bars(
-    ['lasts', 'ask_averages', 'bid_averages'] + (['price_changes'] if with_readings else [])
+    'lasts', ['ask_averages', 'bid_averages'] + (['price_changes'] if with_readings else [])
 ) }}
 {%- endmacro %}
 
@@ -262,14 +296,14 @@ lasts as (
     }) }}
 {%- endmacro %}
 
-{% macro _quote_bars(values, with_readings) -%}
-{{ warehouse._quotes() }},
+{% macro _quote_bars(values, with_readings, of_day) -%}
+{{ warehouse._quotes(of_day) }},
 
 bars as (
     select
         {{ warehouse._bar_keys() }}
         {%- for column, value in values.items() %},
-        {{ warehouse._last_quote(value) }} as {{ column }},
+        {{ warehouse._last_quote(of_day, value) }} as {{ column }},
         fsum({{ value }}) / count({{ value }}) as {{ column }}_avg
         {%- if with_readings %},
         {{ warehouse._first_of_last(value) }} as {{ column }}__first_of_ties
@@ -292,8 +326,8 @@ bars as (
     }, [], warehouse._l1_imbalance_bars)) }}
 {%- endmacro %}
 
-{% macro _l1_imbalance_bars(with_readings) -%}
-{{ warehouse._quote_bars(warehouse._l1_imbalance()['values'], with_readings) }}
+{% macro _l1_imbalance_bars(with_readings, of_day) -%}
+{{ warehouse._quote_bars(warehouse._l1_imbalance()['values'], with_readings, of_day) }}
 {%- endmacro %}
 
 
@@ -311,6 +345,6 @@ bars as (
     }, [], warehouse._l1_liquidity_bars)) }}
 {%- endmacro %}
 
-{% macro _l1_liquidity_bars(with_readings) -%}
-{{ warehouse._quote_bars(warehouse._l1_liquidity()['values'], with_readings) }}
+{% macro _l1_liquidity_bars(with_readings, of_day) -%}
+{{ warehouse._quote_bars(warehouse._l1_liquidity()['values'], with_readings, of_day) }}
 {%- endmacro %}

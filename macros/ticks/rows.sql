@@ -1,4 +1,10 @@
-{#- Rows of the sources in bars: which are read, their order, what several datasets take of them. -#}
+{#-
+    Rows of the sources in bars: which are read, their order, what several datasets take of them.
+
+    A body is written twice. For ticks_<dataset> it reads a source as it is and sorts for itself, by
+    series and UTC day. For tick_day_<dataset> (of_day) it reads rows of one series and UTC day that
+    lie in their order already, so that windows need no sort: see days.sql.
+-#}
 
 
 {#-
@@ -25,16 +31,73 @@
 )
 {%- endmacro %}
 
+{#- The same for a UTC day whose rows lie in order, each with its `place`. -#}
+{% macro _of_day(name, source, condition='true') -%}
+{{ name }} as not materialized (
+    select
+        0 as series_id,
+        exchange as exchange,
+        symbol as symbol,
+        source.*
+    from query_table({{ source }}) as source
+    where {{ condition }}
+)
+{%- endmacro %}
+
+
+{#- What is read of each source, beside its time and receipt. -#}
+{% macro _columns_of(source) -%}
+    {%- set in_file = 'row_number() over ()' -%}
+    {%- if source == 'trades' -%}
+        {{ return({
+            'n': 'case when source.id is null then ' ~ in_file ~ ' else try_cast(source.id as bigint) end',
+            'id': 'source.id',
+            'sign': "case source.side when 'buy' then 1::tinyint when 'sell' then -1::tinyint end",
+            'price': 'source.price', 'amount': 'source.amount',
+        }) }}
+    {%- elif source == 'quotes' -%}
+        {#- A price of 0 is none. #}
+        {{ return({
+            'place': in_file,
+            'bid_price': 'nullif(source.bid_price, 0)', 'ask_price': 'nullif(source.ask_price, 0)',
+            'bid_amount': 'source.bid_amount', 'ask_amount': 'source.ask_amount',
+        }) }}
+    {%- else -%}
+        {{ return({'place': in_file, 'value': 'source.' ~ warehouse._raw_names()[source]}) }}
+    {%- endif -%}
+{%- endmacro %}
 
 {#- Trades; those whose taker side is known only, unless `sides` is all. -#}
-{% macro _trades(sides='known') -%}
+{% macro _trades(of_day, sides='known', source='trades') -%}
+    {%- if of_day -%}
+        {{ return(warehouse._of_day('ticks', source, 'source.sign is not null' if sides == 'known' else 'true')) }}
+    {%- endif -%}
     {{ return(warehouse._ticks(
-        'ticks', 'trades',
-        {
-            'n': 'case when source.id is null then row_number() over () else try_cast(source.id as bigint) end',
-            'id': 'source.id', 'side': 'source.side', 'price': 'source.price', 'amount': 'source.amount',
-        },
+        'ticks', 'trades', warehouse._columns_of('trades'),
         "source.side in ('buy', 'sell')" if sides == 'known' else 'true',
+    )) }}
+{%- endmacro %}
+
+{#- Quotes; for `carried`, also those of the day before, of which a day's rows have the last. -#}
+{% macro _quotes(of_day, name='ticks', carried=false) -%}
+    {%- if of_day -%}
+        {{ return(warehouse._of_day(
+            name, 'quotes', 'true' if carried else 'source.us >= ' ~ warehouse._from_us()
+        )) }}
+    {%- endif -%}
+    {{ return(warehouse._ticks(
+        name, 'quotes', warehouse._columns_of('quotes'), days_before=1 if carried else 0
+    )) }}
+{%- endmacro %}
+
+{#- Rows of a derivative's source that have a value. -#}
+{% macro _values(of_day, name, source) -%}
+    {%- if of_day -%}
+        {{ return(warehouse._of_day(name, source)) }}
+    {%- endif -%}
+    {{ return(warehouse._ticks(
+        name, source, warehouse._columns_of(source),
+        'source.' ~ warehouse._raw_names()[source] ~ ' is not null',
     )) }}
 {%- endmacro %}
 
@@ -44,13 +107,13 @@
 {%- endmacro %}
 
 {#- Keys and counts of a bar, for a select that groups ticks by series_id and bar. -#}
-{% macro _bar_keys() -%}
+{% macro _bar_keys(bar=none, count='count(*)') -%}
 ticks.series_id,
-        {{ warehouse._bar() }} as bar,
+        {{ bar or warehouse._bar() }} as bar,
         any_value(ticks.exchange) as exchange,
         any_value(ticks.symbol) as symbol,
         max(ticks.seen) as seen,
-        count(*) as n_events
+        {{ count }} as n_events
 {%- endmacro %}
 
 
@@ -58,17 +121,20 @@ ticks.series_id,
     A value of the bar's first or last trade in order. One number holds time and id where the id is
     a number; a text id comes after the numbers of the same moment.
 -#}
-{% macro _first(value, where='true') -%}
-    {{ return(warehouse._edge(value, where, 'min', '<')) }}
+{% macro _first(of_day, value, where='true') -%}
+    {{ return(warehouse._edge(of_day, value, where, 'min', '<')) }}
 {%- endmacro %}
 
-{% macro _last(value, where='true') -%}
-    {{ return(warehouse._edge(value, where, 'max', '>=')) }}
+{% macro _last(of_day, value, where='true') -%}
+    {{ return(warehouse._edge(of_day, value, where, 'max', '>=')) }}
 {%- endmacro %}
 
-{% macro _edge(value, where, which, wins) -%}
+{% macro _edge(of_day, value, where, which, wins) -%}
     {%- set key = '((ticks.us::hugeint << 64) + ticks.n)' -%}
     {%- set is_text = 'ticks.n is null and ' ~ where -%}
+    {%- if of_day -%}
+        arg_{{ which }}({{ value }}, ticks.place)
+    {%- else -%}
     case
             when coalesce(
                 {{ which }}(ticks.us) filter (where {{ is_text }})
@@ -78,30 +144,52 @@ ticks.series_id,
                 then arg_{{ which }}({{ value }}, {us: ticks.us, id: ticks.id}) filter (where {{ is_text }})
             else arg_{{ which }}({{ value }}, {{ key }}) filter (where {{ where }})
         end
+    {%- endif -%}
 {%- endmacro %}
 
 
+{#- How trades of the same moment are ordered; by their ids as text: '10' before '9'. -#}
+{% macro _by_id() -%}
+    {{ return('n nulls last, if(n is null, id, null)') }}
+{%- endmacro %}
+
+{% macro _by_text_id() -%}
+    {{ return('id nulls last, n') }}
+{%- endmacro %}
+
+{#- The window in which rows of a series and UTC day have their order. -#}
+{% macro _by_order(of_day, order='place', rows='ticks') -%}
+    {%- if of_day -%}
+by_order as ()
+    {%- else -%}
+by_order as (
+        partition by {{ rows }}.series_id, {{ rows }}.us // 86400000000
+        order by us, {{ order }}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
 {#-
     Trades in order, each with some values of trades before and after it of the same UTC day, as
-    {alias: expression over the window by_order}; `order_id` orders trades of the same moment.
+    {alias: expression over the window by_order}.
 -#}
-{% macro _ordered(values, name='ordered', order_id='ticks.n nulls last, if(ticks.n is null, ticks.id, null)') -%}
-{{ name }} as (
+{% macro _ordered(of_day, values, order=none) -%}
+ordered as (
     select
         ticks.series_id,
+        ticks.exchange,
+        ticks.symbol,
         ticks.us,
+        ticks.seen,
         {{ warehouse._bar() }} as bar,
         ticks.price,
         ticks.amount,
-        if(ticks.side = 'buy', 1, -1) as sign,
+        ticks.sign,
         {%- for alias, expression in values.items() %}
         {{ expression }} as {{ alias }}{{ ',' if not loop.last }}
         {%- endfor %}
     from ticks
-    window by_order as (
-        partition by ticks.series_id, ticks.us // 86400000000
-        order by ticks.us, {{ order_id }}
-    )
+    window {{ warehouse._by_order(of_day, order or warehouse._by_id()) }}
 )
 {%- endmacro %}
 
@@ -113,54 +201,60 @@ ticks.series_id,
     {{ return('lead(ticks.' ~ column ~ ', ' ~ rows ~ ') over by_order') }}
 {%- endmacro %}
 
-{#- The keys of bars, joined with what was measured of each. -#}
-{% macro _joined_bars(measured) -%}
-keys as (
-    select
-        {{ warehouse._bar_keys() }}
-    from ticks
-    group by ticks.series_id, {{ warehouse._bar() }}
-),
-
+{#- Bars with what others measured of them. -#}
+{% macro _joined_bars(keys, measured) -%}
 bars as (
     select
-        keys.*,
+        {{ keys }}.*,
         {%- for relation in measured %}
         {{ relation }}.* exclude (series_id, bar){{ ',' if not loop.last }}
         {%- endfor %}
-    from keys
+    from {{ keys }}
     {%- for relation in measured %}
-    left join {{ relation }} on keys.series_id = {{ relation }}.series_id and keys.bar = {{ relation }}.bar
+    left join {{ relation }}
+        on {{ keys }}.series_id = {{ relation }}.series_id and {{ keys }}.bar = {{ relation }}.bar
     {%- endfor %}
 )
 {%- endmacro %}
 
 
 {#-
-    Moments of the bars' values around a centre of each bar, by sums of powers: DuckDB 1.5's own
-    skewness and kurtosis cancel for prices (-2e11 instead of -2). NULL where all values are equal.
+    Bars with moments of their values, and whatever else is `measured` of the ticks. The moments are
+    sums of powers around the bar's median: DuckDB 1.5's own skewness and kurtosis cancel for prices
+    (-2e11 instead of -2). NULL where all values are equal.
 -#}
-{% macro _moments(value, prefix) -%}
-centres as (
-    select ticks.series_id, {{ warehouse._bar() }} as bar, median({{ value }}) as centre
+{% macro _bars_with_moments(value, prefix, measured) -%}
+keys as (
+    select
+        {{ warehouse._bar_keys() }},
+        median({{ value }}) as {{ prefix }}_median
+        {%- for alias, expression in measured.items() %},
+        {{ expression }} as {{ alias }}
+        {%- endfor %}
     from ticks
     group by ticks.series_id, {{ warehouse._bar() }}
 ),
 
+deviations as (
+    select
+        keys.series_id,
+        keys.bar,
+        {{ value }} - keys.{{ prefix }}_median as d
+    from ticks
+    inner join keys on ticks.series_id = keys.series_id and {{ warehouse._bar() }} = keys.bar
+),
+
 powers as (
     select
-        ticks.series_id,
-        {{ warehouse._bar() }} as bar,
+        deviations.series_id,
+        deviations.bar,
         count(*) as n,
-        any_value(centres.centre) as centre,
-        fsum({{ value }} - centres.centre) / count(*) as d,
-        fsum(({{ value }} - centres.centre) ** 2) / count(*) as s2,
-        fsum(({{ value }} - centres.centre) ** 3) / count(*) as s3,
-        fsum(({{ value }} - centres.centre) ** 4) / count(*) as s4
-    from ticks
-    inner join centres
-        on ticks.series_id = centres.series_id and {{ warehouse._bar() }} = centres.bar
-    group by ticks.series_id, {{ warehouse._bar() }}
+        fsum(deviations.d) / count(*) as d,
+        fsum(deviations.d * deviations.d) / count(*) as s2,
+        fsum(deviations.d * deviations.d * deviations.d) / count(*) as s3,
+        fsum(deviations.d * deviations.d * (deviations.d * deviations.d)) / count(*) as s4
+    from deviations
+    group by deviations.series_id, deviations.bar
 ),
 
 central as (
@@ -173,12 +267,10 @@ central as (
     from powers
 ),
 
-moments as (
+bars as (
     select
-        central.series_id,
-        central.bar,
-        central.centre as {{ prefix }}_median,
-        central.centre + central.d as {{ prefix }}_mean,
+        keys.*,
+        keys.{{ prefix }}_median + central.d as {{ prefix }}_mean,
         if(central.n > 1, greatest(central.m2, 0) * central.n / (central.n - 1), null) as {{ prefix }}_variance,
         if(
             central.n > 2 and central.m2 > 0,
@@ -191,71 +283,67 @@ moments as (
             * ((central.n + 1) * central.m4 / central.m2 ** 2 - 3.0 * (central.n - 1)),
             null
         ) as {{ prefix }}_kurtosis
-    from central
+    from keys
+    inner join central on keys.series_id = central.series_id and keys.bar = central.bar
 )
 {%- endmacro %}
 
 
 {#- Filters for the size classes, by notional in quote units. -#}
 {% macro _sizes() -%}
-    {%- set notional = 'ticks.price * ticks.amount' -%}
-    {{ return({
-        'small': notional ~ ' < 100',
-        'medium': notional ~ ' >= 100 and ' ~ notional ~ ' < 1000',
-        'large': notional ~ ' >= 1000',
-    }) }}
+    {{ return(['small', 'medium', 'large']) }}
+{%- endmacro %}
+
+{#- The number of a trade's class: its notional is below 100, below 1000, or more. -#}
+{% macro _size_class() -%}
+    case
+            when ticks.price * ticks.amount < 100 then 0::tinyint
+            when ticks.price * ticks.amount < 1000 then 1::tinyint
+            when ticks.price * ticks.amount >= 1000 then 2::tinyint
+        end
 {%- endmacro %}
 
 
 {#-
-    The four readings of an average over time of `value`, from rows with previous_us,
-    previous_<value> and next_us: each value holds until the bar's next one and the last has no
-    weight (the mean if no time passes), the mean, the last value held until the bar's end, and that
-    with the value before the bar carried in.
+    Sums over rows `ticks` with previous_us, previous_<value> and next_us, for the four readings of an
+    average over time: each value holds until the bar's next one and the last has no weight (the
+    mean if no time passes), the mean, the last value held until the bar's end, and that with the
+    value before the bar carried in.
 -#}
-{% macro _time_averages(relation, value, twap='twap') -%}
-{{ value }}_around as (
-    select
-        {{ relation }}.series_id,
-        {{ relation }}.bar,
-        min({{ relation }}.{{ value }}) as centre
-    from {{ relation }}
-    group by {{ relation }}.series_id, {{ relation }}.bar
-),
+{% macro _time_sums(value, with_readings) -%}
+    {%- set end = '(ticks.bar + ' ~ warehouse._width() ~ ')' -%}
+    {%- set is_last = 'ticks.next_us is null or ticks.next_us >= ' ~ end -%}
+min(ticks.us) as first_us,
+        max(ticks.us) as last_us,
+        min(ticks.{{ value }}) as lowest,
+        max(ticks.{{ value }}) as highest,
+        fsum(ticks.{{ value }}) / count(*) as mean,
+        coalesce(fsum(ticks.{{ value }} * (ticks.next_us - ticks.us)) filter (where ticks.next_us < {{ end }}), 0) as held
+        {%- if with_readings %},
+        fsum(ticks.{{ value }} * ({{ end }} - ticks.us)) filter (where {{ is_last }}) as to_end,
+        fsum(ticks.previous_{{ value }} * (ticks.us - ticks.bar)) filter (where ticks.previous_us < ticks.bar) as carried
+        {%- endif %}
+{%- endmacro %}
 
-{{ value }}_sums as (
-    select
-        around.series_id,
-        around.bar,
-        any_value(around.centre) as centre,
-        fsum(x.{{ value }} - around.centre) / count(*) as mean,
-        min(x.us) as first_us,
-        max(x.us) as last_us,
-        coalesce(fsum((x.{{ value }} - around.centre) * (x.next_us - x.us))
-            filter (where x.next_us < around.bar + {{ warehouse._width() }}), 0) as held,
-        fsum((x.{{ value }} - around.centre) * (around.bar + {{ warehouse._width() }} - x.us))
-            filter (
-                where x.next_us is null or x.next_us >= around.bar + {{ warehouse._width() }}
-            ) as to_end,
-        fsum((x.previous_{{ value }} - around.centre) * (x.us - around.bar))
-            filter (where x.previous_us < around.bar) as carried
-    from {{ relation }} as x
-    inner join {{ value }}_around as around on x.series_id = around.series_id and x.bar = around.bar
-    group by around.series_id, around.bar
-),
-
-{{ value }}_averages as (
-    select
-        sums.series_id,
-        sums.bar,
-        sums.centre + coalesce(sums.held / nullif(sums.last_us - sums.first_us, 0), sums.mean) as {{ twap }},
-        sums.centre + sums.mean as {{ twap }}__mean,
-        sums.centre + (sums.held + sums.to_end)
-        / (sums.bar + {{ warehouse._width() }} - sums.first_us) as {{ twap }}__held,
-        sums.centre + (sums.held + sums.to_end + coalesce(sums.carried, 0))
-        / (
-            sums.bar + {{ warehouse._width() }} - if(sums.carried is null, sums.first_us, sums.bar)
-        ) as {{ twap }}__carried_in
-    from {{ value }}_sums as sums
-)
+{#- The averages of these sums. A mean of values lies among them, whatever the last bit. -#}
+{% macro _time_averages(sums, twap, with_readings) -%}
+    {%- set end = '(' ~ sums ~ '.bar + ' ~ warehouse._width() ~ ')' -%}
+    {%- set averages = {
+        twap: 'coalesce(' ~ sums ~ '.held / nullif(' ~ sums ~ '.last_us - ' ~ sums ~ '.first_us, 0), ' ~ sums ~ '.mean)',
+    } -%}
+    {%- if with_readings -%}
+        {%- do averages.update({
+            twap ~ '__mean': sums ~ '.mean',
+            twap ~ '__held': '(' ~ sums ~ '.held + ' ~ sums ~ '.to_end) / (' ~ end ~ ' - ' ~ sums ~ '.first_us)',
+        }) -%}
+    {%- endif -%}
+    {%- for alias, average in averages.items() -%}
+        greatest(least({{ average }}, {{ sums }}.highest), {{ sums }}.lowest) as {{ alias }}{{ ',
+        ' if not loop.last }}
+    {%- endfor -%}
+    {%- if with_readings -%}
+        ,
+        ({{ sums }}.held + {{ sums }}.to_end + coalesce({{ sums }}.carried, 0))
+        / ({{ end }} - if({{ sums }}.carried is null, {{ sums }}.first_us, {{ sums }}.bar)) as {{ twap }}__carried_in
+    {%- endif -%}
 {%- endmacro %}

@@ -24,10 +24,10 @@
     }) }}
 {%- endmacro %}
 
-{% macro _returns_bars(with_readings) -%}
-{{ warehouse._trades() }},
+{% macro _returns_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day) }},
 
-{{ warehouse._ordered({
+{{ warehouse._ordered(of_day, {
     'us_1': warehouse._before('us'), 'price_1': warehouse._before('price'),
     'us_2': warehouse._before('us', 2), 'price_2': warehouse._before('price', 2),
 }) }},
@@ -40,38 +40,31 @@ log_returns as (
     from ordered
 ),
 
-measured as (
+bars as (
     select
-        x.series_id,
-        x.bar,
-        var_samp(x.r) filter (where x.us_1 >= x.bar) as logret_var,
-        sqrt(coalesce(fsum(x.r ** 2) filter (where x.us_1 >= x.bar), 0)) as realized_vol
+        {{ warehouse._bar_keys('ticks.bar') }},
+        var_samp(ticks.r) filter (where ticks.us_1 >= ticks.bar) as logret_var,
+        sqrt(coalesce(fsum(ticks.r * ticks.r) filter (where ticks.us_1 >= ticks.bar), 0)) as realized_vol
         {#- A return across the start of the bar is the one that ends with its first trade. #}
         {%- for suffix, of_return, of_pair in [
-            ('', 'x.us_1 >= x.bar', 'x.us_2 >= x.bar'),
-            ('__across', 'x.us_1 is not null', 'x.us_1 >= x.bar and x.us_2 is not null'),
+            ('', 'ticks.us_1 >= ticks.bar', 'ticks.us_2 >= ticks.bar'),
+            ('__across', 'ticks.us_1 is not null', 'ticks.us_1 >= ticks.bar and ticks.us_2 is not null'),
         ] %}
         {%- if with_readings or not suffix %},
-        pi() / 2 * coalesce(fsum(abs(x.r) * abs(x.r_1)) filter (where {{ of_pair }}), 0) as bipower_variation{{ suffix }},
-        {{ warehouse._correlation('x.r', 'x.r_1', of_pair) }} as ret_autocorr_lag1{{ suffix }},
-        abs(fsum(x.r) filter (where {{ of_return }}))
-        / nullif(fsum(abs(x.r)) filter (where {{ of_return }}), 0) as trendiness{{ suffix }}
+        pi() / 2 * coalesce(fsum(abs(ticks.r * ticks.r_1)) filter (where {{ of_pair }}), 0) as bipower_variation{{ suffix }},
+        {#- corr of a constant is NaN in DuckDB. #}
+        if(
+            isnan(corr(ticks.r, ticks.r_1) filter (where {{ of_pair }})),
+            null,
+            corr(ticks.r, ticks.r_1) filter (where {{ of_pair }})
+        ) as ret_autocorr_lag1{{ suffix }},
+        abs(fsum(ticks.r) filter (where {{ of_return }}))
+        / nullif(fsum(abs(ticks.r)) filter (where {{ of_return }}), 0) as trendiness{{ suffix }}
         {%- endif %}
         {%- endfor %}
-    from log_returns as x
-    group by x.series_id, x.bar
-),
-
-{{ warehouse._joined_bars(['measured']) }}
-{%- endmacro %}
-
-{#- corr, NULL where one side is constant, for which DuckDB has NaN. -#}
-{% macro _correlation(x, y, where) -%}
-    case
-            when var_pop({{ x }}) filter (where {{ where }}) > 0
-                and var_pop({{ y }}) filter (where {{ where }}) > 0
-                then corr({{ x }}, {{ y }}) filter (where {{ where }})
-        end
+    from log_returns as ticks
+    group by ticks.series_id, ticks.bar
+)
 {%- endmacro %}
 
 
@@ -94,28 +87,26 @@ measured as (
     }) }}
 {%- endmacro %}
 
-{% macro _impact_bars(with_readings) -%}
-{{ warehouse._trades() }},
+{% macro _impact_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day) }},
 
-{{ warehouse._ordered({
-    'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
-    'next_us': warehouse._after('us'),
-    'us_5': warehouse._after('us', 5), 'price_5': warehouse._after('price', 5),
-}) }},
-
-thresholds as (
+keys as (
     select
-        ticks.series_id,
-        {{ warehouse._bar() }} as bar,
+        {{ warehouse._bar_keys() }},
         quantile_cont(ticks.price * ticks.amount, 0.9) as large
     from ticks
     group by ticks.series_id, {{ warehouse._bar() }}
 ),
 
+{{ warehouse._ordered(of_day, {
+    'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
+    'next_us': warehouse._after('us'),
+    'us_5': warehouse._after('us', 5), 'price_5': warehouse._after('price', 5),
+}) }},
+
 signed as (
     select
         ordered.*,
-        thresholds.large,
         if(
             ordered.previous_us >= ordered.bar,
             (ordered.price - ordered.previous_price) / ordered.previous_price,
@@ -123,12 +114,12 @@ signed as (
         ) as r,
         if(
             ordered.us_5 < ordered.bar + {{ warehouse._width() }}
-            and ordered.price * ordered.amount >= thresholds.large,
+            and ordered.price * ordered.amount >= keys.large,
             (ordered.price_5 - ordered.price) / ordered.price,
             null
         ) as reversal
     from ordered
-    inner join thresholds on ordered.series_id = thresholds.series_id and ordered.bar = thresholds.bar
+    inner join keys on ordered.series_id = keys.series_id and ordered.bar = keys.bar
 ),
 
 measured as (
@@ -155,7 +146,7 @@ measured as (
     group by x.series_id, x.bar
 ),
 
-{{ warehouse._joined_bars(['measured']) }}
+{{ warehouse._joined_bars('keys', ['measured']) }}
 {%- endmacro %}
 
 
@@ -183,36 +174,35 @@ measured as (
             ~ ('placed.n_events' if part == 'count' else 'placed.all_volume') ~ ', 0)']) -%}
     {%- endfor -%}
     {{ return({
-        'name': 'updownticks', 'sources': ['trades'], 'columns': columns,
+        'name': 'updownticks', 'sources': ['trades'], 'day_sources': ['trades_by_text_id'],
+        'columns': columns,
         'expressions': expressions, 'readings': readings, 'body': warehouse._updownticks_bars,
     }) }}
 {%- endmacro %}
 
-{% macro _updownticks_bars(with_readings) -%}
-{{ warehouse._trades() }},
+{% macro _updownticks_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day, source='trades_by_text_id') }},
 
 {{ warehouse._ordered(
+    of_day,
     {'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price')},
-    order_id='ticks.id nulls last, ticks.n',
+    warehouse._by_text_id(),
 ) }},
 
-measured as (
+bars as (
     select
-        x.series_id,
-        x.bar
+        {{ warehouse._bar_keys('ticks.bar') }}
         {%- for tick, sign in [('uptick', '>'), ('downtick', '<'), ('unchanged', '=')] %}
-        {%- set where = 'x.previous_us >= x.bar and x.price ' ~ sign ~ ' x.previous_price' %},
+        {%- set where = 'ticks.previous_us >= ticks.bar and ticks.price ' ~ sign ~ ' ticks.previous_price' %},
         count(*) filter (where {{ where }}) as {{ tick }}_count,
-        coalesce(fsum(x.amount) filter (where {{ where }}), 0) as {{ tick }}_volume
+        coalesce(fsum(ticks.amount) filter (where {{ where }}), 0) as {{ tick }}_volume
         {%- endfor %},
-        count(*) filter (where x.previous_us >= x.bar) as compared_count,
-        fsum(x.amount) filter (where x.previous_us >= x.bar) as compared_volume,
-        fsum(x.amount) as all_volume
-    from ordered as x
-    group by x.series_id, x.bar
-),
-
-{{ warehouse._joined_bars(['measured']) }}
+        count(*) filter (where ticks.previous_us >= ticks.bar) as compared_count,
+        fsum(ticks.amount) filter (where ticks.previous_us >= ticks.bar) as compared_volume,
+        fsum(ticks.amount) as all_volume
+    from ordered as ticks
+    group by ticks.series_id, ticks.bar
+)
 {%- endmacro %}
 
 
@@ -238,15 +228,9 @@ measured as (
     }) }}
 {%- endmacro %}
 
-{#- A run ends before the next one of its bar begins; the last one with the bar's last trade. -#}
-{% macro _run_structure_bars(with_readings) -%}
-{{ warehouse._trades() }},
-
-{{ warehouse._ordered({
-    'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
-    'previous_sign': "if(lag(ticks.side) over by_order = 'buy', 1, -1)",
-    'place': 'row_number() over by_order',
-}) }},
+{#- Runs are measured where they end; the rows in between are of no interest. -#}
+{% macro _run_structure_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day) }},
 
 keys as (
     select
@@ -255,52 +239,53 @@ keys as (
     group by ticks.series_id, {{ warehouse._bar() }}
 ),
 
-begun as (
+{{ warehouse._ordered(of_day, {
+    'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
+    'previous_sign': warehouse._before('sign'), 'next_sign': warehouse._after('sign'),
+    'next_us': warehouse._after('us'), 'place': 'row_number() over by_order',
+}) }},
+
+turns as (
     select
         ordered.series_id,
+        ordered.us,
         ordered.bar,
         ordered.sign,
         ordered.place,
-        ordered.previous_us >= ordered.bar as is_flip,
+        coalesce(ordered.previous_us < ordered.bar, true) as is_first,
+        is_first or ordered.sign != ordered.previous_sign as is_begin,
+        coalesce(ordered.next_us >= ordered.bar + {{ warehouse._width() }}, true)
+        or ordered.sign != ordered.next_sign as is_end,
         abs((ordered.price - ordered.previous_price) / ordered.previous_price) as price_change
     from ordered
-    where
-        ordered.previous_us is null
-        or ordered.previous_us < ordered.bar
-        or ordered.sign != ordered.previous_sign
+    where is_begin or is_end
 ),
 
 runs as (
     select
-        begun.*,
-        lead(begun.place) over by_place as next_place,
-        min(begun.place) over by_place as first_place
-    from begun
-    window by_place as (partition by begun.series_id, begun.bar order by begun.place)
+        turns.*,
+        turns.is_begin and not turns.is_first as is_flip,
+        turns.place + 1
+        - if(turns.is_begin, turns.place, lag(turns.place) over by_order) as length
+    from turns
+    window {{ warehouse._by_order(of_day, rows='turns') }}
 ),
 
 measured as (
     select
         x.series_id,
-        x.bar,
-        any_value(keys.exchange) as exchange,
-        any_value(keys.symbol) as symbol,
-        any_value(keys.seen) as seen,
-        any_value(keys.n_events) as n_events
+        x.bar
         {%- for side, sign in [('buy', 1), ('sell', -1)] %}
-        {%- set length = 'coalesce(x.next_place, x.first_place + keys.n_events) - x.place' %},
-        coalesce(max({{ length }}) filter (where x.sign = {{ sign }}), 0) as {{ side }}_run_max_len,
-        avg({{ length }}) filter (where x.sign = {{ sign }}) as {{ side }}_run_mean_len
+        {%- set of_side = '(where x.is_end and x.sign = ' ~ sign ~ ')' %},
+        coalesce(max(x.length) filter {{ of_side }}, 0) as {{ side }}_run_max_len,
+        avg(x.length) filter {{ of_side }} as {{ side }}_run_mean_len
         {%- endfor %},
         count(*) filter (where x.is_flip) as flips,
         fsum(x.price_change) filter (where x.is_flip)
         / nullif(count(*) filter (where x.is_flip), 0) as price_change_on_flip
     from runs as x
-    inner join keys on x.series_id = keys.series_id and x.bar = keys.bar
     group by x.series_id, x.bar
 ),
 
-bars as (
-    select * from measured
-)
+{{ warehouse._joined_bars('keys', ['measured']) }}
 {%- endmacro %}

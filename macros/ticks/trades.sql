@@ -11,19 +11,19 @@
     }) }}
 {%- endmacro %}
 
-{% macro _ohlcv_bars(with_readings) -%}
-{{ warehouse._trades('all' if with_readings else 'known') }},
+{% macro _ohlcv_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day, 'all' if with_readings else 'known') }},
 
 bars as (
     select
-        {{ warehouse._bar_keys() | replace('count(*)', "count(*) filter (where ticks.side in ('buy', 'sell'))") }}
-        {%- for suffix, where in [('', "ticks.side in ('buy', 'sell')"), ('__all_sides', 'true')] %}
+        {{ warehouse._bar_keys(count='count(ticks.sign)') }}
+        {%- for suffix, where in [('', 'ticks.sign is not null'), ('__all_sides', 'true')] %}
         {%- if with_readings or not suffix %}
         {%- set filter = 'filter (where ' ~ where ~ ')' if with_readings and not suffix else '' %},
-        {{ warehouse._first('ticks.price', where if filter else 'true') }} as open{{ suffix }},
+        {{ warehouse._first(of_day, 'ticks.price', where if filter else 'true') }} as open{{ suffix }},
         max(ticks.price) {{ filter }} as high{{ suffix }},
         min(ticks.price) {{ filter }} as low{{ suffix }},
-        {{ warehouse._last('ticks.price', where if filter else 'true') }} as close{{ suffix }},
+        {{ warehouse._last(of_day, 'ticks.price', where if filter else 'true') }} as close{{ suffix }},
         fsum(ticks.amount) {{ filter }} as volume{{ suffix }},
         fsum(ticks.price * ticks.amount) {{ filter }} as volume_notional{{ suffix }}
         {%- endif %}
@@ -42,26 +42,29 @@ bars as (
     }) }}
 {%- endmacro %}
 
-{% macro _vtwap_bars(with_readings) -%}
-{{ warehouse._trades() }},
+{% macro _vtwap_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day) }},
 
-{{ warehouse._ordered({
+{{ warehouse._ordered(of_day, {
     'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
     'next_us': warehouse._after('us'),
 }) }},
 
-{{ warehouse._time_averages('ordered', 'price') }},
-
-volumes as (
+sums as (
     select
-        ticks.series_id,
-        {{ warehouse._bar() }} as bar,
-        fsum(ticks.price * ticks.amount) / nullif(fsum(ticks.amount), 0) as vwap
-    from ticks
-    group by ticks.series_id, {{ warehouse._bar() }}
+        {{ warehouse._bar_keys('ticks.bar') }},
+        fsum(ticks.price * ticks.amount) / nullif(fsum(ticks.amount), 0) as vwap,
+        {{ warehouse._time_sums('price', with_readings) }}
+    from ordered as ticks
+    group by ticks.series_id, ticks.bar
 ),
 
-{{ warehouse._joined_bars(['volumes', 'price_averages']) }}
+bars as (
+    select
+        sums.*,
+        {{ warehouse._time_averages('sums', 'twap', with_readings) }}
+    from sums
+)
 {%- endmacro %}
 
 
@@ -102,50 +105,47 @@ volumes as (
     }) }}
 {%- endmacro %}
 
-{% macro _flow_bars(with_readings) -%}
-{{ warehouse._trades() }},
+{#- Sums of the classes of side and size first: most columns are one of these. -#}
+{% macro _flow_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day) }},
 
-sums as (
-    select
-        {{ warehouse._bar_keys() }}
-        {%- for side in ['buy', 'sell'] %},
-        coalesce(fsum(ticks.amount) filter (where ticks.side = '{{ side }}'), 0) as taker_{{ side }}_volume,
-        count(*) filter (where ticks.side = '{{ side }}') as taker_{{ side }}_count
-        {%- for size, condition in warehouse._sizes().items() %},
-        coalesce(fsum(ticks.price * ticks.amount)
-            filter (where ticks.side = '{{ side }}' and {{ condition }}), 0) as taker_{{ side }}_{{ size }}_order_volume,
-        count(*) filter (where ticks.side = '{{ side }}' and {{ condition }}) as taker_{{ side }}_{{ size }}_order_count
-        {%- endfor %}
-        {%- endfor %},
-        fsum(if(ticks.side = 'buy', 1, -1) * ticks.amount) as volume_delta,
-        fsum(if(ticks.side = 'buy', 1, -1) * ticks.price * ticks.amount) as volume_delta_notional
-    from ticks
-    group by ticks.series_id, {{ warehouse._bar() }}
-),
-
-{{ warehouse._ordered({
+{{ warehouse._ordered(of_day, {
     'previous_us': warehouse._before('us'), 'previous_price': warehouse._before('price'),
+    'size': warehouse._size_class(),
 }) }},
 
-volatilities as (
+classes as (
     select
-        ordered.series_id,
-        ordered.bar,
-        sqrt(coalesce(
-            fsum(((ordered.price - ordered.previous_price) / ordered.previous_price) ** 2)
-                filter (where ordered.previous_us >= ordered.bar),
-            0
-        )) as volatility
-    from ordered
-    group by ordered.series_id, ordered.bar
+        {{ warehouse._bar_keys('ticks.bar') }},
+        ticks.sign,
+        ticks.size,
+        fsum(ticks.amount) as volume,
+        fsum(ticks.price * ticks.amount) as notional,
+        fsum(
+            (ticks.price - ticks.previous_price) / ticks.previous_price
+            * ((ticks.price - ticks.previous_price) / ticks.previous_price)
+        ) filter (where ticks.previous_us >= ticks.bar) as squares
+    from ordered as ticks
+    group by ticks.series_id, ticks.bar, ticks.sign, ticks.size
 ),
 
 scored as (
     select
-        sums.*,
-        volatilities.volatility
-    from sums
-    left join volatilities on sums.series_id = volatilities.series_id and sums.bar = volatilities.bar
+        {{ warehouse._bar_keys('ticks.bar', 'sum(ticks.n_events)::bigint') }}
+        {%- for side, sign in [('buy', 1), ('sell', -1)] %},
+        coalesce(fsum(ticks.volume) filter (where ticks.sign = {{ sign }}), 0) as taker_{{ side }}_volume,
+        coalesce(sum(ticks.n_events) filter (where ticks.sign = {{ sign }}), 0)::bigint as taker_{{ side }}_count
+        {%- for size in warehouse._sizes() %}
+        {%- set of_class = '(where ticks.sign = ' ~ sign ~ ' and ticks.size = ' ~ loop.index0 ~ ')' %},
+        coalesce(fsum(ticks.notional) filter {{ of_class }}, 0) as taker_{{ side }}_{{ size }}_order_volume,
+        coalesce(sum(ticks.n_events) filter {{ of_class }}, 0)::bigint as taker_{{ side }}_{{ size }}_order_count
+        {%- endfor %}
+        {%- endfor %},
+        fsum(ticks.sign * ticks.volume) as volume_delta,
+        fsum(ticks.sign * ticks.notional) as volume_delta_notional,
+        sqrt(coalesce(fsum(ticks.squares), 0)) as volatility
+    from classes as ticks
+    group by ticks.series_id, ticks.bar
 ),
 
 bars as (
@@ -218,27 +218,21 @@ bars as (
     }) }}
 {%- endmacro %}
 
-{% macro _trade_size_bars(with_readings) -%}
-{{ warehouse._trades('all') }},
+{% macro _trade_size_bars(with_readings, of_day) -%}
+    {%- set measured = {
+        'volume': 'fsum(ticks.amount)',
+        'trade_amount_min': 'min(ticks.amount)', 'trade_amount_max': 'max(ticks.amount)',
+    } -%}
+    {%- for size in warehouse._sizes() -%}
+        {%- set of_class = ' filter (where ' ~ warehouse._size_class() ~ ' = ' ~ loop.index0 ~ ')' -%}
+        {%- do measured.update({
+            size ~ '_order_volume': 'coalesce(fsum(ticks.price * ticks.amount)' ~ of_class ~ ', 0)',
+            size ~ '_order_count': 'count(*)' ~ of_class,
+        }) -%}
+    {%- endfor -%}
+{{ warehouse._trades(of_day, 'all') }},
 
-{{ warehouse._moments('ticks.amount', 'trade_amount') }},
-
-sizes as (
-    select
-        ticks.series_id,
-        {{ warehouse._bar() }} as bar
-        {%- for size, condition in warehouse._sizes().items() %},
-        coalesce(fsum(ticks.price * ticks.amount) filter (where {{ condition }}), 0) as {{ size }}_order_volume,
-        count(*) filter (where {{ condition }}) as {{ size }}_order_count
-        {%- endfor %},
-        fsum(ticks.amount) as volume,
-        min(ticks.amount) as trade_amount_min,
-        max(ticks.amount) as trade_amount_max
-    from ticks
-    group by ticks.series_id, {{ warehouse._bar() }}
-),
-
-{{ warehouse._joined_bars(['sizes', 'moments']) }}
+{{ warehouse._bars_with_moments('ticks.amount', 'trade_amount', measured) }}
 {%- endmacro %}
 
 
@@ -260,21 +254,11 @@ sizes as (
     }) }}
 {%- endmacro %}
 
-{% macro _range_bars(with_readings) -%}
-{{ warehouse._trades('all') }},
+{% macro _range_bars(with_readings, of_day) -%}
+{{ warehouse._trades(of_day, 'all') }},
 
-{{ warehouse._moments('ticks.price', 'price') }},
-
-edges as (
-    select
-        ticks.series_id,
-        {{ warehouse._bar() }} as bar,
-        max(ticks.price) as high,
-        min(ticks.price) as low,
-        {{ warehouse._last('ticks.price') }} as close
-    from ticks
-    group by ticks.series_id, {{ warehouse._bar() }}
-),
-
-{{ warehouse._joined_bars(['edges', 'moments']) }}
+{{ warehouse._bars_with_moments('ticks.price', 'price', {
+    'high': 'max(ticks.price)', 'low': 'min(ticks.price)',
+    'close': warehouse._last(of_day, 'ticks.price'),
+}) }}
 {%- endmacro %}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         kept_compiled,
         project_key,
         shipped_or_kept,
+        tick_day_macros,
         tick_macros,
         write_compiled,
     )
@@ -51,7 +52,7 @@ else:
             "built": "built_project keep_project with_user_models",
             "compiled": (
                 "broken_test CompiledModel CompiledProject DataTest kept_compiled project_key "
-                "shipped_or_kept tick_macros write_compiled"
+                "shipped_or_kept tick_day_macros tick_macros write_compiled"
             ),
             "lines": "at_line",
             "model_texts": "model_for_dbt",

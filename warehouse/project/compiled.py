@@ -137,8 +137,20 @@ def tick_macros() -> str:
     Each has a second one, ``ticks_<dataset>_readings``. Their sources are relations with the
     columns of ``vendor.raw_trades`` and the like, named as in ``trades := 'my_trades'``.
     """
+    return _analysis("ticks")
+
+
+def tick_day_macros() -> str:
+    """SQL that creates the table macros ``main.day_<dataset>`` and those of their sources.
+
+    They read a UTC day of one series that lies in order: see ``macros/ticks/days.sql``.
+    """
+    return _analysis("tick_days")
+
+
+def _analysis(name: str) -> str:
     nodes = json.loads(SHIPPED.read_bytes())["nodes"]
-    return str(nodes["analysis.warehouse.ticks"]["compiled_code"])
+    return str(nodes[f"analysis.warehouse.{name}"]["compiled_code"])
 
 
 def write_compiled(target: Path, place: Path) -> None:

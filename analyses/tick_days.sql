@@ -1,0 +1,1 @@
+{{ adapter.dispatch('create_tick_days', 'warehouse')() }}
