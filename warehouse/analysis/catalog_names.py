@@ -172,7 +172,7 @@ class Names:
 
     @cached_property
     def _vendor_with_files(self) -> list[Place]:
-        rows = self._cursor.execute("select distinct dataset from meta.files").fetchall()
+        rows = self._cursor.execute("select distinct dataset from meta.coverage").fetchall()
         return [Place("vendor", row[0]) for row in rows]
 
     @_locked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +26,7 @@ from warehouse.vendor import SERIES_COLUMNS, Period, SeriesKey, interval_us, loa
 
 _SHOWN = 3
 _AT_VENDOR = "missing in the vendor's files"
+_NO_TICKS = "without ticks in the lake"
 _NO_FILE = "the vendor has no file"
 _NOT_BUILT = "synced, but not in this build"
 _TOO_EARLY = "before the series starts"
@@ -51,7 +52,8 @@ class Hole:
         Number of missing bars; None if unknown.
     reason
         The cause: missing in the vendor's files, refused, never synced, after its last file, before
-        the series starts, the vendor has no file, synced but not in this build, or no such series.
+        the series starts, the vendor has no file, synced but not in this build, no such series, or
+        for bars from ticks that the lake has none.
     next_step
         The command that may fill it; None if there is none.
     """
@@ -163,7 +165,8 @@ class _Series:
     """One series of a dataset with its spans in the catalog, in microseconds.
 
     ``first`` and ``after`` bound its bars; ``held`` are the periods of its files, ``refused`` those
-    of files in quarantine, ``gaps`` the stretches without bars in between.
+    of files in quarantine, ``gaps`` the stretches without bars in between. ``is_of_ticks`` if the
+    bars were computed from ticks.
     """
 
     name: tuple[Any, ...]
@@ -172,6 +175,7 @@ class _Series:
     held: list[Span] = field(default_factory=list)
     refused: list[Span] = field(default_factory=list)
     gaps: list[Span] = field(default_factory=list)
+    is_of_ticks: bool = False
 
     @property
     def starts_late(self) -> bool:
@@ -204,14 +208,17 @@ def _series(
         f" where {where} group by all having min(first_time) is not null order by all",
         params,
     ).fetchall()
+    of_ticks = _of_ticks(cursor, where, params)
     found = {
-        tuple(name): _Series(tuple(name), first, last + _bar_us(name[3]))
+        tuple(name): _Series(
+            tuple(name), first, last + _bar_us(name[3]), is_of_ticks=tuple(name) in of_ticks
+        )
         for *name, first, last in bounds
     }
     for *name, periods in cursor.execute(
         f"select {names}, list(period) from meta.files where {where} group by all", params
     ).fetchall():
-        if tuple(name) in found:
+        if tuple(name) in found and tuple(name) not in of_ticks:
             found[tuple(name)].held = merge(Period(period).span for period in periods)
     for hole in refused:
         if hole.start and hole.end and (one := found.get(_name_of(hole))) is not None:
@@ -227,10 +234,29 @@ def _series(
     return list(found.values())
 
 
+def _of_ticks(
+    cursor: duckdb.DuckDBPyConnection, where: str, params: Mapping[str, Any]
+) -> set[tuple[Any, ...]]:
+    """Names of the selected series whose bars were computed from ticks."""
+    columns = cursor.execute("describe meta.coverage").fetchall()
+    if "source" not in {row[0] for row in columns}:  # in a catalog of an earlier version
+        return set()
+    return set(
+        cursor.execute(
+            "select distinct dataset, exchange, symbol, interval, clock from meta.coverage"
+            f" where {where} and source = 'ticks'",
+            params,
+        ).fetchall()
+    )
+
+
 def _holes_by_reason(
     series: _Series, span: Span, sources: _LakeToday, *, counts: bool = False
 ) -> Iterator[Hole]:
     """A span without bars, split where the cause changes; refused files have gaps of their own."""
+    if series.is_of_ticks:
+        yield from _holes(series, [span], _NO_TICKS, counts=counts)
+        return
     left = subtract([span], series.refused)
     yield from _holes(series, intersect(left, series.held), _AT_VENDOR, counts=counts)
     left = subtract(left, series.held)
@@ -274,13 +300,15 @@ def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeTod
 def _before_bars(one: _Series, start: int | None, end: int, sources: _LakeToday) -> set[Hole]:
     if not one.starts_late and start is not None:
         return set(_holes_by_reason(one, (start, end), sources))
-    reason = _TOO_EARLY if one.starts_late else "never synced"
+    reason = _TOO_EARLY if one.starts_late else _NO_TICKS if one.is_of_ticks else "never synced"
     if start is None:
         return {_hole(one.name, None, us_datetime(end), None, reason)}
     return set(_holes(one, subtract([(start, end)], one.refused), reason))
 
 
 def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Hole:
+    if one.is_of_ticks:
+        return _hole(one.name, us_datetime(start), None, None, _NO_TICKS)
     hole = _hole(one.name, us_datetime(start), None, None, "after its last file")
     return replace(hole, next_step=sources.sync_line(one.name, (start, None)))
 

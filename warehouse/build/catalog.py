@@ -16,7 +16,7 @@ import duckdb
 
 from warehouse.build.compaction import gather
 from warehouse.build.inputs import Inputs
-from warehouse.build.kept_ticks import keep_ticks, write_ticks
+from warehouse.build.kept_ticks import KeptDay, keep_ticks, with_kept, write_ticks
 from warehouse.build.meta import write_meta, write_stored
 from warehouse.build.partitions import OnMonth, StoredMonth
 from warehouse.build.vendor_views import count_hidden, write_vendor
@@ -89,10 +89,12 @@ def read_lake(
     home: Home,
     manifest: Manifest,
     progress: OnMonth | None,
-) -> tuple[list[OwnedFile], dict[str, list[StoredMonth]]]:
-    """The files with the spans that they own, and the gathered months of each dataset."""
+) -> tuple[list[OwnedFile], dict[str, list[StoredMonth]], list[KeptDay]]:
+    """The files with the spans that they own, the gathered months of each dataset, kept bars."""
     owned = count_hidden(connection, assign_ownership(manifest.files()), home)
-    return owned, gather(settings, home, owned, progress=progress)
+    kept = keep_ticks(settings, home, manifest, owned, progress)
+    owned = with_kept(owned, kept, home)
+    return owned, gather(settings, home, owned, progress=progress), kept
 
 
 def _write(
@@ -106,8 +108,7 @@ def _write(
         storage = f"storage_version {literal(STORAGE_VERSION)}"
         attach(connection, home.build_catalog, options=storage)
         connection.execute("use warehouse")
-        owned, gathered = read_lake(connection, settings, home, manifest, progress)
-        kept = keep_ticks(settings, home, owned, progress)
+        owned, gathered, kept = read_lake(connection, settings, home, manifest, progress)
         connection.execute("begin")
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")

@@ -6,32 +6,55 @@
     datasets = ["ohlcv", "flow"]
     every = ["15s", "45m"]                      # lengths that divide a day
     clocks = ["true"]                           # true, exchange
+    exchanges = ["binance-futures"]             # leave it out for all that have ticks
     symbols = ["perpetual-BTC-USDT:USDT"]       # leave it out for all that have ticks
+    marts = "add"                               # no (default), add, replace
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from warehouse.config import read_tables
 from warehouse.errors import UsageError, did_you_mean
-from warehouse.vendor import CLOCKS, load_contracts
+from warehouse.vendor import CLOCKS, SeriesKey, interval_us, load_contracts
 
-_KEYS = ("datasets", "every", "clocks", "symbols")
+_LISTS = ("datasets", "every", "clocks", "exchanges", "symbols")
+_OPTIONAL = ("exchanges", "symbols")
 _EXAMPLE = '[[ticks]] datasets = ["ohlcv"], every = ["45m"], clocks = ["true"]'
+
+
+class ForMarts(StrEnum):
+    """Whether ``vendor.*``, and so the marts, show kept bars.
+
+    ``add`` does so for a series of a dataset that the vendor's files do not have, ``replace`` for
+    any, in place of what the files have of it.
+    """
+
+    NO = "no"
+    ADD = "add"
+    REPLACE = "replace"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Wish:
-    """Bars of a dataset to keep; of one symbol, or of all where it is empty."""
+    """Bars of a dataset to keep; of one exchange or symbol, or of all where it is empty."""
 
     dataset: str
     every: str
     clock: str
+    exchange: str
     symbol: str
+    marts: ForMarts
+    where: str = field(compare=False, repr=False)
+
+    def covers(self, series: SeriesKey) -> bool:
+        """Whether the ticks of a series are wished for."""
+        return self.exchange in ("", series.exchange) and self.symbol in ("", series.symbol)
 
 
 def wished_ticks(path: Path) -> list[Wish]:
@@ -43,20 +66,26 @@ def wished_ticks(path: Path) -> list[Wish]:
         A table is invalid; the message names it.
     """
     try:
-        tables = read_tables(path, "ticks", _KEYS, _EXAMPLE)
+        tables = read_tables(path, "ticks", (*_LISTS, "marts"), _EXAMPLE)
     except FileNotFoundError:
         return []
     found: set[Wish] = set()
     for where, table in tables:
-        lists = [_texts(table, name, where) for name in _KEYS]
-        for wish in (Wish(*parts) for parts in product(*lists)):
-            _require_known(wish, where)
+        marts = table.get("marts", ForMarts.NO)
+        if marts not in list(ForMarts):
+            raise UsageError(
+                f"{where}: marts = {marts!r:.80}", next_step='write "no", "add" or "replace"'
+            )
+        lists = [_texts(table, name, where) for name in _LISTS]
+        for dataset, every, clock, exchange, symbol in product(*lists):
+            wish = Wish(dataset, every, clock, exchange, symbol, ForMarts(marts), where)
+            _require_known(wish)
             found.add(wish)
     return sorted(found)
 
 
 def _texts(table: dict[str, Any], name: str, where: str) -> list[str]:
-    value = table.get(name, [""] if name == "symbols" else None)
+    value = table.get(name, [""] if name in _OPTIONAL else None)
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
         raise UsageError(
             f"{where}: {name} = {value!r:.80} is not a list of names",
@@ -65,15 +94,20 @@ def _texts(table: dict[str, Any], name: str, where: str) -> list[str]:
     return value
 
 
-def _require_known(wish: Wish, where: str) -> None:
+def _require_known(wish: Wish) -> None:
     datasets = [name for name in load_contracts() if not name.startswith(("raw_", "l2_"))]
     if wish.dataset not in datasets:
         raise UsageError(
-            f"{where}: no ticks make bars of {wish.dataset!r:.80}"
+            f"{wish.where}: no ticks make bars of {wish.dataset!r:.80}"
             + did_you_mean(wish.dataset, datasets),
             next_step=f"choose from {', '.join(datasets)}",
         )
+    try:
+        interval_us(wish.every)
+    except UsageError as error:
+        raise UsageError(f"{wish.where}: every: {error.what}", next_step=error.next_step) from error
     if wish.clock not in CLOCKS:
         raise UsageError(
-            f"{where}: no clock {wish.clock!r:.80}", next_step=f"choose from {', '.join(CLOCKS)}"
+            f"{wish.where}: no clock {wish.clock!r:.80}",
+            next_step=f"choose from {', '.join(CLOCKS)}",
         )

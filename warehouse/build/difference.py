@@ -14,7 +14,7 @@ import duckdb
 
 from warehouse.build.catalog import beginning, read_lake
 from warehouse.build.inputs import Inputs
-from warehouse.build.kept_ticks import keep_ticks, write_ticks
+from warehouse.build.kept_ticks import write_ticks
 from warehouse.build.meta import rewrite_meta, set_build, write_stored
 from warehouse.build.partitions import OnMonth
 from warehouse.build.vendor_views import write_vendor
@@ -31,7 +31,10 @@ _FILES = """
 select dataset, file::varchar from meta.files as file
 union all select model[8:], path from meta.stored where starts_with(model, 'vendor.')
 """
-_HELD = "select distinct dataset from meta.files where owns_from <> []"
+_HELD = """
+select dataset from meta.files where owns_from <> []
+union select dataset from meta.coverage where source = 'ticks'
+"""
 
 
 def begin_with_copy(
@@ -125,8 +128,7 @@ def _show_lake(
     Models read the columns, and a mart without months is its model again.
     """
     with Manifest(home.manifest) as manifest:
-        owned, gathered = read_lake(connection, settings, home, manifest, progress)
-        kept = keep_ticks(settings, home, owned, progress)
+        owned, gathered, kept = read_lake(connection, settings, home, manifest, progress)
         columns, files, held = (_rows(connection, text) for text in (_COLUMNS, _FILES, _HELD))
         rewrite_meta(connection, owned, manifest, settings, generation, inputs)
     connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")

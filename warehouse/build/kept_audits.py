@@ -29,7 +29,10 @@ from warehouse.sql import identifier, literal
 AUDIT_VERSION = 1
 
 _MONTHS = "select model, path from {}.meta.stored where rows > 0"
-_FILES = "select dataset, object from {}.meta.files"
+_FILES = """
+select dataset, object from {}.meta.files
+union all select model[8:], path from {}.meta.stored where starts_with(model, 'vendor.')
+"""
 _MACROS = """
 select function_name, parameters::varchar, macro_definition from duckdb_functions()
 where database_name = 'warehouse' and macro_definition is not null

@@ -1,20 +1,26 @@
 """Kept bars from ticks: the ``[[ticks]]`` tables of ``warehouse.toml``, computed day by day.
 
-They are the views ``ticks.<dataset>``, with the columns of ``vendor.<dataset>``; no mart reads
-them. A UTC day of a series is one stored file below ``marts/``, computed again only where the ticks
-of that day or of its neighbours change, or the formulas do.
+They are the views ``ticks.<dataset>``, with the columns of ``vendor.<dataset>``. Where ``marts`` is
+``add`` or ``replace``, ``vendor.<dataset>`` shows them too, and whatever reads that. A UTC day of a
+series is one stored file below ``marts/``, computed again only where the ticks of that day or of
+its neighbours change, or the formulas do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Self
 
 import duckdb
 
-from warehouse.build.declared_ticks import Wish, wished_ticks
+from warehouse.build.declared_ticks import ForMarts, Wish, wished_ticks
 from warehouse.build.meta import write_stored
 from warehouse.build.partitions import (
     OnMonth,
@@ -26,16 +32,27 @@ from warehouse.build.partitions import (
 )
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
+from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
-from warehouse.lake import OwnedFile
+from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
 from warehouse.project import tick_macros
 from warehouse.sql import comment, files_below, identifier, literal, moment
-from warehouse.times import us_datetime
-from warehouse.vendor import KEY_COLUMNS, SeriesKey, is_raw, load_contracts
+from warehouse.times import DAY_US, us_datetime
+from warehouse.vendor import (
+    KEY_COLUMNS,
+    FileKey,
+    Period,
+    SeriesKey,
+    interval_us,
+    is_raw,
+    load_contracts,
+)
 
-_DAY = 86_400_000_000
+# Increase it when the way days are written changes, so that no older file is reused.
+KEEP_VERSION = 1
+
 # Parameters of the macros that name a source, and the dataset that it is.
 _SOURCES = {
     "trades": "raw_trades",
@@ -49,41 +66,97 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class KeptDay:
-    """The stored file of a UTC day of kept bars."""
+    """The stored file of a UTC day of kept bars; ``for_marts`` if ``vendor.*`` shows it."""
 
-    dataset: str
-    series: SeriesKey
-    every: str
-    clock: str
+    key: FileKey
+    series_id: int
+    for_marts: bool
     stored: StoredMonth
+
+    def as_file(self, home: Home) -> OwnedFile:
+        """The day as if it were a daily file of the lake."""
+        facts_in_file = _facts_in(self.stored.path)
+        runs = tuple((start, end) for start, end in facts_in_file["runs"])
+        names = [c.name for c in load_contracts()[self.key.dataset].columns]
+        facts = FileFacts(
+            rows=self.stored.rows,
+            first_us=runs[0][0] if runs else None,
+            last_us=runs[-1][1] - interval_us(self.key.series.interval or "") if runs else None,
+            runs=runs,
+            columns=tuple((name, _TIME if name == "time" else _CAST) for name in names),
+            missing=(),
+            unexpected=(),
+            nulls=facts_in_file["nulls"],
+            is_sorted=True,
+            simulated=False,
+        )
+        path = self.stored.path
+        file = StoredFile(
+            0, self.key, self.series_id, path.stem, self.stored.size_bytes, facts, "ticks", "", ""
+        )
+        spans = (self.key.period.span,) if self.stored.rows else ()
+        return OwnedFile(file, spans, runs, kept_at=str(path.relative_to(home.root)))
+
+
+# Types of the columns of a kept day: its time, and others, which are cast to those of the contract.
+_TIME, _CAST = "TIMESTAMP", "ANY"
 
 
 def keep_ticks(
-    settings: Settings, home: Home, owned: Iterable[OwnedFile], progress: OnMonth | None = None
+    settings: Settings,
+    home: Home,
+    manifest: Manifest,
+    owned: Iterable[OwnedFile],
+    progress: OnMonth | None = None,
 ) -> list[KeptDay]:
     """Write what is new of all bars that are to be kept; every day of them.
 
     The caller holds the home's lock.
+
+    Raises
+    ------
+    UsageError
+        Bars without ticks are wished for, or bars for the marts that the vendor's files have too.
     """
     wishes = wished_ticks(home.subscription)
     if not wishes:
         return []
-    by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
-    for file in owned:
-        if file.spans and is_raw(file.file.key.dataset):
-            by_dataset[file.file.key.dataset].append(file)
-    macros = tick_macros()
-    with connect(settings.session) as connection:
-        connection.execute("create schema vendor")
-        for dataset in _SOURCES.values():
-            files = by_dataset[dataset]
-            sql = view_sql(view_columns(load_contracts().get(dataset), files), files, home)
-            connection.execute(f"create view vendor.{dataset} as {sql}")
-        connection.execute(macros)
-        keeping = _Keeping(
-            connection, home, by_dataset, hashlib.sha256(macros.encode()).hexdigest()
+    files = list(owned)
+    with _Keeping(settings, home, files) as keeping:
+        chosen = _chosen(keeping, wishes, files)
+        return [
+            KeptDay(
+                FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}")),
+                manifest.series_id(series),
+                wish.marts is not ForMarts.NO,
+                stored,
+            )
+            for (dataset, series), wish in sorted(chosen.items())
+            for start, stored in keeping.days(dataset, series, progress)
+        ]
+
+
+def with_kept(owned: Iterable[OwnedFile], days: Iterable[KeptDay], home: Home) -> list[OwnedFile]:
+    """All files behind ``vendor.*``: those of the lake, and the days of bars that it shows.
+
+    A file of the lake owns nothing where bars from ticks replace its series in the dataset.
+    """
+    for_marts = [day for day in days if day.for_marts]
+    late = sum(_facts_in(day.stored.path)["late"] for day in for_marts)
+    if late:
+        series = next(d.key for d in for_marts if _facts_in(d.stored.path)["late"])
+        raise UsageError(
+            f"{home.subscription}: [[ticks]] {series.dataset} {series.series}: ticks of"
+            f" {counted(late, 'bar')} arrived after the bar's end, and marts take a bar as known"
+            " then",
+            next_step='write marts = "no", and read ticks.*; or clocks = ["true"]',
         )
-        return [day for wish in wishes for day in keeping.days(wish, progress)]
+    kept = [day.as_file(home) for day in for_marts]
+    replaced = {(f.file.key.dataset, f.file.series_id) for f in kept}
+    return [
+        replace(f, spans=(), runs=()) if (f.file.key.dataset, f.file.series_id) in replaced else f
+        for f in owned
+    ] + kept
 
 
 def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequence[KeptDay]) -> None:
@@ -94,22 +167,20 @@ def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequenc
         return
     connection.execute("create schema ticks")
     write_stored(connection, home, [day.stored for day in days])
-    by_series: dict[str, dict[tuple[str, str, str, str], list[KeptDay]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    by_series: dict[str, dict[int, list[KeptDay]]] = defaultdict(lambda: defaultdict(list))
     for day in days:
-        key = (day.series.exchange, day.series.symbol, day.every, day.clock)
-        by_series[day.dataset][key].append(day)
-    numbers = {key: n for n, key in enumerate(sorted({k for s in by_series.values() for k in s}))}
+        # Where the vendor's views do not show them, they have a number of their own, so that no
+        # join by number puts them beside the vendor's bars.
+        number = day.series_id if day.for_marts else -day.series_id
+        by_series[day.key.dataset][number].append(day)
     for dataset, series in sorted(by_series.items()):
         view = f"ticks.{identifier(dataset)}"
         branches = []
-        for key, of_series in series.items():
+        for number, of_series in series.items():
             files = [day.stored for day in of_series if day.stored.rows] or [of_series[0].stored]
             listed = files_below(home.root, (str(f.path.relative_to(home.root)) for f in files))
-            # Numbers of the vendor's series are positive, so none is taken for another.
             branches.append(
-                f"select * replace ({-1 - numbers[key]}::integer as series_id)"
+                f"select * replace ({number}::integer as series_id)"
                 f" from read_parquet({listed}, hive_partitioning = false)"
             )
         connection.execute(f"create view {view} as\n" + "\nunion all\n".join(branches))
@@ -128,48 +199,102 @@ def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) ->
         comment(connection, "column", f"{view}.{identifier(name)}", texts[name])
 
 
-class _Keeping:
-    """Computes days of bars on a connection that has the macros and the ticks."""
+# -- which bars ----------------------------------------------------------------------------------
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        home: Home,
-        files: dict[str, list[OwnedFile]],
-        formulas: str,
-    ) -> None:
-        self._connection, self._home = connection, home
-        self._files, self._formulas = files, formulas
 
-    def days(self, wish: Wish, progress: OnMonth | None) -> Iterator[KeptDay]:
-        sources = self._sources(wish.dataset)
-        by_series: dict[SeriesKey, list[OwnedFile]] = defaultdict(list)
-        for file in self._files[sources[0]]:
-            if wish.symbol in ("", file.file.key.series.symbol):
-                by_series[file.file.key.series].append(file)
-        if wish.symbol and not by_series:
+def _chosen(
+    keeping: _Keeping, wishes: Sequence[Wish], owned: Sequence[OwnedFile]
+) -> dict[tuple[str, SeriesKey], Wish]:
+    """Each series of each dataset that is to be kept, with the wish for it."""
+    held = {
+        (f.file.key.dataset, f.file.key.series)
+        for f in owned
+        if f.file.facts.rows and not f.file.key.is_raw
+    }
+    chosen: dict[tuple[str, SeriesKey], Wish] = {}
+    for wish in wishes:
+        found = [raw for raw in keeping.series(wish.dataset) if wish.covers(raw)]
+        if not found and (wish.symbol or wish.exchange):
+            source = keeping.sources(wish.dataset)[0]
+            what = " ".join(filter(None, (wish.exchange, wish.symbol)))
             raise UsageError(
-                f"{self._home.subscription}: [[ticks]] {wish.dataset} of {wish.symbol}:"
-                f" the lake has no {sources[0]} of it",
-                next_step=f"bring them in: warehouse sync {sources[0]}, or leave the symbol out",
+                f"{wish.where}: {wish.dataset} of {what}: the lake has no {source} of it",
+                next_step=f"bring them in: warehouse sync {source}, or leave it out",
             )
-        for series, files in sorted(by_series.items(), key=lambda item: str(item[0])):
-            read = [f for s in sources for f in self._files[s] if f.file.key.series == series]
-            spans = [span for file in files for span in file.spans]
-            for day in sorted({d for a, b in spans for d in range(a // _DAY, -(-b // _DAY))}):
-                kept = self._day(wish, series, day * _DAY, read)
-                if progress is not None:
-                    progress(kept.stored)
-                yield kept
+        for raw in found:
+            series = SeriesKey(raw.exchange, raw.symbol, wish.every, wish.clock)
+            place = wish.dataset, series
+            other = chosen.setdefault(place, wish)
+            if other.marts is not wish.marts:
+                raise UsageError(
+                    f"{wish.where}: {wish.dataset} {series}: marts is {str(wish.marts)!r} here and"
+                    f" {str(other.marts)!r} in {other.where.rpartition(': ')[2]}",
+                    next_step="give it the same value in both",
+                )
+            if wish.marts is ForMarts.ADD and place in held:
+                raise UsageError(
+                    f"{wish.where}: {wish.dataset} {series}: the vendor's files have these bars"
+                    " too, and a series of a dataset has one source",
+                    next_step='write marts = "replace" to see the bars from ticks in the marts, or'
+                    ' marts = "no" to see those of the files',
+                )
+    return chosen
 
-    def _day(self, wish: Wish, series: SeriesKey, start: int, read: list[OwnedFile]) -> KeptDay:
-        around = start - _DAY, start + 2 * _DAY
-        name = f"ticks.{wish.dataset}"
+
+# -- computing -----------------------------------------------------------------------------------
+
+
+class _Keeping:
+    """Computes days of bars from ticks of the lake, on a connection that opens with the first."""
+
+    def __init__(self, settings: Settings, home: Home, owned: Iterable[OwnedFile]) -> None:
+        self._settings, self._home = settings, home
+        self._files: dict[str, list[OwnedFile]] = defaultdict(list)
+        for file in owned:
+            if file.spans and is_raw(file.file.key.dataset):
+                self._files[file.file.key.dataset].append(file)
+        self._opened = ExitStack()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def sources(self, dataset: str) -> list[str]:
+        """The raw datasets that a dataset is made of; the bars are where the first has ticks."""
+        return _sources()[dataset]
+
+    def series(self, dataset: str) -> list[SeriesKey]:
+        """Series of ticks that give bars of a dataset."""
+        return sorted({f.file.key.series for f in self._files[self.sources(dataset)[0]]})
+
+    def days(
+        self, dataset: str, series: SeriesKey, progress: OnMonth | None
+    ) -> Iterator[tuple[int, StoredMonth]]:
+        """Start and file of each UTC day with ticks."""
+        raw = SeriesKey(series.exchange, series.symbol)
+        sources = self.sources(dataset)
+        read = [f for s in sources for f in self._files[s] if f.file.key.series == raw]
+        spans = [s for f in read if f.file.key.dataset == sources[0] for s in f.spans]
+        for day in sorted({d for a, b in spans for d in range(a // DAY_US, -(-b // DAY_US))}):
+            stored = self._day(dataset, series, day * DAY_US, read)
+            if progress is not None:
+                progress(stored)
+            yield day * DAY_US, stored
+
+    def _day(
+        self, dataset: str, series: SeriesKey, start: int, read: list[OwnedFile]
+    ) -> StoredMonth:
+        around = start - DAY_US, start + 2 * DAY_US
+        name = f"ticks.{dataset}"
         month = f"{us_datetime(start):%Y-%m}"
         facts = {
-            "formulas": self._formulas,
+            "keep": KEEP_VERSION,
+            "formulas": _formulas(),
             "duckdb": duckdb.__version__,
-            "bars": [wish.dataset, wish.every, wish.clock, str(series), start],
+            "bars": [dataset, str(series), start],
             "files": [
                 (f.file.key.dataset, f.file.object, spans)
                 for f in read
@@ -182,26 +307,81 @@ class _Keeping:
         path = find_stored(place)
         reused = path is not None
         if path is None:
-            query = (
-                f"select * from ticks_{wish.dataset}({literal(wish.every)},"
-                f" clock := {literal(wish.clock)}, exchange := {literal(series.exchange)},"
-                f" symbol := {literal(series.symbol)},"
-                f" start_time := {moment(start)}, end_time := {moment(start + _DAY)})"
-            )
             try:
-                path = write_month(self._connection, query, place)
+                path = self._written(dataset, series, start, place)
             except duckdb.InvalidInputException as error:
                 raise BuildError(
-                    f"[[ticks]] {wish.dataset} of {series.symbol}; the old catalog stays\n{error}",
+                    f"[[ticks]] {dataset} of {series.symbol}; the old catalog stays\n{error}",
                     next_step=f"correct {self._home.subscription}, then run: warehouse build",
                 ) from error
-        stored = stored_month(name, month, path, reused=reused)
-        return KeptDay(wish.dataset, series, wish.every, wish.clock, stored)
+        return stored_month(name, month, path, reused=reused)
 
-    def _sources(self, dataset: str) -> list[str]:
-        """The raw datasets that a dataset is made of; the bars are where the first has ticks."""
-        ((names,),) = self._connection.execute(
-            "select parameters from duckdb_functions() where function_name = ?",
-            [f"ticks_{dataset}"],
+    def _written(self, dataset: str, series: SeriesKey, start: int, place: Path) -> Path:
+        """Compute a day; the file has what a build asks of it in its own metadata."""
+        connection = self._ready()
+        connection.execute(
+            f"create or replace temp table day as from ticks_{dataset}("
+            f"{literal(series.interval or '')},"
+            f" clock := {literal(series.clock or '')}, exchange := {literal(series.exchange)},"
+            f" symbol := {literal(series.symbol)},"
+            f" start_time := {moment(start)}, end_time := {moment(start + DAY_US)})"
+        )
+        bar = interval_us(series.interval or "")
+        runs = connection.execute(
+            f"select min(us), max(us) + {bar} from ("
+            f" select us, us - {bar} * row_number() over (order by us) as island"
+            ' from (select epoch_us("time") as us from day))'
+            " group by island order by 1"
         ).fetchall()
-        return [_SOURCES[name] for name in names if name in _SOURCES]
+        columns = [identifier(c.name) for c in load_contracts()[dataset].columns]
+        ((nulls, late),) = connection.execute(
+            f"select {' + '.join(f'count(*) - count({name})' for name in columns)},"
+            f' count(*) filter (where epoch_us(known_at) > epoch_us("time") + {bar}) from day'
+        ).fetchall()
+        facts = json.dumps({"runs": runs, "nulls": nulls, "late": late})
+        return write_month(connection, "from day", place, metadata={_FACTS: facts})
+
+    def _ready(self) -> duckdb.DuckDBPyConnection:
+        """The connection, with the ticks and the formulas."""
+        if self._connection is None:
+            self._connection = self._opened.enter_context(connect(self._settings.session))
+            self._connection.execute("create schema vendor")
+            for dataset in _SOURCES.values():
+                files = self._files[dataset]
+                columns = view_columns(load_contracts().get(dataset), files)
+                sql = view_sql(columns, files, self._home)
+                self._connection.execute(f"create view vendor.{dataset} as {sql}")
+            self._connection.execute(tick_macros())
+        return self._connection
+
+
+_FACTS = "bars"
+
+
+@lru_cache(maxsize=100_000)
+def _facts_in(path: Path) -> dict[str, Any]:
+    """What the metadata of a day has: runs of bars, number of NULLs and of bars known late."""
+    import pyarrow.parquet as pq  # here, because a home without kept bars does not need it
+
+    facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_FACTS.encode()])
+    return facts
+
+
+@cache
+def _formulas() -> str:
+    return hashlib.sha256(tick_macros().encode()).hexdigest()
+
+
+@cache
+def _sources() -> dict[str, list[str]]:
+    """The raw datasets that each dataset is made of."""
+    with connect({}) as connection:
+        connection.execute(tick_macros())
+        rows = connection.execute(
+            "select function_name, parameters from duckdb_functions()"
+            " where database_name = 'memory' and starts_with(function_name, 'ticks_')"
+        ).fetchall()
+    return {
+        name.removeprefix("ticks_"): [_SOURCES[p] for p in parameters if p in _SOURCES]
+        for name, parameters in rows
+    }

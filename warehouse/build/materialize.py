@@ -27,6 +27,7 @@ import duckdb
 
 from warehouse.build.compaction import gather
 from warehouse.build.jobs import Job, set_moments
+from warehouse.build.kept_ticks import keep_ticks, with_kept
 from warehouse.build.meta import write_stored
 from warehouse.build.partitions import DUCKDB, OnMonth, StoredMonth, month_path
 from warehouse.build.running import continued, sums_within, write_running
@@ -98,7 +99,8 @@ def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> No
 def _wanted(settings: Settings, home: Home, project: Project, engine: str) -> list[Wanted]:
     """All months of all marts that can be stored."""
     with Manifest(home.manifest) as manifest:
-        owned = assign_ownership(manifest.files())
+        lake = assign_ownership(manifest.files())
+        owned = with_kept(lake, keep_ticks(settings, home, manifest, lake), home)
     gathered = gather(settings, home, owned)
     return [
         month
@@ -361,7 +363,7 @@ def _show(settings: Settings, home: Home, project: Project, stored: list[StoredM
             connection.execute("delete from meta.running where model = ?", [name])
             write_running(connection, name, model.accumulates, source)
         show_instead(connection, continued(connection, sources))
-        connection.execute("delete from meta.stored where not starts_with(model, 'vendor.')")
+        connection.execute("delete from meta.stored where not contains(model, '.')")
         write_stored(connection, home, stored)
         connection.execute("commit")
         connection.execute("use memory")

@@ -74,6 +74,9 @@ def _of_lake(
 ) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables that describe the lake and the build."""
     contracts = load_contracts()
+    files = [f for f in owned if not f.kept_at]
+    kept = {(f.file.key.dataset, f.file.series_id) for f in owned if f.kept_at}
+    shown = [f for f in owned if f.kept_at or (f.file.key.dataset, f.file.series_id) not in kept]
     datasets = sorted(contracts.keys() | {f.file.key.dataset for f in owned})
     series = dict(manifest.series())
 
@@ -94,9 +97,9 @@ def _of_lake(
                     else (name, "uncontracted", "Not in the contracts: taken as it came.")
                 ),
                 len({f.file.series_id for f in held[name]}),
-                len(held[name]),
+                sum(not f.kept_at for f in held[name]),
                 sum(f.file.facts.rows - f.rows_hidden for f in held[name]),
-                sum(f.file.size_bytes for f in held[name]),
+                sum(f.file.size_bytes for f in held[name] if not f.kept_at),
             )
             for name in datasets
         ),
@@ -110,7 +113,7 @@ def _of_lake(
             for series_id, key in series.items()
             if series_id in {f.file.series_id for f in owned}
         ),
-        "files": (_file_row(owned_file, place) for owned_file in owned),
+        "files": (_file_row(owned_file, place) for owned_file in files),
         "sources": (
             (
                 f.file.key.dataset,
@@ -118,12 +121,12 @@ def _of_lake(
                 f.file.key.period.text,
                 *(source.name, source.sha256, source.rows, source.duplicates),
             )
-            for f in owned
+            for f in files
             for source in (f.file.facts.imported.sources if f.file.facts.imported else ())
         ),
         "drift": (
             (f.file.key.dataset, *place(f.file.series_id), f.file.key.period.text, name, kind)
-            for f in owned
+            for f in files
             for kind, names in (
                 ("missing", f.file.facts.missing),
                 ("unexpected", f.file.facts.unexpected),
@@ -140,12 +143,12 @@ def _of_lake(
                 reason,
                 f.file.facts.original,
             )
-            for f in owned
+            for f in files
             for number, time_us, reason in f.file.facts.left_out
         ),
         "notes": (
             (f.file.key.dataset, *place(f.file.series_id), f.file.key.period.text, kind, text)
-            for f in owned
+            for f in files
             for kind, text in _notes(f)
         ),
         "coverage": (
@@ -161,8 +164,9 @@ def _of_lake(
                 month.gaps,
                 0,
                 month.nulls,
+                "ticks" if (month.dataset, month.series_id) in kept else "files",
             )
-            for month in cover_months(owned)
+            for month in cover_months(shown)
         ),
         "gaps": (
             (
@@ -172,7 +176,7 @@ def _of_lake(
                 _moment(gap.end_us),
                 gap.bars,
             )
-            for gap in find_gaps(owned)
+            for gap in find_gaps(shown)
         ),
         "quarantine": (
             (
@@ -229,7 +233,7 @@ def _of_lake(
                 duckdb.__version__,
                 "" if inputs is None else str(inputs),
                 str(settings.home),
-                len(owned),
+                len(files),
                 settings.threads,
                 settings.memory_limit,
                 settings.engine,

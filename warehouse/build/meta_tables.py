@@ -139,6 +139,12 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("gaps", "BIGINT", "Stretches of missing bars."),
             ("duplicates", "BIGINT", "Bars shown twice; always 0, files with such are refused."),
             ("nulls", "BIGINT", "NULLs over all columns of these files."),
+            (
+                "source",
+                "VARCHAR",
+                "Where the rows that vendor.* shows come from: files, or ticks for bars that are "
+                "kept by [[ticks]] with marts.",
+            ),
         ],
     ),
     "gaps": (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import duckdb
 from warehouse.display import counted
 from warehouse.errors import REPAIR, DamagedError
 from warehouse.files import put, sha256_of, temporary
-from warehouse.sql import literal
+from warehouse.sql import identifier, literal
 
 # The engine of months that no other one computed.
 DUCKDB = f"duckdb {duckdb.__version__}"
@@ -87,14 +87,24 @@ def month_of(path: Path) -> str:
 
 
 def write_month(
-    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, selected: str = "*"
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    path: Path,
+    *,
+    selected: str = "*",
+    metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the rows of a query that has series_id and time, as :func:`write_whole` does.
 
-    ``selected`` are the columns of the file, computed from each row after sorting.
+    ``selected`` are the columns of the file, computed from each row after sorting; ``metadata`` are
+    texts that its footer has, by name.
     """
     rows = f'select {selected} from ({query} order by series_id, "time")'
-    return write_whole(connection, rows, path, _FORMAT)
+    options = _FORMAT
+    if metadata:
+        texts = ", ".join(f"{identifier(name)}: {literal(t)}" for name, t in metadata.items())
+        options += f", kv_metadata {{{texts}}}"
+    return write_whole(connection, rows, path, options)
 
 
 def write_whole(

@@ -154,7 +154,8 @@ def view_sql(
         if owned_file.spans:
             found = owned_file.file.facts.columns
             is_vague = any(kind == OTHER_TYPE for _, kind in found)
-            alike[found, owned_file.file.object if is_vague else None].append(owned_file)
+            name = owned_file.file.object if is_vague else bool(owned_file.kept_at)
+            alike[found, name].append(owned_file)
     if not alike:
         return _empty_sql(columns)
     return "\nunion all\n".join(
@@ -216,6 +217,8 @@ def _select_sql(
     spelled = {name.lower(): name for name in types}
     clocks = [spelled[name] for name in time_columns(of_first.dataset)]
     time, *known = (_utc(identifier(name), types[name]) for name in clocks)
+    if files[0].kept_at:
+        known = [identifier("known_at")]
     (known_at,) = known or (f"make_timestamp(epoch_us({time}) + {keys['bar_us']})",)
     selected = [
         *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_COLUMNS)),
@@ -248,7 +251,7 @@ def _select_sql(
 
 def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:
     """Rows of files of one series, with the series' keys as constants."""
-    listed = files_below(home.root, (f"objects/{f.file.object}.parquet" for f in files))
+    listed = files_below(home.root, (f.path for f in files))
     series = files[0].file.key.series
     texts = {name: getattr(series, name) for name in SERIES_COLUMNS}
     values = {
@@ -263,7 +266,7 @@ def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lis
     """Rows of files of any series, with the keys from lists: by file, then by series."""
     number = len(lists) // 2
     paths, series = f"paths_{number}", f"series_{number}"
-    lists[paths] = "VARCHAR", [str(home.object_path(file.file.object)) for file in files]
+    lists[paths] = "VARCHAR", [str(home.root / file.path) for file in files]
     lists[series] = "INTEGER", [file.file.series_id for file in files]
     series_id = f"getvariable({literal(series)})[file_index::BIGINT + 1]"
     values = {"series_id": series_id, **{n: key_of_series(n, series_id) for n in _OF_SERIES}}

@@ -98,7 +98,7 @@ def _list_tables(warehouse: Warehouse) -> None:
 def _without_data(warehouse: Warehouse) -> set[Place]:
     """Tables without files in the lake, and marts without rows."""
     names = session_of(warehouse).names
-    present = {row[0] for row in warehouse.sql("select dataset from meta.files").fetchall()}
+    present = {row[0] for row in warehouse.sql("select dataset from meta.coverage").fetchall()}
     behind = {place: names.datasets(place) for place in names.columns}
     empty = {place for place, sources in behind.items() if sources and present.isdisjoint(sources)}
     if Place("meta", "stored") in names.columns:

@@ -24,12 +24,20 @@ class OwnedFile:
     """A file, the spans of its period that it owns, and the bars in them that it shows.
 
     ``raw_rows_hidden`` is not in the manifest: ``build.vendor_views.count_hidden`` counts it.
+    ``kept_at`` is the path below the home of bars that were computed here from ticks, which have
+    ``known_at`` of their own; empty for a file of the lake.
     """
 
     file: StoredFile
     spans: tuple[Span, ...]
     runs: tuple[Span, ...]
     raw_rows_hidden: int = 0
+    kept_at: str = ""
+
+    @property
+    def path(self) -> str:
+        """Path below the home."""
+        return self.kept_at or f"objects/{self.file.object}.parquet"
 
     @property
     def owns_all(self) -> bool:

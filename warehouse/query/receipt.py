@@ -203,6 +203,8 @@ def _files_behind(
     keep the rows: a mart's windows reach beyond the selected bars.
     """
     found: set[ReceiptFile] = set()
+    columns = cursor.execute("describe meta.coverage").fetchall()
+    has_sources = "source" in {row[0] for row in columns}  # not in an earlier version's catalog
     for one in scope:
         keys = {} if one.place.schema == "user" else one.keys
         where = "".join(f' and "{name}" in ${name}' for name in keys)
@@ -219,6 +221,15 @@ def _files_behind(
             {"datasets": list(one.datasets), **params},
         ).fetchall()
         found |= {ReceiptFile(*row) for row in rows}
+        if has_sources:  # bars from ticks may depend on all ticks of their symbol
+            rows = cursor.execute(
+                "select dataset, exchange, symbol, interval, clock, period, object"
+                " from meta.files semi join (select exchange, symbol from meta.coverage"
+                " where dataset in $datasets and source = 'ticks') using (exchange, symbol)"
+                " where starts_with(dataset, 'raw_') and len(owns_from) > 0",
+                {"datasets": list(one.datasets)},
+            ).fetchall()
+            found |= {ReceiptFile(*row) for row in rows}
     return sorted(found, key=lambda file: tuple(map(str, (*file.key, file.object))))
 
 

@@ -27,6 +27,7 @@ from warehouse.vendor import (
     decode,
     is_raw,
     load_contracts,
+    require_vendor_interval,
 )
 
 # Where a file of the vendor may lie; ``timestamp`` is the clock.
@@ -228,6 +229,8 @@ def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> Fo
         problem = f"no {_listed(interval=interval, clock=clock)}"
         return FoundFile(path, None, problem, Fault.UNNAMED)
     try:
+        if interval is not None:
+            require_vendor_interval(interval)
         series = SeriesKey(exchange, symbol, interval, clock)
         key = FileKey(dataset, series, Period(period or _period(path, parts)))
     except UsageError as error:

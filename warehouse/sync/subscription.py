@@ -33,9 +33,9 @@ from warehouse.vendor import (
     SeriesKey,
     Wanted,
     day_after,
-    interval_us,
     is_raw,
     load_contracts,
+    require_vendor_interval,
 )
 
 _LISTS = ("datasets", "exchanges", "symbols", "intervals", "clocks")
@@ -209,7 +209,7 @@ def _subscription(table: dict[str, Any], where: str) -> Subscription:
             raise UsageError(f"{where}: no {name}", next_step=f'write {name} = ["..."]')
     for interval in lists["intervals"]:
         try:
-            interval_us(interval)
+            require_vendor_interval(interval)
         except UsageError as error:
             raise UsageError(f"{where}: {error.what}", next_step=error.next_step) from error
     for clock in lists["clocks"]:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         encode,
         interval_us,
         is_raw,
+        require_vendor_interval,
         time_columns,
     )
     from warehouse.vendor.request import Wanted, months
@@ -70,7 +71,8 @@ else:
             "http": "is_loopback",
             "keys": (
                 "CLOCKS day_after decode encode FileKey interval_us INTERVALS is_raw Period "
-                "RAW_PREFIX SERIES_COLUMNS SeriesKey Symbol time_columns YEARS"
+                "RAW_PREFIX require_vendor_interval SERIES_COLUMNS SeriesKey Symbol "
+                "time_columns YEARS"
             ),
             "request": "months Wanted",
         },

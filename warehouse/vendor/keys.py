@@ -23,6 +23,14 @@ RAW_PREFIX = "raw_"
 SERIES_COLUMNS = ("exchange", "symbol", "interval", "clock")
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+# Every length that divides a UTC day, by its name.
+_LENGTHS_US = {
+    f"{seconds // unit}{name}": seconds * SECOND_US
+    for seconds in range(1, 86_401)
+    if 86_400 % seconds == 0
+    for name, unit in [next((n, u) for n, u in reversed(_UNIT_S.items()) if seconds % u == 0)]
+}
+_LENGTH = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f/\\%]{0,127}")
 _PERIOD = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
@@ -49,20 +57,43 @@ def time_columns(dataset: str) -> tuple[str, ...]:
 
 
 def interval_us(interval: str) -> int:
-    """Length of a bar in microseconds.
+    """Length of a bar in microseconds. It divides a UTC day, and is written in its largest unit.
 
     Examples
     --------
-    >>> interval_us("5m")
-    300000000
+    >>> interval_us("5m"), interval_us("45m")
+    (300000000, 2700000000)
     """
+    us = _LENGTHS_US.get(interval)
+    if us is None:
+        raise UsageError(
+            f"interval {interval!r:.80} is no length of a bar", next_step=_as_length(interval)
+        )
+    return us
+
+
+def require_vendor_interval(interval: str) -> None:
+    """Raise UsageError unless the vendor serves bars of this length."""
     if interval not in INTERVALS:
         raise UsageError(
             f"interval {interval!r:.80} is not one the vendor serves",
             next_step=f"choose one of {', '.join(INTERVALS)}",
             interval=interval,
         )
-    return int(interval[:-1]) * _UNIT_S[interval[-1]] * SECOND_US
+
+
+def _as_length(text: str) -> str:
+    """How to write a length of a bar in place of this text."""
+    match = _LENGTH.fullmatch(text)
+    if match is None:
+        return "write one as 15s, 45m, 4h or 1d"
+    unit = _UNIT_S[match[2]] * SECOND_US
+    us = int(match[1]) * unit
+    whole = [name for name, length in _LENGTHS_US.items() if length % unit == 0]
+    near = sorted(whole, key=lambda name: abs(_LENGTHS_US[name] - us))[:2]
+    if _LENGTHS_US[near[0]] == us:
+        return f"write {near[0]}"
+    return f"it must divide a UTC day: choose {' or '.join(near)}"
 
 
 @dataclass(frozen=True, slots=True)

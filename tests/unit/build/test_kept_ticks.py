@@ -76,7 +76,7 @@ def test_kept_bars_when_days_come_then_only_what_is_new_is_computed(tmp_path: Pa
             " count(*) filter (where known_at < time + interval 45 minutes), max(series_id)"
             " from warehouse.ticks.ohlcv"
         ).fetchone()
-        assert known is not None and known[0] > 0 and known[1:] == (0, -1)
+        assert known is not None and known[0] > 0 and known[1:] == (0, -2)
         stored = connection.execute(
             "select count(*) from warehouse.meta.stored where model = 'ticks.ohlcv'"
         ).fetchall()
@@ -100,5 +100,5 @@ def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
     ):
         prepared(home)
     home.subscription.write_text(TICKS.replace("45m", "7m") + f'symbols = ["{BTC}"]\n')
-    with pytest.raises(Exception, match="7m does not divide a UTC day"):
+    with pytest.raises(Exception, match="choose 6m or 8m"):
         prepared(home)

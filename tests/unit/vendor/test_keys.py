@@ -23,6 +23,7 @@ from warehouse.vendor.keys import (
     decode,
     encode,
     interval_us,
+    require_vendor_interval,
 )
 
 assets = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=8)
@@ -198,10 +199,25 @@ def test_period_when_text_is_no_month_or_day_then_is_refused(text: str) -> None:
         Period(text)
 
 
-@pytest.mark.parametrize("text", ["", "h", "1", "0h", "1H", "60m", "1 h", "1w"])
-def test_interval_when_the_vendor_serves_none_such_then_is_refused_with_the_list(text: str) -> None:
-    with pytest.raises(UsageError, match="1m, 5m"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *((text, "write one as 15s, 45m") for text in ("", "h", "1", "0h", "1H", "1 h", "1w")),
+        ("60m", "write 1h"),
+        ("7m", "choose 6m or 8m"),
+        ("2d", "choose 1d"),
+    ],
+)
+def test_interval_when_no_length_of_a_bar_then_is_refused_with_what_to_write(
+    text: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
         interval_us(text)
+
+
+def test_interval_when_the_vendor_serves_none_such_then_is_refused_with_the_list() -> None:
+    with pytest.raises(UsageError, match="1m, 5m"):
+        require_vendor_interval("45m")
 
 
 # -- time ----------------------------------------------------------------------------------------

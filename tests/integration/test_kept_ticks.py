@@ -1,0 +1,118 @@
+"""Kept bars from ticks as the source of marts, own models and audits, as a user asks for them."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+import warehouse
+from tests.support import Run, bar_table, file_key, grid, run_warehouse, write_file
+from warehouse.times import date_us
+
+TICKS = """
+[[ticks]]
+datasets = ["ohlcv", "flow"]
+every = ["45m", "1h"]
+clocks = ["true"]
+marts = "add"
+"""
+HONEST = """
+select series_id, "interval", "time", known_at,
+    {{ rolling_sum('net_delta', '90 minutes') }} as delta_90m
+from {{ ref('flow_features') }} where "interval" = '45m' {{ windows('90 minutes') }}
+"""
+PEEKING = """
+select series_id, "interval", "time", known_at,
+    lead(net_delta) over (partition by series_id order by "time") as next_delta
+from {{ ref('flow_features') }} where "interval" = '45m'
+"""
+
+
+def write_trades(folder: Path, day: date, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    us = date_us(day) + np.sort(random.integers(0, 86_000_000_000, 800))
+    table = bar_table(
+        "raw_trades",
+        us,
+        id=pa.array([str(number) for number in range(len(us))]),
+        side=pa.array(np.where(random.random(len(us)) < 0.5, "buy", "sell")),
+        price=pa.array(np.round(100 + random.random(len(us)), 2)),
+    )
+    write_file(folder, file_key("raw_trades", day.isoformat()), table)
+
+
+def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_series(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+
+    def run(*words: object) -> Run:
+        return run_warehouse("--home", home, *words, cwd=tmp_path)
+
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "honest.sql").write_text(HONEST)
+    (home / "models" / "peeking.sql").write_text(PEEKING)
+    for day in (10, 11):
+        write_trades(tmp_path / "files", date(2025, 9, day), day)
+    vendor = bar_table("ohlcv", grid(date(2025, 9, 1), 24))
+    write_file(tmp_path / "files", file_key("ohlcv", "2025-09"), vendor)
+    assert run("sync", "--from", tmp_path / "files").exit_code == 0
+    (home / "warehouse.toml").write_text(TICKS)
+    refused = run("build")
+    assert refused.exit_code == 2
+    assert "perpetual-BTC-USDT:USDT 1h true: the vendor's files have these bars" in refused.stderr
+    (home / "warehouse.toml").write_text(TICKS.replace("add", "replace"))
+    built = run("build")
+    assert built.exit_code == 1, built.stderr  # because one model peeks
+    with warehouse.open(home) as wh:
+
+        def rows(sql: str) -> list[tuple[object, ...]]:
+            return wh.sql(sql).fetchall()
+
+        sources = "select distinct dataset, interval, source from meta.coverage order by all"
+        assert rows(sources) == [
+            ("flow", "1h", "ticks"), ("flow", "45m", "ticks"), ("ohlcv", "1h", "ticks"),
+            ("ohlcv", "45m", "ticks"), ("raw_trades", None, "files"),
+        ]  # fmt: skip
+        for dataset in ("ohlcv", "flow"):
+            columns = ", ".join(f'"{name}"' for name in wh.sql(f"from vendor.{dataset}").columns)
+            counts = rows(
+                f"select (select count(*) from vendor.{dataset}),"
+                f" (select count(*) from (select {columns} from ticks.{dataset}"
+                f" intersect select {columns} from vendor.{dataset}))"
+            )
+            assert counts == [(2 * (32 + 24),) * 2]
+        assert rows("select rows, rows_hidden from meta.files where dataset = 'ohlcv'") == [
+            (24, 24)
+        ]
+        assert rows("select count(delta_90m), min(known_at - time)::varchar from user.honest") == [
+            (63, "00:45:00")
+        ]
+        assert rows(
+            "select count(*) from as_of('flow_features', '45m', 'flow_features', '1h',"
+            " interval '1 day') where slow.net_delta is not null"
+        ) == [(63,)]
+        assert rows("select count(*) > 0 from seasonality where interval = '45m'") == [(True,)]
+        outcomes = dict(
+            rows("select name, message from meta.results where name in ('honest', 'peeking')"
+                 " and resource_type = 'audit'")
+        )  # fmt: skip
+        assert str(outcomes["honest"]).startswith("clean, ")
+        assert "leak: uses flow 45m " in str(outcomes["peeking"])
+    write_trades(tmp_path / "more", date(2025, 10, 5), 5)
+    assert run("sync", "--from", tmp_path / "more").exit_code == 0
+    assert run("build").exit_code == 1
+    with warehouse.open(home) as wh:
+        months = wh.sql(
+            "select model, month, count(*), bool_and(reused) from meta.stored"
+            " where model in ('ticks.flow', 'vendor.flow', 'flow_features')"
+            " group by model, month order by all"
+        ).fetchall()
+    assert months == [
+        ("flow_features", "2025-09", 1, True), ("flow_features", "2025-10", 1, False),
+        ("ticks.flow", "2025-09", 4, True), ("ticks.flow", "2025-10", 2, False),
+        ("vendor.flow", "2025-09", 1, True), ("vendor.flow", "2025-10", 1, False),
+    ]  # fmt: skip
