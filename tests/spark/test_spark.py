@@ -293,6 +293,26 @@ def test_build_when_no_server_answers_then_says_what_to_do(home: Path, tmp_path:
     assert "hidden" not in done.stderr + kept.stderr
 
 
+def test_build_when_the_server_ends_meanwhile_then_says_so_soon(
+    home: Path, server: str, tmp_path: Path
+) -> None:
+    copy = copy_home(home, tmp_path / "home")
+    port = server.rpartition(":")[2]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "warehouse", "--home", copy, "build", "--engine", "spark"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SPARK_REMOTE": server},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as building:
+        assert building.stderr is not None
+        while "storing the marts" not in building.stderr.readline():
+            assert building.poll() is None
+        time.sleep(10)
+        subprocess.run(["pkill", "-9", "-f", f"grpc.binding.port={port}"], check=True)
+        _, stderr = building.communicate(timeout=300)
+    assert building.returncode == 4 and "could not compute the marts" in stderr, stderr
+
+
 def test_every_duckdb_only_construct_is_in_a_macro_that_spark_replaces() -> None:
     texts = {path: path.read_text() for path in sorted((ROOT / "models").rglob("*.sql"))}
     odd = [

@@ -29,6 +29,7 @@ from warehouse.project import (
     write_compiled,
     write_page,
 )
+from warehouse.spark import new_session
 from warehouse.vendor import dbt_project_dir
 
 
@@ -80,9 +81,10 @@ def build_on_spark(settings: Settings) -> bool:
     target, _ = dbt_folders(settings)
     folder = target.with_name("spark")
     project = str(dbt_project_dir())
+    new_session(os.environ["SPARK_REMOTE"])
     built = invoke_dbt(
         [
-            *("--quiet", "build", "--target", "spark", "--project-dir", project),
+            *("--quiet", "build", "--fail-fast", "--target", "spark", "--project-dir", project),
             *("--profiles-dir", project, "--target-path", str(folder), "--log-path", str(folder)),
             *("--resource-type", "seed", "--resource-type", "model", "--select"),
             *(f"+{mart}" for mart in sys.argv[3:]),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.spark.cluster import Cluster, SparkServer, connected, spark_server
+    from warehouse.spark.cluster import Cluster, SparkServer, connected, new_session, spark_server
 else:
     __getattr__, __dir__ = lazy_face(
-        __name__, {"cluster": "Cluster SparkServer connected spark_server"}
+        __name__, {"cluster": "Cluster SparkServer connected new_session spark_server"}
     )

@@ -14,7 +14,7 @@ import shutil
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from warehouse.home import Home
 
 DEFAULT_PORT = 15002
 _REACH_S = 5
+# The waits between them grow fourfold from 0.05 s: 17 s in all; pyspark's 15 take ten minutes.
+_RETRIES = 5
 _MONTH = "_month_of_time"
 _EXAMPLE = '[engine.spark] remote = "sc://127.0.0.1:15002"'
 _NAMES = {
@@ -211,25 +213,35 @@ def connected(home: Home) -> Iterator[Cluster]:
     with needing_extras(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyspark warns of pandas 3 at each import
         from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
     _require_reachable(server)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            session = SparkSession.builder.remote(server.remote).create()
+            session = new_session(server.remote)
         try:
             for name, value in _SETTINGS.items():
                 session.conf.set(name, value)
             yield Cluster(session, server, home)
         finally:
-            session.interruptAll()  # a query outlives the client that left it
-            session.stop()
+            with suppress(PySparkException):  # the server may have gone
+                session.interruptAll()  # a query outlives the client that left it
+                session.stop()
     except PySparkException as error:
         raise BuildError(
             f"{server.shown}: Spark could not compute the marts; the old catalog stays\n"
             f"{str(error).partition('JVM stacktrace')[0].strip()[:2000]}",
             next_step="correct the error above, or run: warehouse build",
         ) from error
+
+
+def new_session(remote: str) -> Any:
+    """A new session, also for dbt in this process; it soon gives up a server that has gone."""
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    session = SparkSession.builder.remote(remote).create()
+    session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
+    return session
 
 
 def _require_reachable(server: SparkServer) -> None:
