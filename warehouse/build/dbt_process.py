@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.config import Settings, load_settings
+from warehouse.config import Settings, load_settings, variable
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
 from warehouse.project import (
@@ -81,7 +81,7 @@ def build_on_spark(settings: Settings) -> bool:
     target, _ = dbt_folders(settings)
     folder = target.with_name("spark")
     project = str(dbt_project_dir())
-    new_session(os.environ["SPARK_REMOTE"])
+    new_session(variable("SPARK_REMOTE") or "")
     built = invoke_dbt(
         [
             *("--quiet", "build", "--fail-fast", "--target", "spark", "--project-dir", project),
