@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 SIZE ?= small
 
-.PHONY: help demo compiled test test-ui unit pytest test-long lint bench spark vendor clean
+.PHONY: help demo compiled test test-ui unit pytest test-long lint bench spark s3 vendor clean
 
 help:
 	@echo "make demo       install, then a simulated market end to end"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-long  the long crash, fault and fuzz tests too"
 	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
 	@echo "make spark      the marts on a Spark server of its own, compared with DuckDB's; needs Java"
+	@echo "make s3         a home in a bucket of a server of its own: races, kills, readers, damage"
 	@echo "make bench      the speed beside other ways; SIZE=full for all of it"
 	@echo "make clean      remove the environment and the demo"
 
@@ -75,7 +76,7 @@ unit: .venv/installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m 'not long and not demo'
 
 test-long: lint
-	$(BIN)/pytest -n $(JOBS) -m '(long or not long) and not spark' --timeout 3600
+	$(BIN)/pytest -n $(JOBS) -m '(long or not long) and not spark and not s3' --timeout 3600
 
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks --size $(SIZE) --out build/benchmarks.json
@@ -88,6 +89,14 @@ vendor: .venv/installed
 spark: .venv/installed-spark
 	@command -v java >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; }
 	$(BIN)/pytest -v -s -m spark --timeout 1800 tests/spark
+
+.venv/installed-s3: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test,test-s3]'
+	@touch .venv/installed .venv/installed-dev .venv/installed-test $@
+
+# Starts seaweedfs, an S3 server from the package index, on loopback, and stops it; some minutes.
+s3: .venv/installed-s3
+	$(BIN)/pytest -v -m s3 --timeout 900 tests/s3
 
 clean:
 	rm -rf .venv demo

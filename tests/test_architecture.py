@@ -24,8 +24,8 @@ SOURCES = {
 }
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 HEAVY = (
-    "dbt", "duckdb", "httpx", "jinja2", "matplotlib", "numpy", "pandas", "polars", "pyarrow",
-    "rich", "sqlglot", "starlette", "uvicorn", "yaml",
+    "dbt", "duckdb", "httpx", "jinja2", "matplotlib", "numpy", "obstore", "pandas", "polars",
+    "pyarrow", "rich", "sqlglot", "starlette", "uvicorn", "yaml",
 )  # fmt: skip
 """Packages that cost time to load, and so are loaded by who needs them."""
 
@@ -83,7 +83,7 @@ def test_sql_when_asked_on_the_command_line_then_loads_no_build_or_frames(demo_h
 def test_open_when_the_catalog_of_today_is_asked_then_looks_at_no_other(demo_home: Path) -> None:
     code = (
         "import sys, warehouse; warehouse.open(sys.argv[1]).sql('select 1').fetchall();"
-        " past = ('warehouse.generations.history', 'warehouse.upkeep.prune');"
+        " past = ('warehouse.generations.history', 'warehouse.upkeep.prune', 'warehouse.bucket');"
         " print(*(name for name in past if name in sys.modules))"
     )
     finished = subprocess.run(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tomllib
@@ -18,6 +19,11 @@ from warehouse.errors import UsageError, nearest
 DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
 NATIVE_GB = 4
+CACHE_GB = 20.0
+# Begins the address of a home in a bucket.
+BUCKET = "s3://"
+# The user's settings, in the home.
+SETTINGS_FILE = "warehouse.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ class Settings:
         Marts of up to so many GB in all are copied into tables for sessions; 0 copies none.
     engine
         What computes the marts: ``duckdb``, or ``spark`` on a server (``warehouse.spark``).
+    store
+        Address of the bucket that holds the home, ``s3://bucket/prefix``; None for a local home.
+    cache_gb
+        A home that only reads from the bucket keeps files of up to so many GB.
     api_url
         Base URL of the vendor's API, without a trailing slash.
     api_key
@@ -48,6 +58,8 @@ class Settings:
     workers: int | None = None
     native_gb: int = NATIVE_GB
     engine: str = "duckdb"
+    store: str | None = None
+    cache_gb: float = CACHE_GB
     api_url: str = DEFAULT_API_URL
     api_key: str | None = field(default=None, repr=False)
 
@@ -71,7 +83,8 @@ def load_settings(
     """Settings from an explicit home, the environment, and ``.env`` in the working folder.
 
     The home is ``home``, else ``$WAREHOUSE_HOME``, else ``./data``. A variable of the real
-    environment wins over the same name in ``.env``.
+    environment wins over the same name in ``.env``. The address of a bucket stands for a folder in
+    the user's cache that reads from it.
 
     Raises
     ------
@@ -86,17 +99,77 @@ def load_settings(
     False
     """
     variables = _dotenv() | dict(os.environ if environment is None else environment)
-    chosen = Path(home or variables.get("WAREHOUSE_HOME") or "data").expanduser().absolute()
+    place = home or variables.get("WAREHOUSE_HOME") or "data"
+    store = None
+    if isinstance(place, str) and place.startswith(BUCKET):
+        store = bucket_address(place)
+        place = _cache_folder(store, variables)
+    chosen = Path(place).expanduser().absolute()
     _require_plain(chosen)
+    named, cache_gb = _bucket_of(chosen / SETTINGS_FILE)
     native_gb = _count(variables, "WAREHOUSE_NATIVE_GB", least=0)
     return Settings(
         home=chosen,
         threads=_count(variables, "WAREHOUSE_THREADS"),
         memory_limit=_memory(variables, "WAREHOUSE_MEMORY"),
         native_gb=NATIVE_GB if native_gb is None else native_gb,
+        store=store or named,
+        cache_gb=cache_gb,
         api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
         api_key=variables.get("APERIODIC_API_KEY") or None,
     )
+
+
+def bucket_address(text: str) -> str:
+    """The address of a home in a bucket, without slashes that mean nothing.
+
+    Raises
+    ------
+    UsageError
+        It has no bucket or more than a bucket and a prefix, such as a key.
+
+    Examples
+    --------
+    >>> bucket_address("s3://team//lake of ours/")
+    's3://team/lake of ours'
+    """
+    bucket, *prefix = text.removeprefix(BUCKET).split("/")
+    parts = [part for part in prefix if part]
+    is_named = text.startswith(BUCKET) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", bucket)
+    if not is_named or any(part in (".", "..") or _CONTROL.search(part) for part in parts):
+        shown = "the address of the bucket" if "@" in text else f"{text!r:.80}"
+        raise UsageError(
+            f"{shown}: not the address of a home in a bucket",
+            next_step="write s3://BUCKET/PREFIX; keys belong into AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY of the environment",
+        )
+    return BUCKET + "/".join([bucket, *parts])
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def _cache_folder(store: str, variables: Mapping[str, str]) -> Path:
+    """The folder of this user for the files of a bucket."""
+    above = variables.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    bucket = store.removeprefix(BUCKET).partition("/")[0]
+    return Path(above, "warehouse", f"{bucket}-{hashlib.sha256(store.encode()).hexdigest()[:12]}")
+
+
+def _bucket_of(path: Path) -> tuple[str | None, float]:
+    """The bucket that a ``warehouse.toml`` names, if any, and the limit of the cache in GB."""
+    try:
+        if not re.search(rb"^\s*[\"']?(store|cache_gb)\b", path.read_bytes(), re.MULTILINE):
+            return None, CACHE_GB
+    except OSError:
+        return None, CACHE_GB
+    document = _document(path)
+    store, cache_gb = document.get("store"), document.get("cache_gb", CACHE_GB)
+    if store is not None and not isinstance(store, str):
+        raise UsageError(f"{path}: store is no text", next_step='write: store = "s3://bucket/home"')
+    if isinstance(cache_gb, bool) or not isinstance(cache_gb, (int, float)) or not cache_gb >= 0:
+        raise UsageError(f"{path}: cache_gb is no size", next_step="write: cache_gb = 20")
+    return None if store is None else bucket_address(store), float(cache_gb)
 
 
 def _require_plain(home: Path) -> None:
@@ -115,12 +188,18 @@ def _require_plain(home: Path) -> None:
         )
 
 
+_SECRETS = (
+    "APERIODIC_API_KEY",
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+)
+
+
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Environment for a child process (dbt) that works on the same home, without the key.
+    """Environment for a child process (dbt) that works on the same home, without keys.
 
     It lets dbt keep the database open between nodes, because the child closes it at the end.
     """
-    environment = {k: v for k, v in os.environ.items() if k != "APERIODIC_API_KEY"}
+    environment = {k: v for k, v in os.environ.items() if k not in _SECRETS}
     environment["WAREHOUSE_HOME"] = str(settings.home)
     environment["WAREHOUSE_DBT_KEEPS_OPEN"] = "true"
     if settings.threads is not None:

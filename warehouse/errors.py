@@ -102,6 +102,12 @@ class VendorError(WarehouseError):
     exit_code = ExitCode.VENDOR
 
 
+class StoreError(WarehouseError):
+    """The bucket that holds a home refused a request or did not answer."""
+
+    exit_code = ExitCode.VENDOR
+
+
 class DamagedError(WarehouseError):
     """A file in the home is damaged or missing."""
 
@@ -128,6 +134,10 @@ class LockedError(WarehouseError):
     exit_code = ExitCode.LOCKED
 
 
+class OvertakenError(LockedError):
+    """Another machine has published to the bucket since this home last pulled from it."""
+
+
 class DiskError(WarehouseError):
     """The disk is full, or a folder is not writable."""
 
@@ -144,6 +154,7 @@ class FaultError(WarehouseError):
 _EXTRAS = {
     "dbt": "dbt",
     "matplotlib": "charts",
+    "obstore": "bucket",
     "pandas": "pandas",
     "polars": "polars",
     "pyspark": "spark",

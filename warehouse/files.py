@@ -16,6 +16,11 @@ from typing import BinaryIO
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+# The part of the hash that the name of a stored month ends with.
+SUM_DIGITS = 16
+_SUMMED = re.compile(r"(?:^|-)[0-9a-f]{20}-([0-9a-f]{16})$")
+
+
 # Below the home: what DuckDB or we were writing; names with ``building`` and ``incoming`` are of
 # earlier versions.
 _OF_BUILDS = (
@@ -25,6 +30,7 @@ _OF_BUILDS = (
     "generations/**/.*.new",
     "marts/**/.*.new",
     "marts/**/*.building",
+    ".store/.*.new",
 )
 _OF_LAKE = ("objects/.*.new", "lake/**/.*.parquet.new", "objects/.incoming-*")
 
@@ -137,6 +143,19 @@ def sha256_of(path: Path) -> str:
     """The hash of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sum_in_name(path: Path) -> str | None:
+    """The hash of a stored month's bytes, or its first digits, that is in its name.
+
+    Examples
+    --------
+    >>> sum_in_name(Path("2025-09-bb621a45e8636707eebe-0123456789abcdef.parquet"))
+    '0123456789abcdef'
+    >>> sum_in_name(Path("2025-09-bb621a45e8636707eebe.parquet"))
+    """
+    found = _SUMMED.search(path.stem)
+    return None if found is None else found[1]
 
 
 def ends_of(path: Path, count: int) -> tuple[bytes, bytes]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from warehouse.config import Settings
+from warehouse.config import SETTINGS_FILE, Settings
 from warehouse.errors import BEGIN, REPAIR, DamagedError, DiskError, LockedError, NotFoundError
 
 
@@ -88,7 +88,7 @@ class Home:
 
     @property
     def subscription(self) -> Path:
-        return self.root / "warehouse.toml"
+        return self.root / SETTINGS_FILE
 
     @property
     def build(self) -> Path:
@@ -103,12 +103,17 @@ class Home:
     def lock(self) -> Path:
         return self.root / ".lock"
 
+    @property
+    def store(self) -> Path:
+        """What is known of the bucket that holds the home: records and locks, and no secret."""
+        return self.root / ".store"
+
     def owns(self, path: Path) -> bool:
         """Whether a path belongs to the product: one of its files, or inside one of its folders."""
         beside = (self.catalog, self.manifest, self.lock)  # and their .wal, -journal and the like
         folders = (
             *(self.objects, self.lake, self.marts, self.generations),
-            *(self.quarantine, self.build),
+            *(self.quarantine, self.build, self.store),
         )
         owned = {Path(os.path.realpath(folder)) for folder in folders}
         root = Path(os.path.realpath(self.root))
@@ -125,9 +130,24 @@ class Home:
             path.suffix == ".parquet" for path in self.objects.iterdir()
         )
 
+    @property
+    def bucket_record(self) -> Path:
+        """What was last seen of the bucket."""
+        return self.store / "record.json"
+
+    def require_whole(self) -> None:
+        """Raise NotFoundError if the home only reads from a bucket, so that it has no manifest."""
+        if self.bucket_record.is_file() and not self.manifest.is_file():
+            raise NotFoundError(
+                f"{self.root}: this home only reads from a bucket",
+                next_step="for queries nothing is needed; for this, first run: warehouse pull,"
+                " which fetches all of it",
+            )
+
     def require_lake(self) -> None:
         """Raise NotFoundError unless files were synced into this home."""
         if not self.manifest.is_file():
+            self.require_whole()
             if self.holds_objects():
                 raise DamagedError(
                     f"{self.manifest}: missing, although the lake contains files",
@@ -193,7 +213,7 @@ def published_copies(home: Home) -> list[int]:
 _held: dict[Path, int] = {}
 
 # Verbs that create a home.
-_BEGINNING = ("sync", "import", "build")
+_BEGINNING = ("sync", "import", "build", "pull")
 
 
 @contextmanager

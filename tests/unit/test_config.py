@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+import warehouse
 from warehouse.config import Settings, child_environment, load_settings
 from warehouse.errors import UsageError
 
@@ -86,8 +88,57 @@ def test_key_when_settings_are_shown_then_is_not_there() -> None:
 def test_child_environment_when_key_is_set_then_leaves_it_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("APERIODIC_API_KEY", "canary")
+    for name in ("APERIODIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "canary")
     environment = child_environment(Settings(tmp_path))
     assert "canary" not in environment.values()
     assert environment["WAREHOUSE_HOME"] == str(tmp_path)
     assert "PATH" in environment
+
+
+def test_store_when_the_home_names_one_then_is_its_address(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.toml").write_text('store = "s3://b//lake of ü/"\ncache_gb = 2\n')
+    settings = load_settings(tmp_path, {})
+    assert (settings.store, settings.cache_gb) == ("s3://b/lake of ü", 2.0)
+    assert load_settings(tmp_path / "local", {}).store is None
+
+
+def test_home_when_it_is_a_bucket_then_is_a_folder_of_the_cache(tmp_path: Path) -> None:
+    homes = [
+        load_settings(address, {"XDG_CACHE_HOME": str(tmp_path)}).home
+        for address in ("s3://b/x", "s3://b/x/", "s3://b/y")
+    ]
+    assert homes[0] == homes[1] != homes[2]
+    assert homes[0].parent == tmp_path / "warehouse"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'store = "s3://key:canary@bucket/x"', 'store = "https://canary.example"', "store = 3",
+        'store = "s3://b/../canary"', 'store = "s3:///canary"', "cache_gb = -1",
+        'cache_gb = "canary"', "store = canary",
+    ],
+)  # fmt: skip
+def test_store_when_it_is_none_then_says_how_to_write_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "warehouse.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_settings(tmp_path, {})
+    assert caught.value.next_step
+    assert "key:" not in str(caught.value)
+
+
+def test_settings_when_the_file_is_broken_elsewhere_then_open_a_local_home(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.toml").write_text("[[sync]\n")
+    assert load_settings(tmp_path, {}).store is None
+
+
+def test_bucket_when_its_library_is_missing_then_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="obstore is not installed") as caught:
+        warehouse.open("s3://bucket/home")
+    assert "microstructure-warehouse[bucket]" in str(caught.value.next_step)
+    assert not any(tmp_path.iterdir())

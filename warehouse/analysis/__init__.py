@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from warehouse.analysis.catalog_names import Names, Place, parameter_types, text_parameters
     from warehouse.analysis.empty import explain_empty
     from warehouse.analysis.empty_windows import EmptyWindow, find_empty_windows
+    from warehouse.analysis.files_read import CatalogFiles
     from warehouse.analysis.holes import Hole, IncompleteError, find_holes, hole_lines
     from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.lookahead_marks import (
@@ -29,6 +30,7 @@ else:
             "catalog_names": "Names parameter_types Place text_parameters",
             "empty": "explain_empty",
             "empty_windows": "EmptyWindow find_empty_windows",
+            "files_read": "CatalogFiles",
             "holes": "find_holes Hole hole_lines IncompleteError",
             "lineage": "column_facts Trace trace",
             "lookahead_marks": (

@@ -59,7 +59,11 @@ def fingerprint(settings: Settings) -> Inputs:
             [str(span) for span in declared_spans(home.subscription)],
             [str(wish) for wish in wished_ticks(home.subscription)],
         ]
-    versions = [__version__, duckdb.__version__, str(settings.home), settings.session]
+    session = dict(settings.session)
+    if settings.store is not None:  # other machines build the same home in other folders
+        del session["temp_directory"]
+    place = settings.store or str(settings.home)
+    versions: list[object] = [__version__, duckdb.__version__, place, session]
     if settings.engine != "duckdb":
         versions.append(settings.engine)
     own_files = _own_files(home)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import duckdb
 
 from warehouse.display import counted
 from warehouse.errors import REPAIR, DamagedError
-from warehouse.files import put, sha256_of, temporary
+from warehouse.files import SUM_DIGITS, put, sha256_of, sum_in_name, temporary
 from warehouse.sql import identifier, literal
 
 # The engine of months that no other one computed.
@@ -29,10 +28,6 @@ ROW_GROUP_ROWS = 20_480
 _FORMAT = (
     f"format parquet, parquet_version v2, compression lz4_raw, row_group_size {ROW_GROUP_ROWS}"
 )
-
-
-_SUM_DIGITS = 16
-_SUMMED = re.compile(r"(?:^|-)[0-9a-f]{20}-([0-9a-f]{16})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ def write_whole(
     """
     building = temporary(path)
     connection.execute(f"copy ({query}) to {literal(str(building))} ({options})")
-    digest = sha256_of(building)[:_SUM_DIGITS]
+    digest = sha256_of(building)[:SUM_DIGITS]
     written = path.with_name(f"{path.stem}-{digest}{path.suffix}")
     put(building, written)
     return written
@@ -128,19 +123,6 @@ def find_stored(path: Path) -> Path | None:
         if sum_in_name(found) is not None and month_damage(found, quick=True) is None:
             return found
     return None
-
-
-def sum_in_name(path: Path) -> str | None:
-    """The hash of a stored file's bytes that is in its name.
-
-    Examples
-    --------
-    >>> sum_in_name(Path("2025-09-bb621a45e8636707eebe-0123456789abcdef.parquet"))
-    '0123456789abcdef'
-    >>> sum_in_name(Path("2025-09-bb621a45e8636707eebe.parquet"))
-    """
-    found = _SUMMED.search(path.stem)
-    return None if found is None else found[1]
 
 
 def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) -> str | None:
@@ -164,7 +146,7 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
             found = file.metadata.num_rows
             if not quick and digest is None:
                 found = sum(batch.num_rows for batch in file.iter_batches())
-        if not quick and digest is not None and sha256_of(path)[:_SUM_DIGITS] != digest:
+        if not quick and digest is not None and sha256_of(path)[:SUM_DIGITS] != digest:
             return "holds other bytes than its name says"
     except (pa.ArrowException, OSError, ValueError) as error:
         return f"cannot be read: {str(error).splitlines()[0][:200]}"

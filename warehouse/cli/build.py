@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from warehouse.cli.bucket import published
 from warehouse.cli.common import home_option, indented, put, say
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted
@@ -55,6 +56,7 @@ _workers_option: Callable[[Any], Any] = click.option(
 )
 @_workers_option
 @home_option
+@published()
 def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: int | None) -> int:
     """Build the catalog and the models in a private file, test them, and publish them.
 
@@ -94,6 +96,7 @@ def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: i
     help="Folder of dbt's compiled files.",
 )
 @home_option
+@published()
 def publish(settings: Settings, target: Path) -> int:
     """Publish a build file that `dbt build` has filled.
 
@@ -135,6 +138,7 @@ Examples:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS OF SYNC]...")
 @_workers_option
 @home_option
+@published()
 @click.pass_context
 def update(
     ctx: click.Context, settings: Settings, arguments: tuple[str, ...], workers: int | None
@@ -168,6 +172,7 @@ def _holds_files(home: Home) -> bool:
 @click.command(epilog="Example: warehouse rollback")
 @click.argument("generation", type=int, required=False)
 @home_option
+@published()
 def rollback(settings: Settings, generation: int | None) -> int:
     """Go back to the previous generation, or to GENERATION; no build is needed."""
     home = Home.of(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from warehouse.cli.bucket import published
 from warehouse.cli.common import home_option, json_option, put_json, put_table, say
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
@@ -30,6 +31,7 @@ _SHOWN = 40
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
 @json_option
 @home_option
+@published(lambda v: bool(v["yes"]))
 def forget(
     settings: Settings,
     dataset: str | None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from warehouse.cli.bucket import published
 from warehouse.cli.common import home_option, json_option, put_json, put_table, say
 from warehouse.cli.sync import print_report, report_facts
 from warehouse.config import Settings
@@ -51,6 +52,7 @@ _LINES_SHOWN = 20
 )
 @json_option
 @home_option
+@published(lambda v: bool(v["name"]) and not v["tries"])
 def import_(
     settings: Settings,
     name: str | None,

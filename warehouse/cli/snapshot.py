@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from warehouse.cli.bucket import publish_to_bucket, published
 from warehouse.cli.common import home_option, json_option, put, put_json, put_table, say
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
@@ -21,6 +22,7 @@ from warehouse.upkeep import prune_home as prune_home
 @click.option("--drop", is_flag=True, help="Remove NAME, so that prune may remove the generation.")
 @json_option
 @home_option
+@published(lambda v: v["name"] is not None)
 def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) -> int:
     """Name the current generation, so that it is kept; without NAME, list the generations.
 
@@ -36,6 +38,10 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     if name is not None:
         say(f"generation {take_snapshot(home, name)} is now the snapshot {name}")
         return ExitCode.DONE
+    if settings.store is not None and not home.manifest.is_file():
+        from warehouse.bucket import Reader
+
+        Reader(settings).refresh(every=True)
     kept = list_generations(home)
     if as_json:
         put_json(
@@ -80,11 +86,13 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
 @click.option("--yes", is_flag=True, help="Remove them; without it the plan is only printed.")
 @json_option
 @home_option
+@published()
 def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: bool) -> int:
     """Remove old generations and the files that only they need.
 
     The current generation, snapshots and the newest generations stay, with all files that they
-    read. Without --yes the plan is only printed.
+    read. Without --yes the plan is only printed. Of a home in a bucket the bucket is pruned too, of
+    objects that are older than a day.
     """
     home = Home.of(settings)
     older_than = None
@@ -92,9 +100,13 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
         older_than = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
     act = prune_home if yes else plan_prune
     plan = act(home, keep=keep, older_than=older_than)
+    in_bucket = [] if settings.store is None else _prune_bucket(settings, yes=yes)
     if as_json:
-        put_json(_facts(plan, removed=yes))
+        put_json(_facts(plan, removed=yes) | ({"bucket": in_bucket} if settings.store else {}))
         return ExitCode.DONE
+    if in_bucket:
+        what = counted(len(in_bucket), "object")
+        say(f"{'removed' if yes else 'would remove'} {what} of {settings.store}")
     if plan.generations:
         listed = ", ".join(map(str, plan.generations))
         say(f"{'removed' if yes else 'would remove'} generations: {listed}")
@@ -112,6 +124,15 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     if not yes:
         say("  next: the same command with --yes")
     return ExitCode.DONE
+
+
+def _prune_bucket(settings: Settings, *, yes: bool) -> list[str]:
+    """Remove from the bucket what its newest HEAD does not need, or list it."""
+    from warehouse.bucket import Store, prune_bucket
+
+    if yes:
+        publish_to_bucket(settings)
+    return prune_bucket(Home.of(settings), Store(str(settings.store)), dry_run=not yes)
 
 
 def _facts(plan: PrunePlan, *, removed: bool) -> dict[str, object]:

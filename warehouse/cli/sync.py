@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from warehouse.cli.bucket import published
 from warehouse.cli.common import (
     DRIFT_QUERY,
     first_few,
@@ -124,6 +125,7 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     json_option,
 )
 @home_option
+@published(lambda v: not v["options"].dry_run)
 def sync(
     settings: Settings,
     asked: Subscription,

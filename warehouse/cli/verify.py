@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from warehouse.cli.bucket import published
 from warehouse.cli.common import home_option, json_option, put, put_json, put_table, say
 from warehouse.config import Settings
 from warehouse.errors import ExitCode, UsageError
@@ -28,6 +30,7 @@ Examples:
 @click.option("--numerics", is_flag=True, help="Check core measures against exact arithmetic.")
 @json_option
 @home_option
+@published(lambda v: v["repair"] and Home.of(v["settings"]).manifest.is_file())
 def verify(
     settings: Settings,
     receipt: Path | None,
@@ -37,6 +40,8 @@ def verify(
     as_json: bool,
 ) -> int:
     """Check that the manifest, the lake, the catalogs and the marts are undamaged.
+
+    Of a home in a bucket the bucket is checked too: every object is read, unless --quick.
 
     Exit code 4 if anything is damaged; each finding has a command to run next. Notes describe the
     data (missing bars, columns that are not in the contract) and are not damage.
@@ -50,19 +55,34 @@ def verify(
     if numerics:
         return _verify_numerics(settings, as_json=as_json)
     home = Home.of(settings)
+    is_local = settings.store is None or home.manifest.is_file()  # all of its files are here
     if repair:
-        from warehouse.build import build
-        from warehouse.upkeep import repair_home
-
-        for line in repair_home(home, lambda: build(settings, force=True)):
+        for line in _repair(settings, is_local=is_local):
             say(line)
-    findings = verify_home(home, quick=quick)
+    findings = verify_home(home, quick=quick) if is_local else []
+    if settings.store is not None:
+        from warehouse.upkeep import verify_bucket
+
+        findings += verify_bucket(settings, quick=quick)
     if as_json:
         put_json([asdict(finding) for finding in findings])
     else:
         _print(findings)
     damaged = any(finding.kind is Severity.DAMAGED for finding in findings)
     return ExitCode.DAMAGED if damaged else ExitCode.DONE
+
+
+def _repair(settings: Settings, *, is_local: bool) -> Iterator[str]:
+    """Repair the home, then its bucket."""
+    if is_local:
+        from warehouse.build import build
+        from warehouse.upkeep import repair_home
+
+        yield from repair_home(Home.of(settings), lambda: build(settings, force=True))
+    if settings.store is not None:
+        from warehouse.upkeep import repair_with_bucket
+
+        yield from repair_with_bucket(settings)
 
 
 def _verify_numerics(settings: Settings, *, as_json: bool) -> int:

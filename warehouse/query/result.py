@@ -128,8 +128,10 @@ class Result(Tabular):
         *,
         timeout_s: float | None = None,
         template: str | None = None,
+        held: object = None,
     ) -> None:
         self._session = session
+        self._held = held  # keeps its files in the cache of a bucket
         self._template = template
         self._statement = statement
         self._params = params

@@ -19,7 +19,7 @@ import duckdb
 from warehouse import analysis
 from warehouse.config import Settings, load_settings
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
-from warehouse.home import Home, generation_path
+from warehouse.home import Home
 from warehouse.interrupts import Limits, run
 from warehouse.query.frames import (
     frame_table,
@@ -30,7 +30,8 @@ from warehouse.query.frames import (
 )
 from warehouse.query.parameters import as_moments, may_be_moment, require_names
 from warehouse.query.result import Result
-from warehouse.query.session import Session, one_clock, open_session
+from warehouse.query.session import Session, one_clock
+from warehouse.query.source import Source
 from warehouse.query.templates import (
     Templates,
     holds_template,
@@ -58,7 +59,8 @@ def open(
     Parameters
     ----------
     home
-        The home's folder; ``$WAREHOUSE_HOME``, else ``./data``, by default.
+        The home's folder; ``$WAREHOUSE_HOME``, else ``./data``, by default. Or the address of a
+        bucket, ``s3://bucket/prefix``: what a query needs is fetched from there and kept.
     generation
         A kept generation by its number.
     as_of
@@ -109,8 +111,8 @@ class Warehouse:
         self.settings = settings
         self._home = Home.of(settings)
         self._templates = Templates(self._home)
-        self._wanted = _wanted(self._home, generation, as_of, snapshot)
-        self._session = self._open_session()
+        self._source = Source(settings, generation=generation, as_of=as_of, snapshot=snapshot)
+        self._session = self._source.open()
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +148,7 @@ class Warehouse:
         A warehouse that was opened on an earlier generation stays there.
         """
         self._session.require_open()
-        old, self._session = self._session, self._open_session()
+        old, self._session = self._session, self._source.open()
         run(None, old.close)
 
     def sql(
@@ -250,7 +252,10 @@ class Warehouse:
         if any(map(may_be_moment, values.values())):
             values = as_moments(values, analysis.text_parameters(tree, session.names))
         tables = {name: frame_table(name, frame) for name, frame in frames.items()}
-        result = Result(session, statement, values, tables, timeout_s=timeout, template=template)
+        held = self._source.hold(session, statement, values)
+        result = Result(
+            session, statement, values, tables, timeout_s=timeout, template=template, held=held
+        )
         if strict:
             analysis.require_clean(result.warnings)
         return result
@@ -444,19 +449,6 @@ class Warehouse:
             symbol=symbol,
         )
 
-    def _open_session(self) -> Session:
-        """Open a session on the selected generation."""
-        home, wanted = self._home, self._wanted
-        catalog = home.catalog if wanted is None else generation_path(home, wanted)
-        if not catalog.is_file():
-            from warehouse.generations import find_generation, require_catalog
-
-            if wanted is None:
-                require_catalog(home)
-            else:
-                find_generation(home, generation=wanted)
-        return open_session(self.settings, catalog)
-
 
 def session_of(warehouse: Warehouse) -> Session:
     """The session of a warehouse, for the package's own queries."""
@@ -466,17 +458,6 @@ def session_of(warehouse: Warehouse) -> Session:
 def plain_text(warehouse: Warehouse, text: str) -> str:
     """A text without Jinja, for what the package itself reads of it."""
     return warehouse._templates.render(text) if holds_template(text) else text
-
-
-def _wanted(
-    home: Home, generation: int | None, as_of: Moment | None, snapshot: str | None
-) -> int | None:
-    """Number of the selected earlier generation; None for the current one."""
-    if generation is None and as_of is None and snapshot is None:
-        return None
-    from warehouse.generations import find_generation
-
-    return find_generation(home, generation=generation, as_of=as_of, snapshot=snapshot)
 
 
 def _require_argument_types(text: object, params: object, timeout: object, memory: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
+    from warehouse.upkeep.bucket import repair_with_bucket, verify_bucket
     from warehouse.upkeep.forget import Selection, find_files, forget_files
     from warehouse.upkeep.numerics import TOLERANCE, compare_numerics
     from warehouse.upkeep.prune import (
@@ -24,6 +25,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "bucket": "repair_with_bucket verify_bucket",
             "forget": "find_files forget_files Selection",
             "numerics": "compare_numerics TOLERANCE",
             "prune": "drop_snapshot KEEP_GENERATIONS plan_prune prune_home PrunePlan take_snapshot",

@@ -68,6 +68,7 @@ class About(StrEnum):
     COPY = "copy"
     LEFTOVER = "leftover"
     DATA = "data"
+    BUCKET = "bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
             differing = counted(len(reads.objects ^ shown), "different file")
             what = f"differs from the lake: {differing}"
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
-        elif reads.home != str(home.root):
+        elif reads.home != str(home.root) and not (home.settings and home.settings.store):
             what = f"was built when the home was {reads.home}"
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
     known = {file.object for file in files}

@@ -1,0 +1,25 @@
+"""A home in a bucket: publishing to it, reading from it, and its upkeep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.bucket.pull import pull_home
+    from warehouse.bucket.push import Pushed, push_home, require_pulled
+    from warehouse.bucket.reader import Hold, Reader
+    from warehouse.bucket.store import Store, UnreachableError
+    from warehouse.bucket.upkeep import BucketDamage, check_bucket, prune_bucket, repair_bucket
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "pull": "pull_home",
+            "push": "push_home Pushed require_pulled",
+            "reader": "Hold Reader",
+            "store": "Store UnreachableError",
+            "upkeep": "BucketDamage check_bucket prune_bucket repair_bucket",
+        },
+    )

@@ -1,0 +1,100 @@
+"""Brings a home up to what its bucket holds: all of it, or only the catalogs for a reader."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+
+from warehouse.bucket.push import names_of
+from warehouse.bucket.record import Record, locked, read_record, require_head, write_record
+from warehouse.bucket.state import State
+from warehouse.bucket.store import Store
+from warehouse.bucket.transfer import fetch_blob, fetch_file, in_parallel
+from warehouse.files import sha256_of, show, temporary
+from warehouse.generations import SNAPSHOT_MARK, generations, is_open
+from warehouse.home import Home, generation_path, writing
+from warehouse.lake import Lake, Manifest, StoredFile
+
+
+def pull_home(home: Home, store: Store) -> int | None:
+    """Make the home hold all that the bucket holds, to write there; returns the generation.
+
+    Files that were synced here and not pushed yet stay in the lake, for the next build. A catalog
+    that was built here and not pushed is replaced, its months are found by the next build.
+    """
+    with writing(home, "pull"):
+        head = require_head(store, store.read_head())
+        if read_record(home, store).state == head.state and home.manifest.is_file():
+            return head.state.current
+        missing = [n for n in names_of(store, head) if n and not (home.root / n).is_file()]
+        in_parallel(lambda name: fetch_file(store, home, name), sorted(missing))
+        with locked(home, "pull.lock"):
+            _take_manifest(home, store, head.state)
+            numbers = [kept.number for kept in head.state.generations]
+            take_generations(home, store, head.state, head.tag, numbers)
+        return head.state.current
+
+
+def _take_manifest(home: Home, store: Store, state: State) -> None:
+    """Replace the manifest by the bucket's, with the files that only this home has."""
+    ours: list[StoredFile] = []
+    if home.manifest.is_file():
+        with Manifest(home.manifest) as manifest:
+            ours = manifest.files()
+    unfinished = temporary(home.manifest)
+    fetch_blob(store, state.manifest, unfinished)
+    with Manifest(unfinished) as manifest:
+        theirs = {file.key: file for file in manifest.files()}
+        known = manifest.objects()
+        lake = Lake(home, manifest)
+        with lake.together():
+            for file in ours:
+                other = theirs.get(file.key)
+                if file.object not in known and (
+                    other is None or other.fetched_at < file.fetched_at
+                ):
+                    lake.admit(
+                        file.key,
+                        home.object_path(file.object),
+                        origin=file.origin,
+                        stamp=file.origin_stamp,
+                        current=other,
+                    )
+    unfinished.replace(home.manifest)
+    with Manifest(home.manifest) as manifest:
+        Lake(home, manifest).sweep()
+
+
+def take_generations(
+    home: Home, store: Store, state: State, tag: str, numbers: Collection[int]
+) -> None:
+    """Make generations of the bucket and its journal those of the home, the current one last.
+
+    The caller holds the lock ``pull.lock``. Those that the bucket no longer has are removed, unless
+    a session has them open.
+    """
+    for number in generations(home):
+        kept = state.generation(number)
+        path = generation_path(home, number)
+        if kept is None and is_open(home, number):
+            continue
+        if kept is None or sha256_of(path) != kept.catalog.sha256:
+            shutil.rmtree(path.parent)  # with its native copy
+    for number in sorted(numbers):
+        kept = state.generation(number)
+        path = generation_path(home, number)
+        if kept is None:
+            continue
+        if not path.is_file():
+            fetch_blob(store, kept.catalog, path, mode=0o444)
+        marks = {f"{name}{SNAPSHOT_MARK}" for name in kept.snapshots}
+        for mark in path.parent.glob(f"*{SNAPSHOT_MARK}"):
+            if mark.name not in marks:
+                mark.unlink()
+        for name in marks:
+            (path.parent / name).touch()
+    if state.journal is not None:
+        fetch_blob(store, state.journal, home.publications)
+    if state.current is not None:
+        show(generation_path(home, state.current), home.catalog)
+    write_record(home, Record(store.address, state, tag))

@@ -1,0 +1,110 @@
+"""What a home remembers of its bucket: the HEAD that it has last pulled or pushed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from warehouse.bucket.state import State
+from warehouse.bucket.store import Head, Store
+from warehouse.display import counted
+from warehouse.errors import NotFoundError, OvertakenError, UsageError
+from warehouse.files import write
+from warehouse.home import Home
+
+_PRUNE_LASTS_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The state and the tag of HEAD; ``pending`` is a state that a push was about to move to."""
+
+    address: str
+    state: State | None = None
+    tag: str | None = None
+    pending: State | None = None
+
+
+def read_record(home: Home, store: Store) -> Record:
+    """What is remembered; nothing where the home was not connected with this bucket."""
+    try:
+        facts = json.loads(home.bucket_record.read_text("utf-8"))
+        states = (facts["state"], facts["pending"])
+        state, pending = (text and State.from_json(text.encode())[0] for text in states)
+        found = Record(facts["address"], state or None, facts["tag"], pending or None)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Record(store.address)
+    if found.address != store.address and not home.manifest.is_file():
+        raise UsageError(
+            f"{home.root}: holds files of {found.address}, and its warehouse.toml names"
+            f" {store.address}",
+            next_step="choose another home for the other bucket",
+        )
+    return found if found.address == store.address else Record(store.address)
+
+
+def write_record(home: Home, record: Record) -> None:
+    """Remember a HEAD."""
+    home.store.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "address": record.address,
+        "tag": record.tag,
+        "state": record.state and record.state.to_json().decode(),
+        "pending": record.pending and record.pending.to_json().decode(),
+    }
+    write(home.bucket_record, json.dumps(facts).encode())
+
+
+def note_pending(home: Home, record: Record, state: State) -> None:
+    """Remember a state before HEAD is moved to it, because a killed process cannot afterwards."""
+    write_record(home, replace(record, pending=state))
+
+
+def require_newest(store: Store, head: Head | None, record: Record) -> None:
+    """Raise OvertakenError if the bucket holds what this home has not pulled."""
+    if head is None or head.state in (record.state, record.pending):
+        return
+    current, ours = head.state.current, record.state and record.state.current
+    what = "vendor files without a build" if current is None else f"generation {current}"
+    since = "which this home never pulled" if ours is None else f"this home last had {ours}"
+    raise OvertakenError(
+        f"{store.address}: holds {what}, published {head.at:%F %T} UTC by another machine; {since}",
+        next_step="run: warehouse pull, then the same command again; nothing of this home is lost",
+    )
+
+
+def require_not_pruned(store: Store, head: Head | None, server_now: datetime) -> None:
+    """Raise OvertakenError while a prune is at work; that of a killed process ends in time."""
+    if head is None or not head.is_pruned:
+        return
+    age_s = (server_now - head.at).total_seconds()
+    if age_s < _PRUNE_LASTS_S:
+        left = counted(int(_PRUNE_LASTS_S - age_s) // 60 + 1, "minute")
+        raise OvertakenError(
+            f"{store.address}: is being pruned by another machine",
+            next_step=f"run the same command again, after {left} at the latest",
+        )
+
+
+def require_head(store: Store, head: Head | None) -> Head:
+    """Raise NotFoundError if there is no home in the bucket."""
+    if head is None:
+        raise NotFoundError(
+            f"{store.address}: holds no home",
+            next_step="publish one: warehouse build, in a home whose warehouse.toml has"
+            f' store = "{store.address}"; or correct the address',
+        )
+    return head
+
+
+@contextmanager
+def locked(home: Home, name: str) -> Iterator[None]:
+    """Hold a lock of the processes that share this home, waiting for it."""
+    home.store.mkdir(parents=True, exist_ok=True)
+    with (home.store / name).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
