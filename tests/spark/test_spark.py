@@ -284,13 +284,15 @@ def test_dbt_by_hand_when_tables_are_prepared_then_builds_and_tests_on_spark(
 
 def test_build_when_no_server_answers_then_says_what_to_do(home: Path, tmp_path: Path) -> None:
     copy = copy_home(home, tmp_path / "home")
-    done = build(copy, "sc://me@127.0.0.1:1;token=hidden")
+    done = build(copy, "sc://me@127.0.0.1:1/;token=hidden")
     assert done.exit_code == 4 and "sc://127.0.0.1:1: no Spark Connect server" in done.stderr
     remote = 'remote = "sc://127.0.0.1:1/;token=hidden"'
     (copy / "warehouse.toml").write_text(f"[engine.spark]\n{remote}\n")
     kept = build(copy, "sc://127.0.0.1:1")
     assert kept.exit_code == 2 and "no place for secrets" in kept.stderr
-    assert "hidden" not in done.stderr + kept.stderr
+    odd = build(copy, "sc://127.0.0.1:1;token=hidden")
+    assert odd.exit_code == 2
+    assert "hidden" not in done.stderr + kept.stderr + odd.stderr
 
 
 def test_build_when_the_server_ends_meanwhile_then_says_so_soon(

@@ -10,6 +10,7 @@ workers need the home's folder: as the same path, or as the ``lake`` of ``wareho
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import warnings
@@ -18,7 +19,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from warehouse.config import read_table, variable
 from warehouse.errors import BuildError, UsageError, needing_extras
@@ -26,6 +26,10 @@ from warehouse.files import link_or_copy
 from warehouse.home import Home
 
 DEFAULT_PORT = 15002
+# host and port, and what may stand around them: a user, and parameters such as a token
+_ADDRESS = re.compile(
+    r"sc://([^@/]*@)?(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?(/.*)?"
+)
 _REACH_S = 5
 # The waits between them grow fourfold from 0.05 s: 17 s in all; pyspark's 15 take ten minutes.
 _RETRIES = 5
@@ -56,9 +60,16 @@ class SparkServer:
     lake: str | None = None
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        found = _ADDRESS.fullmatch(self.remote)
+        assert found is not None
+        return found["host"].strip("[]"), int(found["port"] or DEFAULT_PORT)
+
+    @property
     def shown(self) -> str:
         """The address as messages name it, without a token."""
-        return f"sc://{urlsplit(self.remote).netloc.rpartition('@')[2].partition(';')[0]}"
+        return "sc://{}:{}".format(*self.address)
 
 
 def spark_server(home: Home) -> SparkServer:
@@ -78,10 +89,10 @@ def spark_server(home: Home) -> SparkServer:
             next_step="set SPARK_REMOTE to the whole address in the environment or .env, and delete"
             " remote from the file",
         )
-    if not isinstance(remote, str) or not remote.startswith("sc://"):
+    if not isinstance(remote, str) or not _ADDRESS.fullmatch(remote):
         raise UsageError(
             "--engine spark: "
-            + ("the server's address must begin with sc://" if remote else "no server is named"),
+            + ("the server's address is not sc://host:port" if remote else "no server is named"),
             next_step=f"set SPARK_REMOTE=sc://host:{DEFAULT_PORT}, or write {_EXAMPLE} into"
             f" {home.subscription}",
         )
@@ -246,11 +257,9 @@ def new_session(remote: str) -> Any:
 
 def _require_reachable(server: SparkServer) -> None:
     """Raise BuildError unless something listens there: the client would try for minutes."""
-    place = urlsplit(server.remote)
     try:
-        address = place.hostname or "127.0.0.1", place.port or DEFAULT_PORT
-        socket.create_connection(address, timeout=_REACH_S).close()
-    except (OSError, ValueError) as error:
+        socket.create_connection(server.address, timeout=_REACH_S).close()
+    except OSError as error:
         raise BuildError(
             f"{server.shown}: no Spark Connect server answers ({error}); the old catalog stays",
             next_step="start it or correct its address, or run: warehouse build",
