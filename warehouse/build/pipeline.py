@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from signal import Signals
 from typing import Any, TypeVar
 
 import duckdb
@@ -341,7 +342,8 @@ def _run_child(
                 raise
         if code and failure is None:
             errors.seek(0)
-            failure = errors.read().strip()[-2000:] or f"the child process ended with {code}"
+            ended = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with {code}"
+            failure = f"the process of dbt {ended}\n{errors.read().strip()[-2000:]}".strip()
     if failure is not None:
         raise _failure(home, failure, log)
 
