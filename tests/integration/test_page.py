@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -48,6 +49,27 @@ def test_vendored_files_when_compared_with_their_hashes_then_are_the_same() -> N
         if path.name != "VENDORED.toml"
     }
     assert found == listed
+
+
+@pytest.mark.parametrize("theme", [":root {", ':root[data-theme="dark"] {'])
+def test_colours_when_beside_the_paper_then_have_the_contrast_of_wcag_aa(theme: str) -> None:
+    """Text at least 4.5 to 1, lines at least 3 to 1."""
+    style = (FOLDER.parent / "ui.css").read_text("utf-8").split(theme)[1].split("}")[0]
+    colours = dict(re.findall(r"--(\w+): #(\w{6})", style))
+
+    def luminance(name: str) -> float:
+        parts = [int(colours[name][at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(name: str, paper: str) -> float:
+        low, high = sorted((luminance(name), luminance(paper)))
+        return (high + 0.05) / (low + 0.05)
+
+    for text in ("ink", "muted", "accent", "bad", "warn", "string", "param"):
+        assert min(contrast(text, "paper"), contrast(text, "raised")) >= 4.5, text
+    for line in ("c1", "c2", "c3", "c4", "c5", "c6", "c7", "low", "high"):
+        assert contrast(line, "paper") >= 3, line
 
 
 # -- who may ask ---------------------------------------------------------------------------------

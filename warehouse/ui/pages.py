@@ -19,6 +19,7 @@ from warehouse.ui.values import plain, shown
 _SHOWN = ("main", "user", "vendor")
 _KEYS = frozenset({"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"})
 _RECENT_DAYS = 30
+_COURSE = 48
 _LOOKS_AHEAD = re.compile(r"\blooks? ahead\b", re.IGNORECASE)
 
 _AUDITED = 'select "schema", name, verdict from meta.audited'
@@ -194,12 +195,13 @@ def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -
     )
     answer = answer_of(asking, text, {"at": at}, limit=5_000)
     if columns:
+        # a join, because a window over the rows before $at would sort all of them
         course = (
-            f"select series_id, list({identifier(columns[0])}::double order by known_at) as course"
-            f" from (select series_id, known_at, {identifier(columns[0])}"
-            f" from {shown_table(place)} where known_at <= $at"
-            " qualify row_number() over (partition by series_id order by known_at desc) <= 48)"
-            " group by series_id"
+            f"with last as (select series_id, max(known_at) as until, min(known_at - time) as step"
+            f" from {shown_table(place)} where known_at <= $at group by series_id)"
+            f" select series_id, list({identifier(columns[0])}::double order by known_at) as course"
+            f" from {shown_table(place)} join last using (series_id)"
+            f" where known_at <= until and known_at > until - {_COURSE} * step group by series_id"
         )
         rows = asking.rows(course, {"at": at})
         answer["courses"] = {row["series_id"]: plain(row["course"]) for row in rows}

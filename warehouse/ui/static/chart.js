@@ -153,7 +153,7 @@ export class Panel {
       height: this.height,
       tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
       legend: { show: false },
-      padding: [8, units.length > 1 ? 0 : drawing.right ? RIGHT : 14, 0, 0],
+      padding: [8, units.length > 1 ? 0 : drawing.right ? RIGHT : 30, 0, 0],
       cursor: {
         sync: this.options.sync ? { key: this.options.sync, scales: ["x", null] } : undefined,
         drag: { x: true, y: false, setScale: !this.options.onSpan },

@@ -69,6 +69,7 @@ function frame(page) {
     h("nav", {}, ...Object.entries(PAGES).map(([name, [title]], place) =>
       h("a", { href: `#/${name}`, class: name === page ? "on" : "", title: `${title} (g ${place + 1})` }, title))),
     h("span", { class: "grow" }), choose, theme);
+  top.querySelector("nav a.on")?.scrollIntoView({ block: "nearest", inline: "center" });
   tellNewer(current);
 }
 

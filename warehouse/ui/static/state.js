@@ -93,7 +93,7 @@ export async function usualPanels(of) {
     const measures = one.columns.filter((column) => column.is_measure);
     const prices = measures.filter(isPrice).sort((a, b) => preference(b) - preference(a));
     const others = measures.filter((column) => !isPrice(column));
-    const held = await filled(one.name, of.id, [...prices.slice(0, 8), ...others.slice(0, 8)].map((column) => column.name));
+    const held = await filled(one.name, of.id, [...prices.slice(0, 4), ...others.slice(0, 4)].map((column) => column.name));
     const price = prices.find((column) => held.includes(column.name))?.name;
     const other = others.find((column) => held.includes(column.name))?.name;
     const sides = price === "midprice" ? ["ask_price", "bid_price"].filter((name) => held.includes(name)) : [];
