@@ -32,7 +32,7 @@ function section(one) {
   const extra = one.commands
     ? (/** @type {any[]} */ row) => {
         const command = one.commands[one.rows.indexOf(row)];
-        const button = h("button", { class: "quiet", title: command }, "copy the command that fills it");
+        const button = h("button", { class: "quiet", title: command }, "copy the command");
         button.addEventListener("click", () => copy(command, button));
         return button;
       }

@@ -22,7 +22,7 @@ export function cell(value, numeric) {
 
 /**
  * @param {ResultColumn[]} columns @param {any[][]} rows
- * @param {{ onsort?: (column: number) => void, extra?: (row: any[]) => Node | null, onrow?: (row: any[]) => void, most?: number }} [options]
+ * @param {{ onsort?: (column: number) => void, extra?: (row: any[]) => Node | null, extraName?: string, onrow?: (row: any[]) => void, most?: number }} [options]
  */
 export function tableOf(columns, rows, options = {}) {
   const numeric = columns.map(isNumber);
@@ -31,7 +31,7 @@ export function tableOf(columns, rows, options = {}) {
       column.name, h("small", {}, column.unit ?? column.type.toLowerCase())));
   const body = rows.slice(0, options.most ?? 5000).map((row) =>
     h("tr", options.onrow ? { onclick: () => options.onrow?.(row), style: { cursor: "pointer" } } : {},
-      ...row.map((value, place) => h("td", { class: numeric[place] ? "n" : "" }, cell(value, numeric[place]))),
+      ...row.map((value, place) => h("td", { class: numeric[place] ? "n" : String(value).length > 60 ? "long" : "" }, cell(value, numeric[place]))),
       options.extra ? h("td", {}, options.extra(row)) : null));
-  return h("table", {}, h("thead", {}, h("tr", {}, ...head, options.extra ? h("th", {}, "course") : null)), h("tbody", {}, ...body));
+  return h("table", {}, h("thead", {}, h("tr", {}, ...head, options.extra ? h("th", {}, options.extraName ?? "") : null)), h("tbody", {}, ...body));
 }
