@@ -24,6 +24,16 @@ select series_id, "interval", "time", known_at,
     {{ rolling_sum('net_delta', '90 minutes') }} as delta_90m
 from {{ ref('flow_features') }} where "interval" = '45m' {{ windows('90 minutes') }}
 """
+KEPT = """
+[[ticks]]
+datasets = ["ohlcv"]
+every = ["45m"]
+clocks = ["exchange"]
+"""
+LATE = """
+select series_id, "interval", "time", known_at, close - lag(close) over by_time as change
+from ticks.ohlcv where clock = 'exchange' window by_time as (partition by series_id order by "time")
+"""
 PEEKING = """
 select series_id, "interval", "time", known_at,
     lead(net_delta) over (partition by series_id order by "time") as next_delta
@@ -33,7 +43,9 @@ from {{ ref('flow_features') }} where "interval" = '45m'
 
 def write_trades(folder: Path, day: date, seed: int) -> None:
     random = np.random.default_rng(seed)
-    us = date_us(day) + np.sort(random.integers(0, 86_000_000_000, 800))
+    bar = 2_700_000_000  # its last trade is received after its end
+    ends = np.arange(bar, 86_400_000_001, bar) - 50_000
+    us = date_us(day) + np.sort(np.append(random.integers(0, 86_000_000_000, 800), ends))
     table = bar_table(
         "raw_trades",
         us,
@@ -55,16 +67,21 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
     (home / "models").mkdir(parents=True)
     (home / "models" / "honest.sql").write_text(HONEST)
     (home / "models" / "peeking.sql").write_text(PEEKING)
+    (home / "models" / "late.sql").write_text(LATE)
+    (home / "models" / "early.sql").write_text(
+        LATE.replace("known_at", '"time" + interval 45 minutes as known_at')
+    )
+    (home / "models" / "asking.sql").write_text("select * from ticks_flow('45m')")
     for day in (10, 11):
         write_trades(tmp_path / "files", date(2025, 9, day), day)
     vendor = bar_table("ohlcv", grid(date(2025, 9, 1), 24))
     write_file(tmp_path / "files", file_key("ohlcv", "2025-09"), vendor)
     assert run("sync", "--from", tmp_path / "files").exit_code == 0
-    (home / "warehouse.toml").write_text(TICKS)
+    (home / "warehouse.toml").write_text(TICKS + KEPT)
     refused = run("build")
     assert refused.exit_code == 2
     assert "perpetual-BTC-USDT:USDT 1h true: the vendor's files have these bars" in refused.stderr
-    (home / "warehouse.toml").write_text(TICKS.replace("add", "replace"))
+    (home / "warehouse.toml").write_text(TICKS.replace("add", "replace") + KEPT)
     built = run("build")
     assert built.exit_code == 1, built.stderr  # because one model peeks
     with warehouse.open(home) as wh:
@@ -84,24 +101,29 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
                 f" (select count(*) from (select {columns} from ticks.{dataset}"
                 f" intersect select {columns} from vendor.{dataset}))"
             )
-            assert counts == [(2 * (32 + 24),) * 2]
+            late = 2  # bars of the last trade, which is received after midnight
+            assert counts == [(2 * (32 + 24) + late,) * 2]
         assert rows("select rows, rows_hidden from meta.files where dataset = 'ohlcv'") == [
             (24, 24)
         ]
         assert rows("select count(delta_90m), min(known_at - time)::varchar from user.honest") == [
-            (63, "00:45:00")
+            (64, "00:45:00")
         ]
         assert rows(
             "select count(*) from as_of('flow_features', '45m', 'flow_features', '1h',"
             " interval '1 day') where slow.net_delta is not null"
-        ) == [(63,)]
+        ) == [(64,)]
         assert rows("select count(*) > 0 from seasonality where interval = '45m'") == [(True,)]
         outcomes = dict(
-            rows("select name, message from meta.results where name in ('honest', 'peeking')"
-                 " and resource_type = 'audit'")
-        )  # fmt: skip
+            rows("select name, message from meta.results where resource_type = 'audit'")
+        )
         assert str(outcomes["honest"]).startswith("clean, ")
         assert "leak: uses flow 45m " in str(outcomes["peeking"])
+        assert str(outcomes["late"]).startswith("clean, ")
+        assert "leak: uses ticks.ohlcv 45m " in str(outcomes["early"])
+        assert "keep these bars by [[ticks]] in warehouse.toml and read ticks.flow" in str(
+            outcomes["asking"]
+        )
     write_trades(tmp_path / "more", date(2025, 10, 5), 5)
     assert run("sync", "--from", tmp_path / "more").exit_code == 0
     assert run("build").exit_code == 1
@@ -113,6 +135,6 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
         ).fetchall()
     assert months == [
         ("flow_features", "2025-09", 1, True), ("flow_features", "2025-10", 1, False),
-        ("ticks.flow", "2025-09", 4, True), ("ticks.flow", "2025-10", 2, False),
+        ("ticks.flow", "2025-09", 6, True), ("ticks.flow", "2025-10", 4, False),
         ("vendor.flow", "2025-09", 1, True), ("vendor.flow", "2025-10", 1, False),
     ]  # fmt: skip

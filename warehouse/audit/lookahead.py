@@ -21,12 +21,13 @@ import duckdb
 
 from warehouse.audit.cause import Cause, explain_leaks
 from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
-from warehouse.audit.outside import find_outside
+from warehouse.audit.outside import find_outside, with_kept_bars
 from warehouse.audit.report import AuditReport, Kind, Mode, ModelFinding, Verdict
 from warehouse.audit.sample import (
     FULL,
     MARGIN_US,
     QUICK,
+    TICKS,
     Cut,
     SampleSize,
     plan_sample,
@@ -70,7 +71,7 @@ def audit_lookahead(
     """Search models for values that depend on data that was not known yet.
 
     A model without rows in the sample is audited once more, alone and on series that have rows
-    in the stored marts that it reads.
+    in it, or else in the stored marts that it reads.
 
     Parameters
     ----------
@@ -96,6 +97,9 @@ def audit_lookahead(
     DamagedError
         The catalog cannot be read.
     """
+    if any(f"{TICKS}." in model.sql for model in project.models):
+        with open_catalog(catalog, session) as connection:
+            project = with_kept_bars(connection, project)
     audited = [project.model(name) for name in models] or [
         model for model in project.models if model.relation.schema != "staging"
     ]
@@ -117,18 +121,21 @@ def audit_lookahead(
 def _series_of(
     catalog: Path, project: Project, model: Model, session: Mapping[str, str]
 ) -> frozenset[int]:
-    """Series that have rows in all stored marts that a model is or reads."""
+    """Series that have rows in a model, or else in all stored marts that it is or reads."""
     stored = [
         other.relation
         for other in project.with_ancestors([model])
         if other.is_stored and other.relation.schema == "main"
     ]
     with open_catalog(catalog, session) as connection, reading_catalog(catalog):
-        try:
-            return series_with_rows(connection, stored)
-        except (duckdb.CatalogException, duckdb.BinderException):
-            # the view of a mart without data reads views by a name that the catalog lacks here
-            return frozenset()
+        for relations in ([model.relation], stored):
+            try:
+                if found := series_with_rows(connection, relations):
+                    return found
+            except (duckdb.CatalogException, duckdb.BinderException):
+                # the model was not built, or its view reads views by a name that is unknown here
+                continue
+    return frozenset()
 
 
 def _audit(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import duckdb
 
 from warehouse.analysis import Tree, function_name, names, nodes
-from warehouse.audit.sample import ORIGIN
+from warehouse.audit.sample import ORIGIN, TICKS
 from warehouse.project import DATABASE, Model, Project, Relation
 from warehouse.sql import literal
 from warehouse.vendor import dbt_project_dir
@@ -55,6 +56,25 @@ def find_outside(
     return reasons
 
 
+def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> Project:
+    """The project with the views ``ticks.*`` that models name among their sources.
+
+    No file of dbt declares these, because only some homes have them.
+    """
+    kept = connection.execute(
+        f"select view_name from duckdb_views() where database_name = {literal(ORIGIN)}"
+        f" and schema_name = {literal(TICKS)}"
+    ).fetchall()
+    views = {Relation(TICKS, name) for (name,) in kept}
+    models = []
+    for model in project.models if views else ():
+        tree = _parsed(connection, model.sql) if f"{TICKS}." in model.sql.replace('"', "") else None
+        read = views & {_relation(path) for path in _tables(tree)} if tree else set()
+        sources = tuple(sorted({*model.sources, *read}))
+        models.append(replace(model, sources=sources) if read else model)
+    return replace(project, models=tuple(models)) if views else project
+
+
 def _first_outside(
     connection: duckdb.DuckDBPyConnection,
     model: Model,
@@ -73,6 +93,12 @@ def _first_outside(
     if tree is None:
         return None
     for function in _table_functions(tree):
+        if function == TICKS or function.startswith(f"{TICKS}_"):
+            dataset = function.removeprefix(TICKS).removeprefix("_") or "<dataset>"
+            return (
+                f"computes {function}(…) from all ticks: keep these bars by [[ticks]] in"
+                f" warehouse.toml and read {TICKS}.{dataset}, {_DECLARE}"
+            )
         if function not in makes_rows:
             return (
                 f"reads {function}(…), which is the same at every moment: write {{{{ ref('…') }}}}"

@@ -20,6 +20,10 @@ from warehouse.vendor import SeriesKey, interval_us
 # Name under which the audited catalog is attached.
 ORIGIN = "origin"
 
+VENDOR = "vendor"
+# Kept bars: a dataset whose name begins with it is a view of this schema.
+TICKS = "ticks"
+
 _LEAST_BARS_BEFORE = 64
 _LEAST_BARS_AFTER = 8
 _EARLY_EVERY = 3
@@ -187,6 +191,18 @@ def series_with_rows(
     return common or frozenset()
 
 
+def place_of(dataset: str) -> Relation:
+    """The view that shows a dataset: the vendor's, or kept bars where it is named ``ticks.flow``.
+
+    Examples
+    --------
+    >>> str(place_of("flow")), str(place_of("ticks.flow"))
+    ('vendor.flow', 'ticks.flow')
+    """
+    schema, dot, name = dataset.rpartition(".")
+    return Relation(schema, name) if dot else Relation(VENDOR, name)
+
+
 def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> None:
     """Read a cut's stretches of one dataset into the table ``memory.cut.<dataset>``."""
     stretches = [stretch for stretch in cut.stretches if stretch.dataset == dataset]
@@ -198,7 +214,7 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
         condition = f"series_id in ({numbers}) and ({either})"
     connection.execute(
         f"create or replace table memory.cut.{identifier(dataset)} as"
-        f" from {ORIGIN}.vendor.{identifier(dataset)} where {condition}"
+        f" from {_in_origin(dataset)} where {condition}"
         ' order by series_id, "time"'
     )
 
@@ -207,13 +223,29 @@ def _coverage(
     connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]
 ) -> tuple[list[_Month], dict[int, SeriesKey]]:
     names = ", ".join(literal(dataset) for dataset in datasets) or "null"
-    rows = connection.execute(
+    listed = [
         "select dataset, series_id, rows, epoch_us(first_time), epoch_us(last_time), exchange,"
-        f' symbol, "interval", clock from {ORIGIN}.meta.coverage'
-        f" where rows > 0 and dataset in ({names}) order by series_id, dataset, month"
+        f' symbol, "interval", clock, month from {ORIGIN}.meta.coverage'
+        f" where rows > 0 and dataset in ({names})",
+        *(
+            f'select {literal(dataset)}, series_id, count(*), epoch_us(min("time")),'
+            ' epoch_us(max("time")), exchange, symbol, "interval", clock,'
+            f" strftime(\"time\", '%Y-%m') as month from {_in_origin(dataset)} group by all"
+            for dataset in datasets
+            if place_of(dataset).schema == TICKS
+        ),
+    ]
+    rows = connection.execute(
+        f"select * exclude (month) from ({' union all '.join(listed)})"
+        " order by series_id, dataset, month"
     ).fetchall()
     months = [_Month(*row[:5]) for row in rows]
     return months, {row[1]: SeriesKey(*row[5:]) for row in rows}
+
+
+def _in_origin(dataset: str) -> str:
+    place = place_of(dataset)
+    return f"{ORIGIN}.{identifier(place.schema)}.{identifier(place.name)}"
 
 
 def _choose_series(

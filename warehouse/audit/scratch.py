@@ -14,14 +14,13 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.audit.sample import ORIGIN, Cut, load_cut
+from warehouse.audit.sample import ORIGIN, TICKS, VENDOR, Cut, load_cut, place_of
 from warehouse.engine import Fault, attach, connect, fault_of, raise_fault, reading_catalog
 from warehouse.errors import BUILD, BuildError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import identifier, literal
 from warehouse.vendor import KEY_COLUMNS
 
-VENDOR = "vendor"
 KEYS = tuple(column.name for column in KEY_COLUMNS)
 
 _MACHINERY = ("cut", "noise", "whole", "known", "noised", "short")
@@ -84,7 +83,7 @@ class Scratch:
         self.kept: dict[str, dict[object, object]] = defaultdict(dict)
         self._described: dict[Relation, list[tuple[str, str]]] = {}
         self._views: set[Relation] = set()
-        self._others = sorted(source for source in read if source.schema != VENDOR)
+        self._others = sorted(source for source in read if source.schema not in (VENDOR, TICKS))
 
     def prepare(self) -> None:
         """Schemas, seeds, table macros and the tables beside ``vendor`` that models read."""
@@ -166,7 +165,7 @@ class Scratch:
     def _show(self, world: World, datasets: Iterable[str]) -> None:
         for dataset in datasets:
             self.connection.execute(
-                f"create or replace view {Relation(VENDOR, dataset).sql} as {world.select(dataset)}"
+                f"create or replace view {place_of(dataset).sql} as {world.select(dataset)}"
             )
 
     def _create(self, model: Model, result: str) -> None:
@@ -204,9 +203,10 @@ class Scratch:
 
 
 def vendor_datasets(models: Iterable[Model]) -> list[str]:
-    """The vendor datasets that models read."""
+    """The vendor datasets that models read; those of kept bars as ``ticks.flow``."""
     read = {source for model in models for source in model.sources}
-    return sorted(source.name for source in read if source.schema == VENDOR)
+    names = {VENDOR: "{0.name}", TICKS: "{0.schema}.{0.name}"}
+    return sorted(names[source.schema].format(source) for source in read if source.schema in names)
 
 
 def stored(result: str, model: Model) -> str:

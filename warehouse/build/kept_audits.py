@@ -32,6 +32,7 @@ _MONTHS = "select model, path from {}.meta.stored where rows > 0"
 _FILES = """
 select dataset, object from {}.meta.files
 union all select model[8:], path from {}.meta.stored where starts_with(model, 'vendor.')
+union all select model, path from {}.meta.stored where starts_with(model, 'ticks.')
 """
 _MACROS = """
 select function_name, parameters::varchar, macro_definition from duckdb_functions()
@@ -149,7 +150,11 @@ class KeptAudits:
             new = sorted(set(self._paths(model)) - {path for _, path in self._old_months})
             return bool(new) and (is_untested or bool(self._filled(new, kept.empty)))
         datasets = {relation.name for relation in self._read(model) if relation.schema == "vendor"}
-        return any(dataset in datasets for dataset, _ in self._files - self._old_files)
+        new_ones = {dataset for dataset, _ in self._files - self._old_files}
+        return any(
+            dataset in datasets or (dataset.startswith("ticks.") and dataset in model.sql)
+            for dataset in new_ones
+        )
 
     def turn(self, models: Iterable[Model]) -> Model | None:
         """The model among these whose last audit is the oldest; None where none has rows."""

@@ -278,7 +278,11 @@ class _Keeping:
         sources = self.sources(dataset)
         read = [f for s in sources for f in self._files[s] if f.file.key.series == raw]
         spans = [s for f in read if f.file.key.dataset == sources[0] for s in f.spans]
-        for day in sorted({d for a, b in spans for d in range(a // DAY_US, -(-b // DAY_US))}):
+        # A file has the ticks of a day by the venue's clock; some are received on the day after.
+        after = 1 if series.clock == "true" else 0
+        for day in sorted(
+            {d for a, b in spans for d in range(a // DAY_US, -(-b // DAY_US) + after)}
+        ):
             stored = self._day(dataset, series, day * DAY_US, read)
             if progress is not None:
                 progress(stored)
