@@ -331,6 +331,38 @@ def test_views_when_opened_then_show_their_content(
     assert tab.evaluate("document.documentElement.scrollWidth") <= 844
 
 
+@pytest.mark.parametrize(
+    ("view", "what"),
+    [
+        ("/series/77", "no series 77"),
+        ("/series/1?p=close", "close: not a measure"),
+        ("/series/1?from=2025-13-01&to=2025-09-04", "not a span of time"),
+        ("/table?mart=nope", "nope: no table of bars"),
+        ("/calendar?dataset=flows", "did you mean flow?"),
+        ("/nothing", "no such view"),
+    ],
+)
+def test_link_when_it_names_what_is_not_there_then_says_so(
+    tab: Any, address: str, view: str, what: str
+) -> None:
+    go(tab, address, view)
+    expect(tab.locator(".problem")).to_contain_text(what)
+
+
+def test_table_when_used_by_keyboard_then_sorts_and_leads_to_the_series(
+    tab: Any, address: str
+) -> None:
+    go(tab, address, "/table?mart=mart")
+    head = tab.get_by_role("columnheader", name="net_delta")
+    for order in ("ascending", "descending"):
+        head.focus()
+        tab.keyboard.press("Enter")
+        expect(head).to_have_attribute("aria-sort", order)
+    tab.locator("tbody tr").last.focus()
+    tab.keyboard.press("Enter")
+    expect(tab).to_have_url(re.compile(r"/series/\d+\?p=mart\.net_delta"))
+
+
 def test_buttons_when_pressed_then_lead_to_the_query(tab: Any, address: str) -> None:
     go(tab, address, "/series/1?p=mart.net_delta")
     expect(tab.locator("#label")).to_contain_text("every bar")

@@ -8,7 +8,7 @@ from typing import Any
 
 from warehouse.analysis import Place
 from warehouse.display import counted
-from warehouse.errors import UsageError
+from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.sql import identifier
 from warehouse.times import us_datetime
 from warehouse.ui.asking import Asking, is_number
@@ -162,6 +162,11 @@ def calendar(asking: Asking, dataset: str | None) -> dict[str, Any]:
             'select distinct dataset from meta.coverage where "interval" is not null order by 1'
         )
     ]
+    if dataset and dataset not in datasets:
+        raise NotFoundError(
+            f"{dataset}: no dataset of bars{did_you_mean(dataset, datasets)}",
+            next_step=f"those with data: {', '.join(datasets) or 'none'}",
+        )
     chosen = dataset or (datasets[0] if datasets else "")
     spans = asking.rows(
         "select series_id, epoch(min(first_time)) as first, epoch(max(last_time)) as last,"

@@ -31,7 +31,7 @@ async function show() {
   const route = here();
   const now = ++turn;
   const wanted = route.query.get("g");
-  const page = PAGES[route.page] ? route.page : "series";
+  const { page } = route;
   close();
   close = () => {};
   try {
@@ -44,6 +44,7 @@ async function show() {
       forget();
     }
     frame(page);
+    if (!Object.hasOwn(PAGES, page)) throw { what: `${page}: no such view`, next: null };
     const module = await PAGES[page][1]();
     if (now !== turn) return;
     document.title = `${PAGES[page][0]} · warehouse`;
@@ -54,7 +55,7 @@ async function show() {
   } catch (error) {
     const refused = /** @type {Refusal} */ (error);
     if (refused.status === 401) withoutToken();
-    else fill(view, problem(error), h("p", { class: "empty" }, h("a", { href: "#/series", onclick: () => showGeneration(null) }, "show the current generation")));
+    else fill(view, problem(error), h("p", { class: "empty" }, h("a", { href: "#/series", onclick: () => showGeneration(null) }, "show the first view of the current generation")));
   }
 }
 

@@ -6,7 +6,7 @@ import { Panel } from "./chart.js";
 import { css, fill, h } from "./dom.js";
 import { iso, number } from "./format.js";
 import { go, measureText } from "./route.js";
-import { all, column, series, table, usualSeries } from "./state.js";
+import { all, column, seriesOf, table, usualSeries } from "./state.js";
 import { Timeline } from "./timeline.js";
 
 /** @typedef {import("./timeline.js").Held} Held */
@@ -33,7 +33,7 @@ export function open(view, route) {
     fill(view, h("p", { class: "empty" }, `This catalog has no ${TABLE}: it was built by an earlier version, or without that model.`));
     return () => {};
   }
-  const chosen = series(Number(route.id)) ?? stated();
+  const chosen = route.id ? seriesOf(route.id) : stated();
   if (!chosen) {
     fill(view, h("p", { class: "empty" }, "This catalog has no series of l1_price or flow yet. Run: warehouse update"));
     return () => {};

@@ -22,15 +22,18 @@ export function cell(value, numeric) {
 
 /**
  * @param {ResultColumn[]} columns @param {any[][]} rows
- * @param {{ onsort?: (column: number) => void, extra?: (row: any[]) => Node | null, extraName?: string, onrow?: (row: any[]) => void, most?: number }} [options]
+ * @param {{ onsort?: (column: number) => void, extra?: (row: any[]) => Node | null, extraName?: string, sorted?: { column: number, down: boolean }, onrow?: (row: any[]) => void, most?: number }} [options]
  */
 export function tableOf(columns, rows, options = {}) {
   const numeric = columns.map(isNumber);
-  const head = columns.map((column, place) =>
-    h("th", { class: `${numeric[place] ? "n" : ""}${options.onsort ? " sort" : ""}`, title: column.meaning ?? column.type, onclick: options.onsort ? () => options.onsort?.(place) : null },
-      column.name, h("small", {}, column.unit ?? column.type.toLowerCase())));
+  const pressable = (/** @type {(() => void) | null} */ act) => act && { tabIndex: 0, onclick: act, onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && act() };
+  const head = columns.map((column, place) => {
+    const order = options.sorted?.column === place ? (options.sorted.down ? "descending" : "ascending") : null;
+    return h("th", { class: `${numeric[place] ? "n" : ""}${options.onsort ? " sort" : ""}`, title: column.meaning ?? column.type, "aria-sort": order, ...pressable(options.onsort ? () => options.onsort?.(place) : null) },
+      column.name, order ? (order === "ascending" ? " ▲" : " ▼") : null, h("small", {}, column.unit ?? column.type.toLowerCase()));
+  });
   const body = rows.slice(0, options.most ?? 5000).map((row) =>
-    h("tr", options.onrow ? { onclick: () => options.onrow?.(row), style: { cursor: "pointer" } } : {},
+    h("tr", { class: options.onrow ? "press" : "", ...pressable(options.onrow ? () => options.onrow?.(row) : null) },
       ...row.map((value, place) => h("td", { class: numeric[place] ? "n" : String(value).length > 60 ? "long" : "" }, cell(value, numeric[place]))),
       options.extra ? h("td", {}, options.extra(row)) : null));
   return h("table", {}, h("thead", {}, h("tr", {}, ...head, options.extra ? h("th", {}, options.extraName ?? "") : null)), h("tbody", {}, ...body));

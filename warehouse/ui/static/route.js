@@ -58,11 +58,18 @@ export function parseMeasure(text) {
   }
 }
 
+/** @param {string} text @returns {Measure} */
+function measureOf(text) {
+  const found = parseMeasure(text);
+  if (!found) throw { what: `${text}: not a measure`, next: "write it as table.column" };
+  return found;
+}
+
 /** Panels of a chart in a link: `p=a.x,a.y&p=b.z`, or `mart=a&cols=x,y`, a panel for each. @param {URLSearchParams} query @returns {Measure[][]} */
 export function panelsOf(query) {
   const mart = query.get("mart");
   const listed = mart ? (query.get("cols") ?? "").split(",").map((name) => `${encodeURIComponent(mart)}.${name}`) : [];
   return [...query.getAll("p"), ...listed]
-    .map((text) => text.split(",").map(parseMeasure).filter((one) => one !== null))
+    .map((text) => text.split(",").filter(Boolean).map(measureOf))
     .filter((panel) => panel.length > 0);
 }

@@ -7,12 +7,12 @@ import { css, fill, h, problem } from "./dom.js";
 import { axisLabels, number } from "./format.js";
 import { paintedCanvas, picturesIn } from "./pen.js";
 import { measureText, note, parseMeasure } from "./route.js";
-import { column as facts, rememberSeries, series, table, usualSeries } from "./state.js";
+import { column as facts, rememberSeries, series, seriesOf, table } from "./state.js";
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
 export async function open(view, route) {
   const stop = new AbortController();
-  let of = series(Number(route.id)) ?? usualSeries();
+  let of = seriesOf(route.id);
   const given = (/** @type {string} */ name) => /** @type {any} */ (parseMeasure(route.query.get(name) ?? ""));
   let x = given("x") ?? await firstMeasure(of, (one, column) => !one.looks_ahead && /zscore|premium/.test(column.name));
   let y = given("y") ?? await firstMeasure(of, (one, column) => one.looks_ahead && column.unit === "bps");

@@ -7,14 +7,14 @@ import { css, fill, h, problem } from "./dom.js";
 import { number } from "./format.js";
 import { paintedCanvas, picturesIn } from "./pen.js";
 import { measureText, note, parseMeasure } from "./route.js";
-import { column as facts, rememberSeries, series, seriesLabel, usualSeries } from "./state.js";
+import { column as facts, rememberSeries, series, seriesLabel, seriesOf } from "./state.js";
 
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
 export async function open(view, route) {
   const stop = new AbortController();
-  let of = series(Number(route.id)) ?? usualSeries();
+  let of = seriesOf(route.id);
   let measure = /** @type {{ table: string, column: string }} */ (parseMeasure(route.query.get("p") ?? "") ?? await firstMeasure(of, (table, one) => !table.looks_ahead && one.unit === "ratio"));
   let what = route.query.get("of") === "median" ? "median" : "mean";
   const body = h("div", { class: "pad" });

@@ -6,7 +6,7 @@ import { COLOURS, Panel } from "./chart.js";
 import { fill, h, problem } from "./dom.js";
 import { iso, number } from "./format.js";
 import { measureText, panelsOf } from "./route.js";
-import { all, column, drawable, series, seriesLabel, table, usualPanels, usualSeries } from "./state.js";
+import { all, column, drawable, series, seriesLabel, seriesOf, table, usualPanels } from "./state.js";
 import { Timeline } from "./timeline.js";
 
 /** @typedef {import("./route.js").Measure} Measure */
@@ -17,7 +17,7 @@ const AROUND = 120;
 
 /** @param {HTMLElement} view @param {import("./route.js").Route} route */
 export async function open(view, route) {
-  const chosen = series(Number(route.id)) ?? usualSeries();
+  const chosen = seriesOf(route.id);
   if (!chosen) {
     fill(view, h("p", { class: "empty" }, "This catalog has no series yet. Run: warehouse update"));
     return () => {};

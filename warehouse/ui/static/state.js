@@ -41,6 +41,13 @@ export function series(id) {
   return catalog.series.find((one) => one.id === id);
 }
 
+/** The series that a link names, which must be there; the usual one if it names none. @param {string} id */
+export function seriesOf(id) {
+  const found = id === "" ? usualSeries() : series(Number(id));
+  if (id !== "" && !found) throw { what: `generation ${catalog.generation} has no series ${id}`, next: "choose one in another view, or another generation" };
+  return /** @type {Series} */ (found);
+}
+
 /** @param {Series | undefined} one */
 export function seriesLabel(one) {
   if (!one) return "no series";

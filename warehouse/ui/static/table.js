@@ -14,7 +14,9 @@ export async function open(view, route) {
   const usual = usualSeries();
   const begun = usual ? (await usualPanels(usual))[0]?.[0].table : undefined;
   const tables = drawable().filter((one) => one.known_at);
-  const named = table(route.query.get("mart") ?? "");
+  const mart = route.query.get("mart");
+  const named = tables.find((one) => one.name === mart);
+  if (mart && !named) throw { what: `${mart}: no table of bars in this generation`, next: "choose another one" };
   let chosen = named ?? tables.find((one) => one.name === begun) ?? tables[0];
   if (!chosen) {
     fill(view, h("p", { class: "empty" }, "This catalog has no table of bars yet."));
@@ -22,7 +24,7 @@ export async function open(view, route) {
   }
   const last = all().series.map((one) => one.until ?? "").sort().pop() ?? "";
   const body = h("div", { class: "pad" });
-  const at = h("input", { class: "moment", "aria-label": "known at, UTC", value: route.query.get("at") ?? iso(seconds(last.slice(0, 16)) + 86400, "minute"), onchange: () => load() });
+  const at = h("input", { class: "moment", "aria-label": "known at, UTC", value: route.query.get("at") || iso(seconds(last.slice(0, 16)) + 86400, "minute"), onchange: () => load() });
   const choice = h("select", { "aria-label": "table", onchange: () => { chosen = table(choice.value) ?? chosen; load(); } },
     ...tables.map((one) => h("option", { value: one.name, selected: one === chosen }, one.name)));
   /** @type {any} */
@@ -36,7 +38,7 @@ export async function open(view, route) {
   async function load() {
     const moment = seconds(at.value);
     at.classList.toggle("wrong", Number.isNaN(moment));
-    if (Number.isNaN(moment)) return;
+    if (Number.isNaN(moment)) return fill(body, problem({ what: `${at.value}: not a time`, next: "write it as 2026-01-31 or 2026-01-31 12:00" }));
     note("table", "", new URLSearchParams({ mart: chosen.name, at: at.value, g: String(shownGeneration()) }));
     shown = chosen.columns.filter((one) => one.is_measure).slice(0, 14).map((one) => one.name);
     fill(body, h("p", { class: "busy" }, "reading …"));
@@ -53,6 +55,7 @@ export async function open(view, route) {
     if (sorted.column >= 0) rows.sort((a, b) => compare(a[sorted.column], b[sorted.column]) * (sorted.down ? -1 : 1));
     const id = answer.columns.findIndex((/** @type {any} */ one) => one.name === "series_id");
     fill(body, rows.length ? tableOf(answer.columns, rows, {
+      sorted,
       onsort: (column) => { sorted = { column, down: sorted.column === column && !sorted.down }; draw(); },
       onrow: (row) => go("series", row[id], new URLSearchParams({ p: measureText({ table: chosen.name, column: shown[0], series: null }), g: String(shownGeneration()) })),
       extraName: "course",

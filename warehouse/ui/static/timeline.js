@@ -29,8 +29,11 @@ export class Timeline {
     rememberSeries(chosen.id);
     /** @type {[number, number] | null} */
     this.span = null;
-    const [from, to] = [seconds(query.get("from") ?? ""), seconds(query.get("to") ?? "")];
-    if (from < to) this.span = [from, to];
+    const [from, to] = [query.get("from"), query.get("to")];
+    if (from !== null || to !== null) {
+      this.span = [seconds(from ?? ""), seconds(to ?? "")];
+      if (!(this.span[0] < this.span[1])) throw { what: `from ${from} to ${to}: not a span of time`, next: "write both as 2026-01-31 or 2026-01-31 12:00" };
+    }
     /** @type {[number, number]} */
     this.whole = [0, 1];
     this.asked = 0;
