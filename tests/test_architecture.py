@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -22,12 +23,16 @@ SOURCES = {
     str(path.relative_to(PACKAGE)): path.read_text("utf-8")
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 HEAVY = (
     "dbt", "duckdb", "httpx", "jinja2", "matplotlib", "numpy", "obstore", "pandas", "polars",
     "pyarrow", "rich", "sqlglot", "starlette", "uvicorn", "yaml",
 )  # fmt: skip
 """Packages that cost time to load, and so are loaded by who needs them."""
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(source) for name, source in SOURCES.items()}
 
 
 def test_imports_when_followed_then_go_in_one_direction() -> None:
@@ -103,7 +108,7 @@ def test_help_when_asked_then_loads_nothing_heavy() -> None:
 def test_modules_when_they_have_something_to_say_then_do_not_print() -> None:
     printed = [
         f"{name}:{node.lineno}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -116,7 +121,7 @@ def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
     """A bare connection knows no limit of memory and no time zone, and so does a bare home."""
     doors = {
         name: ast.unparse(node.func)
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("duckdb.connect", "Home")
     }
@@ -126,7 +131,7 @@ def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
 def test_environment_when_read_then_by_config_alone() -> None:
     touched = {
         name
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if (
             isinstance(node, ast.Attribute)
@@ -169,7 +174,7 @@ def test_modules_when_written_then_are_small_enough_to_be_read() -> None:
     assert [name for name in lines if len(lines[name]) > 500] == []
     long = [
         f"{name}: {node.name}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in functions(tree)
         if length(node, lines[name]) > 50
     ]
@@ -177,7 +182,7 @@ def test_modules_when_written_then_are_small_enough_to_be_read() -> None:
 
 
 def test_modules_when_opened_then_say_what_they_are_for() -> None:
-    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+    assert [name for name, tree in trees().items() if not ast.get_docstring(tree)] == []
 
 
 # -- faces ---------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ def loaded_lazily(tree: ast.Module) -> set[tuple[str, str]]:
 
 
 def test_faces_when_read_by_a_type_checker_then_have_the_names_they_load() -> None:
-    faces = {Path(name).parent.name: tree for name, tree in TREES.items() if loaded_lazily(tree)}
+    faces = {Path(name).parent.name: tree for name, tree in trees().items() if loaded_lazily(tree)}
     assert {"analysis", "vendor"} <= set(faces)
     apart = {
         package: imported(tree, package) ^ loaded_lazily(tree) for package, tree in faces.items()
@@ -216,7 +221,7 @@ def test_faces_when_read_by_a_type_checker_then_have_the_names_they_load() -> No
 
 
 def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> None:
-    checked = imported(TREES["__init__.py"], "")
+    checked = imported(trees()["__init__.py"], "")
     assert set(warehouse.__all__) - {"__version__"} == {name for _, name in checked}
     for module, name in checked:
         assert getattr(warehouse, name) is getattr(import_module(f"warehouse.{module}"), name)
@@ -244,7 +249,7 @@ def test_texts_when_written_then_are_plain_english() -> None:
     ]
     offenders += [
         f"{name}:{text.lineno}: a string below a constant"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Module | ast.ClassDef)
         for constant, text in itertools.pairwise(node.body)

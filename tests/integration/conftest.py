@@ -91,7 +91,7 @@ class Readers:
         }  # fmt: skip
 
     def _come_again(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.2):
             try:
                 with warehouse.open(self.home) as fresh:
                     fresh.sql("select count(close) from flow_features").fetchall()

@@ -45,7 +45,9 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
     spans = f"{declared}8\n{declared}2\nfrom = 2025-09-02\n"
     spans += f"{declared}8\n".replace(TOLD, WRONG) + f"{declared}8\n".replace(TOLD, "TYPO")
     (home / "warehouse.toml").write_text(spans)
-    done = run_warehouse("update", "--from", str(folder), "--home", str(home), cwd=tmp_path)
+    done = run_warehouse(
+        "update", "--from", str(folder), "--home", str(home), cwd=tmp_path, audits=False
+    )
     assert done.exit_code == 1, done.stdout + done.stderr
     assert "7 doubts about funding schedules" in done.stderr
     assert f"{WRONG}: declared as 8 h, but the rates changed as every 4 h" in done.stderr
@@ -83,7 +85,7 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
     spans = f"{declared}4\n" + f"{declared}4\n".replace(TOLD, WRONG)
     spans += f"{declared}4\n".replace(TOLD, SEEDED)
     spans += pasted.replace("hours = 0", "hours = 4")
-    right = run_warehouse("build", "--home", _with(home, spans), cwd=tmp_path)
+    right = run_warehouse("build", "--home", _with(home, spans), cwd=tmp_path, audits=False)
     assert right.exit_code == 0, right.stderr
     found = {(row["symbol"], row["period_hours"]): row["payments"] for row in paid()}
     assert found == {

@@ -127,7 +127,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(steps=steps)
 def test_copy_after_any_sequence_of_builds_holds_the_rows_of_the_stored_months(
     steps: list[Version],

@@ -363,7 +363,7 @@ def test_any_sequence_of_changes_when_built_equals_a_full_rebuild(
         edit(home, chooser, name)
     steps: list[str] = []
     while arriving:
-        for _ in range(chooser.randint(12, 20)):
+        for _ in range(chooser.randint(20, 30)):
             if arriving:
                 source = arriving.pop()
                 target = seen / source.relative_to(market)

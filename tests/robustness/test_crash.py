@@ -75,7 +75,7 @@ def to_sync(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, s
     return home, current_tree(home), time.monotonic() - started, max(times)
 
 
-@pytest.mark.parametrize("moment", moments(SYNC_MOMENTS, 7))
+@pytest.mark.parametrize("moment", moments(SYNC_MOMENTS, 4))
 def test_sync_killed_at_a_moment(
     to_sync: tuple[Home, dict[str, str], float, float], moment: int
 ) -> None:

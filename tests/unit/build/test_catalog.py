@@ -16,7 +16,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support import BTC, VENUE, bar_table, file_key, grid, times, utc, write_file
+from tests.support import (
+    BTC,
+    VENUE,
+    bar_table,
+    file_key,
+    grid,
+    times,
+    utc,
+    without_comments,
+    write_file,
+)
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.vendor_views import Lists, lists_of_series, set_lists, view_columns, view_sql
 from warehouse.config import Settings
@@ -35,14 +45,10 @@ Catalog = Callable[[Files], duckdb.DuckDBPyConnection]
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
-    """Takes files in, prepares a catalog and opens it read-only.
-
-    It is without comments, which take most of the time; ``described`` makes one with them.
-    """
-    for module in ("meta", "vendor_views"):
-        monkeypatch.setattr(f"warehouse.build.{module}.comment", lambda *_: None)
-    yield from opening_catalogs(tmp_path)
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    """As ``described``, but without comments, which take most of the time."""
+    with without_comments():
+        yield from opening_catalogs(tmp_path)
 
 
 @pytest.fixture
