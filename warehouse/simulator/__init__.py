@@ -1,8 +1,8 @@
 """A simulated market: files in the vendor's shape, for the demo, the test vendor and benchmarks.
 
 A deterministic process (prices, trades, books, funding) is simulated minute by minute and folded
-into the vendor's datasets; it stands in for real files wherever those cannot be had. It makes files
-and tables only: nothing here touches a lake or a catalog.
+into the vendor's datasets. It makes files and tables only: nothing here touches a lake or a
+catalog.
 """
 
 from __future__ import annotations

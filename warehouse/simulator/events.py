@@ -1,8 +1,8 @@
 """Raw datasets: single events inside the minutes of the base process.
 
-A thinned tape: a busy market has thousands of trades a minute, here at most 12 are written, so a
-month stays small. Prices stay within the minute's range and end at its close, the last quote of a
-minute is the book of ``l1_price``, both under the clock ``true``. Amounts add up to no bar's.
+A busy market has thousands of trades a minute; at most 12 of them are written, so that a month is
+small. Prices stay within the minute's range and end at its close, and the last quote of a minute is
+the book of ``l1_price``, both under the clock ``true``. Sums of amounts do not equal those of bars.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which files a simulated market consists of, and writing them in the vendor's layout.
 
-The plan of files is pure; each file is written under a temporary name and renamed. Every file says
+The plan of files is pure; each file is written under a temporary name and renamed. Every file has
 ``warehouse.simulated = true`` in its key-value metadata.
 """
 
@@ -297,7 +297,7 @@ def _between(rows: pa.Table, start: date, end: date) -> pa.Table:
 
 
 def _vendor_path(key: FileKey) -> PurePosixPath:
-    """Path below the vendor's tree; raw files stand in a folder per month, or day."""
+    """Path below the vendor's tree; raw files have a folder per month or day."""
     if not key.is_raw:
         return key.path
     year, *rest = key.period.text.split("-")

@@ -1,4 +1,4 @@
-"""Bars that are made from the market's own ticks, by the formulas of ``macros/ticks/``.
+"""Bars computed from the market's own ticks, by the formulas of ``macros/ticks/``.
 
 Other bars of the simulator are those of a busy market, of which its ticks are a thinned tape. These
 are small, but equal what anyone computes from the ticks.
@@ -26,7 +26,7 @@ SOURCES: Mapping[str, str] = {
 
 
 class TickFold:
-    """The ticks of one symbol, of which bars are made.
+    """Computes bars from the ticks of one symbol.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One symbol at one venue: the levels around which its market moves, and when it stands still."""
+"""One symbol at one venue: the levels around which its market moves, and its inactive minutes."""
 
 from __future__ import annotations
 

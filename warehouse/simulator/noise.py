@@ -23,7 +23,7 @@ WEEK_MINUTES = 7 * DAY_MINUTES
 
 
 def generator(*words: object) -> np.random.Generator:
-    """A generator seeded by the words, which stand for themselves: numbers, names, dates."""
+    """A generator whose seed is a hash of these words, such as numbers, names and dates."""
     text = "\x1f".join(str(word) for word in words)
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     sequence = np.random.SeedSequence(int.from_bytes(digest, "little"))
