@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support import without_comments
 from warehouse.audit import MetricsReport, ValueOutcome, audit_metrics, keep_audit
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
@@ -77,7 +78,8 @@ def audited(folder: Path, bars: dict[str, pa.Table]) -> tuple[Home, MetricsRepor
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
     sync_folder(home, folder / "files")
-    prepare_catalog(settings, generation=1).replace(home.catalog)
+    with without_comments():
+        prepare_catalog(settings, generation=1).replace(home.catalog)
     return home, audit_metrics(home)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.support import BTC, bar_table, file_key, write_file
+from tests.support import BTC, bar_table, file_key, without_comments, write_file
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.inputs import fingerprint
 from warehouse.build.partitions import StoredMonth
@@ -42,7 +42,8 @@ def add_day(home: Home, folder: Path, day: date) -> None:
 def prepared(home: Home) -> tuple[Path, list[bool]]:
     """The build file, and of each kept day whether it was there already."""
     days: list[StoredMonth] = []
-    path = prepare_catalog(Settings(home.root), generation=1, progress=days.append)
+    with without_comments():
+        path = prepare_catalog(Settings(home.root), generation=1, progress=days.append)
     return path, [day.reused for day in days if day.model == "ticks.ohlcv"]
 
 

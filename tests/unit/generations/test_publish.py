@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import warehouse
-from tests.support import bar_table, copy_home, file_key, grid, write_file
+from tests.support import bar_table, copy_home, file_key, grid, without_comments, write_file
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.errors import BuildError, DamagedError, NotFoundError
@@ -40,7 +40,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Home:
     write_file(folder / "files", key, bar_table("flow", grid(date(2025, 9, 1), 2)))
     home = Home(folder / "home")
     sync_folder(home, folder / "files")
-    prepare_catalog(Settings(home.root), generation=1)
+    with without_comments():
+        prepare_catalog(Settings(home.root), generation=1)
     return home
 
 
