@@ -36,10 +36,10 @@ Examples:
 )
 @home_option
 def preview(settings: Settings, file: Path, limit: int, form: str, **options: Any) -> int:
-    """Rows of a model of your own as its file is now, in a second and without a build.
+    """Show the rows of one of your models as its file is now, without a build.
 
-    FILE is a path, or a file's name below the home's models/. Models of your own that it reads are
-    as their files are now, too; all others are those of the catalog.
+    FILE is a path, or a file's name below the home's models/. The models of yours that it
+    reads are taken from their files too, all others from the catalog.
     """
     with Warehouse(settings) as warehouse:
         result = warehouse.preview(file, limit=limit, **options)

@@ -91,8 +91,8 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     """Remove old generations and the files that only they need.
 
     The current generation, snapshots and the newest generations stay, with all files that they
-    read. Without --yes the plan is only printed. Of a home in a bucket the bucket is pruned too, of
-    objects that are older than a day.
+    read. Without --yes the plan is only printed. If the home is in
+    a bucket, objects there that are older than a day are removed too.
     """
     home = Home.of(settings)
     older_than = None

@@ -41,7 +41,7 @@ def verify(
 ) -> int:
     """Check that the manifest, the lake, the catalogs and the marts are undamaged.
 
-    Of a home in a bucket the bucket is checked too: every object is read, unless --quick.
+    If the home is in a bucket, every object there is read too, unless --quick is given.
 
     Exit code 4 if anything is damaged; each finding has a command to run next. Notes describe the
     data (missing bars, columns that are not in the contract) and are not damage.
