@@ -353,7 +353,7 @@ def test_table_when_used_by_keyboard_then_sorts_and_leads_to_the_series(
     tab: Any, address: str
 ) -> None:
     go(tab, address, "/table?mart=mart")
-    head = tab.get_by_role("columnheader", name="net_delta")
+    head = tab.locator("th.sort", has_text="net_delta")
     for order in ("ascending", "descending"):
         head.focus()
         tab.keyboard.press("Enter")

@@ -34,7 +34,7 @@ export function tableOf(columns, rows, options = {}) {
   });
   const body = rows.slice(0, options.most ?? 5000).map((row) =>
     h("tr", { class: options.onrow ? "press" : "", ...pressable(options.onrow ? () => options.onrow?.(row) : null) },
-      ...row.map((value, place) => h("td", { class: numeric[place] ? "n" : String(value).length > 60 ? "long" : "" }, cell(value, numeric[place]))),
-      options.extra ? h("td", {}, options.extra(row)) : null));
-  return h("table", {}, h("thead", {}, h("tr", {}, ...head, options.extra ? h("th", {}, options.extraName ?? "") : null)), h("tbody", {}, ...body));
+      options.extra ? h("td", {}, options.extra(row)) : null,
+      ...row.map((value, place) => h("td", { class: numeric[place] ? "n" : String(value).length > 60 ? "long" : "" }, cell(value, numeric[place])))));
+  return h("table", {}, h("thead", {}, h("tr", {}, options.extra ? h("th", {}, options.extraName ?? "") : null, ...head)), h("tbody", {}, ...body));
 }

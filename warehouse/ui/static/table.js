@@ -58,7 +58,7 @@ export async function open(view, route) {
       sorted,
       onsort: (column) => { sorted = { column, down: sorted.column === column && !sorted.down }; draw(); },
       onrow: (row) => go("series", row[id], new URLSearchParams({ p: measureText({ table: chosen.name, column: shown[0], series: null }), g: String(shownGeneration()) })),
-      extraName: "course",
+      extraName: shown[0],
       extra: (row) => spark(answer.courses?.[row[id]] ?? []),
     }) : h("p", { class: "empty" }, "No row was known at that moment."));
   }
