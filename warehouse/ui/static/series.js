@@ -37,7 +37,8 @@ class SeriesView extends Timeline {
     this.logButton = log;
     this.ranges.append(log);
     this.side = h("aside", {}, this.menu());
-    fill(view, h("div", { class: "bar" }, this.choice, this.ranges,
+    const opener = h("button", { class: "opener", "aria-expanded": "false", onclick: () => opener.setAttribute("aria-expanded", String(this.side.classList.toggle("open"))) }, "measures");
+    fill(view, h("div", { class: "bar" }, opener, this.choice, this.ranges,
       actions({ question: () => this.question(), pictures: () => this.drawn, name: () => `${this.series.symbol} ${this.series.interval}`.replace(/[^\w-]+/g, "_") })),
     h("div", { class: "split" }, this.side, h("section", { class: "grow" }, this.charts, this.status)));
   }
