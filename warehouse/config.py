@@ -101,7 +101,7 @@ def load_settings(
     variables = _dotenv() | dict(os.environ if environment is None else environment)
     place = home or variables.get("WAREHOUSE_HOME") or "data"
     store = None
-    if isinstance(place, str) and place.startswith(BUCKET):
+    if isinstance(place, str) and "://" in place:
         store = bucket_address(place)
         place = _cache_folder(store, variables)
     chosen = Path(place).expanduser().absolute()

@@ -16,13 +16,14 @@ import pytest
 import warehouse
 from tests.robustness.support import ROUND_SQL, quick_build, sync_round
 from tests.s3.conftest import SECRET, Bucket, ok
-from tests.support import bar_table, copy_home, file_key, grid, utc, write_file
+from tests.support import BTC, bar_table, copy_home, file_key, grid, utc, write_file
 from warehouse.bucket.push import names_of, push_home
 from warehouse.bucket.store import Store
 from warehouse.bucket.upkeep import prune_bucket
 from warehouse.config import load_settings
 from warehouse.errors import DamagedError, NotFoundError, StoreError
 from warehouse.home import Home
+from warehouse.sync.from_folder import sync_folder
 
 pytestmark = pytest.mark.s3
 
@@ -165,6 +166,21 @@ def test_a_home_that_never_pulled_does_not_replace_another_one(
         assert "never pulled" in done.stderr
     new = bucket.home("new")
     assert bucket.run(new, "update", "--from", bucket.folder).exit_code == 5
+    # with a series of its own and another version of a file, it becomes a writer of both
+    files = bucket.folder / "own"
+    first = utc("2025-09-01").date()
+    for symbol in (BTC, "perpetual-ETH-USDT:USDT"):
+        key = file_key("flow", "2025-09", symbol=symbol)
+        write_file(files, key, bar_table("flow", grid(first, 24)))
+    sync_folder(Home(stranger), files)
+    ok(bucket.run(stranger, "pull"))
+    assert quick_build(Home(stranger)) == 2
+    publish(stranger, bucket.address)
+    with warehouse.open(bucket.address) as opened:
+        rows = opened.sql("select symbol, count(*) from vendor.flow group by all order by all")
+        assert rows.fetchall() == [(BTC, 24 + 48), ("perpetual-ETH-USDT:USDT", 24)]
+        assert len(opened.sql("from meta.restatements")) == 1
+    assert "nothing is damaged" in ok(bucket.run(stranger, "verify")).stderr
 
 
 # -- killed --------------------------------------------------------------------------------------
@@ -313,10 +329,14 @@ def test_damaged_catalogs_and_heads_are_refused(bucket: Bucket, writer: Path) ->
     store.put(f"parts/{part}", b"another")
     with pytest.raises(DamagedError, match=f"parts/{part}: holds other bytes"):
         warehouse.open(bucket.address)
+    store.put(f"parts/{head.state.manifest.parts[0]}", b"another")
+    store.delete([f"parts/{head.state.names.parts[0]}"])
+    assert bucket.run(writer, "verify", "--quick").exit_code == 4
     assert bucket.run(writer, "verify").exit_code == 4
     ok(bucket.run(writer, "verify", "--repair"))
     with warehouse.open(bucket.address) as opened:
         assert opened.generation >= 1
+    ok(bucket.run(bucket.home("other"), "pull"))
     store.put("HEAD", b"no JSON")
     again = bucket.run(bucket.address, "sql", "select 1")
     assert again.exit_code == 4
@@ -469,13 +489,20 @@ def test_wrong_keys_are_named_and_not_shown(
     done = bucket.run(bucket.address, "sql", "select 1", **variables)
     assert done.exit_code == 3
     assert text in done.stderr
-    assert not any(value in done.stderr for value in variables.values() if value != "wrong")
+    assert "nobody" not in done.stderr
 
 
 def test_addresses_of_nothing_say_what_is_missing(bucket: Bucket) -> None:
     done = bucket.run("s3://nowhere-at-all/x", "sql", "select 1")
     assert done.exit_code == 3
     assert "there is no such bucket" in done.stderr
+    done = bucket.run(bucket.address, "sql", "select 1")
+    assert done.exit_code == 2
+    assert "holds no home" in done.stderr
+    for server in ("nonsense", f"http://user:{SECRET}@127.0.0.1"):
+        done = bucket.run(bucket.address, "sql", "select 1", AWS_ENDPOINT_URL=server)
+        assert done.exit_code == 2
+        assert "AWS_ENDPOINT_URL: not the address of a server" in done.stderr
 
 
 def test_a_home_whose_bucket_changed_does_not_answer_for_the_other_one(

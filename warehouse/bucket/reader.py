@@ -113,6 +113,8 @@ class Reader:
                 os.utime(self.home.root / name)  # the time of its last use
             except FileNotFoundError:
                 missing.append(name)
+            except PermissionError:  # of another user, who shares the cache
+                pass
         if missing:
             self._fetch(missing)
             self._shrink()

@@ -21,6 +21,7 @@ from warehouse.errors import (
     DamagedError,
     OvertakenError,
     StoreError,
+    UsageError,
     WarehouseError,
     needing_extras,
 )
@@ -109,13 +110,18 @@ class Store:
         self._api: Any = obstore
         bucket, _, prefix = address.removeprefix(BUCKET).partition("/")
         config = {name: value for name in _VARIABLES if (value := variable(name))}
-        plain = str(config.get("AWS_ENDPOINT_URL", "")).startswith("http://")
+        endpoint = config.get("AWS_ENDPOINT_URL", "https://amazon")
+        if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", endpoint):  # the library would panic
+            raise UsageError(
+                "AWS_ENDPOINT_URL: not the address of a server",
+                next_step="write it as https://HOST or http://HOST:PORT",
+            )
         with self._errors("the settings"):
             self._store: Any = S3Store(
                 bucket,
                 prefix=prefix or None,
                 config=config,
-                client_options={**_CLIENT, "allow_http": plain},
+                client_options={**_CLIENT, "allow_http": endpoint.startswith("http://")},
                 retry_config=_RETRIES,
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from warehouse.bucket.push import names_of
+from warehouse.bucket.push import names_of, push_home
 from warehouse.bucket.record import (
     Record,
     read_record,
@@ -23,12 +23,11 @@ from warehouse.bucket.transfer import (
     digest_of,
     in_parallel,
     is_as_named,
-    send_blob,
     send_file,
 )
 from warehouse.display import counted
 from warehouse.errors import OvertakenError, WarehouseError
-from warehouse.home import Home, generation_path
+from warehouse.home import Home
 
 # Unneeded objects that are younger stay, because a reader may have an older generation open and a
 # writer may be about to publish what it has sent.
@@ -91,10 +90,7 @@ def _size(home: Home, name: str) -> int | None:
 
 
 def repair_bucket(home: Home, store: Store, damage: Collection[BucketDamage]) -> list[str]:
-    """Send again what is damaged and undamaged here; returns a line for each object.
-
-    Files in parts are sent again whole where this home holds the same generation.
-    """
+    """Send again what is damaged there and undamaged here; returns a line for each object."""
     lines = []
     for one in damage:
         if one.name.partition("/")[0] in FOLDERS:
@@ -105,14 +101,8 @@ def repair_bucket(home: Home, store: Store, damage: Collection[BucketDamage]) ->
             except WarehouseError as error:
                 lines.append(f"{one.name} cannot be sent again: {error.what}")
     if any(one.name.startswith(f"{PARTS}/") for one in damage):
-        head = require_head(store, store.read_head())
-        require_newest(store, head, read_record(home, store))
-        for kept in head.state.generations:
-            path = generation_path(home, kept.number)
-            if path.is_file():
-                send_blob(store, path)
-                lines.append(f"sent the catalog of generation {kept.number} again")
-        lines.append("the next push sends the manifest and the journal again")
+        push_home(home, store, anew=True)
+        lines.append("sent the catalogs, the manifest and the journal again")
     return lines
 
 
@@ -149,8 +139,8 @@ def prune_bucket(
         return unneeded()
     began = clock()
     store.move_head(head, head.state, prunes=True)
+    marked = require_head(store, store.read_head())
     try:
-        marked = require_head(store, store.read_head())
         names = unneeded()
         for start in range(0, len(names), _DELETED_AT_ONCE):
             if clock() - began > _DELETES_FOR_S:

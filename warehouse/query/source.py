@@ -87,4 +87,4 @@ class Source:
         if root not in self._files:
             self._files[root] = CatalogFiles(root.new_cursor(), root.names)
         found = self._files[root].read_by(statement.tree, statement.bare, params)
-        return self._bucket.hold(found)
+        return self._bucket.hold(found) if found else None
