@@ -47,12 +47,12 @@ def require_pulled(home: Home, store: Store) -> None:
     require_newest(store, store.read_head(), read_record(home, store))
 
 
-def push_home(home: Home, store: Store, *, anew: bool = False) -> Pushed | None:
+def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None:
     """Publish the home; None if the bucket holds the same.
 
     Parameters
     ----------
-    anew
+    again
         Send everything as to an empty bucket, because of what is there some is damaged.
 
     Raises
@@ -68,11 +68,11 @@ def push_home(home: Home, store: Store, *, anew: bool = False) -> Pushed | None:
             head, record = store.read_head(), read_record(home, store)
             require_newest(store, head, record)
             require_not_pruned(store, head, now)
-            state, names = _state_of(home, store, None if anew else head)
-            if head is not None and state.means(head.state) and not anew:
+            state, names = _state_of(home, store, None if again else head)
+            if head is not None and state.means(head.state) and not again:
                 write_record(home, Record(store.address, head.state, head.tag))
                 return None
-            sizes = _send(home, store, names - names_of(store, None if anew else head))
+            sizes = _send(home, store, names - names_of(store, None if again else head))
             note_pending(home, record, state)
             try:
                 tag = store.move_head(head, state)

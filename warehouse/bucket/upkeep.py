@@ -101,7 +101,7 @@ def repair_bucket(home: Home, store: Store, damage: Collection[BucketDamage]) ->
             except WarehouseError as error:
                 lines.append(f"{one.name} cannot be sent again: {error.what}")
     if any(one.name.startswith(f"{PARTS}/") for one in damage):
-        push_home(home, store, anew=True)
+        push_home(home, store, again=True)
         lines.append("sent the catalogs, the manifest and the journal again")
     return lines
 
