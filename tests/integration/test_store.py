@@ -45,7 +45,6 @@ from warehouse.simulator import Market, write_market
 from warehouse.sql import literal
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep import prune_home
-from warehouse.vendor import load_contracts
 
 DATASETS = ("ohlcv", "flow", "l1_price", "funding")
 MARTS = ("flow_features", "l1_features", "forward_returns", "funding_settlements")
@@ -415,8 +414,9 @@ EVERYTHING = {
     **{
         f"meta.{name}": f"from w.meta.{name}"
         for name in META
-        if name not in ("audited", "build", "results", "stored")
+        if name not in ("audited", "build", "months", "results", "stored")
     },
+    "meta.months": "select * exclude (shown, described) from w.meta.months",
     "meta.build": "select * exclude (generation, built_at, home, inputs) from w.meta.build",
     "meta.audited": "select schema, name, key, verdict from w.meta.audited",
     "base": "from w.user.base",
@@ -467,7 +467,7 @@ def test_vendor_view_shows_what_the_files_hold(market: Path, tmp_path: Path) -> 
         connection.execute(f"attach {literal(str(catalog))} as warehouse (read_only)")
         for dataset in DATASETS:
             files = [f for f in owned if f.file.key.dataset == dataset]
-            columns = view_columns(load_contracts()[dataset], files)
+            columns = view_columns(dataset, {f.file.facts.columns for f in files})
             held = f"({view_sql(columns, files, Home(tmp_path / 'home'))})"
             assert content(connection, held) == content(connection, f"warehouse.vendor.{dataset}")
 

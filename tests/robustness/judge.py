@@ -56,7 +56,7 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
     """What DuckDB says otherwise of an accepted file, read whole through the catalog's view."""
     stored = StoredFile(1, key, 1, path.stem, path.stat().st_size, facts, "test", "", "2026-01-01")
     owned = assign_ownership([stored])
-    columns = view_columns(load_contracts().get(key.dataset), owned)
+    columns = view_columns(key.dataset, {f.file.facts.columns for f in owned})
     home = Home(path.parent.parent)
     for is_bulk in (False, True):
         lists: Lists = {}
@@ -64,7 +64,10 @@ def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
         with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
             connection.execute("set timezone = 'UTC'")
             try:
-                set_lists(connection, lists_of_series(owned))
+                set_lists(
+                    connection,
+                    lists_of_series({f.file.series_id: f.file.key.series for f in owned}),
+                )
                 set_lists(connection, lists)
                 connection.execute(f"create view shown as {sql}")
                 connection.execute("select bit_xor(hash(shown)) from shown").fetchall()

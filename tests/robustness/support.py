@@ -82,7 +82,7 @@ def quick_build(home: Home) -> int:
             )
             connection.execute(
                 "insert into meta.stored values"
-                " ('flow_features', '2025-09', ?, ?, ?, false, 'duckdb')",
+                " ('flow_features', '2025-09', ?, ?, ?, false, 'duckdb', '')",
                 [name, month.rows, month.size_bytes],
             )
             connection.execute(

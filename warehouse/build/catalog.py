@@ -16,15 +16,16 @@ import duckdb
 
 from warehouse.build.compaction import gather
 from warehouse.build.inputs import Inputs
-from warehouse.build.kept_ticks import KeptDay, keep_ticks, with_kept, write_ticks
+from warehouse.build.kept_ticks import KeptDay, keep_ticks, show_kept, write_ticks
+from warehouse.build.lake_months import LakeByMonth, kept_in
 from warehouse.build.meta import write_meta, write_stored
 from warehouse.build.partitions import OnMonth, StoredMonth
-from warehouse.build.vendor_views import count_hidden, write_vendor
+from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
 from warehouse.engine import abandoned_spills, attach, connect, translated
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError
 from warehouse.home import Home
-from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.lake import Manifest
 from warehouse.sql import comment, identifier, literal
 
 # Oldest DuckDB that must be able to open the catalog.
@@ -84,17 +85,13 @@ def beginning(home: Home) -> Iterator[None]:
 
 
 def read_lake(
-    connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    home: Home,
-    manifest: Manifest,
-    progress: OnMonth | None,
-) -> tuple[list[OwnedFile], dict[str, list[StoredMonth]], list[KeptDay]]:
-    """The files with the spans that they own, the gathered months of each dataset, kept bars."""
-    owned = count_hidden(connection, assign_ownership(manifest.files()), home)
-    kept = keep_ticks(settings, home, manifest, owned, progress)
-    owned = with_kept(owned, kept, home)
-    return owned, gather(settings, home, owned, progress=progress), kept
+    settings: Settings, home: Home, manifest: Manifest, progress: OnMonth | None
+) -> tuple[LakeByMonth, dict[str, list[StoredMonth]], list[KeptDay]]:
+    """The lake with kept bars, the gathered months of each dataset, and the kept bars."""
+    lake = LakeByMonth(home, manifest, kept_in(home, home.catalog))
+    kept = keep_ticks(settings, lake, manifest, progress)
+    show_kept(lake, kept)
+    return lake, gather(settings, lake, progress=progress), kept
 
 
 def _write(
@@ -108,12 +105,12 @@ def _write(
         storage = f"storage_version {literal(STORAGE_VERSION)}"
         attach(connection, home.build_catalog, options=storage)
         connection.execute("use warehouse")
-        owned, gathered, kept = read_lake(connection, settings, home, manifest, progress)
+        lake, gathered, kept = read_lake(settings, home, manifest, progress)
         connection.execute("begin")
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
-        write_vendor(connection, owned, home, gathered)
-        write_meta(connection, owned, manifest, settings, generation, inputs)
+        write_vendor(connection, lake, gathered)
+        write_meta(connection, lake, manifest, settings, generation, inputs)
         for months in gathered.values():
             write_stored(connection, home, months)
         write_ticks(connection, home, kept)

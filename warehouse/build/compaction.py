@@ -8,7 +8,7 @@ builds and queries read that. Raw data is read from the vendor's files.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.build.jobs import Job
+from warehouse.build.lake_months import LakeByMonth, stored_key
 from warehouse.build.partitions import OnMonth, StoredMonth, month_path
 from warehouse.build.stored import Wanted, found_or_computed
 from warehouse.build.vendor_views import (
@@ -26,39 +27,31 @@ from warehouse.build.vendor_views import (
     view_sql,
 )
 from warehouse.config import Settings
-from warehouse.home import Home
 from warehouse.lake import OwnedFile
-from warehouse.vendor import DatasetColumn, load_contracts
+from warehouse.vendor import DatasetColumn, is_raw
 
 # Increase it when the way months are gathered changes, so that no older file is reused.
 GATHER_VERSION = 3
 
 
 def gather(
-    settings: Settings,
-    home: Home,
-    owned: Iterable[OwnedFile],
-    *,
-    progress: OnMonth | None = None,
+    settings: Settings, lake: LakeByMonth, *, progress: OnMonth | None = None
 ) -> dict[str, list[StoredMonth]]:
     """Write what is new of every dataset of bars; all its months by dataset, in order.
 
     The caller holds the home's lock.
     """
-    bars = [f for f in owned if f.spans and not f.file.key.is_raw]
-    by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
-    for owned_file in bars:
-        by_dataset[owned_file.file.key.dataset].append(owned_file)
-    task = _Gathering(lists_of_series(bars))
+    task = _Gathering(lists_of_series(lake.series))
     wanted = [
         month
-        for dataset, files in sorted(by_dataset.items())
-        for month in _months(home, task, dataset, files)
+        for dataset in lake.datasets
+        if not is_raw(dataset)
+        for month in _months(lake, task, dataset)
     ]
-    gathered: dict[str, list[StoredMonth]] = {dataset: [] for dataset in sorted(by_dataset)}
-    for month in found_or_computed(settings, wanted, progress):
+    gathered: dict[str, list[StoredMonth]] = defaultdict(list)
+    for month in found_or_computed(settings, wanted, lake.kept, progress):
         gathered[month.model.removeprefix("vendor.")].append(month)
-    return gathered
+    return dict(gathered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +65,54 @@ class _Gathering:
         return "*"
 
 
-def _months(home: Home, task: _Gathering, dataset: str, files: list[OwnedFile]) -> Iterator[Wanted]:
-    columns = view_columns(load_contracts().get(dataset), files)
-    by_month: dict[str, list[OwnedFile]] = defaultdict(list)
-    for owned_file in files:
-        by_month[owned_file.file.key.period.month].append(owned_file)
+def _months(lake: LakeByMonth, task: _Gathering, dataset: str) -> Iterator[Wanted]:
+    columns = view_columns(dataset, lake.columns_shown(dataset))
     name = f"vendor.{dataset}"
-    folder = home.marts / name
+    folder = lake.home.marts / name
     folder.mkdir(parents=True, exist_ok=True)
-    for month, of_month in sorted(by_month.items()):
-        place = month_path(folder, month, _facts(columns, of_month))
-        job = partial(_job, home, task, f"{name} {month}", columns, of_month, place)
-        yield Wanted(name, month, place, job)
+    for month in lake.shown_months(dataset):
+        yield Wanted(
+            name,
+            month.month,
+            stored_key(_facts(columns) | {"token": month.shown}),
+            partial(_place, lake, dataset, month.month, columns, folder),
+            partial(_job, lake, task, dataset, month.month, columns),
+        )
+
+
+def _bars(lake: LakeByMonth, dataset: str, month: str) -> list[OwnedFile]:
+    return [file for file in lake.files(dataset, month) if file.spans]
+
+
+def _place(
+    lake: LakeByMonth, dataset: str, month: str, columns: list[DatasetColumn], folder: Path
+) -> Path:
+    files = [
+        (f.file.series_id, str(f.file.key.series), f.file.object, f.spans)
+        for f in _bars(lake, dataset, month)
+    ]
+    return month_path(folder, month, _facts(columns) | {"files": files})
 
 
 def _job(
-    home: Home,
+    lake: LakeByMonth,
     task: _Gathering,
-    name: str,
+    dataset: str,
+    month: str,
     columns: list[DatasetColumn],
-    files: list[OwnedFile],
     place: Path,
 ) -> Job:
     lists: Lists = {}
-    rows = f"select * from (\n{view_sql(columns, files, home, lists=lists)}\n)"
+    files = _bars(lake, dataset, month)
+    rows = f"select * from (\n{view_sql(columns, files, lake.home, lists=lists)}\n)"
     size_bytes = sum(f.file.size_bytes for f in files)
-    return Job(name, task, rows, lists, {}, place, size_bytes)
+    return Job(f"vendor.{dataset} {month}", task, rows, lists, {}, place, size_bytes)
 
 
-def _facts(columns: list[DatasetColumn], files: list[OwnedFile]) -> object:
-    """The inputs that a month's rows depend on."""
+def _facts(columns: list[DatasetColumn]) -> dict[str, object]:
+    """What a month's rows depend on beside its files."""
     return {
         "gather": GATHER_VERSION,
         "duckdb": duckdb.__version__,
         "columns": [(column.name, column.type) for column in columns],
-        "files": [
-            (f.file.series_id, str(f.file.key.series), f.file.object, f.spans) for f in files
-        ],
     }

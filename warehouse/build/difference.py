@@ -1,8 +1,8 @@
 """Begin a build with a copy of the published catalog, and change in it only what has changed.
 
 That is possible where the built-in project is the same: then its models, their comments and its
-functions are. The rest, ``meta`` and the views of datasets with other files, is written as a whole
-build writes it, so that the catalog is the same as after one.
+functions are. The rest, rows of ``meta`` of months with other files and views of their datasets, is
+written as a whole build writes it, so that the catalog is the same as after one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import duckdb
 from warehouse.build.catalog import beginning, read_lake
 from warehouse.build.inputs import Inputs
 from warehouse.build.kept_ticks import write_ticks
-from warehouse.build.meta import rewrite_meta, set_build, write_stored
+from warehouse.build.meta import set_build, write_stored
+from warehouse.build.meta_change import change_meta
 from warehouse.build.partitions import OnMonth
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
@@ -27,13 +28,11 @@ from warehouse.lake import Manifest
 from warehouse.project import PACKAGE
 
 _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'
-_FILES = """
-select dataset, file::varchar from meta.files as file
-union all select model[8:], path from meta.stored where starts_with(model, 'vendor.')
-"""
-_HELD = """
-select dataset from meta.files where owns_from <> []
-union select dataset from meta.coverage where source = 'ticks'
+_PATHS = "select model[8:], path from meta.stored where starts_with(model, 'vendor.')"
+_HELD = "select distinct dataset from meta.months where is_shown"
+_KNOWS_MONTHS = """
+select 1 from duckdb_tables() where database_name = 'warehouse' and schema_name = 'meta'
+and table_name = 'months'
 """
 
 
@@ -127,18 +126,20 @@ def _show_lake(
 
     Models read the columns, and a mart without months is its model again.
     """
-    with Manifest(home.manifest) as manifest:
-        owned, gathered, kept = read_lake(connection, settings, home, manifest, progress)
-        columns, files, held = (_rows(connection, text) for text in (_COLUMNS, _FILES, _HELD))
-        rewrite_meta(connection, owned, manifest, settings, generation, inputs)
-    connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
-    for months in gathered.values():
-        write_stored(connection, home, months)
-    write_ticks(connection, home, kept)
-    if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
+    if not _rows(connection, _KNOWS_MONTHS):
         return False
-    changed = {dataset for dataset, _ in set(files) ^ set(_rows(connection, _FILES))}
-    write_vendor(connection, owned, home, gathered, only=changed)
+    with Manifest(home.manifest) as manifest:
+        lake, gathered, kept = read_lake(settings, home, manifest, progress)
+        columns, paths, held = (_rows(connection, text) for text in (_COLUMNS, _PATHS, _HELD))
+        changed = change_meta(connection, lake, manifest, settings, generation, inputs)
+        connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
+        for months in gathered.values():
+            write_stored(connection, home, months)
+        write_ticks(connection, home, kept)
+        if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
+            return False
+        changed |= {dataset for dataset, _ in set(paths) ^ set(_rows(connection, _PATHS))}
+        write_vendor(connection, lake, gathered, only=changed)
     connection.execute("delete from meta.results where resource_type = 'test'")
     connection.execute("delete from meta.tested")
     return True

@@ -30,8 +30,7 @@ AUDIT_VERSION = 1
 
 _MONTHS = "select model, path from {}.meta.stored where rows > 0"
 _FILES = """
-select dataset, object from {}.meta.files
-union all select model[8:], path from {}.meta.stored where starts_with(model, 'vendor.')
+select dataset, shown from {}.meta.months
 union all select model, path from {}.meta.stored where starts_with(model, 'ticks.')
 """
 _MACROS = """
@@ -117,6 +116,7 @@ class KeptAudits:
         self._columns = sorted(self._rows(_COLUMNS))
         self._keys = {model.relation: self._key(model) for model in project.models}
         rows: list[tuple[Any, ...]] = []
+        self._old_months = self._old_files = set[tuple[Any, ...]]()
         if is_same_lake:
             rows = self._rows(_AUDITED)
             self._old_months, self._old_files = self._months, self._files

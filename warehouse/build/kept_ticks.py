@@ -13,7 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from typing import Any, Self
 import duckdb
 
 from warehouse.build.declared_ticks import ForMarts, Wish, wished_ticks
+from warehouse.build.lake_months import LakeByMonth
 from warehouse.build.meta import write_stored
 from warehouse.build.partitions import (
     OnMonth,
@@ -46,7 +47,6 @@ from warehouse.vendor import (
     Period,
     SeriesKey,
     interval_us,
-    is_raw,
     load_contracts,
 )
 
@@ -104,9 +104,8 @@ _TIME, _CAST = "TIMESTAMP", "ANY"
 
 def keep_ticks(
     settings: Settings,
-    home: Home,
+    lake: LakeByMonth,
     manifest: Manifest,
-    owned: Iterable[OwnedFile],
     progress: OnMonth | None = None,
 ) -> list[KeptDay]:
     """Write what is new of all bars that are to be kept; every day of them.
@@ -118,12 +117,11 @@ def keep_ticks(
     UsageError
         Bars without ticks are wished for, or bars for the marts that the vendor's files have too.
     """
-    wishes = wished_ticks(home.subscription)
+    wishes = wished_ticks(lake.home.subscription)
     if not wishes:
         return []
-    files = list(owned)
-    with _Keeping(settings, home, files) as keeping:
-        chosen = _chosen(keeping, wishes, files)
+    with _Keeping(settings, lake) as keeping:
+        chosen = _chosen(keeping, wishes, manifest)
         return [
             KeptDay(
                 FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}")),
@@ -136,27 +134,19 @@ def keep_ticks(
         ]
 
 
-def with_kept(owned: Iterable[OwnedFile], days: Iterable[KeptDay], home: Home) -> list[OwnedFile]:
-    """All files behind ``vendor.*``: those of the lake, and the days of bars that it shows.
-
-    A file of the lake owns nothing where bars from ticks replace its series in the dataset.
-    """
+def show_kept(lake: LakeByMonth, days: Iterable[KeptDay]) -> None:
+    """Put the days of bars that ``vendor.*`` shows beside the files of the lake."""
     for_marts = [day for day in days if day.for_marts]
     late = sum(_facts_in(day.stored.path)["late"] for day in for_marts)
     if late:
         series = next(d.key for d in for_marts if _facts_in(d.stored.path)["late"])
         raise UsageError(
-            f"{home.subscription}: [[ticks]] {series.dataset} {series.series}: ticks of"
+            f"{lake.home.subscription}: [[ticks]] {series.dataset} {series.series}: ticks of"
             f" {counted(late, 'bar')} arrived after the bar's end, and marts take a bar as known"
             " then",
             next_step='write marts = "no", and read ticks.*; or clocks = ["true"]',
         )
-    kept = [day.as_file(home) for day in for_marts]
-    replaced = {(f.file.key.dataset, f.file.series_id) for f in kept}
-    return [
-        replace(f, spans=(), runs=()) if (f.file.key.dataset, f.file.series_id) in replaced else f
-        for f in owned
-    ] + kept
+    lake.show_beside([day.as_file(lake.home) for day in for_marts])
 
 
 def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequence[KeptDay]) -> None:
@@ -203,14 +193,9 @@ def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) ->
 
 
 def _chosen(
-    keeping: _Keeping, wishes: Sequence[Wish], owned: Sequence[OwnedFile]
+    keeping: _Keeping, wishes: Sequence[Wish], manifest: Manifest
 ) -> dict[tuple[str, SeriesKey], Wish]:
     """Each series of each dataset that is to be kept, with the wish for it."""
-    held = {
-        (f.file.key.dataset, f.file.key.series)
-        for f in owned
-        if f.file.facts.rows and not f.file.key.is_raw
-    }
     chosen: dict[tuple[str, SeriesKey], Wish] = {}
     for wish in wishes:
         found = [raw for raw in keeping.series(wish.dataset) if wish.covers(raw)]
@@ -231,7 +216,8 @@ def _chosen(
                     f" {str(other.marts)!r} in {other.where.rpartition(': ')[2]}",
                     next_step="give it the same value in both",
                 )
-            if wish.marts is ForMarts.ADD and place in held:
+            held = manifest.files_of(*place) if wish.marts is ForMarts.ADD else []
+            if any(file.facts.rows for file in held):
                 raise UsageError(
                     f"{wish.where}: {wish.dataset} {series}: the vendor's files have these bars"
                     " too, and a series of a dataset has one source",
@@ -247,12 +233,12 @@ def _chosen(
 class _Keeping:
     """Computes days of bars from ticks of the lake, on a connection that opens with the first."""
 
-    def __init__(self, settings: Settings, home: Home, owned: Iterable[OwnedFile]) -> None:
-        self._settings, self._home = settings, home
-        self._files: dict[str, list[OwnedFile]] = defaultdict(list)
-        for file in owned:
-            if file.spans and is_raw(file.file.key.dataset):
-                self._files[file.file.key.dataset].append(file)
+    def __init__(self, settings: Settings, lake: LakeByMonth) -> None:
+        self._settings, self._home = settings, lake.home
+        self._files = {
+            dataset: [file for file in lake.files_of(dataset) if file.spans]
+            for dataset in _SOURCES.values()
+        }
         self._opened = ExitStack()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -352,7 +338,7 @@ class _Keeping:
             self._connection.execute("create schema vendor")
             for dataset in _SOURCES.values():
                 files = self._files[dataset]
-                columns = view_columns(load_contracts().get(dataset), files)
+                columns = view_columns(dataset, {f.file.facts.columns for f in files})
                 sql = view_sql(columns, files, self._home)
                 self._connection.execute(f"create view vendor.{dataset} as {sql}")
             self._connection.execute(tick_macros())

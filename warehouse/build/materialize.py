@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,8 @@ import duckdb
 
 from warehouse.build.compaction import gather
 from warehouse.build.jobs import Job, set_moments
-from warehouse.build.kept_ticks import keep_ticks, with_kept
+from warehouse.build.kept_ticks import keep_ticks, show_kept
+from warehouse.build.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
 from warehouse.build.meta import write_stored
 from warehouse.build.partitions import DUCKDB, OnMonth, StoredMonth, month_path
 from warehouse.build.running import continued, sums_within, write_running
@@ -48,15 +50,15 @@ from warehouse.config import Settings
 from warehouse.engine import attach, connect
 from warehouse.files import leftovers
 from warehouse.home import Home
-from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.lake import Manifest, OwnedFile
 from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import files_below, identifier, literal, moment
+from warehouse.times import Span
 from warehouse.vendor import (
     SERIES_COLUMNS,
     DatasetColumn,
     Period,
     is_raw,
-    load_contracts,
 )
 
 # Increase it when the way months are computed changes, so that no older file is reused.
@@ -80,33 +82,43 @@ def store_marts(
     home.marts.mkdir(parents=True, exist_ok=True)
     for leftover in leftovers(home.root, of_lake=False):
         leftover.unlink()
-    wanted = _wanted(settings, home, project, DUCKDB if spark is None else spark.engine)
-    if spark is None:
-        stored = found_or_computed(settings, wanted, progress)
-    else:
-        running = {model.name: model.accumulates for model in project.models}
-        stored = found_or_computed_by_spark(settings, spark, wanted, running, progress)
+    with _lake(settings) as lake:
+        wanted = _wanted(settings, lake, project, DUCKDB if spark is None else spark.engine)
+        if spark is None:
+            stored = found_or_computed(settings, wanted, lake.kept, progress)
+        else:
+            running = {model.name: model.accumulates for model in project.models}
+            stored = found_or_computed_by_spark(
+                settings, spark, wanted, lake.kept, running, progress
+            )
     _show(settings, home, project, stored)
     return stored
 
 
 def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> None:
     """Make the server's tables show all that the marts read, for dbt by hand."""
-    wanted = _wanted(settings, Home.of(settings), project, spark.engine)
-    spark.show(settings, [month.job() for month in wanted])
+    with _lake(settings) as lake:
+        wanted = _wanted(settings, lake, project, spark.engine)
+        spark.show(settings, [month.job(month.place) for month in wanted])
 
 
-def _wanted(settings: Settings, home: Home, project: Project, engine: str) -> list[Wanted]:
-    """All months of all marts that can be stored."""
+@contextmanager
+def _lake(settings: Settings) -> Iterator[LakeByMonth]:
+    home = Home.of(settings)
     with Manifest(home.manifest) as manifest:
-        lake = assign_ownership(manifest.files())
-        owned = with_kept(lake, keep_ticks(settings, home, manifest, lake), home)
-    gathered = gather(settings, home, owned)
+        lake = LakeByMonth(home, manifest, kept_in(home, home.catalog, home.build_catalog))
+        show_kept(lake, keep_ticks(settings, lake, manifest))
+        yield lake
+
+
+def _wanted(settings: Settings, lake: LakeByMonth, project: Project, engine: str) -> list[Wanted]:
+    """All months of all marts that can be stored."""
+    gathered = gather(settings, lake)
     return [
         month
         for model in project.models
         if is_storable(project, model)
-        for month in _Mart(settings, home, project, model, owned, gathered, engine).months()
+        for month in _Mart(settings, lake, project, model, gathered, engine).months()
     ]
 
 
@@ -177,40 +189,37 @@ class _Mart:
     def __init__(
         self,
         settings: Settings,
-        home: Home,
+        lake: LakeByMonth,
         project: Project,
         model: Model,
-        owned: Sequence[OwnedFile],
         gathered: Mapping[str, Sequence[StoredMonth]],
         engine: str,
     ) -> None:
         reach = _reach(project, model)
         assert reach is not None, "only storable models come here"
         self.lookback_us, self.horizon_us = reach
-        self.project, self.model, self.engine = project, model, engine
+        self.project, self.model, self.engine, self.lake = project, model, engine, lake
         self.lineage = project.with_ancestors([model])
         datasets = {s.name for m in self.lineage for s in m.sources if s.schema == "vendor"}
         self.datasets = sorted(datasets)
-        self.owned = [f for f in owned if f.file.key.dataset in datasets and f.spans]
         self.columns = {
-            name: view_columns(load_contracts().get(name), files)
-            for name, files in self._by_dataset(self.owned)
+            name: view_columns(name, lake.columns_shown(name)) for name in self.datasets
         }
         self.gathered = {
             dataset: {month.month: month.path for month in gathered.get(dataset, ())}
             for dataset in self.datasets
         }
-        self.tables = _tables_beside(settings, home, self.lineage)
-        self.folder = home.marts / model.name
+        self.tables = _tables_beside(settings, lake.home, self.lineage)
+        self.folder = lake.home.marts / model.name
         self.opening = _Opening(
-            home,
+            lake.home,
             project,
             model,
             self.lineage,
             self.columns,
             frozenset(dataset for dataset, months in self.gathered.items() if months),
             tuple(self.tables),
-            lists_of_series(owned),
+            lists_of_series(lake.series),
             self._lists([]),
             _moments(0, 0, 0),
         )
@@ -218,26 +227,48 @@ class _Mart:
     def months(self) -> Iterator[Wanted]:
         """Every month with a file of the datasets that the mart reads."""
         self.folder.mkdir(exist_ok=True)
-        for text in sorted({f.file.key.period.month for f in self.owned}):
-            month = Period(text)
-            files = self._files(month)
-            place = month_path(self.folder, text, self._facts(files))
-            job = partial(self._job, month, files, place)
-            yield Wanted(self.model.name, text, place, job, self.engine)
+        shown = [month for dataset in self.datasets for month in self.lake.shown_months(dataset)]
+        facts = self._facts()
+        for text in sorted({month.month for month in shown}):
+            reach = self._reach_of(text)
+            within = [month for month in shown if _overlaps(reach, (Period(month.month).span,))]
+            tokens = [(month.dataset, month.month, month.shown) for month in within]
+            yield Wanted(
+                self.model.name,
+                text,
+                stored_key([facts, tokens]),
+                partial(self._place, text, within),
+                partial(self._job, text, within),
+                self.engine,
+            )
 
-    def _files(self, month: Period) -> list[OwnedFile]:
+    def _reach_of(self, month: str) -> Span:
+        """A month with look-back and horizon."""
+        period = Period(month)
+        return period.start_us - self.lookback_us, period.end_us + self.horizon_us
+
+    def _files(self, month: str, within: Sequence[LakeMonth]) -> list[OwnedFile]:
         """Files that own any time within the mart's look-back and horizon of the month."""
-        start, end = month.start_us - self.lookback_us, month.end_us + self.horizon_us
+        months: dict[str, list[str]] = defaultdict(list)
+        for one in within:
+            months[one.dataset].append(one.month)
+        reach = self._reach_of(month)
         return [
-            f
-            for f in self.owned
-            if f.spans[0][0] < end  # for most files their ends suffice, in a third of the time
-            and start < f.spans[-1][1]
-            and any(a < end and start < b for a, b in f.spans)
+            file
+            for dataset, texts in months.items()
+            for file in self.lake.files_of(dataset, texts)
+            if file.spans and _overlaps(reach, file.spans)
         ]
 
-    def _facts(self, files: list[OwnedFile]) -> object:
-        """All that a month's rows depend on."""
+    def _place(self, month: str, within: Sequence[LakeMonth]) -> Path:
+        files = [
+            (f.file.key.dataset, f.file.series_id, str(f.file.key.series), f.file.object, f.spans)
+            for f in self._files(month, within)
+        ]
+        return month_path(self.folder, month, self._facts() | {"files": files})
+
+    def _facts(self) -> dict[str, object]:
+        """What a month's rows depend on beside the files."""
         return ({} if self.engine == DUCKDB else {"engine": self.engine}) | {
             "store": STORE_VERSION,
             "duckdb": duckdb.__version__,
@@ -251,32 +282,19 @@ class _Mart:
             ],
             "tables": [(str(relation), rows) for relation, rows in self.tables.items()],
             "columns": [[(c.name, c.type) for c in columns] for columns in self.columns.values()],
-            "files": [
-                (
-                    f.file.key.dataset,
-                    f.file.series_id,
-                    str(f.file.key.series),
-                    f.file.object,
-                    f.spans,
-                )
-                for f in files
-            ],
         }
 
-    def _by_dataset(self, files: Sequence[OwnedFile]) -> Iterator[tuple[str, list[OwnedFile]]]:
-        for dataset in self.datasets:
-            yield dataset, [f for f in files if f.file.key.dataset == dataset]
-
-    def _job(self, month: Period, files: list[OwnedFile], place: Path) -> Job:
-        start_us, end_us = month.span
+    def _job(self, month: str, within: Sequence[LakeMonth], place: Path) -> Job:
+        start_us, end_us = Period(month).span
         since, until = moment(start_us), moment(end_us)
         if self.model.accumulates:
             rows = sums_within(self.model.sql, self.model.accumulates, since, until)
         else:
-            within = f'"time" >= {since} and "time" < {until}'
-            rows = f"select * from ({self.model.sql}) where {within}"
+            inside = f'"time" >= {since} and "time" < {until}'
+            rows = f"select * from ({self.model.sql}) where {inside}"
+        files = self._files(month, within)
         return Job(
-            f"{self.model.name} {month.text}",
+            f"{self.model.name} {month}",
             self.opening,
             rows,
             self._lists(files),
@@ -288,11 +306,22 @@ class _Mart:
     def _lists(self, files: list[OwnedFile]) -> Lists:
         """The gathered months behind the vendor views that have these files."""
         lists: Lists = {}
-        for dataset, chosen in self._by_dataset(files):
+        for dataset in self.datasets:
             of_month = self.gathered[dataset]
-            months = sorted({f.file.key.period.month for f in chosen}) or list(of_month)[:1]
+            chosen = {f.file.key.period.month for f in files if f.file.key.dataset == dataset}
+            months = sorted(chosen) or list(of_month)[:1]
             lists[months_of(dataset)] = "VARCHAR", [str(of_month[month]) for month in months]
         return lists
+
+
+def _overlaps(reach: Span, spans: Sequence[Span]) -> bool:
+    """Whether any of these spans, which are in order, has a part in the first one."""
+    start, end = reach
+    return (
+        spans[0][0] < end  # for most files their ends suffice, in a third of the time
+        and start < spans[-1][1]
+        and any(a < end and start < b for a, b in spans)
+    )
 
 
 def _moments(month_us: int, since_us: int, until_us: int) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,53 @@ import duckdb
 from warehouse._version import __version__
 from warehouse.build.funding import declared_spans, spans_of
 from warehouse.build.inputs import Inputs
+from warehouse.build.lake_months import LakeByMonth
 from warehouse.build.meta_tables import META
 from warehouse.build.partitions import StoredMonth
-from warehouse.build.vendor_views import view_columns
+from warehouse.build.vendor_views import count_hidden, view_columns
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.home import Home
-from warehouse.lake import Manifest, OwnedFile, cover_months, find_gaps, notes_of, utc_now
+from warehouse.lake import (
+    Manifest,
+    OwnedFile,
+    Restatement,
+    SeriesMonth,
+    cover_months,
+    find_gaps,
+    notes_of,
+    series_months,
+    utc_now,
+)
 from warehouse.sql import comment, identifier
 from warehouse.times import us_datetime
 from warehouse.vendor import KEY_COLUMNS, Symbol, load_contracts
 
+# Rows that are added to a table in one statement: fewer statements, and not too much memory.
+_ROWS_TOGETHER = 20_000
+
 
 def write_meta(
     connection: duckdb.DuckDBPyConnection,
-    owned: list[OwnedFile],
+    lake: LakeByMonth,
     manifest: Manifest,
     settings: Settings,
     generation: int,
     inputs: Inputs | None,
 ) -> None:
-    """Create the tables; those that the build fills are empty."""
-    of_lake = _of_lake(owned, manifest, settings, generation, inputs)
+    """Create the tables and fill those that describe the lake, month by month."""
     for name in META:
-        _write_table(connection, name, list(of_lake.get(name, ())))
-
-
-def rewrite_meta(
-    connection: duckdb.DuckDBPyConnection,
-    owned: list[OwnedFile],
-    manifest: Manifest,
-    settings: Settings,
-    generation: int,
-    inputs: Inputs | None,
-) -> None:
-    """Replace the rows of the tables that describe the lake, in a copy of a catalog."""
-    for name, rows in _of_lake(owned, manifest, settings, generation, inputs).items():
-        connection.execute(f"delete from meta.{identifier(name)}")
-        add_rows(connection, name, list(rows))
+        _create_table(connection, name)
+    filling = Filling(connection)
+    for dataset in lake.datasets:
+        held: list[SeriesMonth] = []
+        for month in lake.months(dataset):
+            held += add_month(filling, connection, lake, dataset, month.month)
+        filling.add("coverage", coverage_rows(lake, held))
+        filling.add("gaps", gap_rows(lake, held))
+    filling.end()
+    write_rest(connection, lake, manifest, settings, generation, inputs)
+    add_rows(connection, "restatements", list(restatement_rows(lake, manifest.restatements())))
 
 
 def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: Inputs) -> None:
@@ -65,68 +75,58 @@ def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: In
     add_rows(connection, "own_files", list(inputs.own_files.items()))
 
 
-def _of_lake(
-    owned: list[OwnedFile],
-    manifest: Manifest,
-    settings: Settings,
-    generation: int,
-    inputs: Inputs | None,
-) -> dict[str, Iterable[tuple[Any, ...]]]:
-    """Rows of the tables that describe the lake and the build."""
-    contracts = load_contracts()
-    files = [f for f in owned if not f.kept_at]
-    kept = {(f.file.key.dataset, f.file.series_id) for f in owned if f.kept_at}
-    shown = [f for f in owned if f.kept_at or (f.file.key.dataset, f.file.series_id) not in kept]
-    datasets = sorted(contracts.keys() | {f.file.key.dataset for f in owned})
-    series = dict(manifest.series())
+class Filling:
+    """Adds rows to tables, many at a time."""
 
-    def place(series_id: int) -> tuple[Any, ...]:
-        key = series[series_id]
-        return series_id, key.exchange, key.symbol, key.interval, key.clock
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
-    held: dict[str, list[OwnedFile]] = defaultdict(list)
-    for owned_file in owned:
-        held[owned_file.file.key.dataset].append(owned_file)
+    def add(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._rows[name] += rows
+        if len(self._rows[name]) >= _ROWS_TOGETHER:
+            add_rows(self._connection, name, self._rows.pop(name))
+
+    def end(self) -> None:
+        for name, rows in self._rows.items():
+            add_rows(self._connection, name, rows)
+
+
+def add_month(
+    filling: Filling,
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeByMonth,
+    dataset: str,
+    month: str,
+) -> list[SeriesMonth]:
+    """Add the rows of the files of a month; returns what each series has in it."""
+    owned = count_hidden(connection, lake.files(dataset, month), lake.home)
+    for name, rows in _of_files(lake, [file for file in owned if not file.kept_at]).items():
+        filling.add(name, rows)
+    return series_months(
+        file
+        for file in owned
+        if file.kept_at or (dataset, file.file.series_id) not in lake.replaced
+    )
+
+
+def _of_files(lake: LakeByMonth, owned: list[OwnedFile]) -> dict[str, Iterable[tuple[Any, ...]]]:
+    """Rows of the tables whose rows belong to one file."""
+
+    def place(owned_file: OwnedFile) -> tuple[Any, ...]:
+        key = owned_file.file.key
+        return key.dataset, *_place(lake, owned_file.file.series_id), key.period.text
+
     return {
-        "datasets": (
-            (
-                name,
-                *(
-                    (contracts[name].title, contracts[name].category, contracts[name].description)
-                    if name in contracts
-                    else (name, "uncontracted", "Not in the contracts: taken as it came.")
-                ),
-                len({f.file.series_id for f in held[name]}),
-                sum(not f.kept_at for f in held[name]),
-                sum(f.file.facts.rows - f.rows_hidden for f in held[name]),
-                sum(f.file.size_bytes for f in held[name] if not f.kept_at),
-            )
-            for name in datasets
-        ),
-        "columns": (
-            (name, column.name, column.type, column.unit, column.description)
-            for name in datasets
-            for column in (*KEY_COLUMNS, *view_columns(contracts.get(name), held[name]))
-        ),
-        "series": (
-            (*place(series_id), *_symbol_parts(key.symbol))
-            for series_id, key in series.items()
-            if series_id in {f.file.series_id for f in owned}
-        ),
-        "files": (_file_row(owned_file, place) for owned_file in files),
+        "files": (_file_row(owned_file, partial(_place, lake)) for owned_file in owned),
         "sources": (
-            (
-                f.file.key.dataset,
-                *place(f.file.series_id),
-                f.file.key.period.text,
-                *(source.name, source.sha256, source.rows, source.duplicates),
-            )
-            for f in files
+            (*place(f), source.name, source.sha256, source.rows, source.duplicates)
+            for f in owned
             for source in (f.file.facts.imported.sources if f.file.facts.imported else ())
         ),
         "drift": (
-            (f.file.key.dataset, *place(f.file.series_id), f.file.key.period.text, name, kind)
-            for f in files
+            (*place(f), name, kind)
+            for f in owned
             for kind, names in (
                 ("missing", f.file.facts.missing),
                 ("unexpected", f.file.facts.unexpected),
@@ -135,48 +135,123 @@ def _of_lake(
         ),
         "salvaged": (
             (
-                f.file.key.dataset,
-                *place(f.file.series_id),
-                f.file.key.period.text,
+                *place(f),
                 number,
                 _moment(time_us) if time_us is None or _is_moment(time_us) else None,
                 reason,
                 f.file.facts.original,
             )
-            for f in files
+            for f in owned
             for number, time_us, reason in f.file.facts.left_out
         ),
-        "notes": (
-            (f.file.key.dataset, *place(f.file.series_id), f.file.key.period.text, kind, text)
-            for f in files
-            for kind, text in _notes(f)
-        ),
-        "coverage": (
+        "notes": ((*place(f), kind, text) for f in owned for kind, text in _notes(f)),
+    }
+
+
+def coverage_rows(lake: LakeByMonth, held: Iterable[SeriesMonth]) -> Iterator[tuple[Any, ...]]:
+    for month in cover_months(held):
+        yield (
+            month.dataset,
+            *_place(lake, month.series_id),
+            month.month,
+            month.files,
+            month.rows,
+            month.expected_rows,
+            _moment(month.first_us),
+            _moment(month.last_us),
+            month.gaps,
+            0,
+            month.nulls,
+            "ticks" if (month.dataset, month.series_id) in lake.replaced else "files",
+        )
+
+
+def gap_rows(lake: LakeByMonth, held: Iterable[SeriesMonth]) -> Iterator[tuple[Any, ...]]:
+    for gap in find_gaps(held):
+        yield (
+            gap.dataset,
+            *_place(lake, gap.series_id),
+            _moment(gap.start_us),
+            _moment(gap.end_us),
+            gap.bars,
+        )
+
+
+def restatement_rows(
+    lake: LakeByMonth, changes: Iterable[Restatement]
+) -> Iterator[tuple[Any, ...]]:
+    for change in changes:
+        yield (
+            change.key.dataset,
+            *_place(lake, change.series_id),
+            change.key.period.text,
+            change.kind,
+            change.difference.get("rows_added"),
+            change.difference.get("rows_removed"),
+            change.difference.get("rows_changed"),
+            _pairs(change.difference.get("largest_relative_change", {})),
+            change.difference.get("columns_added"),
+            change.difference.get("columns_removed"),
+            change.old_object,
+            change.new_object,
+            datetime.fromisoformat(change.seen_at),
+        )
+
+
+def write_rest(
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeByMonth,
+    manifest: Manifest,
+    settings: Settings,
+    generation: int,
+    inputs: Inputs | None,
+) -> None:
+    """Write the tables whose rows do not belong to one file, once ``meta.files`` is complete."""
+    contracts = load_contracts()
+    sums = {
+        dataset: of_files
+        for dataset, *of_files in rows_of(
+            connection,
+            "select dataset, count(*), sum(rows - rows_hidden)::bigint,"
+            " sum(size_bytes)::bigint from meta.files group by dataset",
+        )
+    }
+    held = lake.replaced | set(
+        rows_of(connection, "select distinct dataset, series_id from meta.files")
+    )
+    series = Counter(dataset for dataset, _ in held)
+    rows_beside = Counter[str]()
+    for file in lake.beside:
+        rows_beside[file.file.key.dataset] += file.file.facts.rows
+    numbers = {series_id for _, series_id in held}
+    datasets = sorted({*contracts, *lake.datasets})
+    rest: dict[str, Iterable[tuple[Any, ...]]] = {
+        "months": (lake.row(*place) for place in lake.places()),
+        "datasets": (
             (
-                month.dataset,
-                *place(month.series_id),
-                month.month,
-                month.files,
-                month.rows,
-                month.expected_rows,
-                _moment(month.first_us),
-                _moment(month.last_us),
-                month.gaps,
-                0,
-                month.nulls,
-                "ticks" if (month.dataset, month.series_id) in kept else "files",
+                name,
+                *(
+                    (contracts[name].title, contracts[name].category, contracts[name].description)
+                    if name in contracts
+                    else (name, "uncontracted", "Not in the contracts: taken as it came.")
+                ),
+                series[name],
+                files,
+                rows + rows_beside[name],
+                size_bytes,
             )
-            for month in cover_months(shown)
+            for name in datasets
+            for files, rows, size_bytes in [sums.get(name, (0, 0, 0))]
         ),
-        "gaps": (
-            (
-                gap.dataset,
-                *place(gap.series_id),
-                _moment(gap.start_us),
-                _moment(gap.end_us),
-                gap.bars,
-            )
-            for gap in find_gaps(shown)
+        "columns": (
+            (name, column.name, column.type, column.unit, column.description)
+            for name in datasets
+            for column in (*KEY_COLUMNS, *view_columns(name, lake.columns(name)))
+        ),
+        "series": (
+            (*_place(lake, series_id), *_symbol_parts(key.symbol))
+            for series_id, key in lake.series.items()
+            if series_id in numbers
         ),
         "quarantine": (
             (
@@ -194,35 +269,17 @@ def _of_lake(
             )
             for refusal in manifest.quarantine()
         ),
-        "restatements": (
-            (
-                change.key.dataset,
-                *place(change.series_id),
-                change.key.period.text,
-                change.kind,
-                change.difference.get("rows_added"),
-                change.difference.get("rows_removed"),
-                change.difference.get("rows_changed"),
-                _pairs(change.difference.get("largest_relative_change", {})),
-                change.difference.get("columns_added"),
-                change.difference.get("columns_removed"),
-                change.old_object,
-                change.new_object,
-                datetime.fromisoformat(change.seen_at),
-            )
-            for change in manifest.restatements()
-        ),
         "audit": (
             (
                 dataset,
-                *place(series_id),
+                *_place(lake, series_id),
                 *finding[:5],
                 None if finding[5] is None else datetime.fromisoformat(finding[5]),
                 *finding[6:],
                 datetime.fromisoformat(audited_at),
             )
             for dataset, series_id, findings, audited_at in manifest.audits()
-            if any(f.file.series_id == series_id for f in held[dataset])
+            if (dataset, series_id) in held
             for finding in json.loads(findings)
         ),
         "build": [
@@ -233,7 +290,7 @@ def _of_lake(
                 duckdb.__version__,
                 "" if inputs is None else str(inputs),
                 str(settings.home),
-                len(files),
+                sum(files for files, *_ in sums.values()),
                 settings.threads,
                 settings.memory_limit,
                 settings.engine,
@@ -242,9 +299,21 @@ def _of_lake(
         "own_files": () if inputs is None else inputs.own_files.items(),
         "funding_declared": spans_of(
             declared_spans(Home.of(settings).subscription),
-            ((key.exchange, key.symbol) for key in series.values()),
+            ((key.exchange, key.symbol) for key in lake.series.values()),
         ),
     }
+    for name, rows in rest.items():
+        connection.execute(f"delete from meta.{identifier(name)}")
+        add_rows(connection, name, list(rows))
+
+
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, text: str, *parameters: list[str]
+) -> list[tuple[Any, ...]]:
+    return connection.execute(text, list(parameters)).fetchall()
+
+
+# -- rows ----------------------------------------------------------------------------------------
 
 
 def write_stored(
@@ -260,6 +329,7 @@ def write_stored(
             month.size_bytes,
             month.reused,
             month.engine,
+            month.key,
         )
         for month in months
     ]
@@ -269,6 +339,11 @@ def write_stored(
 def add_rows(connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]) -> None:
     """Add rows to a table of ``meta`` of the database in use."""
     _write_rows(connection, f"insert into meta.{identifier(name)}", name, rows)
+
+
+def _place(lake: LakeByMonth, series_id: int) -> tuple[Any, ...]:
+    key = lake.series[series_id]
+    return series_id, key.exchange, key.symbol, key.interval, key.clock
 
 
 def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:
@@ -329,12 +404,10 @@ def _pairs(changes: dict[str, float | None]) -> list[dict[str, Any]]:
     return [{"column": name, "change": change} for name, change in sorted(changes.items())]
 
 
-def _write_table(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]
-) -> None:
+def _create_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     meaning, columns = META[name]
     target = f"meta.{identifier(name)}"
-    _write_rows(connection, f"create table {target} as", name, rows)
+    _write_rows(connection, f"create table {target} as", name, [])
     comment(connection, "table", target, meaning)
     for column, _, text in columns:
         comment(connection, "column", f"{target}.{identifier(column)}", text)

@@ -81,6 +81,18 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ),
         ],
     ),
+    "months": (
+        "One row per dataset and month with files: what the next build need not read again.",
+        [
+            ("dataset", "VARCHAR", "Dataset."),
+            ("month", "VARCHAR", "UTC month."),
+            ("shown", "VARCHAR", "The manifest's token: another one after each change of a file."),
+            ("described", "VARCHAR", "The same, and after a change of where one came from."),
+            ("is_shown", "BOOLEAN", "Whether any file owns a span of time."),
+            ("columns", "VARCHAR", "Names and types of the files' columns, as JSON."),
+            ("columns_shown", "VARCHAR", "The same of the files that own a span of time."),
+        ],
+    ),
     "sources": (
         "One row per imported file of the lake and file of another format that gave it rows.",
         [
@@ -255,6 +267,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("size_bytes", "BIGINT", "Size."),
             ("reused", "BOOLEAN", "Whether an earlier build had computed it."),
             ("engine", "VARCHAR", "What computed it, with its version."),
+            ("key", "VARCHAR", "Hash of what it was made from, for the next build."),
         ],
     ),
     "running": (

@@ -42,6 +42,8 @@ class StoredMonth:
         Whether an earlier build had written it.
     engine
         What computed it, with its version: ``duckdb 2.0.1``.
+    key
+        Hash of what it was made from, by which the next build finds it; empty where none looks.
     """
 
     model: str
@@ -51,6 +53,7 @@ class StoredMonth:
     size_bytes: int
     reused: bool
     engine: str
+    key: str = ""
 
 
 OnMonth = Callable[[StoredMonth], None]
@@ -163,13 +166,13 @@ def require_sound(path: Path) -> None:
 
 
 def stored_month(
-    model: str, month: str, path: Path, *, reused: bool, engine: str = DUCKDB
+    model: str, month: str, path: Path, *, reused: bool, engine: str = DUCKDB, key: str = ""
 ) -> StoredMonth:
     """An existing file with the facts of its footer."""
     import pyarrow.parquet as pq
 
     rows = pq.read_metadata(path).num_rows
-    return StoredMonth(model, month, path, rows, path.stat().st_size, reused, engine)
+    return StoredMonth(model, month, path, rows, path.stat().st_size, reused, engine, key)
 
 
 def stored_event(month: StoredMonth) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from typing import Protocol, cast
 import duckdb
 
 from warehouse.build.jobs import Desk, Job
+from warehouse.build.lake_months import Kept
 from warehouse.build.meta_tables import META
-from warehouse.build.partitions import OnMonth, StoredMonth, find_stored
+from warehouse.build.partitions import OnMonth, StoredMonth
 from warehouse.build.stored import Wanted, found_or_computed
 from warehouse.build.vendor_views import months_of
 from warehouse.config import Settings
@@ -120,6 +121,7 @@ def found_or_computed_by_spark(
     settings: Settings,
     spark: SparkMarts,
     wanted: Sequence[Wanted],
+    kept: Kept,
     running: Mapping[str, Sequence[str]],
     progress: OnMonth | None,
 ) -> list[StoredMonth]:
@@ -132,25 +134,28 @@ def found_or_computed_by_spark(
     BuildError
         A month differs from what DuckDB computes.
     """
-    missing = {one.place: one for one in wanted if find_stored(one.place) is None}
+    missing = {one.place: one for one in wanted if one.found(kept) is None}
     if not missing:
-        return found_or_computed(settings, wanted, progress)
-    jobs = {place: one.job() for place, one in missing.items()}
+        return found_or_computed(settings, wanted, kept, progress)
+    jobs = {place: one.job(place) for place, one in missing.items()}
     months: dict[str, list[str]] = defaultdict(list)
     for one in missing.values():
         months[one.model].append(one.month)
     files = spark.compute(settings, list(jobs.values()), months, running)
 
-    def by_spark(one: Wanted) -> Job:
-        job = jobs[one.place]
+    new_ones = {(one.model, one.month) for one in missing.values()}
+
+    def by_spark(one: Wanted, place: Path) -> Job:
+        job = jobs[place]
         return replace(job, rows=_rows_of(files[one.model, one.month], job.rows))
 
     asked = [
-        replace(one, job=partial(by_spark, one)) if one.place in missing else one for one in wanted
+        replace(one, job=partial(by_spark, one)) if (one.model, one.month) in new_ones else one
+        for one in wanted
     ]
-    stored = found_or_computed(settings, asked, progress)
-    by_place = dict(zip((one.place for one in wanted), stored, strict=True))
-    new = {by_place[place].path: job for place, job in jobs.items()}
+    stored = found_or_computed(settings, asked, kept, progress)
+    paths = {(month.model, month.month): month.path for month in stored}
+    new = {paths[one.model, one.month]: jobs[place] for place, one in missing.items()}
     with Desk(settings.session) as desk:
         for month in _sample([month for month in stored if month.path in new]):
             _require_equal(*desk.opened(new[month.path]), new[month.path], month)

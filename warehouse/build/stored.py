@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from warehouse.build.jobs import Job, compute
+from warehouse.build.lake_months import Kept
 from warehouse.build.partitions import (
     DUCKDB,
     OnMonth,
@@ -17,46 +19,72 @@ from warehouse.build.partitions import (
 from warehouse.config import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """A month of a mart or dataset.
 
     Attributes
     ----------
-    place
-        Its file, without the hash of its bytes.
+    key
+        Hash of what it is made from, with tokens in place of files.
+    named
+        Gives its file, without the hash of its bytes; this reads the facts of all its files.
     job
-        Makes the job that computes it.
+        Makes the job that computes it, from the name of the file.
     engine
         What computes it, with its version.
     """
 
     model: str
     month: str
-    place: Path
-    job: Callable[[], Job]
+    key: str
+    named: Callable[[], Path]
+    job: Callable[[Path], Job]
     engine: str = DUCKDB
+
+    @cached_property
+    def place(self) -> Path:
+        """Its file, without the hash of its bytes."""
+        return self.named()
+
+    def found(self, kept: Kept) -> StoredMonth | None:
+        """The month that an earlier build has stored."""
+        if (known := kept.found(self.model, self.month, self.key)) is not None:
+            return known
+        path = find_stored(self.place)
+        return None if path is None else self.at(path, reused=True)
+
+    def at(self, path: Path, *, reused: bool) -> StoredMonth:
+        """The month in a file."""
+        return stored_month(
+            self.model, self.month, path, reused=reused, engine=self.engine, key=self.key
+        )
 
 
 def found_or_computed(
-    settings: Settings, wanted: Sequence[Wanted], progress: OnMonth | None
+    settings: Settings, wanted: Sequence[Wanted], kept: Kept, progress: OnMonth | None
 ) -> list[StoredMonth]:
-    """All months in their order; ``progress`` is called with each as soon as it is there."""
-    stored: dict[Path, StoredMonth] = {}
+    """All months in their order; ``progress`` is called with each as soon as it is there.
 
-    def add(one: Wanted, path: Path, *, reused: bool) -> None:
-        stored[one.place] = stored_month(
-            one.model, one.month, path, reused=reused, engine=one.engine
-        )
+    They are looked for month by month, so that marts which read the same files do so together.
+    """
+    stored: dict[tuple[str, str], StoredMonth] = {}
+
+    def add(one: Wanted, month: StoredMonth) -> None:
+        stored[one.model, one.month] = month
         if progress is not None:
-            progress(stored[one.place])
+            progress(month)
 
     missing = {}
-    for one in wanted:
-        if (path := find_stored(one.place)) is None:
+    for one in sorted(wanted, key=lambda one: one.month):
+        if (found := one.found(kept)) is None:
             missing[one.place] = one
         else:
-            add(one, path, reused=True)
-    jobs = [one.job() for one in missing.values()]
-    compute(settings, jobs, lambda job, path: add(missing[job.place], path, reused=False))
-    return [stored[one.place] for one in wanted]
+            add(one, found)
+    jobs = [one.job(place) for place, one in missing.items()]
+    compute(
+        settings,
+        jobs,
+        lambda job, path: add(missing[job.place], missing[job.place].at(path, reused=False)),
+    )
+    return [stored[one.model, one.month] for one in wanted]

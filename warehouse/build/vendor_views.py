@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from warehouse.build.lake_months import Columns, LakeByMonth
 from warehouse.build.partitions import StoredMonth
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
@@ -25,7 +26,9 @@ from warehouse.vendor import (
     SERIES_COLUMNS,
     Contract,
     DatasetColumn,
+    SeriesKey,
     interval_us,
+    is_raw,
     load_contracts,
     time_columns,
 )
@@ -40,8 +43,7 @@ Lists = dict[str, tuple[str, list[Any]]]
 
 def write_vendor(
     connection: duckdb.DuckDBPyConnection,
-    owned: list[OwnedFile],
-    home: Home,
+    lake: LakeByMonth,
     gathered: Mapping[str, Sequence[StoredMonth]],
     *,
     only: Container[str] | None = None,
@@ -50,21 +52,18 @@ def write_vendor(
 
     With ``only`` the views of these datasets replace those that are there.
     """
-    by_dataset: dict[str, list[OwnedFile]] = defaultdict(list)
-    for owned_file in owned:
-        by_dataset[owned_file.file.key.dataset].append(owned_file)
-    contracts = load_contracts()
-    for dataset in sorted(contracts.keys() | by_dataset.keys()):
+    home, contracts = lake.home, load_contracts()
+    for dataset in sorted({*contracts, *lake.datasets}):
         if only is not None and dataset not in only:
             continue
         contract = contracts.get(dataset)
-        files = by_dataset.get(dataset, [])
-        columns = view_columns(contract, files)
+        columns = view_columns(dataset, lake.columns(dataset))
         view = f"vendor.{identifier(dataset)}"
-        sql = view_sql(columns, files, home)
         if dataset in gathered:
             names = (str(month.path.relative_to(home.root)) for month in gathered[dataset])
             sql = gathered_sql(columns, files_below(home.root, names))
+        else:
+            sql = view_sql(columns, lake.files_of(dataset), home)
         connection.execute(f"create or replace view {view} as\n{sql}")
         meaning = contract.description if contract else "Not in the contracts: taken as it came."
         comment(connection, "view", view, meaning)
@@ -86,18 +85,20 @@ def count_hidden(
     return counted
 
 
-def view_columns(contract: Contract | None, files: list[OwnedFile]) -> list[DatasetColumn]:
+def view_columns(dataset: str, found: Iterable[Columns]) -> list[DatasetColumn]:
     """Columns of a dataset's view after the key columns: the contract's, then what files add.
 
-    Files may spell a column that they add in letters of either case: it is one column.
+    ``found`` are the columns of the files. They may spell a column that they add in letters of
+    either case: it is one column.
     """
+    contract = load_contracts().get(dataset)
+    bar_start = None if is_raw(dataset) else "time"
     declared = [] if contract is None else [c for c in contract.columns if c.name != "time"]
     known = {column.name.lower() for column in declared}
     kinds: dict[str, set[str]] = defaultdict(set)
     spelled: dict[str, str] = {}
-    for owned_file in files:
-        bar_start = None if owned_file.file.key.is_raw else "time"
-        for name, kind in owned_file.file.facts.columns:
+    for columns in found:
+        for name, kind in columns:
             lowered = name.lower()
             if lowered != bar_start and lowered not in known:
                 kinds[lowered].add(kind)
@@ -163,9 +164,8 @@ def view_sql(
     )
 
 
-def lists_of_series(files: Iterable[OwnedFile]) -> Lists:
-    """The keys of the files' series, for :func:`set_lists` and :func:`key_of_series`."""
-    found = {owned.file.series_id: owned.file.key.series for owned in files}
+def lists_of_series(found: Mapping[int, SeriesKey]) -> Lists:
+    """The keys of series by their numbers, for :func:`set_lists` and :func:`key_of_series`."""
     every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
     lists: Lists = {
         _by_series(name): ("VARCHAR", [series and getattr(series, name) for series in every])

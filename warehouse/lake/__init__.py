@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from warehouse.lake.manifest import Manifest, utc_now
     from warehouse.lake.notes import Note, notes_of
     from warehouse.lake.objects import Admission, Lake, Outcome, shows
-    from warehouse.lake.ownership import OwnedFile, assign_ownership, cover_months, find_gaps
+    from warehouse.lake.ownership import (
+        OwnedFile,
+        SeriesMonth,
+        assign_ownership,
+        cover_months,
+        find_gaps,
+        series_months,
+    )
     from warehouse.lake.records import BadRow, FileFacts, Refusal, Restatement, StoredFile
     from warehouse.lake.validate import check_file, prepare
 else:
@@ -24,7 +31,8 @@ else:
             "manifest": "Manifest utc_now",
             "notes": "Note notes_of",
             "objects": "Admission Lake Outcome shows",
-            "ownership": "assign_ownership cover_months find_gaps OwnedFile",
+            "ownership": "assign_ownership cover_months find_gaps OwnedFile series_months"
+            " SeriesMonth",
             "records": "BadRow FileFacts Refusal Restatement StoredFile",
             "validate": "check_file prepare",
         },

@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 
 from warehouse.lake.records import StoredFile
 from warehouse.times import Span, intersect, merge, subtract, total
-from warehouse.vendor import SeriesKey, interval_us, months
+from warehouse.vendor import Period, interval_us, months
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,30 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesMonth:
+    """What the files of one series, dataset and month hold in all.
+
+    ``runs`` are the bars that they show; raw data has none, and other datasets have nothing in the
+    ``raw_`` fields that counts.
+    """
+
+    dataset: str
+    series_id: int
+    interval: str | None
+    month: str
+    files: int
+    nulls: int
+    runs: tuple[Span, ...]
+    raw_rows: int
+    raw_first_us: int | None
+    raw_last_us: int | None
+
+    @property
+    def bar_us(self) -> int | None:
+        return None if self.interval is None else interval_us(self.interval)
+
+
+@dataclass(frozen=True, slots=True)
 class MonthCoverage:
     """One month of one series in one dataset.
 
@@ -105,45 +129,76 @@ def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
     return owned
 
 
-def find_gaps(owned: Iterable[OwnedFile]) -> list[Gap]:
+def series_months(owned: Iterable[OwnedFile]) -> list[SeriesMonth]:
+    """The months of every series in every dataset that have files, in order."""
+
+    def place(owned_file: OwnedFile) -> tuple[str, int, str]:
+        return _month_of(owned_file.file)
+
+    found = []
+    for (dataset, series_id, month), grouped in groupby(sorted(owned, key=place), key=place):
+        files = list(grouped)
+        facts = [file.file.facts for file in files]
+        firsts = [fact.first_us for fact in facts if fact.first_us is not None]
+        lasts = [fact.last_us for fact in facts if fact.last_us is not None]
+        found.append(
+            SeriesMonth(
+                dataset=dataset,
+                series_id=series_id,
+                interval=files[0].file.key.series.interval,
+                month=month,
+                files=len(files),
+                nulls=sum(fact.nulls for fact in facts),
+                runs=tuple(merge(run for file in files for run in file.runs)),
+                raw_rows=sum(fact.rows for fact in facts)
+                - sum(file.raw_rows_hidden for file in files),
+                raw_first_us=min(firsts, default=None),
+                raw_last_us=max(lasts, default=None),
+            )
+        )
+    return found
+
+
+def find_gaps(months: Iterable[SeriesMonth]) -> list[Gap]:
     """Missing bars of every series in every dataset, in order; a gap spans months where it does."""
     gaps = []
-    for (dataset, series_id), group in _by_series(owned):
-        bar = _bar(group)
+    for (dataset, series_id), group in _by_series(months):
+        bar = group[0].bar_us
         if bar is None:
             continue
-        present = merge(run for file in group for run in file.runs)
+        present = merge(run for month in group for run in month.runs)
         for (_, left), (right, _) in pairwise(present):
             gaps.append(Gap(dataset, series_id, left, right, (right - left) // bar))
     return gaps
 
 
-def cover_months(owned: Iterable[OwnedFile]) -> list[MonthCoverage]:
-    """One row per month between the first and the last bar of a series in a dataset."""
+def cover_months(held: Iterable[SeriesMonth]) -> list[MonthCoverage]:
+    """One row per month between the first and the last file of a series in a dataset."""
     covered = []
-    for (dataset, series_id), group in _by_series(owned):
-        bar = _bar(group)
-        present = merge(run for file in group for run in file.runs)
-        periods = [file.file.key.period for file in group]
-        for month in months(min(p.start for p in periods), max(p.end for p in periods)):
-            inside = intersect(present, [month.span])
-            files = [file for file in group if file.file.key.period.month == month.text]
+    for (dataset, series_id), group in _by_series(held):
+        bar = group[0].bar_us
+        present = merge(run for month in group for run in month.runs)
+        with_files = {month.month: month for month in group}
+        first, last = Period(min(with_files)), Period(max(with_files))
+        for month in months(first.start, last.end):
+            files = with_files.get(month.text)
             if bar is None:
                 covered.append(_raw_month(dataset, series_id, month.text, files))
                 continue
+            inside = intersect(present, [month.span])
             life = intersect([(present[0][0], present[-1][1])] if present else [], [month.span])
             covered.append(
                 MonthCoverage(
                     dataset=dataset,
                     series_id=series_id,
                     month=month.text,
-                    files=len(files),
+                    files=files.files if files else 0,
                     rows=total(inside) // bar,
                     expected_rows=total(life) // bar,
                     first_us=inside[0][0] if inside else None,
                     last_us=inside[-1][1] - bar if inside else None,
                     gaps=len(subtract(life, inside)),
-                    nulls=sum(file.file.facts.nulls for file in files),
+                    nulls=files.nulls if files else 0,
                 )
             )
     return covered
@@ -169,33 +224,27 @@ def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
 
 
 def _by_series(
-    owned: Iterable[OwnedFile],
-) -> Iterable[tuple[tuple[str, int], list[OwnedFile]]]:
-    def place(owned_file: OwnedFile) -> tuple[str, int]:
-        return owned_file.file.key.dataset, owned_file.file.series_id
+    held: Iterable[SeriesMonth],
+) -> Iterable[tuple[tuple[str, int], list[SeriesMonth]]]:
+    def place(month: SeriesMonth) -> tuple[str, int]:
+        return month.dataset, month.series_id
 
-    for name, group in groupby(sorted(owned, key=place), key=place):
+    for name, group in groupby(sorted(held, key=place), key=place):
         yield name, list(group)
 
 
-def _bar(group: list[OwnedFile]) -> int | None:
-    series: SeriesKey = group[0].file.key.series
-    return None if series.interval is None else interval_us(series.interval)
-
-
-def _raw_month(dataset: str, series_id: int, month: str, files: list[OwnedFile]) -> MonthCoverage:
-    facts = [file.file.facts for file in files]
-    firsts = [fact.first_us for fact in facts if fact.first_us is not None]
-    lasts = [fact.last_us for fact in facts if fact.last_us is not None]
+def _raw_month(
+    dataset: str, series_id: int, month: str, files: SeriesMonth | None
+) -> MonthCoverage:
     return MonthCoverage(
         dataset=dataset,
         series_id=series_id,
         month=month,
-        files=len(files),
-        rows=sum(file.file.facts.rows - file.rows_hidden for file in files),
+        files=files.files if files else 0,
+        rows=files.raw_rows if files else 0,
         expected_rows=None,
-        first_us=min(firsts, default=None),
-        last_us=max(lasts, default=None),
+        first_us=files.raw_first_us if files else None,
+        last_us=files.raw_last_us if files else None,
         gaps=0,
-        nulls=sum(fact.nulls for fact in facts),
+        nulls=files.nulls if files else 0,
     )

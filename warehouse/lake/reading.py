@@ -50,6 +50,25 @@ class Reading:
         for row in rows:
             yield key_of_row(*row[:6]), row[6]
 
+    def files_of_month(self, dataset: str, month: str) -> list[StoredFile]:
+        """Current files of a UTC month of a dataset, in the order of their keys."""
+        rows = self._connection.execute(
+            f"{SELECT_FILES} where superseded_at is null and dataset = ?"
+            f" and substr(period, 1, 7) = ? order by {KEY}, file_id",
+            (dataset, month),
+        )
+        return [stored_file(row) for row in rows]
+
+    def months(self) -> list[tuple[str, str, str, str]]:
+        """Every dataset and month with files, and two tokens, in order.
+
+        The first changes with the files and facts that are shown, the second also with what is
+        recorded of where they came from.
+        """
+        return self._connection.execute(
+            "select dataset, month, shown, described from months order by dataset, month"
+        ).fetchall()
+
     def file(self, key: FileKey) -> StoredFile | None:
         """The current file of a key."""
         row = self._connection.execute(
@@ -132,10 +151,13 @@ class Reading:
         )
         return [Refusal(key_of_row(*row[:6]), *row[6:]) for row in rows]
 
-    def restatements(self) -> list[Restatement]:
+    def restatements(self, *, skip: int = 0) -> list[Restatement]:
+        """Restatements in the order in which they were seen, without the first ones."""
         rows = self._connection.execute(
             f"select {KEY}, series_id, kind, old_object, new_object, difference, seen_at"
             " from restatements join series using (series_id) order by restatement_id"
+            " limit -1 offset ?",
+            (skip,),
         )
         return [
             Restatement(

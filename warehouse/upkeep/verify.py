@@ -40,6 +40,7 @@ from warehouse.lake import (
     assign_ownership,
     check_file,
     find_gaps,
+    series_months,
     shows,
 )
 from warehouse.sql import identifier, literal
@@ -355,7 +356,7 @@ def _check_leftovers(home: Home) -> Iterator[Finding]:
 
 def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
     bars: dict[str, list[int]] = {}
-    for gap in find_gaps(assign_ownership(current)):
+    for gap in find_gaps(series_months(assign_ownership(current))):
         bars.setdefault(gap.dataset, []).append(gap.bars)
     for dataset, missing in sorted(bars.items()):
         what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"

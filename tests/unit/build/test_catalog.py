@@ -117,9 +117,9 @@ def require_the_same_in_bulk(connection: duckdb.DuckDBPyConnection, home: Home) 
     for dataset in {file.file.key.dataset for file in owned}:
         files = [file for file in owned if file.file.key.dataset == dataset]
         lists: Lists = {}
-        columns = view_columns(load_contracts().get(dataset), files)
+        columns = view_columns(dataset, {f.file.facts.columns for f in files})
         bulk = view_sql(columns, files, home, lists=lists)
-        set_lists(connection, lists_of_series(files))
+        set_lists(connection, lists_of_series({f.file.series_id: f.file.key.series for f in files}))
         set_lists(connection, lists)
         ways = (f'from vendor."{dataset}"', f"from ({bulk})")
         one, other = (

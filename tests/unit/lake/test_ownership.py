@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import file_key, grid
-from warehouse.lake.ownership import Gap, OwnedFile, assign_ownership, cover_months, find_gaps
+from warehouse.lake.ownership import (
+    Gap,
+    OwnedFile,
+    assign_ownership,
+    cover_months,
+    find_gaps,
+    series_months,
+)
 from warehouse.lake.records import FileFacts, StoredFile
 from warehouse.times import Span, date_us, intersect, merge, subtract, total
 from warehouse.vendor.keys import FileKey
@@ -186,13 +193,13 @@ def test_coverage_when_bars_are_missing_then_equals_a_reindexed_frame(
     full = pd.Series(1.0, index=at).reindex(pd.date_range(at.min(), at.max(), freq="D"))
     missing = full[full.isna()]
 
-    gaps = find_gaps(owned)
+    gaps = find_gaps(series_months(owned))
     bars = [moment for gap in gaps for moment in range(gap.start_us, gap.end_us, day)]
     assert pd.to_datetime(pd.Series(bars, dtype="int64"), unit="us").tolist() == list(missing.index)
     assert all(gap.bars * day == gap.end_us - gap.start_us for gap in gaps)
 
     months = full.groupby(full.index.strftime("%Y-%m")).agg(["count", "size"])
-    covered = {month.month: month for month in cover_months(owned)}
+    covered = {month.month: month for month in cover_months(series_months(owned))}
     assert list(covered) == ["2025-09", "2025-10", "2025-11"]
     for name, month in covered.items():
         rows, expected = months.loc[name] if name in months.index else (0, 0)
@@ -214,7 +221,9 @@ def test_gap_when_it_crosses_a_month_then_is_one_gap() -> None:
             stored(file_key("flow", "2025-10"), october, number=2),
         ]
     )
-    assert find_gaps(owned) == [Gap("flow", 1, september[-1] + HOUR_US, october[0], 720 - 700 + 3)]
+    assert find_gaps(series_months(owned)) == [
+        Gap("flow", 1, september[-1] + HOUR_US, october[0], 720 - 700 + 3)
+    ]
 
 
 def test_coverage_when_raw_then_counts_rows_without_a_grid() -> None:
@@ -223,7 +232,7 @@ def test_coverage_when_raw_then_counts_rows_without_a_grid() -> None:
         StoredFile(n, file_key("raw_trades", f"2025-09-0{n}"), 1, "0", 1, facts, "o", "s", "t")
         for n in (1, 2)
     ]
-    (month,) = cover_months(assign_ownership(files))
+    (month,) = cover_months(series_months(assign_ownership(files)))
     assert (month.rows, month.expected_rows, month.gaps, month.nulls) == (10, None, 0, 2)
     assert (month.first_us, month.last_us) == (10, 90)
 

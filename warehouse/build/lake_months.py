@@ -1,0 +1,246 @@
+"""The lake month by month: files are read from the manifest where something needs them.
+
+A build knows by a token whether anything in a month of a dataset has changed since a catalog was
+written. What it needs of the others stands in that catalog: which columns their files have
+(``meta.months``), and which stored months were made from them (``meta.stored``). So its time and
+memory grow with what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from warehouse.build.partitions import StoredMonth, month_damage
+from warehouse.errors import DamagedError
+from warehouse.generations import read_catalog
+from warehouse.home import Home
+from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.vendor import SeriesKey
+
+# Name and type of every column of a file.
+Columns = tuple[tuple[str, str], ...]
+
+_MONTHS = "select dataset, month, shown, described, is_shown, columns, columns_shown"
+_STORED = "select model, month, key, path, rows, size_bytes, engine"
+
+# Files that are kept in memory, about 3 kB each.
+_MOST_FILES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LakeMonth:
+    """The files of a month of a dataset: a row of ``meta.months``.
+
+    Attributes
+    ----------
+    shown, described
+        Tokens: new when what is shown has changed, and when anything has.
+    is_shown
+        Whether any file owns a span of time.
+    columns, columns_shown
+        The columns of its files, and of those that own a span: each combination once.
+    """
+
+    dataset: str
+    month: str
+    shown: str
+    described: str
+    is_shown: bool
+    columns: frozenset[Columns]
+    columns_shown: frozenset[Columns]
+
+    def row(self) -> tuple[Any, ...]:
+        lists = (json.dumps(sorted(some)) for some in (self.columns, self.columns_shown))
+        return self.dataset, self.month, self.shown, self.described, self.is_shown, *lists
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What catalogs know of months, by dataset, month and token, and of stored ones, by key."""
+
+    months: dict[tuple[str, str, str], LakeMonth] = field(default_factory=dict)
+    stored: dict[tuple[str, str, str], StoredMonth] = field(default_factory=dict)
+
+    def found(self, model: str, month: str, key: str) -> StoredMonth | None:
+        """A stored month that was made from the same inputs, if its file can be read."""
+        stored = self.stored.get((model, month, key))
+        if stored is None or month_damage(stored.path, stored.rows, quick=True) is not None:
+            return None
+        return stored
+
+
+def kept_in(home: Home, *catalogs: Path) -> Kept:
+    """What these catalogs know; nothing of one that is missing or of an earlier version."""
+    kept = Kept()
+    for catalog in catalogs:
+        if not catalog.is_file():
+            continue
+        try:
+            months = read_catalog(home, catalog, f"{_MONTHS} from warehouse.meta.months")
+            stored = read_catalog(
+                home, catalog, f"{_STORED} from warehouse.meta.stored where key <> ''"
+            )
+        except DamagedError:
+            continue
+        for dataset, text, shown, described, is_shown, *columns in months:
+            kept.months[dataset, text, shown] = LakeMonth(
+                dataset, text, shown, described, is_shown, *map(_columns, columns)
+            )
+        for model, text, key, path, rows, size_bytes, engine in stored:
+            kept.stored[model, text, key] = StoredMonth(
+                model, text, home.root / path, rows, size_bytes, True, engine, key
+            )
+    return kept
+
+
+@cache
+def _columns(text: str) -> frozenset[Columns]:
+    return frozenset(tuple((name, kind) for name, kind in columns) for columns in json.loads(text))
+
+
+class LakeByMonth:
+    """The lake as it is now; ``manifest`` stays open as long as this is used."""
+
+    def __init__(self, home: Home, manifest: Manifest, kept: Kept) -> None:
+        self.home, self.kept = home, kept
+        self._manifest = manifest
+        self.tokens = {
+            (dataset, month): (shown, described)
+            for dataset, month, shown, described in manifest.months()
+        }
+        self._beside: dict[tuple[str, str], list[OwnedFile]] = {}
+        self.replaced: set[tuple[str, int]] = set()
+        self._facts: dict[tuple[str, str], LakeMonth] = {}
+        self._files: OrderedDict[tuple[str, str], list[OwnedFile]] = OrderedDict()
+        self._count = 0
+
+    def show_beside(self, kept: Sequence[OwnedFile]) -> None:
+        """Show these files that are not of the lake, bars kept from ticks, as if they were.
+
+        A file of the lake owns nothing where they replace its series in the dataset. Tokens of
+        all months of such datasets name what is shown beside.
+        """
+        self._beside = defaultdict(list)
+        for file in kept:
+            self._beside[_place(file)].append(file)
+        self.replaced = {(f.file.key.dataset, f.file.series_id) for f in kept}
+        self._files.clear()
+        self._facts.clear()
+        self._count = 0
+        datasets = {dataset for dataset, _ in self.replaced}
+        for place in {*self._beside, *(p for p in self.tokens if p[0] in datasets)}:
+            numbers = sorted(number for name, number in self.replaced if name == place[0])
+            shown = [(str(file.file.key), file.path) for file in self._beside.get(place, ())]
+            digest = stored_key([numbers, shown])
+            one, other = self.tokens.get(place, ("", ""))
+            self.tokens[place] = f"{one} {digest}", f"{other} {digest}"
+        self.tokens = dict(sorted(self.tokens.items()))
+        self.__dict__.pop("datasets", None)
+
+    @property
+    def beside(self) -> Iterator[OwnedFile]:
+        """The files that are shown beside those of the lake."""
+        for files in self._beside.values():
+            yield from files
+
+    @cached_property
+    def series(self) -> dict[int, SeriesKey]:
+        """Every series by its number."""
+        return dict(self._manifest.series())
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        return sorted({dataset for dataset, _ in self.tokens})
+
+    def months(self, dataset: str) -> list[LakeMonth]:
+        """The months of a dataset that have files, in order."""
+        return [self._month(*place) for place in self.tokens if place[0] == dataset]
+
+    def shown_months(self, dataset: str) -> list[LakeMonth]:
+        """Those with a file that owns a span of time."""
+        return [month for month in self.months(dataset) if month.is_shown]
+
+    def columns(self, dataset: str) -> frozenset[Columns]:
+        """The columns of all files of a dataset: each combination once."""
+        return frozenset[Columns]().union(*(month.columns for month in self.months(dataset)))
+
+    def columns_shown(self, dataset: str) -> frozenset[Columns]:
+        """The same of the files that own a span of time."""
+        return frozenset[Columns]().union(*(month.columns_shown for month in self.months(dataset)))
+
+    def files(self, dataset: str, month: str) -> list[OwnedFile]:
+        """Files of a month, in the order of their keys; the last ones read are kept."""
+        place = dataset, month
+        if place not in self._files:
+            files = [
+                replace(file, spans=(), runs=())
+                if (dataset, file.file.series_id) in self.replaced
+                else file
+                for file in assign_ownership(self._manifest.files_of_month(dataset, month))
+            ]
+            files += self._beside.get(place, ())
+            self._files[place] = files
+            self._count += len(files)
+            while self._count > _MOST_FILES and len(self._files) > 1:
+                _, dropped = self._files.popitem(last=False)
+                self._count -= len(dropped)
+        self._files.move_to_end(place)
+        return self._files[place]
+
+    def files_of(self, dataset: str, months: Iterable[str] | None = None) -> list[OwnedFile]:
+        """Files of these months of a dataset, or of all, in the order of their keys."""
+        texts = (m.month for m in self.months(dataset)) if months is None else months
+        files = [file for text in texts for file in self.files(dataset, text)]
+        return sorted(files, key=_in_order)
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Every dataset and month with files, in order."""
+        yield from self.tokens
+
+    def _month(self, dataset: str, month: str) -> LakeMonth:
+        place = dataset, month
+        if place not in self._facts:
+            shown, described = self.tokens[place]
+            known = self.kept.months.get((dataset, month, shown))
+            if known is None:
+                files = self.files(dataset, month)
+                showing = [file for file in files if file.spans]
+                known = LakeMonth(
+                    dataset, month, shown, described, bool(showing),
+                    *(frozenset(f.file.facts.columns for f in some) for some in (files, showing)),
+                )  # fmt: skip
+            self._facts[place] = known
+        return self._facts[place]
+
+    def row(self, dataset: str, month: str) -> tuple[Any, ...]:
+        """The row of a month in ``meta.months``, with the tokens of now."""
+        name, text, _, _, *facts = self._month(dataset, month).row()
+        return name, text, *self.tokens[dataset, month], *facts
+
+
+def _place(owned: OwnedFile) -> tuple[str, str]:
+    return owned.file.key.dataset, owned.file.key.period.month
+
+
+def stored_key(facts: object) -> str:
+    """Hash of what a stored month is made from, with tokens in place of files."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+
+
+def _in_order(owned: OwnedFile) -> tuple[str, ...]:
+    key = owned.file.key
+    series = key.series
+    return (
+        series.exchange,
+        series.symbol,
+        series.interval or "",
+        series.clock or "",
+        key.period.text,
+    )
