@@ -6,7 +6,7 @@ Planning reads ``meta.coverage`` only; a cut's stretches are read when it is its
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -133,10 +133,9 @@ def plan_sample(
     before: there values of the warm-up and of a first calibration show.
     """
     random = Random(seed)
-    months, keys = _coverage(connection, datasets)
-    months = [month for month in months if among is None or month.series_id in among]
-    chosen = _choose_series(months, keys, size, random)
-    months = [month for month in months if month.series_id in chosen]
+    rows, keys = _held(connection, datasets, among)
+    chosen = _choose_series(rows, keys, size, random)
+    months = _months(connection, datasets, chosen)
     if not months:
         return Sample({}, ())
     planned = []
@@ -219,14 +218,13 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
     )
 
 
-def _coverage(
-    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]
-) -> tuple[list[_Month], dict[int, SeriesKey]]:
+def _listed(datasets: Sequence[str]) -> str:
+    """SQL of the months with rows of each series in these datasets."""
     names = ", ".join(literal(dataset) for dataset in datasets) or "null"
     listed = [
-        "select dataset, series_id, rows, epoch_us(first_time), epoch_us(last_time), exchange,"
-        f' symbol, "interval", clock, month from {ORIGIN}.meta.coverage'
-        f" where rows > 0 and dataset in ({names})",
+        "select dataset, series_id, rows, epoch_us(first_time) as first_us,"
+        ' epoch_us(last_time) as last_us, exchange, symbol, "interval", clock, month'
+        f" from {ORIGIN}.meta.coverage where rows > 0 and dataset in ({names})",
         *(
             f'select {literal(dataset)}, series_id, count(*), epoch_us(min("time")),'
             ' epoch_us(max("time")), exchange, symbol, "interval", clock,'
@@ -235,12 +233,33 @@ def _coverage(
             if place_of(dataset).schema == TICKS
         ),
     ]
-    rows = connection.execute(
-        f"select * exclude (month) from ({' union all '.join(listed)})"
-        " order by series_id, dataset, month"
+    return " union all ".join(listed)
+
+
+def _held(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    among: frozenset[int] | None,
+) -> tuple[dict[tuple[int, str], int], dict[int, SeriesKey]]:
+    """Rows by series and dataset, and the keys of the series."""
+    found = connection.execute(
+        'select series_id, dataset, sum(rows)::bigint, exchange, symbol, "interval", clock'
+        f" from ({_listed(datasets)}) group by all order by series_id, dataset"
     ).fetchall()
-    months = [_Month(*row[:5]) for row in rows]
-    return months, {row[1]: SeriesKey(*row[5:]) for row in rows}
+    held = [row for row in found if among is None or row[0] in among]
+    rows = {(series_id, dataset): count for series_id, dataset, count, *_ in held}
+    return rows, {row[0]: SeriesKey(*row[3:]) for row in held}
+
+
+def _months(
+    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str], series: Iterable[int]
+) -> list[_Month]:
+    rows = connection.execute(
+        f"select dataset, series_id, rows, first_us, last_us from ({_listed(datasets)})"
+        " where series_id in (select unnest($1::integer[])) order by series_id, dataset, month",
+        [list(series)],
+    ).fetchall()
+    return [_Month(*row) for row in rows]
 
 
 def _in_origin(dataset: str) -> str:
@@ -249,12 +268,12 @@ def _in_origin(dataset: str) -> str:
 
 
 def _choose_series(
-    months: list[_Month], keys: dict[int, SeriesKey], size: SampleSize, random: Random
+    rows: Mapping[tuple[int, str], int],
+    keys: dict[int, SeriesKey],
+    size: SampleSize,
+    random: Random,
 ) -> set[int]:
     """The series with most rows, then its instrument's other intervals, then other series."""
-    rows: Counter[tuple[int, str]] = Counter()
-    for month in months:
-        rows[month.series_id, month.dataset] += month.rows
     worth: Counter[int] = Counter()
     for (series_id, _), count in rows.items():
         worth[series_id] += min(count, size.bars)
