@@ -227,11 +227,15 @@ class _Mart:
     def months(self) -> Iterator[Wanted]:
         """Every month with a file of the datasets that the mart reads."""
         self.folder.mkdir(exist_ok=True)
-        shown = [month for dataset in self.datasets for month in self.lake.shown_months(dataset)]
+        shown = [
+            (month, (Period(month.month).span,))
+            for dataset in self.datasets
+            for month in self.lake.shown_months(dataset)
+        ]
         facts = self._facts()
-        for text in sorted({month.month for month in shown}):
+        for text in sorted({month.month for month, _ in shown}):
             reach = self._reach_of(text)
-            within = [month for month in shown if _overlaps(reach, (Period(month.month).span,))]
+            within = [month for month, span in shown if _overlaps(reach, span)]
             tokens = [(month.dataset, month.month, month.shown) for month in within]
             yield Wanted(
                 self.model.name,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby, pairwise
 
 from warehouse.lake.records import StoredFile
@@ -180,7 +181,7 @@ def cover_months(held: Iterable[SeriesMonth]) -> list[MonthCoverage]:
         present = merge(run for month in group for run in month.runs)
         with_files = {month.month: month for month in group}
         first, last = Period(min(with_files)), Period(max(with_files))
-        for month in months(first.start, last.end):
+        for month in _months(first, last):
             files = with_files.get(month.text)
             if bar is None:
                 covered.append(_raw_month(dataset, series_id, month.text, files))
@@ -221,6 +222,12 @@ def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
     if daily.key.is_raw and daily.facts.first_us is not None and daily.facts.last_us is not None:
         return [(daily.facts.first_us, daily.facts.last_us + 1)]
     return subtract(day, subtract(intersect(monthly.facts.runs, day), daily.facts.runs))
+
+
+@cache
+def _months(first: Period, last: Period) -> tuple[Period, ...]:
+    """Shared by the series that have the same months, as most have."""
+    return tuple(months(first.start, last.end))
 
 
 def _by_series(

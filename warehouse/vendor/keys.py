@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Self
 from urllib.parse import quote, unquote
@@ -242,18 +243,24 @@ class Period:
 
     @property
     def start_us(self) -> int:
-        return date_us(self.start)
+        return self.span[0]
 
     @property
     def end_us(self) -> int:
-        return date_us(self.end)
+        return self.span[1]
 
     @property
     def span(self) -> Span:
-        return self.start_us, self.end_us
+        return _span(self)
 
     def _first(self) -> date:
         return date.fromisoformat(self.text if self.is_day else f"{self.text}-01")
+
+
+@cache
+def _span(period: Period) -> Span:
+    """Computed once for each period: a build asks for those of every file."""
+    return date_us(period.start), date_us(period.end)
 
 
 @dataclass(frozen=True, slots=True, order=True)
