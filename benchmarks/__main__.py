@@ -18,7 +18,7 @@ from benchmarks.measure import machine
 
 PARTS = (
     *("startup", "edits", "features", "queries", "panel", "incremental", "sync", "ticks"),
-    *("page", "state"),
+    *("page", "state", "files"),
 )
 
 

@@ -1,0 +1,166 @@
+"""A home of many files for :mod:`benchmarks.files`: ``HOME NEW COUNT``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.data import VENUE, symbols
+from warehouse.audit import ModelAudit, Verdict
+from warehouse.build import build, compaction, lookahead_gate, stored
+from warehouse.build.jobs import Job, compute
+from warehouse.build.lake_months import LakeByMonth
+from warehouse.build.vendor_views import view_sql
+from warehouse.config import Settings
+from warehouse.files import sha256_of
+from warehouse.home import Home
+from warehouse.lake import Lake, Manifest, check_file
+from warehouse.project import Model, Relation
+from warehouse.vendor import Contract, FileKey, Period, SeriesKey, load_contracts
+
+LAST = Period("2025-09")
+MOST_MONTHS = 60
+NEW_DAYS = 3
+NEW_SERIES = 500
+
+
+def main() -> None:
+    home, new, count = Home(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
+    contracts = [c for c in load_contracts().values() if not c.is_raw]
+    names = symbols(max(27, count // (len(contracts) * MOST_MONTHS)))
+    periods = _months_until(LAST, round(count / (len(contracts) * len(names))))
+    write_lake(home, contracts, names, periods)
+    write_new_days(new, contracts, names)
+    build_with_empty_months(home)
+
+
+def _months_until(last: Period, count: int) -> list[Period]:
+    number = last.start.year * 12 + last.start.month - 1
+    return [Period(f"{n // 12}-{n % 12 + 1:02}") for n in range(number - count + 1, number + 1)]
+
+
+def _key(contract: Contract, symbol: str, period: Period) -> FileKey:
+    clock = "true" if "true" in contract.clocks else contract.clocks[0]
+    return FileKey(contract.name, SeriesKey(VENUE, symbol, "1d", clock), period)
+
+
+def write_lake(
+    home: Home, contracts: Sequence[Contract], names: Sequence[str], periods: Sequence[Period]
+) -> None:
+    """All rows of the manifest; the bytes of the last month only, the same for all symbols."""
+    home.root.mkdir(parents=True)
+    with Manifest(home.manifest, create=True) as manifest, manifest.transaction():
+        Lake(home, manifest)
+        for contract in contracts:
+            written = write_bars(home.root / "new.parquet", contract, LAST)
+            facts = check_file(written, _key(contract, names[0], LAST), contract)
+            size, sha256 = written.stat().st_size, sha256_of(written)
+            written.replace(home.object_path(sha256))
+            home.object_path(sha256).chmod(0o444)
+            for period in periods:
+                start, end = period.span
+                of_month = replace(
+                    facts,
+                    rows=(end - start) // 86_400_000_000,
+                    first_us=start,
+                    last_us=end - 86_400_000_000,
+                    runs=((start, end),),
+                )
+                for symbol in names:
+                    key = _key(contract, symbol, period)
+                    digest = sha256
+                    if period != LAST:
+                        digest = hashlib.sha256(str(key).encode()).hexdigest()
+                    manifest.record_file(
+                        key, object=digest, size_bytes=size, facts=of_month,
+                        origin=f"/data/vendor/{key.path}", stamp=f"{size}@1760000000000000000",
+                    )  # fmt: skip
+        manifest.record_linked()
+
+
+def write_bars(path: Path, contract: Contract, period: Period, scale: float = 1.0) -> Path:
+    """A file of daily bars with every column of the contract."""
+    first, last = period.start, period.end
+    columns = ", ".join(
+        f'(epoch_us(day) / 1e15 + {place} * {scale})::{column.type} as "{column.name}"'
+        if column.type != "VARCHAR"
+        else f"'x' as \"{column.name}\""
+        for place, column in enumerate(contract.columns)
+        if column.name != "time"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = next(column.type for column in contract.columns if column.name == "time")
+    duckdb.sql(
+        f"copy (select day::{kind} as time, {columns} from"
+        f" range(timestamp '{first}', timestamp '{last}', interval 1 day) as days(day))"
+        f" to '{path}' (format parquet)"
+    )
+    return path
+
+
+def write_new_days(folder: Path, contracts: Sequence[Contract], names: Sequence[str]) -> None:
+    """Folders that bring a new day each, of the same series."""
+    wanted = [(contract, symbol) for symbol in names for contract in contracts][:NEW_SERIES]
+    for number in range(NEW_DAYS):
+        day = Period(str(LAST.end + timedelta(days=number)))
+        for scale, (contract, symbol) in enumerate(wanted, 1):
+            key = _key(contract, symbol, day)
+            write_bars(folder / day.text / key.path, contract, day, 1 + scale / 1e6)
+
+
+def build_with_empty_months(home: Home) -> None:
+    """A build that takes all months before the last for empty, and all models for clean.
+
+    Empty months prove nothing to an audit, which would take place in each build again.
+    """
+    gather_job = compaction._job
+
+    def job(
+        lake: LakeByMonth, task: object, dataset: str, month: str, columns: object, place: Path
+    ) -> Job:
+        if month == LAST.text:
+            return gather_job(lake, task, dataset, month, columns, place)  # type: ignore[arg-type]
+        rows = view_sql(columns, [], lake.home)  # type: ignore[arg-type]
+        return Job(f"vendor.{dataset} {month}", task, rows, {}, {}, place, 0)  # type: ignore[arg-type]
+
+    made: dict[Path, Path] = {}
+
+    def compute_some(
+        settings: Settings, jobs: Sequence[Job], done: Callable[[Job, Path], None]
+    ) -> None:
+        def keep(one: Job, path: Path) -> None:
+            made[one.place.parent] = path
+            done(one, path)
+
+        real = [one for one in jobs if one.place.name.startswith(LAST.text)]
+        for one in jobs:
+            if one in real:
+                continue
+            first = made.get(one.place.parent)
+            if first is None:
+                compute(settings, [one], keep)
+                continue
+            copy = one.place.with_name(f"{one.place.stem}-{first.stem[-16:]}.parquet")
+            copy.write_bytes(first.read_bytes())
+            done(one, copy)
+        compute(settings, real, done)
+
+    def find_clean(
+        settings: Settings, project: object, models: Sequence[Model], *, seed: int
+    ) -> dict[Relation, ModelAudit]:
+        return {m.relation: ModelAudit(m.relation, Verdict.CLEAN, (), 1, ()) for m in models}
+
+    compaction._job = job
+    stored.compute = compute_some  # type: ignore[attr-defined]
+    lookahead_gate._audit = find_clean
+    build(Settings(home.root))
+
+
+if __name__ == "__main__":
+    main()
