@@ -17,18 +17,29 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from warehouse._version import __version__
 from warehouse.build.partitions import StoredMonth, month_damage
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.sql import literal
 from warehouse.vendor import SeriesKey
 
 # Name and type of every column of a file.
 Columns = tuple[tuple[str, str], ...]
 
-_MONTHS = "select dataset, month, shown, described, is_shown, columns, columns_shown"
-_STORED = "select model, month, key, path, rows, size_bytes, engine"
+_OF_VERSION = (
+    f"(select bool_and(product_version = {literal(__version__)}) from warehouse.meta.build)"
+)
+_MONTHS = (
+    "select dataset, month, shown, described, is_shown, columns, columns_shown"
+    f" from warehouse.meta.months where {_OF_VERSION}"
+)
+_STORED = (
+    "select model, month, key, path, rows, size_bytes, engine"
+    f" from warehouse.meta.stored where key <> '' and {_OF_VERSION}"
+)
 
 # Files that are kept in memory, about 3 kB each.
 _MOST_FILES = 100_000
@@ -77,16 +88,16 @@ class Kept:
 
 
 def kept_in(home: Home, *catalogs: Path) -> Kept:
-    """What these catalogs know; nothing of one that is missing or of an earlier version."""
+    """What these catalogs know; nothing of one that is missing or of another version.
+
+    Another version may read other facts from the same files.
+    """
     kept = Kept()
     for catalog in catalogs:
         if not catalog.is_file():
             continue
         try:
-            months = read_catalog(home, catalog, f"{_MONTHS} from warehouse.meta.months")
-            stored = read_catalog(
-                home, catalog, f"{_STORED} from warehouse.meta.stored where key <> ''"
-            )
+            months, stored = (read_catalog(home, catalog, text) for text in (_MONTHS, _STORED))
         except DamagedError:
             continue
         for dataset, text, shown, described, is_shown, *columns in months:
