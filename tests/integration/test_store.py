@@ -210,12 +210,18 @@ def test_months_that_a_power_failure_left_empty_or_torn_are_computed_again(
 
 
 def test_a_second_build_when_nothing_changed_computes_nothing(
-    project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
+    project: Project,
+    stored_home: tuple[Path, list[StoredMonth]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home, first = stored_home
-    second = store(copy_of(home, tmp_path / "home"), project)
+    home, first = copy_of(stored_home[0], tmp_path / "home"), stored_home[1]
+    second = store(home, project)
     assert [month.path.name for month in first] == [month.path.name for month in second]
     assert all(month.reused for month in second)
+    monkeypatch.setattr(Manifest, "files_of_month", lambda *_: pytest.fail("a file was read"))
+    third = store_marts(Settings(home), project)
+    assert [month.path for month in second] == [month.path for month in third]
 
 
 def test_workers_when_one_is_killed_then_its_job_is_retried_and_all_bytes_are_the_same(
