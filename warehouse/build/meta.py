@@ -207,6 +207,21 @@ def write_rest(
     inputs: Inputs | None,
 ) -> None:
     """Write the tables whose rows do not belong to one file, once ``meta.files`` is complete."""
+    of_lake = _of_lake(connection, lake, manifest, settings, generation, inputs)
+    for name, rows in of_lake.items():
+        connection.execute(f"delete from meta.{identifier(name)}")
+        add_rows(connection, name, list(rows))
+
+
+def _of_lake(
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeByMonth,
+    manifest: Manifest,
+    settings: Settings,
+    generation: int,
+    inputs: Inputs | None,
+) -> dict[str, Iterable[tuple[Any, ...]]]:
+    """Rows of the tables that describe the lake as a whole, and the build."""
     contracts = load_contracts()
     sums = {
         dataset: of_files
@@ -225,7 +240,7 @@ def write_rest(
         rows_beside[file.file.key.dataset] += file.file.facts.rows
     numbers = {series_id for _, series_id in held}
     datasets = sorted({*contracts, *lake.datasets})
-    rest: dict[str, Iterable[tuple[Any, ...]]] = {
+    return {
         "months": (lake.row(*place) for place in lake.places()),
         "datasets": (
             (
@@ -302,9 +317,6 @@ def write_rest(
             ((key.exchange, key.symbol) for key in lake.series.values()),
         ),
     }
-    for name, rows in rest.items():
-        connection.execute(f"delete from meta.{identifier(name)}")
-        add_rows(connection, name, list(rows))
 
 
 def rows_of(
