@@ -1,7 +1,7 @@
 """Killed at any moment, a home opens, says what it is, and comes to the same bytes.
 
 Moments are drawn with a seed over the time that the undisturbed run takes. About a hundred of them
-run under ``-m long``, a tenth by default.
+run under ``-m long``, seven by default.
 """
 
 from __future__ import annotations
