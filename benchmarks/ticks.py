@@ -1,19 +1,30 @@
-"""Part (g): bars from raw ticks, beside Polars' ``group_by_dynamic`` on the same files."""
+"""Part (g): bars from raw ticks, beside Polars' ``group_by_dynamic`` on the same files.
+
+``kept``: as ``warehouse update`` keeps bars, a day at a time from ticks that are put in order once.
+``asked``: as ``ticks_<dataset>`` answers, each dataset from the files.
+"""
 
 from __future__ import annotations
 
+import json
+import resource
 import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.measure import alternate, costs, python, run
+from benchmarks.measure import Run, alternate, costs, median, python, run
 from benchmarks.table import Goal, Line, Part
+
+if TYPE_CHECKING:
+    import duckdb
 
 EVERY = "1m"
 DAY = 86_400_000_000
 FIRST = 20_454 * DAY  # 2026-01-01
-MEMORY = "1GB"
+MEMORY = "750MB"  # of DuckDB; the process has 100 to 200 MB on top
+PAIR = ("ohlcv", "flow")
 DATASETS = (
     *("ohlcv", "vtwap", "flow", "trade_size", "range", "returns", "impact", "updownticks"),
     *("run_structure", "slippage", "l1_price", "l1_imbalance", "l1_liquidity", "funding"),
@@ -28,37 +39,50 @@ def measure(data: Path, *, is_full: bool) -> Part:
     folder = data / f"ticks-{days}-{trades}"
     if not folder.is_dir():
         run(python("benchmarks.ticks", "write", str(folder), str(days), str(trades)))
-    works = {
-        f"OHLCV and flow, {days} days": ("ohlcv,flow", days),
-        "OHLCV and flow, 1 day": ("ohlcv,flow", 1),
-        f"all {len(DATASETS)} datasets, 1 day": (",".join(DATASETS), 1),
+    pair, last, every = ",".join(PAIR), days - 1, ",".join(DATASETS)
+    whole = f"OHLCV and flow, {days} days"
+    one, all_datasets = "OHLCV and flow, 1 day", f"all {len(DATASETS)} datasets, 1 day"
+    works: dict[tuple[str, str], tuple[object, ...]] = {
+        (whole, "kept"): ("kept", folder, pair, 0, days),
+        (whole, "Polars"): ("polars", folder, days),
+        (one, "kept"): ("kept", folder, pair, last, days),
+        (one, "asked"): ("asked", folder, pair, 1),
+        (one, "Polars"): ("polars", folder, 1),
+        (all_datasets, "kept"): ("kept", folder, every, last, days),
+        (all_datasets, "asked"): ("asked", folder, every, 1),
     }
     ways = {
-        (work, "ticks_<dataset>"): python(
-            "benchmarks.ticks", "macros", str(folder), *map(str, what)
-        )
-        for work, what in works.items()
+        " by ".join(names): partial(run, python("benchmarks.ticks", *map(str, work)))
+        for names, work in works.items()
     }
-    for work in list(works)[:2]:
-        ways[work, "Polars"] = python(
-            "benchmarks.ticks", "polars", str(folder), str(works[work][1])
-        )
+    found = dict(zip(works, alternate(ways, 3, settle=False).values(), strict=True))
     part = Part("ticks", f"{days} days of {trades:,} trades in bars of {EVERY} (seconds, peak MB)")
-    commands = {" by ".join(names): partial(run, command) for names, command in ways.items()}
-    found = alternate(commands, 3 if is_full else 2, settle=False)
-    for names, runs in zip(ways, found.values(), strict=True):
-        part.lines.append(Line(*names, costs(runs)))
-    whole, day, every = works
+    part.lines += [Line(*names, costs(runs)) for names, runs in found.items()]
+    for figure, name in (("wall_s", "time"), ("processor_s", "processor time")):
 
-    def ours(work: str, figure: str = "wall_s") -> float:
-        return part.median(work, "ticks_<dataset>", figure)
+        def ratio(work: tuple[str, str], to: tuple[str, str], figure: str = figure) -> float:
+            return part.median(*work, figure) / part.median(*to, figure)
 
+        part.goals += [
+            Goal(f"{whole}: kept / Polars, {name}", ratio((whole, "kept"), (whole, "Polars")), 1.2),
+            Goal(
+                f"{all_datasets} / OHLCV and flow of it, {name}",
+                ratio((all_datasets, "kept"), (one, "kept")),
+                3,
+            ),
+        ]
+    peak = max(part.median(*names, "peak_mb") for names in works if names[1] == "kept")
+    share = _computing(found[whole, "kept"]) / days
     part.goals += [
-        Goal("OHLCV and flow / Polars", ours(whole) / part.median(whole, "Polars", "wall_s"), 1.2),
-        Goal("all datasets of a day / OHLCV and flow of it", ours(every) / ours(day), 3),
-        Goal("peak memory / 1 GB", ours(whole, "peak_mb") / 1024, 1),
+        Goal("peak memory / 1 GB", peak / 1024, 1),
+        Goal("one more day / a day's share", _computing(found[one, "kept"]) / share, 1),
     ]
     return part
+
+
+def _computing(runs: list[Run]) -> float:
+    """Processor time of the bars alone, without the start of a process."""
+    return median([each.said["bars_s"] for each in runs])
 
 
 def write(folder: Path, days: int, trades: int) -> None:
@@ -81,8 +105,8 @@ def write(folder: Path, days: int, trades: int) -> None:
         side = "case (h // 8) % 2 when 0 then 'buy' else 'sell' end as side"
         amount = "round(0.001 + ((h // 16) % 1000)::double ** 2 / 4e5, 3)"
         sources = {
-            "trades": (trades, f"({day}::bigint * {trades} + i)::varchar as id, {side}, price,"
-                       f" {amount} as amount"),
+            "trades": (trades, f"({5_000_000_000 + day * trades} + i)::varchar as id, {side},"
+                       f" price, {amount} as amount"),
             "quotes": (trades // 3, f"price - 0.1 as bid_price, {amount} as bid_amount,"
                        f" price as ask_price, {amount} + 0.1 as ask_amount"),
             **{value: (DAY // 1_000_000, f"price as {value}") for value in VALUES},
@@ -99,27 +123,55 @@ def write(folder: Path, days: int, trades: int) -> None:
     unfinished.rename(folder)
 
 
-def macros(folder: Path, datasets: str, days: int) -> None:
-    """Our macros, under a limit of memory."""
+def connected(folder: Path, days: int) -> duckdb.DuckDBPyConnection:
+    """A connection under a limit of memory that has the files as the catalog has them."""
     import duckdb
 
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "threads": 2})
+    connection.execute(f"set temp_directory = '{folder}/spill'")
+    connection.execute("create schema vendor")
+    for source in ("trades", "quotes", *VALUES):
+        files = [str(folder / f"{source}-{day:02}.parquet") for day in range(days)]
+        connection.execute(
+            f"create view vendor.raw_{source} as select 1 as series_id, 'binance' as exchange,"
+            f" 'spot-BTC-USDT' as symbol, * from read_parquet({files})"
+        )
+    return connection
+
+
+def kept(folder: Path, datasets: str, first: int, days: int) -> None:
+    """Bars of the days from ``first`` on, beside the files of all days."""
+    from warehouse.build.tick_days import TickDays
+
+    connection = connected(folder, days)
+    ticks = TickDays(connection)
+    before = _processor_s()
+    for day in range(first, days):
+        for dataset in datasets.split(","):
+            asked = ("exchange", "binance", "spot-BTC-USDT", FIRST + day * DAY)
+            _count(connection, dataset, ticks.query(dataset, EVERY, *asked), 1)
+    print(json.dumps({"bars_s": _processor_s() - before}))
+
+
+def asked(folder: Path, datasets: str, days: int) -> None:
+    """The table macros of the catalog."""
     from warehouse.project import tick_macros
 
-    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as connection:
-        connection.execute(f"set temp_directory = '{folder}/spill'")
-        connection.execute("create schema vendor")
-        connection.execute(tick_macros())
-        for source in ("trades", "quotes", *VALUES):
-            files = [str(folder / f"{source}-{day:02}.parquet") for day in range(days)]
-            connection.execute(
-                f"create view vendor.raw_{source} as select 1 as series_id, 'binance' as exchange,"
-                f" 'spot-BTC-USDT' as symbol, * from read_parquet({files})"
-            )
-        for dataset in datasets.split(","):
-            started = time.perf_counter()
-            rows = connection.execute(f"from ticks_{dataset}('{EVERY}', clock := 'exchange')")
-            assert len(rows.fetchall()) == days * DAY // 60_000_000
-            sys.stderr.write(f"  {dataset} {time.perf_counter() - started:.2f} s\n")
+    connection = connected(folder, days)
+    connection.execute(tick_macros())
+    for dataset in datasets.split(","):
+        _count(connection, dataset, f"from ticks_{dataset}('{EVERY}', clock := 'exchange')", days)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, dataset: str, query: str, days: int) -> None:
+    started = time.perf_counter()
+    assert len(connection.execute(query).fetchall()) == days * DAY // 60_000_000
+    sys.stderr.write(f"  {dataset} {time.perf_counter() - started:.2f} s\n")
+
+
+def _processor_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def polars(folder: Path, days: int) -> None:
@@ -164,7 +216,9 @@ if __name__ == "__main__":
     act, place, *others = sys.argv[1:]
     if act == "write":
         write(Path(place), *map(int, others))
-    elif act == "macros":
-        macros(Path(place), others[0], int(others[1]))
+    elif act == "kept":
+        kept(Path(place), others[0], *map(int, others[1:]))
+    elif act == "asked":
+        asked(Path(place), others[0], int(others[1]))
     else:
         polars(Path(place), int(others[0]))

@@ -7,26 +7,42 @@
 
     day_<source>_read takes the rows as they lie, for which day_<source>_is_read says whether that is
     their order; day_<source>_sorted sorts them. day_<source>_beside has has_before and has_after:
-    whether ticks lie on the day before and after.
+    whether ticks lie on the day before and after. Trades whose ids are text in another order than
+    as numbers, which day_trades_by_text_id_is_trades says, have a second table.
 -#}
 
 
 {% macro duckdb__create_tick_days() -%}
 {%- set asked = 'clock, exchange, symbol, start_time, end_time' -%}
-{%- for name in warehouse._day_sources() %}
-{%- set source = 'trades' if name == 'trades_by_text_id' else name %}
-{%- set order = warehouse._day_order(name) %}
-create or replace macro main.day_{{ name }}_is_read({{ asked }}) as table
+create or replace macro main.day_trades_by_text_id_is_trades({{ asked }}) as table
+with {{ warehouse._day_rows('trades') }}
+select
+    count(rows_read.id) = 0
+    or coalesce(
+        min(length(rows_read.id)) = max(length(rows_read.id))
+        and bool_and(coalesce(rows_read.n >= 0 and rows_read.n::varchar = rows_read.id, false)),
+        false
+    ) as is_the_same
+from rows_read;
+
+{%- for source in warehouse._raw_names() %}
+create or replace macro main.day_{{ source }}_is_read({{ asked }}) as table
 with {{ warehouse._day_rows(source) }}
 select coalesce(bool_and(x.is_next), true) as is_in_order
 from (
     select
         rows_read.us > lag(rows_read.us) over ()
-        or (rows_read.us = lag(rows_read.us) over () and {{ order.is_next }}) as is_next
+        or (
+            rows_read.us = lag(rows_read.us) over ()
+            {%- if source == 'trades' %}
+            and coalesce(rows_read.n >= lag(rows_read.n) over (), false)
+            {%- endif %}
+        ) as is_next
     from rows_read
 ) as x;
+{%- endfor %}
 
-{%- for way in ['read', 'sorted'] %}
+{%- for name, source, way, order in warehouse._day_tables() %}
 
 create or replace macro main.day_{{ name }}_{{ way }}({{ asked }}) as table
 with {{ warehouse._day_rows(source) }}
@@ -41,10 +57,9 @@ from (
     select *
     from rows_read
     {%- if way == 'sorted' %}
-    order by us, {{ order.by }}
+    order by us, {{ order }}
     {%- endif %}
 ) as x;
-{%- endfor %}
 {%- endfor %}
 {%- for source in warehouse._raw_names() %}
 
@@ -66,24 +81,16 @@ create or replace macro main.day_{{ dataset.name }}(
 {%- endmacro %}
 
 
-{% macro _day_sources() -%}
-    {{ return(['trades', 'trades_by_text_id', 'quotes', 'mark_prices', 'index_prices', 'funding_rates', 'open_interests']) }}
-{%- endmacro %}
-
-{#- How rows of the same moment are ordered, and whether a row may follow the one before it. -#}
-{% macro _day_order(name) -%}
-    {%- if name == 'trades' -%}
-        {{ return({
-            'by': warehouse._by_id(),
-            'is_next': 'coalesce(rows_read.n >= lag(rows_read.n) over (), false)',
-        }) }}
-    {%- elif name == 'trades_by_text_id' -%}
-        {{ return({
-            'by': warehouse._by_text_id(),
-            'is_next': 'coalesce(rows_read.id >= lag(rows_read.id) over (), rows_read.id is null)',
-        }) }}
-    {%- endif -%}
-    {{ return({'by': 'place', 'is_next': 'true'}) }}
+{#- Tables of a day: name, source, whether its rows are sorted, the order of those of one moment. -#}
+{% macro _day_tables() -%}
+    {%- set tables = [['trades_by_text_id', 'trades', 'sorted', warehouse._by_text_id()]] -%}
+    {%- for source in warehouse._raw_names() -%}
+        {%- do tables.append([source, source, 'read', none]) -%}
+        {%- do tables.append(
+            [source, source, 'sorted', warehouse._by_id() if source == 'trades' else 'place']
+        ) -%}
+    {%- endfor -%}
+    {{ return(tables) }}
 {%- endmacro %}
 
 {#- Rows of a source as they lie; of quotes, those of the last moment of the day before, too. -#}

@@ -208,14 +208,18 @@ marked as (
     from marks
     asof left join indices
         on
+            {%- if not of_day %}
             marks.series_id = indices.series_id
-            and marks.us // 86400000000 = indices.us // 86400000000
-            and marks.us >= indices.us
+            and marks.us // 86400000000 = indices.us // 86400000000 and
+            {%- endif %}
+            marks.us >= indices.us
     asof left join lasts
         on
+            {%- if not of_day %}
             marks.series_id = lasts.series_id
-            and marks.us // 86400000000 = lasts.us // 86400000000
-            and marks.us >= lasts.us
+            and marks.us // 86400000000 = lasts.us // 86400000000 and
+            {%- endif %}
+            marks.us >= lasts.us
 ),
 
 compared as (

@@ -80,7 +80,11 @@ ticks as (
         cost / ((last_quotes.bid + last_quotes.ask) / 2) * 1e4 as cost_bps
     from trade_ticks
     asof inner join last_quotes
-        on trade_ticks.series_id = last_quotes.series_id and trade_ticks.us >= last_quotes.us
+        on
+            {%- if not of_day %}
+            trade_ticks.series_id = last_quotes.series_id and
+            {%- endif %}
+            trade_ticks.us >= last_quotes.us
     where
         trade_ticks.us - last_quotes.us < 86400000000
         and last_quotes.bid is not null

@@ -1,9 +1,12 @@
 """Bars of one UTC day of a series: its ticks are put in order once, for all datasets and lengths.
 
-A day at a time needs the memory of a day, however many there are.
+A day at a time needs the memory of a day, however many there are. The macros are those of
+``macros/ticks/days.sql``.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import duckdb
 
@@ -12,6 +15,8 @@ from warehouse.sql import literal, moment
 from warehouse.times import DAY_US
 
 _PREFIX = "day_"
+# Trades in the order that those of one moment have by their ids as text.
+_BY_TEXT = "trades_by_text_id"
 
 
 class TickDays:
@@ -25,6 +30,7 @@ class TickDays:
         connection.execute(tick_day_macros())
         self._sources = _sources(connection)
         self._day = ""
+        self._tables: dict[str, str] = {}
         self._beside: dict[str, tuple[bool, bool]] = {}
 
     def query(
@@ -38,38 +44,50 @@ class TickDays:
             self.forget()
             self._day = day
         sources = self._sources[dataset]
-        for source in sources:
-            if source not in self._beside:
-                self._beside[source] = self._prepare(source)
-        beside = ", ".join(map(str, self._beside[sources[0]]))
-        return f"from {_PREFIX}{dataset}({literal(every)}, {day}, {beside})"
+        tables = [f"{source} := {literal(self._table(source))}" for source in sources]
+        first = sources[0].replace(_BY_TEXT, "trades")
+        if first not in self._beside:
+            self._beside[first] = self._row(f"{first}_beside")
+        beside = map(str, self._beside[first])
+        return f"from {_PREFIX}{dataset}({', '.join([literal(every), day, *beside, *tables])})"
 
     def forget(self) -> None:
         """Drop the tables of the last day."""
-        for source in self._beside:
-            self._connection.execute(f"drop table {_PREFIX}{source}")
+        for table in set(self._tables.values()):
+            self._connection.execute(f"drop table {table}")
+        self._tables.clear()
         self._beside.clear()
-        self._day = ""
 
-    def _prepare(self, source: str) -> tuple[bool, bool]:
-        """Put the ticks of a source in order; whether there are any on the days beside."""
+    def _table(self, source: str) -> str:
+        """The table that has the ticks of a source in order."""
+        if source not in self._tables:
+            self._tables[source] = self._put_in_order(source)
+        return self._tables[source]
+
+    def _put_in_order(self, source: str) -> str:
+        if source == _BY_TEXT and self._row(f"{source}_is_trades") == (True,):
+            return self._table("trades")
+        is_read = source != _BY_TEXT and self._row(f"{source}_is_read") == (True,)
         name = _PREFIX + source
-        ((is_in_order,),) = self._connection.execute(f"from {name}_is_read({self._day})").fetchall()
-        way = "read" if is_in_order else "sorted"
-        self._connection.execute(f"create temp table {name} as from {name}_{way}({self._day})")
-        beside = f"{_PREFIX}{source.removesuffix('_by_text_id')}_beside"
-        ((before, after),) = self._connection.execute(f"from {beside}({self._day})").fetchall()
-        return before, after
+        self._connection.execute(
+            f"create temp table {name} as"
+            f" from {name}_{'read' if is_read else 'sorted'}({self._day})"
+        )
+        return name
+
+    def _row(self, macro: str) -> Any:
+        ((*row,),) = self._connection.execute(f"from {_PREFIX}{macro}({self._day})").fetchall()
+        return tuple(row)
 
 
 def _sources(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """The sources of each dataset, which its macro has as parameters."""
+    """The sources of each dataset, which are parameters of its macro."""
     found = connection.execute(
         "select function_name, parameters from duckdb_functions()"
         f" where starts_with(function_name, '{_PREFIX}')"
     ).fetchall()
     parameters = {name.removeprefix(_PREFIX): names for name, names in found}
     return {
-        name: [source for source in names if f"{source}_is_read" in parameters]
+        name: [source for source in names if f"{source}_sorted" in parameters]
         for name, names in parameters.items()
     }
