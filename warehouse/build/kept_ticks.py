@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -31,6 +31,7 @@ from warehouse.build.partitions import (
     stored_month,
     write_month,
 )
+from warehouse.build.tick_days import TickDays
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.display import counted
@@ -38,8 +39,8 @@ from warehouse.engine import connect
 from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
 from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
-from warehouse.project import tick_macros
-from warehouse.sql import comment, files_below, identifier, literal, moment
+from warehouse.project import tick_day_macros, tick_macros
+from warehouse.sql import comment, files_below, identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
     KEY_COLUMNS,
@@ -122,16 +123,21 @@ def keep_ticks(
         return []
     with _Keeping(settings, lake) as keeping:
         chosen = _chosen(keeping, wishes, manifest)
-        return [
-            KeptDay(
-                FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}")),
-                manifest.series_id(series),
-                wish.marts is not ForMarts.NO,
-                stored,
-            )
-            for (dataset, series), wish in sorted(chosen.items())
-            for start, stored in keeping.days(dataset, series, progress)
-        ]
+        # All bars of a day's ticks one after the other, because they share these.
+        bars = sorted(
+            (series.clock, series.exchange, series.symbol, start, dataset, series)
+            for dataset, series in chosen
+            for start in keeping.starts(dataset, series)
+        )
+        days = []
+        for *_, start, dataset, series in bars:
+            stored = keeping.day(dataset, series, start)
+            if progress is not None:
+                progress(stored)
+            key = FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}"))
+            for_marts = chosen[dataset, series].marts is not ForMarts.NO
+            days.append(KeptDay(key, manifest.series_id(series), for_marts, stored))
+        return sorted(days, key=lambda day: (day.key.dataset, day.key.series, day.key.period.text))
 
 
 def show_kept(lake: LakeByMonth, days: Iterable[KeptDay]) -> None:
@@ -239,14 +245,18 @@ class _Keeping:
             dataset: [file for file in lake.files_of(dataset) if file.spans]
             for dataset in _SOURCES.values()
         }
-        self._opened = ExitStack()
-        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._of_series: dict[tuple[str, SeriesKey], list[OwnedFile]] = defaultdict(list)
+        for dataset, files in self._files.items():
+            for file in files:
+                self._of_series[dataset, file.file.key.series].append(file)
+        self._closing = ExitStack()
+        self._opened: tuple[duckdb.DuckDBPyConnection, TickDays] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._opened.close()
+        self._closing.close()
 
     def sources(self, dataset: str) -> list[str]:
         """The raw datasets that a dataset is made of; the bars are where the first has ticks."""
@@ -256,27 +266,19 @@ class _Keeping:
         """Series of ticks that give bars of a dataset."""
         return sorted({f.file.key.series for f in self._files[self.sources(dataset)[0]]})
 
-    def days(
-        self, dataset: str, series: SeriesKey, progress: OnMonth | None
-    ) -> Iterator[tuple[int, StoredMonth]]:
-        """Start and file of each UTC day with ticks."""
+    def starts(self, dataset: str, series: SeriesKey) -> list[int]:
+        """Start of each UTC day with ticks."""
         raw = SeriesKey(series.exchange, series.symbol)
-        sources = self.sources(dataset)
-        read = [f for s in sources for f in self._files[s] if f.file.key.series == raw]
-        spans = [s for f in read if f.file.key.dataset == sources[0] for s in f.spans]
+        files = self._of_series[self.sources(dataset)[0], raw]
+        spans = [span for file in files for span in file.spans]
         # A file has the ticks of a day by the venue's clock; some are received on the day after.
         after = 1 if series.clock == "true" else 0
-        for day in sorted(
-            {d for a, b in spans for d in range(a // DAY_US, -(-b // DAY_US) + after)}
-        ):
-            stored = self._day(dataset, series, day * DAY_US, read)
-            if progress is not None:
-                progress(stored)
-            yield day * DAY_US, stored
+        days = {day for a, b in spans for day in range(a // DAY_US, -(-b // DAY_US) + after)}
+        return [day * DAY_US for day in sorted(days)]
 
-    def _day(
-        self, dataset: str, series: SeriesKey, start: int, read: list[OwnedFile]
-    ) -> StoredMonth:
+    def day(self, dataset: str, series: SeriesKey, start: int) -> StoredMonth:
+        """The file of a day of bars, which is written unless it is there."""
+        raw = SeriesKey(series.exchange, series.symbol)
         around = start - DAY_US, start + 2 * DAY_US
         name = f"ticks.{dataset}"
         month = f"{us_datetime(start):%Y-%m}"
@@ -287,7 +289,8 @@ class _Keeping:
             "bars": [dataset, str(series), start],
             "files": [
                 (f.file.key.dataset, f.file.object, spans)
-                for f in read
+                for source in self.sources(dataset)
+                for f in self._of_series[source, raw]
                 if (spans := [s for s in f.spans if s[0] < around[1] and s[1] > around[0]])
             ],
         }
@@ -308,15 +311,11 @@ class _Keeping:
 
     def _written(self, dataset: str, series: SeriesKey, start: int, place: Path) -> Path:
         """Compute a day; the file has what a build asks of it in its own metadata."""
-        connection = self._ready()
-        connection.execute(
-            f"create or replace temp table day as from ticks_{dataset}("
-            f"{literal(series.interval or '')},"
-            f" clock := {literal(series.clock or '')}, exchange := {literal(series.exchange)},"
-            f" symbol := {literal(series.symbol)},"
-            f" start_time := {moment(start)}, end_time := {moment(start + DAY_US)})"
-        )
-        bar = interval_us(series.interval or "")
+        connection, ticks = self._ready()
+        every, clock = series.interval or "", series.clock or ""
+        query = ticks.query(dataset, every, clock, series.exchange, series.symbol, start)
+        connection.execute(f"create or replace temp table day as {query}")
+        bar = interval_us(every)
         runs = connection.execute(
             f"select min(us), max(us) + {bar} from ("
             f" select us, us - {bar} * row_number() over (order by us) as island"
@@ -331,18 +330,18 @@ class _Keeping:
         facts = json.dumps({"runs": runs, "nulls": nulls, "late": late})
         return write_month(connection, "from day", place, metadata={_FACTS: facts})
 
-    def _ready(self) -> duckdb.DuckDBPyConnection:
+    def _ready(self) -> tuple[duckdb.DuckDBPyConnection, TickDays]:
         """The connection, with the ticks and the formulas."""
-        if self._connection is None:
-            self._connection = self._opened.enter_context(connect(self._settings.session))
-            self._connection.execute("create schema vendor")
+        if self._opened is None:
+            connection = self._closing.enter_context(connect(self._settings.session))
+            connection.execute("create schema vendor")
             for dataset in _SOURCES.values():
                 files = self._files[dataset]
                 columns = view_columns(dataset, {f.file.facts.columns for f in files})
                 sql = view_sql(columns, files, self._home)
-                self._connection.execute(f"create view vendor.{dataset} as {sql}")
-            self._connection.execute(tick_macros())
-        return self._connection
+                connection.execute(f"create view vendor.{dataset} as {sql}")
+            self._opened = connection, TickDays(connection)
+        return self._opened
 
 
 _FACTS = "bars"
@@ -359,7 +358,7 @@ def _facts_in(path: Path) -> dict[str, Any]:
 
 @cache
 def _formulas() -> str:
-    return hashlib.sha256(tick_macros().encode()).hexdigest()
+    return hashlib.sha256(tick_day_macros().encode()).hexdigest()
 
 
 @cache
