@@ -49,7 +49,6 @@ def measure(data: Path, *, is_full: bool) -> Part:
         (one, "asked"): ("asked", folder, pair, 1),
         (one, "Polars"): ("polars", folder, 1),
         (all_datasets, "kept"): ("kept", folder, every, last, days),
-        (all_datasets, "asked"): ("asked", folder, every, 1),
     }
     ways = {
         " by ".join(names): partial(run, python("benchmarks.ticks", *map(str, work)))
