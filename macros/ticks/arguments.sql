@@ -6,10 +6,13 @@
     epoch_us(try_cast(every as interval))
 {%- endmacro %}
 
-{#- A moment that the caller gave, in microseconds; without one, the least or the most there is. -#}
+{#-
+    A moment that the caller gave, in microseconds; without one, the least or the most there is. What
+    is no moment is refused by _checked.
+-#}
 {% macro _moment_us(parameter) -%}
     {%- set missing = '-62135596800000000' if parameter == 'start_time' else '253370764800000000' -%}
-    coalesce(epoch_us({{ parameter }}::timestamp), {{ missing }})
+    coalesce(epoch_us(try_cast({{ parameter }} as timestamp)), {{ missing }})
 {%- endmacro %}
 
 {#- The first moment whose ticks are read, and the one after the last: whole UTC days. -#}
@@ -65,6 +68,11 @@
             then error(
                 '{{ moment }}: give a moment in UTC without an offset,'
                 || ' as {{ moment }} := ''2026-02-16 04:00'''
+            )
+        when {{ moment }} is not null and try_cast({{ moment }} as timestamp) is null
+            then error(
+                '{{ moment }}: ' || {{ moment }}::varchar || ' is no moment;'
+                || ' write it as {{ moment }} := ''2026-02-16 04:00'''
             )
         {%- endfor %}
         when not exists (select 1 from query_table({{ relation }}) as source where {{ warehouse._is_asked() }})

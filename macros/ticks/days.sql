@@ -112,7 +112,7 @@ create or replace macro main.day_{{ dataset.name }}(
             {{ start }}
         )
         {%- elif source != 'trades' %}
-        and source.{{ warehouse._raw_names()[source] }} is not null
+        and {{ warehouse._finite(warehouse._raw_names()[source]) }} is not null
         {%- endif %}
     {%- endset -%}
 checked as (

@@ -53,18 +53,24 @@
             'n': 'case when source.id is null then ' ~ in_file ~ ' else try_cast(source.id as bigint) end',
             'id': 'source.id',
             'sign': "case source.side when 'buy' then 1::tinyint when 'sell' then -1::tinyint end",
-            'price': 'source.price', 'amount': 'source.amount',
+            'price': warehouse._finite('price'), 'amount': warehouse._finite('amount'),
         }) }}
     {%- elif source == 'quotes' -%}
         {#- A price of 0 is none. #}
         {{ return({
             'place': in_file,
-            'bid_price': 'nullif(source.bid_price, 0)', 'ask_price': 'nullif(source.ask_price, 0)',
-            'bid_amount': 'source.bid_amount', 'ask_amount': 'source.ask_amount',
+            'bid_price': 'nullif(' ~ warehouse._finite('bid_price') ~ ', 0)',
+            'ask_price': 'nullif(' ~ warehouse._finite('ask_price') ~ ', 0)',
+            'bid_amount': warehouse._finite('bid_amount'), 'ask_amount': warehouse._finite('ask_amount'),
         }) }}
     {%- else -%}
-        {{ return({'place': in_file, 'value': 'source.' ~ warehouse._raw_names()[source]}) }}
+        {{ return({'place': in_file, 'value': warehouse._finite(warehouse._raw_names()[source])}) }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- A value of a source; NaN and infinity are none. -#}
+{% macro _finite(column) -%}
+    if(isfinite(source.{{ column }}::double), source.{{ column }}::double, null)
 {%- endmacro %}
 
 {#- Trades; those whose taker side is known only, unless `sides` is all. -#}
@@ -97,7 +103,7 @@
     {%- endif -%}
     {{ return(warehouse._ticks(
         name, source, warehouse._columns_of(source),
-        'source.' ~ warehouse._raw_names()[source] ~ ' is not null',
+        warehouse._finite(warehouse._raw_names()[source]) ~ ' is not null',
     )) }}
 {%- endmacro %}
 

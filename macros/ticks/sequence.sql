@@ -35,8 +35,8 @@
 log_returns as (
     select
         ordered.*,
-        ln(ordered.price / ordered.price_1) as r,
-        ln(ordered.price_1 / ordered.price_2) as r_1
+        {{ warehouse._log_return('ordered.price', 'ordered.price_1') }} as r,
+        {{ warehouse._log_return('ordered.price_1', 'ordered.price_2') }} as r_1
     from ordered
 ),
 
@@ -68,6 +68,12 @@ bars as (
 {%- endmacro %}
 
 
+{#- NULL beside a price of 0, which has no logarithm. -#}
+{% macro _log_return(price, previous) -%}
+    if({{ price }} / nullif({{ previous }}, 0) > 0, ln({{ price }} / nullif({{ previous }}, 0)), null)
+{%- endmacro %}
+
+
 {% macro _impact() -%}
     {{ return({
         'name': 'impact', 'sources': ['trades'],
@@ -76,9 +82,9 @@ bars as (
             'directional_impact_asymmetry',
         ],
         'expressions': {
-            'amihud_like': 'abs((placed.last_price - placed.first_price) / placed.first_price) / nullif(placed.notional, 0)',
+            'amihud_like': 'abs((placed.last_price - placed.first_price) / nullif(placed.first_price, 0)) / nullif(placed.notional, 0)',
             'impact_per_notional':
-                'abs((placed.last_price - placed.first_price) / placed.first_price) / nullif(abs(placed.net_notional), 0)',
+                'abs((placed.last_price - placed.first_price) / nullif(placed.first_price, 0)) / nullif(abs(placed.net_notional), 0)',
         },
         'readings': [
             ['kyle_like_lambda', 'notional', none], ['large_trade_reversal', 'signed', none],
@@ -109,13 +115,13 @@ signed as (
         ordered.*,
         if(
             ordered.previous_us >= ordered.bar,
-            (ordered.price - ordered.previous_price) / ordered.previous_price,
+            (ordered.price - ordered.previous_price) / nullif(ordered.previous_price, 0),
             null
         ) as r,
         if(
             ordered.us_5 < ordered.bar + {{ warehouse._width() }}
             and ordered.price * ordered.amount >= keys.large,
-            (ordered.price_5 - ordered.price) / ordered.price,
+            (ordered.price_5 - ordered.price) / nullif(ordered.price, 0),
             null
         ) as reversal
     from ordered
@@ -256,7 +262,7 @@ turns as (
         is_first or ordered.sign != ordered.previous_sign as is_begin,
         coalesce(ordered.next_us >= ordered.bar + {{ warehouse._width() }}, true)
         or ordered.sign != ordered.next_sign as is_end,
-        abs((ordered.price - ordered.previous_price) / ordered.previous_price) as price_change
+        abs((ordered.price - ordered.previous_price) / nullif(ordered.previous_price, 0)) as price_change
     from ordered
     where is_begin or is_end
 ),

@@ -122,8 +122,8 @@ classes as (
         fsum(ticks.amount) as volume,
         fsum(ticks.price * ticks.amount) as notional,
         fsum(
-            (ticks.price - ticks.previous_price) / ticks.previous_price
-            * ((ticks.price - ticks.previous_price) / ticks.previous_price)
+            (ticks.price - ticks.previous_price) / nullif(ticks.previous_price, 0)
+            * ((ticks.price - ticks.previous_price) / nullif(ticks.previous_price, 0))
         ) filter (where ticks.previous_us >= ticks.bar) as squares
     from ordered as ticks
     group by ticks.series_id, ticks.bar, ticks.sign, ticks.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -293,6 +294,40 @@ def test_bars_when_a_tick_arrives_late_or_no_tick_lies_beside_then_say_so(
     assert not first and last > 1  # the day before has ticks
 
 
+def test_bars_when_ticks_have_no_number_or_a_price_of_0_then_have_numbers_or_null(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """NaN and infinity are no values, and nothing is divided by 0."""
+    odd = "case n % 23 when 5 then 'nan' when 11 then 'inf' when 17 then 0 else {} end::double"
+    for source, columns in {
+        "trades": ("price", "amount"),
+        "quotes": ("bid_price", "ask_amount"),
+        "mark_price": ("mark_price",),
+        "index_price": ("index_price",),
+        "funding_rate": ("funding_rate",),
+        "open_interest": ("open_interest",),
+    }.items():
+        replaced = ", ".join(f"{odd.format(name)} as {name}" for name in columns)
+        connection.execute(
+            f"create or replace view odd_{source} as select * exclude n replace ({replaced})"
+            f" from (select *, row_number() over () as n from vendor.raw_{source})"
+        )
+    odd_ones = {"trades": "odd_trades", "quotes": "odd_quotes"} | {
+        f"{name}s": f"odd_{name}"
+        for name in ("mark_price", "index_price", "funding_rate", "open_interest")
+    }
+    for dataset in DATASETS:
+        ((names,),) = connection.execute(
+            f"select parameters from duckdb_functions() where function_name = 'ticks_{dataset}'"
+        ).fetchall()
+        given = [f"{name} := '{odd_ones[name]}'" for name in names if name in odd_ones]
+        rows = connection.execute(
+            f"from ticks_{dataset}_readings('15s', clock := 'exchange', {', '.join(given)})"
+        ).fetchall()
+        values = [value for row in rows for value in row[KEYS:] if isinstance(value, float)]
+        assert values and all(map(math.isfinite, values)), dataset
+
+
 def test_run_structure_of_sells_alone_then_has_zeros_for_buys() -> None:
     with duckdb.connect() as connection:
         connection.execute(tick_macros())
@@ -314,6 +349,7 @@ def test_run_structure_of_sells_alone_then_has_zeros_for_buys() -> None:
         ("ticks_flow('1m', clock := 'local')", "clock: local is none of"),
         ("ticks_flow('1m', symbol := 'BTC')", "no raw_trades of symbol BTC in vendor.raw_trades"),
         ("ticks_flow('1m', start_time := '2026-01-01 00:00Z')", "start_time: .* without an offset"),
+        ("ticks_flow('1m', end_time := 'noon')", "end_time: noon is no moment; write"),
         ("ticks_flow('1m', trades := 'unheard')", "rows without a time of receipt; ask with clock"),
     ],
 )
