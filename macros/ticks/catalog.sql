@@ -123,13 +123,29 @@ placed as (
 
 {%- if not of_day %},
 
-{{ warehouse._neighbours(dataset.sources[0]) }}
+{{ warehouse._neighbours(dataset.sources[0]) }},
+
+{{ warehouse._ticks('series_rows', dataset.sources[0], {}) }},
+
+series as (
+    select
+        series_rows.series_id,
+        any_value(series_rows.exchange) as exchange,
+        any_value(series_rows.symbol) as symbol
+    from series_rows
+    group by series_rows.series_id
+)
 {%- endif %}
 
 select
     placed.series_id,
-    placed.exchange,
-    placed.symbol,
+    {%- if of_day %}
+    exchange as exchange,
+    symbol as symbol,
+    {%- else %}
+    series.exchange,
+    series.symbol,
+    {%- endif %}
     every as "interval",
     clock::varchar as clock,
     make_timestamp(placed.bar) as "time",
@@ -173,6 +189,7 @@ select
     ) as is_partial
 from placed
 {%- if not of_day %}
+inner join series on placed.series_id = series.series_id
 left join neighbours on placed.series_id = neighbours.series_id
 {%- endif %}
 where

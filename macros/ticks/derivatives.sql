@@ -159,7 +159,7 @@ bars as (
     where x.next_us is null or x.next_us > x.us
 )
 {%- else %}
-{{ warehouse._series_of(of_day, 'marks_rows', name ~ '_rows') }},
+{{ warehouse._series_of('marks_rows', name ~ '_rows') }},
 
 {{ name }} as (
     select
@@ -288,6 +288,8 @@ bars as (
 trade_bars as (
     select
         {{ warehouse._bar_keys() }},
+        any_value(ticks.exchange) as exchange,
+        any_value(ticks.symbol) as symbol,
         {{ warehouse._first(of_day, 'ticks.price') }} as first_last,
         {{ warehouse._last(of_day, 'ticks.price') }} as last_last
     from ticks

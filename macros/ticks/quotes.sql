@@ -29,8 +29,6 @@
 
 {{ warehouse._quotes(of_day, 'quote_rows', carried=true) }},
 
-{{ warehouse._series_of(of_day, 'trade_ticks', 'quote_rows') }},
-
 {%- if of_day %}
 
 quote_moments as (
@@ -51,6 +49,8 @@ last_quotes as (
     where quote_moments.next_us is null or quote_moments.next_us > quote_moments.us
 ),
 {%- else %}
+
+{{ warehouse._series_of('trade_ticks', 'quote_rows') }},
 
 last_quotes as (
     select
@@ -111,25 +111,13 @@ measured as (
 ),
 
 bars as (
-    select
-        measured.*,
-        quote_rows_series.exchange,
-        quote_rows_series.symbol
-    from measured
-    inner join quote_rows_series on measured.series_id = quote_rows_series.series_id
+    select * from measured
 )
 {%- endmacro %}
 
 {#- For the series of a second source, own_id, the series of the first of the same symbol. -#}
-{% macro _series_of(of_day, first, second) -%}
+{% macro _series_of(first, second) -%}
 {{ second }}_series as (
-    {%- if of_day %}
-    select
-        0 as series_id,
-        exchange as exchange,
-        symbol as symbol,
-        0 as own_id
-    {%- else %}
     select
         firsts.series_id,
         firsts.exchange,
@@ -138,7 +126,6 @@ bars as (
     from (select distinct x.series_id, x.exchange, x.symbol from {{ first }} as x) as firsts
     inner join (select distinct x.series_id, x.exchange, x.symbol from {{ second }} as x) as seconds
         on firsts.exchange = seconds.exchange and firsts.symbol = seconds.symbol
-    {%- endif %}
 )
 {%- endmacro %}
 

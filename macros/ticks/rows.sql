@@ -18,9 +18,9 @@
         source.exchange,
         source.symbol,
         epoch_us({{ warehouse._clock_column() }}) as us,
-        source.local_timestamp as seen,
-        {%- for alias, expression in columns.items() %}
-        {{ expression }} as {{ alias }}{{ ',' if not loop.last }}
+        source.local_timestamp as seen
+        {%- for alias, expression in columns.items() %},
+        {{ expression }} as {{ alias }}
         {%- endfor %}
     from query_table({{ source }}) as source
     where
@@ -116,8 +116,6 @@
 {% macro _bar_keys(bar=none, count='count(*)') -%}
 ticks.series_id,
         {{ bar or warehouse._bar() }} as bar,
-        any_value(ticks.exchange) as exchange,
-        any_value(ticks.symbol) as symbol,
         max(ticks.seen) as seen,
         {{ count }} as n_events
 {%- endmacro %}
@@ -183,8 +181,6 @@ by_order as (
 ordered as (
     select
         ticks.series_id,
-        ticks.exchange,
-        ticks.symbol,
         ticks.us,
         ticks.seen,
         {{ warehouse._bar() }} as bar,
