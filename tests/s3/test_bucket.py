@@ -163,7 +163,7 @@ def test_a_home_that_never_pulled_does_not_replace_another_one(
     for arguments in (("build", "--force"), ("snapshot", "x"), ("sync", "--from", "nothing")):
         done = bucket.run(stranger, *arguments)
         assert done.exit_code == 5, done.stderr
-        assert "never pulled" in done.stderr
+        assert "this home never pulled it" in done.stderr
     new = bucket.home("new")
     assert bucket.run(new, "update", "--from", bucket.folder).exit_code == 5
     # with a series of its own and another version of a file, it becomes a writer of both

@@ -70,7 +70,7 @@ def require_newest(store: Store, head: Head | None, record: Record) -> None:
         return
     current, ours = head.state.current, record.state and record.state.current
     what = "vendor files without a build" if current is None else f"generation {current}"
-    since = "which this home never pulled" if ours is None else f"this home last had {ours}"
+    since = "this home never pulled it" if ours is None else f"this home last had {ours}"
     raise OvertakenError(
         f"{store.address}: holds {what}, published {head.at:%F %T} UTC by another machine; {since}",
         next_step="run: warehouse pull, then the same command again; nothing of this home is lost",
