@@ -133,8 +133,8 @@ def plan_sample(
     before: there values of the warm-up and of a first calibration show.
     """
     random = Random(seed)
-    rows, keys = _held(connection, datasets, among)
-    chosen = _choose_series(rows, keys, size, random)
+    rows, keys, late = _held(connection, datasets, among)
+    chosen = _choose_series(rows, keys, late, size, random)
     months = _months(connection, datasets, chosen)
     if not months:
         return Sample({}, ())
@@ -219,15 +219,20 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
 
 
 def _listed(datasets: Sequence[str]) -> str:
-    """SQL of the months with rows of each series in these datasets."""
+    """SQL of the months with rows of each series in these datasets.
+
+    ``late`` counts bars that were known after their end, as some of ``ticks.*`` are.
+    """
     names = ", ".join(literal(dataset) for dataset in datasets) or "null"
     listed = [
         "select dataset, series_id, rows, epoch_us(first_time) as first_us,"
-        ' epoch_us(last_time) as last_us, exchange, symbol, "interval", clock, month'
+        ' epoch_us(last_time) as last_us, 0 as late, exchange, symbol, "interval", clock, month'
         f" from {ORIGIN}.meta.coverage where rows > 0 and dataset in ({names})",
         *(
             f'select {literal(dataset)}, series_id, count(*), epoch_us(min("time")),'
-            ' epoch_us(max("time")), exchange, symbol, "interval", clock,'
+            ' epoch_us(max("time")),'
+            ' count(*) filter (where known_at > "time" + "interval"::interval),'
+            ' exchange, symbol, "interval", clock,'
             f" strftime(\"time\", '%Y-%m') as month from {_in_origin(dataset)} group by all"
             for dataset in datasets
             if place_of(dataset).schema == TICKS
@@ -240,15 +245,17 @@ def _held(
     connection: duckdb.DuckDBPyConnection,
     datasets: Sequence[str],
     among: frozenset[int] | None,
-) -> tuple[dict[tuple[int, str], int], dict[int, SeriesKey]]:
-    """Rows by series and dataset, and the keys of the series."""
+) -> tuple[dict[tuple[int, str], int], dict[int, SeriesKey], set[int]]:
+    """Rows by series and dataset, the keys of the series, and those that have late bars."""
     found = connection.execute(
-        'select series_id, dataset, sum(rows)::bigint, exchange, symbol, "interval", clock'
+        "select series_id, dataset, sum(rows)::bigint, sum(late) > 0,"
+        ' exchange, symbol, "interval", clock'
         f" from ({_listed(datasets)}) group by all order by series_id, dataset"
     ).fetchall()
     held = [row for row in found if among is None or row[0] in among]
     rows = {(series_id, dataset): count for series_id, dataset, count, *_ in held}
-    return rows, {row[0]: SeriesKey(*row[3:]) for row in held}
+    keys = {row[0]: SeriesKey(*row[4:]) for row in held}
+    return rows, keys, {row[0] for row in held if row[3]}
 
 
 def _months(
@@ -270,23 +277,29 @@ def _in_origin(dataset: str) -> str:
 def _choose_series(
     rows: Mapping[tuple[int, str], int],
     keys: dict[int, SeriesKey],
+    late: set[int],
     size: SampleSize,
     random: Random,
 ) -> set[int]:
-    """The series with most rows, then its instrument's other intervals, then other series."""
+    """The series with most rows, then its instrument's other intervals, then other series.
+
+    Series with late bars come before others, because there a model can fail to wait.
+    """
     worth: Counter[int] = Counter()
     for (series_id, _), count in rows.items():
         worth[series_id] += min(count, size.bars)
     shuffled = sorted(worth, key=lambda _: random.random())
     if not shuffled:
         return set()
-    focus = keys[max(shuffled, key=lambda series_id: worth[series_id])]
+    focus = keys[max(shuffled, key=lambda one: (one in late, worth[one]))]
 
-    def distance(series_id: int) -> tuple[bool, bool, bool, int]:
+    def distance(series_id: int) -> tuple[bool, bool, bool, bool, int]:
         key = keys[series_id]
         other_instrument = (key.exchange, key.symbol) != (focus.exchange, focus.symbol)
         other_clock = key.clock not in (focus.clock, None)
-        return other_instrument, other_clock, key.interval != focus.interval, -worth[series_id]
+        other_interval = key.interval != focus.interval
+        is_on_time = series_id not in late
+        return is_on_time, other_instrument, other_clock, other_interval, -worth[series_id]
 
     return set(sorted(shuffled, key=distance)[: size.series])
 
