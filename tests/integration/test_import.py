@@ -43,6 +43,10 @@ def test_the_documented_importer_when_written_as_shown_then_imports_its_file(
         ("903", "buy", 105001.0, 0.1),
     ]  # fmt: skip
     assert rows[0]["local_timestamp"].isoformat() == "2025-06-01T00:00:00.013000+00:00"
+    file.write_bytes(gzip.compress(block("csv").partition("\n")[0].encode()))
+    without_rows = run_warehouse(*command, "--exchange", "acme", cwd=tmp_path)
+    assert without_rows.exit_code == 1
+    assert f"refused: {file}: it has no rows" in without_rows.stderr
 
 
 def test_files_when_refused_then_are_named_and_the_exit_code_is_1(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def import_(
             contract_size=size,
             meter=meter,
         )
-    _print_report(report, importer, as_json)
+    _print_report(report, importer, as_json, is_own=importer.path.is_relative_to(settings.home))
     return report.exit_code
 
 
@@ -139,7 +139,7 @@ def _print_trial(trial: Trial, importer: Importer, as_json: bool) -> None:
     say("nothing was written; without --try all files are imported")
 
 
-def _print_report(report: ImportReport, importer: Importer, as_json: bool) -> None:
+def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is_own: bool) -> None:
     if as_json:
         put_json(
             {
@@ -163,8 +163,9 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool) -> No
     if len(report.refused) > _LINES_SHOWN:
         say(f"refused: {len(report.refused) - _LINES_SHOWN:,} more, see --json")
     if report.refused:
-        say(f"  next: repair the files, or copy {importer.path} to importers/ of the home and")
-        say("  leave such rows out there, so that it is written down")
+        copied = "in" if is_own else "in a copy in importers/ of the home of"
+        say(f"  next: repair the files, or leave such rows out {copied} {importer.path},")
+        say("  so that it is written down")
     if report.duplicates:
         say(f"{counted(report.duplicates, 'row')} left out: the same id and values once more")
     if report.unchanged:

@@ -140,9 +140,23 @@ class Stage:
         if ours is not None and fault_of(error) in (Fault.DISK, Fault.MEMORY):
             return ours
         text = engine_message(str(error))
+        if isinstance(error, duckdb.BinderException) and self._has_no_rows():
+            return FileRefusedError("it has no rows, at most a line of names")
         if isinstance(error, duckdb.PermissionException):
             text = "its SQL reads something else than $files: " + text.splitlines()[0]
         return FileRefusedError(f"the importer {self._importer.path} cannot read it: {text}")
+
+    def _has_no_rows(self) -> bool:
+        """Whether the text of the file is one line at most: DuckDB finds no types in it."""
+        try:
+            ((lines,),) = self._run(
+                "select count(*) from read_csv(getvariable('files'), auto_detect = false,"
+                " columns = {'line': 'VARCHAR'}, header = false, delim = e'\x01', quote = '',"
+                " escape = '', max_line_size = 1000000)"
+            )
+        except duckdb.Error:
+            return False
+        return int(lines) < 2
 
     def _require_columns(self, found: dict[str, str]) -> None:
         importer = self._importer
