@@ -124,6 +124,9 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
         assert "keep these bars by [[ticks]] in warehouse.toml and read ticks.flow" in str(
             outcomes["asking"]
         )
+    audited = run("audit", "metrics", "ohlcv")
+    assert "1h true: not compared: its files are not shown: [[ticks]]" in audited.stdout
+    assert run("prune", "--keep", "0", "--yes").exit_code == 0
     write_trades(tmp_path / "more", date(2025, 10, 5), 5)
     assert run("sync", "--from", tmp_path / "more").exit_code == 0
     assert run("build").exit_code == 1

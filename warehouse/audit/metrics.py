@@ -200,6 +200,13 @@ class _Auditor:
 
     def _unfit(self) -> str | None:
         """Why the ticks cannot be compared with the vendor's bars."""
+        ((is_replaced,),) = self._run(
+            "select bool_and(len(owns_from) = 0) from warehouse.meta.files"
+            " where dataset = $1 and series_id = $2",
+            [self._series.dataset, self._series.series_id],
+        )
+        if is_replaced:
+            return 'its files are not shown: [[ticks]] of warehouse.toml has marts = "replace"'
         for source in self._sources:
             raw = _SOURCES[source]
             files = self._run(
