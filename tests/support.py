@@ -209,20 +209,20 @@ def copy_home(home: Path, target: Path) -> Path:
 
 CATALOG = {
     "view": "select schema_name, view_name, comment, sql from duckdb_views()"
-    " where database_name = 'w'",
+    " where database_name = 'warehouse'",
     "table": "select schema_name, table_name, comment from duckdb_tables()"
-    " where database_name = 'w'",
+    " where database_name = 'warehouse'",
     "column": "select schema_name, table_name, column_index, column_name, data_type, comment"
-    " from duckdb_columns() where database_name = 'w'",
+    " from duckdb_columns() where database_name = 'warehouse'",
     "macro": "select function_name, parameters, comment,"
     " list_sort(regexp_extract_all(macro_definition, '\\w+|\\W')) from duckdb_functions()"
-    " where database_name = 'w' and not internal",
+    " where database_name = 'warehouse' and not internal",
     "result": "select * replace (if(resource_type = 'audit', '', message) as message)"
-    " from w.meta.results where resource_type <> 'unit_test'",
-    "model": "from w.meta.models",
-    "stored": "select * exclude (reused) from w.meta.stored",
-    "seed": "from w.staging.funding_schedules",
-    "notional": "from w.staging.order_notionals",
+    " from warehouse.meta.results where resource_type <> 'unit_test'",
+    "model": "from warehouse.meta.models",
+    "stored": "select * exclude (reused) from warehouse.meta.stored",
+    "seed": "from warehouse.staging.funding_schedules",
+    "notional": "from warehouse.staging.order_notionals",
 }
 """All of a catalog but the rows that its views read, and when it was built."""
 
@@ -247,7 +247,7 @@ def catalog_differences(
     found = []
     for home in (one, other):
         with duckdb.connect() as connection:
-            connection.execute(f"attach '{quoted(home / 'warehouse.duckdb')}' as w (read_only)")
+            connection.execute(f"attach '{quoted(home / 'warehouse.duckdb')}' (read_only)")
             found.append(
                 {
                     str(

@@ -418,16 +418,16 @@ OWN_MODELS = {
 
 EVERYTHING = {
     **{
-        f"meta.{name}": f"from w.meta.{name}"
+        f"meta.{name}": f"from warehouse.meta.{name}"
         for name in META
         if name not in ("audited", "build", "months", "results", "stored")
     },
-    "meta.months": "select * exclude (shown, described) from w.meta.months",
-    "meta.build": "select * exclude (generation, built_at, home, inputs) from w.meta.build",
-    "meta.audited": "select schema, name, key, verdict from w.meta.audited",
-    "base": "from w.user.base",
-    "rows": "select bit_xor(hash(m)), count(*) from w.flow_features as m",
-    "running": "select bit_xor(hash(m)), count(*) from w.vendor.l1_price as m",
+    "meta.months": "select * exclude (shown, described) from warehouse.meta.months",
+    "meta.build": "select * exclude (generation, built_at, home, inputs) from warehouse.meta.build",
+    "meta.audited": "select schema, name, key, verdict from warehouse.meta.audited",
+    "base": "from warehouse.user.base",
+    "rows": "select bit_xor(hash(m)), count(*) from warehouse.flow_features as m",
+    "running": "select bit_xor(hash(m)), count(*) from warehouse.vendor.l1_price as m",
 }
 """Beside ``CATALOG``: what differs only by the number of the generation, its time and its place."""
 
