@@ -37,6 +37,7 @@ class Phase:
         self.name = name
         self.counts: Counter[str] = Counter()
         self.detail = ""
+        self.seconds = 0.0
 
     def __str__(self) -> str:
         parts = [f"{number:,} {what}" for what, number in self.counts.items()]
@@ -52,7 +53,8 @@ def phase(name: str) -> Iterator[Phase]:
     try:
         yield current
     finally:
-        log.debug("%8.3f s  %s", time.perf_counter() - began, current)
+        current.seconds = time.perf_counter() - began
+        log.debug("%8.3f s  %s", current.seconds, current)
 
 
 class Meter(Protocol):

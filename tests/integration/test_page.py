@@ -279,6 +279,15 @@ def test_drawing_when_a_query_has_many_rows_then_is_of_all(page: httpx.Client) -
 # -- stopping ------------------------------------------------------------------------------------
 
 
+def test_status_when_asked_then_has_the_seconds_of_each_phase_of_the_last_builds(
+    page: httpx.Client,
+) -> None:
+    builds = page.get("/api/v1/status", params={"generation": 1}).json()["builds"]
+    seconds = {one["phase"].partition(":")[0]: one["seconds"] for one in builds}
+    assert seconds["store the marts"] > 0 and seconds["copy the marts into tables"] > 0
+    assert {one["outcome"] for one in builds} == {"published"}
+
+
 def test_queries_when_their_clients_leave_then_stop_and_never_keep_the_page_waiting(
     demo_home: Path,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
+    from warehouse.build.builds import last_builds
     from warehouse.build.failed import failed_build, noting_failure
     from warehouse.build.inputs import newer_own_files
     from warehouse.build.lookahead_gate import audit_build, project_by_hand
@@ -25,6 +26,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "builds": "last_builds",
             "failed": "failed_build noting_failure",
             "inputs": "newer_own_files",
             "lookahead_gate": "audit_build project_by_hand",

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from warehouse.build.builds import note_build
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.difference import begin_with_copy
 from warehouse.build.failed import noting_failure
@@ -39,6 +40,7 @@ from warehouse.generations import (
 )
 from warehouse.home import Home, writing
 from warehouse.interrupts import run
+from warehouse.lake import utc_now
 from warehouse.progress import Phase, phase
 from warehouse.project import (
     CompiledProject,
@@ -90,7 +92,7 @@ def build(
     """
     home = Home.of(settings)
     home.require_lake()
-    with writing(home, "build") as lock, noting_failure(home), _timed(progress) as tell:
+    with writing(home, "build") as lock, noting_failure(home), _timed(home, progress) as tell:
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
         before = None if force else published_inputs(home)
@@ -217,25 +219,32 @@ def _explained(home: Home) -> Iterator[None]:
 
 
 @contextmanager
-def _timed(progress: OnEvent | None) -> Iterator[OnEvent]:
-    """Forward the events of a build, and time the phases that they begin."""
-    with ExitStack() as opened:
-        current = Phase("")
+def _timed(home: Home, progress: OnEvent | None) -> Iterator[OnEvent]:
+    """Forward the events of a build, time the phases that they begin, and note the build."""
+    began = utc_now()
+    phases = [Phase("")]
+    outcome = "failed"
+    opened = ExitStack()
 
-        def tell(event: dict[str, Any]) -> None:
-            nonlocal current
-            match event:
-                case {"step": "stored", "reused": bool(reused)}:
-                    current.counts["months reused" if reused else "months computed"] += 1
-                case {"step": "tested" | "audited" as step, "new": new, "reused": reused}:
-                    current.counts.update({step: new, "reused": reused})
-                case {"step": str(step)} if step in _PHASES:
-                    opened.close()
-                    current = opened.enter_context(phase(_PHASES[step]))
-            if progress is not None:
-                progress(event)
+    def tell(event: dict[str, Any]) -> None:
+        match event:
+            case {"step": "stored", "reused": bool(reused)}:
+                phases[-1].counts["months reused" if reused else "months computed"] += 1
+            case {"step": "tested" | "audited" as step, "new": new, "reused": reused}:
+                phases[-1].counts.update({step: new, "reused": reused})
+            case {"step": str(step)} if step in _PHASES:
+                opened.close()
+                phases.append(opened.enter_context(phase(_PHASES[step])))
+        if progress is not None:
+            progress(event)
 
-        yield tell
+    try:
+        with opened:
+            yield tell
+        outcome = "published"
+    finally:
+        if any(one.name == _PHASES["catalog"] for one in phases):
+            note_build(home, began, outcome, phases[1:])
 
 
 def copy_published(settings: Settings, progress: OnEvent | None) -> None:

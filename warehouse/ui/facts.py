@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from warehouse.analysis import Place
+from warehouse.build import last_builds
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.ui.asking import Asking
@@ -106,6 +107,7 @@ def status(asking: Asking, home: Home) -> dict[str, Any]:
                 " from meta.stored group by model order by model"
             )
         ),
+        "builds": plain(last_builds(home)),
         "runs": plain(
             [dict(zip(("verb", "began", "ended", "outcome"), run, strict=True)) for run in runs]
         ),

@@ -45,7 +45,7 @@ function section(one) {
 /** @param {any} status */
 function statusParts(status) {
   const build = status.build.map((/** @type {any} */ one) => ({ ...one, inputs: String(one.inputs ?? "").split(/\s+/).map((hash) => hash.slice(0, 12)).join(" ") }));
-  return Object.entries({ "This generation": build, "Data": status.datasets, "Stored months of marts": status.stored, "Last runs of sync and build": status.runs })
+  return Object.entries({ "This generation": build, "Data": status.datasets, "Stored months of marts": status.stored, "Last builds by phase": status.builds, "Last syncs": status.runs })
     .flatMap(([title, rows]) => [h("h3", {}, title), rows.length ? records(rows) : h("p", { class: "empty" }, "none")]);
 }
 
