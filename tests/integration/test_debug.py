@@ -27,6 +27,7 @@ NOT_RUN_HERE = {
     "audit": "test_audit.py runs it; it takes minutes",
     "shell": "it becomes the DuckDB shell; test_cli.py runs it",
     "serve": "it runs until it is stopped; test_client.py starts and stops it",
+    "pull": "needs a home in a bucket; tests/s3 runs it",
     "ui": "it runs until it is stopped; test_page.py starts and stops it",
     "preview": "needs a model of one's own",
 }

@@ -134,7 +134,7 @@ def test_every_macro_is_documented_with_its_arguments() -> None:
         for macro in yaml.safe_load((MACROS / "macros.yml").read_text())["macros"]
     }
     written = {}
-    for path in sorted(MACROS.glob("*.sql")):
+    for path in sorted(MACROS.rglob("*.sql")):
         for name, arguments in re.findall(r"{%-? macro (\w+)\((.*?)\) -?%}", path.read_text()):
             if not name.startswith(("_", "default__", "duckdb__", "spark__")):
                 without_lists = re.sub(r"\[.*?\]", "", arguments)
