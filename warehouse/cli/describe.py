@@ -39,8 +39,8 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
             found = warehouse.tables() if name is None else warehouse.describe(name)
             if not as_json and (meaning := _meaning(warehouse, name or "")):
                 say(f"{meaning}\n")
-                for line in _engines(warehouse, name or ""):
-                    say(f"{line}\n")
+                if (engines := _engines(warehouse, name or "")) is not None:
+                    say(f"Computed by {engines}.\n")
             put_result(found, as_json)
             for warning in found.warnings:
                 say(f"warning: {warning}")
@@ -62,19 +62,20 @@ def _meaning(warehouse: Warehouse, name: str) -> str | None:
     return next((text for (text,) in rows if text), None)
 
 
-def _engines(warehouse: Warehouse, name: str) -> list[str]:
-    """What computed the months of a mart, as one line; none where it was this DuckDB's project."""
-    place = session_of(warehouse).names.find(tuple(name.split(".")))
-    if place is None or place.schema != "main":
-        return []
+def _engines(warehouse: Warehouse, name: str) -> str | None:
+    """What computed the months of a mart; None where it was DuckDB alone, or is not known."""
+    names = session_of(warehouse).names
+    place = names.find(tuple(name.split(".")))
+    known = names.columns.get(Place("meta", "stored"), {})  # of earlier versions it has no engine
+    if place is None or place.schema != "main" or "engine" not in known:
+        return None
     rows = warehouse.sql(
         "select engine, count(*) from meta.stored where model = $mart group by all order by all",
         mart=place.table,
     ).fetchall()
     if all(engine.startswith("duckdb") for engine, _ in rows):
-        return []
-    listed = ", ".join(f"{engine} ({counted(months, 'month')})" for engine, months in rows)
-    return [f"Computed by {listed}."]
+        return None
+    return ", ".join(f"{engine} ({counted(months, 'month')})" for engine, months in rows)
 
 
 def _list_tables(warehouse: Warehouse) -> None:
