@@ -13,9 +13,11 @@ import duckdb
 
 from benchmarks.data import VENUE, symbols
 from warehouse.audit import ModelAudit, Verdict
-from warehouse.build import build, compaction, lookahead_gate, stored
-from warehouse.build.jobs import Job, compute
-from warehouse.build.lake_months import LakeByMonth
+from warehouse.build import build, gathered_months
+from warehouse.build.checks import lookahead_gate
+from warehouse.build.months import wanted as wanted_months
+from warehouse.build.months.jobs import Job, compute
+from warehouse.build.months.lake import LakeByMonth
 from warehouse.build.vendor_views import view_sql
 from warehouse.config import Settings
 from warehouse.files import sha256_of
@@ -119,7 +121,7 @@ def build_with_empty_months(home: Home) -> None:
 
     Empty months prove nothing to an audit, which would take place in each build again.
     """
-    gather_job = compaction._job
+    gather_job = gathered_months._job
 
     def job(
         lake: LakeByMonth, task: object, dataset: str, month: str, columns: object, place: Path
@@ -156,8 +158,8 @@ def build_with_empty_months(home: Home) -> None:
     ) -> dict[Relation, ModelAudit]:
         return {m.relation: ModelAudit(m.relation, Verdict.CLEAN, (), 1, ()) for m in models}
 
-    compaction._job = job
-    stored.compute = compute_some  # type: ignore[attr-defined]
+    gathered_months._job = job
+    wanted_months.compute = compute_some  # type: ignore[attr-defined]
     lookahead_gate._audit = find_clean
     build(Settings(home.root))
 

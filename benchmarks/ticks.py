@@ -140,7 +140,7 @@ def connected(folder: Path, days: int) -> duckdb.DuckDBPyConnection:
 
 def kept(folder: Path, datasets: str, first: int, days: int) -> None:
     """Bars of the days from ``first`` on, beside the files of all days."""
-    from warehouse.build.tick_days import TickDays
+    from warehouse.build.ticks.days import TickDays
 
     connection = connected(folder, days)
     ticks = TickDays(connection)

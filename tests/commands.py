@@ -101,7 +101,7 @@ def _become(asked: dict[str, Any]) -> None:
 def _skip_audits() -> None:
     """Take every model for clean: the look-ahead audit is half of a small home's first build."""
     audit = importlib.import_module("warehouse.audit")
-    gate: Any = importlib.import_module("warehouse.build.lookahead_gate")
+    gate: Any = importlib.import_module("warehouse.build.checks.lookahead_gate")
 
     def clean(_settings: Any, _project: Any, models: Any, *, seed: int) -> dict[Any, Any]:
         verdict = audit.Verdict.CLEAN

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from tests.support import copy_home
-from warehouse.build.models import test_models as run_tests
+from warehouse.build.checks.model_tests import test_models as run_tests
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.project import CompiledProject, shipped_or_kept

@@ -27,11 +27,11 @@ import pytest
 
 from tests.oracle.project import shipped_project
 from tests.support import catalog_differences
-from warehouse.build import jobs
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.materialize import store_marts
-from warehouse.build.meta_tables import META
-from warehouse.build.partitions import StoredMonth, month_damage
+from warehouse.build.marts.months import store_marts
+from warehouse.build.meta.tables import META
+from warehouse.build.months import jobs
+from warehouse.build.months.stored import StoredMonth, month_damage
 from warehouse.build.pipeline import build
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings

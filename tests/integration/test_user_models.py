@@ -11,7 +11,7 @@ import pytest
 
 import warehouse
 from tests.support import Run, copy_home, run_warehouse
-from warehouse.build.inputs import fingerprint
+from warehouse.build.meta.inputs import fingerprint
 from warehouse.config import Settings
 from warehouse.errors import QueryError
 from warehouse.home import Home

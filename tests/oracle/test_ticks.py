@@ -14,7 +14,7 @@ import pytest
 
 from tests.oracle import ticks as oracle
 from tests.oracle.ticks import Bar, Columns, Quote, Trade, Update, known
-from warehouse.build.tick_days import TickDays
+from warehouse.build.ticks.days import TickDays
 from warehouse.project import tick_macros
 from warehouse.vendor import load_contracts
 

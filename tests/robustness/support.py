@@ -16,9 +16,9 @@ import duckdb
 import warehouse
 from tests.support import bar_table, file_key, grid, without_comments, write_file
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.inputs import fingerprint
-from warehouse.build.partitions import find_stored, stored_month, write_month
-from warehouse.build.session_copy import copy_marts
+from warehouse.build.marts.session_copy import copy_marts
+from warehouse.build.meta.inputs import fingerprint
+from warehouse.build.months.stored import find_stored, stored_month, write_month
 from warehouse.config import Settings
 from warehouse.generations.publish import catalog_reads, next_generation, publish_build
 from warehouse.home import Home, writing

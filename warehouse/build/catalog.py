@@ -14,12 +14,12 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.build.compaction import gather
-from warehouse.build.inputs import Inputs
-from warehouse.build.kept_ticks import KeptDay, keep_ticks, show_kept, write_ticks
-from warehouse.build.lake_months import LakeByMonth, kept_in
-from warehouse.build.meta import write_meta, write_stored
-from warehouse.build.partitions import OnMonth, StoredMonth
+from warehouse.build.gathered_months import gather
+from warehouse.build.meta.inputs import Inputs
+from warehouse.build.meta.rows import write_meta, write_stored
+from warehouse.build.months.lake import LakeByMonth, kept_in
+from warehouse.build.months.stored import OnMonth, StoredMonth
+from warehouse.build.ticks.kept import KeptDay, keep_ticks, show_kept, write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
 from warehouse.engine import abandoned_spills, attach, connect, translated

@@ -1,17 +1,17 @@
-"""Creates models, seeds, macros and functions from their compiled SQL, and runs the tests.
+"""Creates models, seeds, macros and functions from their compiled SQL.
 
 What is created is what ``dbt build`` creates: views with the same columns, comments and results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from warehouse.build.meta import add_rows
-from warehouse.build.month_tests import TestedMonth, test_months
+from warehouse.build.meta.rows import add_rows
 from warehouse.config import Settings
 from warehouse.engine import connect, raise_fault
 from warehouse.errors import BuildError
@@ -19,18 +19,12 @@ from warehouse.home import Home
 from warehouse.project import (
     CompiledModel,
     CompiledProject,
-    DataTest,
-    broken_test,
     create_schemas,
     create_seeds,
 )
 from warehouse.sql import comment, identifier
 
 OURS = "warehouse"
-_MOST_DOUBTS = 20
-
-# A row of ``meta.results``: name, kind of node, package, status, failures, message.
-Result = tuple[str, str, str, str, int | None, str]
 
 
 def create_models(settings: Settings, compiled: CompiledProject) -> None:
@@ -46,7 +40,7 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
         connection.execute("begin")
         create_schemas(connection, compiled.project)
         create_seeds(connection, compiled.project)
-        results: list[Result] = []
+        results: list[tuple[Any, ...]] = []
         for seed in compiled.seeds:
             ((rows,),) = connection.execute(f"select count(*) from {seed.relation.sql}").fetchall()
             _describe(connection, "table", seed)
@@ -57,33 +51,12 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
         connection.execute(compiled.table_macros)
         connection.execute("commit")
         results += _create_functions(connection, compiled.functions)
-        _record(connection, results)
+        add_rows(connection, "results", results)
         connection.executemany(
             "insert into meta.models values (?, ?, ?, ?)",
             [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models],
         )
         connection.execute("use memory")
-
-
-def test_models(settings: Settings, compiled: CompiledProject) -> list[TestedMonth]:
-    """Run the tests on the build file; their outcomes go to ``meta.results``.
-
-    Returns what tests that go by month found in each month.
-    """
-    by_month = test_months(settings, compiled)
-    tested = [month for months in by_month.values() for month in months]
-    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
-        connection.execute("use warehouse")
-        _record(
-            connection,
-            [
-                _outcome(connection, test, by_month.get(test.name), settings.home)
-                for test in compiled.tests
-            ],
-        )
-        add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
-        connection.execute("use memory")
-    return tested
 
 
 def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel, home: Path) -> None:
@@ -107,7 +80,9 @@ def _broken(model: CompiledModel, reason: str) -> BuildError:
     )
 
 
-def _create_functions(connection: duckdb.DuckDBPyConnection, statements: str) -> list[Result]:
+def _create_functions(
+    connection: duckdb.DuckDBPyConnection, statements: str
+) -> list[tuple[Any, ...]]:
     """Create the measures as functions, all or none of them; a warning where DuckDB refuses them.
 
     Their bodies name columns of the select that will call them, which DuckDB permits by a rule that
@@ -178,57 +153,3 @@ def _describe_columns(
     for name, text in texts.items():
         if name in there:
             comment(connection, "column", f"{model.relation.sql}.{identifier(name)}", text)
-
-
-# -- tests ---------------------------------------------------------------------------------------
-
-
-def _outcome(
-    connection: duckdb.DuckDBPyConnection,
-    test: DataTest,
-    months: Sequence[TestedMonth] | None,
-    home: Path,
-) -> Result:
-    """Run one test, or sum up what it found by month.
-
-    A broken ``holds`` goes by its model's name and shows how to see the rows.
-    """
-    limit = "" if test.limit is None else f"limit {test.limit}"
-    found = f"(select {test.fail_calc} as failures from (\n{test.sql}\n{limit}) as broken)"
-    if months is not None:
-        found = f"(select {sum(month.failures for month in months)} as failures)"
-    try:
-        ((failures, warns, errs),) = connection.execute(
-            f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
-        ).fetchall()
-    except duckdb.Error as error:
-        raise_fault(error, home)
-        return (test.name, "test", OURS, "error", None, str(error).strip())
-    if errs and not test.is_warning:
-        status, configured = "fail", f"fail if {test.error_if}"
-    elif warns:
-        status, configured = "warn", f"warn if {test.warn_if}"
-    else:
-        return (test.name, "test", OURS, "pass", failures, "")
-    name = test.model if test.expression else test.name
-    message = broken_test(failures, configured, relation=name, expression=test.expression)
-    if test.name == "funding_doubts":
-        message = _funding_doubts(connection, test, failures)
-    return (name, "test", OURS, status, failures, message)
-
-
-def _funding_doubts(connection: duckdb.DuckDBPyConnection, test: DataTest, failures: int) -> str:
-    """The doubts about funding schedules, with lines for ``warehouse.toml``."""
-    lines = connection.execute(
-        f"select toml_lines from (\n{test.sql}\n) limit {_MOST_DOUBTS}"
-    ).fetchall()
-    return (
-        f"{failures} doubts about funding schedules (warehouse status lists the schedules)."
-        " Put the correct lines into warehouse.toml, then run: warehouse build\n"
-        + "\n".join(str(line) for (line,) in lines)
-        + ("\n…" if failures > _MOST_DOUBTS else "")
-    )
-
-
-def _record(connection: duckdb.DuckDBPyConnection, results: Iterable[Result]) -> None:
-    connection.executemany("insert into meta.results values (?, ?, ?, ?, ?, ?)", list(results))

@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from warehouse.build.builds import note_build
+from warehouse.build.build_log import note_build, noting_failure
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.difference import begin_with_copy
-from warehouse.build.failed import noting_failure
-from warehouse.build.inputs import Inputs, fingerprint, published_inputs
-from warehouse.build.materialize import show_on_spark, store_marts
-from warehouse.build.models import create_models, test_models
-from warehouse.build.partitions import StoredMonth, stored_event
-from warehouse.build.session_copy import copy_marts
-from warehouse.build.spark_marts import SparkMarts, spark_marts
+from warehouse.build.catalog_change import begin_with_copy
+from warehouse.build.checks.model_tests import test_models
+from warehouse.build.marts.months import show_on_spark, store_marts
+from warehouse.build.marts.session_copy import copy_marts
+from warehouse.build.marts.spark import SparkMarts, spark_marts
+from warehouse.build.meta.inputs import Inputs, fingerprint, published_inputs
+from warehouse.build.models import create_models
+from warehouse.build.months.stored import StoredMonth, stored_event
 from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
 from warehouse.errors import (
@@ -98,7 +98,7 @@ def build(
         before = None if force else published_inputs(home)
         published = None
         if inputs != before:
-            from warehouse.build.lookahead_gate import audit_build  # which loads the audit
+            from warehouse.build.checks.lookahead_gate import audit_build  # which loads the audit
 
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})

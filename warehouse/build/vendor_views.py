@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import duckdb
 
-from warehouse.build.lake_months import Columns, LakeByMonth
-from warehouse.build.partitions import StoredMonth
+from warehouse.build.months.jobs import Lists
+from warehouse.build.months.lake import Columns, LakeByMonth
+from warehouse.build.months.stored import StoredMonth
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
 from warehouse.sql import comment, files_below, identifier, literal, moment
@@ -36,9 +36,6 @@ from warehouse.vendor import (
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 
 _OF_SERIES = (*SERIES_COLUMNS, "bar_us")
-
-# DuckDB variables that hold lists: type of the items, and the items.
-Lists = dict[str, tuple[str, list[Any]]]
 
 
 def write_vendor(
@@ -147,8 +144,7 @@ def view_sql(
     One branch per series, so that reading a series touches its files only. With ``lists`` all files
     of the same columns are one branch, which binds much faster where all is read anyway: its text
     names no file, it reads them and their series from variables, which are added to ``lists``. It
-    needs a connection that knows these and the keys of the series: :func:`set_lists`,
-    :func:`lists_of_series`.
+    needs a connection that knows these (``jobs.set_lists``) and :func:`lists_of_series`.
     """
     alike: dict[object, list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -165,7 +161,7 @@ def view_sql(
 
 
 def lists_of_series(found: Mapping[int, SeriesKey]) -> Lists:
-    """The keys of series by their numbers, for :func:`set_lists` and :func:`key_of_series`."""
+    """The keys of series by their numbers, for ``set_lists`` and :func:`key_of_series`."""
     every = [found.get(number) for number in range(1, max(found, default=0) + 1)]
     lists: Lists = {
         _by_series(name): ("VARCHAR", [series and getattr(series, name) for series in every])
@@ -189,12 +185,6 @@ def key_of_series(name: str, series_id: str = "series_id") -> str:
 def months_of(dataset: str) -> str:
     """The DuckDB variable that lists the gathered months behind a view of a dataset."""
     return f"months_of_{dataset}"
-
-
-def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
-    """Set the variables that the SQL of :func:`view_sql` reads on a connection."""
-    for name, (kind, values) in lists.items():
-        connection.execute(f"set variable {name} = $1::{kind}[]", [values])
 
 
 def gathered_sql(columns: list[DatasetColumn], listed: str) -> str:

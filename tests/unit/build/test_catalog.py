@@ -28,7 +28,8 @@ from tests.support import (
     write_file,
 )
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.vendor_views import Lists, lists_of_series, set_lists, view_columns, view_sql
+from warehouse.build.months.jobs import Lists, set_lists
+from warehouse.build.vendor_views import lists_of_series, view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError
 from warehouse.home import Home

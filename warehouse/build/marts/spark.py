@@ -18,11 +18,11 @@ from typing import Protocol, cast
 
 import duckdb
 
-from warehouse.build.jobs import Desk, Job
-from warehouse.build.lake_months import Kept
-from warehouse.build.meta_tables import META
-from warehouse.build.partitions import OnMonth, StoredMonth
-from warehouse.build.stored import Wanted, found_or_computed
+from warehouse.build.meta.tables import META
+from warehouse.build.months.jobs import Desk, Job
+from warehouse.build.months.lake import Kept
+from warehouse.build.months.stored import OnMonth, StoredMonth
+from warehouse.build.months.wanted import Wanted, found_or_computed
 from warehouse.build.vendor_views import months_of
 from warehouse.config import Settings
 from warehouse.display import counted

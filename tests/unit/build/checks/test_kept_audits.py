@@ -13,7 +13,7 @@ import pytest
 
 from warehouse.audit import audit_sample
 from warehouse.build import META
-from warehouse.build.lookahead_gate import AuditCounts, audit_build
+from warehouse.build.checks.lookahead_gate import AuditCounts, audit_build
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.project.project import Model, Project, Relation

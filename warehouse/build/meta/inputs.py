@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import duckdb
 
 from warehouse._version import __version__
+from warehouse.build.declared_funding import declared_spans
 from warehouse.build.declared_ticks import wished_ticks
-from warehouse.build.funding import declared_spans
-from warehouse.build.meta_tables import META
+from warehouse.build.meta.tables import META
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from warehouse.build.jobs import Job, compute
-from warehouse.build.lake_months import Kept
-from warehouse.build.partitions import (
+from warehouse.build.months.jobs import Job, compute
+from warehouse.build.months.lake import Kept
+from warehouse.build.months.stored import (
     DUCKDB,
     OnMonth,
     StoredMonth,

@@ -15,14 +15,12 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.build.jobs import Job
-from warehouse.build.lake_months import LakeByMonth, stored_key
-from warehouse.build.partitions import OnMonth, StoredMonth, month_path
-from warehouse.build.stored import Wanted, found_or_computed
+from warehouse.build.months.jobs import Job, Lists, set_lists
+from warehouse.build.months.lake import LakeByMonth, stored_key
+from warehouse.build.months.stored import OnMonth, StoredMonth, month_path
+from warehouse.build.months.wanted import Wanted, found_or_computed
 from warehouse.build.vendor_views import (
-    Lists,
     lists_of_series,
-    set_lists,
     view_columns,
     view_sql,
 )

@@ -12,7 +12,7 @@ from itertools import accumulate, chain
 
 import duckdb
 
-from warehouse.build.views import Name
+from warehouse.build.marts.views import Name
 from warehouse.sql import identifier, literal
 
 

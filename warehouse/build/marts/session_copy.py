@@ -22,9 +22,9 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.build.partitions import require_sound
-from warehouse.build.running import continued
-from warehouse.build.views import show_instead
+from warehouse.build.marts.running_columns import continued
+from warehouse.build.marts.views import show_instead
+from warehouse.build.months.stored import require_sound
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
 from warehouse.errors import DamagedError

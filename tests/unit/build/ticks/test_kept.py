@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import BTC, bar_table, file_key, without_comments, write_file
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.inputs import fingerprint
-from warehouse.build.partitions import StoredMonth
+from warehouse.build.meta.inputs import fingerprint
+from warehouse.build.months.stored import StoredMonth
 from warehouse.config import Settings
 from warehouse.errors import UsageError
 from warehouse.home import Home

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.build.funding import ALWAYS, FOREVER, declared_spans, spans_of
+from warehouse.build.declared_funding import ALWAYS, FOREVER, declared_spans, spans_of
 from warehouse.errors import UsageError
 
 

@@ -25,8 +25,7 @@ from typing import IO, Any, Protocol, Self
 
 import duckdb
 
-from warehouse.build.partitions import write_month
-from warehouse.build.vendor_views import Lists, set_lists
+from warehouse.build.months.stored import write_month
 from warehouse.config import Settings, child_environment
 from warehouse.engine import connect, interrupted_too
 from warehouse.errors import BuildError
@@ -44,6 +43,9 @@ _UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40, "PiB": 50}  # 
 _TRIES = 2
 
 OnDone = Callable[["Job", Path], None]
+
+# DuckDB variables that hold lists: type of the items, and the items.
+Lists = dict[str, tuple[str, list[Any]]]
 
 
 class Task(Protocol):
@@ -115,6 +117,12 @@ class Desk:
         set_lists(self._connection, job.lists)
         set_moments(self._connection, job.moments)
         return self._connection, self._columns
+
+
+def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
+    """Set variables to lists."""
+    for name, (kind, values) in lists.items():
+        connection.execute(f"set variable {name} = $1::{kind}[]", [values])
 
 
 def set_moments(connection: duckdb.DuckDBPyConnection, moments: Mapping[str, str]) -> None:
@@ -264,7 +272,7 @@ class _Workers:
                 raise _DiedError
             lock = held_lock(self._home)
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "warehouse.build.worker"],
+                [sys.executable, "-P", "-m", "warehouse.build.months.worker"],
                 env=child_environment(self._settings),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

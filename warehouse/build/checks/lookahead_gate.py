@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 
 from warehouse.audit import ModelAudit, Verdict, audit_sample
-from warehouse.build.kept_audits import KeptAudits, is_without_fault
-from warehouse.build.meta import add_rows
+from warehouse.build.checks.kept_audits import KeptAudits, is_without_fault
+from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
 from warehouse.config import Settings
 from warehouse.display import counted

@@ -21,9 +21,9 @@ from typing import Any, Self
 import duckdb
 
 from warehouse.build.declared_ticks import ForMarts, Wish, wished_ticks
-from warehouse.build.lake_months import LakeByMonth
-from warehouse.build.meta import write_stored
-from warehouse.build.partitions import (
+from warehouse.build.meta.rows import write_stored
+from warehouse.build.months.lake import LakeByMonth
+from warehouse.build.months.stored import (
     OnMonth,
     StoredMonth,
     find_stored,
@@ -31,7 +31,7 @@ from warehouse.build.partitions import (
     stored_month,
     write_month,
 )
-from warehouse.build.tick_days import TickDays
+from warehouse.build.ticks.days import TickDays
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.display import counted

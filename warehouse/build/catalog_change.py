@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 
 from warehouse.build.catalog import beginning, read_lake
-from warehouse.build.inputs import Inputs
-from warehouse.build.kept_ticks import write_ticks
-from warehouse.build.meta import set_build, write_stored
-from warehouse.build.meta_change import change_meta
-from warehouse.build.partitions import OnMonth
+from warehouse.build.meta.change import change_meta
+from warehouse.build.meta.inputs import Inputs
+from warehouse.build.meta.rows import set_build, write_stored
+from warehouse.build.months.stored import OnMonth
+from warehouse.build.ticks.kept import write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
 from warehouse.engine import connect

@@ -11,10 +11,10 @@ import duckdb
 import pytest
 
 from tests.support import bar_table, file_key, grid, write_file
-from warehouse.build.lake_months import Kept, LakeByMonth, kept_in
-from warehouse.build.meta import write_meta
-from warehouse.build.meta_change import change_meta
-from warehouse.build.meta_tables import META
+from warehouse.build.meta.change import change_meta
+from warehouse.build.meta.rows import write_meta
+from warehouse.build.meta.tables import META
+from warehouse.build.months.lake import Kept, LakeByMonth, kept_in
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.lake.manifest import Manifest

@@ -12,9 +12,8 @@ from typing import Any
 
 import duckdb
 
-from warehouse.build.inputs import Inputs
-from warehouse.build.lake_months import LakeByMonth
-from warehouse.build.meta import (
+from warehouse.build.meta.inputs import Inputs
+from warehouse.build.meta.rows import (
     Filling,
     add_month,
     add_rows,
@@ -24,6 +23,7 @@ from warehouse.build.meta import (
     rows_of,
     write_rest,
 )
+from warehouse.build.months.lake import LakeByMonth
 from warehouse.config import Settings
 from warehouse.lake import Manifest, SeriesMonth
 from warehouse.sql import identifier

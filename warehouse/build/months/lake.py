@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse._version import __version__
-from warehouse.build.partitions import StoredMonth, month_damage
+from warehouse.build.months.stored import StoredMonth, month_damage
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog
 from warehouse.home import Home

@@ -1,6 +1,6 @@
-"""A process that computes months for a build: ``python -m warehouse.build.worker``.
+"""A process that computes months for a build: ``python -m warehouse.build.months.worker``.
 
-It is started by ``jobs``, reads jobs from its standard input, and answers on its standard output.
+It is started by ``months.jobs``, reads jobs from its standard input, and answers on its standard output.
 It ignores Ctrl-C, on which the build acts, and ends when the build does.
 """
 
@@ -12,6 +12,6 @@ import sys
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # before anything that takes time to load
 
-    from warehouse.build.jobs import serve
+    from warehouse.build.months.jobs import serve
 
     serve(sys.stdin.buffer, sys.stdout.buffer)

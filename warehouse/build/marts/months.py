@@ -8,7 +8,7 @@ restated or grown file recomputes the months it touches and no other, publishing
 a full rebuild gives the same bytes because it is the same computation.
 
 A column that runs from the first bar of its series is summed within each month; the view adds the
-sum of the months before (see ``running``).
+sum of the months before (see ``running_columns``).
 
 Exchange, symbol, interval and clock of a row are those of its series. These key columns are added
 when rows are written, so windows and sorts do not carry them.
@@ -26,26 +26,24 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.build.compaction import gather
-from warehouse.build.jobs import Job, set_moments
-from warehouse.build.kept_ticks import keep_ticks, show_kept
-from warehouse.build.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
-from warehouse.build.meta import write_stored
-from warehouse.build.partitions import DUCKDB, OnMonth, StoredMonth, month_path
-from warehouse.build.running import continued, sums_within, write_running
-from warehouse.build.spark_marts import SparkMarts, found_or_computed_by_spark
-from warehouse.build.stored import Wanted, found_or_computed
+from warehouse.build.gathered_months import gather
+from warehouse.build.marts.running_columns import continued, sums_within, write_running
+from warehouse.build.marts.spark import SparkMarts, found_or_computed_by_spark
+from warehouse.build.marts.views import show_instead
+from warehouse.build.meta.rows import write_stored
+from warehouse.build.months.jobs import Job, Lists, set_lists, set_moments
+from warehouse.build.months.lake import LakeByMonth, LakeMonth, kept_in, stored_key
+from warehouse.build.months.stored import DUCKDB, OnMonth, StoredMonth, month_path
+from warehouse.build.months.wanted import Wanted, found_or_computed
+from warehouse.build.ticks.kept import keep_ticks, show_kept
 from warehouse.build.vendor_views import (
-    Lists,
     gathered_sql,
     key_of_series,
     lists_of_series,
     months_of,
-    set_lists,
     view_columns,
     view_sql,
 )
-from warehouse.build.views import show_instead
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
 from warehouse.files import leftovers

@@ -1,4 +1,4 @@
-"""Schema ``meta``: fills the tables that :mod:`warehouse.build.meta_tables` defines."""
+"""Schema ``meta``: fills the tables that :mod:`warehouse.build.meta.tables` defines."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 
 from warehouse._version import __version__
-from warehouse.build.funding import declared_spans, spans_of
-from warehouse.build.inputs import Inputs
-from warehouse.build.lake_months import LakeByMonth
-from warehouse.build.meta_tables import META
-from warehouse.build.partitions import StoredMonth
+from warehouse.build.declared_funding import declared_spans, spans_of
+from warehouse.build.meta.inputs import Inputs
+from warehouse.build.meta.tables import META
+from warehouse.build.months.lake import LakeByMonth
+from warehouse.build.months.stored import StoredMonth
 from warehouse.build.vendor_views import count_hidden, view_columns
 from warehouse.config import Settings
 from warehouse.display import counted

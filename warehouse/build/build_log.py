@@ -1,0 +1,77 @@
+"""Notes on earlier builds, for ``warehouse status`` and the page: files beside the build file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from warehouse.errors import WarehouseError
+from warehouse.files import write
+from warehouse.home import Home
+from warehouse.lake import utc_now
+from warehouse.progress import Phase
+
+_KEPT = 5
+_BUILDS, _FAILED = "builds.json", "failed.json"
+
+
+@contextmanager
+def noting_failure(home: Home) -> Iterator[None]:
+    """Note an error of the build within, and forget an earlier one where there is none."""
+    try:
+        yield
+    except WarehouseError as error:
+        _write(home, _FAILED, {"at": utc_now(), "what": error.what})
+        raise
+    (home.build / _FAILED).unlink(missing_ok=True)
+
+
+def failed_build(home: Home) -> dict[str, str] | None:
+    """When the last build failed (``at``, UTC) and by ``what``; None where it did not."""
+    match _read(home, _FAILED):
+        case {"at": at, "what": what}:
+            return {"at": str(at), "what": str(what)}
+    return None
+
+
+def note_build(home: Home, began: str, outcome: str, phases: Sequence[Phase]) -> None:
+    """Add a build with the seconds of its phases to the last ones."""
+    entry = {
+        "began": began,
+        "outcome": outcome,
+        "phases": [[str(phase), round(phase.seconds, 3)] for phase in phases],
+    }
+    _write(home, _BUILDS, [entry, *_noted(home)][:_KEPT])
+
+
+def last_builds(home: Home) -> list[dict[str, Any]]:
+    """Phases of the last builds that had something to do, a row each, the latest build first."""
+    return [
+        {"began": one["began"], "outcome": one["outcome"], "phase": name, "seconds": seconds}
+        for one in _noted(home)
+        for name, seconds in one["phases"]
+    ]
+
+
+def _noted(home: Home) -> list[dict[str, Any]]:
+    match _read(home, _BUILDS):
+        case [*entries]:
+            wanted = {"began", "outcome", "phases"}
+            return [one for one in entries if isinstance(one, dict) and wanted <= one.keys()]
+    return []
+
+
+def _read(home: Home, name: str) -> object:
+    """What a note contains; None where it is missing or damaged."""
+    try:
+        return json.loads((home.build / name).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _write(home: Home, name: str, note: object) -> None:
+    with suppress(OSError):  # a full disk must not fail a build, and may be what it failed by
+        home.build.mkdir(parents=True, exist_ok=True)
+        write(home.build / name, json.dumps(note).encode())

@@ -1,0 +1,1 @@
+"""Checks of a build before it is published: tests of the models, and the look-ahead audit."""

@@ -1,0 +1,85 @@
+"""Tests of the models, which a build runs before it publishes: outcomes go to ``meta.results``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.build.checks.month_tests import TestedMonth, test_months
+from warehouse.build.meta.rows import add_rows
+from warehouse.build.models import OURS
+from warehouse.config import Settings
+from warehouse.engine import connect, raise_fault
+from warehouse.home import Home
+from warehouse.project import CompiledProject, DataTest, broken_test
+
+_MOST_DOUBTS = 20
+
+
+def test_models(settings: Settings, compiled: CompiledProject) -> list[TestedMonth]:
+    """Run the tests on the build file.
+
+    Returns what tests that go by month found in each month.
+    """
+    by_month = test_months(settings, compiled)
+    tested = [month for months in by_month.values() for month in months]
+    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
+        connection.execute("use warehouse")
+        outcomes = [
+            _outcome(connection, test, by_month.get(test.name), settings.home)
+            for test in compiled.tests
+        ]
+        add_rows(connection, "results", outcomes)
+        add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
+        connection.execute("use memory")
+    return tested
+
+
+def _outcome(
+    connection: duckdb.DuckDBPyConnection,
+    test: DataTest,
+    months: Sequence[TestedMonth] | None,
+    home: Path,
+) -> tuple[Any, ...]:
+    """Run one test, or sum up what it found by month; returns its row of ``meta.results``.
+
+    A broken ``holds`` goes by its model's name and shows how to see the rows.
+    """
+    limit = "" if test.limit is None else f"limit {test.limit}"
+    found = f"(select {test.fail_calc} as failures from (\n{test.sql}\n{limit}) as broken)"
+    if months is not None:
+        found = f"(select {sum(month.failures for month in months)} as failures)"
+    try:
+        ((failures, warns, errs),) = connection.execute(
+            f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
+        ).fetchall()
+    except duckdb.Error as error:
+        raise_fault(error, home)
+        return (test.name, "test", OURS, "error", None, str(error).strip())
+    if errs and not test.is_warning:
+        status, configured = "fail", f"fail if {test.error_if}"
+    elif warns:
+        status, configured = "warn", f"warn if {test.warn_if}"
+    else:
+        return (test.name, "test", OURS, "pass", failures, "")
+    name = test.model if test.expression else test.name
+    message = broken_test(failures, configured, relation=name, expression=test.expression)
+    if test.name == "funding_doubts":
+        message = _funding_doubts(connection, test, failures)
+    return (name, "test", OURS, status, failures, message)
+
+
+def _funding_doubts(connection: duckdb.DuckDBPyConnection, test: DataTest, failures: int) -> str:
+    """The doubts about funding schedules, with lines for ``warehouse.toml``."""
+    lines = connection.execute(
+        f"select toml_lines from (\n{test.sql}\n) limit {_MOST_DOUBTS}"
+    ).fetchall()
+    return (
+        f"{failures} doubts about funding schedules (warehouse status lists the schedules)."
+        " Put the correct lines into warehouse.toml, then run: warehouse build\n"
+        + "\n".join(str(line) for (line,) in lines)
+        + ("\n…" if failures > _MOST_DOUBTS else "")
+    )

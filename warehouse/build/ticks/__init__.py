@@ -1,0 +1,1 @@
+"""Bars from ticks, kept as the user declares them."""
