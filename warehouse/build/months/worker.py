@@ -1,6 +1,6 @@
 """A process that computes months for a build: ``python -m warehouse.build.months.worker``.
 
-It is started by ``months.jobs``, reads jobs from its standard input, and answers on its standard output.
+It is started by ``jobs``, reads jobs from its standard input, and answers on its standard output.
 It ignores Ctrl-C, on which the build acts, and ends when the build does.
 """
 
