@@ -66,6 +66,9 @@ def _serve() -> None:
     cli = importlib.import_module("warehouse.cli")
     for module in pkgutil.iter_modules(cli.__path__, "warehouse.cli."):
         importlib.import_module(module.name)
+    # Before 2.0, `import duckdb` opens a database, whose threads would be missing in a child: it
+    # aborts as it ends (remove this when 2.0 is the oldest that is supported).
+    importlib.import_module("duckdb").default_connection().close()
     gc.freeze()
     asking, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     while line := asking.readline():
