@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +26,9 @@ from warehouse.build.vendor_views import view_sql
 from warehouse.config import Settings
 from warehouse.files import sha256_of
 from warehouse.home import Home
-from warehouse.lake import Lake, Manifest, check_file
+from warehouse.lake import Manifest, check_file
+from warehouse.lake.records import plain_facts
+from warehouse.lake.schema import STEPS
 from warehouse.project import Model, Relation
 from warehouse.vendor import Contract, FileKey, Period, SeriesKey, load_contracts
 
@@ -30,6 +36,9 @@ LAST = Period("2025-09")
 MOST_MONTHS = 60
 NEW_DAYS = 3
 NEW_SERIES = 500
+
+_VERSION = 3
+_MOST_LINKS = 60_000
 
 
 def main() -> None:
@@ -55,35 +64,94 @@ def _key(contract: Contract, symbol: str, period: Period) -> FileKey:
 def write_lake(
     home: Home, contracts: Sequence[Contract], names: Sequence[str], periods: Sequence[Period]
 ) -> None:
-    """All rows of the manifest; the bytes of the last month only, the same for all symbols."""
-    home.root.mkdir(parents=True)
-    with Manifest(home.manifest, create=True) as manifest, manifest.transaction():
-        Lake(home, manifest)
+    """All rows of the manifest, and a link for each object; the last month alone has real bytes.
+
+    The rows are those of a home of version 3. What the manifest has had since then follows from
+    them in its upgrade, much faster than by a trigger for each row.
+    """
+    for folder in (home.root, home.objects):
+        folder.mkdir(parents=True, exist_ok=True)
+    home.subscription.write_text("links = false\n")
+    series = {key: 1 + place for place, key in enumerate(_series(contracts, names))}
+    with closing(sqlite3.connect(home.manifest)) as connection, connection:
+        for step in STEPS[:_VERSION]:
+            connection.executescript(step)
+        connection.execute("insert into home values ('version', ?)", (str(_VERSION),))
+        connection.executemany(
+            "insert into series values (?, ?, ?, ?, ?)",
+            ((number, k.exchange, k.symbol, k.interval, k.clock) for k, number in series.items()),
+        )
         for contract in contracts:
-            written = write_bars(home.root / "new.parquet", contract, LAST)
-            facts = check_file(written, _key(contract, names[0], LAST), contract)
-            size, sha256 = written.stat().st_size, sha256_of(written)
-            written.replace(home.object_path(sha256))
-            home.object_path(sha256).chmod(0o444)
-            for period in periods:
-                start, end = period.span
-                of_month = replace(
-                    facts,
-                    rows=(end - start) // 86_400_000_000,
-                    first_us=start,
-                    last_us=end - 86_400_000_000,
-                    runs=((start, end),),
-                )
-                for symbol in names:
-                    key = _key(contract, symbol, period)
-                    digest = sha256
-                    if period != LAST:
-                        digest = hashlib.sha256(str(key).encode()).hexdigest()
-                    manifest.record_file(
-                        key, object=digest, size_bytes=size, facts=of_month,
-                        origin=f"/data/vendor/{key.path}", stamp=f"{size}@1760000000000000000",
-                    )  # fmt: skip
-        manifest.record_linked()
+            connection.executemany(
+                "insert into files (dataset, series_id, period, object, size_bytes, facts, origin,"
+                " origin_stamp, fetched_at) values (?, ?, ?, ?, ?, ?, ?, ?, '2025-10-01 00:00:00')",
+                _rows(home, contract, names, periods, series),
+            )
+    with Manifest(home.manifest) as manifest:
+        manifest.record_linked(has_links=False)
+
+
+def _series(contracts: Sequence[Contract], names: Sequence[str]) -> list[SeriesKey]:
+    return list(dict.fromkeys(_key(c, name, LAST).series for c in contracts for name in names))
+
+
+def _rows(
+    home: Home,
+    contract: Contract,
+    names: Sequence[str],
+    periods: Sequence[Period],
+    series: dict[SeriesKey, int],
+) -> Iterator[tuple[object, ...]]:
+    """Rows of the files of a dataset, of which each has its object."""
+    written = write_bars(home.root / "new.parquet", contract, LAST)
+    facts = check_file(written, _key(contract, names[0], LAST), contract)
+    size, real = written.stat().st_size, sha256_of(written)
+    stand_in = _Named(home, written)
+    for period in periods:
+        start, end = period.span
+        of_month = replace(
+            facts,
+            rows=(end - start) // 86_400_000_000,
+            first_us=start,
+            last_us=end - 86_400_000_000,
+            runs=((start, end),),
+        )
+        said = json.dumps(plain_facts(of_month))
+        for name in names:
+            key = _key(contract, name, period)
+            digest = real
+            if period != LAST:
+                digest = hashlib.sha256(str(key).encode()).hexdigest()
+                stand_in.show(digest)
+            yield (
+                key.dataset, series[key.series], period.text, digest, size, said,
+                f"/data/vendor/{key.path}", f"{size}@1760000000000000000",
+            )  # fmt: skip
+    stand_in.end()
+    written.chmod(0o444)
+    written.replace(home.object_path(real))
+
+
+class _Named:
+    """A file under many names of objects; a file system allows 65,000 links of one."""
+
+    def __init__(self, home: Home, file: Path) -> None:
+        self._home = home
+        self._file = home.objects / f".{file.name}"
+        self._content = file.read_bytes()
+        self._left = 0
+
+    def show(self, digest: str) -> None:
+        if self._left == 0:
+            self._file.unlink(missing_ok=True)
+            self._file.write_bytes(self._content)
+            self._file.chmod(0o444)
+            self._left = _MOST_LINKS
+        os.link(self._file, self._home.object_path(digest))
+        self._left -= 1
+
+    def end(self) -> None:
+        self._file.unlink(missing_ok=True)
 
 
 def write_bars(path: Path, contract: Contract, period: Period, scale: float = 1.0) -> Path:
