@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from warehouse.errors import UsageError, nearest
 
@@ -46,6 +46,8 @@ class Settings:
         Address of the bucket that holds the home, ``s3://bucket/prefix``; None for a local home.
     cache_gb
         A home that only reads from the bucket keeps files of up to so many GB.
+    links
+        Whether ``lake/`` has a link with a readable name for each vendor file.
     api_url
         Base URL of the vendor's API, without a trailing slash.
     api_key
@@ -60,6 +62,7 @@ class Settings:
     engine: str = "duckdb"
     store: str | None = None
     cache_gb: float = CACHE_GB
+    links: bool = True
     api_url: str = DEFAULT_API_URL
     api_key: str | None = field(default=None, repr=False)
 
@@ -106,15 +109,16 @@ def load_settings(
         place = _cache_folder(store, variables)
     chosen = Path(place).expanduser().absolute()
     _require_plain(chosen)
-    named, cache_gb = _bucket_of(chosen / SETTINGS_FILE)
+    lasting = _lasting(chosen / SETTINGS_FILE)
     native_gb = _count(variables, "WAREHOUSE_NATIVE_GB", least=0)
     return Settings(
         home=chosen,
         threads=_count(variables, "WAREHOUSE_THREADS"),
         memory_limit=_memory(variables, "WAREHOUSE_MEMORY"),
         native_gb=NATIVE_GB if native_gb is None else native_gb,
-        store=store or named,
-        cache_gb=cache_gb,
+        store=store or lasting.store,
+        cache_gb=lasting.cache_gb,
+        links=lasting.links,
         api_url=(variables.get("APERIODIC_API_URL") or DEFAULT_API_URL).rstrip("/"),
         api_key=variables.get("APERIODIC_API_KEY") or None,
     )
@@ -156,20 +160,33 @@ def _cache_folder(store: str, variables: Mapping[str, str]) -> Path:
     return Path(above, "warehouse", f"{bucket}-{hashlib.sha256(store.encode()).hexdigest()[:12]}")
 
 
-def _bucket_of(path: Path) -> tuple[str | None, float]:
-    """The bucket that a ``warehouse.toml`` names, if any, and the limit of the cache in GB."""
+class _Lasting(NamedTuple):
+    """Values of a ``warehouse.toml`` that hold for every command on the home."""
+
+    store: str | None = None
+    cache_gb: float = CACHE_GB
+    links: bool = True
+
+
+def _lasting(path: Path) -> _Lasting:
+    """The bucket that a ``warehouse.toml`` names, if any, and what the home keeps."""
     try:
-        if not re.search(rb"^\s*[\"']?(store|cache_gb)\b", path.read_bytes(), re.MULTILINE):
-            return None, CACHE_GB
+        if not re.search(rb"^\s*[\"']?(store|cache_gb|links)\b", path.read_bytes(), re.MULTILINE):
+            return _Lasting()
     except OSError:
-        return None, CACHE_GB
+        return _Lasting()
     document = _document(path)
     store, cache_gb = document.get("store"), document.get("cache_gb", CACHE_GB)
+    links = document.get("links", True)
     if store is not None and not isinstance(store, str):
         raise UsageError(f"{path}: store is no text", next_step='write: store = "s3://bucket/home"')
     if isinstance(cache_gb, bool) or not isinstance(cache_gb, (int, float)) or not cache_gb >= 0:
         raise UsageError(f"{path}: cache_gb is no size", next_step="write: cache_gb = 20")
-    return None if store is None else bucket_address(store), float(cache_gb)
+    if not isinstance(links, bool):
+        raise UsageError(
+            f"{path}: links is neither true nor false", next_step="write: links = false"
+        )
+    return _Lasting(None if store is None else bucket_address(store), float(cache_gb), links)
 
 
 def _require_plain(home: Path) -> None:
@@ -222,7 +239,7 @@ def read_tables(
         It cannot be read, is not TOML, or has something else than tables with known keys.
     """
     document = _document(path)
-    for other in nearest(name, document.keys() - {name}, cutoff=0.6):
+    for other in nearest(name, document.keys() - {name, *_Lasting._fields}, cutoff=0.6):
         raise UsageError(f"{path}: unknown table {other!r:.80}", next_step=f"write: [[{name}]]")
     listed = document.get(name, [])
     if not isinstance(listed, list):

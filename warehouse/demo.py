@@ -149,7 +149,7 @@ def _require_no_real_files(home: Home) -> None:
     if not home.manifest.is_file():
         return
     with Manifest(home.manifest) as manifest:
-        real = sum(not file.facts.simulated for file in manifest.files())
+        real = manifest.count_files(real=True)
     if real:
         raise UsageError(
             f"{home.root}: holds {counted(real, 'file')} of real data,"

@@ -34,6 +34,11 @@ class Home:
         return (self.settings or Settings(self.root)).session
 
     @property
+    def has_links(self) -> bool:
+        """Whether ``lake/`` is to have a link for each vendor file."""
+        return (self.settings or Settings(self.root)).links
+
+    @property
     def catalog(self) -> Path:
         return self.root / "warehouse.duckdb"
 

@@ -35,7 +35,7 @@ from tests.robustness.support import (
 )
 from tests.support import VENUE, bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.build.marts.session_copy import copy_marts, remove_copy
-from warehouse.config import Settings
+from warehouse.config import Settings, load_settings
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.generations.publish import generations, rollback
 from warehouse.home import Home, generation_path, native_copy
@@ -537,7 +537,7 @@ def test_a_manifest_made_again_takes_no_damaged_file_for_a_good_one(
     repair_home(home, lambda: quick_build(home))
     with Manifest(home.manifest) as manifest:
         assert path.stem not in {f.object for f in manifest.files()}
-        assert len(manifest.files()) == FILES - 1
+        assert len([*manifest.files()]) == FILES - 1
     sync_folder(home, files)
     quick_build(home)
     assert answer(home)[1:] == (2.0, 2.0, ANSWER_ROWS)
@@ -608,8 +608,43 @@ def test_a_file_of_the_user_in_the_lake_is_left_and_named(home: Home, files: Pat
     done = run_warehouse("sync", "--from", home.lake, "--home", home.root, cwd=files)
     assert done.exit_code == 0, done.stderr
     with Manifest(home.manifest) as manifest:
-        assert len(manifest.files()) == FILES + 1
+        assert len([*manifest.files()]) == FILES + 1
     assert [finding.about for finding in faults(home)] == [About.CATALOG]
+
+
+def test_links_when_the_home_leaves_them_out_then_go_and_come_again(
+    home: Home, files: Path
+) -> None:
+    """The user's way: ``links = false`` in ``warehouse.toml``, then any sync, and back."""
+
+    def command(*arguments: object) -> None:
+        done = run_warehouse(*arguments, "--home", home.root, cwd=files)
+        assert done.exit_code == 0, done.stderr
+
+    def links() -> list[str]:
+        return sorted(str(p.relative_to(home.lake)) for p in home.lake.rglob("*") if p.is_file())
+
+    before = links()
+    (home.lake / "flow" / "mine.txt").write_text("mine")
+    home.subscription.write_text("links = false\n")
+    command("verify")  # neither links that are still there nor missing ones are findings
+    write_file(files, file_key("flow", "2025-12"), bar_table("flow", grid(DECEMBER, 3)))
+    command("sync", "--from", files)
+    assert links() == ["flow/mine.txt"]
+    assert [path.name for path in home.lake.iterdir()] == ["flow"]
+    command("forget", "flow", "--period", "2025-12", "--yes")
+    command("verify")
+    home.manifest.unlink()  # its files are then those of the last build
+    settled = Home.of(load_settings(home.root))
+    repair_home(settled, lambda: quick_build(settled))
+    assert links() == ["flow/mine.txt"]
+    home.subscription.write_text("links = true\n")
+    command("sync", "--from", files)
+    mine = str(file_key("flow", "2025-12").path)
+    assert links() == sorted([*before, mine, "flow/mine.txt"])
+    assert [finding.subject for finding in faults(home) if finding.about is About.LINK] == [
+        "lake/flow/mine.txt"
+    ]
 
 
 def test_sync_when_an_object_is_missing_then_says_what_to_run(home: Home, files: Path) -> None:

@@ -117,7 +117,7 @@ def test_home_when_it_is_a_bucket_then_is_a_folder_of_the_cache(tmp_path: Path) 
     [
         'store = "s3://key:canary@bucket/x"', 'store = "https://canary.example"', "store = 3",
         'store = "s3://b/../canary"', 'store = "s3:///canary"', "cache_gb = -1",
-        'cache_gb = "canary"', "store = canary",
+        'cache_gb = "canary"', "store = canary", 'links = "canary"',
     ],
 )  # fmt: skip
 def test_store_when_it_is_none_then_says_how_to_write_it(tmp_path: Path, text: str) -> None:

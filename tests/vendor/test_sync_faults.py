@@ -30,6 +30,10 @@ BAD_BODIES = ("truncated", "schema", "html")
 TWO_MONTHS = {"start": date(2025, 9, 1), "end": date(2025, 11, 1)}
 
 
+def stored(manifest: Manifest) -> set[str]:
+    return {object for object, *_ in manifest.objects()}
+
+
 def run(home: Home, vendor: TestVendor, *datasets: str, **options: object) -> SyncReport:
     """Sync hourly bars of some datasets."""
     with client(vendor) as ours:
@@ -61,7 +65,7 @@ def test_sync_in_a_storm_of_faults_is_complete_and_correct(
     assert len(report.taken_in) == len(METRICS) * FILES_PER_SERIES > 200
     assert all(fault.times == 0 for fault in test_vendor.faults)
     with Manifest(home.manifest) as manifest:
-        assert manifest.objects() == objects_of(market_home, *METRICS)
+        assert stored(manifest) == objects_of(market_home, *METRICS)
         assert manifest.quarantine() == []
     assert not [path for path in lake_tree(home) if path.startswith((".build", "quarantine"))]
 
@@ -110,7 +114,7 @@ def test_a_broken_off_body_goes_on_where_it_stopped(
     assert report.exit_code is ExitCode.DONE
     assert test_vendor.count(FILE, 206) == 1
     with Manifest(home.manifest) as manifest:
-        assert manifest.objects() == objects_of(market_home, "flow", interval="5m")
+        assert stored(manifest) == objects_of(market_home, "flow", interval="5m")
 
 
 def test_a_later_run_goes_on_with_what_an_earlier_one_left(
@@ -269,7 +273,7 @@ def test_raw_files_are_planned_with_their_sizes_and_taken_in(
     report = run(home, test_vendor, "raw_trades", "raw_quotes", **june)
     assert report.exit_code is ExitCode.DONE
     with Manifest(home.manifest) as manifest:
-        assert manifest.objects() == objects_of(market_home, "raw_trades", "raw_quotes")
+        assert stored(manifest) == objects_of(market_home, "raw_trades", "raw_quotes")
 
 
 def test_a_redirect_is_followed_here_but_not_to_plain_http_elsewhere(

@@ -37,22 +37,18 @@ def pull_home(home: Home, store: Store) -> int | None:
 
 def _take_manifest(home: Home, store: Store, state: State) -> None:
     """Replace the manifest by the bucket's, with the files that only this home has."""
-    ours: list[StoredFile] = []
-    if home.manifest.is_file():
-        with Manifest(home.manifest) as manifest:
-            ours = manifest.files()
     unfinished = temporary(home.manifest)
     fetch_blob(store, state.manifest, unfinished)
     with Manifest(unfinished) as manifest:
-        theirs = {file.key: file for file in manifest.files()}
-        known = manifest.objects()
+        ours: list[StoredFile] = []
+        if home.manifest.is_file():
+            with Manifest(home.manifest) as mine:
+                ours = mine.files_beyond(unfinished)
         lake = Lake(home, manifest)
         with lake.together():
             for file in ours:
-                other = theirs.get(file.key)
-                if file.object not in known and (
-                    other is None or other.fetched_at < file.fetched_at
-                ):
+                other = manifest.file(file.key)
+                if other is None or other.fetched_at < file.fetched_at:
                     lake.admit(
                         file.key,
                         home.object_path(file.object),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import click
 
+from warehouse._version import __version__
 from warehouse.cli.common import (
     DRIFT_QUERY,
     first_few,
@@ -22,8 +26,9 @@ from warehouse.config import Settings
 from warehouse.display import counted, render_size, render_table
 from warehouse.errors import ExitCode
 from warehouse.home import Home
-from warehouse.lake import Manifest, notes_of
+from warehouse.lake import Manifest, Note, notes_of
 from warehouse.query import Warehouse
+from warehouse.vendor import FileKey, Period, SeriesKey
 
 
 @click.command(epilog="Example: warehouse status")
@@ -44,63 +49,153 @@ def _facts(settings: Settings) -> dict[str, Any]:
 
     home = Home.of(settings)
     home.require_lake()
-    with Manifest(home.manifest) as manifest:
-        files = manifest.files()
-        refused = manifest.quarantine()
+    with ExitStack() as opened:
+        manifest = opened.enter_context(Manifest(home.manifest))
+        warehouse = None
+        if home.catalog.is_file():
+            warehouse = opened.enter_context(Warehouse(settings))
+        catalog = None if warehouse is None else _Catalog(warehouse)
+        lake = _lake_facts(manifest, catalog)
         runs = manifest.runs()
-    facts: dict[str, Any] = {
-        "home": str(home.root),
-        "files": len(files),
-        "size_bytes": sum(file.size_bytes for file in files),
-        "simulated_files": sum(file.facts.simulated for file in files),
-        "last_run": runs[0] if runs else None,
-        "salvaged": [
-            {"file": str(file.key), "rows_left_out": len(file.facts.left_out)}
-            for file in files
-            if file.facts.left_out
-        ],
-        "notes": note_lines(
-            [
-                (file.key, note)
-                for file in files
-                for note in notes_of(file.key, file.facts, datetime.fromisoformat(file.fetched_at))
-            ]
-        ),
-        "quarantine": [{"file": str(r.key), "reason": r.reason} for r in refused],
-        "catalog": None,
-        "failed_build": failed_build(home),
-    }
-    if home.catalog.is_file():
-        with Warehouse(settings) as warehouse:
-            facts["catalog"] = _catalog_facts(warehouse, {file.object for file in files})
+        facts: dict[str, Any] = {
+            "home": str(home.root),
+            "files": lake.files,
+            "size_bytes": lake.size_bytes,
+            "simulated_files": lake.simulated,
+            "last_run": runs[0] if runs else None,
+            "salvaged": [
+                {"file": str(key), "rows_left_out": count}
+                for key, count in sorted(lake.salvaged.items())
+            ],
+            "notes": note_lines(sorted(lake.notes, key=itemgetter(0))),
+            "quarantine": [{"file": str(r.key), "reason": r.reason} for r in manifest.quarantine()],
+            "catalog": None if catalog is None else _catalog_facts(catalog, lake.not_built),
+            "failed_build": failed_build(home),
+        }
     return facts
 
 
-def _catalog_facts(warehouse: Warehouse, objects: set[str]) -> dict[str, Any]:
-    from warehouse.build import newer_own_files
+class _Catalog:
+    """The published catalog, of this version or of an earlier one."""
 
-    def rows(text: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = warehouse.sql(text).arrow().to_pylist()
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.settings = warehouse.settings
+        self._warehouse = warehouse
+
+    def rows(self, text: str, **named: object) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._warehouse.sql(text, named).arrow().to_pylist()
         return found
 
-    def there(table: str, column: str) -> bool:
-        """Whether the catalog has a column: one of an older version lacks some."""
-        return bool(rows(
+    def has(self, table: str, column: str) -> bool:
+        """Whether there is a column, which one of an older version may lack."""
+        return bool(self.rows(
             "select 1 from information_schema.columns"
             f" where table_name = '{table}' and column_name = '{column}'"
         ))  # fmt: skip
 
+    def months(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Tokens of the manifest by dataset and month, as they were when it was built.
+
+        None of another version, which may have read other facts from the same files.
+        """
+        if not self.has("months", "described") or not self.rows(
+            "from meta.build where product_version = $version", version=__version__
+        ):
+            return {}
+        return {
+            (row["dataset"], row["month"]): (_first(row["shown"]), _first(row["described"]))
+            for row in self.rows("from meta.months")
+        }
+
+
+def _first(token: str) -> str:
+    """The manifest's part of a token; bars kept from ticks have added theirs."""
+    return token.partition(" ")[0]
+
+
+@dataclass(slots=True)
+class _LakeFacts:
+    files: int = 0
+    size_bytes: int = 0
+    simulated: int = 0
+    not_built: int = 0
+    salvaged: dict[FileKey, int] = field(default_factory=dict)
+    notes: list[tuple[FileKey, Note]] = field(default_factory=list)
+
+
+def _lake_facts(manifest: Manifest, catalog: _Catalog | None) -> _LakeFacts:
+    """Numbers and oddities of the current files.
+
+    Of months that have not changed since the catalog was built, the catalog has them at hand.
+    """
+    built = {} if catalog is None else catalog.months()
+    current = {(dataset, month): tokens for dataset, month, *tokens in manifest.months()}
+    same = {place for place, tokens in current.items() if built.get(place) == tuple(tokens)}
+    facts = _LakeFacts()
+    changed = set[str]()
+    for place in current.keys() - same:
+        for file in manifest.files_of_month(*place):
+            facts.files += 1
+            facts.size_bytes += file.size_bytes
+            facts.simulated += file.facts.simulated
+            changed.add(file.object)
+            if file.facts.left_out:
+                facts.salvaged[file.key] = len(file.facts.left_out)
+            fetched_at = datetime.fromisoformat(file.fetched_at)
+            facts.notes += ((file.key, n) for n in notes_of(file.key, file.facts, fetched_at))
+    if catalog is not None:
+        _add_built(facts, catalog, [" ".join(place) for place in same], changed)
+    return facts
+
+
+def _add_built(facts: _LakeFacts, catalog: _Catalog, same: list[str], changed: set[str]) -> None:
+    """Add what the catalog has of these months, and how many changed files it lacks."""
+    is_same = "list_contains($same::varchar[], dataset || ' ' || period[:7])"
+    if same:
+        (counts,) = catalog.rows(
+            "select count(*) as files, coalesce(sum(size_bytes), 0)::bigint as size_bytes,"
+            f" count_if(simulated) as simulated from meta.files where {is_same}",
+            same=same,
+        )
+        facts.files += counts["files"]
+        facts.size_bytes += counts["size_bytes"]
+        facts.simulated += counts["simulated"]
+        for row in catalog.rows(
+            f"select {_KEY}, count(*) as count from meta.salvaged where {is_same} group by all",
+            same=same,
+        ):
+            facts.salvaged[_key_of(row)] = row["count"]
+        for row in catalog.rows(
+            f"select {_KEY}, kind, text from meta.notes where {is_same} and kind <> 'rows hidden'",
+            same=same,
+        ):
+            facts.notes.append((_key_of(row), (row["kind"], row["text"])))
+    if changed:
+        others = catalog.rows(f"select object from meta.files where not {is_same}", same=same)
+        facts.not_built = len(changed - {row["object"] for row in others})
+
+
+_KEY = 'dataset, exchange, symbol, "interval", clock, period'
+
+
+def _key_of(row: dict[str, Any]) -> FileKey:
+    series = SeriesKey(row["exchange"], row["symbol"], row["interval"], row["clock"])
+    return FileKey(row["dataset"], series, Period(row["period"]))
+
+
+def _catalog_facts(catalog: _Catalog, not_built: int) -> dict[str, Any]:
+    from warehouse.build import newer_own_files
+
+    rows, there = catalog.rows, catalog.has
     own_files = None
     if there("own_files", "sha256") and rows("from meta.build where inputs <> ''"):
         own_files = {row["path"]: row["sha256"] for row in rows("from meta.own_files")}
-
-    shown = {row["object"] for row in rows("select object from meta.files")}
     return {
         **rows("select generation, built_at, product_version, duckdb_version from meta.build")[0],
-        "files_not_built": len(objects - shown),
+        "files_not_built": not_built,
         "own_files_not_built": []
         if own_files is None
-        else newer_own_files(Home.of(warehouse.settings), own_files),
+        else newer_own_files(Home.of(catalog.settings), own_files),
         "datasets": rows(
             "select dataset, interval, clock, count(distinct series_id) as series,"
             ' min(first_time)::date as "from", date_trunc(\'minute\', max(last_time)) as "until",'

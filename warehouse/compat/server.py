@@ -180,7 +180,7 @@ class _Mirror:
 
     def raw_coverage(self, request: Request) -> Response:
         with Manifest(self.home.manifest) as manifest:
-            files = [file for file in manifest.files() if file.key.is_raw]
+            files = manifest.raw_files()
         return JSONResponse(_raw_coverage(files, self._contracts))
 
     def file(self, request: Request) -> Response:

@@ -314,6 +314,16 @@ def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+_OBJECTS = "select object from warehouse.meta.files"
+
+
+def _each(connection: duckdb.DuckDBPyConnection, text: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of a query that may have a million."""
+    connection.execute(text)
+    while rows := connection.fetchmany(10_000):
+        yield from rows
+
+
 def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
     """What a catalog of this product, or of an earlier one, reads.
 
@@ -333,7 +343,7 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
             return connection.execute(text).fetchall()
 
         builds = rows("select generation, home from warehouse.meta.build")
-        objects = rows("select object from warehouse.meta.files")
+        objects = frozenset(object for (object,) in _each(connection, _OBJECTS))
         months = []
         if rows(
             "select 1 from duckdb_tables() where database_name = 'warehouse'"
@@ -352,7 +362,7 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
             f"{catalog}: not a catalog of this package, meta.build is empty", next_step=BUILD
         )
     ((generation, place),) = builds
-    return Reads(int(generation), str(place), frozenset(o for (o,) in objects), dict(months))
+    return Reads(int(generation), str(place), objects, dict(months))
 
 
 def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warehouse.lake.imported import GRAINS, IMPORTED, RECEIVE_CLOCKS, Imported, Source
     from warehouse.lake.manifest import Manifest, utc_now
     from warehouse.lake.notes import Note, notes_of
-    from warehouse.lake.objects import Admission, Lake, Outcome, shows
+    from warehouse.lake.objects import Admission, Lake, Outcome, is_link, shows
     from warehouse.lake.ownership import (
         OwnedFile,
         SeriesMonth,
@@ -30,7 +30,7 @@ else:
             "imported": "GRAINS Imported IMPORTED RECEIVE_CLOCKS Source",
             "manifest": "Manifest utc_now",
             "notes": "Note notes_of",
-            "objects": "Admission Lake Outcome shows",
+            "objects": "Admission is_link Lake Outcome shows",
             "ownership": "assign_ownership cover_months find_gaps OwnedFile series_months"
             " SeriesMonth",
             "records": "BadRow FileFacts Refusal Restatement StoredFile",

@@ -306,9 +306,15 @@ class Manifest(Reading):
                 [(sha256,) for sha256 in objects],
             )
 
-    def record_linked(self) -> None:
-        """Record that all links are as they should be."""
-        self._connection.execute("delete from unlinked")
+    def record_linked(self, *, has_links: bool) -> None:
+        """Record that all links are as they should be: made, or left out."""
+        with self.transaction():
+            self._connection.execute("delete from unlinked")
+            self._connection.execute(
+                "insert into home values ('links', ?)"
+                " on conflict do update set value = excluded.value where value <> excluded.value",
+                (str(has_links).lower(),),
+            )
 
     def start_run(self, verb: str) -> tuple[int, bool]:
         """Number of a new run, and whether one before it was killed; that one is ended."""

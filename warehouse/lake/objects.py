@@ -2,7 +2,8 @@
 
 A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
 under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
-killed anywhere leaves at most a temporary file, an object without a row or a missing link.
+killed anywhere leaves at most a temporary file, an object without a row or a missing link. A home
+may leave the links out; the manifest knows whether they are as the home wants them.
 ``sweep`` repairs the first and the last, ``settle_links`` the last; an object without a row does no
 harm: it is used when the file comes again, or removed by ``prune``. Nothing else here removes an
 object.
@@ -17,7 +18,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -92,11 +93,8 @@ class Lake:
         self.manifest = manifest
         self._salvages = salvage
         self._admitted: list[tuple[FileKey, str]] | None = None
-        for folder in (home.objects, home.lake, home.quarantine):
+        for folder in (home.objects, home.quarantine):
             folder.mkdir(parents=True, exist_ok=True)
-
-    def link_path(self, key: FileKey) -> Path:
-        return self.home.lake / key.path
 
     def admit(
         self,
@@ -220,36 +218,40 @@ class Lake:
                     flush(self.home.objects)  # before the manifest refers to its content
         finally:
             self._admitted = None
-        for key, sha256 in admitted:
-            self.link(key, sha256)
+        if self.home.has_links:
+            for key, sha256 in admitted:
+                self._link(self.home.lake / key.path, sha256)
 
-    def link(self, key: FileKey, sha256: str) -> None:
-        """Make the file's name in ``lake/`` a link to an object, or a copy where links fail."""
-        path = self.link_path(key)
+    def _link(self, path: Path, sha256: str) -> None:
+        """Make a name in ``lake/`` a link to an object, or a copy where links fail."""
         path.parent.mkdir(parents=True, exist_ok=True)
         show(self.home.object_path(sha256), path)
 
     def settle_links(self) -> list[Path]:
         """Make or remove the links of files that have changed; returns those removed.
 
-        The manifest knows which files these are, whatever was killed meanwhile.
+        The manifest knows which files these are, whatever was killed meanwhile. All of them are
+        made or removed where ``warehouse.toml`` wants it otherwise than at the last time.
 
         Raises
         ------
         DamagedError
             The object of a current file is missing.
         """
+        has_links = self.home.has_links
+        if self.manifest.has_links() != has_links:
+            return self.sweep()
         removed = []
-        for key, sha256 in self.manifest.unlinked():
-            path = self.link_path(key)
+        for key, sha256 in self.manifest.unlinked() if has_links else ():
+            path = self.home.lake / key.path
             if sha256 is None:
-                if path.is_file() and _is_link(path):
+                if path.is_file() and is_link(path):
                     path.unlink()
                     removed.append(path)
             elif not shows(path, self.home.object_path(sha256)):
-                self._require_object(key, sha256)
-                self.link(key, sha256)
-        self.manifest.record_linked()
+                self._require_object(path, sha256)
+                self._link(path, sha256)
+        self.manifest.record_linked(has_links=has_links)
         return removed
 
     def sweep(self) -> list[Path]:
@@ -267,29 +269,38 @@ class Lake:
         for path in leftovers(self.home.root):
             path.unlink()
             removed.append(path)
-        expected = dict(self.manifest.current_objects())
-        paths = {self.link_path(key): key for key in expected}
-        missing = set(expected)
-        for folder, _, names in os.walk(self.home.lake):
+        missing = self.expected_links()
+        for folder, _, names in os.walk(self.home.lake, topdown=False):
             for name in names:
                 path = Path(folder, name)
-                key = paths.get(path)
-                if key is None:
-                    if _is_link(path):
+                sha256 = missing.get(str(path))
+                if sha256 is None:
+                    if is_link(path):
                         path.unlink()
                         removed.append(path)
-                elif shows(path, self.home.object_path(expected[key])):
-                    missing.discard(key)
-        for key in sorted(missing):
-            self._require_object(key, expected[key])
-            self.link(key, expected[key])
-        self.manifest.record_linked()
+                elif shows(path, self.home.object_path(sha256)):
+                    del missing[str(path)]
+            if not self.home.has_links:
+                with suppress(OSError):  # a file of the user's is there
+                    Path(folder).rmdir()
+        for text, sha256 in sorted(missing.items()):
+            self._require_object(Path(text), sha256)
+            self._link(Path(text), sha256)
+        self.manifest.record_linked(has_links=self.home.has_links)
         return removed
 
-    def _require_object(self, key: FileKey, sha256: str) -> None:
+    def expected_links(self) -> dict[str, str]:
+        """Every path in ``lake/`` that is to be a link, as text, with its object."""
+        if not self.home.has_links:
+            return {}
+        current = self.manifest.current_objects()
+        return {f"{self.home.lake}/{key.path}": sha256 for key, sha256 in current}
+
+    def _require_object(self, path: Path, sha256: str) -> None:
         if not self.home.object_path(sha256).is_file():
+            name = path.relative_to(self.home.root)
             raise DamagedError(
-                f"{key}: its object is missing, {self.home.object_path(sha256)}", next_step=REPAIR
+                f"{name}: its object is missing, {self.home.object_path(sha256)}", next_step=REPAIR
             )
 
     @contextmanager
@@ -378,7 +389,7 @@ class Lake:
         return outcome, difference.plain()
 
 
-def _is_link(path: Path) -> bool:
+def is_link(path: Path) -> bool:
     """Whether a file in ``lake/`` is a link to something, or a link that was being made."""
     return path.is_symlink() or path.stat().st_nlink > 1
 

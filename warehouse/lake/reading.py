@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 from warehouse.lake.records import Refusal, Restatement, StoredFile
 from warehouse.lake.rows import (
@@ -18,19 +20,69 @@ from warehouse.lake.rows import (
 )
 from warehouse.vendor import SERIES_COLUMNS, FileKey, SeriesKey
 
+_SERIES = frozenset(SERIES_COLUMNS)
+
 
 class Reading:
     """The questions; :class:`warehouse.lake.manifest.Manifest` opens the file and writes."""
 
     _connection: sqlite3.Connection
 
-    def files(self, *, superseded: bool = False) -> list[StoredFile]:
-        """Files of the lake in the order of their keys; with ``superseded`` the former ones too."""
+    def files(self, *, superseded: bool = False) -> Iterator[StoredFile]:
+        """Files of the lake in the order of their keys; with ``superseded`` the former ones too.
+
+        A list of them takes about 4 kB for each; go through them where there may be many.
+        """
         rows = self._connection.execute(
             f"{SELECT_FILES} where ? or superseded_at is null order by {KEY}, file_id",
             (superseded,),
         )
+        return map(stored_file, rows)
+
+    def files_fitting(self, patterns: Mapping[str, str]) -> list[StoredFile]:
+        """Current files whose parts of the key fit patterns with ``*`` and ``?``, in order."""
+        self._connection.create_function("fits", 2, fnmatchcase, deterministic=True)
+        fitting = [f"{part} <> '' and fits({part}, :{part})" for part in patterns]
+        of_series = [one for part, one in zip(patterns, fitting, strict=True) if part in _SERIES]
+        of_file = [one for one in fitting if one not in of_series]
+        if of_series:
+            where = " and ".join(of_series)
+            of_file.append(f"series_id in (select series_id from series where {where})")
+        chosen = " and ".join(["superseded_at is null", *of_file])
+        rows = self._connection.execute(
+            f"{SELECT_FILES} where file_id in (select file_id from files where {chosen})"
+            f" order by {KEY}",
+            dict(patterns),
+        )
         return [stored_file(row) for row in rows]
+
+    def files_beyond(self, other: Path) -> list[StoredFile]:
+        """Current files whose bytes another manifest has never named."""
+        self._connection.execute("attach ? as other", (str(other),))
+        try:
+            rows = self._connection.execute(
+                f"{SELECT_FILES} where superseded_at is null"
+                " and not exists (select 1 from other.files as o where o.object = files.object)"
+                f" order by {KEY}"
+            )
+            return [stored_file(row) for row in rows]
+        finally:
+            self._connection.execute("detach other")
+
+    def raw_files(self) -> list[StoredFile]:
+        """Current files of ticks, in the order of their keys."""
+        rows = self._connection.execute(
+            f"{SELECT_FILES} where superseded_at is null and interval = '' order by {KEY}"
+        )
+        return [stored_file(row) for row in rows]
+
+    def count_files(self, *, real: bool = False) -> int:
+        """The number of current files, or of those that are not simulated."""
+        which = "and not json_extract(facts, '$.simulated')" if real else ""
+        row = self._connection.execute(
+            f"select count(*) from files where superseded_at is null {which}"
+        )
+        return int(row.fetchone()[0])
 
     def files_of(self, dataset: str, series: SeriesKey, *, most: int = -1) -> list[StoredFile]:
         """Current files of one series in one dataset, in the order of their periods."""
@@ -117,6 +169,11 @@ class Reading:
         for row in rows:
             yield key_of_row(*row[:6]), row[6]
 
+    def has_links(self) -> bool:
+        """Whether links were made when they were last looked at; without news they were."""
+        row = self._connection.execute("select value from home where name = 'links'").fetchone()
+        return row is None or row[0] == "true"
+
     def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
         """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
         return self._connection.execute(
@@ -170,9 +227,17 @@ class Reading:
         """What audits found, as (dataset, series_id, JSON of the findings, moment)."""
         return self._connection.execute("select * from audits").fetchall()
 
-    def objects(self) -> set[str]:
-        """Every object that a row of ``files`` names, current or former."""
-        return {row[0] for row in self._connection.execute("select object from files")}
+    def objects(self) -> Iterator[tuple[str, bool, str | None]]:
+        """Every object that a row names: whether as a current one, and the file it is salvaged of.
+
+        The last is the hash of the vendor's file, of which the object has the good rows only.
+        """
+        original = "iif(json_valid(facts), json_extract(facts, '$.original'), null)"
+        rows = self._connection.execute(
+            f"select object, superseded_at is null, {original} from files"
+        )
+        for object, is_current, salvaged_of in rows:
+            yield object, bool(is_current), salvaged_of
 
     def runs(self) -> list[tuple[str, str, str | None, str | None]]:
         """Runs as (verb, started_at, ended_at, outcome), the newest first."""

@@ -5,14 +5,12 @@ The bytes stay until ``prune`` finds that no kept generation, snapshot or former
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 from warehouse.errors import NotFoundError, did_you_mean
 from warehouse.home import Home, writing
 from warehouse.lake import Lake, Manifest, StoredFile
-from warehouse.vendor import FileKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +24,10 @@ class Selection:
     clock: str | None = None
     period: str | None = None
 
-    def holds(self, key: FileKey) -> bool:
-        series = key.series
-        pairs = (
-            (self.dataset, key.dataset),
-            (self.exchange, series.exchange),
-            (self.symbol, series.symbol),
-            (self.interval, series.interval),
-            (self.clock, series.clock),
-            (self.period, key.period.text),
-        )
-        return all(
-            wanted is None or (value is not None and fnmatchcase(value, wanted))
-            for wanted, value in pairs
-        )
+    def files(self, manifest: Manifest) -> list[StoredFile]:
+        """The files in the order of their keys."""
+        chosen = {part: text for part, text in asdict(self).items() if text is not None}
+        return manifest.files_fitting(chosen)
 
 
 def find_files(home: Home, selection: Selection) -> list[StoredFile]:
@@ -52,19 +40,16 @@ def find_files(home: Home, selection: Selection) -> list[StoredFile]:
     """
     home.require_lake()
     with Manifest(home.manifest) as manifest:
-        return _selected(manifest.files(), selection)
+        return selection.files(manifest) or _refuse(manifest, selection)
 
 
-def _selected(files: Sequence[StoredFile], selection: Selection) -> list[StoredFile]:
-    found = [file for file in files if selection.holds(file.key)]
-    if not found:
-        name, known = selection.dataset or "", sorted({file.key.dataset for file in files})
-        guess = "" if name in known else did_you_mean(name, known)
-        raise NotFoundError(
-            f"no file in the lake is selected{guess}",
-            next_step="list the series: warehouse symbols",
-        )
-    return found
+def _refuse(manifest: Manifest, selection: Selection) -> NoReturn:
+    name, known = selection.dataset or "", sorted({dataset for dataset, *_ in manifest.months()})
+    guess = "" if name in known else did_you_mean(name, known)
+    raise NotFoundError(
+        f"no file in the lake is selected{guess}",
+        next_step="list the series: warehouse symbols",
+    )
 
 
 def forget_files(home: Home, selection: Selection) -> list[StoredFile]:
@@ -80,10 +65,10 @@ def forget_files(home: Home, selection: Selection) -> list[StoredFile]:
     """
     home.require_lake()
     with writing(home, "forget"), Manifest(home.manifest) as manifest:
-        files = manifest.files()
-        if not any(selection.holds(file.key) for file in files):
+        found = selection.files(manifest)
+        if not found:
             Lake(home, manifest).settle_links()
-        found = _selected(files, selection)
+            _refuse(manifest, selection)
         with manifest.transaction():
             for file in found:
                 manifest.supersede(file.key)

@@ -110,16 +110,20 @@ def plan_prune(
     dropped = [number for number in aged if number not in in_use]
     staying = [g.number for g in kept if g.number not in dropped]
     with Manifest(home.manifest) as manifest:
-        files = manifest.files(superseded=True)
         refused = {refusal.object for refusal in manifest.quarantine()}
-    needed_objects = {file.object for file in files if file.superseded_at is None}
+        needed_objects = set[str]()
+        objects = set(_objects_on_disk(home))
+        salvaged: dict[str, str] = {}
+        for object, is_current, original in manifest.objects():
+            (needed_objects if is_current else objects).add(object)
+            if original is not None:
+                salvaged[object] = original
     needed_marts: set[Path] = set()
     for number in staying:
         reads = catalog_reads(home, generation_path(home, number))
         needed_objects |= reads.objects
         needed_marts |= {home.root / path for path in reads.months}
-    refused |= {f.facts.original for f in files if f.object in needed_objects and f.facts.original}
-    objects = {file.object for file in files} | set(_objects_on_disk(home))
+    refused |= {original for object, original in salvaged.items() if object in needed_objects}
     objects -= needed_objects
     unneeded = [home.object_path(object) for object in sorted(objects)]
     unneeded += [path for path in _mart_files(home) if path not in needed_marts]

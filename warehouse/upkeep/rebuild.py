@@ -62,7 +62,7 @@ def rebuild_manifest(home: Home, path: Path) -> str:
             if not file.is_current:
                 manifest.supersede(file.key)
         manifest.restore_history(_restatements(home, catalogs[:1]), _refusals(home, catalogs[:1]))
-        count = len(manifest.files())
+        count = manifest.count_files()
     left_out = f"; {refused:,} did not pass their check" if refused else ""
     return f"rebuilt manifest.sqlite from {counted(count, 'file')} of the lake{left_out}"
 

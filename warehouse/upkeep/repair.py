@@ -88,7 +88,8 @@ def _repair_lake(home: Home) -> Iterator[str]:
 
 
 def _repair_objects(home: Home, manifest: Manifest) -> Iterator[str]:
-    for file in manifest.files(superseded=True):
+    doubtful = [f for f in manifest.files(superseded=True) if not _is_as_recorded(home, f)]
+    for file in doubtful:
         path = home.object_path(file.object)
         if object_damage(home, file) is not None:
             _set_aside(home, path)
@@ -102,6 +103,13 @@ def _repair_objects(home: Home, manifest: Manifest) -> Iterator[str]:
         except FileRefusedError as refused:
             if file.superseded_at is None:
                 yield _take_out(home, manifest, file, refused.what)
+
+
+def _is_as_recorded(home: Home, file: StoredFile) -> bool:
+    try:
+        return object_damage(home, file) is None and wrong_facts(home, file) is None
+    except FileRefusedError:
+        return False
 
 
 def _restore(home: Home, file: StoredFile) -> str | None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -40,6 +41,7 @@ from warehouse.lake import (
     assign_ownership,
     check_file,
     find_gaps,
+    is_link,
     series_months,
     shows,
 )
@@ -109,23 +111,50 @@ def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
     try:
         with Manifest(home.manifest) as manifest:
             manifest.require_sound()
-            files = manifest.files(superseded=True)
             manifest.quarantine()
             manifest.restatements()
+            seen = _look_through(home, manifest, quick=quick)
     except NewerHomeError:
         raise
     except DamagedError as error:
         return [Finding(Severity.DAMAGED, About.MANIFEST, "manifest.sqlite", error.what, REPAIR)]
-    current = [file for file in files if file.superseded_at is None]
     return [
-        *_check_objects(home, files, quick=quick),
-        *_check_links(home, current),
-        *_check_catalogs(home, files, quick=quick),
+        *seen.of_objects,
+        *_check_stray_objects(home, seen.damage),
+        *seen.of_links,
+        *_check_stray_links(home, seen.links),
+        *_check_catalogs(home, seen, quick=quick),
         *_check_journal(home),
         *_check_leftovers(home),
-        *_note_gaps(current),
-        *(() if quick else _note_ranges(home, current)),
+        *_note_data(seen),
     ]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the rows of the manifest name, and the findings on that.
+
+    Attributes
+    ----------
+    damage
+        Every object, current or former, with its damage.
+    shown
+        The objects of current files.
+    links
+        Paths in ``lake/`` that are to be links.
+    gaps
+        The bars of each gap, by dataset.
+    outside
+        The number of values outside the contract's range, by dataset and column.
+    """
+
+    damage: dict[str, str | None] = field(default_factory=dict)
+    shown: set[str] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
+    of_objects: list[Finding] = field(default_factory=list)
+    of_links: list[Finding] = field(default_factory=list)
+    gaps: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    outside: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 # -- objects and links ---------------------------------------------------------------------------
@@ -176,24 +205,61 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def _check_objects(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
-    damage = {f.object: object_damage(home, f, quick=quick) for f in files}
-    for file in files:
-        subject = f"objects/{file.object}.parquet"
-        what = damage[file.object]
-        try:
-            if what is None and not quick:
-                what = wrong_facts(home, file)
-        except FileRefusedError as refused:
-            yield _outdated(file, subject, refused.what)
-            continue
-        if what is not None:
-            yield Finding(Severity.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
-    for path in sorted(home.objects.iterdir()) if home.objects.is_dir() else ():
-        if path.stem not in damage and not path.name.startswith("."):
-            step = "a sync uses it if its file comes again, else: warehouse prune"
-            what = "is not in the manifest"
-            yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
+def _look_through(home: Home, manifest: Manifest, *, quick: bool) -> _Seen:
+    """Go once through the rows of the manifest, series by series, with their objects and links."""
+    seen = _Seen()
+    with connect(home.session) as connection:
+        rows = manifest.files(superseded=True)
+        for _, some in groupby(rows, key=lambda file: (file.key.dataset, file.key.series)):
+            files = list(some)
+            current = [file for file in files if file.superseded_at is None]
+            for file in files:
+                seen.of_objects += _check_object(home, file, seen.damage, quick=quick)
+            seen.shown.update(file.object for file in current)
+            for file in current if home.has_links else ():
+                path = home.lake / file.key.path
+                seen.links.add(str(path))
+                seen.of_links += _check_link(home, path, home.object_path(file.object))
+            for gap in find_gaps(series_months(assign_ownership(current))):
+                seen.gaps[gap.dataset].append(gap.bars)
+            for file in () if quick else current:
+                for name, count in _outside(connection, home, file):
+                    seen.outside[file.key.dataset, name] += count
+    return seen
+
+
+def _check_object(
+    home: Home, file: StoredFile, damage: dict[str, str | None], *, quick: bool
+) -> Iterator[Finding]:
+    """``damage`` remembers the finding on each object."""
+    if file.object not in damage:
+        damage[file.object] = object_damage(home, file, quick=quick)
+    subject = f"objects/{file.object}.parquet"
+    what = damage[file.object]
+    try:
+        if what is None and not quick:
+            what = wrong_facts(home, file)
+    except FileRefusedError as refused:
+        yield _outdated(file, subject, refused.what)
+        return
+    if what is not None:
+        yield Finding(Severity.DAMAGED, About.OBJECT, subject, f"({file.key}) {what}", REPAIR)
+
+
+def _check_link(home: Home, path: Path, stored: Path) -> Iterator[Finding]:
+    if not path.is_file():
+        yield Finding(Severity.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
+    elif not shows(path, stored):
+        what = "shows another object"
+        yield Finding(Severity.STALE, About.LINK, _below(home, path), what, REPAIR)
+
+
+def _check_stray_objects(home: Home, known: Collection[str]) -> Iterator[Finding]:
+    paths = home.objects.iterdir() if home.objects.is_dir() else ()
+    for path in sorted(p for p in paths if p.stem not in known and not p.name.startswith(".")):
+        step = "a sync uses it if its file comes again, else: warehouse prune"
+        what = "is not in the manifest"
+        yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
 
 def _outdated(file: StoredFile, subject: str, reason: str) -> Finding:
@@ -205,30 +271,25 @@ def _outdated(file: StoredFile, subject: str, reason: str) -> Finding:
     return Finding(Severity.NOTE, About.OBJECT, subject, what, step)
 
 
-def _check_links(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
-    expected = {home.lake / file.key.path: file for file in current}
-    for path, file in expected.items():
-        if not path.is_file():
-            yield Finding(Severity.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
-        elif not shows(path, home.object_path(file.object)):
-            what = "shows another object"
-            yield Finding(Severity.STALE, About.LINK, _below(home, path), what, REPAIR)
+def _check_stray_links(home: Home, expected: Collection[str]) -> Iterator[Finding]:
     left = set(leftovers(home.root))
     for folder, _, names in os.walk(home.lake):
         for name in names:
             path = Path(folder, name)
-            if path not in expected and path not in left:
-                lake = shlex.quote(str(home.lake))
-                step = f"import it: warehouse sync --from {lake}, or move it away"
-                what = "is not in the manifest"
-                yield Finding(Severity.STRAY, About.LINK, _below(home, path), what, step)
+            if str(path) in expected or path in left:
+                continue
+            if not home.has_links and is_link(path):  # the next sync removes it
+                continue
+            lake = shlex.quote(str(home.lake))
+            step = f"import it: warehouse sync --from {lake}, or move it away"
+            what = "is not in the manifest"
+            yield Finding(Severity.STRAY, About.LINK, _below(home, path), what, step)
 
 
 # -- catalogs and stored months ------------------------------------------------------------------
 
 
-def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iterator[Finding]:
-    shown = frozenset(file.object for file in files if file.superseded_at is None)
+def _check_catalogs(home: Home, seen: _Seen, *, quick: bool) -> Iterator[Finding]:
     look = _Catalogs(home, quick=quick)
     if not home.catalog.is_file():
         yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
@@ -236,17 +297,16 @@ def _check_catalogs(home: Home, files: list[StoredFile], *, quick: bool) -> Iter
         reads = look.reads(home.catalog)
         if isinstance(reads, str):
             yield Finding(Severity.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
-        elif reads.objects != shown:
-            differing = counted(len(reads.objects ^ shown), "different file")
+        elif reads.objects != seen.shown:
+            differing = counted(len(reads.objects ^ seen.shown), "different file")
             what = f"differs from the lake: {differing}"
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
         elif reads.home != str(home.root) and not (home.settings and home.settings.store):
             what = f"was built when the home was {reads.home}"
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
-    known = {file.object for file in files}
     months: dict[str, str | None] = {}
     for number in generations(home):
-        yield from _check_generation(home, number, look, known, months)
+        yield from _check_generation(home, number, look, seen.damage, months)
     yield from _check_unread(home, months, quick=quick)
 
 
@@ -275,21 +335,28 @@ def _check_journal(home: Home) -> Iterator[Finding]:
 
 
 class _Catalogs:
-    """Checks each catalog once, although the current one is a link to a generation."""
+    """Reads the current catalog once, although it is a link to a generation."""
 
     def __init__(self, home: Home, *, quick: bool) -> None:
         self.home, self.quick = home, quick
-        self._seen: dict[int, Reads | str] = {}
+        self._first: tuple[int, Reads | str] | None = None
 
     def reads(self, catalog: Path) -> Reads | str:
+        """What a catalog reads; that of the first one asked for, the current one, is kept."""
         place = catalog.stat().st_ino
-        if place not in self._seen:
-            self._seen[place] = readable(self.home, catalog, quick=self.quick)
-        return self._seen[place]
+        if self._first is not None and self._first[0] == place:
+            return self._first[1]
+        reads = readable(self.home, catalog, quick=self.quick)
+        self._first = self._first or (place, reads)
+        return reads
 
 
 def _check_generation(
-    home: Home, number: int, look: _Catalogs, known: set[str], months: dict[str, str | None]
+    home: Home,
+    number: int,
+    look: _Catalogs,
+    known: Collection[str],
+    months: dict[str, str | None],
 ) -> Iterator[Finding]:
     """``known`` objects are checked elsewhere; ``months`` caches the findings on stored months."""
     path = generation_path(home, number)
@@ -302,7 +369,7 @@ def _check_generation(
     if isinstance(reads, str):
         yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), reads, step)
         return
-    for object in sorted(reads.objects - known):
+    for object in sorted(o for o in reads.objects if o not in known):
         if not home.object_path(object).is_file():
             what = f"reads objects/{object}.parquet, which is missing"
             yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), what, step)
@@ -354,30 +421,12 @@ def _check_leftovers(home: Home) -> Iterator[Finding]:
 # -- the data itself -----------------------------------------------------------------------------
 
 
-def _note_gaps(current: list[StoredFile]) -> Iterator[Finding]:
-    bars: dict[str, list[int]] = {}
-    for gap in find_gaps(series_months(assign_ownership(current))):
-        bars.setdefault(gap.dataset, []).append(gap.bars)
-    for dataset, missing in sorted(bars.items()):
+def _note_data(seen: _Seen) -> Iterator[Finding]:
+    """Notes on gaps, and on values outside the contract's range, which are data too."""
+    for dataset, missing in sorted(seen.gaps.items()):
         what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
         yield Finding(Severity.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
-
-
-def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
-    """Notes on values outside the contract's range; they are data, and never refused."""
-    contracts = load_contracts()
-    outside: Counter[tuple[str, str]] = Counter()
-    with connect(home.session) as connection:
-        for file in sorted(current, key=lambda file: file.key.dataset):
-            contract = contracts.get(file.key.dataset)
-            ranged = [
-                column
-                for column in (contract.columns if contract else ())
-                if (column.minimum, column.maximum) != (None, None)
-            ]
-            for name, count in _outside(connection, home, file, ranged):
-                outside[file.key.dataset, name] += count
-    for (dataset, name), count in outside.items():
+    for (dataset, name), count in seen.outside.items():
         if count:
             what = f"{name}: {counted(count, 'value')} outside the contract's range"
             step = "see: warehouse status, after a build"
@@ -385,13 +434,16 @@ def _note_ranges(home: Home, current: list[StoredFile]) -> Iterator[Finding]:
 
 
 def _outside(
-    connection: duckdb.DuckDBPyConnection,
-    home: Home,
-    file: StoredFile,
-    ranged: Iterable[DatasetColumn],
+    connection: duckdb.DuckDBPyConnection, home: Home, file: StoredFile
 ) -> list[tuple[str, int]]:
+    """Columns of a file, each with the number of values outside the contract's range."""
+    contract = load_contracts().get(file.key.dataset)
     held = {name for name, _ in file.facts.columns}
-    columns = [column for column in ranged if column.name in held]
+    columns = [
+        column
+        for column in (contract.columns if contract else ())
+        if column.name in held and (column.minimum, column.maximum) != (None, None)
+    ]
     path = home.object_path(file.object)
     if not columns or not path.is_file():
         return []

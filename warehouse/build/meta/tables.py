@@ -53,7 +53,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             *_SERIES,
             ("period", "VARCHAR", "UTC month or day."),
             ("object", "VARCHAR", "sha256 of the bytes; objects/<object>.parquet."),
-            ("path", "VARCHAR", "Path below the home, for people."),
+            ("path", "VARCHAR", "Its link below the home, if the home has links."),
             ("size_bytes", "BIGINT", "Size."),
             ("rows", "BIGINT", "Rows in the file."),
             ("rows_hidden", "BIGINT", "Rows that a daily file shows instead."),
