@@ -6,12 +6,15 @@ environment (``AWS_*``). No error shows what the server or the library wrote, wh
 
 from __future__ import annotations
 
+import random
 import re
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +35,11 @@ _VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
 )
-_CLIENT = {"connect_timeout": "5s", "timeout": "300s"}
+# A large file over a slow line may take hours, a piece of it may not.
+_CLIENT = {"connect_timeout": "5s", "read_timeout": "300s", "timeout": "86400s"}
 _RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+# Waits, each varied by a half, before an object is asked for again where the server is busy.
+_WAITS_S = (1, 2, 4, 8)
 _BLOCK_BYTES = 1 << 20
 _DELETED_AT_ONCE = 1000
 
@@ -52,7 +58,15 @@ _ANSWERS = {
     "AuthorizationHeaderMalformed": ("the region is wrong", "set AWS_REGION to the bucket's"),
     "PermanentRedirect": ("the region is wrong", "set AWS_REGION to the bucket's"),
     "IllegalLocationConstraintException": ("the region is wrong", "set AWS_REGION to the bucket's"),
+    "NotImplemented": (
+        "the server does not know what was asked, such as the condition of a write",
+        "use a server that supports If-Match and If-None-Match for PUT",
+    ),
+    "QuotaExceeded": ("the bucket is full", "make room there, for example: warehouse prune"),
+    "XMinioStorageFull": ("the bucket is full", "make room there, for example: warehouse prune"),
 }
+_BUSY = ("SlowDown", "RequestTimeout", "TooManyRequests", "ServiceUnavailable")
+_REDIRECTED = "redirect without LOCATION"  # in place of the answer PermanentRedirect
 _NO_KEYS = ("169.254.169.254", "169.254.170.2", "InvalidCredential", "MissingCredentials")
 
 
@@ -62,6 +76,10 @@ class MissingError(StoreError):
 
 class UnreachableError(StoreError):
     """The server could not be reached, or did not answer."""
+
+
+class BusyError(UnreachableError):
+    """The server asks for fewer requests."""
 
 
 class UnchangedError(StoreError):
@@ -217,19 +235,18 @@ class Store:
 
     def get(self, name: str) -> bytes:
         """A small object."""
-        with self._errors(name):
-            return bytes(self._api.get(self._store, name).bytes())
+        return bytes(self._patiently(name, lambda: self._api.get(self._store, name).bytes()))
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """The bytes of an object, in blocks."""
+        answer = self._patiently(name, lambda: self._api.get(self._store, name))
         with self._errors(name):
-            for block in self._api.get(self._store, name).stream(min_chunk_size=_BLOCK_BYTES):
+            for block in answer.stream(min_chunk_size=_BLOCK_BYTES):
                 yield bytes(block)
 
     def put(self, name: str, content: bytes | Path) -> None:
         """Write an object that is named by its content, which may be there already."""
-        with self._errors(name):
-            self._api.put(self._store, name, content)
+        self._patiently(name, lambda: self._api.put(self._store, name, content))
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Every object whose name begins with a folder."""
@@ -243,11 +260,22 @@ class Store:
         listed = [*names]
         for start in range(0, len(listed), _DELETED_AT_ONCE):
             some = listed[start : start + _DELETED_AT_ONCE]
+            with suppress(MissingError):
+                self._patiently(some[0], partial(self._api.delete, self._store, some))
+
+    def _patiently(self, name: str, act: Callable[[], Any]) -> Any:
+        """What an action on objects named by their content returns; it is repeated where busy.
+
+        Amazon's server also answers with a conflict where two machines write the same object.
+        """
+        for wait_s in _WAITS_S:
             try:
-                with self._errors(some[0]):
-                    self._api.delete(self._store, some)
-            except MissingError:
-                pass
+                with self._errors(name):
+                    return act()
+            except (BusyError, OvertakenError):
+                time.sleep(wait_s * random.uniform(0.5, 1.5))
+        with self._errors(name):
+            return act()
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -264,7 +292,7 @@ class Store:
             return OvertakenError(f"{place}: was written by another machine")
         if kind == "NotModifiedError":
             return UnchangedError(f"{place}: unchanged")
-        code = _code(text)
+        code = "PermanentRedirect" if _REDIRECTED in text else _code(text)
         if code in _ANSWERS:
             reason, step = _ANSWERS[code]
             return StoreError(f"{self.address}: {reason} ({code})", next_step=step)
@@ -273,6 +301,11 @@ class Store:
         if any(mark in text for mark in _NO_KEYS):
             return StoreError(f"{self.address}: there are no keys for it", next_step=_KEYS)
         status = re.search(r"status code: (\d{3})", text)
+        if code in _BUSY or (status and status[1] in ("429", "503")):
+            return BusyError(
+                f"{self.address}: the server is too busy ({code})",
+                next_step="run the same command again later; it goes on where this one ended",
+            )
         if kind in ("PermissionDeniedError", "UnauthenticatedError"):
             return StoreError(f"{self.address}: the keys were refused ({code})", next_step=_KEYS)
         if status and status[1] < "500":

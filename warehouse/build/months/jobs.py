@@ -157,13 +157,27 @@ def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]
         ((threads, memory),) = connection.execute(
             "select current_setting('threads')::int, current_setting('memory_limit')"
         ).fetchall()
-    most = settings.workers
-    if most is None:
-        worth = sum(job.size_bytes for job in jobs) // _WORTH_A_WORKER
-        most = min(threads, worth, _in_bytes(memory) // _LEAST_MEMORY)
-    count = max(1, min(most, len(jobs)))
+    count = settings.workers or worth_using(
+        sum(job.size_bytes for job in jobs), threads=threads, memory_bytes=_in_bytes(memory)
+    )
+    count = min(count, len(jobs))
     limit = f"{max(_in_bytes(memory) // count >> 20, 1)}MiB"
     return count, replace(settings, threads=max(1, threads // count), memory_limit=limit)
+
+
+def worth_using(size_bytes: int, *, threads: int, memory_bytes: int) -> int:
+    """How many processes a build uses of itself, for jobs that read so many bytes in all.
+
+    Examples
+    --------
+    >>> [worth_using(10 << 30, threads=n, memory_bytes=4 * n << 30) for n in (2, 16, 64)]
+    [2, 16, 64]
+    >>> worth_using(10 << 30, threads=64, memory_bytes=12 << 30)  # 1 GB each
+    12
+    >>> worth_using(60 << 20, threads=64, memory_bytes=256 << 30)  # an hourly update
+    2
+    """
+    return max(1, min(threads, size_bytes // _WORTH_A_WORKER, memory_bytes // _LEAST_MEMORY))
 
 
 def _in_bytes(text: str) -> int:
