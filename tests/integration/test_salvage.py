@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.robustness.support import quick_build
 from tests.support import bar_table, file_key, grid, write_file
+from warehouse.cli import run as run_here
 from warehouse.home import Home
 from warehouse.lake.manifest import Manifest
 from warehouse.lake.records import StoredFile
@@ -98,6 +102,37 @@ def test_a_lost_manifest_is_made_again_with_what_was_left_out(salvaged: Synced) 
     repair_home(salvaged.home, lambda: None)
     assert salvaged.stored().facts == before
     assert not salvaged.sync().taken_in
+
+
+def test_status_reads_rows_of_changed_months_alone_and_says_what_all_rows_say(
+    salvaged: Synced, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Salvaged rows and notes of built months come from the catalog, and numbers of files too."""
+    home, files = salvaged.home, salvaged.files
+    write_file(files, file_key("ohlcv", "2030-01"), bar_table("ohlcv", grid(date(2030, 1, 1), 3)))
+    salvaged.sync(salvage=True)
+    quick_build(home)
+    write_file(files, file_key("flow", "2025-09"), bar_table("flow", grid(date(2025, 9, 1), 3)))
+    salvaged.sync(salvage=True)
+    read = []
+    of_month = Manifest.files_of_month
+    monkeypatch.setattr(
+        Manifest, "files_of_month", lambda *place: read.append(place[1:]) or of_month(*place)
+    )
+
+    def said() -> dict[str, Any]:
+        assert run_here(["status", "--json", "--home", str(home.root)]) == 0
+        facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return facts
+
+    facts = said()
+    assert read == [("flow", "2025-09")]
+    assert (facts["files"], facts["catalog"]["files_not_built"]) == (3, 1)
+    assert [one["rows_left_out"] for one in facts["salvaged"]] == [1]
+    assert any("future times: in 1 file" in line for line in facts["notes"])
+    monkeypatch.setattr("warehouse.cli.status.__version__", "another")
+    assert said() == facts
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,14 @@ import pytest
 import warehouse
 from tests.robustness.support import quick_build, sync_round
 from tests.s3.conftest import Bucket
+from warehouse.bucket.pull import pull_home
 from warehouse.bucket.push import push_home
 from warehouse.bucket.store import Store
 from warehouse.bucket.upkeep import check_bucket
 from warehouse.errors import OvertakenError, StoreError
 from warehouse.home import Home
+from warehouse.lake.objects import Lake
+from warehouse.sync.from_folder import sync_folder
 
 pytest.importorskip("obstore", reason="the extra bucket is not installed")
 pytestmark = pytest.mark.s3
@@ -201,3 +204,21 @@ def test_a_body_that_is_cut_is_no_answer_and_stays_nowhere(
         assert not [path for path in (home / "marts").rglob("*") if path.is_file()]
         proxy.plan = lambda *_: None
         assert opened.sql(FEATURES).fetchall()
+
+
+def test_a_pull_that_ends_before_its_links_leaves_them_to_the_next_sync(
+    bucket: Bucket, writer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, empty = Home(bucket.home("second")), bucket.folder / "empty"
+    empty.mkdir()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Lake, "sweep", interrupt)
+        pull_home(home, Store(bucket.address))
+    assert not [path for path in home.lake.rglob("*") if path.is_file()]
+    sync_folder(home, empty)
+    for path in Home(writer).lake.rglob("*.parquet"):
+        assert (home.lake / path.relative_to(Home(writer).lake)).is_file()
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

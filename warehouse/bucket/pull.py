@@ -56,6 +56,7 @@ def _take_manifest(home: Home, store: Store, state: State) -> None:
                         stamp=file.origin_stamp,
                         current=other,
                     )
+        manifest.distrust_links()
     unfinished.replace(home.manifest)
     with Manifest(home.manifest) as manifest:
         Lake(home, manifest).sweep()

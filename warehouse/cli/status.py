@@ -154,7 +154,7 @@ def _add_built(facts: _LakeFacts, catalog: _Catalog, same: list[str], changed: s
     if same:
         (counts,) = catalog.rows(
             "select count(*) as files, coalesce(sum(size_bytes), 0)::bigint as size_bytes,"
-            f" count_if(simulated) as simulated from meta.files where {is_same}",
+            f" count_if(simulated)::bigint as simulated from meta.files where {is_same}",
             same=same,
         )
         facts.files += counts["files"]

@@ -316,6 +316,10 @@ class Manifest(Reading):
                 (str(has_links).lower(),),
             )
 
+    def distrust_links(self) -> None:
+        """Record that nothing is known of the links, as in a manifest of another machine."""
+        self._connection.execute("insert or replace into home values ('links', 'unknown')")
+
     def start_run(self, verb: str) -> tuple[int, bool]:
         """Number of a new run, and whether one before it was killed; that one is ended."""
         with self.transaction():

@@ -169,10 +169,10 @@ class Reading:
         for row in rows:
             yield key_of_row(*row[:6]), row[6]
 
-    def has_links(self) -> bool:
-        """Whether links were made when they were last looked at; without news they were."""
+    def has_links(self) -> bool | None:
+        """Whether all links were made, or all left out, at the last look; None if unknown."""
         row = self._connection.execute("select value from home where name = 'links'").fetchone()
-        return row is None or row[0] == "true"
+        return True if row is None else {"true": True, "false": False}.get(row[0])
 
     def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
         """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
