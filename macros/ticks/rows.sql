@@ -31,14 +31,15 @@
 )
 {%- endmacro %}
 
-{#- The same for a UTC day whose rows lie in order, each with its `place`. -#}
+{#- The same for a UTC day whose rows lie in order in a table, each with its `place` there. -#}
 {% macro _of_day(name, source, condition='true') -%}
 {{ name }} as not materialized (
     select
         0 as series_id,
         exchange as exchange,
         symbol as symbol,
-        source.*
+        source.*,
+        row_number() over () as place
     from query_table({{ source }}) as source
     where {{ condition }}
 )

@@ -6,8 +6,6 @@ A day at a time needs the memory of a day, however many there are. The macros ar
 
 from __future__ import annotations
 
-from typing import Any
-
 import duckdb
 
 from warehouse.project import tick_day_macros
@@ -31,7 +29,7 @@ class TickDays:
         self._sources = _sources(connection)
         self._day = ""
         self._tables: dict[str, str] = {}
-        self._beside: dict[str, tuple[bool, bool]] = {}
+        self._around: dict[str, tuple[bool, bool, int]] = {}
 
     def query(
         self, dataset: str, every: str, clock: str, exchange: str, symbol: str, start: int
@@ -45,18 +43,16 @@ class TickDays:
             self._day = day
         sources = self._sources[dataset]
         tables = [f"{source} := {literal(self._table(source))}" for source in sources]
-        first = sources[0].replace(_BY_TEXT, "trades")
-        if first not in self._beside:
-            self._beside[first] = self._row(f"{first}_beside")
-        beside = map(str, self._beside[first])
-        return f"from {_PREFIX}{dataset}({', '.join([literal(every), day, *beside, *tables])})"
+        *beside, _ = self._day_around(sources[0])
+        given = [literal(every), day, *map(str, beside), *tables]
+        return f"from {_PREFIX}{dataset}({', '.join(given)})"
 
     def forget(self) -> None:
         """Drop the tables of the last day."""
         for table in set(self._tables.values()):
             self._connection.execute(f"drop table {table}")
         self._tables.clear()
-        self._beside.clear()
+        self._around.clear()
 
     def _table(self, source: str) -> str:
         """The table that has the ticks of a source in order."""
@@ -65,19 +61,35 @@ class TickDays:
         return self._tables[source]
 
     def _put_in_order(self, source: str) -> str:
-        if source == _BY_TEXT and self._row(f"{source}_is_trades") == (True,):
-            return self._table("trades")
-        is_read = source != _BY_TEXT and self._row(f"{source}_is_read") == (True,)
-        name = _PREFIX + source
+        if source == _BY_TEXT:
+            trades = self._table("trades")
+            return trades if self._holds("is_next_by_text_id", trades) else self._made(source)
+        table = self._made(source, "read")
+        if self._holds("is_next", table):
+            return table
+        self._connection.execute(f"drop table {table}")
+        return self._made(source)
+
+    def _made(self, source: str, way: str = "sorted") -> str:
+        name, (*_, since) = _PREFIX + source, self._day_around(source)
         self._connection.execute(
-            f"create temp table {name} as"
-            f" from {name}_{'read' if is_read else 'sorted'}({self._day})"
+            f"create temp table {name} as from {name}_{way}({self._day}, {since})"
         )
         return name
 
-    def _row(self, macro: str) -> Any:
-        ((*row,),) = self._connection.execute(f"from {_PREFIX}{macro}({self._day})").fetchall()
-        return tuple(row)
+    def _holds(self, column: str, table: str) -> bool:
+        """Whether a column, which is NULL of the first row, is true of all others."""
+        ((holds,),) = self._connection.execute(f"select bool_and({column}) from {table}").fetchall()
+        return holds is not False
+
+    def _day_around(self, source: str) -> tuple[bool, bool, int]:
+        """Whether ticks lie on the day before and after; since when the day's table has them."""
+        source = source.replace(_BY_TEXT, "trades")
+        if source not in self._around:
+            (self._around[source],) = self._connection.execute(
+                f"from {_PREFIX}{source}_around({self._day})"
+            ).fetchall()
+        return self._around[source]
 
 
 def _sources(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
