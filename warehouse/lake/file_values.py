@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
+from warehouse.lake.tick_order import TickOrder
 from warehouse.vendor import (
     LARGEST_VALUE,
     SMALLEST_VALUE,
@@ -38,12 +39,14 @@ class Values:
         self._key = key
         self._is_clockless = is_clockless
         self._contract = contract
+        self._has_ids = contract is not None and contract.column("id") is not None
         self.nulls = 0
         self.finer_than_us: set[str] = set()
         self.known_before = 0
         self.prices_not_positive: Counter[str] = Counter()
         self.too_large: Counter[str] = Counter()
         self.too_small: Counter[str] = Counter()
+        self.order = TickOrder()
         self._times: list[np.ndarray] = []
         self._null_times: list[np.ndarray] = []
         self._finer_bars: list[np.ndarray] = []
@@ -75,6 +78,8 @@ class Values:
             if column is not None:
                 _check_exact(values, column)
                 self._look_at_numbers(values, column)
+        if self._key.is_raw:
+            self.order.add(times, nulls, _ids(batch, names) if self._has_ids else None)
         return [each[~null] for each, null in zip(times, nulls, strict=True)]
 
     @property
@@ -146,6 +151,13 @@ class Values:
         if any(abs(edge or 0) > LARGEST_VALUE for edge in reach.values()):
             is_large = pc.and_(pc.greater(size, LARGEST_VALUE), pc.is_finite(size))
             self.too_large[column.name] += pc.sum(is_large).as_py() or 0
+
+
+def _ids(batch: pa.RecordBatch, names: list[str]) -> pa.Array:
+    """The ids of ticks as text; all NULL where the file has none."""
+    if "id" not in names:
+        return pa.nulls(batch.num_rows, pa.string())
+    return batch.column(names.index("id")).cast(pa.string())
 
 
 def is_text(kind: pa.DataType) -> bool:

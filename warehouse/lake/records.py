@@ -43,6 +43,9 @@ class FileFacts:
         Kind and text of unusual values, for which no file is refused.
     imported
         Origin of the rows, where ``warehouse import`` wrote the file; None of a vendor file.
+    in_order
+        Clocks by which ticks lie in the order in which bars read them, each with its first and last
+        time (microseconds); none where it is not known, as in older homes.
     """
 
     rows: int
@@ -59,6 +62,7 @@ class FileFacts:
     left_out: tuple[tuple[int, int | None, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     imported: Imported | None = None
+    in_order: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,8 @@ def read_facts(text: str, columns: str) -> FileFacts:
     """The facts of a file, from the JSON of :func:`plain_facts` without its columns, and these."""
     plain = json.loads(text)
     plain["runs"] = tuple((start, end) for start, end in plain["runs"])
-    for name in ("missing", "unexpected", "left_out", "notes"):  # older homes lack the last two
+    # Older homes lack the last three.
+    for name in ("missing", "unexpected", "left_out", "notes", "in_order"):
         plain[name] = tuple(tuple(v) if isinstance(v, list) else v for v in plain.get(name, ()))
     plain["imported"] = Imported.of(plain.get("imported"))
     return FileFacts(columns=_columns(columns), **plain)

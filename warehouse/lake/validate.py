@@ -111,6 +111,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         left_out=tuple((row.number, row.time_us, row.reason) for row in left_out),
         notes=(*values.notes(), *_not_shown(columns)),
         imported=imported,
+        in_order=values.order.spans,
     )
 
 

@@ -6,6 +6,8 @@ A day at a time needs the memory of a day, however many there are. The macros ar
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import duckdb
 
 from warehouse.project import tick_day_macros
@@ -32,9 +34,21 @@ class TickDays:
         self._around: dict[str, tuple[bool, bool, int]] = {}
 
     def query(
-        self, dataset: str, every: str, clock: str, exchange: str, symbol: str, start: int
+        self,
+        dataset: str,
+        every: str,
+        clock: str,
+        exchange: str,
+        symbol: str,
+        start: int,
+        *,
+        in_order: Container[str] = (),
     ) -> str:
-        """The query for a dataset's bars of the day that begins at ``start``."""
+        """The query for a dataset's bars of the day that begins at ``start``.
+
+        ``in_order`` are the sources whose rows of the day are known to lie in order, by id as a
+        number and as text; of others this is checked.
+        """
         day = ", ".join(
             [*map(literal, (clock, exchange, symbol)), moment(start), moment(start + DAY_US)]
         )
@@ -42,7 +56,10 @@ class TickDays:
             self.forget()
             self._day = day
         sources = self._sources[dataset]
-        tables = [f"{source} := {literal(self._table(source))}" for source in sources]
+        for source in sources:
+            if source not in self._tables:
+                self._tables[source] = self._put_in_order(source, in_order)
+        tables = [f"{source} := {literal(self._tables[source])}" for source in sources]
         *beside, _ = self._day_around(sources[0])
         given = [literal(every), day, *map(str, beside), *tables]
         return f"from {_PREFIX}{dataset}({', '.join(given)})"
@@ -54,27 +71,27 @@ class TickDays:
         self._tables.clear()
         self._around.clear()
 
-    def _table(self, source: str) -> str:
+    def _put_in_order(self, source: str, in_order: Container[str]) -> str:
         """The table that has the ticks of a source in order."""
-        if source not in self._tables:
-            self._tables[source] = self._put_in_order(source)
-        return self._tables[source]
-
-    def _put_in_order(self, source: str) -> str:
         if source == _BY_TEXT:
-            trades = self._table("trades")
-            return trades if self._holds("is_next_by_text_id", trades) else self._made(source)
-        table = self._made(source, "read")
-        if self._holds("is_next", table):
+            if "trades" not in self._tables:
+                self._tables["trades"] = self._put_in_order("trades", in_order)
+            trades = self._tables["trades"]
+            return trades if self._holds("is_next_by_text_id", trades) else self._sorted(source)
+        is_known = source in in_order
+        table = self._made(source, f"read({{}}, in_order := {is_known})")
+        if is_known or self._holds("is_next", table):
             return table
         self._connection.execute(f"drop table {table}")
-        return self._made(source)
+        return self._sorted(source)
 
-    def _made(self, source: str, way: str = "sorted") -> str:
+    def _sorted(self, source: str) -> str:
+        return self._made(source, "sorted({})")
+
+    def _made(self, source: str, macro: str) -> str:
         name, (*_, since) = _PREFIX + source, self._day_around(source)
-        self._connection.execute(
-            f"create temp table {name} as from {name}_{way}({self._day}, {since})"
-        )
+        rows = macro.format(f"{self._day}, {since}")
+        self._connection.execute(f"create temp table {name} as from {name}_{rows}")
         return name
 
     def _holds(self, column: str, table: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -313,7 +314,10 @@ class _Keeping:
         """Compute a day; the file has what a build asks of it in its own metadata."""
         connection, ticks = self._ready()
         every, clock = series.interval or "", series.clock or ""
-        query = ticks.query(dataset, every, clock, series.exchange, series.symbol, start)
+        known = [name for name in _SOURCES if self._is_in_order(name, series, start)]
+        query = ticks.query(
+            dataset, every, clock, series.exchange, series.symbol, start, in_order=known
+        )
         connection.execute(f"create or replace temp table day as {query}")
         bar = interval_us(every)
         runs = connection.execute(
@@ -329,6 +333,27 @@ class _Keeping:
         ).fetchall()
         facts = json.dumps({"runs": runs, "nulls": nulls, "late": late})
         return write_month(connection, "from day", place, metadata={_FACTS: facts})
+
+    def _is_in_order(self, source: str, series: SeriesKey, start: int) -> bool:
+        """Whether the files of a source are known to have the ticks of a day in order."""
+        read = []
+        for file in self._of_series[_SOURCES[source], SeriesKey(series.exchange, series.symbol)]:
+            facts = file.file.facts
+            spans = {clock: (first, last) for clock, first, last in facts.in_order}
+            if not facts.rows:
+                continue
+            if series.clock not in spans:
+                return False
+            first, last = spans[series.clock]
+            if first < start + DAY_US and last >= start - DAY_US:
+                read.append((first, last, file))
+        # The view has several files one after the other if they are alike, and whole.
+        return all(
+            last < next_first
+            and (file.owns_all and next_file.owns_all)
+            and file.file.facts.columns == next_file.file.facts.columns
+            for (_, last, file), (next_first, _, next_file) in pairwise(read)
+        )
 
     def _ready(self) -> tuple[duckdb.DuckDBPyConnection, TickDays]:
         """The connection, with the ticks and the formulas."""

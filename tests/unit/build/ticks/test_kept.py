@@ -84,6 +84,50 @@ def test_kept_bars_when_days_come_then_only_what_is_new_is_computed(tmp_path: Pa
         assert stored == [(4,)]
 
 
+def test_kept_bars_when_files_are_not_in_order_then_are_those_of_the_order(tmp_path: Path) -> None:
+    """Trades of one moment by their ids; by receipt, a day has trades of two files."""
+    home, minute = Home(tmp_path / "home"), 60_000_000
+    for number, (ids, delays) in enumerate(
+        [
+            (["11", "10", "13", "12"], [1, 2, 1, 2]),
+            (["20", "21", "22", "23"], [1, 1, 1, 20]),  # the last after the next's first
+            (["30", "31", "32", "33"], [1, 1, 1, 1]),
+            (["99", "100", "101", "102"], [1, 2, 1, 2]),
+        ]
+    ):
+        day = date_us(SEPTEMBER + timedelta(days=number))
+        starts = day + np.array([0, 0, 1439, 1439]) * minute
+        table = bar_table(
+            "raw_trades",
+            starts,
+            local_timestamp=pa.array(starts + np.array(delays) * minute, pa.timestamp("us", "UTC")),
+            id=pa.array(ids),
+            side=pa.array(["buy", "sell"] * 2),
+            price=pa.array([100.0, 101.0, 102.0, 103.0]),
+        )
+        key = file_key("raw_trades", f"{SEPTEMBER + timedelta(days=number)}")
+        write_file(tmp_path / "files", key, table)
+    assert not sync_folder(home, tmp_path / "files").refused
+    text = TICKS.replace("exchange", 'true", "exchange')
+    home.subscription.write_text(text.replace("ohlcv", 'ohlcv", "flow", "updownticks'))
+    path = prepared(home)[0]
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as warehouse (read_only)")
+        connection.execute(tick_macros())
+        for dataset in ("ohlcv", "flow", "updownticks"):
+            for clock in ("true", "exchange"):
+                trades = "trades := 'warehouse.vendor.raw_trades'"
+                asked = f"ticks_{dataset}('45m', clock := '{clock}', {trades})"
+                kept = f"warehouse.ticks.{dataset} where clock = '{clock}'"
+                found, wanted = (
+                    connection.execute(
+                        f"select * exclude (series_id) from {rows} order by time"
+                    ).fetchall()
+                    for rows in (kept, asked)
+                )
+                assert found == wanted and len(found) > 4
+
+
 def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     add_day(home, tmp_path / "0", SEPTEMBER)
