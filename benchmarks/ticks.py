@@ -1,7 +1,10 @@
 """Part (g): bars from raw ticks, beside Polars' ``group_by_dynamic`` on the same files.
 
-``kept``: as ``warehouse update`` keeps bars, a day at a time from ticks that are put in order once.
-``asked``: as ``ticks_<dataset>`` answers, each dataset from the files.
+``kept``: as ``warehouse update`` keeps bars, a day at a time; the lake knows since the import that
+the ticks lie in order. ``kept, order checked``: where it does not know. ``asked``: as
+``ticks_<dataset>`` answers, each dataset from the files.
+``Polars``: takes the trades of a moment as they lie. ``Polars, ties by id``: has checked that they
+lie in the order of their ids, without which a file may give other bars than the ways above.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Run, alternate, costs, median, python, run
 from benchmarks.table import Goal, Line, Part
+from warehouse.times import us_datetime
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,13 +34,22 @@ DATASETS = (
     *("run_structure", "slippage", "l1_price", "l1_imbalance", "l1_liquidity", "funding"),
     *("open_interest", "basis", "derivative_price"),
 )
+IN_ORDER = "in_order.json"
+SOURCES = {
+    "trades": "trades",
+    "quotes": "quotes",
+    "mark_price": "mark_prices",
+    "index_price": "index_prices",
+    "funding_rate": "funding_rates",
+    "open_interest": "open_interests",
+}
 VALUES = ("mark_price", "index_price", "funding_rate", "open_interest")
 
 
 def measure(data: Path, *, is_full: bool) -> Part:
     """OHLCV and flow of all days, and every dataset of one day; the files are written once."""
     days, trades = (10, 5_000_000) if is_full else (2, 500_000)
-    folder = data / f"ticks-{days}-{trades}"
+    folder = data / f"ticks-{days}-{trades}-in-order"
     if not folder.is_dir():
         run(python("benchmarks.ticks", "write", str(folder), str(days), str(trades)))
     pair, last, every = ",".join(PAIR), days - 1, ",".join(DATASETS)
@@ -44,10 +57,13 @@ def measure(data: Path, *, is_full: bool) -> Part:
     one, all_datasets = "OHLCV and flow, 1 day", f"all {len(DATASETS)} datasets, 1 day"
     works: dict[tuple[str, str], tuple[object, ...]] = {
         (whole, "kept"): ("kept", folder, pair, 0, days),
-        (whole, "Polars"): ("polars", folder, days),
+        (whole, "Polars"): ("polars", folder, days, "as in file"),
+        (whole, "Polars, ties by id"): ("polars", folder, days, "by id"),
         (one, "kept"): ("kept", folder, pair, last, days),
+        (one, "kept, order checked"): ("kept", folder, pair, last, days, "order checked"),
         (one, "asked"): ("asked", folder, pair, 1),
-        (one, "Polars"): ("polars", folder, 1),
+        (one, "Polars"): ("polars", folder, 1, "as in file"),
+        (one, "Polars, ties by id"): ("polars", folder, 1, "by id"),
         (all_datasets, "kept"): ("kept", folder, every, last, days),
     }
     ways = {
@@ -63,7 +79,10 @@ def measure(data: Path, *, is_full: bool) -> Part:
             return part.median(*work, figure) / part.median(*to, figure)
 
         part.goals += [
-            Goal(f"{whole}: kept / Polars, {name}", ratio((whole, "kept"), (whole, "Polars")), 1.2),
+            *(
+                Goal(f"{whole}: kept / {way}, {name}", ratio((whole, "kept"), (whole, way)), 1.2)
+                for way in ("Polars", "Polars, ties by id")
+            ),
             Goal(
                 f"{all_datasets} / OHLCV and flow of it, {name}",
                 ratio((all_datasets, "kept"), (one, "kept")),
@@ -119,7 +138,33 @@ def write(folder: Path, days: int, trades: int) -> None:
             duckdb.sql(selected).write_parquet(
                 str(unfinished / f"{source}-{day:02}.parquet"), row_group_size=1_000_000
             )
+    (unfinished / IN_ORDER).write_text(json.dumps(in_order(unfinished, days)))
     unfinished.rename(folder)
+
+
+def in_order(folder: Path, days: int) -> list[str]:
+    """The sources that the lake's check finds in order, in every file."""
+    from warehouse.lake.validate import check_file
+    from warehouse.vendor import FileKey, Period, SeriesKey, load_contracts
+
+    found = []
+    for source, parameter in SOURCES.items():
+        dataset = f"raw_{source}"
+        checked = [
+            check_file(
+                folder / f"{source}-{day:02}.parquet",
+                FileKey(
+                    dataset,
+                    SeriesKey("binance", "spot-BTC-USDT"),
+                    Period(f"{us_datetime(FIRST + day * DAY):%Y-%m-%d}"),
+                ),
+                load_contracts()[dataset],
+            )
+            for day in range(days)
+        ]
+        if all("exchange" in (clock for clock, *_ in facts.in_order) for facts in checked):
+            found.append(parameter)
+    return found
 
 
 def connected(folder: Path, days: int) -> duckdb.DuckDBPyConnection:
@@ -129,7 +174,7 @@ def connected(folder: Path, days: int) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"memory_limit": MEMORY, "threads": 2})
     connection.execute(f"set temp_directory = '{folder}/spill'")
     connection.execute("create schema vendor")
-    for source in ("trades", "quotes", *VALUES):
+    for source in SOURCES:
         files = [str(folder / f"{source}-{day:02}.parquet") for day in range(days)]
         connection.execute(
             f"create view vendor.raw_{source} as select 1 as series_id, 'binance' as exchange,"
@@ -138,17 +183,19 @@ def connected(folder: Path, days: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def kept(folder: Path, datasets: str, first: int, days: int) -> None:
+def kept(folder: Path, datasets: str, first: int, days: int, *, is_known: bool) -> None:
     """Bars of the days from ``first`` on, beside the files of all days."""
     from warehouse.build.ticks.days import TickDays
 
     connection = connected(folder, days)
     ticks = TickDays(connection)
+    known = json.loads((folder / IN_ORDER).read_text()) if is_known else []
     before = _processor_s()
     for day in range(first, days):
         for dataset in datasets.split(","):
             asked = ("exchange", "binance", "spot-BTC-USDT", FIRST + day * DAY)
-            _count(connection, dataset, ticks.query(dataset, EVERY, *asked), 1)
+            query = ticks.query(dataset, EVERY, *asked, in_order=known)
+            _count(connection, dataset, query, 1)
     print(json.dumps({"bars_s": _processor_s() - before}))
 
 
@@ -173,8 +220,12 @@ def _processor_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def polars(folder: Path, days: int) -> None:
-    """The same columns by ``group_by_dynamic`` over sorted files, without order among ties."""
+def polars(folder: Path, days: int, *, by_id: bool) -> None:
+    """The same columns by ``group_by_dynamic`` over sorted files.
+
+    By id, where the trades of a moment are to be in the order of their ids: it is checked, which
+    costs Polars less than a sort.
+    """
     import polars as pl
 
     files = [folder / f"trades-{day:02}.parquet" for day in range(days)]
@@ -200,6 +251,11 @@ def polars(folder: Path, days: int) -> None:
         for name, within in classes.items():
             picked = notional.filter(of_side & within)
             found += [picked.sum().alias(f"{side}_{name}"), picked.len().alias(f"{side}_{name}s")]
+    if by_id:
+        time, id_ = pl.col("exchange_timestamp"), pl.col("id").cast(pl.Int64)
+        is_next = (time > time.shift()) | ((time == time.shift()) & (id_ >= id_.shift()))
+        for file in files:  # a day at a time needs the memory of a day
+            assert pl.scan_parquet(file).select(is_next.all()).collect().item()
     bars = (
         pl.scan_parquet(files)
         .with_columns((price * amount).alias("notional"))
@@ -216,8 +272,8 @@ if __name__ == "__main__":
     if act == "write":
         write(Path(place), *map(int, others))
     elif act == "kept":
-        kept(Path(place), others[0], *map(int, others[1:]))
+        kept(Path(place), others[0], *map(int, others[1:3]), is_known=not others[3:])
     elif act == "asked":
         asked(Path(place), others[0], int(others[1]))
     else:
-        polars(Path(place), int(others[0]))
+        polars(Path(place), int(others[0]), by_id=others[1] == "by id")
