@@ -10,7 +10,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from warehouse.audit import AuditReport, Kind, Mode, SampleSize, Verdict, audit_lookahead
+from warehouse.audit import (
+    AuditReport,
+    Kind,
+    Mode,
+    ModelAudit,
+    SampleSize,
+    Verdict,
+    audit_lookahead,
+)
 from warehouse.audit.report import ModelFinding
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.project.project import Model, ModelColumn, Project, Relation
@@ -109,6 +117,29 @@ def run(catalog: Path) -> Run:
     return audited
 
 
+_together: list[Model] = []
+
+
+def together(name: str, sql: str, *reads: str, **declared: object) -> Model:
+    """A model that is audited in one run with all others of this kind; see ``report``."""
+    _together.append(model(name, sql, *reads, **declared))
+    return _together[-1]
+
+
+@pytest.fixture(scope="module")
+def report(catalog: Path) -> AuditReport:
+    """Of all models that are audited together."""
+    return audit_lookahead(catalog, Project(tuple(_together), ()), cuts=2, size=SIZE)
+
+
+def found(report: AuditReport, model: Model) -> list[ModelFinding]:
+    return [finding for finding in report.findings if finding.model == model.relation]
+
+
+def of(report: AuditReport, model: Model) -> ModelAudit:
+    return next(audit for audit in report.models if audit.model == model.relation)
+
+
 def only(report: AuditReport) -> ModelFinding:
     assert len(report.findings) == 1, "\n".join(report.lines())
     return report.findings[0]
@@ -130,25 +161,30 @@ def test_a_trailing_window_is_clean_and_rows_are_counted(run: Run) -> None:
     }
 
 
-def test_sums_that_differ_in_the_last_bits_are_equal(run: Run) -> None:
-    """The sum over the whole frame in another order, less what came after: equal but for bits."""
-    all_rows = f"{WINDOW} rows between unbounded preceding and unbounded following)"
-    later = f"{WINDOW} rows between 1 following and unbounded following)"
-    sql = (
-        f"select {KEY}, sum(price / 7) {all_rows} - coalesce(sum(price / 7) {later}, 0) as total"
-        f" {FROM} qualify isfinite(total)"
-    )
-    clean_only_without_noise = run(model("total", sql), cuts=2)
-    assert {finding.mode for finding in clean_only_without_noise.findings} <= {Mode.NOISE}
+ALL_ROWS = f"{WINDOW} rows between unbounded preceding and unbounded following)"
+LATER_ROWS = f"{WINDOW} rows between 1 following and unbounded following)"
+TOTAL = together(
+    "total",
+    f"select {KEY}, sum(price / 7) {ALL_ROWS} - coalesce(sum(price / 7) {LATER_ROWS}, 0) as total"
+    f" {FROM} qualify isfinite(total)",
+)
+"""The sum over the whole frame in another order, less what came after: equal but for bits."""
 
 
-def test_rows_with_equal_keys_are_compared_as_a_set(run: Run) -> None:
-    sql = f"select {KEY}, size, price * size as cost {FROM} cross join (values (1), (2)) s (size)"
-    assert run(model("costs", sql), cuts=2).passed
+def test_sums_that_differ_in_the_last_bits_are_equal(report: AuditReport) -> None:
+    assert {finding.mode for finding in found(report, TOTAL)} <= {Mode.NOISE}
 
 
-def test_a_macro_of_the_catalog_may_be_called(run: Run) -> None:
-    assert run(model("half", f"select {KEY}, halved(price) as half {FROM}")).passed
+COSTS = together(
+    "costs",
+    f"select {KEY}, size, price * size as cost {FROM} cross join (values (1), (2)) s (size)",
+)
+HALF = together("half", f"select {KEY}, halved(price) as half {FROM}")
+
+
+@pytest.mark.parametrize("clean", [COSTS, HALF], ids=["rows of equal keys", "a macro is called"])
+def test_a_model_that_looks_at_no_later_row_is_clean(report: AuditReport, clean: Model) -> None:
+    assert of(report, clean).verdict is Verdict.CLEAN
 
 
 def test_a_model_over_no_vendor_data_is_left_untested(run: Run) -> None:
@@ -182,12 +218,15 @@ def test_a_catalog_without_data_gives_a_report_without_cuts(tmp_path: Path) -> N
 # -- leaks ---------------------------------------------------------------------------------------
 
 
-def test_a_leak_has_its_column_first_row_values_and_reach(run: Run) -> None:
-    sql = (
-        f"select {KEY}, price, lag(price) {WINDOW}) as last,"
-        f" lead(price, 3) {WINDOW}) as third {FROM} where series_id = 2"
-    )
-    finding = only(run(model("ahead", sql)))
+AHEAD = together(
+    "ahead",
+    f"select {KEY}, price, lag(price) {WINDOW}) as last,"
+    f" lead(price, 3) {WINDOW}) as third {FROM} where series_id = 2",
+)
+
+
+def test_a_leak_has_its_column_first_row_values_and_reach(report: AuditReport) -> None:
+    (finding,) = found(report, AHEAD)
     assert (finding.kind, str(finding.model), finding.column) == (Kind.LEAK, "ahead", "third")
     assert finding.mode is Mode.TRUNCATED
     assert finding.series == "here spot-B-USD 5m true"
@@ -201,35 +240,51 @@ def test_a_leak_has_its_column_first_row_values_and_reach(run: Run) -> None:
     assert str(finding).startswith("ahead.third: leak: uses prices 5m up to ")
 
 
-def test_what_noise_alone_shows_is_found(run: Run) -> None:
+SPIKES = together(
+    "spikes",
+    f"""
+    with later as (
+        select series_id, max(known_at) as last, any_value(known_at) filter (volume > 1000)
+            as spike from {PRICES.sql} group by series_id
+    )
+    select prices.series_id, "time", known_at, spike is not null as is_before_a_spike
+    from {PRICES.sql} as prices inner join later using (series_id)
+    """,
+)
+
+
+def test_what_noise_alone_shows_is_found(report: AuditReport) -> None:
     """All rows after the cut are gone, so nothing is left that could show it but their values."""
-    sql = f"""
-        with later as (
-            select series_id, max(known_at) as last, any_value(known_at) filter (volume > 1000)
-                as spike from {PRICES.sql} group by series_id
-        )
-        select prices.series_id, "time", known_at, spike is not null as is_before_a_spike
-        from {PRICES.sql} as prices inner join later using (series_id)
-    """
-    finding = only(run(model("spikes", sql)))
+    (finding,) = found(report, SPIKES)
     assert (finding.mode, finding.column) == (Mode.NOISE, "is_before_a_spike")
 
 
-def test_a_small_column_is_judged_by_its_own_size(run: Run) -> None:
-    sql = f"select {KEY}, 1e-15 * lead(price) {WINDOW}) as tiny {FROM}"
-    assert only(run(model("tiny", sql))).column == "tiny"
+TINY = together("tiny", f"select {KEY}, 1e-15 * lead(price) {WINDOW}) as tiny {FROM}")
 
 
-def test_names_of_the_audit_itself_are_free_for_models(run: Run) -> None:
-    columns = ("place", "present", "right", "left", "slot", "size")
-    given = ", ".join(f'lead(price) {WINDOW}) as "{name}"' for name in columns)
-    report = run(model("names", f"select {KEY}, {given} {FROM}"), cuts=1)
-    assert {finding.column for finding in report.findings} == set(columns)
+def test_a_small_column_is_judged_by_its_own_size(report: AuditReport) -> None:
+    (finding,) = found(report, TINY)
+    assert finding.column == "tiny"
 
 
-def test_rows_that_need_the_future_to_be_there_are_a_leak(run: Run) -> None:
-    sql = f"select {KEY}, price {FROM} qualify lead(price) {WINDOW}) is not null"
-    finding = only(run(model("rows", sql)))
+OWN_NAMES = ("place", "present", "right", "left", "slot", "size")
+NAMES = together(
+    "names",
+    f"select {KEY}, "
+    + ", ".join(f'lead(price) {WINDOW}) as "{name}"' for name in OWN_NAMES)
+    + f" {FROM}",
+)
+
+
+def test_names_of_the_audit_itself_are_free_for_models(report: AuditReport) -> None:
+    assert {finding.column for finding in found(report, NAMES)} == set(OWN_NAMES)
+
+
+ROWS = together("rows", f"select {KEY}, price {FROM} qualify lead(price) {WINDOW}) is not null")
+
+
+def test_rows_that_need_the_future_to_be_there_are_a_leak(report: AuditReport) -> None:
+    (finding,) = found(report, ROWS)
     assert (finding.column, finding.value_known, finding.value_whole) == (None, "no row", "a row")
 
 
@@ -242,18 +297,22 @@ def test_holes_before_the_cut_show_a_backfill_that_clean_data_hides(run: Run) ->
     assert only(run(model("backfill", sql), cuts=4)).column == "price"
 
 
-def test_a_model_that_reads_a_leaking_one_says_so(run: Run) -> None:
-    first = model("ahead", f"select {KEY}, lead(price) {WINDOW}) as next {FROM}")
-    second = model(
-        "second", f'select {KEY}, 2 * next as twice from "warehouse"."main"."ahead"', "ahead"
-    )
-    causes = {str(f.model): f.cause for f in run(first, second).findings}
-    assert causes["second"].endswith("; it reads ahead, which looks ahead itself")
-    assert "reads" not in causes["ahead"]
+SECOND = together(
+    "second", f'select {KEY}, 2 * third as twice from "warehouse"."main"."ahead"', "ahead"
+)
 
 
-def test_chance_is_told_from_foresight(run: Run) -> None:
-    finding = only(run(model("lots", f"select {KEY}, random() as lot {FROM}")))
+def test_a_model_that_reads_a_leaking_one_says_so(report: AuditReport) -> None:
+    (finding,) = found(report, SECOND)
+    assert finding.cause.endswith("; it reads ahead, which looks ahead itself")
+    assert "reads" not in found(report, AHEAD)[0].cause
+
+
+LOTS = together("lots", f"select {KEY}, random() as lot {FROM}")
+
+
+def test_chance_is_told_from_foresight(report: AuditReport) -> None:
+    (finding,) = found(report, LOTS)
     assert finding.cause.startswith("two builds of the same data differ")
 
 
@@ -280,19 +339,27 @@ def test_events_are_known_when_they_arrive(run: Run, known: str, passes: bool) -
 # -- labels --------------------------------------------------------------------------------------
 
 
-def test_labels_may_look_ahead_and_must(run: Run) -> None:
-    sql = f"select {KEY}, lead(price) {WINDOW}) as next, lag(price) {WINDOW}) as last {FROM}"
-    report = run(model("labels", sql, is_labels=True))
-    finding = only(report)
+LABELS = together(
+    "labels",
+    f"select {KEY}, lead(price) {WINDOW}) as next, lag(price) {WINDOW}) as last {FROM}",
+    is_labels=True,
+)
+
+
+def test_labels_may_look_ahead_and_must(report: AuditReport) -> None:
+    (finding,) = found(report, LABELS)
     assert (finding.kind, finding.column) == (Kind.BROKEN_LABEL, "last")
 
 
-def test_a_label_beside_features_is_declared_by_its_column(run: Run) -> None:
-    sql = f"select {KEY}, price, lead(price) {WINDOW}) as next {FROM}"
-    column = ModelColumn("next", "DOUBLE", "", is_label=True)
-    report = run(model("training", sql, columns=(column,)), cuts=2)
-    assert report.passed
-    assert report.models[0].verdict is Verdict.CLEAN
+TRAINING = together(
+    "training",
+    f"select {KEY}, price, lead(price) {WINDOW}) as next {FROM}",
+    columns=(ModelColumn("next", "DOUBLE", "", is_label=True),),
+)
+
+
+def test_a_label_beside_features_is_declared_by_its_column(report: AuditReport) -> None:
+    assert of(report, TRAINING).verdict is Verdict.CLEAN
 
 
 @pytest.mark.parametrize(("hours", "passes"), [(1, False), (3, True)])
@@ -310,52 +377,67 @@ def test_labels_keep_to_their_horizon(run: Run, hours: int, passes: bool) -> Non
 # -- declarations --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("hours", "passes"), [(1, False), (2, True)])
-def test_rows_keep_to_their_lookback(run: Run, hours: int, passes: bool) -> None:
-    sql = (
+VOLUMES = {
+    hours: together(
+        f"volume_{hours}h",
         f"select {KEY}, sum(volume) {WINDOW} range between interval '2 hours'"
         f" - interval '1 microsecond' preceding and current row) as volume_2h,"
-        f" sum(volume) {WINDOW} rows unbounded preceding) as so_far {FROM}"
+        f" sum(volume) {WINDOW} rows unbounded preceding) as so_far {FROM}",
+        lookback_us=hours * 3_600 * 10**6,
+        accumulates=("so_far",),
     )
-    declared = {"lookback_us": hours * 3_600 * 10**6, "accumulates": ("so_far",)}
-    report = run(model("volume", sql, **declared), cuts=1)
-    assert report.passed is passes
-    if not passes:
-        finding = only(report)
-        assert (finding.kind, finding.column) == (Kind.LOOKBACK, "volume_2h")
-        assert finding.mode is Mode.FORGOTTEN
+    for hours in (1, 2)
+}
 
 
-def test_a_statistic_of_the_whole_sample_is_in_sample_when_it_says_so(run: Run) -> None:
-    sql = f"select hour(time) as hour, avg(volume) as volume {FROM} group by hour"
-    declared = run(model("hours", sql, is_whole_sample=True))
-    assert declared.passed
-    assert declared.models[0].verdict is Verdict.IN_SAMPLE
-    finding = only(run(model("hours", sql)))
+def test_rows_keep_to_their_lookback(report: AuditReport) -> None:
+    assert of(report, VOLUMES[2]).verdict is Verdict.CLEAN
+    (finding,) = found(report, VOLUMES[1])
+    assert (finding.kind, finding.column) == (Kind.LOOKBACK, "volume_2h")
+    assert finding.mode is Mode.FORGOTTEN
+
+
+BY_HOUR = f"select hour(time) as hour, avg(volume) as volume {FROM} group by hour"
+HOURS = together("hours", BY_HOUR)
+DECLARED_HOURS = together("declared_hours", BY_HOUR, is_whole_sample=True)
+
+
+def test_a_statistic_of_the_whole_sample_is_in_sample_when_it_says_so(report: AuditReport) -> None:
+    assert not found(report, DECLARED_HOURS)
+    assert of(report, DECLARED_HOURS).verdict is Verdict.IN_SAMPLE
+    (finding,) = found(report, HOURS)
     assert (finding.kind, finding.cause.split(";")[0]) == (Kind.UNPROVEN, "has no column known_at")
 
 
-@pytest.mark.parametrize(
-    ("known_at", "cause"),
-    [
-        ("known_at::timestamptz", "known_at is TIMESTAMP WITH TIME ZONE; it must be TIMESTAMP"),
-        ("known_at::varchar", "known_at is VARCHAR; it must be TIMESTAMP"),
-        ("case when trades > 3 then known_at end", "without known_at"),
-        ("error('so be it')::timestamp", "cannot be built on the data known at a cut: "),
-    ],
-)
-def test_what_cannot_be_judged_is_not_passed(run: Run, known_at: str, cause: str) -> None:
-    sql = f'select series_id, "time", {known_at} as known_at, price {FROM}'
-    report = run(model("odd", sql), model("fine", f"select {KEY}, price {FROM}"))
-    finding = only(report)
+ODD = {
+    "known_at::timestamptz": "known_at is TIMESTAMP WITH TIME ZONE; it must be TIMESTAMP",
+    "known_at::varchar": "known_at is VARCHAR; it must be TIMESTAMP",
+    "case when trades > 3 then known_at end": "without known_at",
+    "error('so be it')::timestamp": "cannot be built on the data known at a cut: ",
+}
+ODD_MODELS = {
+    known_at: together(
+        f"odd_{number}", f'select series_id, "time", {known_at} as known_at, price {FROM}'
+    )
+    for number, known_at in enumerate(ODD)
+}
+
+
+@pytest.mark.parametrize("known_at", ODD)
+def test_what_cannot_be_judged_is_not_passed(report: AuditReport, known_at: str) -> None:
+    (finding,) = found(report, ODD_MODELS[known_at])
     assert finding.kind is Kind.UNPROVEN
-    assert cause in finding.cause
-    assert [audit.verdict for audit in report.models] == [Verdict.UNPROVEN, Verdict.CLEAN]
+    assert ODD[known_at] in finding.cause
+    assert of(report, ODD_MODELS[known_at]).verdict is Verdict.UNPROVEN
 
 
-def test_known_at_that_is_too_early_is_a_leak(run: Run) -> None:
-    sql = f'select series_id, "time", "time" as known_at, price {FROM} where series_id = 1'
-    finding = only(run(model("early", sql)))
+EARLY = together(
+    "early", f'select series_id, "time", "time" as known_at, price {FROM} where series_id = 1'
+)
+
+
+def test_known_at_that_is_too_early_is_a_leak(report: AuditReport) -> None:
+    (finding,) = found(report, EARLY)
     assert (finding.kind, finding.column) == (Kind.LEAK, None)
 
 

@@ -42,32 +42,27 @@ from warehouse.vendor.keys import FileKey
 SEPTEMBER = date(2025, 9, 1)
 FLOW = file_key("flow", "2025-09")
 Files = dict[FileKey, pa.Table]
-Catalog = Callable[[Files], duckdb.DuckDBPyConnection]
+MakeFiles = Callable[[], Files]
+
+_makers: list[MakeFiles] = []
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    """As ``described``, but without comments, which take most of the time."""
-    with without_comments():
-        yield from opening_catalogs(tmp_path)
+def in_lake(make: MakeFiles) -> MakeFiles:
+    """Files of one test in ``lake``: a series, or where it adds columns a dataset, of its own."""
+    _makers.append(make)
+    return make
 
 
-@pytest.fixture
-def described(tmp_path: Path) -> Iterator[Catalog]:
-    """Takes files in, prepares a catalog and opens it read-only."""
-    yield from opening_catalogs(tmp_path)
-
-
-def opening_catalogs(tmp_path: Path) -> Iterator[Catalog]:
-    made: list[duckdb.DuckDBPyConnection] = []
-
-    def make(files: Files) -> duckdb.DuckDBPyConnection:
-        made.append(make_catalog(tmp_path / f"{len(made)}", files))
-        return made[-1]
-
-    yield make
-    for connection in made:
-        connection.close()
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One catalog, for reading, of all files that the tests below put into the lake."""
+    files: Files = {}
+    for make in _makers:
+        own = make()
+        assert not own.keys() & files.keys()
+        files |= own
+    with make_catalog(tmp_path_factory.mktemp("lake"), files) as connection:
+        yield connection
 
 
 FUTURE = "future-BTC-USD:BTC-20260327"
@@ -147,27 +142,27 @@ def duckdb_type(kind: str) -> str:
     return "TIMESTAMP WITH TIME ZONE" if kind == "TIMESTAMPTZ" else kind
 
 
-@pytest.mark.parametrize("filled", [False, True])
 def test_view_when_made_with_or_without_files_then_has_the_contracts_columns(
-    described: Catalog, filled: bool
+    tmp_path: Path, plain: duckdb.DuckDBPyConnection
 ) -> None:
     files = {
-        file_key(name, "2025-09"): bar_table(name, grid(SEPTEMBER, 3))
-        for name in load_contracts()
-        if filled or name == "ohlcv"
+        file_key(name, "2025-09"): bar_table(name, grid(SEPTEMBER, 3)) for name in load_contracts()
     }
-    connection = described(files)
-    for name, contract in load_contracts().items():
-        declared = [*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time")]
-        assert columns_of(connection, f"vendor.{name}") == {
-            column.name: (duckdb_type(column.type), column.comment) for column in declared
-        }
-        described = connection.sql(f"describe vendor.{name}").fetchall()
-        assert {row[0]: row[1] for row in described} == {
-            column.name: duckdb_type(column.type) for column in declared
-        }
-        rows = connection.sql(f"select count(*) from vendor.{name}").fetchall()
-        assert rows == [(3 if filled or name == "ohlcv" else 0,)]
+    with make_catalog(tmp_path, files) as filled:
+        for name, contract in load_contracts().items():
+            declared = [*KEY_COLUMNS, *(c for c in contract.columns if c.name != "time")]
+            for connection in (filled, plain):
+                assert columns_of(connection, f"vendor.{name}") == {
+                    column.name: (duckdb_type(column.type), column.comment) for column in declared
+                }
+                described = connection.sql(f"describe vendor.{name}").fetchall()
+                assert {row[0]: row[1] for row in described} == {
+                    column.name: duckdb_type(column.type) for column in declared
+                }
+            counted = f"select count(*) from vendor.{name}"
+            assert filled.sql(counted).fetchall() == [(3,)]
+            held = {"flow": 6, "ohlcv": 2}.get(name, 0)
+            assert plain.sql(counted).fetchall() == [(held,)]
 
 
 def test_view_when_read_then_has_the_keys_of_the_manifest(
@@ -186,20 +181,31 @@ def test_view_when_read_then_has_the_keys_of_the_manifest(
     assert numbers.fetchall() == known.fetchall()
 
 
-def test_known_at_when_interval_differs_then_is_the_end_of_the_bar(catalog: Catalog) -> None:
-    seconds = {"1s": 1, "1m": 60, "1h": 3_600, "4h": 14_400, "1d": 86_400}
-    files = {
-        file_key("flow", "2025-09", interval): bar_table("flow", grid(SEPTEMBER, 2, interval))
-        for interval in seconds
+SECONDS = {"1s": 1, "1m": 60, "1h": 3_600, "4h": 14_400, "1d": 86_400}
+
+
+@in_lake
+def of_each_interval() -> Files:
+    return {
+        file_key("basis", "2025-09", interval): bar_table("basis", grid(SEPTEMBER, 2, interval))
+        for interval in SECONDS
     }
-    rows = catalog(files).sql('select distinct "interval", epoch(known_at - time) from vendor.flow')
-    assert dict(rows.fetchall()) == seconds
 
 
-def test_view_when_raw_then_is_known_when_it_arrived(catalog: Catalog) -> None:
-    key = file_key("raw_trades", "2025-09")
-    connection = catalog({key: bar_table("raw_trades", grid(SEPTEMBER, 1))})
-    rows = connection.sql(
+def test_known_at_when_interval_differs_then_is_the_end_of_the_bar(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = lake.sql('select distinct "interval", epoch(known_at - time) from vendor.basis')
+    assert dict(rows.fetchall()) == SECONDS
+
+
+@in_lake
+def of_trades() -> Files:
+    return {file_key("raw_trades", "2025-09"): bar_table("raw_trades", grid(SEPTEMBER, 1))}
+
+
+def test_view_when_raw_then_is_known_when_it_arrived(lake: duckdb.DuckDBPyConnection) -> None:
+    rows = lake.sql(
         'select "interval", clock, time, known_at, epoch_us(exchange_timestamp)'
         " from vendor.raw_trades"
     ).fetchall()
@@ -207,62 +213,76 @@ def test_view_when_raw_then_is_known_when_it_arrived(catalog: Catalog) -> None:
     assert rows == [(None, None, at, at.replace(microsecond=100_000), grid(SEPTEMBER, 1)[0])]
 
 
-def test_raw_clocks_when_file_has_no_zone_then_are_utc_all_the_same(catalog: Catalog) -> None:
-    starts = grid(SEPTEMBER, 1)
-    key = file_key("raw_trades", "2025-09")
+@in_lake
+def without_a_zone() -> Files:
+    clock = times(grid(SEPTEMBER, 1))
     naive = bar_table(
-        "raw_trades", starts, exchange_timestamp=times(starts), local_timestamp=times(starts)
+        "raw_quotes", grid(SEPTEMBER, 1), exchange_timestamp=clock, local_timestamp=clock
     )
-    connection = catalog({key: naive})
-    rows = connection.sql(
+    return {file_key("raw_quotes", "2025-09"): naive}
+
+
+def test_raw_clocks_when_file_has_no_zone_then_are_utc_all_the_same(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = lake.sql(
         "select epoch_us(exchange_timestamp), epoch_us(local_timestamp), epoch_us(time),"
-        " epoch_us(known_at) from vendor.raw_trades"
+        " epoch_us(known_at) from vendor.raw_quotes"
     ).fetchall()
-    assert rows == [(starts[0],) * 4]
+    assert rows == [(grid(SEPTEMBER, 1)[0],) * 4]
 
 
-def test_time_when_written_in_any_unit_or_zone_then_reads_the_same(catalog: Catalog) -> None:
+@in_lake
+def of_each_unit_and_zone() -> Files:
     """A file each month, written in its own way; one branch of the view each."""
     ways = [(unit, tz) for unit in ("s", "ms", "us", "ns") for tz in (None, "UTC")]
     files = {}
     for month, (unit, tz) in enumerate(ways, start=1):
         starts = grid(date(2025, month, 1), 2)
-        key = file_key("flow", f"2025-{month:02d}")
-        files[key] = bar_table("flow", starts, time=times(starts, unit, tz))
-    connection = catalog(files)
-    rows = connection.sql("select time, known_at from vendor.flow order by time").fetchall()
+        key = file_key("funding", f"2025-{month:02d}")
+        files[key] = bar_table("funding", starts, time=times(starts, unit, tz))
+    return files
+
+
+def test_time_when_written_in_any_unit_or_zone_then_reads_the_same(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = lake.sql("select time, known_at from vendor.funding order by time").fetchall()
     assert rows == [
         (utc(f"2025-0{month}-01 0{h}:00"), utc(f"2025-0{month}-01 0{h + 1}:00"))
         for month in range(1, 9)
         for h in (0, 1)
     ]
-    assert columns_of(connection, "vendor.flow")["time"][0] == "TIMESTAMP"
-    assert columns_of(connection, "vendor.flow")["known_at"][0] == "TIMESTAMP"
+    assert columns_of(lake, "vendor.funding")["time"][0] == "TIMESTAMP"
+    assert columns_of(lake, "vendor.funding")["known_at"][0] == "TIMESTAMP"
 
 
 # -- values --------------------------------------------------------------------------------------
 
 
-def test_values_when_odd_or_unsorted_or_counts_as_floats_then_are_the_files(
-    catalog: Catalog,
-) -> None:
-    odd = [None, float("nan"), float("inf"), float("-inf"), -0.0, 5e-324, 1.7e308]
+ODD_VALUES = [None, float("nan"), float("inf"), float("-inf"), -0.0, 5e-324, 1.7e308]
+
+
+@in_lake
+def of_odd_values() -> Files:
     tables = {
         "spot-ODD-USD": bar_table(
-            "flow", grid(SEPTEMBER, 7), volume_delta=pa.array(odd, pa.float64())
+            "flow", grid(SEPTEMBER, 7), volume_delta=pa.array(ODD_VALUES, pa.float64())
         ),
         "spot-COUNT-USD": bar_table("flow", grid(SEPTEMBER, 1), taker_buy_count=pa.array([7.0])),
         "spot-TURNED-USD": bar_table("flow", grid(SEPTEMBER, 24)[::-1]),
     }
-    connection = catalog(
-        {file_key("flow", "2025-09", symbol=symbol): table for symbol, table in tables.items()}
-    )
+    return {file_key("flow", "2025-09", symbol=symbol): table for symbol, table in tables.items()}
 
+
+def test_values_when_odd_or_unsorted_or_counts_as_floats_then_are_the_files(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
     def found(select: str, symbol: str) -> list[Any]:
-        return connection.execute(f"select {select} where symbol = ?", [symbol]).fetchall()
+        return lake.execute(f"select {select} where symbol = ?", [symbol]).fetchall()
 
     values = found("volume_delta from (from vendor.flow order by time)", "spot-ODD-USD")
-    assert [repr(value) for (value,) in values] == [repr(value) for value in odd]
+    assert [repr(value) for (value,) in values] == [repr(value) for value in ODD_VALUES]
     (count,) = found("taker_buy_count from vendor.flow", "spot-COUNT-USD")
     assert count == (7,)
     assert isinstance(count[0], int)
@@ -271,31 +291,43 @@ def test_values_when_odd_or_unsorted_or_counts_as_floats_then_are_the_files(
     assert found("is_sorted from meta.files", "spot-TURNED-USD") == [(False,)]
 
 
-def test_values_when_one_file_is_narrower_then_are_each_files_own(catalog: Catalog) -> None:
-    wide, narrow = 0.1, float(np.float32(0.1))
-    connection = catalog(
-        {
-            FLOW: bar_table("flow", grid(SEPTEMBER, 1), volume_delta=pa.array([wide])),
-            file_key("flow", "2025-10"): bar_table(
-                "flow", grid(date(2025, 10, 1), 1), volume_delta=pa.array([wide], pa.float32())
-            ),
-            file_key("flow", "2025-11"): bar_table(
-                "flow", grid(date(2025, 11, 1), 1), volume_delta=pa.array([3], pa.int64())
-            ),
-        }
-    )
-    rows = connection.sql("select volume_delta from vendor.flow order by time").fetchall()
-    assert rows == [(wide,), (narrow,), (3.0,)]
-    assert columns_of(connection, "vendor.flow")["volume_delta"][0] == "DOUBLE"
+@in_lake
+def of_narrow_values() -> Files:
+    values = [pa.array([0.1]), pa.array([0.1], pa.float32()), pa.array([3], pa.int64())]
+    return {
+        file_key("flow", f"2025-{month:02}", symbol="spot-NARROW-USD"): bar_table(
+            "flow", grid(date(2025, month, 1), 1), volume_delta=value
+        )
+        for month, value in enumerate(values, 9)
+    }
 
 
-def test_column_when_a_file_lacks_it_then_is_null_there_and_drift(catalog: Catalog) -> None:
-    whole = bar_table("flow", grid(SEPTEMBER, 1))
-    less = bar_table("flow", grid(date(2025, 10, 1), 1)).drop_columns("volume_delta")
-    connection = catalog({FLOW: whole, file_key("flow", "2025-10"): less})
-    rows = connection.sql("select volume_delta from vendor.flow order by time").fetchall()
-    assert rows == [(1.0,), (None,)]
-    drift = connection.sql('select dataset, period, "column", kind from meta.drift').fetchall()
+def test_values_when_one_file_is_narrower_then_are_each_files_own(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = lake.sql(
+        "select volume_delta from vendor.flow where symbol = 'spot-NARROW-USD' order by time"
+    ).fetchall()
+    assert rows == [(0.1,), (float(np.float32(0.1)),), (3.0,)]
+    assert columns_of(lake, "vendor.flow")["volume_delta"][0] == "DOUBLE"
+
+
+@in_lake
+def of_lacking_columns() -> Files:
+    whole, less = (bar_table("flow", grid(date(2025, month, 1), 1)) for month in (9, 10))
+    return {
+        file_key("flow", "2025-09", symbol="spot-LESS-USD"): whole,
+        file_key("flow", "2025-10", symbol="spot-LESS-USD"): less.drop_columns("volume_delta"),
+    }
+
+
+def test_column_when_a_file_lacks_it_then_is_null_there_and_drift(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    of_it = "where symbol = 'spot-LESS-USD' order by all"
+    rows = lake.sql(f"select time, volume_delta from vendor.flow {of_it}").fetchall()
+    assert [value for _, value in rows] == [1.0, None]
+    drift = lake.sql(f'select dataset, period, "column", kind from meta.drift {of_it}').fetchall()
     assert drift == [("flow", "2025-10", "volume_delta", "missing")]
 
 
@@ -316,22 +348,30 @@ STRAY = {
 }
 
 
-def test_column_when_not_in_the_contract_then_is_kept_beside_the_keys(described: Catalog) -> None:
-    table = bar_table("flow", grid(SEPTEMBER, 1))
+@in_lake
+def of_stray_columns() -> Files:
+    table = bar_table("impact", grid(SEPTEMBER, 1))
     for name in STRAY:
         table = table.append_column(name, pa.array([f"stray {name}"]))
-    connection = described({FLOW: table})
-    (row,) = connection.sql("from vendor.flow").to_arrow_table().to_pylist()
+    return {file_key("impact", "2025-09"): table}
+
+
+def test_column_when_not_in_the_contract_then_is_kept_beside_the_keys(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    (row,) = lake.sql("from vendor.impact").to_arrow_table().to_pylist()
     assert (row["symbol"], row["exchange"], row["interval"]) == (BTC, VENUE, "1h")
     assert {shown: row[shown] for shown in STRAY.values()} == {
         shown: f"stray {name}" for name, shown in STRAY.items()
     }
-    columns = columns_of(connection, "vendor.flow")
+    columns = columns_of(lake, "vendor.impact")
     assert {shown: columns[shown] for shown in STRAY.values()} == {
         shown: ("VARCHAR", f"Not in the contract: {name}. [unknown]")
         for name, shown in STRAY.items()
     }
-    drift = connection.sql("select \"column\" from meta.drift where kind = 'unexpected'").fetchall()
+    drift = lake.sql(
+        "select \"column\" from meta.drift where kind = 'unexpected' and dataset = 'impact'"
+    ).fetchall()
     assert {name for (name,) in drift} == set(STRAY)
 
 
@@ -346,13 +386,19 @@ ODD = {
 }
 
 
-def test_column_when_nested_or_decimal_then_is_shown_where_files_have_it(catalog: Catalog) -> None:
-    with_odd, without = (bar_table("flow", grid(date(2025, month, 1), 1)) for month in (9, 10))
+@in_lake
+def of_odd_types() -> Files:
+    with_odd, without = (bar_table("range", grid(date(2025, month, 1), 1)) for month in (9, 10))
     for name, values in ODD.items():
         with_odd = with_odd.append_column(name, values)
     without = without.append_column("mixed", pa.array([{"a": 1}]))
-    connection = catalog({FLOW: with_odd, file_key("flow", "2025-10"): without})
-    columns = columns_of(connection, "vendor.flow")
+    return {file_key("range", "2025-09"): with_odd, file_key("range", "2025-10"): without}
+
+
+def test_column_when_nested_or_decimal_then_is_shown_where_files_have_it(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    columns = columns_of(lake, "vendor.range")
     assert {name: columns[name][0] for name in ODD} == {
         "listed": "BIGINT[]",
         "within": 'STRUCT(a BIGINT, "b c" STRUCT(d VARCHAR)[])',
@@ -362,108 +408,147 @@ def test_column_when_nested_or_decimal_then_is_shown_where_files_have_it(catalog
         "lasting": "VARCHAR",
         "mixed": "VARCHAR",
     }
-    shown = f"select {', '.join(ODD)} from vendor.flow order by time"
-    assert connection.sql(shown).fetchall() == [
+    shown = f"select {', '.join(ODD)} from vendor.range order by time"
+    assert lake.sql(shown).fetchall() == [
         ([1, 2], {"a": 1, "b c": [{"d": "x"}]}, {"k": 1.5}, Decimal("1.2500"), b"x", "7", "[1]"),
         (None, None, None, None, None, None, "{'a': 1}"),
     ]
 
 
-def test_column_when_it_differs_from_the_contract_in_case_only_then_it_is_the_same(
-    described: Catalog,
-) -> None:
+@in_lake
+def of_another_case() -> Files:
     table = bar_table("ohlcv", grid(SEPTEMBER, 1)).drop_columns("volume")
-    table = table.append_column("Volume", pa.array([5.0]))
-    connection = described({file_key("ohlcv", "2025-09"): table})
-    assert connection.sql("select volume from vendor.ohlcv").fetchall() == [(5,)]
-    shown = columns_of(connection, "vendor.ohlcv")
+    return {file_key("ohlcv", "2025-09"): table.append_column("Volume", pa.array([5.0]))}
+
+
+def test_column_when_it_differs_from_the_contract_in_case_only_then_it_is_the_same(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    assert lake.sql("select volume from vendor.ohlcv").fetchall() == [(5,)]
+    shown = columns_of(lake, "vendor.ohlcv")
     assert shown["volume"][1] == load_contracts()["ohlcv"].column("volume").comment  # type: ignore[union-attr]
 
 
-def test_column_when_stray_and_prefixed_stray_meet_then_both_are_shown(catalog: Catalog) -> None:
-    table = bar_table("flow", grid(SEPTEMBER, 1))
+@in_lake
+def of_stray_and_prefixed_stray() -> Files:
+    table = bar_table("l1_price", grid(SEPTEMBER, 1))
     table = table.append_column("symbol", pa.array(["a"]))
     table = table.append_column("file_symbol", pa.array(["b"]))
-    connection = catalog({FLOW: table})
-    rows = connection.sql("select file_symbol, file_file_symbol from vendor.flow").fetchall()
+    return {file_key("l1_price", "2025-09"): table}
+
+
+def test_column_when_stray_and_prefixed_stray_meet_then_both_are_shown(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = lake.sql("select file_symbol, file_file_symbol from vendor.l1_price").fetchall()
     assert rows == [("a", "b")]
 
 
-def test_column_when_raw_file_has_a_time_of_its_own_then_is_kept(catalog: Catalog) -> None:
-    key = file_key("raw_trades", "2025-09")
-    table = bar_table("raw_trades", grid(SEPTEMBER, 1)).append_column("time", pa.array([17]))
-    rows = catalog({key: table}).sql("select file_time from vendor.raw_trades").fetchall()
-    assert rows == [(17,)]
+@in_lake
+def of_a_time_of_its_own() -> Files:
+    table = bar_table("raw_mark_price", grid(SEPTEMBER, 1)).append_column("time", pa.array([17]))
+    return {file_key("raw_mark_price", "2025-09"): table}
+
+
+def test_column_when_raw_file_has_a_time_of_its_own_then_is_kept(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    assert lake.sql("select file_time from vendor.raw_mark_price").fetchall() == [(17,)]
+
+
+@in_lake
+def of_file_index() -> Files:
+    return {
+        file_key("l1_liquidity", "2025-09", symbol=symbol): bar_table(
+            "l1_liquidity", grid(SEPTEMBER, 1)
+        ).append_column("File_Index", pa.array([7]))
+        for symbol in ("spot-A-USDT", "spot-B-USDT")
+    }
 
 
 def test_column_when_it_has_the_name_of_duckdbs_number_of_a_file_then_series_stay_apart(
-    catalog: Catalog,
+    lake: duckdb.DuckDBPyConnection,
 ) -> None:
-    stray = pa.array([7])
-    files = {
-        file_key("flow", "2025-09", symbol=symbol): bar_table(
-            "flow", grid(SEPTEMBER, 1)
-        ).append_column("File_Index", stray)
-        for symbol in ("spot-A-USDT", "spot-B-USDT")
-    }
-    rows = catalog(files).sql("select symbol, File_Index from vendor.flow order by all").fetchall()
+    rows = lake.sql("select symbol, File_Index from vendor.l1_liquidity order by all").fetchall()
     assert rows == [("spot-A-USDT", 7), ("spot-B-USDT", 7)]
 
 
-@pytest.mark.parametrize("symbol", ["spot-A-USDT", "spot-B-USDT"])
+UNLIKE = [
+    (pa.array([1], pa.time64("ns")), pa.array([2], pa.duration("us")),
+     "00:00:00.000000001", "2"),
+    (pa.array(["x"]), pa.array([b"\xff"]), "x", "\\xFF"),
+    (pa.array([1], pa.decimal256(50, 2)), pa.array([[1]], pa.list_(pa.duration("us"))),
+     None, "[1]"),
+]  # fmt: skip
+UNLIKE_IN = {"l2_imbalance": "spot-A-USDT", "l2_liquidity": "spot-B-USDT"}
+"""In two files of one series, and in those of two."""
+
+
+@in_lake
+def of_types_that_do_not_meet() -> Files:
+    files = {}
+    for dataset, symbol in UNLIKE_IN.items():
+        one, other = (bar_table(dataset, grid(date(2025, month, 1), 1)) for month in (9, 10))
+        for number, (of_one, of_other, _, _) in enumerate(UNLIKE):
+            one = one.append_column(f"odd{number}", of_one)
+            other = other.append_column(f"ODD{number}", of_other)
+        files[file_key(dataset, "2025-09", symbol="spot-A-USDT")] = one
+        files[file_key(dataset, "2025-10", symbol=symbol)] = other
+    return files
+
+
+@pytest.mark.parametrize("dataset", UNLIKE_IN)
 def test_column_when_new_and_of_types_that_do_not_meet_then_is_text(
-    catalog: Catalog, symbol: str
+    lake: duckdb.DuckDBPyConnection, dataset: str
 ) -> None:
-    """In two files of one series, and in those of two."""
-    cases = [
-        (pa.array([1], pa.time64("ns")), pa.array([2], pa.duration("us")),
-         "00:00:00.000000001", "2"),
-        (pa.array(["x"]), pa.array([b"\xff"]), "x", "\\xFF"),
-        (pa.array([1], pa.decimal256(50, 2)), pa.array([[1]], pa.list_(pa.duration("us"))),
-         None, "[1]"),
-    ]  # fmt: skip
-    one, other = (bar_table("flow", grid(date(2025, month, 1), 1)) for month in (9, 10))
-    for number, (of_one, of_other, _, _) in enumerate(cases):
-        one = one.append_column(f"odd{number}", of_one)
-        other = other.append_column(f"ODD{number}", of_other)
-    files = {
-        file_key("flow", "2025-09", symbol="spot-A-USDT"): one,
-        file_key("flow", "2025-10", symbol=symbol): other,
-    }
-    rows = catalog(files).sql("select odd0, odd1, odd2 from vendor.flow order by time").fetchall()
-    assert rows == [tuple(case[2] for case in cases), tuple(case[3] for case in cases)]
+    rows = lake.sql(f"select odd0, odd1, odd2 from vendor.{dataset} order by time").fetchall()
+    assert rows == [tuple(case[2] for case in UNLIKE), tuple(case[3] for case in UNLIKE)]
+
+
+TWO_TYPES = {
+    "integers": (pa.int32(), pa.int64(), "BIGINT"),
+    "mixed": (pa.int64(), pa.float32(), "DOUBLE"),
+    "reals": (pa.float32(), pa.float64(), "DOUBLE"),
+    "text": (pa.string(), pa.float64(), "VARCHAR"),
+    "unsigned": (pa.uint64(), pa.int64(), "VARCHAR"),
+}
+
+
+@in_lake
+def of_two_types() -> Files:
+    files = {}
+    for place, month in enumerate((9, 10)):
+        table = bar_table("returns", grid(date(2025, month, 1), 1))
+        for name, kinds in TWO_TYPES.items():
+            table = table.append_column(name, pa.array([7]).cast(kinds[place]))
+        files[file_key("returns", f"2025-{month:02d}")] = table
+    return files
 
 
 def test_column_when_new_and_of_two_types_then_takes_the_one_that_holds_both(
-    catalog: Catalog,
+    lake: duckdb.DuckDBPyConnection,
 ) -> None:
-    cases = {
-        "integers": (pa.int32(), pa.int64(), "BIGINT"),
-        "mixed": (pa.int64(), pa.float32(), "DOUBLE"),
-        "reals": (pa.float32(), pa.float64(), "DOUBLE"),
-        "text": (pa.string(), pa.float64(), "VARCHAR"),
-        "unsigned": (pa.uint64(), pa.int64(), "VARCHAR"),
+    columns = columns_of(lake, "vendor.returns")
+    assert {name: columns[name][0] for name in TWO_TYPES} == {
+        name: case[2] for name, case in TWO_TYPES.items()
     }
-    files = {}
-    for place, month in enumerate((9, 10)):
-        table = bar_table("flow", grid(date(2025, month, 1), 1))
-        for name, kinds in cases.items():
-            table = table.append_column(name, pa.array([7]).cast(kinds[place]))
-        files[file_key("flow", f"2025-{month:02d}")] = table
-    connection = catalog(files)
-    columns = columns_of(connection, "vendor.flow")
-    assert {name: columns[name][0] for name in cases} == {n: case[2] for n, case in cases.items()}
-    for row in connection.sql(f"select {', '.join(cases)} from vendor.flow").fetchall():
-        assert [float(value) for value in row] == [7.0] * len(cases)
+    rows = lake.sql(f"select {', '.join(TWO_TYPES)} from vendor.returns").fetchall()
+    assert len(rows) == 2
+    for row in rows:
+        assert [float(value) for value in row] == [7.0] * len(TWO_TYPES)
 
 
-def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(catalog: Catalog) -> None:
-    key = file_key("brand_new", "2025-09")
-    connection = catalog({key: pa.table({"time": times(grid(SEPTEMBER, 1)), "x": [1.5]})})
-    assert connection.sql("select time, x from vendor.brand_new").fetchall() == [
-        (utc("2025-09-01"), 1.5)
-    ]
-    assert connection.sql(
+@in_lake
+def of_no_contract() -> Files:
+    table = pa.table({"time": times(grid(SEPTEMBER, 1)), "x": [1.5]})
+    return {file_key("brand_new", "2025-09"): table}
+
+
+def test_dataset_when_it_has_no_contract_then_is_shown_as_it_came(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    assert lake.sql("select time, x from vendor.brand_new").fetchall() == [(utc("2025-09-01"), 1.5)]
+    assert lake.sql(
         "select category, files from meta.datasets where dataset = 'brand_new'"
     ).fetchall() == [("uncontracted", 1)]
 
@@ -494,7 +579,8 @@ def test_view_when_daily_files_overlap_a_monthly_then_shows_each_bar_once(
         )
         for number, own in hours.items()
     }
-    with make_catalog(tmp_path_factory.mktemp("overlap"), files) as connection:
+    folder = tmp_path_factory.mktemp("overlap")
+    with without_comments(), make_catalog(folder, files) as connection:
         found = connection.sql("select epoch_us(time), volume_delta from vendor.flow").fetchall()
         hidden = connection.sql("select coalesce(sum(rows_hidden), 0) from meta.files").fetchall()
         gaps = connection.sql("select coalesce(sum(bars), 0) from meta.gaps").fetchall()
@@ -536,13 +622,22 @@ def test_meta_when_series_differ_then_numbers_and_parts_are_theirs(
     ]
 
 
-def test_meta_when_bars_are_missing_then_coverage_and_gaps_say_so(catalog: Catalog) -> None:
-    connection = catalog({FLOW: bar_table("flow", np.delete(grid(SEPTEMBER, 48), [5, 6, 20]))})
-    assert connection.sql(
+@in_lake
+def of_missing_bars() -> Files:
+    starts = np.delete(grid(SEPTEMBER, 48), [5, 6, 20])
+    return {file_key("updownticks", "2025-09"): bar_table("updownticks", starts)}
+
+
+def test_meta_when_bars_are_missing_then_coverage_and_gaps_say_so(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    assert lake.sql(
         "select month, rows, expected_rows, first_time, last_time, gaps from meta.coverage"
+        " where dataset = 'updownticks'"
     ).fetchall() == [("2025-09", 45, 48, utc("2025-09-01"), utc("2025-09-02 23:00"), 2)]
-    assert connection.sql(
-        "select gap_from, gap_until, bars from meta.gaps order by gap_from"
+    assert lake.sql(
+        "select gap_from, gap_until, bars from meta.gaps where dataset = 'updownticks'"
+        " order by gap_from"
     ).fetchall() == [
         (utc("2025-09-01 05:00"), utc("2025-09-01 07:00"), 2),
         (utc("2025-09-01 20:00"), utc("2025-09-01 21:00"), 1),
