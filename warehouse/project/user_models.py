@@ -8,6 +8,7 @@ file that it cannot read; here that file is named and left out, and the rest is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -34,6 +35,7 @@ from warehouse.vendor import dbt_project_dir, project_vars
 
 PACKAGE = "user_models"
 _READ = (".sql", ".yml", ".yaml", ".md")
+_PARTIAL_PARSE = "partial_parse.msgpack"
 
 Invoke = Callable[[list[str]], Any]
 
@@ -105,15 +107,13 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 
 def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str], list[LeftOut]]:
     """A dbt project of the files that dbt can read: its options, none where no model is left."""
-    shutil.rmtree(target, ignore_errors=True)
     left_out = refused_models(home)
     while True:
         gone = {out.path for out in left_out}
         files = [path for path in _sources(home) if path not in gone]
         if not any(_is_model(home, path) for path in files):
             return [], left_out
-        options = _write_project(home, files, target)
-        parsed = invoke(["--quiet", "parse", *options])
+        parsed, options = _parsed(home, invoke, files, target)
         if parsed.success:
             broken = _misplaced(home, files, parsed.result)
             if not broken:
@@ -125,6 +125,41 @@ def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str
             home, target, files, reason, invoke
         )
         left_out += [_left_out(home, path, reason) for path in blamed]
+
+
+def _parsed(
+    home: Home, invoke: Invoke, files: Sequence[Path], target: Path
+) -> tuple[Any, list[str]]:
+    """What dbt makes of a project of these files, and its options.
+
+    dbt goes on from its parse of the built-in models with the macros among the files, which takes
+    six times as long as all else and is kept for the next build. Models, yml files and doc blocks
+    are always read from the beginning.
+    """
+    macros = [path for path in files if path.is_relative_to(home.macros)]
+    folder = home.build / "dbt-user" / "macros"
+    kept, note = folder / _PARTIAL_PARSE, folder / "parsed.sha256"
+    state = _state(home, macros)
+    if not kept.is_file() or not note.is_file() or note.read_text("utf-8") != state:
+        shutil.rmtree(folder, ignore_errors=True)
+        begun = invoke(["--quiet", "parse", *_write_project(home, macros, folder)])
+        if begun.success:
+            note.write_text(state, "utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    if note.is_file():
+        target.mkdir(parents=True)
+        shutil.copyfile(kept, target / _PARTIAL_PARSE)
+    options = _write_project(home, files, target)
+    return invoke(["--quiet", "parse", *options]), options
+
+
+def _state(home: Home, macros: Sequence[Path]) -> str:
+    """What a kept parse depends on besides what dbt checks itself: folders, and these macros."""
+    found = hashlib.sha256(f"{home.root}\n{dbt_project_dir()}\n".encode())
+    for path in macros:
+        held = path.read_bytes()
+        found.update(f"{path.relative_to(home.root).as_posix()}\n{len(held)}\n".encode() + held)
+    return found.hexdigest()
 
 
 def _sources(home: Home) -> list[Path]:
@@ -360,7 +395,7 @@ def _found_by_trying(
     """For a message without a path: the first file without which dbt does not give it."""
     for path in sorted(files, key=lambda path: _is_model(home, path)):
         others = [other for other in files if other != path]
-        parsed = invoke(["--quiet", "parse", *_write_project(home, others, target)])
+        parsed, _ = _parsed(home, invoke, others, target)
         if parsed.success or _reason(parsed) != reason:
             return [path]
     return [path for path in files if _is_model(home, path)]
