@@ -9,15 +9,6 @@
     parameter inside a function, because its type is not known either. `coalesce(x, null)`, which is
     x, makes sure that such a parameter comes first. Tried with 1.4.4, 1.5.6 and 2.0.1.
 -#}
-{% macro create_functions() -%}
-    {%- if execute and flags.WHICH in ['build', 'run'] -%}
-        {{ return(adapter.dispatch('create_functions', 'warehouse')()) }}
-    {%- else -%}
-        select 1
-    {%- endif -%}
-{%- endmacro %}
-
-
 {% macro duckdb__create_functions() -%}
 {%- for function in warehouse._functions() %}
 create or replace macro main.{{ function.name }}({{ function.parameters }}) as

@@ -2,9 +2,9 @@
     Table macros of the catalog, for what a view cannot do because it depends on an argument. They
     are made after every run, so that they are there whichever models ran.
 -#}
-{% macro create_table_macros() -%}
+{% macro create_macros(create) -%}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
-        {{ return(adapter.dispatch('create_table_macros', 'warehouse')()) }}
+        {{ return(create()) }}
     {%- else -%}
         select 1
     {%- endif -%}

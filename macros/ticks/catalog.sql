@@ -14,16 +14,6 @@
     ticks without an id by their place in the file.
 -#}
 
-
-{% macro create_ticks() -%}
-    {%- if execute and flags.WHICH in ['build', 'run'] -%}
-        {{ return(adapter.dispatch('create_ticks', 'warehouse')()) }}
-    {%- else -%}
-        select 1
-    {%- endif -%}
-{%- endmacro %}
-
-
 {% macro duckdb__create_ticks() -%}
 {%- for dataset in warehouse._tick_datasets() %}
 {%- for with_readings in [false, true] %}

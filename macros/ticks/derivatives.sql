@@ -34,6 +34,17 @@ x.series_id,
         count(*) as n_events
 {%- endmacro %}
 
+{#- Bars of a price: its first and last value. -#}
+{% macro _value_bars(price, updates) -%}
+{{ price }}_bars as (
+    select
+        {{ warehouse._update_keys() }},
+        {{ warehouse._first_and_last(price) }}
+    from {{ updates }} as x
+    group by x.series_id, x.bar
+)
+{%- endmacro %}
+
 
 {% macro _funding() -%}
     {%- set seconds = '(' ~ warehouse._width() ~ ' / 1e6)' -%}
@@ -93,13 +104,7 @@ bars as (
 
 {{ warehouse._updates(of_day, 'marks', 'mark_prices') }},
 
-mark_bars as (
-    select
-        {{ warehouse._update_keys() }},
-        {{ warehouse._first_and_last('mark') }}
-    from marks as x
-    group by x.series_id, x.bar
-),
+{{ warehouse._value_bars('mark', 'marks') }},
 
 interest_bars as (
     select
@@ -296,21 +301,9 @@ trade_bars as (
     group by ticks.series_id, {{ warehouse._bar() }}
 ),
 
-mark_bars as (
-    select
-        {{ warehouse._update_keys() }},
-        {{ warehouse._first_and_last('mark') }}
-    from marks as x
-    group by x.series_id, x.bar
-),
+{{ warehouse._value_bars('mark', 'marks') }},
 
-index_bars as (
-    select
-        {{ warehouse._update_keys() }},
-        {{ warehouse._first_and_last('index') }}
-    from indices as x
-    group by x.series_id, x.bar
-),
+{{ warehouse._value_bars('index', 'indices') }},
 
 bars as (
     select

@@ -15,7 +15,7 @@ import duckdb
 from warehouse.build.catalog import beginning, read_lake
 from warehouse.build.meta.change import change_meta
 from warehouse.build.meta.inputs import Inputs
-from warehouse.build.meta.rows import set_build, write_stored
+from warehouse.build.meta.rows import Described, set_build, write_stored
 from warehouse.build.months.stored import OnMonth
 from warehouse.build.ticks.kept import write_ticks
 from warehouse.build.vendor_views import write_vendor
@@ -131,7 +131,8 @@ def _show_lake(
     with Manifest(home.manifest) as manifest:
         lake, gathered, kept = read_lake(settings, home, manifest, progress)
         columns, paths, held = (_rows(connection, text) for text in (_COLUMNS, _PATHS, _HELD))
-        changed = change_meta(connection, lake, manifest, settings, generation, inputs)
+        described = Described(lake, manifest, settings, generation, inputs)
+        changed = change_meta(connection, described)
         connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
         for months in gathered.values():
             write_stored(connection, home, months)

@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.rows import (
+    Described,
     Filling,
     add_month,
     add_rows,
@@ -24,25 +24,18 @@ from warehouse.build.meta.rows import (
     write_rest,
 )
 from warehouse.build.months.lake import LakeByMonth
-from warehouse.config import Settings
 from warehouse.lake import Manifest, SeriesMonth
 from warehouse.sql import identifier
 from warehouse.times import Span, subtract
 from warehouse.vendor import interval_us
 
 
-def change_meta(
-    connection: duckdb.DuckDBPyConnection,
-    lake: LakeByMonth,
-    manifest: Manifest,
-    settings: Settings,
-    generation: int,
-    inputs: Inputs | None,
-) -> set[str]:
+def change_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> set[str]:
     """Make the tables that describe the lake, in a copy of a catalog, show the lake of now.
 
     Returns the datasets that show other files or facts.
     """
+    lake = described.lake
     before = {
         (dataset, month): (shown, described)
         for dataset, month, shown, described in rows_of(
@@ -51,14 +44,14 @@ def change_meta(
     }
     places = before.keys() | lake.tokens.keys()
     none = "", ""
-    described = sorted(p for p in places if before.get(p) != lake.tokens.get(p))
-    shown = {p for p in described if before.get(p, none)[0] != lake.tokens.get(p, none)[0]}
+    changed = sorted(p for p in places if before.get(p) != lake.tokens.get(p))
+    shown = {p for p in changed if before.get(p, none)[0] != lake.tokens.get(p, none)[0]}
     series = _series_in(connection, shown)
     for name in ("files", "sources", "drift", "salvaged", "notes"):
-        _delete(connection, name, "dataset || ' ' || period[:7]", map(" ".join, described))
+        _delete(connection, name, "dataset || ' ' || period[:7]", map(" ".join, changed))
     filling = Filling(connection)
     held: list[SeriesMonth] = []
-    for place in described:
+    for place in changed:
         if place in lake.tokens:
             months = add_month(filling, connection, lake, *place)
             held += months if place in shown else ()
@@ -70,8 +63,8 @@ def change_meta(
     texts = [f"{dataset} {series_id}" for dataset, series_id in series]
     _exchange(connection, "coverage", "month", texts, coverage_rows(lake, held))
     _exchange(connection, "gaps", "gap_from::varchar", texts, gap_rows(lake, held))
-    write_rest(connection, lake, manifest, settings, generation, inputs)
-    _add_restatements(connection, lake, manifest)
+    write_rest(connection, described)
+    _add_restatements(connection, lake, described.manifest)
     return {dataset for dataset, _ in shown}
 
 

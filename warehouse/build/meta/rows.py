@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -41,15 +42,20 @@ from warehouse.vendor import KEY_COLUMNS, Symbol, load_contracts
 _ROWS_TOGETHER = 20_000
 
 
-def write_meta(
-    connection: duckdb.DuckDBPyConnection,
-    lake: LakeByMonth,
-    manifest: Manifest,
-    settings: Settings,
-    generation: int,
-    inputs: Inputs | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What ``meta`` describes: the lake, and the build that shows it."""
+
+    lake: LakeByMonth
+    manifest: Manifest
+    settings: Settings
+    generation: int
+    inputs: Inputs | None
+
+
+def write_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> None:
     """Create the tables and fill those that describe the lake, month by month."""
+    lake = described.lake
     for name in META:
         _create_table(connection, name)
     filling = Filling(connection)
@@ -60,8 +66,12 @@ def write_meta(
         filling.add("coverage", coverage_rows(lake, held))
         filling.add("gaps", gap_rows(lake, held))
     filling.end()
-    write_rest(connection, lake, manifest, settings, generation, inputs)
-    add_rows(connection, "restatements", list(restatement_rows(lake, manifest.restatements())))
+    write_rest(connection, described)
+    add_rows(
+        connection,
+        "restatements",
+        list(restatement_rows(lake, described.manifest.restatements())),
+    )
 
 
 def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: Inputs) -> None:
@@ -198,30 +208,18 @@ def restatement_rows(
         )
 
 
-def write_rest(
-    connection: duckdb.DuckDBPyConnection,
-    lake: LakeByMonth,
-    manifest: Manifest,
-    settings: Settings,
-    generation: int,
-    inputs: Inputs | None,
-) -> None:
+def write_rest(connection: duckdb.DuckDBPyConnection, described: Described) -> None:
     """Write the tables whose rows do not belong to one file, once ``meta.files`` is complete."""
-    of_lake = _of_lake(connection, lake, manifest, settings, generation, inputs)
-    for name, rows in of_lake.items():
+    for name, rows in _of_lake(connection, described).items():
         connection.execute(f"delete from meta.{identifier(name)}")
         add_rows(connection, name, list(rows))
 
 
 def _of_lake(
-    connection: duckdb.DuckDBPyConnection,
-    lake: LakeByMonth,
-    manifest: Manifest,
-    settings: Settings,
-    generation: int,
-    inputs: Inputs | None,
+    connection: duckdb.DuckDBPyConnection, described: Described
 ) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables that describe the lake as a whole, and the build."""
+    lake, settings, inputs = described.lake, described.settings, described.inputs
     contracts = load_contracts()
     sums = {
         dataset: of_files
@@ -282,7 +280,7 @@ def _of_lake(
                 refusal.origin,
                 datetime.fromisoformat(refusal.refused_at),
             )
-            for refusal in manifest.quarantine()
+            for refusal in described.manifest.quarantine()
         ),
         "audit": (
             (
@@ -293,13 +291,13 @@ def _of_lake(
                 *finding[6:],
                 datetime.fromisoformat(audited_at),
             )
-            for dataset, series_id, findings, audited_at in manifest.audits()
+            for dataset, series_id, findings, audited_at in described.manifest.audits()
             if (dataset, series_id) in held
             for finding in json.loads(findings)
         ),
         "build": [
             (
-                generation,
+                described.generation,
                 datetime.fromisoformat(utc_now()),
                 __version__,
                 duckdb.__version__,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import bar_table, file_key, grid, write_file
 from warehouse.build.meta.change import change_meta
-from warehouse.build.meta.rows import write_meta
+from warehouse.build.meta.rows import Described, write_meta
 from warehouse.build.meta.tables import META
 from warehouse.build.months.lake import Kept, LakeByMonth, kept_in
 from warehouse.config import Settings
@@ -68,6 +68,10 @@ def sync(home: Home, files: Path, key: FileKey, chooser: random.Random) -> None:
     sync_folder(home, folder)
 
 
+def described(home: Home, manifest: Manifest, kept: Kept) -> Described:
+    return Described(LakeByMonth(home, manifest, kept), manifest, Settings(home.root), 1, None)
+
+
 def rows(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     lists = {
         name: connection.execute(f"from meta.{name}").fetchall() for name in META if name != "build"
@@ -90,10 +94,9 @@ def test_meta_when_changed_in_a_copy_then_equals_one_written_whole_and_reads_cha
     )
     files.mkdir()
     sync(home, files, file_key("flow", "2025-08"), chooser)
-    arguments: tuple[Any, ...] = (Settings(home.root), 1, None)
     with Manifest(home.manifest) as manifest, duckdb.connect(catalog) as connection:
         connection.execute("create schema meta")
-        write_meta(connection, LakeByMonth(home, manifest, Kept()), manifest, *arguments)
+        write_meta(connection, described(home, manifest, Kept()))
     read: list[tuple[str, str]] = []
     whole = Manifest.files_of_month
 
@@ -111,13 +114,13 @@ def test_meta_when_changed_in_a_copy_then_equals_one_written_whole_and_reads_cha
         kept = kept_in(home, catalog)
         read.clear()
         with Manifest(home.manifest) as manifest, duckdb.connect(catalog) as connection:
-            change_meta(connection, LakeByMonth(home, manifest, kept), manifest, *arguments)
+            change_meta(connection, described(home, manifest, kept))
             changed = rows(connection)
             new = {(dataset, month) for dataset, month, *_ in set(manifest.months()) - before}
             assert set(read) == new and len(read) == len(new)
         with Manifest(home.manifest) as manifest, duckdb.connect() as connection:
             connection.execute("create schema meta")
-            write_meta(connection, LakeByMonth(home, manifest, Kept()), manifest, *arguments)
+            write_meta(connection, described(home, manifest, Kept()))
             assert changed == rows(connection)
         most = {name: max(most[name], len(changed[name])) for name in most}
     assert min(most.values()) > 0, most
