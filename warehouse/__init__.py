@@ -13,7 +13,7 @@ from warehouse._version import __version__
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.analysis import Hole, IncompleteError, LookAhead, LooksAheadError
+    from warehouse.analysis import Gap, IncompleteError, LookAhead, LooksAheadError
     from warehouse.compat import (
         get_derivative_metrics,
         get_metrics,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from warehouse.upkeep import verify_receipt
 
 __all__ = [
-    "Hole",
+    "Gap",
     "IncompleteError",
     "LookAhead",
     "LooksAheadError",
@@ -58,7 +58,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "analysis": "Hole IncompleteError LookAhead LooksAheadError",
+        "analysis": "Gap IncompleteError LookAhead LooksAheadError",
         "compat": (
             "get_derivative_metrics get_metrics get_ohlcv get_raw get_symbols get_twap get_vwap"
         ),

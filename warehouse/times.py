@@ -46,8 +46,8 @@ def merge(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def subtract(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
-    """The parts of ``spans`` outside ``holes``.
+def subtract(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
+    """The parts of ``spans`` outside ``others``.
 
     Examples
     --------
@@ -55,14 +55,14 @@ def subtract(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
     [(0, 2), (3, 9)]
     """
     left = []
-    holes = merge(holes)
+    others = merge(others)
     for start, end in merge(spans):
-        for hole_start, hole_end in holes:
-            if hole_end <= start or hole_start >= end:
+        for other_start, other_end in others:
+            if other_end <= start or other_start >= end:
                 continue
-            if start < hole_start:
-                left.append((start, hole_start))
-            start = hole_end
+            if start < other_start:
+                left.append((start, other_start))
+            start = other_end
         if start < end:
             left.append((start, end))
     return left

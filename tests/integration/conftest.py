@@ -35,7 +35,7 @@ from tests.support import (
 from warehouse.simulator import Market, bars, write_market
 
 SMALL = Market(
-    symbols=(BTC,), intervals=("1h",), start=date(2025, 9, 1), end=date(2025, 11, 1), holes=2
+    symbols=(BTC,), intervals=("1h",), start=date(2025, 9, 1), end=date(2025, 11, 1), gaps=2
 )
 NOVEMBER = date(2025, 11, 1), date(2025, 11, 5)
 POISON = ("dbt", "yaml", "duckdb", "warehouse")

@@ -132,7 +132,7 @@ def prepare(folder: Path) -> None:
         start=date(2025, 10, 1),
         end=date(2025, 10, 22),
         missing_bars=0.0005,
-        holes=3,
+        gaps=3,
     )
     write_market(folder / "files", market)
     sync_folder(Home(folder / "home"), folder / "files")

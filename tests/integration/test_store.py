@@ -59,7 +59,7 @@ def project() -> Project:
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four months of one symbol at 1h and 4h, with missing bars and a hole."""
+    """Four months of one symbol at 1h and 4h, with missing bars and a gap."""
     folder = tmp_path_factory.mktemp("market")
     write_market(
         folder,
@@ -70,7 +70,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
             start=date(2025, 9, 1),
             end=date(2026, 1, 1),
             missing_bars=0.002,
-            holes=1,
+            gaps=1,
         ),
     )
     return folder

@@ -44,7 +44,7 @@ WINDOWS = {"rolling_min": "min", "rolling_max": "max"}
 @pytest.fixture(scope="module")
 def connection(models: Models) -> Iterator[duckdb.DuckDBPyConnection]:
     """Marts of one series of 5m with missing bars and values, and the functions."""
-    market = Market(symbols=(BTC,), start=START, end=END, holes=6)
+    market = Market(symbols=(BTC,), start=START, end=END, gaps=6)
     rows = {}
     for dataset in ("flow", "l1_price", "ohlcv"):
         table = bars(

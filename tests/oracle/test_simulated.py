@@ -1,4 +1,4 @@
-"""Every mart against pandas on simulated data of all datasets, with missing bars and holes."""
+"""Every mart against pandas on simulated data of all datasets, with missing bars and gaps."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def panels(models: Models) -> dict[Series, Panel]:
             end=end,
             seed=3,
             missing_bars=0.0005,
-            holes=6,
+            gaps=6,
         )
         tables = {
             name: bars(market, name, symbol=symbol, interval=interval, clock=clock)

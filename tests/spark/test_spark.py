@@ -107,7 +107,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         start=date(2025, 9, 1),
         end=date(2025, 11, 1),
         missing_bars=0.01,
-        holes=3,
+        gaps=3,
     )
     write_market(folder / "files", market)
     _plant(folder / "files")

@@ -169,7 +169,7 @@ def test_size_when_given_then_reads_in_the_nearest_unit(size: float, text: str) 
 
 PLURAL = re.compile(
     r"\{[^{}]*(?::,|len\([^{}]*\))\} (?:[a-z]+ )?"
-    r"(?:rows|files|bars|columns|holes|gaps|models|bytes|values|months|series_ids|entries)\b"
+    r"(?:rows|files|bars|columns|gaps|models|bytes|values|months|series_ids|entries)\b"
 )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warehouse.analysis.empty import explain_empty
     from warehouse.analysis.empty_windows import EmptyWindow, find_empty_windows
     from warehouse.analysis.files_read import CatalogFiles
-    from warehouse.analysis.holes import Hole, IncompleteError, find_holes, hole_lines
+    from warehouse.analysis.gaps import Gap, IncompleteError, find_gaps, gap_lines
     from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.lookahead_marks import (
         LookAhead,
@@ -31,7 +31,7 @@ else:
             "empty": "explain_empty",
             "empty_windows": "EmptyWindow find_empty_windows",
             "files_read": "CatalogFiles",
-            "holes": "find_holes Hole hole_lines IncompleteError",
+            "gaps": "find_gaps Gap gap_lines IncompleteError",
             "lineage": "column_facts Trace trace",
             "lookahead_marks": (
                 "find_marks LookAhead LooksAheadError Remark require_clean warning_lines"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.analysis.holes import series_filter
+from warehouse.analysis.gaps import series_filter
 from warehouse.analysis.parse_tree import Tree, arguments_of, function_name, nodes, texts_in
 from warehouse.analysis.scope import QueryScope
 from warehouse.vendor import interval_us

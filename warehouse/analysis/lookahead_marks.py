@@ -9,7 +9,7 @@ import duckdb
 
 from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty_windows import EmptyWindow
-from warehouse.analysis.holes import Hole, IncompleteError, hole_lines, require_whole
+from warehouse.analysis.gaps import Gap, IncompleteError, gap_lines, require_whole
 from warehouse.errors import WarehouseError
 
 _FAILED = """
@@ -63,7 +63,7 @@ def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tu
     )
 
 
-Remark = LookAhead | EmptyWindow | Hole
+Remark = LookAhead | EmptyWindow | Gap
 
 
 def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
@@ -71,8 +71,8 @@ def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
 
     ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
-    others = [warning for warning in warnings if not isinstance(warning, Hole)]
-    return [*(f"warning: {other}" for other in others), *hole_lines(_holes(warnings), hint)]
+    others = [warning for warning in warnings if not isinstance(warning, Gap)]
+    return [*(f"warning: {other}" for other in others), *gap_lines(_gaps(warnings), hint)]
 
 
 def require_clean(warnings: Sequence[Remark]) -> None:
@@ -98,8 +98,8 @@ def require_clean(warnings: Sequence[Remark]) -> None:
             raise IncompleteError(
                 str(window), next_step="use another length, or leave strict out", window=window
             )
-    require_whole(_holes(warnings))
+    require_whole(_gaps(warnings))
 
 
-def _holes(warnings: Sequence[Remark]) -> list[Hole]:
-    return [warning for warning in warnings if isinstance(warning, Hole)]
+def _gaps(warnings: Sequence[Remark]) -> list[Gap]:
+    return [warning for warning in warnings if isinstance(warning, Gap)]

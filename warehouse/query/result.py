@@ -254,10 +254,10 @@ class Result(Tabular):
         scope = self._scope()
         cursor = self._session.root.new_cursor()
         session = self._session
-        holes = analysis.find_holes(
+        gaps = analysis.find_gaps(
             cursor, heeding(scope), session.home, self._statement.tree, session.names
         )
-        return (*self._marks(scope), *self._empty_windows(scope), *holes)
+        return (*self._marks(scope), *self._empty_windows(scope), *gaps)
 
     @property
     @_within_limits

@@ -47,7 +47,7 @@ class Market:
         Another seed is another market.
     missing_bars
         Probability that a bar is missing from a metric file; the same bars under both clocks.
-    holes
+    gaps
         Spans without activity per symbol and half-year (from March, from September), the same in
         all datasets and intervals: 1 to 60 bars of 5m, 1h and 1m, in turn.
     episodes
@@ -71,7 +71,7 @@ class Market:
     end: date = date(2026, 3, 1)
     seed: int = 7
     missing_bars: float = 0.0
-    holes: int = 0
+    gaps: int = 0
     episodes: bool = False
     daily_from: date | None = None
     overlap_days: int = 0
@@ -95,9 +95,9 @@ class Market:
                 f"bars from ticks cannot last from {self.start} to {self.end}, or lack any",
                 next_step="choose a start and an end in one month, and missing_bars=0",
             )
-        if not 0 <= self.missing_bars < 1 or self.holes < 0 or self.overlap_days < 0:
+        if not 0 <= self.missing_bars < 1 or self.gaps < 0 or self.overlap_days < 0:
             raise UsageError(
-                f"missing_bars={self.missing_bars}, holes={self.holes} and "
+                f"missing_bars={self.missing_bars}, gaps={self.gaps} and "
                 f"overlap_days={self.overlap_days} must not be negative, missing_bars below 1"
             )
 
@@ -264,7 +264,7 @@ def _month_rows(
 
 
 def _instrument(market: Market, symbol: str) -> Instrument:
-    return Instrument(market.seed, market.exchange, symbol, market.holes, market.episodes)
+    return Instrument(market.seed, market.exchange, symbol, market.gaps, market.episodes)
 
 
 def _months(start: date, end: date) -> Iterator[date]:

@@ -69,14 +69,14 @@ def profile(symbol: str) -> Profile:
 class Instrument:
     """A symbol at a venue, with the values at the edges of months that keep months seamless.
 
-    Price, volatility and holes belong to the symbol, whatever the venue; trades and books are the
+    Price, volatility and gaps belong to the symbol, whatever the venue; trades and books are the
     venue's own.
     """
 
     seed: int
     exchange: str
     symbol: str
-    holes: int = 0
+    gaps: int = 0
     has_episodes: bool = False
 
     @cached_property
@@ -101,10 +101,10 @@ class Instrument:
     def active(self, month: date) -> NDArray[np.bool_] | None:
         """Minutes of a month in which anything happens; ``None`` where that is all of them.
 
-        Holes are drawn for the half-year from March or September; they last 1 to 60 bars of 5m, 1h
+        Gaps are drawn for the half-year from March or September; they last 1 to 60 bars of 5m, 1h
         and 1m, in turn, and begin on such a bar.
         """
-        if not self.holes:
+        if not self.gaps:
             return None
         is_summer = 3 <= month.month < 9
         first = date(month.year - (month.month < 3), 3 if is_summer else 9, 1)
@@ -112,7 +112,7 @@ class Instrument:
         total = (end - first).days * DAY_MINUTES
         rng = generator(self.seed, self.symbol, first, "holes")
         active = np.ones(total, dtype=np.bool_)
-        for number in range(self.holes):
+        for number in range(self.gaps):
             unit = HOLE_UNITS_MINUTES[number % len(HOLE_UNITS_MINUTES)]
             start = int(rng.integers(total // unit)) * unit
             active[start : start + int(rng.integers(1, 61)) * unit] = False

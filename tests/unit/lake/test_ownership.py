@@ -49,10 +49,10 @@ def test_merge_when_spans_are_any_then_holds_the_same_points(some: list[Span]) -
 
 @given(spans, spans)
 def test_subtract_when_spans_are_any_then_holds_the_points_outside(
-    some: list[Span], holes: list[Span]
+    some: list[Span], gaps: list[Span]
 ) -> None:
-    left = subtract(some, holes)
-    assert points(left) == points(some) - points(holes)
+    left = subtract(some, gaps)
+    assert points(left) == points(some) - points(gaps)
     assert is_canonical(left)
 
 

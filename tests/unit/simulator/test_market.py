@@ -26,7 +26,7 @@ from warehouse.vendor.contracts import load_contracts
 
 BTC, COIN = "perpetual-BTC-USDT:USDT", "perpetual-WLD-USDT:USDT"
 MONTH = Market(end=date(2025, 10, 1))
-TORN = replace(MONTH, holes=60, missing_bars=0.01)
+TORN = replace(MONTH, gaps=60, missing_bars=0.01)
 SHAPES = [
     (MONTH, BTC, "5m", "true"),
     (MONTH, BTC, "1h", "exchange"),
@@ -40,7 +40,7 @@ shapes = pytest.mark.parametrize(("market", "symbol", "interval", "clock"), SHAP
 def frame(
     market: Market, dataset: str, symbol: str, interval: str, clock: str
 ) -> dict[str, np.ndarray]:
-    """Columns of a series; counts stay whole, all else is float64. Gaps are the market's holes."""
+    """Columns of a series; counts stay whole, all else is float64. Gaps are those of the market."""
     table = bars(market, dataset, symbol=symbol, interval=interval, clock=clock)
     return {
         name: column.to_numpy()
@@ -88,7 +88,7 @@ def test_write_market_twice_in_another_order_gives_equal_bytes(tmp_path: Path) -
         intervals=("1h", "1d"),
         clocks=("true", "exchange"),
         end=date(2025, 9, 3),
-        holes=30,
+        gaps=30,
         missing_bars=0.1,
     )
     turned = replace(
@@ -264,7 +264,7 @@ def test_daily_files_follow_a_partial_month_that_may_overlap(tmp_path: Path) -> 
 # Gaps
 
 
-def test_holes_are_the_same_in_every_dataset_and_interval() -> None:
+def test_gaps_are_the_same_in_every_dataset_and_interval() -> None:
     market = whole(TORN)
     minutes = frame(market, "ohlcv", COIN, "1m", "true")["time"]
     assert 43_200 * 0.5 < len(minutes) < 43_200
@@ -649,7 +649,7 @@ def test_raw_trades_stay_within_the_candle_and_end_at_its_close() -> None:
         {"end": date(2025, 9, 1)},
         {"start": date(1999, 1, 1)},
         {"missing_bars": 1.0},
-        {"holes": -1},
+        {"gaps": -1},
     ],
 )
 def test_market_refuses_what_it_cannot_simulate(wrong: dict[str, object]) -> None:

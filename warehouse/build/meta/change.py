@@ -88,14 +88,14 @@ def _covered(
     """The months with files that ``meta.coverage`` and ``meta.gaps`` have of these series."""
     where = "where dataset || ' ' || series_id in (select unnest($1::varchar[]))"
     texts = [f"{dataset} {series_id}" for dataset, series_id in series]
-    holes: dict[tuple[str, int], list[Span]] = defaultdict(list)
+    gaps: dict[tuple[str, int], list[Span]] = defaultdict(list)
     for dataset, series_id, start_us, end_us in rows_of(
         connection,
         "select dataset, series_id, epoch_us(gap_from), epoch_us(gap_until) from meta.gaps"
         f" {where} order by all",
         texts,
     ):
-        holes[dataset, series_id].append((start_us, end_us))
+        gaps[dataset, series_id].append((start_us, end_us))
     rows = rows_of(
         connection,
         'select dataset, series_id, "interval", month, files, nulls, rows, epoch_us(first_time),'
@@ -106,7 +106,7 @@ def _covered(
         runs: list[Span] = []
         if interval is not None and first_us is not None:
             life = [(first_us, last_us + interval_us(interval))]
-            runs = subtract(life, holes[dataset, series_id])
+            runs = subtract(life, gaps[dataset, series_id])
         yield SeriesMonth(
             dataset, series_id, interval, month, files, nulls, tuple(runs), shown, first_us, last_us
         )

@@ -1,4 +1,4 @@
-"""What a query reaches, and the holes in it: predicates literal, bound, through CTEs and joins."""
+"""What a query reaches, and the gaps in it: predicates literal, bound, through CTEs and joins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
 from tests.support import BTC, bar_table, file_key, grid, utc, write_file
 from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty import explain_empty
-from warehouse.analysis.holes import IncompleteError
+from warehouse.analysis.gaps import IncompleteError
 from warehouse.analysis.scope import QueryScope
 from warehouse.cli import run
 from warehouse.errors import NotFoundError
@@ -159,9 +159,9 @@ def test_scope_when_the_catalog_has_no_sql_of_its_models_then_says_what_to_run(
 def test_warnings_when_bars_are_missing_then_name_those_in_the_span(
     wh: warehouse.Warehouse, where: str, there: bool
 ) -> None:
-    holes = wh.sql(f"from mart where {where}", s=BTC).warnings
-    gaps = [hole for hole in holes if hole.bars is not None]
-    assert [(hole.dataset, hole.symbol, hole.start, hole.end, hole.bars) for hole in gaps] == (
+    gaps = wh.sql(f"from mart where {where}", s=BTC).warnings
+    gaps = [gap for gap in gaps if gap.bars is not None]
+    assert [(gap.dataset, gap.symbol, gap.start, gap.end, gap.bars) for gap in gaps] == (
         [("flow", BTC, *GAP, 6)] if there else []
     )
     if there:
@@ -182,16 +182,16 @@ def test_warnings_when_a_key_has_another_type_then_are_those_of_its_value(
 
 
 def test_warnings_when_a_file_was_refused_then_names_it_and_why(wh: warehouse.Warehouse) -> None:
-    (hole,) = wh.sql("from vendor.ohlcv where symbol = $s", s=BTC).warnings
-    assert (hole.dataset, hole.start, hole.end) == (
+    (gap,) = wh.sql("from vendor.ohlcv where symbol = $s", s=BTC).warnings
+    assert (gap.dataset, gap.start, gap.end) == (
         "ohlcv", utc("2025-11-01"), utc("2025-12-01"),
     )  # fmt: skip
-    assert "refused" in hole.reason
+    assert "refused" in gap.reason
     assert (
         wh.sql("from vendor.ohlcv where symbol = $s and time < '2025-11-01'", s=BTC).warnings == ()
     )
     by_number = wh.sql("select series_id from meta.series where symbol = $s", s=BTC).fetchall()
-    assert wh.sql("from vendor.ohlcv where series_id = $n", n=by_number[0][0]).warnings == (hole,)
+    assert wh.sql("from vendor.ohlcv where series_id = $n", n=by_number[0][0]).warnings == (gap,)
 
 
 def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
@@ -200,7 +200,7 @@ def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
     result = wh.sql(
         "from vendor.flow where symbol = $s and time >= '2025-08-01' and time < '2025-11-03'", s=ETH
     )
-    assert [(hole.start, hole.end) for hole in result.warnings] == [
+    assert [(gap.start, gap.end) for gap in result.warnings] == [
         (utc("2025-08-01"), utc("2025-09-01")),
         (utc("2025-11-01"), utc("2025-11-03")),
     ]
@@ -221,21 +221,21 @@ def test_warnings_when_an_open_span_meets_no_bar_then_say_so(
     wh: warehouse.Warehouse, span: str, start: datetime | None, end: datetime | None
 ) -> None:
     beyond = [
-        (hole.start, hole.end)
-        for hole in wh.sql(f"from vendor.flow where symbol = '{ETH}' and {span}").warnings
-        if hole.reason in ("never synced", "after its last file")
+        (gap.start, gap.end)
+        for gap in wh.sql(f"from vendor.flow where symbol = '{ETH}' and {span}").warnings
+        if gap.reason in ("never synced", "after its last file")
     ]
     assert beyond == ([(start, end)] if start or end else [])
 
 
-def test_strict_when_there_are_holes_then_raises_before_running(wh: warehouse.Warehouse) -> None:
+def test_strict_when_there_are_gaps_then_raises_before_running(wh: warehouse.Warehouse) -> None:
     with pytest.raises(IncompleteError) as caught:
         wh.sql("from mart where symbol = $s", s=BTC, strict=True)
-    assert len(caught.value.fields["holes"]) == 2  # type: ignore[arg-type]
+    assert len(caught.value.fields["gaps"]) == 2  # type: ignore[arg-type]
     assert len(wh.sql("from mart where symbol = $s", s=ETH, strict=True)) == 61 * 24
 
 
-def test_display_when_there_are_holes_then_hints_at_them(wh: warehouse.Warehouse) -> None:
+def test_display_when_there_are_gaps_then_hints_at_them(wh: warehouse.Warehouse) -> None:
     shown = wh.sql("from mart where symbol = $s order by time", s=BTC)._repr_html_()
     assert "the first 20 shown" in shown and "1,458 rows" in shown
     assert "incomplete" in shown and "6 bars" in shown
@@ -412,7 +412,7 @@ def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command
              line("2025-12-04", "2025-12-05", *ours)),
         ]  # fmt: skip
         shown = repr(opened.sql(text))
-        assert "incomplete: 5 holes in 1 series: 3 never synced, 1 " in shown
+        assert "incomplete: 5 gaps in 1 series: 3 never synced, 1 " in shown
         assert shown.count("incomplete") == 1 and shown.count("\n  next: ") == 1
         october = "from vendor.flow where time >= '2025-10-01' and time < '2025-11-02'"
         for text in (repr(opened.sql(october)), opened.sql(october)._repr_html_()):
@@ -422,19 +422,19 @@ def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command
         assert printed.out.split()[1] == "24"
         assert f"  next: {line('2025-10-01', '2025-10-31', *ours)}\n" in printed.err
         monkeypatch.setenv("WAREHOUSE_HOME", str(home))
-        (hole,) = opened.sql(october).warnings
-        assert hole.next_step == line("2025-10-01", "2025-10-31")
+        (gap,) = opened.sql(october).warnings
+        assert gap.next_step == line("2025-10-01", "2025-10-31")
 
         with Manifest(home / "manifest.sqlite") as manifest:
             series = file_key("flow", "2025-10", symbol=BTC).series
             span = Period("2025-10")
             manifest.record_settled("flow", series, [(span.start_us, span.end_us)])
-        (hole,) = opened.sql(october).warnings
-        assert (hole.reason, hole.next_step) == ("the vendor has no file", None)
+        (gap,) = opened.sql(october).warnings
+        assert (gap.reason, gap.next_step) == ("the vendor has no file", None)
         write_month(files, "flow", BTC, 10)
         sync_folder(Home(home), files)
-        (hole,) = opened.sql(october).warnings
-        assert (hole.reason, hole.next_step) == ("synced, but not in this build", "warehouse build")
+        (gap,) = opened.sql(october).warnings
+        assert (gap.reason, gap.next_step) == ("synced, but not in this build", "warehouse build")
 
 
 def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_path: Path) -> None:
@@ -445,10 +445,10 @@ def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_p
     publish_without_dbt(home)
     with warehouse.open(home) as opened:
         for start in ("2025-07-01", "2025-09-05"):
-            (hole,) = opened.sql(
+            (gap,) = opened.sql(
                 "from vendor.flow where time >= $a and time < '2025-09-11'", a=start
             ).warnings
-            assert (hole.start, hole.end, hole.reason, hole.next_step) == (
+            assert (gap.start, gap.end, gap.reason, gap.next_step) == (
                 utc(start), utc("2025-09-10"), "before the series starts", None,
             )  # fmt: skip
         (early,) = opened.sql("from vendor.flow where time < '2025-01-01'").warnings
@@ -460,24 +460,24 @@ def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_p
         assert (after.start, after.reason) == (utc("2025-09-11"), "missing in the vendor's files")
 
 
-def test_warnings_when_a_refused_month_is_asked_for_then_it_is_one_hole(
+def test_warnings_when_a_refused_month_is_asked_for_then_it_is_one_gap(
     wh: warehouse.Warehouse,
 ) -> None:
-    (hole,) = wh.sql(
+    (gap,) = wh.sql(
         f"from vendor.ohlcv where symbol = '{BTC}' and time >= '2025-10-01' and time < '2025-11-09'"
     ).warnings
-    assert hole.reason.startswith("refused (")
+    assert gap.reason.startswith("refused (")
 
 
 def test_warnings_when_the_span_ends_in_the_future_then_only_the_past_is_missing(
     wh: warehouse.Warehouse,
 ) -> None:
-    (hole,) = wh.sql(
+    (gap,) = wh.sql(
         f"from vendor.flow where symbol = '{ETH}' and time >= '2025-10-01' and time < '2999-01-01'"
     ).warnings
-    assert hole.start == utc("2025-11-01") and hole.end is not None and hole.next_step is not None
-    assert hole.end.year < 2999 and f"--end {hole.end - timedelta(days=1):%Y-%m-%d}" in (
-        hole.next_step
+    assert gap.start == utc("2025-11-01") and gap.end is not None and gap.next_step is not None
+    assert gap.end.year < 2999 and f"--end {gap.end - timedelta(days=1):%Y-%m-%d}" in (
+        gap.next_step
     )
     (never,) = wh.sql(f"from vendor.flow where symbol = '{ETH}' and time >= '2998-01-01'").warnings
     assert never.next_step is None
@@ -493,7 +493,7 @@ def test_warnings_when_a_month_of_raw_data_between_was_never_synced_then_say_so(
     sync_folder(Home(home), files)
     publish_without_dbt(home)
     with warehouse.open(home) as opened:
-        (hole,) = opened.sql("from vendor.raw_trades").warnings
-        assert (hole.start, hole.end, hole.bars, hole.reason) == (
+        (gap,) = opened.sql("from vendor.raw_trades").warnings
+        assert (gap.start, gap.end, gap.bars, gap.reason) == (
             utc("2025-10-01"), utc("2025-11-01"), None, "never synced",
         )  # fmt: skip

@@ -34,11 +34,11 @@ _UNKNOWN = "no such series"
 
 
 class IncompleteError(WarehouseError):
-    """Bars are missing from what a strict query selects; ``fields["holes"]`` lists them."""
+    """Bars are missing from what a strict query selects; ``fields["gaps"]`` lists them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class Gap:
     """A span that a result lacks.
 
     Attributes
@@ -79,27 +79,27 @@ class Hole:
         return f"{self.dataset} {series}: {count}{self.reason}{span}"
 
 
-def find_holes(
+def find_gaps(
     cursor: duckdb.DuckDBPyConnection,
     scopes: Iterable[QueryScope],
     home: Home,
     tree: Tree | None,
     catalog: Names,
-) -> tuple[Hole, ...]:
+) -> tuple[Gap, ...]:
     """Gaps in what a query selects, each once, by dataset, series and time.
 
     A series that does not exist is one only if the query names a column computed from it.
     """
-    found: set[Hole] = set()
+    found: set[Gap] = set()
     sources = _LakeToday(home)
     for scope in scopes:
         if scope.datasets and scope.place.schema != "meta":
             for part in _by_clock(scope):
-                holes = _holes_of(cursor, part, sources)
-                if len(scope.datasets) > 1 and any(hole.reason == _UNKNOWN for hole in holes):
+                gaps = _gaps_of(cursor, part, sources)
+                if len(scope.datasets) > 1 and any(gap.reason == _UNKNOWN for gap in gaps):
                     used = used_datasets(tree, scope.place, catalog)
-                    holes = {h for h in holes if h.reason != _UNKNOWN or h.dataset in used}
-                found |= holes
+                    gaps = {h for h in gaps if h.reason != _UNKNOWN or h.dataset in used}
+                found |= gaps
     return tuple(sorted(found, key=_order))
 
 
@@ -119,44 +119,44 @@ def _by_clock(scope: QueryScope) -> Iterator[QueryScope]:
         yield replace(scope, datasets=tuple(datasets), keys=keys)
 
 
-def hole_lines(holes: Sequence[Hole], hint: str | None) -> list[str]:
+def gap_lines(gaps: Sequence[Gap], hint: str | None) -> list[str]:
     """Lines of text: each gap with the command that may fill it, or counts by cause for many.
 
     ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
     if hint is not None:
-        holes = [hole for hole in holes if hole.reason != _UNKNOWN]
-    if len(holes) <= _SHOWN:
-        return [line for hole in holes for line in _hole_lines(hole)]
-    reasons = Counter(hole.reason.partition(" (")[0] for hole in holes)
+        gaps = [gap for gap in gaps if gap.reason != _UNKNOWN]
+    if len(gaps) <= _SHOWN:
+        return [line for gap in gaps for line in _gap_lines(gap)]
+    reasons = Counter(gap.reason.partition(" (")[0] for gap in gaps)
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    series = f"{len({_name_of(hole) for hole in holes}):,} series"
-    first = next((hole for hole in holes if hole.next_step), holes[0])
+    series = f"{len({_name_of(gap) for gap in gaps}):,} series"
+    first = next((gap for gap in gaps if gap.next_step), gaps[0])
     return [
-        f"incomplete: {counted(len(holes), 'hole')} in {series}: {why}; listed in Result.warnings",
-        *_hole_lines(first, "  such as"),
+        f"incomplete: {counted(len(gaps), 'gap')} in {series}: {why}; listed in Result.warnings",
+        *_gap_lines(first, "  such as"),
     ]
 
 
-def _hole_lines(hole: Hole, label: str = "incomplete") -> list[str]:
-    return [f"{label}: {hole}", *([f"  next: {hole.next_step}"] if hole.next_step else [])]
+def _gap_lines(gap: Gap, label: str = "incomplete") -> list[str]:
+    return [f"{label}: {gap}", *([f"  next: {gap.next_step}"] if gap.next_step else [])]
 
 
-def require_whole(holes: Sequence[Hole]) -> None:
-    """Raise if there are holes.
+def require_whole(gaps: Sequence[Gap]) -> None:
+    """Raise if there are gaps.
 
     Raises
     ------
     IncompleteError
         There are; the message names the first ten.
     """
-    if holes:
-        listed = "\n".join(f"  {hole}" for hole in holes[:10])
-        more = f"\n  and {len(holes) - 10:,} more" if len(holes) > 10 else ""
+    if gaps:
+        listed = "\n".join(f"  {gap}" for gap in gaps[:10])
+        more = f"\n  and {len(gaps) - 10:,} more" if len(gaps) > 10 else ""
         raise IncompleteError(
-            f"the data has {counted(len(holes), 'hole')} where the query looks:\n{listed}{more}",
+            f"the data has {counted(len(gaps), 'gap')} where the query looks:\n{listed}{more}",
             next_step="narrow the span, sync what is missing, or leave strict out",
-            holes=tuple(holes),
+            gaps=tuple(gaps),
         )
 
 
@@ -184,21 +184,19 @@ class _Series:
         return self.first - begins >= (DAY_US if self.name[3] is None else 1)
 
 
-def _holes_of(
-    cursor: duckdb.DuckDBPyConnection, scope: QueryScope, sources: _LakeToday
-) -> set[Hole]:
+def _gaps_of(cursor: duckdb.DuckDBPyConnection, scope: QueryScope, sources: _LakeToday) -> set[Gap]:
     refused = _refused(cursor, scope)
     series = _series(cursor, scope, refused)
     found = set(refused)
     for one in series:
         for gap in one.gaps:
             if _overlaps(gap, scope):
-                found.update(_holes_by_reason(one, gap, sources, counts=True))
+                found.update(_gaps_by_reason(one, gap, sources, counts=True))
     return found | _beyond_bars(scope, series, sources) | _unknown_series(scope, series, refused)
 
 
 def _series(
-    cursor: duckdb.DuckDBPyConnection, scope: QueryScope, refused: Sequence[Hole]
+    cursor: duckdb.DuckDBPyConnection, scope: QueryScope, refused: Sequence[Gap]
 ) -> list[_Series]:
     """The selected series that have a bar."""
     where, params = series_filter(scope)
@@ -220,9 +218,9 @@ def _series(
     ).fetchall():
         if tuple(name) in found and tuple(name) not in of_ticks:
             found[tuple(name)].held = merge(Period(period).span for period in periods)
-    for hole in refused:
-        if hole.start and hole.end and (one := found.get(_name_of(hole))) is not None:
-            one.refused.append((_us(hole.start), _us(hole.end)))
+    for gap in refused:
+        if gap.start and gap.end and (one := found.get(_name_of(gap))) is not None:
+            one.refused.append((_us(gap.start), _us(gap.end)))
     for *name, start, end in cursor.execute(
         f"select {names}, epoch_us(gap_from), epoch_us(gap_until) from meta.gaps where {where}",
         params,
@@ -250,38 +248,38 @@ def _of_ticks(
     )
 
 
-def _holes_by_reason(
+def _gaps_by_reason(
     series: _Series, span: Span, sources: _LakeToday, *, counts: bool = False
-) -> Iterator[Hole]:
+) -> Iterator[Gap]:
     """A span without bars, split where the cause changes; refused files have gaps of their own."""
     if series.is_of_ticks:
-        yield from _holes(series, [span], _NO_TICKS, counts=counts)
+        yield from _gaps(series, [span], _NO_TICKS, counts=counts)
         return
     left = subtract([span], series.refused)
-    yield from _holes(series, intersect(left, series.held), _AT_VENDOR, counts=counts)
+    yield from _gaps(series, intersect(left, series.held), _AT_VENDOR, counts=counts)
     left = subtract(left, series.held)
     if not left:
         return
     stored, settled = sources.of(series.name)
     unbuilt = intersect(left, stored)
-    yield from _holes(series, unbuilt, _NOT_BUILT, sources.build_line, counts=counts)
+    yield from _gaps(series, unbuilt, _NOT_BUILT, sources.build_line, counts=counts)
     left = subtract(left, stored)
-    yield from _holes(series, intersect(left, settled), _NO_FILE, counts=counts)
+    yield from _gaps(series, intersect(left, settled), _NO_FILE, counts=counts)
     is_after = span[0] >= series.after
     for part in subtract(left, settled):
         reason = "after its last file" if is_after else "never synced"
         step = sources.sync_line(series.name, part)
-        yield from _holes(series, [part], reason, step, counts=counts)
+        yield from _gaps(series, [part], reason, step, counts=counts)
 
 
-def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeToday) -> set[Hole]:
+def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeToday) -> set[Gap]:
     """The selected time before the first bar and after the last one."""
     start = None if scope.start is None else _us(scope.start)
     end = None if scope.end is None else _us(scope.end)
     if end is not None and (start is None or start < _today_us()):
         end = min(end, _today_us())
     reached = {one.name[0] for one in series if _meets(one, start, end)}
-    found: set[Hole] = set()
+    found: set[Gap] = set()
     for one in series:
         is_passed = one.name[0] not in reached
         if start is None and end is not None and is_passed:
@@ -293,54 +291,54 @@ def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeTod
             found.add(_after_bars(one, start, sources))
         if end is not None and end > one.after:
             begins = one.after if start is None else max(one.after, start)
-            found.update(_holes_by_reason(one, (begins, end), sources))
+            found.update(_gaps_by_reason(one, (begins, end), sources))
     return found
 
 
-def _before_bars(one: _Series, start: int | None, end: int, sources: _LakeToday) -> set[Hole]:
+def _before_bars(one: _Series, start: int | None, end: int, sources: _LakeToday) -> set[Gap]:
     if not one.starts_late and start is not None:
-        return set(_holes_by_reason(one, (start, end), sources))
+        return set(_gaps_by_reason(one, (start, end), sources))
     reason = _TOO_EARLY if one.starts_late else _NO_TICKS if one.is_of_ticks else "never synced"
     if start is None:
-        return {_hole(one.name, None, us_datetime(end), None, reason)}
-    return set(_holes(one, subtract([(start, end)], one.refused), reason))
+        return {_gap(one.name, None, us_datetime(end), None, reason)}
+    return set(_gaps(one, subtract([(start, end)], one.refused), reason))
 
 
-def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Hole:
+def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Gap:
     if one.is_of_ticks:
-        return _hole(one.name, us_datetime(start), None, None, _NO_TICKS)
-    hole = _hole(one.name, us_datetime(start), None, None, "after its last file")
-    return replace(hole, next_step=sources.sync_line(one.name, (start, None)))
+        return _gap(one.name, us_datetime(start), None, None, _NO_TICKS)
+    gap = _gap(one.name, us_datetime(start), None, None, "after its last file")
+    return replace(gap, next_step=sources.sync_line(one.name, (start, None)))
 
 
 def _unknown_series(
-    scope: QueryScope, series: Sequence[_Series], refused: Sequence[Hole]
-) -> set[Hole]:
+    scope: QueryScope, series: Sequence[_Series], refused: Sequence[Gap]
+) -> set[Gap]:
     """Series in the query that have no file here, good or refused."""
     if not scope.keys:
         return set()
-    here = {one.name[0] for one in series} | {hole.dataset for hole in refused}
+    here = {one.name[0] for one in series} | {gap.dataset for gap in refused}
     named = [scope.keys.get(name, (None,)) for name in SERIES_COLUMNS]
     values = [each[0] if len(each) == 1 else None for each in named]
     return {
-        _hole((dataset, *values), scope.start, scope.end, None, _UNKNOWN)
+        _gap((dataset, *values), scope.start, scope.end, None, _UNKNOWN)
         for dataset in set(scope.datasets) - here
     }
 
 
-def _holes(
+def _gaps(
     series: _Series,
     spans: Sequence[Span],
     reason: str,
     next_step: str | None = None,
     *,
     counts: bool = False,
-) -> Iterator[Hole]:
+) -> Iterator[Gap]:
     bar = _bar_us(series.name[3])
     for start, end in spans:
         bars = (end - start) // bar if counts and series.name[3] is not None else None
-        hole = _hole(series.name, us_datetime(start), us_datetime(end), bars, reason)
-        yield replace(hole, next_step=next_step)
+        gap = _gap(series.name, us_datetime(start), us_datetime(end), bars, reason)
+        yield replace(gap, next_step=next_step)
 
 
 class _LakeToday:
@@ -392,7 +390,7 @@ class _LakeToday:
         return ["warehouse", "--home", str(self._home.root)]
 
 
-def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Hole]:
+def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Gap]:
     """Files in quarantine, apart from those of which the lake has a good version."""
     keys = {name: values for name, values in scope.keys.items() if name != "series_id"}
     where, params = series_filter(scope, keys)
@@ -410,12 +408,12 @@ def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Hole]
         f" anti join meta.files as held on {same} where {where}",
         params,
     ).fetchall()
-    holes = []
+    gaps = []
     for *series, period, reason in rows:
         start, end = _span(period)
         if (scope.end is None or start < scope.end) and (scope.start is None or end > scope.start):
-            holes.append(_hole(series, start, end, None, f"refused ({reason.rstrip('.')})"))
-    return holes
+            gaps.append(_gap(series, start, end, None, f"refused ({reason.rstrip('.')})"))
+    return gaps
 
 
 def _overlaps(span: Span, scope: QueryScope) -> bool:
@@ -429,23 +427,23 @@ def _meets(one: _Series, start: int | None, end: int | None) -> bool:
     return (start is None or start < one.after) and (end is None or one.first < end)
 
 
-def _hole(
+def _gap(
     series: Sequence[Any],
     start: dt.datetime | None,
     end: dt.datetime | None,
     bars: int | None,
     reason: str,
-) -> Hole:
+) -> Gap:
     dataset, exchange, symbol, interval, clock = series
-    return Hole(dataset, exchange, symbol, interval, clock, start, end, bars, reason)
+    return Gap(dataset, exchange, symbol, interval, clock, start, end, bars, reason)
 
 
-def _order(hole: Hole) -> tuple[list[str], str, str]:
-    return [name or "" for name in _name_of(hole)], str(hole.start), hole.reason
+def _order(gap: Gap) -> tuple[list[str], str, str]:
+    return [name or "" for name in _name_of(gap)], str(gap.start), gap.reason
 
 
-def _name_of(hole: Hole) -> tuple[Any, ...]:
-    return (hole.dataset, *(getattr(hole, name) for name in SERIES_COLUMNS))
+def _name_of(gap: Gap) -> tuple[Any, ...]:
+    return (gap.dataset, *(getattr(gap, name) for name in SERIES_COLUMNS))
 
 
 def series_filter(
