@@ -179,9 +179,13 @@ def _lasting(path: Path) -> _Lasting:
     store, cache_gb = document.get("store"), document.get("cache_gb", CACHE_GB)
     links = document.get("links", True)
     if store is not None and not isinstance(store, str):
-        raise UsageError(f"{path}: store is no text", next_step='write: store = "s3://bucket/home"')
+        raise UsageError(
+            f"{path}: store is not a string", next_step='write: store = "s3://bucket/home"'
+        )
     if isinstance(cache_gb, bool) or not isinstance(cache_gb, (int, float)) or not cache_gb >= 0:
-        raise UsageError(f"{path}: cache_gb is no size", next_step="write: cache_gb = 20")
+        raise UsageError(
+            f"{path}: cache_gb is not a number of gigabytes", next_step="write: cache_gb = 20"
+        )
     if not isinstance(links, bool):
         raise UsageError(
             f"{path}: links is neither true nor false", next_step="write: links = false"

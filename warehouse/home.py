@@ -238,7 +238,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         There is no home, and the verb does not create one.
     """
     if verb not in _BEGINNING and not home.root.is_dir():
-        raise NotFoundError(f"{home.root}: there is no home", next_step=BEGIN)
+        raise NotFoundError(f"{home.root}: this folder is not a home", next_step=BEGIN)
     try:
         home.root.mkdir(parents=True, exist_ok=True)
         handle = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

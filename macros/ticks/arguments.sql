@@ -41,7 +41,7 @@
             when not coalesce(regexp_full_match(every::varchar, '[1-9][0-9]{0,5}[smhd]'), false)
                 then error(
                     'every: ' || coalesce(every::varchar, 'NULL')
-                    || ' is no length of a bar; write one as 15s, 45m, 4h or 1d'
+                    || ' is not the length of a bar; write one as 15s, 45m, 4h or 1d'
                 )
             when 86400000000 % {{ warehouse._width() }} > 0
                 then error(

@@ -345,7 +345,10 @@ def test_run_structure_of_sells_alone_then_has_zeros_for_buys() -> None:
     ("call", "message"),
     [
         ("ticks_flow('7m')", "every: 7m does not divide a UTC day; nearest that do: 6m and 8m$"),
-        ("ticks_flow('15')", "every: 15 is no length of a bar; write one as 15s, 45m, 4h or 1d"),
+        (
+            "ticks_flow('15')",
+            "every: 15 is not the length of a bar; write one as 15s, 45m, 4h or 1d",
+        ),
         ("ticks_flow('2d')", "every: 2d does not divide a UTC day; nearest that do: 1d$"),
         ("ticks_flow('1m', clock := 'local')", "clock: local is none of"),
         ("ticks_flow('1m', symbol := 'BTC')", "no raw_trades of symbol BTC in vendor.raw_trades"),

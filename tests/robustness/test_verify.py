@@ -191,15 +191,15 @@ PLANTS = [
     ),
     Plant(
         "object flipped", lambda h: flip(an_object(h)), Severity.DAMAGED, About.OBJECT,
-        "holds other bytes", seen_quickly=False,
+        "do not match the hash", seen_quickly=False,
     ),
     Plant(
         "object cut", lambda h: cut(an_object(h)),
-        Severity.DAMAGED, About.OBJECT, "holds other bytes",
+        Severity.DAMAGED, About.OBJECT, "do not match the hash",
     ),
     Plant(
         "object empty", lambda h: empty(an_object(h)), Severity.DAMAGED, About.OBJECT,
-        "holds other bytes",
+        "do not match the hash",
     ),
     Plant(
         "all objects gone", lambda h: shutil.rmtree(h.objects), Severity.DAMAGED, About.OBJECT,
@@ -238,11 +238,11 @@ PLANTS = [
         lambda h: change_manifest(
             h, f"update files set facts = replace(facts, '\"rows\": {ROWS}', '\"rows\": 47')"
         ),
-        Severity.DAMAGED, About.OBJECT, "rows: holds 48, the manifest says 47", seen_quickly=False,
+        Severity.DAMAGED, About.OBJECT, "rows: holds 48, the manifest has 47", seen_quickly=False,
     ),
     Plant(
         "size wrong", lambda h: change_manifest(h, "update files set size_bytes = 1"),
-        Severity.DAMAGED, About.OBJECT, "the manifest says 1",
+        Severity.DAMAGED, About.OBJECT, "the manifest has 1",
     ),
     Plant(
         "catalog gone", lambda h: h.catalog.unlink(), Severity.STALE, About.CATALOG, "is missing"
@@ -268,7 +268,7 @@ PLANTS = [
     ),
     Plant(
         "month flipped", lambda h: flip(a_month(h)), Severity.DAMAGED, About.MONTH,
-        "holds other bytes than its name says", seen_quickly=False,
+        "its bytes do not match the hash in its name", seen_quickly=False,
     ),
     Plant(
         "month empty", lambda h: empty(a_month(h)),
@@ -687,7 +687,7 @@ def test_a_copy_is_never_made_of_a_damaged_month(home: Home) -> None:
     remove_copy(home, 2)
     flip(a_month(home))
     reason = copy_marts(Settings(home.root))
-    assert reason is not None and "holds other bytes than its name says" in reason
+    assert reason is not None and "its bytes do not match the hash in its name" in reason
     assert "warehouse verify --repair" in reason
     assert not any(path.is_file() for path in native_copy(home, 2))
 

@@ -311,7 +311,7 @@ def test_damaged_objects_are_found_refused_and_sent_again(
     store.put(name, bad)
     done = bucket.run(bucket.address, "sql", FEATURES)
     assert done.exit_code == 4
-    assert f"{name}: holds other bytes than its name says" in done.stderr
+    assert f"{name}: its bytes do not match the hash in its name" in done.stderr
     assert not list((bucket.folder / "cache").rglob(Path(name).name))
     assert bucket.run(writer, "verify", "--quick").exit_code == 4
     found = bucket.run(writer, "verify")
@@ -327,7 +327,7 @@ def test_damaged_catalogs_and_heads_are_refused(bucket: Bucket, writer: Path) ->
     assert head is not None
     part = head.state.generations[0].catalog.parts[0]
     store.put(f"parts/{part}", b"another")
-    with pytest.raises(DamagedError, match=f"parts/{part}: holds other bytes"):
+    with pytest.raises(DamagedError, match=f"parts/{part}: its bytes do not match"):
         warehouse.open(bucket.address)
     store.put(f"parts/{head.state.manifest.parts[0]}", b"another")
     store.delete([f"parts/{head.state.names.parts[0]}"])

@@ -84,7 +84,7 @@ def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> No
         (["sync", "flow", *PLACE, "--start", "2025-09-01"], 2, "no interval"),
         (["sync", "flow", *PLACE, *GRID, "--start", "September"], 2, "--start"),
         (["sync", "flow", *PLACE, *GRID, *DAYS[2:], "--start", "2026-01-01"], 2, "ends before"),
-        (["sync", "--dataset", "flow"], 2, "--dataset goes with --from"),
+        (["sync", "--dataset", "flow"], 2, "--dataset can only be used with --from"),
         (["sync", "flow", "--from", "."], 2, "--from imports a whole folder"),
         (["sync", "l9_*", *PLACE, *GRID, *DAYS], 2, "no dataset matches"),
         (

@@ -380,8 +380,8 @@ class _Audit:
             return
         settled = f"known_at <= make_timestamp({cut.at_us - model.horizon_us})"
         cause = Cause(
-            "needs rows from further ahead than config.meta.horizon says; where bars are missing, "
-            "lead() counts rows and reaches further in time: join_at with an offset does not"
+            "needs rows from further ahead than config.meta.horizon declares; where bars are "
+            "missing, lead() counts rows and so reaches further in time; join_at does not"
         )
         for difference in find_differences(self._scratch, model, (future.result, "known"), settled):
             self._record(Kind.HORIZON, model, difference, cut, future.mode, cause)
@@ -404,7 +404,7 @@ class _Audit:
 
     def _compare_short(self, model: Model, cut: Cut, from_us: int) -> None:
         settled = f'{_known(cut)} and "time" >= make_timestamp({from_us})'
-        cause = Cause("needs rows from further back than config.meta.lookback says")
+        cause = Cause("needs rows from further back than config.meta.lookback declares")
         for difference in find_differences(
             self._scratch, model, ("known", "short"), settled, model.accumulates
         ):

@@ -94,8 +94,8 @@ def audit_metrics(
         ]
         if not series:
             raise NotFoundError(
-                "no bars of these datasets and options in the catalog",
-                next_step="list what there is with: warehouse symbols; or " + BUILD,
+                "the catalog has no bars for these datasets and options",
+                next_step="list the series with: warehouse symbols; or " + BUILD,
             )
         audits = [
             _Auditor(connection, one, sources[one.dataset], start, end).audit() for one in series

@@ -252,7 +252,8 @@ def scratch_beside(
     except duckdb.Error as error:
         raise_fault(error)
         raise BuildError(
-            f"{catalog}: lacks what the models read ({str(error).splitlines()[0]})",
+            f"{catalog}: lacks a table or column that the models read"
+            f" ({str(error).splitlines()[0]})",
             next_step=BUILD,
         ) from error
     return scratch

@@ -81,7 +81,7 @@ def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None
             write_record(home, Record(store.address, state, tag))
             return Pushed(state.current, len(sizes), sum(sizes))
     raise OvertakenError(
-        f"{store.address}: other machines write to it all the time",
+        f"{store.address}: other machines kept writing to it during every attempt",
         next_step="run the same command again",
     )
 

@@ -103,7 +103,7 @@ class Reader:
         StoreError
             A file is not here and cannot be fetched.
         DamagedError
-            A file of the bucket has other bytes than its name says.
+            The bytes of a file in the bucket do not match the hash in its name.
         """
         with locked(self.home, "cache.lock"):
             hold = _hold(self.home, names)

@@ -125,7 +125,7 @@ def send_file(store: Store, home: Home, name: str) -> int:
     except FileNotFoundError as error:
         raise DamagedError(f"{path}: is missing", next_step=REPAIR) from error
     if not found.startswith(digest_of(name)):
-        raise DamagedError(f"{path}: holds other bytes than its name says", next_step=REPAIR)
+        raise DamagedError(f"{path}: its bytes do not match the hash in its name", next_step=REPAIR)
     store.put(name, path)
     return path.stat().st_size
 
@@ -173,6 +173,6 @@ def _unfinished(place: Path) -> Path:
 
 def _other_bytes(store: Store, name: str) -> DamagedError:
     return DamagedError(
-        f"{store.address}/{name}: holds other bytes than its name says; they were not used",
+        f"{store.address}/{name}: its bytes do not match the hash in its name; they were not used",
         next_step="where the data is written: warehouse verify --repair",
     )

@@ -145,7 +145,7 @@ def prune_bucket(
         for start in range(0, len(names), _DELETED_AT_ONCE):
             if clock() - began > _DELETES_FOR_S:
                 raise OvertakenError(
-                    f"{store.address}: there is more to remove than fits into one prune",
+                    f"{store.address}: one prune cannot remove all of it",
                     next_step="run the same command again",
                 )
             store.delete(names[start : start + _DELETED_AT_ONCE])

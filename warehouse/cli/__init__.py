@@ -81,10 +81,10 @@ _SUMMARIES = {
     "import": "Import ticks of other formats, by one SQL file per format.",
     "build": "Build the catalog and the models, test them, publish them.",
     "publish": "Publish a build file that dbt has filled.",
-    "pull": "Bring the home up to what its bucket holds.",
+    "pull": "Update the home from its bucket.",
     "update": "Sync, then build.",
     "rollback": "Go back to an earlier generation.",
-    "audit": "Check that no model looks ahead, and the vendor's metrics against ticks.",
+    "audit": "Check models for look-ahead; compare the vendor's metrics with ticks.",
     "verify": "Check that nothing in the home is damaged.",
     "snapshot": "Name the current generation, or list all generations.",
     "prune": "Remove old generations and the files that only they need.",
@@ -98,7 +98,7 @@ _SUMMARIES = {
     "shell": "Open the DuckDB shell on the catalog, read-only.",
     "status": "Show data, gaps, refused files and the state of the catalog.",
     "serve": "Serve the vendor's API from the lake, on this machine.",
-    "ui": "Look at the catalog in the browser: charts, coverage, quality, SQL.",
+    "ui": "Show the catalog in the browser: charts, coverage, quality, SQL.",
 }
 
 

@@ -16,7 +16,7 @@ from warehouse.home import Home
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
 def audit() -> None:
-    """Check by experiment that no model looks ahead, and the vendor's metrics against ticks."""
+    """Check models for look-ahead by experiment; compare the vendor's metrics with ticks."""
 
 
 @audit.command(epilog="Example: warehouse audit lookahead flow_features --cuts 5")

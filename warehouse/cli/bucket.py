@@ -77,7 +77,7 @@ def publish_to_bucket(settings: Settings) -> None:
 @click.command(epilog="Example: warehouse pull")
 @home_option
 def pull(settings: Settings) -> int:
-    """Bring the home up to what its bucket holds, all of it, so that it can write there.
+    """Download all that the home's bucket has and the home lacks, so that it can write there.
 
     The bucket is the `store` of the home's warehouse.toml. Vendor files that only this home has
     stay in its lake: run `warehouse build` afterwards to publish them. A home that only reads needs
@@ -85,7 +85,7 @@ def pull(settings: Settings) -> int:
     """
     if settings.store is None:
         raise UsageError(
-            f"{settings.home}: this home is in no bucket",
+            f"{settings.home}: this home has no bucket",
             next_step='write into its warehouse.toml: store = "s3://BUCKET/PREFIX"',
         )
     from warehouse.bucket import Store, pull_home

@@ -52,7 +52,7 @@ _workers_option: Callable[[Any], Any] = click.option(
     type=click.Choice(["duckdb", "spark"]),
     default="duckdb",
     show_default=True,
-    help="What computes the marts; Spark by the server that SPARK_REMOTE names.",
+    help="Engine that computes the marts; for spark, set SPARK_REMOTE to the server's address.",
 )
 @_workers_option
 @home_option

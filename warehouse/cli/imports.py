@@ -65,9 +65,9 @@ def import_(
 ) -> int:
     """Import FILES of raw ticks in the format NAME as one series of the lake.
 
-    NAME is an importer: a SQL file that is shipped or in importers/ of the home. Rows are checked,
-    sorted and split by UTC day of their time, whatever the files are called; those of the
-    files that were imported before are replaced. Exit code 1 if a file or a day was refused.
+    NAME is an importer: a SQL file, shipped or in the home's importers/ folder. Rows are checked,
+    sorted and split by UTC day, whatever the names of the files; rows that were imported from the
+    same files before are replaced. Exit code 1 if a file or a day was refused.
     """
     home = Home.of(settings)
     if name is None:

@@ -23,9 +23,11 @@ Examples:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--symbol", metavar="SYMBOL", help="Only rows of this symbol.")
-@click.option("--interval", metavar="INTERVAL", help="Only bars of this length, as 5m.")
+@click.option("--interval", metavar="INTERVAL", help="Only bars of this length, such as 5m.")
 @click.option("--clock", metavar="CLOCK", help="Only bars of this clock: exchange or true.")
-@click.option("--limit", type=click.IntRange(0), default=40, show_default=True, help="Most rows.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=40, show_default=True, help="Maximum number of rows."
+)
 @timeout_option
 @click.option(
     "--format",
@@ -36,10 +38,10 @@ Examples:
 )
 @home_option
 def preview(settings: Settings, file: Path, limit: int, form: str, **options: Any) -> int:
-    """Show the rows of one of your models as its file is now, without a build.
+    """Show the rows of one of your models, computed from its file without a build.
 
-    FILE is a path, or a file's name below the home's models/. The models of yours that it
-    reads are taken from their files too, all others from the catalog.
+    FILE is a path, or the name of a file in the home's models/ folder. Other models of yours that
+    it reads are computed from their files too; everything else is read from the catalog.
     """
     with Warehouse(settings) as warehouse:
         result = warehouse.preview(file, limit=limit, **options)

@@ -68,10 +68,10 @@ class _Output:
         for place in (self.target, self.receipt):
             require_place(home, place)
         if self.target is not None and self.target == self.receipt:
-            raise UsageError(f"{self.target}: the answer and its receipt are two files")
+            raise UsageError(f"{self.target}: the result and its receipt need two files")
         if self.as_json and self.form not in (None, "json"):
             raise UsageError(
-                f"--json and --format {self.form} contradict", next_step="give one of them"
+                f"--json and --format {self.form} cannot be combined", next_step="give one of them"
             )
         return format_of(self.target, "json" if self.as_json else self.form)
 
@@ -151,7 +151,7 @@ def sql(
     """
     if name is not None and text is not None and "=" in text:
         raise UsageError(
-            f"{text}: a value of a named query goes with -p",
+            f"{text}: values for a named query are given with -p",
             next_step=f"run: warehouse sql -q {name} -p {shlex.quote(text)}",
         )
     if (text is None) == (name is None):

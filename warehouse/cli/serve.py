@@ -30,8 +30,8 @@ from warehouse.home import Home
 @click.option(
     "--key-env",
     metavar="NAME",
-    help="Ask for X-API-KEY, and take it from another environment variable: a key is never an "
-    "argument, since other users of the machine can read those.",
+    help="Require the header, with the key in this environment variable. A key cannot be given as "
+    "an argument, because other users of the machine can read arguments.",
 )
 @home_option
 def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: str | None) -> int:

@@ -83,7 +83,13 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
         type=click.Choice(INTERVALS),
         metavar="1m|5m|1h|...",
     ),
-    click.option("--clock", "clocks", multiple=True, type=click.Choice(CLOCKS)),
+    click.option(
+        "--clock",
+        "clocks",
+        multiple=True,
+        type=click.Choice(CLOCKS),
+        help="By which time events are sorted into bars; may be repeated.",
+    ),
     click.option(
         "--start", type=_DAY, callback=_as_day, metavar="YYYY-MM-DD", help="First UTC day."
     ),
@@ -99,7 +105,11 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     "--preview", is_flag=True, help="Download the free sample: one series, one month, no key."
 )
 @click.option(
-    "--connections", type=click.IntRange(1, 32), default=8, show_default=True, help="At once."
+    "--connections",
+    type=click.IntRange(1, 32),
+    default=8,
+    show_default=True,
+    help="Downloads at the same time.",
 )
 @click.option(
     "--from", "folder", type=click.Path(path_type=Path), help="Folder of vendor files to import."
@@ -156,9 +166,11 @@ def sync(
             )
         return _sync_folder(home, folder, _naming(asked, dataset, pattern), options)
     if dataset is not None:
-        raise UsageError("--dataset goes with --from", next_step=f"write: sync {dataset} ...")
+        raise UsageError(
+            "--dataset can only be used with --from", next_step=f"write: sync {dataset} ..."
+        )
     if pattern is not None:
-        raise UsageError("--pattern goes with --from", next_step="add --from FOLDER")
+        raise UsageError("--pattern can only be used with --from", next_step="add --from FOLDER")
     chosen = _chosen(home, asked, preview=preview)
     for one in chosen:
         expand_datasets(one.datasets)  # a misspelt name is found before anything is requested
@@ -249,7 +261,7 @@ def _narrowed(one: Subscription, asked: Subscription) -> Subscription:
     narrow = [asked.exchanges, asked.symbols, asked.intervals, asked.clocks]
     if any(narrow):
         raise UsageError(
-            "--exchange, --symbol, --interval and --clock go with a DATASET",
+            "--exchange, --symbol, --interval and --clock need a DATASET",
             next_step="name datasets, or leave these options out to sync what warehouse.toml lists",
         )
     return replace(one, start=asked.start or one.start, end=asked.end or one.end)

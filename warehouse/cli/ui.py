@@ -26,11 +26,11 @@ from warehouse.errors import ExitCode, UsageError, needing_extras
 def ui(
     settings: Settings, past: dict[str, Any], port: int, link: str | None, no_browser: bool
 ) -> int:
-    """Look at the catalog in the browser: charts, coverage, quality, lineage, SQL.
+    """Show the catalog in the browser: charts, coverage, quality, lineage, SQL.
 
-    The page is answered by this machine only and needs no network. The first line on stdout is its
-    address, which contains a secret. A link copied from the page shows the same view of the same
-    generation again with --open. Ctrl-C stops it.
+    The page is served by this machine only and needs no network. The first line on stdout is its
+    address, which contains a secret. With --open, a link copied from the page shows the same view
+    of the same generation again. Ctrl-C stops it.
     """
     view = _view_of(link)
     with needing_extras():

@@ -22,7 +22,7 @@ from warehouse.upkeep import verify_home as verify_home
 Examples:
   warehouse verify
   warehouse verify --numerics            check the arithmetic of the installed DuckDB
-  warehouse verify receipt.json          the answer of a receipt: identical, or what changed"""
+  warehouse verify receipt.json          run the query of a receipt again and compare"""
 )
 @click.argument("receipt", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Compare names and sizes only, without reading files.")

@@ -122,13 +122,15 @@ def get_metrics(
     Returns
     -------
     polars.DataFrame or pandas.DataFrame
-        ``time`` (naive UTC), then the file's columns, sorted by ``time``. Without rows and columns
-        if the vendor has no data.
+        One row per bar, sorted by ``time``: that column (naive UTC), then those of the files.
+        Without rows and columns if the vendor has no data.
 
     Raises
     ------
     NotFoundError
         Days of the span are not in the lake; the message has the ``warehouse sync`` line.
+    UsageError
+        An argument has an invalid value.
 
     Examples
     --------
@@ -167,8 +169,8 @@ def get_raw(
 ) -> Frame:
     """Raw events of one symbol over a span of days (trades, quotes, mark_price ...).
 
-    As :func:`get_metrics`, but rows keep the files' order, are trimmed by ``exchange_timestamp``,
-    and times are aware UTC.
+    As :func:`get_metrics`, with these differences: rows keep the order of the files, ``start_date``
+    and ``end_date`` select by ``exchange_timestamp``, and times are aware, in UTC.
     """
     key = SeriesKey(exchange, symbol)
     return _frame(RAW_PREFIX + dataset, key, start_date, end_date, output, home)
@@ -183,6 +185,11 @@ def get_symbols(
 ) -> list[str]:
     """Symbols of one exchange that are in the lake, sorted.
 
+    Raises
+    ------
+    NotFoundError
+        The lake has no data of this exchange.
+
     Examples
     --------
     >>> import warehouse
@@ -196,7 +203,7 @@ def get_symbols(
     found = sorted({series.symbol for series in held if series.exchange == exchange})
     if not found:
         raise NotFoundError(
-            f"{exchange}: no data of it in the lake",
+            f"{exchange}: the lake has no data of this exchange",
             next_step=f"run: warehouse sync flow --exchange {exchange} --symbol SYMBOL ...",
             exchange=exchange,
         )

@@ -144,7 +144,7 @@ class Days:
             ((id, first, last, count),) = found
             where = f"{first} and {last}" if first != last else str(first)
             raise FileRefusedError(
-                f"one id has two values: {count:,} such, the first is id {id}, in {where}"
+                f"ids with different values: {count:,}, the first is {id}, in {where}"
             )
         return []
 

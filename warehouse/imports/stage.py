@@ -141,7 +141,7 @@ class Stage:
             return ours
         text = engine_message(str(error))
         if isinstance(error, duckdb.BinderException) and self._has_no_rows():
-            return FileRefusedError("it has no rows, at most a line of names")
+            return FileRefusedError("it has no rows, at most a header")
         if isinstance(error, duckdb.PermissionException):
             text = "its SQL reads something else than $files: " + text.splitlines()[0]
         return FileRefusedError(f"the importer {self._importer.path} cannot read it: {text}")

@@ -109,5 +109,5 @@ def imported_of(metadata: dict[bytes, bytes] | None) -> Imported | None:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
-        raise ValueError("a text is missing or too long")
+        raise ValueError("a string is missing or too long")
     return value

@@ -378,7 +378,7 @@ def _read_all(file: pq.ParquetFile, values: Values, key: FileKey) -> Values:
                 )
     if rows != file.metadata.num_rows:
         raise FileRefusedError(
-            f"holds {counted(rows, 'row')}, its footer says {file.metadata.num_rows:,}"
+            f"holds {counted(rows, 'row')}, its footer counts {file.metadata.num_rows:,}"
         )
     return values
 

@@ -82,7 +82,7 @@ class Model:
         How far before ``time`` and after ``known_at`` a row's inputs may lie, in microseconds;
         ``None`` where this is unbounded or not declared.
     accumulates
-        Columns that run from the first bar of a series, whatever ``lookback_us`` says.
+        Columns that run from the first bar of a series, whatever ``lookback_us`` is.
     outside
         Why files, seeds and other databases that it reads hold no future (``config.meta.outside``).
     """

@@ -124,7 +124,7 @@ def _require_unique_names(name: str, columns: list[str]) -> None:
     counted = Counter(column.lower() for column in columns)
     twice = [column for column in columns if counted[column.lower()] > 1]
     if twice:
-        raise _frame_error(name, f"columns of one name: {', '.join(twice)}", _RENAME)
+        raise _frame_error(name, f"several columns have the same name: {', '.join(twice)}", _RENAME)
 
 
 def _catalog_column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:

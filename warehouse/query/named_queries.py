@@ -207,7 +207,7 @@ def _fill_template(text: str, chosen: Mapping[str, str]) -> str:
             if type(node).__name__ not in _TEMPLATE_NODES:
                 kind = type(node).__name__.lower()
                 raise QueryError(
-                    f"line {node.lineno} of the SQL: a template may not hold a {kind!r}",
+                    f"line {node.lineno} of the SQL: a template must not contain a {kind!r}",
                     next_step=next_step,
                 )
         return environment.from_string(template).render(chosen)

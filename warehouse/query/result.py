@@ -113,10 +113,14 @@ class Column(str):
 
 
 class Result(Tabular):
-    """The result of one query, which runs on first reading and can be read again.
+    """The result of one query, which runs when it is first read and can be read again.
 
-    ``df``, ``pl``, ``arrow`` and ``fetchall`` share one stored result; ``batches`` and ``head``
-    stream and store nothing.
+    ``df``, ``pl``, ``arrow`` and ``fetchall`` share one result in memory; ``batches`` and ``head``
+    store nothing. Rows are in the order of the query's ORDER BY; without one their order is not
+    defined, and may differ from one reading to the next. Times without a zone are UTC.
+
+    Every reading raises QueryError where DuckDB cannot compute the rows or a limit is reached,
+    DamagedError where a file of the home is damaged, and UsageError once the warehouse is closed.
     """
 
     def __init__(
@@ -148,7 +152,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def arrow(self) -> pa.Table:
-        """The result as a pyarrow Table; times naive UTC."""
+        """The result as a pyarrow Table, a row per row; TIMESTAMP is ``timestamp[us]``, UTC."""
         with self._lock:
             if self._table is None:
                 began = time.monotonic()
@@ -159,22 +163,34 @@ class Result(Tabular):
             return self._table
 
     def df(self) -> pd.DataFrame:
-        """The result as a pandas DataFrame; times naive UTC."""
+        """The result as a pandas DataFrame with a plain index, 0 and up.
+
+        TIMESTAMP is ``datetime64[us]``, naive UTC. As in pandas, integers with NULL become
+        ``float64`` and truth values with NULL ``object``.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> with warehouse.open(demo_home) as wh:
+        ...     frame = wh.sql("select time, close from bars where interval = '1h'").df()
+        >>> frame.shape, frame["close"].dtype.name
+        ((8688, 2), 'float64')
+        """
         table = self.arrow()
         return run(None, lambda: _as_pandas(table))
 
     def pl(self) -> pl.DataFrame:
-        """The result as a polars DataFrame; times naive UTC."""
+        """The result as a polars DataFrame; TIMESTAMP is ``Datetime("us")``, naive UTC."""
         return run(None, lambda: _as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The result as a list of tuples."""
+        """The rows as a list of tuples of Python values; a TIMESTAMP is a naive datetime, UTC."""
         table = self.arrow()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     @_retry_without_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
-        """The first rows of the result as tuples, without storing it."""
+        """At most ``rows`` first rows as tuples, as in :meth:`fetchall`; the rest is not read."""
         if self._table is not None:
             columns = self._table.slice(0, rows).columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
@@ -187,7 +203,18 @@ class Result(Tabular):
         return list(self._head[1])
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
-        """Stream the answer in batches of at most ``rows``, without storing it."""
+        """Stream the result as Arrow record batches of 1 to ``rows`` rows, without storing it.
+
+        The types are those of :meth:`arrow`. Each call runs the query again.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> with warehouse.open(demo_home) as wh:
+        ...     r = wh.sql("select time from flow_features order by time")
+        ...     sum(batch.num_rows for batch in r.batches(50_000))
+        112944
+        """
         has_begun = False
         try:
             for batch in self._stream(rows):
@@ -246,10 +273,19 @@ class Result(Tabular):
     def warnings(self) -> tuple[analysis.Remark, ...]:
         """Models that look ahead, windows without values, missing bars and refused files.
 
-        The models are those of the user's own that did not pass the audit. A window has no values
-        if its length is no whole number of the bars that the query selects. Missing bars are found
-        on access, from the series and the span of time that the query's conditions on key
-        columns and ``time`` select; else from all that its tables cover.
+        A LookAhead names a model of the user's own that did not pass the audit, an EmptyWindow a
+        length that is not a multiple of the selected bars, so that measures over it are NULL, and a
+        Gap a span that the lake lacks or that was refused. They come in this order, gaps by
+        series and time, and are computed on access: from the series and the span that the query's
+        conditions on key columns and ``time`` select, or else from all that its tables cover.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> with warehouse.open(demo_home) as wh:
+        ...     r = wh.sql("from vendor.flow where time < '2026-03-02' and series_id = 1")
+        ...     [(gap.reason, str(gap.start)) for gap in r.warnings]
+        [('after its last file', '2026-03-01 00:00:00')]
         """
         scope = self._scope()
         cursor = self._session.root.new_cursor()

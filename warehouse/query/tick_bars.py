@@ -68,7 +68,7 @@ def ask_bars(
         )
     size = float(events[1])
     if not size > 0:
-        raise UsageError(f"every={every!r}: a bar must hold more than 0 {events[2]}")
+        raise UsageError(f"every={every!r}: a bar must contain more than 0 {events[2]}")
     trades = _trades(ask, series, span)
     return _event_bars(ask, dataset, every, clock, trades, size, events[2].lower(), span)
 
@@ -101,14 +101,14 @@ def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.
     ).arrow()
     if not found.num_rows:
         raise NotFoundError(
-            "no trades with a taker side in what was asked",
-            next_step="see which there are with: from meta.coverage where dataset = 'raw_trades'",
+            "the selection has no trades with a taker side",
+            next_step="list them with: from meta.coverage where dataset = 'raw_trades'",
         )
     series_there = found.group_by(_KEYS).aggregate([]).to_pylist()
     if len(series_there) > 1:
         named = ", ".join(sorted(" ".join(keys.values()) for keys in series_there))
         raise UsageError(
-            f"bars of events are made of one series, and these have trades: {named}",
+            f"bars of events need a single series, but several have trades: {named}",
             next_step="give symbol= and exchange=",
         )
     if found["us"].null_count:

@@ -133,7 +133,7 @@ class Warehouse:
         return partial(open, generation=self.generation), (self._home.root,)
 
     def close(self) -> None:
-        """Close the catalog."""
+        """Close the catalog; its results cannot be read any more, except those stored already."""
         self._session.close()
 
     @property
@@ -143,9 +143,9 @@ class Warehouse:
         return self._session.generation
 
     def refresh(self) -> None:
-        """Switch to the generation that is published now.
+        """Switch to the generation that is published now, and close the present one.
 
-        A warehouse that was opened on an earlier generation stays there.
+        A warehouse that was opened on a chosen generation stays there.
         """
         self._session.require_open()
         old, self._session = self._session, self._source.open()
@@ -168,29 +168,37 @@ class Warehouse:
         ----------
         text
             One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE,
-            SHOW, or EXPLAIN of these. Where it holds ``{{`` or ``{%`` outside of literals and
-            comments, it is a template with the macros of models: ``{{ ratio('a', 'b') }}``.
+            SHOW, or EXPLAIN of these. A text with ``{{`` or ``{%`` outside of literals and
+            comments is a template that can use the macros of models: ``{{ ratio('a', 'b') }}``.
         params, **named
-            Values by name. Dates are UTC days, naive datetimes UTC, aware ones are converted, and
-            so is a text that is a moment with an offset, unless it is compared with a text column;
-            numpy scalars, pandas timestamps and lists are taken as they are meant. A parameter
-            that is called timeout, memory or strict goes into ``params``. A frame (pandas, polars,
-            Arrow, another answer) is a table of that name, which the query reads beside the
-            catalog's; it is taken as it is now, with times in naive UTC.
+            Values by name. A date is a UTC day, a naive datetime is UTC, an aware one is converted
+            to UTC, and so is a string with an offset, unless it is compared with a text column.
+            Numpy scalars, pandas timestamps and lists are accepted. Put a parameter that is called
+            timeout, memory or strict into ``params``. A frame (pandas, polars, Arrow, another
+            result) becomes a table of that name beside those of the catalog; its rows are read
+            now, with times in naive UTC.
         timeout
-            Seconds that preparing the query may take, and again each reading of the answer, of its
-            units, its warnings or what else is worked out of it.
+            Most seconds for preparing the query, and for each later step: reading the rows, the
+            units, the warnings or the receipt. None for no limit.
         memory
-            Memory that DuckDB may use for this query, such as ``"2GB"``; more goes to disk. DuckDB
-            does not count all that it takes: where the process grows by twice that, it is stopped.
+            Memory that DuckDB may use for this query, such as ``"2GB"``; beyond it DuckDB uses the
+            disk. DuckDB does not count all of its memory, so a query is stopped when the process
+            has grown by twice the limit.
         strict
-            Raise where :attr:`Result.warnings` would not be empty.
+            Raise an error if :attr:`Result.warnings` is not empty.
+
+        Returns
+        -------
+        Result
+            Rows in the order of the text's ORDER BY; without one the order is not defined.
 
         Raises
         ------
         QueryError
-            The text is no such statement, is wrong, a name is missing or unknown, or a frame
-            cannot be converted without loss.
+            The text is not such a statement or is invalid, a parameter is missing or unknown, or a
+            frame cannot be converted without loss.
+        UsageError
+            An argument has an invalid type, or the warehouse was closed.
         IncompleteError
             ``strict``, and bars are missing from what the query selects.
         LooksAheadError
@@ -271,18 +279,19 @@ class Warehouse:
         timeout: float | None = None,
         memory: str | None = None,
     ) -> Result:
-        """The rows of a model of your own as its file is now, without a build.
+        """The rows of one of your own models, computed from its file without a build.
 
-        Models of your own that it reads are as their files are now, too.
+        Other models of your own that it reads are computed from their files too; everything else
+        is read from the catalog. The rows have no defined order unless the model has an ORDER BY.
 
         Parameters
         ----------
         file
-            The file, or its name below the home's ``models/``.
+            A path, or the name of a file in the home's ``models/`` folder.
         symbol, interval, clock
-            Only rows whose columns of these names have that value.
+            Only rows with this value in the column of the same name; None for all.
         limit
-            Most rows of the answer; None for all.
+            Maximum number of rows; None for all.
         timeout, memory
             As in :meth:`sql`.
 
@@ -291,7 +300,7 @@ class Warehouse:
         NotFoundError
             There is no such file.
         QueryError
-            The file is wrong, and the message has its line, or it contains what only dbt supports.
+            The file is invalid, and the message names the line, or it needs dbt itself.
         """
         _require_argument_types("", None, timeout, memory)
         keys = {"symbol": symbol, "interval": interval, "clock": clock}
@@ -319,13 +328,22 @@ class Warehouse:
     ) -> Result:
         """Prepare a named query; parameters that are not given take their defaults.
 
-        Named queries are SQL files, in the package and in the home's ``queries/`` folder, where a
-        file of the same name wins; see :meth:`queries`.
+        Named queries are SQL files in the package and in the home's ``queries/`` folder; a file in
+        the home replaces one of the package with the same name. See :meth:`queries`.
+
+        Parameters
+        ----------
+        name
+            Name of the query.
+        params, **named, timeout, memory, strict
+            As in :meth:`sql`.
 
         Raises
         ------
         NotFoundError
             There is no query of that name.
+        QueryError
+            A parameter is missing, unknown, or not of its type.
 
         Examples
         --------
@@ -358,25 +376,37 @@ class Warehouse:
         timeout: float | None = None,
         memory: str | None = None,
     ) -> Result:
-        """Bars of a metric dataset from raw ticks, by start: nothing is built or kept.
+        """Bars of a metric dataset, computed from the raw ticks in the lake; nothing is stored.
 
         Parameters
         ----------
+        dataset
+            A metric dataset, such as ``"flow"``.
         every
-            A length that divides a day, ``"45m"``; or, from trades of one series, ``"500 trades"``,
-            ``"50 base"``, ``"1e6 quote"``: a bar then closes with the trade that reaches it, and
-            the count begins again at UTC midnight.
+            Length of a bar. A time that divides a day, such as ``"45m"``; or, for the trades of one
+            series, ``"500 trades"``, ``"50 base"`` or ``"1e6 quote"``: a bar then ends with the
+            trade that reaches this amount, and counting restarts at UTC midnight.
+        symbol, exchange
+            Only this symbol or exchange; None for all.
         clock
-            By which ticks are put into bars: ``"true"``, their receipt, or ``"exchange"``.
+            Time by which ticks are sorted into bars: ``"true"``, when they were received, or
+            ``"exchange"``.
         start, end
-            Only bars that begin at ``start`` or later and before ``end``.
+            Only bars with ``start <= time < end``, in UTC; None for all.
         timeout, memory
             As in :meth:`sql`.
 
+        Returns
+        -------
+        Result
+            The columns of ``vendor.<dataset>``, one row per bar, by series and start.
+
         Raises
         ------
-        UsageError, QueryError, NotFoundError
-            There are no such bars, or no ticks for them.
+        UsageError
+            No ticks make bars of this dataset and length, or an argument is invalid.
+        QueryError, NotFoundError
+            The lake has no ticks for them, or those of more than one series.
         """
         from warehouse.query.tick_bars import ask_bars
 
@@ -386,21 +416,42 @@ class Warehouse:
         return ask_bars(ask, dataset, every, clock, symbol, exchange, start, end)
 
     def queries(self) -> Result:
-        """Every named query: columns name, purpose, parameters, source."""
+        """The named queries, one row each: name, purpose, parameters, source; by name."""
         from warehouse.query.named_queries import as_sql, list_queries
 
         return self.sql(*as_sql(run(None, lambda: list_queries(self._home.queries))))
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The raw DuckDB connection; its statements are not checked, its settings are locked."""
+        """A cursor of the read-only DuckDB connection, with the catalog in use.
+
+        Its statements are not checked, but DuckDB's settings are locked. A later :meth:`refresh` or
+        :meth:`close` closes it.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> with warehouse.open(demo_home) as wh:
+        ...     wh.connection().execute("select min(time) from bars").fetchall()
+        [(datetime.datetime(2025, 9, 1, 0, 0),)]
+        """
         return self._session.current.new_cursor()
 
     def tables(self) -> Result:
-        """Every table and view with its meaning: columns schema, name, meaning."""
+        """The tables, views and functions of the catalog, one row each: schema, name, meaning.
+
+        Rows are in the order of schemas main, user, vendor, ticks, meta, staging, then by name.
+        """
         return self.sql("from help()")
 
     def describe(self, name: str) -> Result:
-        """Columns of a table or view: column, type, meaning with unit.
+        """The columns of a table or view, one row each in their order: column, type, meaning.
+
+        The meaning ends with the unit in square brackets.
+
+        Parameters
+        ----------
+        name
+            Name of the table, with its schema or without.
 
         Raises
         ------
@@ -441,7 +492,22 @@ class Warehouse:
         return found
 
     def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:
-        """Data by dataset, series and month, with the number of missing bars."""
+        """What the lake has: one row per dataset, series and month, with the missing bars.
+
+        The columns are those of ``meta.coverage``; rows are ordered by all of them.
+
+        Parameters
+        ----------
+        dataset, symbol
+            Only this dataset or symbol; None for all.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> with warehouse.open(demo_home) as wh:
+        ...     len(wh.coverage("flow", symbol="perpetual-BTC-USDT:USDT").df())
+        12
+        """
         return self.sql(
             "select * from meta.coverage where dataset = coalesce($dataset, dataset)"
             " and symbol = coalesce($symbol, symbol) order by all",
@@ -470,7 +536,7 @@ def _require_argument_types(text: object, params: object, timeout: object, memor
         raise UsageError(f"the SQL is not valid Unicode text ({error.reason})") from error
     if params is not None and not isinstance(params, Mapping):
         raise UsageError(
-            f"parameters have names, a {type(params).__name__} has none",
+            f"parameters must have names, which a {type(params).__name__} does not give",
             next_step="write $name in the SQL and name=value, or a dict",
         )
     is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)

@@ -342,6 +342,6 @@ def _require_known(what: str, given: tuple[str, ...], known: tuple[str, ...]) ->
     for name in given:
         if name not in known:
             raise UsageError(
-                f"the simulator knows no {what} {name!r}",
+                f"the simulator has no {what} {name!r}",
                 next_step=f"choose from {', '.join(known)}",
             )

@@ -225,10 +225,10 @@ def _subscription(table: dict[str, Any], where: str) -> Subscription:
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
-        raise UsageError(f"{where}: not a list of texts", next_step='write ["...", "..."]')
+        raise UsageError(f"{where}: not a list of strings", next_step='write ["...", "..."]')
     if any(len(text) > _LONGEST_TEXT for text in values):
         raise UsageError(
-            f"{where}: a text of more than {_LONGEST_TEXT} characters", next_step="shorten it"
+            f"{where}: a string of more than {_LONGEST_TEXT} characters", next_step="shorten it"
         )
     return tuple(values)
 

@@ -63,7 +63,7 @@ def _check_cache(home: Home, *, quick: bool) -> Iterator[Finding]:
         about = About.OBJECT if is_object else About.MONTH
         damage = None if is_object else month_damage(path, quick=quick)
         if is_object and not quick and sha256_of(path) != path.stem:
-            damage = "holds other bytes than its name says"
+            damage = "its bytes do not match the hash in its name"
         if damage is not None:
             subject = str(path.relative_to(home.root))
             yield Finding(Severity.DAMAGED, about, subject, damage, REPAIR)

@@ -167,9 +167,9 @@ def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str |
         return "is missing"
     size = path.stat().st_size
     if quick and size != file.size_bytes:
-        return f"has {counted(size, 'byte')}, the manifest says {file.size_bytes:,}"
+        return f"has {counted(size, 'byte')}, the manifest has {file.size_bytes:,}"
     if not quick and sha256_of(path) != file.object:
-        return "holds other bytes than its name says"
+        return "its bytes do not match the hash in its name"
     return None
 
 
@@ -189,9 +189,9 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
     for name in _LASTING_FACTS:
         found, said = getattr(facts, name), getattr(file.facts, name)
         if found != said:
-            return f"{name}: holds {_brief(found)}, the manifest says {_brief(said)}"
+            return f"{name}: holds {_brief(found)}, the manifest has {_brief(said)}"
     if path.stat().st_size != file.size_bytes:
-        return f"has {counted(path.stat().st_size, 'byte')}, the manifest says {file.size_bytes:,}"
+        return f"has {counted(path.stat().st_size, 'byte')}, the manifest has {file.size_bytes:,}"
     return None
 
 

@@ -68,7 +68,7 @@ def interval_us(interval: str) -> int:
     us = _LENGTHS_US.get(interval)
     if us is None:
         raise UsageError(
-            f"interval {interval!r:.80} is no length of a bar", next_step=_as_length(interval)
+            f"interval {interval!r:.80} is not the length of a bar", next_step=_as_length(interval)
         )
     return us
 
@@ -196,7 +196,7 @@ class SeriesKey:
         _require(_SYMBOL.fullmatch(self.symbol) is not None, "symbol", self.symbol)
         _require(_is_encodable(self.symbol), "symbol", self.symbol)
         if (self.interval is None) != (self.clock is None):
-            raise UsageError(f"series {self}: interval and clock go together")
+            raise UsageError(f"series {self}: interval and clock must be given together")
         if self.interval is not None:
             interval_us(self.interval)
             _require(self.clock in CLOCKS, "clock", self.clock)
@@ -217,7 +217,7 @@ class Period:
         try:
             year = self._first().year
         except ValueError as error:
-            raise UsageError(f"period {self.text!r} is no month or day: {error}") from error
+            raise UsageError(f"period {self.text!r} is not a month or a day: {error}") from error
         _require(year in YEARS, "period", self.text)
 
     @property

@@ -155,8 +155,11 @@ def test_frame_when_its_name_is_not_its_own_then_is_refused(
 @pytest.mark.parametrize(
     ("frame", "what"),
     [
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "mine: columns of one name: a, a"),
-        (pa.table({"a": [1], "A": [2]}), "mine: columns of one name: a, A"),
+        (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            "mine: several columns have the same name: a, a",
+        ),
+        (pa.table({"a": [1], "A": [2]}), "mine: several columns have the same name: a, A"),
         (pd.DataFrame({"a": [1]}, index=pd.Index([3], name="a")), "cannot insert a"),
         (pd.DataFrame(index=[1]), "no columns"),
         (pd.DataFrame({"a": [1, "x"]}), "column a"),

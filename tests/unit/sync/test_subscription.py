@@ -81,7 +81,7 @@ def test_no_file_says_what_to_write(tmp_path: Path) -> None:
         ("start = 2025-01-01", "", "no start"),
         ("start = 2025-01-01", "start = '2025-01-01'", "start: not a day"),
         ("start = 2025-01-01", "start = 2025-01-01T00:00:00", "start: not a day"),
-        ('clocks = ["true", "exchange"]', "clocks = [true]", "clocks: not a list of texts"),
+        ('clocks = ["true", "exchange"]', "clocks = [true]", "clocks: not a list of strings"),
         ('clocks = ["true", "exchange"]', 'clocks = ["truth"]', "clock 'truth'"),
         ('intervals = ["1h"]', 'intervals = ["7m"]', "interval '7m'"),
         ("intervals =", "interval =", "unknown key 'interval'"),

@@ -63,7 +63,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("owns_until", "TIMESTAMP[]", "Ends of these spans, excluded."),
             ("nulls", "BIGINT", "NULLs over all columns."),
             ("is_sorted", "BOOLEAN", "Whether rows stand in the order of time."),
-            ("simulated", "BOOLEAN", "Whether the file says that its data is simulated."),
+            ("simulated", "BOOLEAN", "Whether the file is marked as simulated data."),
             ("origin", "VARCHAR", "Where it came from."),
             ("fetched_at", "TIMESTAMP", "When it was taken in, UTC."),
             ("importer", "VARCHAR", "Importer that wrote it; NULL for the vendor's own file."),
@@ -334,7 +334,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("package", "VARCHAR", "dbt project that it belongs to."),
             ("status", "VARCHAR", "success, pass, warn, fail, error, skipped."),
             ("failures", "BIGINT", "Rows that broke a test."),
-            ("message", "VARCHAR", "What dbt said."),
+            ("message", "VARCHAR", "The message of dbt, or of the test."),
         ],
     ),
 }

@@ -150,11 +150,11 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
             if not quick and digest is None:
                 found = sum(batch.num_rows for batch in file.iter_batches())
         if not quick and digest is not None and sha256_of(path)[:SUM_DIGITS] != digest:
-            return "holds other bytes than its name says"
+            return "its bytes do not match the hash in its name"
     except (pa.ArrowException, OSError, ValueError) as error:
         return f"cannot be read: {str(error).splitlines()[0][:200]}"
     return (
-        None if rows in (None, found) else f"has {counted(found, 'row')}, the catalog says {rows:,}"
+        None if rows in (None, found) else f"has {counted(found, 'row')}, the catalog has {rows:,}"
     )
 
 
