@@ -1,11 +1,31 @@
-"""Values of named parameters: conversion for DuckDB, and a check against a query's names."""
+"""Arguments of a query: their types, its named parameters, and values as DuckDB takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from warehouse.errors import QueryError, did_you_mean
+from warehouse.errors import QueryError, UsageError, did_you_mean
 from warehouse.query.moments import has_offset, naive_utc
+
+
+def require_arguments(text: object, params: object, timeout: object, memory: object) -> None:
+    """Raise UsageError if an argument has an invalid type or value."""
+    if not isinstance(text, str):
+        raise UsageError(f"SQL must be a string, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the SQL is not valid Unicode text ({error.reason})") from error
+    if params is not None and not isinstance(params, Mapping):
+        raise UsageError(
+            f"parameters must have names, which a {type(params).__name__} does not give",
+            next_step="write $name in the SQL and name=value, or a dict",
+        )
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
+        raise UsageError(f"timeout={timeout!r}: it must be a positive number of seconds")
+    if memory is not None and not isinstance(memory, str):
+        raise UsageError(f"memory={memory!r}: write it as '500MB' or '2GB'")
 
 
 def may_be_moment(value: object) -> bool:

@@ -13,7 +13,6 @@ from typing import (
     Concatenate,
     NoReturn,
     ParamSpec,
-    Self,
     TypeVar,
 )
 
@@ -28,13 +27,12 @@ from warehouse.errors import (
     QueryError,
     UsageError,
     WarehouseError,
-    needing_extras,
 )
 from warehouse.interrupts import Limits, heeding, run
 from warehouse.query.guard import Statement, engine_message
 from warehouse.query.hints import measure_hint
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
-from warehouse.query.tabular import Tabular
+from warehouse.query.tabular import Column, Tabular, as_pandas, as_polars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,44 +70,6 @@ def _within_limits(look: Callable[[Result], T]) -> Callable[[Result], T]:
         return run(None, lambda: look(self), self._limits())
 
     return looking
-
-
-def _as_pandas(table: pa.Table) -> pd.DataFrame:
-    with needing_extras():
-        import pandas  # noqa: F401
-
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
-def _as_polars(table: pa.Table) -> pl.DataFrame:
-    with needing_extras():
-        import polars
-
-    frame = polars.from_arrow(table)
-    assert isinstance(frame, polars.DataFrame)
-    return frame
-
-
-class Column(str):
-    """A column of a result: its DuckDB type as text, with its unit and meaning.
-
-    ``unit`` and ``meaning`` are None where the query itself computes the column.
-    """
-
-    __slots__ = ("meaning", "unit")
-    unit: str | None
-    meaning: str | None
-
-    def __new__(cls, type: str, unit: str | None = None, meaning: str | None = None) -> Self:
-        column = super().__new__(cls, type)
-        column.unit, column.meaning = unit, meaning
-        return column
-
-    @property
-    def type(self) -> str:
-        """The DuckDB type as plain text."""
-        return str(self)
 
 
 class Result(Tabular):
@@ -177,11 +137,11 @@ class Result(Tabular):
         ((8688, 2), 'float64')
         """
         table = self.arrow()
-        return run(None, lambda: _as_pandas(table))
+        return run(None, lambda: as_pandas(table))
 
     def pl(self) -> pl.DataFrame:
         """The result as a polars DataFrame; TIMESTAMP is ``Datetime("us")``, naive UTC."""
-        return run(None, lambda: _as_polars(self.arrow()))
+        return run(None, lambda: as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as a list of tuples of Python values; a TIMESTAMP is a naive datetime, UTC."""

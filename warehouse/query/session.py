@@ -358,9 +358,7 @@ def _open_session(
             if _is_same_file(catalog, pin):
                 opened.pop_all()
                 return Session(settings, connection, pin, memory=memory, reads_copy=reads_copy)
-    raise DamagedError(
-        f"{catalog}: was replaced during every attempt to open it", next_step="try again"
-    )
+    raise DamagedError(f"{catalog}: was replaced on each attempt to open it", next_step="try again")
 
 
 def _open_pin(catalog: Path) -> int:

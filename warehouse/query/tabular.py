@@ -1,13 +1,16 @@
-"""Protocols by which other tools read a result as a table: by rows and by columns."""
+"""Results as tables of other tools: frames, and protocols by rows and by columns."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, overload
+
+from warehouse.errors import needing_extras
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 
@@ -84,3 +87,43 @@ class Tabular(ABC):
     def keys(self) -> list[str]:
         """Names of the columns, in order; so ``dict(r)`` has the columns by their names."""
         return list(self._types)
+
+
+class Column(str):
+    """A column of a result: its DuckDB type as text, with its unit and meaning.
+
+    ``unit`` and ``meaning`` are None where the query itself computes the column.
+    """
+
+    __slots__ = ("meaning", "unit")
+    unit: str | None
+    meaning: str | None
+
+    def __new__(cls, type: str, unit: str | None = None, meaning: str | None = None) -> Self:
+        column = super().__new__(cls, type)
+        column.unit, column.meaning = unit, meaning
+        return column
+
+    @property
+    def type(self) -> str:
+        """The DuckDB type as plain text."""
+        return str(self)
+
+
+def as_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table as a pandas DataFrame."""
+    with needing_extras():
+        import pandas  # noqa: F401
+
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def as_polars(table: pa.Table) -> pl.DataFrame:
+    """A table as a polars DataFrame."""
+    with needing_extras():
+        import polars
+
+    frame = polars.from_arrow(table)
+    assert isinstance(frame, polars.DataFrame)
+    return frame

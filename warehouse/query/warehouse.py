@@ -18,7 +18,6 @@ import duckdb
 
 from warehouse import analysis
 from warehouse.config import Settings, load_settings
-from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home
 from warehouse.interrupts import Limits, run
 from warehouse.query.frames import (
@@ -28,7 +27,12 @@ from warehouse.query.frames import (
     require_no_catalog_names,
     require_no_value_as_table,
 )
-from warehouse.query.parameters import as_moments, may_be_moment, require_names
+from warehouse.query.parameters import (
+    as_moments,
+    may_be_moment,
+    require_arguments,
+    require_names,
+)
 from warehouse.query.result import Result
 from warehouse.query.session import Session, one_clock
 from warehouse.query.source import Source
@@ -217,7 +221,7 @@ class Warehouse:
         ...     len(r), r.columns["close"].unit
         (48, 'quote/base')
         """
-        _require_argument_types(text, params, timeout, memory)
+        require_arguments(text, params, timeout, memory)
         given = {**(params or {}), **named}
         with one_clock(timeout):
             if not holds_template(text):
@@ -302,7 +306,7 @@ class Warehouse:
         QueryError
             The file is invalid, and the message names the line, or it needs dbt itself.
         """
-        _require_argument_types("", None, timeout, memory)
+        require_arguments("", None, timeout, memory)
         keys = {"symbol": symbol, "interval": interval, "clock": clock}
         keys = {name: value for name, value in keys.items() if value is not None}
         path = model_file(self._home, file)
@@ -446,48 +450,16 @@ class Warehouse:
     def describe(self, name: str) -> Result:
         """The columns of a table or view, one row each in their order: column, type, meaning.
 
-        The meaning ends with the unit in square brackets.
-
-        Parameters
-        ----------
-        name
-            Name of the table, with its schema or without.
+        The meaning ends with the unit in square brackets. ``name`` may have a schema.
 
         Raises
         ------
         NotFoundError
             There is no such table; the message lists the nearest names.
         """
-        schema, _, table = name.rpartition(".")
-        found = self.sql(
-            'select column_name as "column", data_type as type, comment as meaning'
-            " from duckdb_columns() where database_name = 'warehouse'"
-            " and lower(table_name) = lower($table)"
-            " and ($schema = '' or schema_name = lower($schema))"
-            " and schema_name = (select schema_name from duckdb_columns()"
-            "   where database_name = 'warehouse' and lower(table_name) = lower($table)"
-            "   and ($schema = '' or schema_name = lower($schema))"
-            "   order by position(schema_name in 'main user vendor ticks meta staging') limit 1)"
-            " order by column_index",
-            table=table,
-            schema=schema,
-        )
-        if not len(found):
-            for (meaning,) in self.sql(
-                "select comment from duckdb_functions() where not internal"
-                " and database_name = 'warehouse' and function_name = lower($name)",
-                name=table.removesuffix("()"),
-            ).fetchall():
-                raise NotFoundError(
-                    f"{name} is a function, not a table: {meaning}",
-                    next_step="list all with: warehouse sql \"from help() where name like '%()'\"",
-                )
-            names = [row[1] for row in self.tables().fetchall()]
-            raise NotFoundError(
-                f"{name}: no such table or view{did_you_mean(table, names)}",
-                next_step="list them with: warehouse describe",
-                name=name,
-            )
+        from warehouse.query.table_columns import find_columns
+
+        found = find_columns(self.sql, name)
         found._described = session_of(self).names.find(tuple(name.split(".")))
         return found
 
@@ -524,23 +496,3 @@ def session_of(warehouse: Warehouse) -> Session:
 def plain_text(warehouse: Warehouse, text: str) -> str:
     """A text without Jinja, for what the package itself reads of it."""
     return warehouse._templates.render(text) if holds_template(text) else text
-
-
-def _require_argument_types(text: object, params: object, timeout: object, memory: object) -> None:
-    """Raise UsageError if an argument has an invalid type or value."""
-    if not isinstance(text, str):
-        raise UsageError(f"SQL must be a string, not {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the SQL is not valid Unicode text ({error.reason})") from error
-    if params is not None and not isinstance(params, Mapping):
-        raise UsageError(
-            f"parameters must have names, which a {type(params).__name__} does not give",
-            next_step="write $name in the SQL and name=value, or a dict",
-        )
-    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
-        raise UsageError(f"timeout={timeout!r}: it must be a positive number of seconds")
-    if memory is not None and not isinstance(memory, str):
-        raise UsageError(f"memory={memory!r}: write it as '500MB' or '2GB'")
