@@ -42,6 +42,9 @@ def test_the_documented_importer_when_written_as_shown_then_imports_its_file(
         ("901", "buy", 105000.5, 0.02), ("902", "sell", 105000.0, 0.5),
         ("903", "buy", 105001.0, 0.1),
     ]  # fmt: skip
+    (home / "importers" / "._acme.trades.sql").write_bytes(b"\0\5\x16\7")  # as macOS leaves them
+    listed = run_warehouse("--home", home, "import", cwd=tmp_path)
+    assert (listed.exit_code, "acme" in listed.stdout) == (0, True), listed.stderr
     assert rows[0]["local_timestamp"].isoformat() == "2025-06-01T00:00:00.013000+00:00"
     file.write_bytes(gzip.compress(block("csv").partition("\n")[0].encode()))
     without_rows = run_warehouse(*command, "--exchange", "acme", cwd=tmp_path)

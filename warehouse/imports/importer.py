@@ -151,7 +151,7 @@ def _paths(home: Home) -> dict[str, Path]:
     """Files by ``name.dataset``; one of the home replaces a shipped one."""
     found = {}
     for folder in (_SHIPPED, home.importers):
-        for path in sorted(folder.glob("*.sql")) if folder.is_dir() else ():
+        for path in sorted(folder.glob("[!.]*.sql")) if folder.is_dir() else ():
             found[path.stem] = path
     return found
 

@@ -314,6 +314,41 @@ def test_a_damaged_archive_when_imported_then_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("kind", "damage", "is_zipped"),
+    [
+        ("gzip", "checksum", False),
+        ("gzip", "checksum", True),
+        ("zstd", "half", False),
+        ("zstd", "last byte", True),
+    ],
+)
+def test_a_damaged_compressed_file_when_imported_then_is_refused(
+    settings: Settings, tmp_path: Path, kind: str, damage: str, is_zipped: bool
+) -> None:
+    """Files that DuckDB reads without an error, as if they were whole."""
+    ending = {"gzip": "csv.gz", "zstd": "csv.zst"}[kind]
+    path = tmp_path / f"a.{ending}"
+    text = "".join(
+        f"{n},100.{n * 7919 % 99991},1,100,{DAY_US + n},true,true\n" for n in range(30_000)
+    )
+    with pa.output_stream(str(path), compression=kind) as stream:
+        stream.write(text.encode())
+    whole = path.read_bytes()
+    damaged = {"half": whole[: len(whole) // 2], "last byte": whole[:-1]}.get(damage)
+    place = -8 if kind == "gzip" else -1
+    path.write_bytes(damaged or whole[:place] + bytes([whole[place] ^ 1]) + whole[place:][1:])
+    given = path
+    if is_zipped:
+        given = tmp_path / "a.zip"
+        with zipfile.ZipFile(given, "w") as archive:
+            archive.write(path, path.name)
+    report = take_in(settings, "binance_trades", given)
+    assert f"is a damaged {kind} file" in report.refused[0][1]
+    path.write_bytes(whole)
+    assert take_in(settings, "binance_trades", path).refused == ()
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "select * from read_csv('{other}')",
