@@ -316,6 +316,19 @@ def test_sql_when_the_format_of_a_file_is_unclear_then_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", ["to_timestamp(1756684800000)", "['-infinity'::date]"])
+def test_sql_when_a_moment_is_beyond_what_text_holds_then_is_refused(
+    demo_home: Path, tmp_path: Path, value: str
+) -> None:
+    """Arrow would write another year for the first."""
+    text = f"select {value} as late from range(2)"
+    run = sql(demo_home, tmp_path, text, "-o", tmp_path / "a.csv")
+    assert (run.exit_code, list(tmp_path.iterdir())) == (2, []), run.stderr
+    assert "column 'late' has a moment outside the years 1 to 9999" in run.stderr
+    run = sql(demo_home, tmp_path, f"{text} limit 1", "-o", tmp_path / "a.parquet")
+    assert run.exit_code == 0, run.stderr
+
+
 def test_sql_when_a_table_goes_to_a_file_then_stderr_says_that_rows_are_left_out(
     demo_home: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from warehouse.errors import UsageError
+from warehouse.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,10 +25,43 @@ def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:
     first = next(batches, None)
     schema = result.arrow().schema if first is None else first.schema
     every = _chain(first, batches)
+    if form in _TEXTS:
+        every = _of_plain_years(every)
     _WRITERS[form](schema, every, sink)
-    return first is None or (
-        first.num_rows < 2 and not any(v for row in first.to_pylist() for v in row.values())
-    )
+    return first is None or (first.num_rows < 2 and _is_blank(first))
+
+
+def _is_blank(batch: pa.RecordBatch) -> bool:
+    try:
+        return not any(value for row in batch.to_pylist() for value in row.values())
+    except OverflowError:  # a moment that Python cannot hold
+        return False
+
+
+def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Refuse moments that no text format holds: Arrow writes other years in their place.
+
+    Raises
+    ------
+    QueryError
+        A date or timestamp is infinite, or outside the years 1 to 9999.
+    """
+    from pyarrow import compute, types
+
+    for batch in batches:
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            try:
+                if types.is_timestamp(field.type) or types.is_date(field.type):
+                    compute.min_max(column).as_py()
+                elif types.is_nested(field.type):
+                    column.to_pylist()
+            except (OverflowError, ValueError) as error:
+                raise QueryError(
+                    f"column {field.name!r} has a moment outside the years 1 to 9999",
+                    next_step=f"write {field.name}::varchar; if it was made of an epoch, mind its"
+                    " unit: to_timestamp takes seconds, make_timestamp microseconds",
+                ) from error
+        yield batch
 
 
 def _chain(
@@ -113,6 +146,8 @@ def _write_arrow(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Bin
         for batch in batches:
             writer.write_batch(batch)
 
+
+_TEXTS = ("csv", "json", "jsonl")
 
 _WRITERS = {
     "csv": _write_csv,
