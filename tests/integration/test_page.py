@@ -136,7 +136,7 @@ def test_save_when_asked_then_writes_a_named_query_and_never_over_one(
     home = copy_home(demo_home, tmp_path / "home")
     with served(home) as (host, port), httpx.Client(headers=BEARER, timeout=60) as client:
         url = f"http://{host}:{port}/api/v1/save"
-        sql = "select count(*) as n from flow_features where symbol = $symbol"
+        sql = "select count(*) as n from flow_features where symbol = $symbol and '$x' <> ''"
         body = {"name": "mine", "purpose": '*/ drop "all": yes', "sql": sql}
         assert client.post(url, json=body).status_code == 200
         assert client.post(url, json=body).status_code == 400
@@ -148,11 +148,15 @@ def test_save_when_asked_then_writes_a_named_query_and_never_over_one(
             url.replace("save", "export"),
             json={"sql": "select 1 as a, 'x,y' as b", "params": {}, "format": "csv"},
         )
+        (home / "queries" / "by-hand.sql").write_text("select 1 as one\n")
+        listed = client.get(url.replace("save", "queries")).json()["queries"]
+        assert {"mine", "by-hand"} <= {query["name"] for query in listed}
         assert exported.text == '"a","b"\n1,"x,y"\n'
     with Warehouse(load_settings(home)) as warehouse:
         found = warehouse.query("mine", symbol="perpetual-BTC-USDT:USDT").fetchall()
+        assert warehouse.query("by-hand").fetchall() == [(1,)]
     assert found == [(4344 + 52128,)]
-    assert [path.name for path in (home / "queries").iterdir()] == ["mine.sql"]
+    assert sorted(p.name for p in (home / "queries").iterdir()) == ["by-hand.sql", "mine.sql"]
 
 
 @pytest.mark.parametrize(

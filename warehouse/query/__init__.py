@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from warehouse.query.receipt import Receipt, ReceiptFile, frame_facts
     from warehouse.query.result import Result, quick_warnings, render, texts_among_parameters
     from warehouse.query.session import one_clock
-    from warehouse.query.warehouse import Warehouse, open, session_of
+    from warehouse.query.warehouse import Warehouse, open, parameters_in, session_of
     from warehouse.query.writers import write_rows
 else:
     __getattr__, __dir__ = lazy_face(
@@ -27,7 +27,7 @@ else:
             "receipt": "frame_facts Receipt ReceiptFile",
             "result": "quick_warnings render Result texts_among_parameters",
             "session": "one_clock",
-            "warehouse": "open session_of Warehouse",
+            "warehouse": "open parameters_in session_of Warehouse",
             "writers": "write_rows",
         },
     )

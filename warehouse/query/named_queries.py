@@ -20,7 +20,6 @@ from warehouse.query.parameters import require_names
 from warehouse.sql import bound, identifier
 
 _HEADER = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z_]\w*")
 _REQUIRED = object()
 
 
@@ -84,13 +83,9 @@ def find_query(name: str, folder: Path) -> NamedQuery:
     >>> print(query.purpose)
     Share of large trades by count, bar by bar and over a day.
     """
-    for path, source in (
-        (folder / f"{name}.sql", "home"),
-        (_package_folder() / f"{name}.sql", "package"),
-    ):
-        if _NAME.fullmatch(name) and path.is_file():
-            return read_query(path, source)
-    known = [query.name for query in list_queries(folder)]
+    known = _paths(folder)
+    if name in known:
+        return read_query(*known[name])
     raise NotFoundError(
         f"{name}: no such query{did_you_mean(name, known)}",
         next_step="list them with: warehouse queries",
@@ -100,10 +95,15 @@ def find_query(name: str, folder: Path) -> NamedQuery:
 
 def list_queries(folder: Path) -> list[NamedQuery]:
     """Every named query, by name; the purpose of an unreadable one is the reason."""
+    return [_read_or_explain(path, source) for _, (path, source) in sorted(_paths(folder).items())]
+
+
+def _paths(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files and where they are from, by name; one of the home replaces one of the package."""
     found = {path.stem: (path, "package") for path in _package_folder().glob("*.sql")}
     if folder.is_dir():
-        found |= {path.stem: (path, "home") for path in folder.glob("*.sql")}
-    return [_read_or_explain(path, source) for _, (path, source) in sorted(found.items())]
+        found |= {path.stem: (path, "home") for path in folder.glob("[!.]*.sql")}
+    return found
 
 
 def _read_or_explain(path: Path, source: str) -> NamedQuery:

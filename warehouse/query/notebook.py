@@ -15,7 +15,7 @@ from typing import Any
 
 from warehouse.errors import QueryError
 from warehouse.query.result import Result
-from warehouse.query.warehouse import Warehouse, plain_text
+from warehouse.query.warehouse import Warehouse, parameters_in
 from warehouse.query.warehouse import open as open_warehouse
 
 log = logging.getLogger(__name__)
@@ -65,11 +65,9 @@ class _Magic:
         return None
 
     def _ask(self, text: str) -> Result:
-        from warehouse.query.guard import parameters_of
-
         warehouse = self._warehouse or self._open(None)
         variables = self._shell.user_ns
-        wanted = parameters_of(plain_text(warehouse, text))
+        wanted = parameters_in(warehouse, text)
         missing = sorted(name for name in wanted if name not in variables)
         if missing:
             raise QueryError(

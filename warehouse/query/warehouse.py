@@ -493,6 +493,8 @@ def session_of(warehouse: Warehouse) -> Session:
     return warehouse._session.current
 
 
-def plain_text(warehouse: Warehouse, text: str) -> str:
-    """A text without Jinja, for what the package itself reads of it."""
-    return warehouse._templates.render(text) if holds_template(text) else text
+def parameters_in(warehouse: Warehouse, text: str) -> frozenset[str]:
+    """Names of the parameters of a query, which may be a template."""
+    from warehouse.query.guard import parameters_of
+
+    return parameters_of(warehouse._templates.render(text) if holds_template(text) else text)

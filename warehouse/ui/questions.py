@@ -12,7 +12,7 @@ from warehouse.analysis import warning_lines
 from warehouse.errors import UsageError
 from warehouse.files import appearing
 from warehouse.home import Home
-from warehouse.query import find_query, write_rows
+from warehouse.query import find_query, parameters_in, write_rows
 from warehouse.ui.asking import Asking
 from warehouse.ui.values import plain
 
@@ -100,7 +100,7 @@ def save(asking: Asking, home: Home, name: str, purpose: str, text: str) -> Path
     path = home.queries / f"{name}.sql"
     if path.exists():
         raise UsageError(f"{path} exists", next_step="choose another name, or edit that file")
-    parameters = sorted(set(re.findall(r"(?<![\w$])\$([A-Za-z_]\w*)", text)))
+    parameters = sorted(parameters_in(asking.warehouse, text))
     asking.keep(asking.warehouse.sql(text, dict.fromkeys(parameters)))
     # the purpose is text within a comment and a YAML value
     said = " ".join(purpose.replace("*/", "* /").replace("\\", "").replace('"', "'").split())
