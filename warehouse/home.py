@@ -165,6 +165,23 @@ class Home:
             )
 
 
+def own_files(folder: Path, *suffixes: str) -> list[Path]:
+    """The user's files below a folder such as ``models``, in order of their paths.
+
+    Linked folders count, each once. What begins with a dot does not, and nothing below it: editors
+    keep copies there, such as JupyterLab's ``.ipynb_checkpoints/mine-checkpoint.sql``.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else [name for name in folders if name[0] != "."]
+        if real not in seen:
+            found += [Path(place, name) for name in names if name[0] != "."]
+        seen.add(real)
+    return sorted(p for p in found if p.is_file() and (not suffixes or p.suffix in suffixes))
+
+
 def generation_path(home: Home, generation: int) -> Path:
     """Path of the catalog of a generation."""
     return home.generations / str(generation) / "warehouse.duckdb"

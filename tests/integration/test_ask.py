@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_completion_when_asked_then_knows_queries_and_tables(
                        "COMP_CWORD": str(at)}  # fmt: skip
         return run_warehouse(cwd=tmp_path, environment=environment).stdout
 
-    home = str(demo_home)
+    home = shlex.quote(str(demo_home))
     assert "flow_summary" in complete(f"warehouse --home {home} sql -q flow_s", 5)
     assert "l1_features" in complete(f"warehouse describe --home {home} l1", 4)
     assert complete("warehouse --home nowhere sql -q fl", 5).strip() == ""

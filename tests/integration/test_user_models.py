@@ -128,6 +128,15 @@ def built(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         path.write_text(text)
     (home / "macros").mkdir()
     (home / "macros" / "twice.sql").write_text(TWICE)
+    for folder, name in (("models", "good.sql"), ("models", "good.yml"), ("macros", "twice.sql")):
+        kept = home / folder / ".ipynb_checkpoints" / name.replace(".", "-checkpoint.")
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copy(home / folder / name, kept)
+    elsewhere = home.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "far.sql").write_text(MODELS["good.sql"])
+    (elsewhere / "again").symlink_to(elsewhere)
+    (home / "models" / "linked").symlink_to(elsewhere)
     return home, run_warehouse("--home", home, "build", cwd=home.parent)
 
 
@@ -144,6 +153,8 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
             " using (series_id, time) where spread_bps > 0 limit 1"
         )
         assert rows.fetchall() == [(2.0,)]
+        names = {name for (name,) in wh.sql("from meta.models select name").fetchall()}
+        assert "far" in names and not any("checkpoint" in name for name in names)
     shows = 'warehouse sql "from user.good where (twice_bps > 1e9) is distinct from true"'
     assert f"test user.good: 112944 of its rows, shown by: {shows}" in run.stderr
     for text in (run.stderr, run_warehouse("--home", home, "status", cwd=home.parent).stdout):
@@ -191,7 +202,7 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     with warehouse.open(built[0]) as wh:
         told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
                 if schema == "user"}  # fmt: skip
-    assert set(told) == {"good", "kept", "leaves", "reads", "spreads", "windows"}
+    assert set(told) == {"far", "good", "kept", "leaves", "reads", "spreads", "windows"}
     assert told["kept"].startswith("LOOKS AHEAD")
     assert told["kept"].endswith("Spread of the next bar.")
 

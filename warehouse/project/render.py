@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from jinja2 import Template
 
 from warehouse.errors import did_you_mean
+from warehouse.home import own_files
 from warehouse.project.compiled import SHIPPED
 from warehouse.project.model_texts import model_for_dbt
 from warehouse.project.project import DATABASE, Relation
@@ -154,7 +155,7 @@ class Renderer:
 
     def _macros(self, folder: Path) -> dict[str, _Macro]:
         found: dict[str, _Macro] = {}
-        for path in sorted(folder.rglob("*.sql")):
+        for path in own_files(folder, ".sql"):
             text = path.read_text("utf-8", errors="replace")
             bare = _COMMENTS.sub("", text)
             if other := _OTHER_BLOCK.search(bare):

@@ -20,7 +20,7 @@ import duckdb
 
 from warehouse.engine import connect, raise_fault
 from warehouse.files import appearing
-from warehouse.home import Home
+from warehouse.home import Home, own_files
 from warehouse.project.compiled import CompiledProject, broken_test
 from warehouse.project.model_texts import (
     ModelTexts,
@@ -108,13 +108,13 @@ def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
 def _rendered(home: Home) -> list[_Own]:
     if refused := refused_models(home):
         raise NeedsDbt(": ".join(refused[0].reason.splitlines()[:2]))
-    files = [path for path in sorted(home.models.rglob("*")) if path.is_file()]
+    files = own_files(home.models)
     for path in files:
         if path.suffix == ".md" and "{%" in _read(path):
             raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
     described = described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
     _require_plain_macros(home)
-    paths = {path.stem: path for path in sorted(home.models.rglob("*.sql"))}
+    paths = {path.stem: path for path in own_files(home.models, ".sql")}
     try:
         renderer = Renderer(home.macros, paths)
     except TemplateMistake as error:
@@ -154,7 +154,7 @@ def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> 
 
 def _require_plain_macros(home: Home) -> None:
     """Raise where a macro of the user's may stand for one of dbt's own, or asks what dbt does."""
-    files = sorted(home.macros.rglob("*.sql"))
+    files = own_files(home.macros, ".sql")
     found = importlib.util.find_spec("dbt") if files else None
     theirs: set[str] = set()
     for folder in (found and found.submodule_search_locations) or ():

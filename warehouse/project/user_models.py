@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from warehouse.engine import connect
-from warehouse.home import Home
+from warehouse.home import Home, own_files
 from warehouse.project.lines import at_line
 from warehouse.project.model_texts import (
     ModelTexts,
@@ -60,8 +60,7 @@ class LeftOut:
 
 def user_model_files(home: Home) -> list[Path]:
     """The user's model files, in order of their paths."""
-    files = (path for path in home.models.rglob("*") if path.is_file())
-    return sorted(path for path in files if path.suffix.lower() in (".sql", ".py"))
+    return [p for p in own_files(home.models) if p.suffix.lower() in (".sql", ".py")]
 
 
 def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
@@ -164,8 +163,7 @@ def _state(home: Home, macros: Sequence[Path]) -> str:
 
 def _sources(home: Home) -> list[Path]:
     """The user's files that dbt reads: models with their yml and doc blocks, then macros."""
-    found = [p for p in home.models.rglob("*") if p.suffix in _READ and p.is_file()]
-    return [*sorted(found), *sorted(home.macros.rglob("*.sql"))]
+    return [*own_files(home.models, *_READ), *own_files(home.macros, ".sql")]
 
 
 def _is_model(home: Home, path: Path) -> bool:

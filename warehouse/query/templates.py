@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from warehouse.errors import NotFoundError, QueryError, did_you_mean
-from warehouse.home import Home
+from warehouse.home import Home, own_files
 from warehouse.sql import identifier
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Templates:
 
     def _current(self) -> Renderer:
         """The renderer, made again where a macro changed or a model came or went."""
-        models = {path.stem: path for path in sorted(self._home.models.rglob("*.sql"))}
-        macros = [(path, path.stat()) for path in sorted(self._home.macros.rglob("*.sql"))]
+        models = {path.stem: path for path in own_files(self._home.models, ".sql")}
+        macros = [(path, path.stat()) for path in own_files(self._home.macros, ".sql")]
         made_of: list[object] = [models]
         made_of += [(path, s.st_mtime_ns, s.st_size, s.st_ino) for path, s in macros]
         if self._renderer is None or made_of != self._made_of:
@@ -124,7 +124,7 @@ def model_file(home: Home, file: str | os.PathLike[str]) -> Path:
         There is none; the message lists the nearest names.
     """
     path = Path(file)
-    own = {one.name: one for one in sorted(home.models.rglob("*.sql"))}
+    own = {one.name: one for one in own_files(home.models, ".sql")}
     for found in (path, home.root / path, home.models / path, own.get(path.name)):
         if found is not None and found.is_file():
             return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -381,7 +382,7 @@ def test_sql_when_the_engine_would_drop_an_offset_then_is_refused(
 
 def line(start: str, end: str, *home: str) -> str:
     return (
-        f"{' '.join(['warehouse', *home])} sync flow --exchange binance-futures --symbol {BTC}"
+        f"{shlex.join(['warehouse', *home])} sync flow --exchange binance-futures --symbol {BTC}"
         f" --interval 1h --clock true --start {start} --end {end}"
     )
 

@@ -17,7 +17,7 @@ from warehouse.build.meta.tables import META
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog
-from warehouse.home import Home
+from warehouse.home import Home, own_files
 from warehouse.lake import Manifest
 from warehouse.project import project_key
 from warehouse.vendor import dbt_project_dir
@@ -101,8 +101,8 @@ def _own_files(home: Home) -> dict[str, str]:
     """Hashes of the user's models and macros, and of the files beside them, by their paths."""
     found = {}
     for folder in (home.models, home.macros):
-        for path in sorted(folder.rglob("*")):
-            with suppress(FileNotFoundError, IsADirectoryError):  # or an editor has just moved it
+        for path in own_files(folder):
+            with suppress(FileNotFoundError):  # an editor has just moved it
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 found[path.relative_to(home.root).as_posix()] = digest
     return found
