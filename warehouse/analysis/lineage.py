@@ -105,7 +105,7 @@ def trace(
     tree
         The query's parse tree; None where the engine has none to give.
     types
-        Type of each column of the answer by its name, in order.
+        Type of each column of the result by its name, in order.
     scope
         The tables that the query reads, from :func:`query_scope`.
 

@@ -1,7 +1,7 @@
 """A home that only reads from a bucket: its catalogs, and the files that were asked for.
 
 Such a home has no manifest. Its ``objects/`` and ``marts/`` are a cache: what a question needs is
-fetched before it runs and held until its answer is gone, and the least recently used of the rest
+fetched before it runs and held until its result is gone, and the least recently used of the rest
 is removed where the cache is larger than its limit.
 """
 
@@ -79,7 +79,7 @@ class Reader:
                 if not is_here:
                     raise
                 log.warning(
-                    "warning: %s\n  answers are from the files that are here, of generation %s",
+                    "warning: %s\n  results are from the files that are here, of generation %s",
                     error.what,
                     record.state and record.state.current,
                 )

@@ -92,7 +92,7 @@ def _suffix(target: Path) -> str:
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
-def write_answer(result: Result, form: str, target: Path | None, limit: int) -> None:
+def write_result(result: Result, form: str, target: Path | None, limit: int) -> None:
     """Write a result to stdout, or to ``target``, which appears complete or not at all.
 
     ``limit`` applies to tables only; the other formats contain every row.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from warehouse.cli.common import home_option, say, timeout_option
-from warehouse.cli.output import FORMATS, write_answer
+from warehouse.cli.output import FORMATS, write_result
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
@@ -45,7 +45,7 @@ def preview(settings: Settings, file: Path, limit: int, form: str, **options: An
     """
     with Warehouse(settings) as warehouse:
         result = warehouse.preview(file, limit=limit, **options)
-        write_answer(result, form, None, limit)
+        write_result(result, form, None, limit)
         if len(result) == limit:
             say(f"cut after {counted(limit, 'row')}; more with: --limit N")
     return ExitCode.DONE

@@ -29,7 +29,7 @@ from warehouse.cli.common import (
     timeout_option,
 )
 from warehouse.cli.completion import completed
-from warehouse.cli.output import FORMATS, format_of, put_result, require_place, write_answer
+from warehouse.cli.output import FORMATS, format_of, put_result, require_place, write_result
 from warehouse.config import Settings
 from warehouse.errors import ExitCode, NotFoundError, UsageError
 from warehouse.home import Home, generation_path
@@ -173,7 +173,7 @@ def sql(
             _put_trace(result, form == "json")
             return ExitCode.DONE
         with phase("run the query and write the result"):
-            write_answer(result, form, output.target, output.limit)
+            write_result(result, form, output.target, output.limit)
         if output.receipt is not None:
             with phase("write the receipt"):
                 result.receipt.save(output.receipt)

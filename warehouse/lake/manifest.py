@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from warehouse.errors import REPAIR, DamagedError, NewerHomeError, WarehouseError
@@ -73,12 +72,7 @@ class Manifest(Reading):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
         if isinstance(error, sqlite3.Error) and is_sqlite_error(error):
             raise translate_error(self.path, error) from error

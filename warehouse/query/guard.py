@@ -82,7 +82,7 @@ class Statement:
     tree
         The engine's parse tree of the user's text; None where it has none to give.
     explains
-        Whether it is an EXPLAIN, whose answer is a plan.
+        Whether it is an EXPLAIN, whose result is a plan.
     bare
         The user's text without a closing semicolon.
     """

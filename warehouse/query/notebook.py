@@ -1,7 +1,7 @@
 """``%load_ext warehouse``: a ``%%sql`` cell in notebooks, with parameters from Python variables.
 
 ``%%sql`` runs the cell's SELECT on the home of ``$WAREHOUSE_HOME``, else ``./data``; ``%sql --home
-DIR`` chooses another for the session, and ``%%sql NAME`` keeps the answer in a variable. ``$x`` in
+DIR`` chooses another for the session, and ``%%sql NAME`` keeps the result in a variable. ``$x`` in
 the SQL is the value of the Python variable ``x``. Where another extension, such as JupySQL, has
 already registered ``%sql``, that one stays, and this one is called ``%wsql`` and ``%%wsql``.
 """

@@ -431,13 +431,13 @@ class Result(Tabular):
         """One step of the query on a cursor; errors of DuckDB become QueryError."""
         on = cursor or self._session.cursor(self._frames)
         try:
-            answer = run(on, lambda: act(on), self._limits(spent_s))
+            value = run(on, lambda: act(on), self._limits(spent_s))
         except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
             # the latter are what the engine raises while pyarrow reads from it
             raise self._query_error(error) from error
         if cursor is None:
             self._give_back(on)
-        return answer
+        return value
 
     def _query_error(self, error: Exception) -> WarehouseError:
         """DuckDB's message, with the nearest names if a table or column is unknown."""

@@ -153,7 +153,6 @@ class Session:
         self._lock = threading.Lock()
         self._without_copy: Session | None = None
         self._statements: dict[str, Statement] = {}
-        self._parsed: dict[str, duckdb.Statement] = {}
         self._names: Names | None = None
         self._macros: frozenset[str] | None = None
         self._idle: list[duckdb.DuckDBPyConnection] = []
@@ -211,7 +210,9 @@ class Session:
             limits = Limits(timeout_s)
             statement = run(cursor, lambda: check(text, cursor, self._is_macro), limits)
             self.give_back(cursor)
-            _keep(self._statements, text, statement)
+            if len(self._statements) >= _MAX_STATEMENTS:
+                self._statements.clear()
+            self._statements[text] = statement
         return statement
 
     def _is_macro(self, name: str) -> bool:
@@ -238,11 +239,7 @@ class Session:
         cursor = self.cursor(frames)
         if not _IS_LAZY:
             return replace(bind_late(cursor, text, params), types=describe(cursor, text, params))
-        statement = self._parsed.get(text)
-        if statement is None:
-            (statement,) = cursor.extract_statements(text)
-            _keep(self._parsed, text, statement)
-        relation = cursor.sql(statement, params=params)
+        relation = cursor.sql(text, params=params)
         types = dict(zip(relation.columns, map(str, relation.types), strict=True))
         return BoundQuery(cursor, relation.to_arrow_reader, relation.to_arrow_table, types)
 
@@ -308,13 +305,6 @@ def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
     if timeout_s is not None and not _IS_LAZY and find_spec("pandas") is not None:
         run(None, lambda: import_module("pandas"))
     return interrupts.one_clock()
-
-
-def _keep(kept: dict[str, T], text: str, value: T) -> None:
-    """Cache a value by SQL text; clear the cache when it is full."""
-    if len(kept) >= _MAX_STATEMENTS:
-        kept.clear()
-    kept[text] = value
 
 
 def open_session(

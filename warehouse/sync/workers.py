@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
@@ -66,19 +67,9 @@ class WorkerPool:
     def _work(self) -> None:
         while (task := self._todo.get()) is not None:
             work, then = task
-            self._done.put((then, _result_of(work)))
-
-
-def _result_of(work: Callable[[], T]) -> WorkResult[T]:
-    try:
-        value = work()
-    except BaseException as error:  # handed to the thread that asked, which raises it
-        return _raiser(error)
-    return lambda: value
-
-
-def _raiser(error: BaseException) -> Callable[[], Any]:
-    def fail() -> Any:
-        raise error
-
-    return fail
+            future: Future[Any] = Future()
+            try:
+                future.set_result(work())
+            except BaseException as error:  # handed to the thread that asked, which raises it
+                future.set_exception(error)
+            self._done.put((then, future.result))

@@ -34,7 +34,7 @@ class ReceiptVerdict:
     """
 
     verdict: Verdict
-    same_answer: bool
+    same_result: bool
     generation: int
     restated: tuple[ReceiptFile, ...] = ()
     gone: tuple[ReceiptFile, ...] = ()
@@ -47,7 +47,7 @@ class ReceiptVerdict:
     def __str__(self) -> str:
         lines = [str(self.verdict)]
         if self.verdict is Verdict.OTHER_INPUTS:
-            lines[0] += ", the same result" if self.same_answer else ", another result"
+            lines[0] += ", the same result" if self.same_result else ", another result"
         lost = [file for file in self.gone if file in self.pruned]
         listed = {
             "restated": self.restated,
@@ -62,7 +62,7 @@ class ReceiptVerdict:
 
     def _past(self) -> Iterator[str]:
         """Lines on whether a kept generation still gives the result."""
-        if self.same_answer:
+        if self.same_result:
             return
         if self.kept is not None:
             yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
@@ -105,7 +105,7 @@ def verify_receipt(
             )
         else:
             found = _compare(receipt, again)
-    if found.same_answer:
+    if found.same_result:
         return found
     home = Home.of(settings)
     only_reads = not home.manifest.is_file()  # so it has few of the objects
@@ -123,7 +123,7 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
     for name, frame in receipt.frames.items():
         if name not in given:
             raise QueryError(
-                f"the answer was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
+                f"the result was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
                 f" ({', '.join(frame.columns)}), which its receipt does not hold",
                 next_step="pass it in Python: from warehouse import verify_receipt;"
                 f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",

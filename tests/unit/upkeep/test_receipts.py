@@ -51,11 +51,11 @@ def test_verify_when_nothing_code_or_inputs_changed_then_says_which(tmp_path: Pa
     sync_folder(Home(home), tmp_path / "new")
     publish_without_dbt(home, generation=2)
     found = verify_receipt(settings, ordered)
-    assert (found.verdict, found.same_answer) == (Verdict.OTHER_INPUTS, False)
+    assert (found.verdict, found.same_result) == (Verdict.OTHER_INPUTS, False)
     assert [(f.dataset, f.period) for f in found.restated] == [("flow", "2025-10")]
     assert "restated: flow binance-futures" in str(found)
     kept = verify_receipt(settings, loose)
-    assert (kept.verdict, kept.same_answer) == (Verdict.OTHER_INPUTS, True)
+    assert (kept.verdict, kept.same_result) == (Verdict.OTHER_INPUTS, True)
     assert "the same result" in str(kept)
 
     gone = Receipt.from_json(ordered.to_json().replace("net_delta", "net_gone"))
