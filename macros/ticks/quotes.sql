@@ -48,6 +48,27 @@ last_quotes as (
     from quote_moments
     where quote_moments.next_us is null or quote_moments.next_us > quote_moments.us
 ),
+
+{#- Trades of one moment meet the same quote: an as-of join sorts, a join by the moment does not. #}
+trade_moments as (
+    select
+        trade_ticks.us,
+        lag(trade_ticks.us) over () as previous_us
+    from trade_ticks
+),
+
+quotes_met as (
+    select
+        trade_moments.us,
+        last_quotes.bid,
+        last_quotes.ask,
+        last_quotes.seen
+    from trade_moments
+    asof inner join last_quotes on trade_moments.us >= last_quotes.us
+    where
+        (trade_moments.previous_us is null or trade_moments.previous_us < trade_moments.us)
+        and trade_moments.us - last_quotes.us < 86400000000
+),
 {%- else %}
 
 {{ warehouse._series_of('trade_ticks', 'quote_rows') }},
@@ -69,26 +90,28 @@ ticks as (
     select
         trade_ticks.series_id,
         trade_ticks.us,
-        greatest(trade_ticks.seen, last_quotes.seen) as seen,
+        greatest(trade_ticks.seen, quotes.seen) as seen,
         trade_ticks.sign,
         trade_ticks.amount,
         if(
             trade_ticks.sign = 1,
-            trade_ticks.price - last_quotes.ask,
-            last_quotes.bid - trade_ticks.price
+            trade_ticks.price - quotes.ask,
+            quotes.bid - trade_ticks.price
         ) as cost,
-        cost / ((last_quotes.bid + last_quotes.ask) / 2) * 1e4 as cost_bps
+        cost / ((quotes.bid + quotes.ask) / 2) * 1e4 as cost_bps
     from trade_ticks
-    asof inner join last_quotes
-        on
-            {%- if not of_day %}
-            trade_ticks.series_id = last_quotes.series_id and
-            {%- endif %}
-            trade_ticks.us >= last_quotes.us
+    {%- if of_day %}
+    inner join quotes_met as quotes on trade_ticks.us = quotes.us
+    {%- else %}
+    asof inner join last_quotes as quotes
+        on trade_ticks.series_id = quotes.series_id and trade_ticks.us >= quotes.us
+    {%- endif %}
     where
-        trade_ticks.us - last_quotes.us < 86400000000
-        and last_quotes.bid is not null
-        and last_quotes.ask is not null
+        quotes.bid is not null
+        and quotes.ask is not null
+        {%- if not of_day %}
+        and trade_ticks.us - quotes.us < 86400000000
+        {%- endif %}
 ),
 
 measured as (
