@@ -55,7 +55,7 @@ the catalog is attached as w and not in use: w.ticks_flow(…)';
 
 {% macro _tick_parameters(sources) -%}
     every, clock := 'true', exchange := null, symbol := null, start_time := null, end_time := null
-    {%- for source in sources %}, {{ source }} := 'vendor.raw_{{ warehouse._raw_names()[source] }}'
+    {%- for source in sources %}, {{ source }} := {{ warehouse._relation_of(source) }}
     {%- endfor %}
 {%- endmacro %}
 
@@ -66,6 +66,12 @@ the catalog is attached as w and not in use: w.ticks_flow(…)';
         'index_prices': 'index_price', 'funding_rates': 'funding_rate',
         'open_interests': 'open_interest',
     }) }}
+{%- endmacro %}
+
+
+{#- The view of a source, quoted for query_table. -#}
+{% macro _relation_of(source) -%}
+    {{ return("'vendor.raw_" ~ warehouse._raw_names()[source] ~ "'") }}
 {%- endmacro %}
 
 

@@ -3,14 +3,16 @@
     table per source, and all datasets read them there. A day at a time needs the memory of a day.
 
         from day_trades_around(clock, exchange, symbol, start_time, end_time);
-        create temp table day_trades as from day_trades_read(…, since, in_order);
+        create temp table day_trades as from day_trades_read(…, since, in_order := false);
         from day_flow('45m', clock, exchange, symbol, start_time, end_time, has_before, has_after);
 
-    day_<source>_around tells whether ticks lie on the day before (has_before) and after (has_after),
-    and since which moment the day's table has rows. day_<source>_read takes the rows as they lie and
-    marks in is_next those in order, all of them where the caller knows it (in_order).
-    day_<source>_sorted sorts them. day_trades_by_text_id_sorted orders the trades of one moment by
-    their ids as text; is_next_by_text_id tells of each trade whether that is the same.
+    day_<source>_around has one row: whether ticks lie on the day before and after, and since which
+    moment the day's table is to have rows.
+    day_<source>_read has the rows as they lie. The table is in order if is_next is true of each; with
+    in_order the caller knows that it is, and nothing is compared.
+    day_<source>_sorted has the rows in order.
+    day_trades_by_text_id_sorted has trades of one moment in the order of their ids as text. That is
+    the table of trades if is_next_by_text_id is true of each.
 -#}
 
 
@@ -67,7 +69,7 @@ create or replace macro main.day_{{ dataset.name }}(
 
 {#- Rows of a source as they lie, from the moment `since` on. -#}
 {% macro _day_rows(source) -%}
-    {%- set name = "'vendor.raw_" ~ warehouse._raw_names()[source] ~ "'" -%}
+    {%- set relation = warehouse._relation_of(source) -%}
     {%- set condition -%}
         (select checked.is_fine from checked)
         and {{ warehouse._clock_column() }} >= make_timestamptz(since)
@@ -76,17 +78,17 @@ create or replace macro main.day_{{ dataset.name }}(
         {%- endif %}
     {%- endset -%}
 checked as (
-    select {{ warehouse._checked(source, is_first=false, relation=name) }} as is_fine
+    select {{ warehouse._checked(source, is_first=false, relation=relation) }} as is_fine
 ),
 
 {{ warehouse._ticks(
-    'rows_read', name, warehouse._columns_of(source), condition, days_before=1 if source == 'quotes' else 0
+    'rows_read', relation, warehouse._columns_of(source), condition, days_before=1 if source == 'quotes' else 0
 ) }}
 {%- endmacro %}
 
 {#-
-    Whether a row x comes after the one that lies before it, or with it; NULL of the first row. An id
-    that is no number comes after the numbers of its moment, a trade without an id after the ids.
+    Whether the row x does not belong before the row that precedes it; NULL for the first row. Within
+    a moment an id that is no number comes after the numbers; compared as text, no id comes last.
 -#}
 {% macro _is_next(source) -%}
     {%- set order = {
@@ -101,12 +103,12 @@ checked as (
 {%- endmacro %}
 
 {#-
-    Whether ticks lie on the day before and after, and the moment from which a day's table has them:
-    of quotes, the last one of the day before, because a trade may meet it.
+    Whether ticks lie on the day before and after, and since when the day's table has rows: of quotes
+    since the last moment of the day before, because a trade may meet its quote.
 -#}
 {% macro _around_day(source) -%}
     {%- set clock_column = warehouse._clock_column() -%}
-    {%- set relation = "'vendor.raw_" ~ warehouse._raw_names()[source] ~ "'" -%}
+    {%- set relation = warehouse._relation_of(source) -%}
     {%- set start, end = warehouse._from_us(), warehouse._until_us() -%}
 with
 {%- for name, first, what in [

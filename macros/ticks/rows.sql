@@ -1,9 +1,9 @@
 {#-
     Rows of the sources in bars: which are read, their order, what several datasets take of them.
 
-    A body is written twice. For ticks_<dataset> it reads a source as it is and sorts for itself, by
-    series and UTC day. For tick_day_<dataset> (of_day) it reads rows of one series and UTC day that
-    lie in their order already, so that windows need no sort: see days.sql.
+    Each body has two forms. For ticks_<dataset> it reads a source as it is and sorts for itself, by
+    series and UTC day. For day_<dataset> (of_day) it reads rows of one series and UTC day that lie in
+    their order already, so that windows need no sort: see days.sql.
 -#}
 
 
