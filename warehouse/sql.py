@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,4 +121,30 @@ def bound(value: Any) -> object:
 
 
 def comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: str) -> None:
-    connection.execute(f"comment on {kind} {name} is {literal(text)}")
+    connection.execute(_comment(kind, name, text))
+
+
+def comment_all(
+    connection: duckdb.DuckDBPyConnection,
+    kind: str,
+    name: str,
+    meaning: str | None,
+    columns: Mapping[str, str | None],
+) -> None:
+    """Comment on a view or table and on its columns where they have a text.
+
+    This is one call, since DuckDB needs as long to begin a statement as to set a comment.
+    """
+    statements = [
+        _comment("column", f"{name}.{identifier(column)}", text)
+        for column, text in columns.items()
+        if text
+    ]
+    if meaning:
+        statements.insert(0, _comment(kind, name, meaning))
+    if statements:
+        connection.execute("; ".join(statements))
+
+
+def _comment(kind: str, name: str, text: str) -> str:
+    return f"comment on {kind} {name} is {literal(text)}"

@@ -21,13 +21,12 @@ import duckdb
 
 from warehouse.audit.cause import Cause, explain_leaks
 from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
-from warehouse.audit.outside import find_outside, with_kept_bars
+from warehouse.audit.outside import find_outside, may_read_ticks, with_kept_bars
 from warehouse.audit.report import AuditReport, Kind, Mode, ModelFinding, Verdict
 from warehouse.audit.sample import (
     FULL,
     MARGIN_US,
     QUICK,
-    TICKS,
     Cut,
     SampleSize,
     plan_sample,
@@ -97,7 +96,7 @@ def audit_lookahead(
     DamagedError
         The catalog cannot be read.
     """
-    if any(f"{TICKS}." in model.sql for model in project.models):
+    if any(map(may_read_ticks, project.models)):
         with open_catalog(catalog, session) as connection:
             project = with_kept_bars(connection, project)
     audited = [project.model(name) for name in models] or [

@@ -2,13 +2,16 @@
 
 Such inputs are the same in every build of an audit, so that no comparison shows a leak
 through them. The model is *unproven*, unless ``config.meta.outside`` gives the reason why they
+contain nothing from the future.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 
 import duckdb
 
@@ -32,18 +35,23 @@ def find_outside(
     connection
         One beside which the audited catalog is attached as ``origin``.
     """
-    macros = connection.execute(
-        "select distinct function_name from duckdb_functions()"
-        f" where database_name = {literal(ORIGIN)} and function_type = 'table_macro'"
-    ).fetchall()
-    makes_rows = _MAKES_ROWS | {str(name).lower() for (name,) in macros}
+
+    @cache
+    def macros() -> set[str]:
+        """Table macros of the catalog; DuckDB writes out all of them when it lists any."""
+        listed = connection.execute(
+            "select distinct function_name from duckdb_functions()"
+            f" where database_name = {literal(ORIGIN)} and function_type = 'table_macro'"
+        )
+        return {str(name).lower() for (name,) in listed.fetchall()}
+
     ours = {path.stem for path in (dbt_project_dir() / "seeds").glob("*.csv")}
     known = {model.relation: model for model in project.models}
     found = {
         model.relation: reason
         for model in project.models
         if not model.outside
-        for reason in [_first_outside(connection, model, project, makes_rows, ours, known)]
+        for reason in [_first_outside(connection, model, project, macros, ours, known)]
         if reason
     }
     reasons = {}
@@ -54,6 +62,11 @@ def find_outside(
                 reasons[model.relation] = via + found[read.relation]
                 break
     return reasons
+
+
+def may_read_ticks(model: Model) -> bool:
+    """Whether a model's SQL may name a view of kept bars."""
+    return re.search(rf"\b{TICKS}\"?\s*\.", model.sql, re.IGNORECASE) is not None
 
 
 def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> Project:
@@ -68,7 +81,7 @@ def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> P
     views = {Relation(TICKS, name) for (name,) in kept}
     models = []
     for model in project.models if views else ():
-        tree = _parsed(connection, model.sql) if f"{TICKS}." in model.sql.replace('"', "") else None
+        tree = _parsed(connection, model.sql) if may_read_ticks(model) else None
         read = views & {_relation(path) for path in _tables(tree)} if tree else set()
         sources = tuple(sorted({*model.sources, *read}))
         models.append(replace(model, sources=sources) if read else model)
@@ -79,7 +92,7 @@ def _first_outside(
     connection: duckdb.DuckDBPyConnection,
     model: Model,
     project: Project,
-    makes_rows: set[str],
+    macros: Callable[[], set[str]],
     ours: set[str],
     known: Mapping[Relation, Model],
 ) -> str | None:
@@ -99,7 +112,7 @@ def _first_outside(
                 f"computes {function}(…) from all ticks: keep these bars by [[ticks]] in"
                 f" warehouse.toml and read {TICKS}.{dataset}, {_DECLARE}"
             )
-        if function not in makes_rows:
+        if function not in _MAKES_ROWS and function not in macros():
             return (
                 f"reads {function}(…), which is the same at every moment: write {{{{ ref('…') }}}}"
                 f" or {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"

@@ -187,19 +187,31 @@ class Scratch:
         return [(row[0], row[1]) for row in described.fetchall()]
 
     def _copy_macros(self) -> None:
-        """Macros of the audited catalog, which a user's SQL may call."""
-        found = self.connection.execute(
+        """Macros of the audited catalog that the models call, each after those that it calls."""
+        macros = self.connection.execute(
             "select schema_name, function_name, parameters, function_type, macro_definition"
             f" from duckdb_functions() where database_name = {literal(ORIGIN)}"
             " and function_type in ('macro', 'table_macro') and not internal"
         ).fetchall()
-        for schema, name, parameters, kind, definition in found:
-            table = "table " if kind == "table_macro" else ""
-            self.connection.execute(f"create schema if not exists {DATABASE}.{identifier(schema)}")
-            self.connection.execute(
-                f"create or replace macro {Relation(schema, name).sql}({', '.join(parameters)})"
-                f" as {table}{definition}"
-            )
+        copied: set[int] = set()
+
+        def copy_called(text: str) -> None:
+            for number, (schema, name, parameters, kind, definition) in enumerate(macros):
+                # what query() runs may call any
+                if number in copied or not (name.lower() in text or "query(" in text):
+                    continue
+                copied.add(number)
+                copy_called(definition.lower())
+                table = "table " if kind == "table_macro" else ""
+                place = f"{DATABASE}.{identifier(schema)}"
+                self.connection.execute(f"create schema if not exists {place}")
+                self.connection.execute(
+                    f"create or replace macro {Relation(schema, name).sql}"
+                    f"({', '.join(parameters)}) as {table}{definition}"
+                )
+
+        for model in self._project.models:
+            copy_called(model.sql.lower())
 
 
 def vendor_datasets(models: Iterable[Model]) -> list[str]:

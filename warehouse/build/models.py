@@ -22,7 +22,7 @@ from warehouse.project import (
     create_schemas,
     create_seeds,
 )
-from warehouse.sql import comment, identifier
+from warehouse.sql import comment_all, identifier
 
 OURS = "warehouse"
 
@@ -52,10 +52,8 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
         connection.execute("commit")
         results += _create_functions(connection, compiled.functions)
         add_rows(connection, "results", results)
-        connection.executemany(
-            "insert into meta.models values (?, ?, ?, ?)",
-            [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models],
-        )
+        rows = [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models]
+        add_rows(connection, "models", rows)
         connection.execute("use memory")
 
 
@@ -126,9 +124,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> lis
 
 def _describe(connection: duckdb.DuckDBPyConnection, kind: str, model: CompiledModel) -> None:
     """Set the comments that the model's yml has."""
-    if model.description:
-        comment(connection, kind, model.relation.sql, model.description)
-    _describe_columns(connection, model, model.columns)
+    _comment(connection, kind, model, model.description, model.columns)
 
 
 def _describe_as_source(
@@ -136,20 +132,22 @@ def _describe_as_source(
 ) -> None:
     """Set the comments from the vendor's dataset, which may have columns that the view lacks."""
     meaning = f"vendor.{dataset} with NaN and infinity as NULL."
-    comment(connection, "view", model.relation.sql, meaning)
     texts = connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
         " and schema_name = 'vendor' and table_name = ? and comment is not null",
         [dataset],
     ).fetchall()
-    _describe_columns(connection, model, dict(texts))
+    _comment(connection, "view", model, meaning, dict(texts))
 
 
-def _describe_columns(
-    connection: duckdb.DuckDBPyConnection, model: CompiledModel, texts: Mapping[str, str]
+def _comment(
+    connection: duckdb.DuckDBPyConnection,
+    kind: str,
+    model: CompiledModel,
+    meaning: str,
+    texts: Mapping[str, str],
 ) -> None:
-    """Set the comments of those columns that the view or table has."""
-    there = {name for name, _ in _columns(connection, model)} if texts else set()
-    for name, text in texts.items():
-        if name in there:
-            comment(connection, "column", f"{model.relation.sql}.{identifier(name)}", text)
+    """Set the comments of the view or table, and of those columns that it has."""
+    there = [name for name, _ in _columns(connection, model)] if texts else []
+    found = {name: texts[name] for name in there if name in texts}
+    comment_all(connection, kind, model.relation.sql, meaning, found)

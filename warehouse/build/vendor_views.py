@@ -17,7 +17,7 @@ from warehouse.build.months.lake import Columns, LakeByMonth
 from warehouse.build.months.stored import StoredMonth
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
-from warehouse.sql import comment, files_below, identifier, literal, moment
+from warehouse.sql import comment_all, files_below, identifier, literal, moment
 from warehouse.times import Span
 from warehouse.vendor import (
     KEY_COLUMNS,
@@ -63,9 +63,8 @@ def write_vendor(
             sql = view_sql(columns, lake.files_of(dataset), home)
         connection.execute(f"create or replace view {view} as\n{sql}")
         meaning = contract.description if contract else "Not in the contracts: taken as it came."
-        comment(connection, "view", view, meaning)
-        for column in (*KEY_COLUMNS, *columns):
-            comment(connection, "column", f"{view}.{identifier(column.name)}", column.comment)
+        texts = {column.name: column.comment for column in (*KEY_COLUMNS, *columns)}
+        comment_all(connection, "view", view, meaning, texts)
 
 
 def count_hidden(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from warehouse.sql import comment, identifier
+from warehouse.sql import comment_all, identifier
 from warehouse.vendor import KEY_COLUMNS
 
 _LEADING = re.compile(
@@ -103,12 +103,10 @@ def comment_models(connection: duckdb.DuckDBPyConnection, models: list[ModelText
         ).fetchone()
         description, by_column = _sorted_out(model, names)
         relation = f"warehouse.{identifier(model.schema)}.{identifier(model.name)}"
-        if names and description:
-            comment(connection, "view" if is_view else "table", relation, description)
-        for name in names:
-            text = by_column.get(name.lower()) or ours.get(name.lower())
-            if text:
-                comment(connection, "column", f"{relation}.{identifier(name)}", text)
+        texts = {name: by_column.get(name.lower()) or ours.get(name.lower()) for name in names}
+        if names:
+            kind = "view" if is_view else "table"
+            comment_all(connection, kind, relation, description, texts)
 
 
 def model_comments(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], ModelTexts]:

@@ -90,6 +90,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
             """
         )
         connection.execute("create macro main.halved(x) as x / 2")
+        connection.execute("create macro main.quartered(x) as halved(x) / 2")
         connection.execute(
             """
             create table meta.coverage as
@@ -179,10 +180,12 @@ COSTS = together(
     "costs",
     f"select {KEY}, size, price * size as cost {FROM} cross join (values (1), (2)) s (size)",
 )
-HALF = together("half", f"select {KEY}, halved(price) as half {FROM}")
+QUARTER = together("quarter", f"select {KEY}, Quartered(price) as quarter {FROM}")
 
 
-@pytest.mark.parametrize("clean", [COSTS, HALF], ids=["rows of equal keys", "a macro is called"])
+@pytest.mark.parametrize(
+    "clean", [COSTS, QUARTER], ids=["rows of equal keys", "a macro that calls another"]
+)
 def test_a_model_that_looks_at_no_later_row_is_clean(report: AuditReport, clean: Model) -> None:
     assert of(report, clean).verdict is Verdict.CLEAN
 

@@ -246,7 +246,9 @@ def _show_tables(
                 tables.setdefault(("main", model), []).append(f"from {_table(database, model)}")
     attach(connection, made.catalog, options="")
     sources = {name: f"({' union all '.join(texts)})" for name, texts in tables.items()}
+    connection.execute("begin")
     show_instead(connection, continued(connection, sources))
+    connection.execute("commit")
     connection.execute("detach warehouse")
 
 

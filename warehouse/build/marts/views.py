@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from warehouse.sql import comment, identifier
+from warehouse.sql import comment_all, identifier
 
 # Schema and name of a view.
 Name = tuple[str, str]
@@ -35,9 +35,4 @@ def show_instead(connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, s
         view = f"warehouse.{identifier(schema)}.{identifier(name)}"
         names = ", ".join(identifier(column) for column, _ in columns[schema, name])
         connection.execute(f"create or replace view {view} as select {names} from {source}")
-        meaning = said[schema, name]
-        if meaning:
-            comment(connection, "view", view, meaning)
-        for column, text in columns[schema, name]:
-            if text:
-                comment(connection, "column", f"{view}.{identifier(column)}", text)
+        comment_all(connection, "view", view, said[schema, name], dict(columns[schema, name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -34,7 +34,7 @@ from warehouse.lake import (
     series_months,
     utc_now,
 )
-from warehouse.sql import comment, identifier
+from warehouse.sql import comment_all, identifier
 from warehouse.times import us_datetime
 from warehouse.vendor import KEY_COLUMNS, Symbol, load_contracts
 
@@ -346,7 +346,9 @@ def write_stored(
     add_rows(connection, "stored", rows)
 
 
-def add_rows(connection: duckdb.DuckDBPyConnection, name: str, rows: list[tuple[Any, ...]]) -> None:
+def add_rows(
+    connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[tuple[Any, ...]]
+) -> None:
     """Add rows to a table of ``meta`` of the database in use."""
     _write_rows(connection, f"insert into meta.{identifier(name)}", name, rows)
 
@@ -418,13 +420,11 @@ def _create_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     meaning, columns = META[name]
     target = f"meta.{identifier(name)}"
     _write_rows(connection, f"create table {target} as", name, [])
-    comment(connection, "table", target, meaning)
-    for column, _, text in columns:
-        comment(connection, "column", f"{target}.{identifier(column)}", text)
+    comment_all(connection, "table", target, meaning, {name: text for name, _, text in columns})
 
 
 def _write_rows(
-    connection: duckdb.DuckDBPyConnection, into: str, name: str, rows: list[tuple[Any, ...]]
+    connection: duckdb.DuckDBPyConnection, into: str, name: str, rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Rows of a table of ``meta`` in one statement, column by column."""
     _, columns = META[name]

@@ -41,7 +41,7 @@ from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
 from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
 from warehouse.project import tick_day_macros, tick_macros
-from warehouse.sql import comment, files_below, identifier
+from warehouse.sql import comment_all, files_below, identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
     KEY_COLUMNS,
@@ -186,14 +186,14 @@ def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequenc
 
 def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) -> None:
     contract = load_contracts()[dataset]
-    comment(connection, "view", view, f"Kept bars from ticks ([[ticks]]): {contract.description}")
+    meaning = f"Kept bars from ticks ([[ticks]]): {contract.description}"
     texts = {c.name: c.comment for c in (*KEY_COLUMNS, *contract.columns)} | {
         "known_at": "End of the bar, or the receipt of its last tick if that is later. [UTC]",
         "n_events": "How many ticks made the bar. [count]",
         "is_partial": "Whether the ticks may begin or end inside the bar.",
     }
-    for (name,) in connection.execute(f"select column_name from (describe {view})").fetchall():
-        comment(connection, "column", f"{view}.{identifier(name)}", texts[name])
+    shown = connection.execute(f"select column_name from (describe {view})").fetchall()
+    comment_all(connection, "view", view, meaning, {name: texts[name] for (name,) in shown})
 
 
 # -- which bars ----------------------------------------------------------------------------------
