@@ -111,8 +111,8 @@ def once(note: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def without_comments() -> Iterator[None]:
     """Catalogs prepared meanwhile have no comments, a third of the time of a small one."""
     with (
-        patch("warehouse.build.meta.rows.comment", lambda *_: None),
-        patch("warehouse.build.vendor_views.comment", lambda *_: None),
+        patch("warehouse.build.meta.rows.comment_all", lambda *_: None),
+        patch("warehouse.build.vendor_views.comment_all", lambda *_: None),
     ):
         yield
 
