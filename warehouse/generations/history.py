@@ -187,7 +187,7 @@ def _moment(value: Moment) -> dt.datetime:
 
 def _built_at(home: Home, number: int) -> dt.datetime:
     catalog = generation_path(home, number)
-    rows = read_catalog(home, catalog, "select built_at from warehouse.meta.build")
+    (rows,) = read_catalog(home, catalog, "select built_at from warehouse.meta.build")
     if len(rows) != 1 or not isinstance(rows[0][0], dt.datetime):
         raise DamagedError(
             f"{catalog}: has no time of its build",

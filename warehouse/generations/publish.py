@@ -295,8 +295,8 @@ def require_build(home: Home) -> None:
         raise NotFoundError(f"{home.build_catalog}: nothing to publish", next_step=BUILD)
 
 
-def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
-    """Run one query on a catalog file, which the text calls ``warehouse``.
+def read_catalog(home: Home, catalog: Path, *queries: str) -> list[list[tuple[Any, ...]]]:
+    """The rows of some queries on a catalog file, which they call ``warehouse``.
 
     Raises
     ------
@@ -304,7 +304,7 @@ def read_catalog(home: Home, catalog: Path, text: str) -> list[tuple[Any, ...]]:
         The file cannot be read as a catalog.
     """
     with _opened(home, catalog) as connection:
-        return connection.execute(text).fetchall()
+        return [connection.execute(query).fetchall() for query in queries]
 
 
 @contextmanager

@@ -129,7 +129,8 @@ def _rows(home: Home, catalogs: list[Path], source: str, columns: str) -> Iterat
     """Columns of a table of ``meta``, or of a query in brackets, catalog after catalog."""
     table = source if source.startswith("(") else f"warehouse.meta.{source}"
     for catalog in catalogs:
-        yield from read_catalog(home, catalog, f"select {columns} from {table}")
+        (rows,) = read_catalog(home, catalog, f"select {columns} from {table}")
+        yield from rows
 
 
 def _key(row: tuple[Any, ...]) -> FileKey:

@@ -273,7 +273,7 @@ def test_a_catalog_when_read_then_within_the_settings_and_a_spill_folder_of_its_
     duckdb.connect(home.catalog).close()
     names = ("threads", "memory_limit", "TimeZone", "temp_directory")
     text = f"select {', '.join(f'current_setting({name!r})' for name in names)}"
-    ((*first, one),), ((*second, other),) = (
+    (((*first, one),),), (((*second, other),),) = (
         read_catalog(home, home.catalog, text) for _ in range(2)
     )
     assert first == second == [1, "200.0 MiB", "UTC"]

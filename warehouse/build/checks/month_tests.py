@@ -85,7 +85,7 @@ def _known(home: Home) -> dict[tuple[str, str], int]:
     There are none in a catalog of an earlier version, and where nothing was published.
     """
     try:
-        rows = read_catalog(
+        (rows,) = read_catalog(
             home, home.catalog, "select key, path, failures from warehouse.meta.tested"
         )
     except DamagedError:

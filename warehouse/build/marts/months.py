@@ -112,11 +112,12 @@ def _lake(settings: Settings) -> Iterator[LakeByMonth]:
 def _wanted(settings: Settings, lake: LakeByMonth, project: Project, engine: str) -> list[Wanted]:
     """All months of all marts that can be stored."""
     gathered = gather(settings, lake)
+    marts = [model for model in project.models if is_storable(project, model)]
+    tables = _tables_beside(settings, lake.home, project.with_ancestors(marts))
     return [
         month
-        for model in project.models
-        if is_storable(project, model)
-        for month in _Mart(settings, lake, project, model, gathered, engine).months()
+        for model in marts
+        for month in _Mart(lake, project, model, gathered, tables, engine).months()
     ]
 
 
@@ -149,31 +150,51 @@ class _Opening:
     moments: dict[str, str]
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
-        """Create them in a database in memory; the expression of each column over a sorted row."""
-        connection.execute("attach ':memory:' as warehouse")
-        connection.execute("use warehouse")
-        create_schemas(connection, self.project)
-        create_seeds(connection, self.project)
-        if self.tables:
+        """Create in memory what no other mart of the project has created there.
+
+        Returns the expression of each column over a sorted row.
+        """
+        if not connection.execute(
+            "from duckdb_schemas() where database_name = 'warehouse'"
+        ).fetchall():
+            connection.execute("attach ':memory:' as warehouse")
+            connection.execute("use warehouse")
+            create_schemas(connection, self.project)
+            create_seeds(connection, self.project)
+            set_lists(connection, self.series)
+        there = {
+            Relation(*place)
+            for place in connection.execute(
+                "select schema_name, view_name from duckdb_views()"
+                " where database_name = 'warehouse' union all"
+                " select schema_name, table_name from duckdb_tables()"
+                " where database_name = 'warehouse'"
+            ).fetchall()
+        }
+        if tables := [relation for relation in self.tables if relation not in there]:
             attach(connection, self.home.build_catalog, "built")
-            for relation in self.tables:
+            for relation in tables:
                 connection.execute(
                     f"create table {relation.sql} as from built.{identifier(relation.schema)}"
                     f".{identifier(relation.name)}"
                 )
             connection.execute("detach built")
-        set_lists(connection, {**self.series, **self.inputs})
+        set_lists(connection, self.inputs)
         set_moments(connection, self.moments)
         for dataset, columns in self.columns.items():
+            view = Relation("vendor", dataset)
+            if view in there:
+                continue
             sql = view_sql(columns, [], self.home)
             if dataset in self.gathered:
                 sql = gathered_sql(columns, f"getvariable({literal(months_of(dataset))})")
             connection.execute(
-                f"create view vendor.{identifier(dataset)} as select * from (\n{sql}\n)"
+                f"create view {view.sql} as select * from (\n{sql}\n)"
                 " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
             )
         for model in self.lineage[:-1]:
-            connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
+            if model.relation not in there:
+                connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
         names = [row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall()]
         written = {name: identifier(name) for name in names}
         for key in written.keys() & set(SERIES_COLUMNS):
@@ -186,11 +207,11 @@ class _Mart:
 
     def __init__(
         self,
-        settings: Settings,
         lake: LakeByMonth,
         project: Project,
         model: Model,
         gathered: Mapping[str, Sequence[StoredMonth]],
+        tables: Mapping[Relation, list[str]],
         engine: str,
     ) -> None:
         reach = _reach(project, model)
@@ -207,7 +228,11 @@ class _Mart:
             dataset: {month.month: month.path for month in gathered.get(dataset, ())}
             for dataset in self.datasets
         }
-        self.tables = _tables_beside(settings, lake.home, self.lineage)
+        self.tables = {
+            relation: rows
+            for relation, rows in tables.items()
+            if any(relation in m.sources for m in self.lineage)
+        }
         self.folder = lake.home.marts / model.name
         self.opening = _Opening(
             lake.home,

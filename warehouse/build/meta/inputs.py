@@ -90,7 +90,8 @@ def published_inputs(home: Home) -> Inputs | None:
     if not home.catalog.is_file():
         return None
     try:
-        ((inputs,),) = read_catalog(home, home.catalog, "select inputs from warehouse.meta.build")
+        query = "select inputs from warehouse.meta.build"
+        (((inputs,),),) = read_catalog(home, home.catalog, query)
         lake, project, own_models = str(inputs).split()
         return Inputs(lake, project, own_models)
     except (DamagedError, ValueError, TypeError):

@@ -51,7 +51,10 @@ class Task(Protocol):
     """What the jobs of one mart or dataset share; it can be pickled."""
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
-        """Create the tables and views that the jobs read; the columns of the files, as SQL."""
+        """Create the tables and views that the jobs read; the columns of the files, as SQL.
+
+        Other tasks of the same build may have created some of them.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,12 @@ class Job:
 
 
 class Desk:
-    """Computes jobs one by one in this process; what jobs of one task share is kept open."""
+    """Computes jobs one by one in this process; what they share is created once."""
 
     def __init__(self, session: dict[str, str]) -> None:
         self._session = session
-        self._task: Task | None = None
+        self._opened: list[tuple[Task, str]] = []
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._columns = "*"
 
     def __enter__(self) -> Self:
         return self
@@ -102,15 +104,15 @@ class Desk:
 
     def opened(self, job: Job) -> tuple[duckdb.DuckDBPyConnection, str]:
         """A connection on which the rows of a job can be queried, and the columns of its file."""
-        if self._connection is None or self._task != job.task:
-            if self._connection is not None:
-                self._connection.close()
+        if self._connection is None:
             self._connection = connect(self._session)
-            self._columns = job.task.open(self._connection)
-            self._task = job.task
+        columns = next((known for task, known in self._opened if task == job.task), None)
+        if columns is None:
+            columns = job.task.open(self._connection)
+            self._opened.append((job.task, columns))
         set_lists(self._connection, job.lists)
         set_moments(self._connection, job.moments)
-        return self._connection, self._columns
+        return self._connection, columns
 
 
 def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:

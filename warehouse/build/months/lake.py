@@ -97,7 +97,7 @@ def kept_in(home: Home, *catalogs: Path) -> Kept:
         if not catalog.is_file():
             continue
         try:
-            months, stored = (read_catalog(home, catalog, text) for text in (_MONTHS, _STORED))
+            months, stored = read_catalog(home, catalog, _MONTHS, _STORED)
         except DamagedError:
             continue
         for dataset, text, shown, described, is_shown, *columns in months:
