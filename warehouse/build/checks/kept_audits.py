@@ -2,9 +2,9 @@
 
 Whether a model looks ahead depends on its SQL, not on the data. So a model in which no fault was
 found is audited again only if something that the audit depends on has changed (see ``_key``), if
-one of its columns has its first values, and when it is its turn: each build audits the model whose
-last audit is the oldest, on other moments and series. ``meta.audited`` of the published catalog has
-what earlier builds found.
+one of its columns has its first values, and when it is its turn: a build audits the model whose
+last audit is the oldest, on other moments and series, once that is a day old. ``meta.audited`` of
+the published catalog has what earlier builds found.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -22,11 +23,15 @@ import duckdb
 from warehouse.audit import ModelAudit, Verdict
 from warehouse.engine import attach
 from warehouse.home import Home
+from warehouse.lake import utc_now
 from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, literal
 
 # Raised when the audit or its sample changes, so that every model is audited again.
 AUDIT_VERSION = 1
+
+# A model whose last audit is younger has no turn.
+_BETWEEN_AUDITS = timedelta(days=1)
 
 _MONTHS = "select model, path from {}.meta.stored where rows > 0"
 _FILES = """
@@ -42,7 +47,8 @@ select table_name, column_name, data_type from duckdb_columns()
 where database_name = 'warehouse' and schema_name = 'vendor'
 """
 _AUDITED = """
-select schema, name, key, verdict, rows, untested, empty, generation from {}.meta.audited
+select schema, name, key, verdict, rows, untested, empty, generation, audited_at
+from {}.meta.audited
 """
 _WITHOUT_FAULT = (Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE, Verdict.UNTESTED)
 
@@ -59,20 +65,28 @@ class KeptAudit:
         The verdict; rows compared in all these audits, columns that were NULL in all of them.
     empty
         Columns among these without a value in the data.
-    generation
-        Generation whose build audited it last.
+    generation, audited_at
+        Generation whose build audited it last, and when.
     """
 
     key: str
     audit: ModelAudit
     empty: tuple[str, ...]
     generation: int
+    audited_at: datetime
 
     def row(self) -> tuple[object, ...]:
         """The row."""
         audit = self.audit
         found = (str(audit.verdict), audit.rows, list(audit.untested), list(self.empty))
-        return (audit.model.schema, audit.model.name, self.key, *found, self.generation)
+        return (
+            audit.model.schema,
+            audit.model.name,
+            self.key,
+            *found,
+            self.generation,
+            self.audited_at,
+        )
 
     def with_more(self, later: ModelAudit) -> ModelAudit:
         """The outcome of these audits and a later one together."""
@@ -104,6 +118,7 @@ class KeptAudits:
         is_same_lake: bool,
     ) -> None:
         self._connection, self._home, self._project = connection, home, project
+        self._now = datetime.fromisoformat(utc_now())
         self._stored = {name for (name,) in self._rows("select model from {}.meta.stored")}
         self._months = set(self._rows(_MONTHS))
         self._files = set(self._rows(_FILES))
@@ -157,11 +172,16 @@ class KeptAudits:
         )
 
     def turn(self, models: Iterable[Model]) -> Model | None:
-        """The model among these whose last audit is the oldest; None where none has rows."""
+        """The model among these whose last audit is the oldest, and older than a day.
+
+        Models without rows have no turn.
+        """
         known = [
             (kept.generation, model)
             for model in models
-            if (kept := self.get(model)) is not None and kept.audit.rows
+            if (kept := self.get(model)) is not None
+            and kept.audit.rows
+            and kept.audited_at < self._now - _BETWEEN_AUDITS
         ]
         return min(known, key=lambda pair: pair[0])[1] if known else None
 
@@ -176,7 +196,7 @@ class KeptAudits:
         if paths := self._paths(model):
             filled = self._filled(paths, audit.untested)
             empty = tuple(name for name in empty if name not in filled)
-        return KeptAudit(self._keys[model.relation], audit, empty, generation)
+        return KeptAudit(self._keys[model.relation], audit, empty, generation, self._now)
 
     def _key(self, model: Model) -> str:
         """Hash of all that the outcome depends on: SQL, declarations, seeds, columns, versions."""
@@ -264,6 +284,7 @@ def _kept_audit(
     untested: list[str],
     empty: list[str],
     generation: int,
+    audited_at: datetime,
 ) -> KeptAudit:
     audit = ModelAudit(Relation(schema, name), Verdict(verdict), (), rows, tuple(untested))
-    return KeptAudit(key, audit, tuple(empty), generation)
+    return KeptAudit(key, audit, tuple(empty), generation, audited_at)

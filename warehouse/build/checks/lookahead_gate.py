@@ -37,7 +37,7 @@ def audit_build(settings: Settings, project: Project, *, is_same_lake: bool = Fa
     """Audit models in the build file on a sample and record how each came out.
 
     Those that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
-    the same data finds the same; then the one whose turn it is, with the generation's number as
+    the same data finds the same; then one whose turn it may be, with the generation's number as
     seed, unless only the user's models have changed in a copy of the published catalog.
     """
     home = Home.of(settings)

@@ -314,6 +314,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("untested", "VARCHAR[]", "Columns that were NULL wherever they were compared."),
             ("empty", "VARCHAR[]", "Those of them without a value in the data."),
             ("generation", "BIGINT", "Generation whose build audited it last."),
+            ("audited_at", "TIMESTAMP", "When that was, UTC."),
         ],
     ),
     "funding_declared": (

@@ -75,15 +75,19 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def build(home: Home) -> Build:
-    """Audit these models as the next generation, and publish it."""
+    """Audit these models as the next generation, and publish it as if that was hours ago."""
 
-    def run(*models: Model, changes: str = "select 1") -> AuditCounts:
+    def run(*models: Model, changes: str = "select 1", hours: int = 25) -> AuditCounts:
         with duckdb.connect(home.build_catalog) as connection:
             connection.execute("update meta.build set generation = generation + 1")
             connection.execute("delete from meta.audited")
             connection.execute(changes)
         counts = audit_build(Settings(home.root), Project(models, ()))
         shutil.copyfile(home.build_catalog, home.catalog)
+        with duckdb.connect(home.catalog) as connection:
+            connection.execute(
+                f"update meta.audited set audited_at = audited_at - interval '{hours} hours'"
+            )
         return counts
 
     return run
@@ -111,6 +115,17 @@ def test_build_when_sql_is_the_same_then_audits_one_model_in_turn(home: Home, bu
     for name, _, rows in audited:  # of two audits each
         assert rows > 2_000
         assert message[name] == f"clean, {rows:,} rows compared"
+
+
+def test_build_when_all_models_were_audited_within_a_day_then_audits_none_in_turn(
+    build: Build,
+) -> None:
+    models = model("one", MEAN), model("two", MEAN)
+    build(*models, hours=23)
+    assert build(*models, hours=2) == AuditCounts(0, 2)
+    assert build(*models, hours=0) == AuditCounts(1, 1)
+    assert build(*models, hours=0) == AuditCounts(1, 1)
+    assert build(*models) == AuditCounts(0, 2)
 
 
 def test_build_when_a_model_is_edited_to_look_ahead_then_finds_it_and_what_reads_it(
