@@ -107,18 +107,22 @@ def audit_lookahead(
         return _audit(catalog, project, some, among, cuts, seed, size, session)
 
     report = audit(audited)
-    again = {}
-    for model in audited:
-        outcome = next(a for a in report.models if a.model == model.relation)
-        if outcome.verdict is Verdict.UNTESTED and not outcome.reason:
-            among = _series_of(catalog, project, model, session)
-            if among:
-                again[model.relation] = audit([model], among).models[0]
+    untested = {
+        outcome.model
+        for outcome in report.models
+        if outcome.verdict is Verdict.UNTESTED and not outcome.reason
+    }
+    if not untested:
+        return report
+    with open_catalog(catalog, session) as connection, reading_catalog(catalog):
+        some = [model for model in audited if model.relation in untested]
+        among = [(model, _series_of(connection, project, model)) for model in some]
+    again = {model.relation: audit([model], series).models[0] for model, series in among if series}
     return replace(report, models=tuple(again.get(a.model, a) for a in report.models))
 
 
 def _series_of(
-    catalog: Path, project: Project, model: Model, session: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, project: Project, model: Model
 ) -> frozenset[int]:
     """Series that have rows in a model, or else in all stored marts that it is or reads."""
     stored = [
@@ -126,14 +130,13 @@ def _series_of(
         for other in project.with_ancestors([model])
         if other.is_stored and other.relation.schema == "main"
     ]
-    with open_catalog(catalog, session) as connection, reading_catalog(catalog):
-        for relations in ([model.relation], stored):
-            try:
-                if found := series_with_rows(connection, relations):
-                    return found
-            except (duckdb.CatalogException, duckdb.BinderException):
-                # the model was not built, or its view reads views by a name that is unknown here
-                continue
+    for relations in ([model.relation], stored):
+        try:
+            if found := series_with_rows(connection, relations):
+                return found
+        except (duckdb.CatalogException, duckdb.BinderException):
+            # the model was not built, or its view reads views by a name that is unknown here
+            continue
     return frozenset()
 
 

@@ -6,6 +6,7 @@ It is in memory under the name ``warehouse``, which compiled SQL uses. A world i
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -196,12 +197,13 @@ class Scratch:
         copied: set[int] = set()
 
         def copy_called(text: str) -> None:
+            words = _words(text)
             for number, (schema, name, parameters, kind, definition) in enumerate(macros):
-                # what query() runs may call any
-                if number in copied or not (name.lower() in text or "query(" in text):
+                # the text that query() runs may call any
+                if number in copied or not (_words(name) <= words or "query" in words):
                     continue
                 copied.add(number)
-                copy_called(definition.lower())
+                copy_called(definition)
                 table = "table " if kind == "table_macro" else ""
                 place = f"{DATABASE}.{identifier(schema)}"
                 self.connection.execute(f"create schema if not exists {place}")
@@ -211,7 +213,11 @@ class Scratch:
                 )
 
         for model in self._project.models:
-            copy_called(model.sql.lower())
+            copy_called(model.sql)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def vendor_datasets(models: Iterable[Model]) -> list[str]:
