@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
@@ -146,13 +146,17 @@ def _make(settings: Settings, home: Home, generation: int, stored: Months) -> No
         earlier = _newest_copy(home)
         parts = _split(stored, {} if earlier is None else earlier[1][copy.closed.name].months)
         with connect(settings.session) as connection:
+            written = {}
             for path, months in zip((made.closed, made.recent), parts, strict=True):
-                if earlier is None or not _linked(*earlier, months, path):
+                if earlier is not None and _linked(*earlier, months, path):
+                    written[path.name] = earlier[1][path.name]
+                else:
                     _write_tables(connection, home, months, path)
+                    written[path.name] = Written(sha256_of(path), months)
             shutil.copyfile(generation_path(home, generation), made.catalog)
             _show_tables(connection, made, parts)
-        holds = zip(made.databases, (*parts, {}), strict=True)
-        facts = {p.name: {"sha256": sha256_of(p), "months": months} for p, months in holds}
+        written[made.catalog.name] = Written(sha256_of(made.catalog), {})
+        facts = {name: asdict(each) for name, each in written.items()}
         write(made.facts, json.dumps(facts).encode())
         remove_copy(home, generation)
         for path, place in zip(made, copy, strict=True):
