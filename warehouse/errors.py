@@ -174,8 +174,13 @@ def needing_extras() -> Iterator[None]:
             raise
         raise UsageError(
             f"{library} is not installed",
-            next_step=f"run: pip install 'microstructure-warehouse[{_EXTRAS[library]}]'",
+            next_step=how_to_install(library),
         ) from error
+
+
+def how_to_install(library: str) -> str:
+    """What to run for a library that only an extra installs."""
+    return f"run: pip install 'microstructure-warehouse[{_EXTRAS[library]}]'"
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:

@@ -50,6 +50,23 @@ def test_light_installation_when_used_then_syncs_builds_asks_and_names_what_is_m
     assert updated.returncode == 0, updated.stderr
     asked = light(home, "sql", "select count(*) as n from flow_features", "--format", "csv")
     assert (asked.returncode, asked.stdout.split()) == (0, ['"n"', "48"])
+    models = {
+        "good": "select series_id, time, known_at, close from {{ ref('flow_features') }}",
+        "daily": "{{ config(materialized='incremental') }} select * from {{ ref('good') }}",
+        "reader": "select * from {{ ref('typo') }}",
+        "typo": "select series_id, tine from {{ ref('good') }}",
+    }
+    (home / "models").mkdir(exist_ok=True)
+    for name, text in models.items():
+        (home / "models" / f"{name}.sql").write_text(text)
+    built = light(home, "build")
+    assert built.returncode == 1, built.stderr
+    assert "models/daily.sql\n    materialized as incremental\n" in built.stderr
+    assert "pip install 'microstructure-warehouse[dbt]'" in built.stderr
+    assert "models/reader.sql\n    reads typo, which was not built\n" in built.stderr
+    assert 'Referenced column "tine" not found' in built.stderr
+    names = "select view_name from duckdb_views() where schema_name = 'user'"
+    assert light(home, "sql", names, "--format", "csv").stdout.split()[1:] == ['"good"']
     for verb, library in (("serve", "starlette"), ("docs", "dbt")):
         refused = light(home, verb)
         assert refused.returncode == 2, refused.stderr

@@ -199,14 +199,29 @@ def _add_own_models(
     if not user_model_files(home):
         forget_user_models(home)
         return
-    from warehouse.project import NeedsDbt, build_rendered_models  # which load jinja2
+    from warehouse.project import (  # which load jinja2
+        NeedsDbt,
+        build_rendered_models,
+        build_without_dbt,
+    )
 
     tell({"step": "user models"})
     try:
         _apart(lambda: build_rendered_models(home, compiled))
     except NeedsDbt as reason:
-        tell({"step": "dbt builds", "message": str(reason)})
-        _run_child(settings, home, ["user"], tell, lock=lock)
+        if _is_dbt_installed():
+            tell({"step": "dbt builds", "message": str(reason).splitlines()[0]})
+            _run_child(settings, home, ["user"], tell, lock=lock)
+            return
+        for out in _apart(lambda: build_without_dbt(home, compiled)):
+            tell({"step": "left out", "model": str(out.path), "message": out.reason})
+
+
+def _is_dbt_installed() -> bool:
+    try:
+        return find_spec("dbt.cli") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @contextmanager

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         load_project,
     )
     from warehouse.project.render import Rendered, Renderer
-    from warehouse.project.rendered_models import build_rendered_models
+    from warehouse.project.rendered_models import build_rendered_models, build_without_dbt
     from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
     from warehouse.project.user_models import (
         PACKAGE,
@@ -63,7 +63,7 @@ else:
                 "Model Project Relation"
             ),
             "render": "Rendered Renderer",
-            "rendered_models": "build_rendered_models",
+            "rendered_models": "build_rendered_models build_without_dbt",
             "sandbox": "TemplateMistake UnsupportedTemplate",
             "user_models": (
                 "PACKAGE forget_user_models readable_project run_user_models user_model_files "

@@ -39,7 +39,14 @@ _OF_DBT = {
 
 
 class NeedsDbt(Exception):
-    """What keeps a set of models from being built without dbt: the file, then the reason."""
+    """What keeps a set of models from being built without dbt: the file, then the reason.
+
+    ``path`` is the file of the model at fault, where it is one; ``is_broken`` if dbt will not be
+    able to build it either.
+    """
+
+    path: Path | None = None
+    is_broken = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import duckdb
 
 from warehouse.engine import connect, raise_fault
+from warehouse.errors import how_to_install
 from warehouse.files import appearing
 from warehouse.home import Home, own_files
 from warehouse.project.compiled import CompiledProject, broken_test
@@ -34,8 +36,12 @@ from warehouse.project.render import Rendered, Renderer
 from warehouse.project.sandbox import TemplateMistake
 from warehouse.project.user_models import (
     PACKAGE,
+    LeftOut,
     forget_user_models,
+    left_out_file,
+    record_left_out,
     refused_models,
+    user_model_files,
     user_target,
 )
 
@@ -68,25 +74,25 @@ class _Own:
         return hashlib.sha256(self.text.strip().encode()).hexdigest()
 
 
-def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
+def build_rendered_models(
+    home: Home, compiled: CompiledProject, without: Sequence[LeftOut] = ()
+) -> None:
     """Create the user's models in the build file, with the comments and records that dbt leaves.
+
+    Files that it is to do ``without`` are recorded as broken ones are.
 
     Raises
     ------
     NeedsDbt
         They are not sure to be what dbt makes of them; the build file is as before.
     """
-    models = _in_order(_rendered(home))
+    models = _in_order(_rendered(home, without))
     with connect(home.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")
         connection.begin()
-        try:
-            _create(connection, models)
-            _test(connection, models)
-        except duckdb.Error as error:
-            raise_fault(error, home.root)
-            connection.rollback()
-            raise NeedsDbt(str(error).strip().splitlines()[0]) from error
+        _create(connection, home, models)
+        _test(connection, home, models)
+        record_left_out(connection, without)
         comment_models(
             connection,
             [
@@ -105,10 +111,31 @@ def build_rendered_models(home: Home, compiled: CompiledProject) -> None:
     _keep_manifest(home, compiled, models)
 
 
-def _rendered(home: Home) -> list[_Own]:
-    if refused := refused_models(home):
+def build_without_dbt(home: Home, compiled: CompiledProject) -> list[LeftOut]:
+    """The same where dbt is not installed; models that it would have to build are left out."""
+    left_out = refused_models(home)
+    while True:
+        try:
+            build_rendered_models(home, compiled, left_out)
+            return left_out
+        except NeedsDbt as reason:
+            gone = {out.path for out in left_out}
+            blamed = [reason.path] if reason.path else user_model_files(home)
+            text = str(reason)
+            if not reason.is_broken:
+                text += f"\nthis takes dbt, which is not installed: {how_to_install('dbt')}"
+            left_out += [
+                left_out_file(home, path, text.removeprefix(f"{_place(home, path)}: "))
+                for path in blamed
+                if path not in gone
+            ]
+
+
+def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
+    gone = {out.path for out in without}
+    if refused := [out for out in refused_models(home) if out.path not in gone]:
         raise NeedsDbt(": ".join(refused[0].reason.splitlines()[:2]))
-    files = own_files(home.models)
+    files = [path for path in own_files(home.models) if path not in gone]
     for path in files:
         if path.suffix == ".md" and "{%" in _read(path):
             raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
@@ -121,16 +148,41 @@ def _rendered(home: Home) -> list[_Own]:
         raise NeedsDbt(error.what) from error
     if unknown := sorted(described.keys() - paths.keys()):
         raise NeedsDbt(f"a yml file describes {unknown[0]}, of which there is no file")
-    models = [
-        _model(home, path, renderer, described.get(name, Described()))
-        for name, path in paths.items()
-    ]
+    models = []
+    for name, path in paths.items():
+        if path not in gone:
+            with _about(home, path):
+                models.append(_model(home, path, renderer, described.get(name, Described())))
+    broken = {out.name for out in without}
+    for model in models:
+        if missing := sorted(broken & set(model.rendered.refs)):
+            raise _broken(model.path, f"reads {missing[0]}, which was not built")
     names = [model.relation.name.lower() for model in models]
     for model in models:
         name = model.relation.name
         if names.count(name.lower()) > 1 or renderer.relation(name.lower()) is not None:
-            raise NeedsDbt(f"{_place(home, model.path)}: another model is called {name}")
+            with _about(home, model.path):
+                raise NeedsDbt(f"{_place(home, model.path)}: another model is called {name}")
     return models
+
+
+@contextmanager
+def _about(home: Home, path: Path) -> Iterator[None]:
+    """Blame a model for what is raised within, errors of its SQL too."""
+    try:
+        yield
+    except NeedsDbt as reason:
+        reason.path = path
+        raise
+    except duckdb.Error as error:
+        raise_fault(error, home.root)
+        raise _broken(path, str(error).strip()) from error
+
+
+def _broken(path: Path, reason: str) -> NeedsDbt:
+    broken = NeedsDbt(reason)
+    broken.path, broken.is_broken = path, True
+    return broken
 
 
 def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> _Own:
@@ -179,11 +231,14 @@ def _in_order(models: Sequence[_Own]) -> list[_Own]:
         raise NeedsDbt(f"{error.args[1][0]}.sql: these models read each other") from error
 
 
-def _create(connection: duckdb.DuckDBPyConnection, models: Sequence[_Own]) -> None:
+def _create(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[_Own]) -> None:
     connection.execute('create schema if not exists "user"')
     for model in models:
         sql = model.rendered.sql.strip()
-        connection.execute(f"create or replace {model.kind} {model.relation.sql} as (\n{sql}\n)")
+        with _about(home, model.path):
+            connection.execute(
+                f"create or replace {model.kind} {model.relation.sql} as (\n{sql}\n)"
+            )
         connection.execute(
             "insert into meta.results values (?, 'model', ?, 'success', null, 'OK')",
             [model.name, PACKAGE],
@@ -194,19 +249,21 @@ def _create(connection: duckdb.DuckDBPyConnection, models: Sequence[_Own]) -> No
         )
 
 
-def _test(connection: duckdb.DuckDBPyConnection, models: Sequence[_Own]) -> None:
+def _test(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[_Own]) -> None:
     """Run the tests of the yml files; raise where dbt would skip models after one that failed."""
     relations = {model.name: model.relation.sql for model in models}
     read = {name for model in models for name in model.rendered.refs}
     for model in models:
         for test in model.described.tests:
             other = test.reads
-            if other is not None and other not in relations:
-                raise NeedsDbt(f"{model.name}: a test compares it with {other}")
-            text = test.sql(model.relation.sql, relations.get(other or "", ""))
-            ((failures,),) = connection.execute(f"select count(*) from (\n{text}\n)").fetchall()
-            if failures and model.name in read:
-                raise NeedsDbt(f"{model.name}: a test fails, and other models read it")
+            with _about(home, model.path):
+                if other is not None and other not in relations:
+                    raise NeedsDbt(f"{model.name}: a test compares it with {other}")
+                text = test.sql(model.relation.sql, relations.get(other or "", ""))
+                counted = connection.execute(f"select count(*) from (\n{text}\n)")
+                ((failures,),) = counted.fetchall()
+                if failures and model.name in read:
+                    raise NeedsDbt(f"{model.name}: a test fails, and other models read it")
             name, message = test.name(model.name), ""
             if failures and test.expression:
                 name = f"user.{model.relation.name}"

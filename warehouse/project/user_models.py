@@ -19,6 +19,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import yaml
 
 from warehouse.engine import connect
@@ -79,7 +80,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
         if getattr(run.result, "results", None) is None:  # dbt stopped before the first model
             gone = {out.path for out in left_out}
             rest = [path for path in user_model_files(home) if path not in gone]
-            left_out += [_left_out(home, path, _reason(run)) for path in rest]
+            left_out += [left_out_file(home, path, _reason(run)) for path in rest]
     with connect(home.session, home.build_catalog, options="") as connection:
         comment_models(connection, built)
         failed = connection.execute(
@@ -96,12 +97,17 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
                     " where package = ? and resource_type = 'model' and name = ?",
                     [located(home, paths[name], reason), PACKAGE, name],
                 )
-        for out in left_out:
-            connection.execute(
-                "insert into warehouse.meta.results values (?, ?, ?, 'error', null, ?)",
-                [out.name, out.kind, PACKAGE, out.reason],
-            )
+        record_left_out(connection, left_out)
     return left_out
+
+
+def record_left_out(connection: duckdb.DuckDBPyConnection, left_out: Sequence[LeftOut]) -> None:
+    """Write to ``meta.results`` of the build file which files are left out, and why."""
+    for out in left_out:
+        connection.execute(
+            "insert into warehouse.meta.results values (?, ?, ?, 'error', null, ?)",
+            [out.name, out.kind, PACKAGE, out.reason],
+        )
 
 
 def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str], list[LeftOut]]:
@@ -123,7 +129,7 @@ def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str
         blamed = _blamed(home, files, reason) or _found_by_trying(
             home, target, files, reason, invoke
         )
-        left_out += [_left_out(home, path, reason) for path in blamed]
+        left_out += [left_out_file(home, path, reason) for path in blamed]
 
 
 def _parsed(
@@ -170,7 +176,8 @@ def _is_model(home: Home, path: Path) -> bool:
     return path.suffix.lower() in (".sql", ".py") and path.is_relative_to(home.models)
 
 
-def _left_out(home: Home, path: Path, reason: str) -> LeftOut:
+def left_out_file(home: Home, path: Path, reason: str) -> LeftOut:
+    """A file of the user's as one that is left out."""
     place = path.relative_to(home.root).as_posix()
     kind, name = ("model", path.stem) if _is_model(home, path) else ("file", place)
     return LeftOut(path, name, kind, located(home, path, reason))
@@ -203,7 +210,7 @@ def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut
         told = f"these models read each other in a circle: {' -> '.join(circle)}"
         reasons |= dict.fromkeys(circle, told)
     models = [path for path in files if _is_model(home, path)]
-    return [_left_out(home, p, reasons[p.stem]) for p in models if p.stem in reasons]
+    return [left_out_file(home, p, reasons[p.stem]) for p in models if p.stem in reasons]
 
 
 def _our_names() -> set[str]:
@@ -255,14 +262,14 @@ def refused_models(home: Home) -> list[LeftOut]:
     for path in files:
         by_name.setdefault(path.stem.lower(), []).append(path)
     found = [
-        _left_out(home, path, reason)
+        left_out_file(home, path, reason)
         for path in _sources(home)
         if path.suffix in (".yml", ".yaml") and (reason := _yaml_error(path))
     ]
     for path in files:
         twins = [p.relative_to(home.root).as_posix() for p in by_name[path.stem.lower()]]
         if (reason := _refusal(path, taken, twins)) is not None:
-            found.append(_left_out(home, path, reason))
+            found.append(left_out_file(home, path, reason))
     return found
 
 
