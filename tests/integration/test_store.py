@@ -324,6 +324,24 @@ def test_a_restated_month_when_built_recomputes_only_what_it_reaches(
     assert_as_the_models_say(tmp_path / "home", project, ["flow_features"])
 
 
+def test_a_seed_when_edited_then_recomputes_the_marts_that_read_it(
+    project: Project, stored_home: tuple[Path, list[StoredMonth]], tmp_path: Path
+) -> None:
+    home = copy_of(stored_home[0], tmp_path / "home")
+    (seed,) = (seed for seed in project.seeds if seed.relation.name == "funding_schedules")
+    hourly = tmp_path / "funding_schedules.csv"
+    hourly.write_text(seed.path.read_text().replace(",8\n", ",1\n"))
+    seeds = tuple(replace(s, path=hourly) if s is seed else s for s in project.seeds)
+    edited = replace(project, seeds=seeds)
+    again = store(home, edited)
+    computed = {month.model for month in again if not month.reused}
+    assert "funding_settlements" in computed
+    assert computed.isdisjoint({"bars", "flow_features", "l1_features"})
+    assert_as_the_models_say(home, edited, sorted(computed & set(MARTS)))
+    sync_in_same_order(home, tmp_path / "fresh")
+    assert contents(again) == contents(store(tmp_path / "fresh", edited))
+
+
 def test_market_state_when_a_book_is_restated_then_equals_a_full_rebuild(tmp_path: Path) -> None:
     """Its months leave out bars that their own windows do not need, and read another series."""
     whole = shipped_project()
@@ -427,6 +445,7 @@ EVERYTHING = {
     "meta.audited": "select schema, name, key, verdict from warehouse.meta.audited",
     "base": "from warehouse.user.base",
     "rows": "select bit_xor(hash(m)), count(*) from warehouse.flow_features as m",
+    "seasonality": "select * replace (round(mean, 9) as mean) from warehouse.seasonality",
     "running": "select bit_xor(hash(m)), count(*) from warehouse.vendor.l1_price as m",
 }
 """Beside ``CATALOG``: what differs only by the number of the generation, its time and its place."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -81,8 +81,8 @@ def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> P
     views = {Relation(TICKS, name) for (name,) in kept}
     models = []
     for model in project.models if views else ():
-        tree = _parsed(connection, model.sql) if may_read_ticks(model) else None
-        read = views & {_relation(path) for path in _tables(tree)} if tree else set()
+        parsed = _parsed(connection, model.sql) if may_read_ticks(model) else []
+        read = views & {_relation(path) for path in _tables(parsed)}
         sources = tuple(sorted({*model.sources, *read}))
         models.append(replace(model, sources=sources) if read else model)
     return replace(project, models=tuple(models)) if views else project
@@ -102,10 +102,8 @@ def _first_outside(
                 f"reads the seed {seed.relation}, which is the same at every moment: compute it in"
                 f" a model, {_DECLARE}"
             )
-    tree = _parsed(connection, model.sql)
-    if tree is None:
-        return None
-    for function in _table_functions(tree):
+    parsed = _parsed(connection, model.sql)
+    for function in _table_functions(parsed):
         if function == TICKS or function.startswith(f"{TICKS}_"):
             dataset = function.removeprefix(TICKS).removeprefix("_") or "<dataset>"
             return (
@@ -118,7 +116,7 @@ def _first_outside(
                 f" or {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
             )
     declared = {*model.depends_on, *model.sources}
-    for path in _tables(tree):
+    for path in _tables(parsed):
         relation = _relation(path)
         if relation in declared:
             continue
@@ -140,27 +138,27 @@ def _first_outside(
     return None
 
 
-def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> Tree | None:
-    """The parse tree; None if DuckDB gives none, and then building the model shows the error."""
+def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Tree]:
+    """All nodes of the parse tree; none if DuckDB gives none: building the model shows the error."""
     row = connection.execute("select json_serialize_sql(?)", [sql]).fetchone()
     tree: Tree = json.loads(row[0]) if row else {"error": True}
-    return None if tree.get("error") else tree
+    return [] if tree.get("error") else list(nodes(tree))
 
 
-def _table_functions(tree: Tree) -> Iterator[str]:
-    for node in nodes(tree):
+def _table_functions(parsed: Sequence[Tree]) -> Iterator[str]:
+    for node in parsed:
         if node.get("type") == "TABLE_FUNCTION":
             yield function_name(node["function"])
 
 
-def _tables(tree: Tree) -> Iterator[tuple[str, ...]]:
+def _tables(parsed: Sequence[Tree]) -> Iterator[tuple[str, ...]]:
     """Names of tables as they are written, without those of WITH."""
     defined = {
         str(entry["key"]).lower()
-        for node in nodes(tree)
+        for node in parsed
         for entry in (node.get("cte_map") or {}).get("map") or []
     }
-    for node in nodes(tree):
+    for node in parsed:
         if node.get("type") == "BASE_TABLE":
             path = names(node, "catalog_name", "schema_name", "table_name")
             if path and not (len(path) == 1 and path[0].lower() in defined):

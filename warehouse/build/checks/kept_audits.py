@@ -202,6 +202,7 @@ class KeptAudits:
         """Hash of all that the outcome depends on: SQL, declarations, seeds, columns, versions."""
         read = self._read(model)
         beside = [relation for relation in sorted(read) if relation.schema == "meta"]
+        datasets = {relation.name for relation in read if relation.schema == "vendor"}
         facts = {
             "all": self._of_all,
             "models": [self._of_each[m.relation] for m in self._project.with_ancestors([model])],
@@ -210,7 +211,7 @@ class KeptAudits:
                 for seed in self._project.seeds
                 if seed.relation in read
             ],
-            "columns": [row for row in self._columns if Relation("vendor", row[0]) in read],
+            "columns": [row for row in self._columns if row[0] in datasets],
             "beside": [
                 (str(relation), sorted(map(str, self._rows(f"from {relation.sql}"))))
                 for relation in beside
