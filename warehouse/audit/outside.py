@@ -139,7 +139,7 @@ def _first_outside(
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Tree]:
-    """All nodes of the parse tree; none if DuckDB gives none: building the model shows the error."""
+    """All nodes of the parse tree; none if DuckDB gives none, and building the model shows why."""
     row = connection.execute("select json_serialize_sql(?)", [sql]).fetchone()
     tree: Tree = json.loads(row[0]) if row else {"error": True}
     return [] if tree.get("error") else list(nodes(tree))
