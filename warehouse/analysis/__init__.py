@@ -8,7 +8,7 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.analysis.catalog_names import Names, Place, parameter_types, text_parameters
-    from warehouse.analysis.empty import explain_empty
+    from warehouse.analysis.empty_results import explain_empty
     from warehouse.analysis.empty_windows import EmptyWindow, find_empty_windows
     from warehouse.analysis.files_read import CatalogFiles
     from warehouse.analysis.gaps import Gap, IncompleteError, find_gaps, gap_lines
@@ -28,7 +28,7 @@ else:
         __name__,
         {
             "catalog_names": "Names parameter_types Place text_parameters",
-            "empty": "explain_empty",
+            "empty_results": "explain_empty",
             "empty_windows": "EmptyWindow find_empty_windows",
             "files_read": "CatalogFiles",
             "gaps": "find_gaps Gap gap_lines IncompleteError",

@@ -1,4 +1,4 @@
-"""``warehouse sql``, ``queries``, ``describe``, ``symbols``, ``shell``."""
+"""``warehouse sql``, ``queries``, ``shell``."""
 
 from __future__ import annotations
 

@@ -16,9 +16,17 @@ from typing import Any, Self
 
 from warehouse.errors import REPAIR, DamagedError, NewerHomeError, WarehouseError
 from warehouse.home import Home
-from warehouse.lake.reading import Reading
-from warehouse.lake.records import FileFacts, Refusal, Restatement, StoredFile, plain_facts
-from warehouse.lake.rows import KEY, flat_key, flat_series
+from warehouse.lake.manifest_queries import ManifestQueries
+from warehouse.lake.records import (
+    KEY,
+    FileFacts,
+    Refusal,
+    Restatement,
+    StoredFile,
+    flat_key,
+    flat_series,
+    plain_facts,
+)
 from warehouse.lake.schema import HOME_VERSION, STEPS
 from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
 from warehouse.vendor import FileKey, SeriesKey
@@ -29,7 +37,7 @@ _INSERT_REFUSAL = (
 )
 
 
-class Manifest(Reading):
+class Manifest(ManifestQueries):
     """An open manifest; a context manager.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Rows of the manifest as values."""
+"""Rows of the manifest's tables as values, and keys of files as rows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from warehouse.errors import REPAIR, DamagedError, UsageError
 from warehouse.lake.imported import Imported
 from warehouse.times import us_datetime
-from warehouse.vendor import FileKey
+from warehouse.vendor import SERIES_COLUMNS, FileKey, Period, SeriesKey
+
+KEY = ", ".join(("dataset", *SERIES_COLUMNS, "period"))
+SELECT_FILES = (
+    f"select file_id, {KEY}, series_id, object,"
+    " size_bytes, iif(json_valid(facts), json_remove(facts, '$.columns'), facts),"
+    " iif(json_valid(facts), json_extract(facts, '$.columns'), null),"
+    " origin, origin_stamp, fetched_at, superseded_at"
+    " from files join series using (series_id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +177,45 @@ def read_facts(text: str, columns: str) -> FileFacts:
 def _columns(text: str) -> tuple[tuple[str, str], ...]:
     """Share one tuple among files with the same columns, as most files of a dataset have."""
     return tuple((name, kind) for name, kind in json.loads(text))
+
+
+def key_of_row(
+    dataset: str, exchange: str, symbol: str, interval: str, clock: str, period: str
+) -> FileKey:
+    return FileKey(dataset, series_of_row(exchange, symbol, interval, clock), _period(period))
+
+
+@cache
+def series_of_row(exchange: str, symbol: str, interval: str, clock: str) -> SeriesKey:
+    """Parse a key; the key of a series is checked once and shared by its rows."""
+    return SeriesKey(exchange, symbol, interval or None, clock or None)
+
+
+@cache
+def _period(text: str) -> Period:
+    return Period(text)
+
+
+def flat_key(key: FileKey) -> tuple[str, ...]:
+    return (*flat_series(key.dataset, key.series), key.period.text)
+
+
+def flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
+    return (dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
+
+
+def stored_file(row: tuple[Any, ...]) -> StoredFile:
+    try:
+        return StoredFile(
+            row[0],
+            key_of_row(*row[1:7]),
+            row[7],
+            row[8],
+            row[9],
+            read_facts(row[10], row[11]),
+            *row[12:],
+        )
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise DamagedError(
+            f"manifest.sqlite: the row of file {row[0]} cannot be read ({error})", next_step=REPAIR
+        ) from error

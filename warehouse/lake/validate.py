@@ -29,9 +29,9 @@ from warehouse.errors import FileRefusedError
 from warehouse.interrupts import run
 from warehouse.lake.bad_rows import BadRowsError, find_bad_rows, left_out_of
 from warehouse.lake.file_values import Values, is_bytes, is_text
-from warehouse.lake.hints import other_times, time_hint, unlike_parquet
 from warehouse.lake.imported import imported_of
 from warehouse.lake.records import FileFacts, moment_text
+from warehouse.lake.refusal_hints import other_times, time_hint, unlike_parquet
 from warehouse.sql import identifier, literal
 from warehouse.vendor import (
     NO_TYPE,

@@ -20,7 +20,7 @@ import duckdb
 
 from warehouse.analysis import Tree, names, nodes
 from warehouse.errors import QueryError
-from warehouse.query.hints import measure_hint
+from warehouse.query.measure_hints import measure_hint
 from warehouse.query.moments import lost_offsets
 from warehouse.sql import literal
 

@@ -30,7 +30,7 @@ from warehouse.errors import (
 )
 from warehouse.interrupts import Limits, heeding, run
 from warehouse.query.guard import Statement, engine_message
-from warehouse.query.hints import measure_hint
+from warehouse.query.measure_hints import measure_hint
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.tabular import Column, Tabular, as_pandas, as_polars
 

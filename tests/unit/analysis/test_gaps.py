@@ -16,7 +16,7 @@ import warehouse
 from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
 from tests.support import BTC, bar_table, file_key, grid, utc, write_file
 from warehouse.analysis.catalog_names import Place
-from warehouse.analysis.empty import explain_empty
+from warehouse.analysis.empty_results import explain_empty
 from warehouse.analysis.gaps import IncompleteError
 from warehouse.analysis.scope import QueryScope
 from warehouse.cli import run

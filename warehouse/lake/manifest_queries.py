@@ -1,4 +1,4 @@
-"""What an open manifest is asked: files, series, refusals, restatements, and what has changed."""
+"""Queries of an open manifest: files, series, refusals, restatements, and what has changed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from warehouse.lake.records import Refusal, Restatement, StoredFile
-from warehouse.lake.rows import (
+from warehouse.lake.records import (
     KEY,
     SELECT_FILES,
+    Refusal,
+    Restatement,
+    StoredFile,
     flat_key,
     flat_series,
     key_of_row,
@@ -23,8 +25,8 @@ from warehouse.vendor import SERIES_COLUMNS, FileKey, SeriesKey
 _SERIES = frozenset(SERIES_COLUMNS)
 
 
-class Reading:
-    """The questions; :class:`warehouse.lake.manifest.Manifest` opens the file and writes."""
+class ManifestQueries:
+    """The queries; :class:`warehouse.lake.manifest.Manifest` opens the file and writes."""
 
     _connection: sqlite3.Connection
 
