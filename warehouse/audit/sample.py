@@ -27,6 +27,8 @@ TICKS = "ticks"
 _LEAST_BARS_BEFORE = 64
 _LEAST_BARS_AFTER = 8
 _EARLY_EVERY = 3
+_WITHIN_EVERY = 3
+_MOST_DRAWS = 8
 _USUAL_LOOKBACK_US = 8 * DAY_US
 _USUAL_HORIZON_US = DAY_US
 MARGIN_US = DAY_US
@@ -127,10 +129,12 @@ def plan_sample(
 
     ``among`` are the numbers of the series to choose from; all where it is None.
 
-    Cuts lie on the edge of a bar of a chosen series (within the bars of slower ones), in months by
-    how many rows they hold, and late enough for windows before them to be full where they can.
-    Every third lies soon after the first row instead, with as much after it as other cuts have
-    before: there values of the warm-up and of a first calibration show.
+    Cuts lie on the edge of a bar of a chosen series, in months by how many rows they hold, and
+    late enough for windows before them to be full where they can. Every third, the first among
+    them, lies within the bars of the slower series of an instrument, because only there does a
+    slower bar that is read too early show. Every third lies soon after the first row instead, with
+    as much after it as other cuts have before: there values of the warm-up and of a first
+    calibration show.
     """
     random = Random(seed)
     rows, keys, late = _held(connection, datasets, among)
@@ -144,6 +148,8 @@ def plan_sample(
         if number % _EARLY_EVERY == _EARLY_EVERY - 1:
             at_us = _choose_early_moment(months, keys, reach, random)
             around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
+        elif number % _WITHIN_EVERY == 0:
+            at_us = _choose_moment_within(months, keys, reach, random)
         else:
             at_us = _choose_moment(months, keys, reach, random)
         most_after = size.bars // 4 if around is reach else size.bars
@@ -323,6 +329,32 @@ def _choose_moment(
     bar_us = 1 if interval is None else interval_us(interval)
     start_us = max(month.first_us, min(earliest_us, month.last_us)) // bar_us * bar_us
     return start_us + bar_us * random.randint(1, max((month.last_us - start_us) // bar_us, 1))
+
+
+def _choose_moment_within(
+    months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
+) -> int:
+    """The end of a bar of an instrument's fastest series, within a bar of a slower one.
+
+    Any moment, if no instrument has bars of two lengths.
+    """
+    lengths: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
+    for series_id in sorted({month.series_id for month in months}):
+        key = keys[series_id]
+        if key.interval is not None:
+            of_instrument = lengths[key.exchange, key.symbol]
+            of_instrument.setdefault(interval_us(key.interval), series_id)
+    several = [of_instrument for of_instrument in lengths.values() if len(of_instrument) > 1]
+    if not several:
+        return _choose_moment(months, keys, reach, random)
+    of_instrument = random.choice(several)
+    fastest, *slower = sorted(of_instrument)
+    pool = [month for month in months if month.series_id == of_instrument[fastest]]
+    for _ in range(_MOST_DRAWS):
+        at_us = _choose_moment(pool, keys, reach, random)
+        if any(at_us % bar_us for bar_us in slower):
+            break
+    return at_us
 
 
 def _choose_early_moment(

@@ -292,8 +292,10 @@ _WHOLES = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT")
 
 def _holed_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int) -> str:
     """The data with the last bars before the cut lost here, NULL in some columns there."""
+    # rounded down: `//` rounds towards 0, which would count the bar that the cut lies in
     bars_before = (
-        f'({cut.at_us} - epoch_us(known_at)) // greatest(epoch_us(known_at) - epoch_us("time"), 1)'
+        f"floor(({cut.at_us} - epoch_us(known_at))"
+        ' / greatest(epoch_us(known_at) - epoch_us("time"), 1))::bigint'
     )
     holes = "".join(
         f", bars_before between 0 and"

@@ -20,6 +20,8 @@ from warehouse.audit import (
     audit_lookahead,
 )
 from warehouse.audit.report import ModelFinding
+from warehouse.audit.sample import Cut
+from warehouse.audit.scratch import _holed_sql
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.project.project import Model, ModelColumn, Project, Relation
 
@@ -473,6 +475,35 @@ def test_cuts_fall_within_bars_of_slower_series(run: Run) -> None:
     cuts = run(model("prices", f"select {KEY} {FROM}"), cuts=12).cuts
     assert any(cut.minute for cut in cuts)
     assert all(cut.minute % 5 == 0 and cut.second == 0 for cut in cuts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_slower_bar_joined_by_its_time_is_found_by_the_first_cut(run: Run, seed: int) -> None:
+    hours = f'(select symbol, "time", price as hour_close {FROM} where "interval" = \'1h\')'
+    sql = (
+        f'select fast.series_id, fast."time", fast.known_at, hour_close {FROM} as fast'
+        f" inner join {hours} as slow on fast.symbol = slow.symbol and fast.\"interval\" = '5m'"
+        ' and date_trunc(\'hour\', fast."time") = slow."time"'
+    )
+    finding = only(run(model("hours", sql), seed=seed))
+    assert (finding.value_known, finding.value_whole) == ("no row", "a row")
+    assert "join them on known_at" in finding.cause
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_holes_before_a_cut_leave_the_bar_that_the_cut_lies_in(seed: int) -> None:
+    half_past_three = Cut(1, 1_735_702_200_000_000, (), True)
+    columns = [("series_id", "INTEGER"), ("time", "TIMESTAMP"), ("known_at", "TIMESTAMP")]
+    holed = _holed_sql("prices", [*columns, ("hour", "DOUBLE")], half_past_three, seed)
+    with duckdb.connect() as connection:
+        connection.execute("create schema cut")
+        connection.execute(
+            "create table cut.prices as select 1 as series_id, hour::double as hour,"
+            " timestamp '2025-01-01' + to_hours(hour) as \"time\","
+            ' "time" + interval 1 hour as known_at from range(6) as bars (hour)'
+        )
+        later = f"select hour from ({holed}) where \"time\" >= timestamp '2025-01-01 03:00'"
+        assert connection.execute(f"{later} order by all").fetchall() == [(3,), (4,), (5,)]
 
 
 def test_a_stored_mart_that_cannot_be_read_is_damage(tmp_path: Path, catalog: Path) -> None:

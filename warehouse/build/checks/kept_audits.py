@@ -28,7 +28,7 @@ from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, literal
 
 # Raised when the audit or its sample changes, so that every model is audited again.
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 
 # A model whose last audit is younger has no turn.
 _BETWEEN_AUDITS = timedelta(days=1)
