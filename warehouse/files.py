@@ -107,6 +107,8 @@ def show(file: Path, place: Path) -> None:
     if not link_or_copy(file, unfinished):
         flush(unfinished)
     unfinished.replace(place)
+    # where both names are links to one file, rename leaves both
+    unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

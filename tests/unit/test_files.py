@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from warehouse.files import put
+from warehouse.files import put, show
 
 
 def test_put_when_the_place_is_on_another_disk_then_the_file_is_copied(tmp_path: Path) -> None:
@@ -23,3 +23,12 @@ def test_put_when_the_place_is_on_another_disk_then_the_file_is_copied(tmp_path:
         assert Path(folder, "published").read_bytes() == b"whole"
         assert Path(folder, "published").stat().st_mode & 0o777 == 0o444
     assert not finished.exists()
+
+
+def test_show_what_is_shown_already_then_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    catalog, place = tmp_path / "catalog", tmp_path / "published" / "catalog"
+    place.parent.mkdir()
+    catalog.write_bytes(b"whole")
+    for _ in range(2):  # a pull, and one more without news
+        show(catalog, place)
+        assert [path.name for path in place.parent.iterdir()] == ["catalog"]
