@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.support import ROOT, run_warehouse
+from warehouse.analysis.holes import _LakeToday
+from warehouse.home import Home
 
 DOCS = (ROOT / "docs" / "importing.md").read_text("utf-8")
 
@@ -46,6 +48,10 @@ def test_the_documented_importer_when_written_as_shown_then_imports_its_file(
     listed = run_warehouse("--home", home, "import", cwd=tmp_path)
     assert (listed.exit_code, "acme" in listed.stdout) == (0, True), listed.stderr
     assert rows[0]["local_timestamp"].isoformat() == "2025-06-01T00:00:00.013000+00:00"
+    series = ("raw_trades", "acme", "spot-BTC-USDT", None, None)
+    assert str(_LakeToday(Home(home)).sync_line(series, (0, None))).endswith(
+        "import acme FILES --exchange acme --symbol spot-BTC-USDT"
+    )
     file.write_bytes(gzip.compress(block("csv").partition("\n")[0].encode()))
     without_rows = run_warehouse(*command, "--exchange", "acme", cwd=tmp_path)
     assert without_rows.exit_code == 1

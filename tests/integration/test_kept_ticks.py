@@ -103,6 +103,9 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
             )
             late = 2  # bars of the last trade, which is received after midnight
             assert counts == [(2 * (32 + 24) + late,) * 2]
+        assert (
+            wh.sql("select time from ticks.ohlcv where exchange = 'binance-futures'").warnings == ()
+        )
         assert rows("select rows, rows_hidden from meta.files where dataset = 'ohlcv'") == [
             (24, 24)
         ]

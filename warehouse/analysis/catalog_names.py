@@ -166,7 +166,10 @@ class Names:
     def _read_by(self, place: Place) -> list[Place]:
         text = self.definition(place)
         if text and _STORED.search(text):  # a stored mart whose SQL is not kept
-            return self._vendor_with_files
+            kept = self._vendor_with_files
+            if place.schema == "ticks":  # a dataset's own series, computed from raw ticks
+                return [p for p in kept if p.table == place.table or p.table.startswith("raw_")]
+            return kept
         found = self.tables_in(text) if text else []
         return [other for other in found if other != place]
 

@@ -371,17 +371,32 @@ class _LakeToday:
         return shlex.join([*self._program(), "build"])
 
     def sync_line(self, name: tuple[Any, ...], span: tuple[int, int | None]) -> str | None:
-        """The command that downloads a span; None for one in the future."""
+        """The command that downloads or imports a span; None for one in the future."""
         start, end = span
         if start > _now_us():
             return None
-        words = [*self._program(), "sync", name[0]]
-        for option, value in zip(SERIES_COLUMNS, name[1:], strict=True):
-            words += [] if value is None else [f"--{option}", str(value)]
+        series = [
+            word
+            for option, value in zip(SERIES_COLUMNS, name[1:], strict=True)
+            for word in (f"--{option}", str(value))
+            if value is not None
+        ]
+        importer = self._importer(name)
+        if importer is not None:
+            return shlex.join([*self._program(), "import", importer, "FILES", *series])
+        words = [*self._program(), "sync", name[0], *series]
         words += ["--start", f"{us_datetime(start):%Y-%m-%d}"]
         if end is not None:
             words += ["--end", f"{us_datetime(end - 1):%Y-%m-%d}"]
         return shlex.join(words)
+
+    def _importer(self, name: tuple[Any, ...]) -> str | None:
+        """The importer of a series of ticks that are not the vendor's own."""
+        dataset, *parts = name
+        with suppress(WarehouseError), Manifest(self._home.manifest) as manifest:
+            for file in manifest.files_of(dataset, SeriesKey(*parts), most=1):
+                return file.facts.imported.importer if file.facts.imported else None
+        return None
 
     def _program(self) -> list[str]:
         with suppress(WarehouseError):

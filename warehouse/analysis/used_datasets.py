@@ -8,7 +8,13 @@ from warehouse.analysis.parse_tree import Tree, nodes
 
 
 def used_datasets(tree: Tree | None, place: Place, catalog: Names) -> frozenset[str]:
-    """Datasets behind the columns of a table that a query names anywhere; all where unsure."""
+    """Datasets behind the columns of a table that a query names anywhere; all where unsure.
+
+    None of kept bars, because a series of theirs need not be one of the vendor's files, nor of all
+    kinds of ticks.
+    """
+    if place.schema == "ticks":
+        return frozenset()
     if tree is None or any(node.get("class") == "STAR" for node in nodes(tree)):
         return frozenset(catalog.datasets(place))
     named = {
