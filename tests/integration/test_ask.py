@@ -326,10 +326,18 @@ def test_functions_when_asked_then_are_there_in_every_session_with_their_meaning
         assert min(values) > 1000
         (meaning,) = wh.sql("from help() where name = 'forward_return()'").fetchall()
         assert "LOOKS AHEAD" in meaning[2] and "[bps]" in meaning[2]
-        text = "from l1_features where rolling_mean(spread_bps, '1 day') > 1"
-        with pytest.raises(QueryError) as refused:
-            wh.sql(text).fetchall()
-        assert "replace where by qualify" in str(refused.value.next_step)
+        for text, next_step in (
+            ("from l1_features where rolling_mean(spread_bps, '1 day') > 1", "qualify for the"),
+            ("select rolling_mean(spread_bps, '1 day') as m from l1_features qualify m > 1",
+             "write the measure out instead of its alias"),
+            ("select rolling_mean(spread_bps, 24) from l1_features", "not a number of rows"),
+            ("select rolling_mean(spread_bps, '24 rows') from l1_features", "not a number of rows"),
+            ("from l1_features where symbol = $s", "symbol in $symbols"),
+            ("from signals join l1_features using (time)", "wh.sql(..., signals=signals)"),
+        ):  # fmt: skip
+            with pytest.raises(QueryError) as refused:
+                wh.sql(text, {"s": ["A"]} if "$s" in text else {}).fetchall()
+            assert next_step in str(refused.value.next_step)
         with pytest.raises(NotFoundError, match="is a function, not a table: rolling_mean"):
             wh.describe("rolling_mean")
         text = "select {{ rolling_mean('spread_bps', '1 day') }} as m from l1_features"

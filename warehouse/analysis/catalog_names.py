@@ -138,7 +138,8 @@ class Names:
             return (
                 f"the nearest tables: {listed}"
                 if listed
-                else "list the tables with: warehouse describe"
+                else "list the tables with: warehouse describe; in Python a frame of yours is an"
+                f" argument: wh.sql(..., {table[1]}={table[1]})"
             )
         column = _UNKNOWN_COLUMN.search(message)
         if column is None or tree is None:

@@ -133,7 +133,8 @@ def gap_lines(gaps: Sequence[Gap], hint: str | None) -> list[str]:
     series = f"{len({_name_of(gap) for gap in gaps}):,} series"
     first = next((gap for gap in gaps if gap.next_step), gaps[0])
     return [
-        f"incomplete: {counted(len(gaps), 'gap')} in {series}: {why}; listed in Result.warnings",
+        f"incomplete: {counted(len(gaps), 'gap')} in {series}: {why};"
+        " all are in Result.warnings in Python, those between bars also in meta.gaps",
         *_gap_lines(first, "  such as"),
     ]
 

@@ -23,7 +23,19 @@ def measure_hint(message: str) -> str | None:
             " measures use"
         )
     if "WHERE clause cannot contain window" in message:
-        return "measures are windows: replace where by qualify for the condition on a measure"
+        return (
+            "measures are windows: replace where by qualify for the condition on a measure, and"
+            " write the measure out there"
+        )
+    if "the expression has side effects" in message:
+        return (
+            "in qualify write the measure out instead of its alias, or put the SELECT into a"
+            " subquery and the condition around it"
+        )
+    if re.search(r"\w+ -> INTERVAL\)|extract specifier", message):
+        return "write a measure's length as a span of time, such as '1 day', not a number of rows"
+    if re.search(r"cast to the destination type \w+\[\]", message):
+        return "a list of values is used by in: symbol in $symbols"
     if re.search("window function calls cannot be nested|cannot contain window function", message):
         return "measures are windows: compute the inner one in a subquery or a WITH first"
     if re.search(rf"Ambiguous reference to column name {_KEYS}", message):
