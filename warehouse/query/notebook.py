@@ -13,7 +13,7 @@ import logging
 import shlex
 from typing import Any
 
-from warehouse.errors import QueryError
+from warehouse.errors import QueryError, WarehouseError
 from warehouse.query.result import Result
 from warehouse.query.warehouse import Warehouse, parameters_in
 from warehouse.query.warehouse import open as open_warehouse
@@ -49,6 +49,15 @@ class _Magic:
 
     def run(self, line: str, cell: str | None = None) -> Result | None:
         """``%sql SELECT ...``, ``%sql --home DIR``, or ``%%sql [NAME]`` and the SELECT below."""
+        try:
+            return self._run(line, cell)
+        except WarehouseError as error:
+            shown = [f"{type(error).__name__}: {error}"]
+            # IPython shows this in place of its traceback, whose lines are all of this package
+            vars(error)["_render_traceback_"] = lambda: shown
+            raise
+
+    def _run(self, line: str, cell: str | None) -> Result | None:
         if cell is None and not line.startswith("--home"):
             return self._ask(line)
         options = self._options(line)

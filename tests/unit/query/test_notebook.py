@@ -82,6 +82,16 @@ def test_cell_when_it_is_wrong_then_says_why(shell: Any, line: str, cell: str, w
         shell.run_cell_magic("sql", line, cell)
 
 
+def test_cell_when_it_is_wrong_then_shows_the_message_alone(
+    shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not shell.run_cell("%%sql\nselect tme from mart").success
+    shown = capsys.readouterr()
+    assert "QueryError: Binder Error" in shown.out + shown.err
+    assert "next: the nearest columns: time" in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+
+
 def test_line_when_the_home_is_wrong_then_the_one_before_goes_on_answering(
     shell: Any, tmp_path: Path
 ) -> None:
