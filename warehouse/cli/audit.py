@@ -19,7 +19,10 @@ def audit() -> None:
     """Check models for look-ahead by experiment; compare the vendor's metrics with ticks."""
 
 
-@audit.command(epilog="Example: warehouse audit lookahead flow_features --cuts 5")
+@audit.command(
+    short_help="Check that no model uses data from after its rows were known.",
+    epilog="Example: warehouse audit lookahead flow_features --cuts 5",
+)
 @click.argument("models", nargs=-1)
 @click.option("--cuts", default=20, show_default=True, help="Number of random moments to try.")
 @click.option(
@@ -72,7 +75,10 @@ def lookahead(
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"])
 
 
-@audit.command(epilog="Example: warehouse audit metrics flow --interval 1m --start 2025-06-01")
+@audit.command(
+    short_help="Compare the vendor's bars with raw ticks.",
+    epilog="Example: warehouse audit metrics flow --interval 1m --start 2025-06-01",
+)
 @click.argument("datasets", nargs=-1)
 @click.option("--exchange", help="Venue [all].")
 @click.option("--symbol", help="Atlas symbol [all].")

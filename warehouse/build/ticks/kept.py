@@ -305,8 +305,9 @@ class _Keeping:
                 path = self._written(dataset, series, start, place)
             except duckdb.InvalidInputException as error:
                 raise BuildError(
-                    f"[[ticks]] {dataset} of {series.symbol}; the old catalog stays\n{error}",
-                    next_step=f"correct {self._home.subscription}, then run: warehouse build",
+                    f"[[ticks]] {dataset} of {series}; the old catalog stays\n{error}",
+                    next_step="leave this series out, by exchanges, symbols or clocks in"
+                    f" {self._home.subscription}, then run: warehouse build",
                 ) from error
         return stored_month(name, month, path, reused=reused)
 
