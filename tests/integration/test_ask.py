@@ -117,7 +117,7 @@ def test_strict_when_bars_are_missing_then_exits_with_one(demo_home: Path, tmp_p
     assert "never synced" in run.stderr
 
 
-def test_completion_when_asked_then_knows_queries_and_tables(
+def test_completion_when_asked_then_knows_queries_tables_and_series(
     demo_home: Path, tmp_path: Path
 ) -> None:
     def complete(words: str, at: int) -> str:
@@ -128,7 +128,12 @@ def test_completion_when_asked_then_knows_queries_and_tables(
     home = shlex.quote(str(demo_home))
     assert "flow_summary" in complete(f"warehouse --home {home} sql -q flow_s", 5)
     assert "l1_features" in complete(f"warehouse describe --home {home} l1", 4)
-    assert complete("warehouse --home nowhere sql -q fl", 5).strip() == ""
+    at_home = f"warehouse --home {home}"
+    assert "perpetual-ETH-USDT:USDT" in complete(f"{at_home} preview --symbol perp", 5)
+    assert "binance-futures" in complete(f"{at_home} audit metrics --exchange b", 6)
+    assert "forward_returns" in complete(f"{at_home} audit lookahead forw", 5)
+    for words, at in (("sql -q fl", 5), ("sql --snapshot p", 5), ("preview --symbol p", 5)):
+        assert complete(f"warehouse --home nowhere {words}", at).strip() == ""
 
 
 # -- stopping and limits -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 
 from warehouse.cli.common import Verbs, home_option, json_option, put, put_json, say
+from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import DiskError, ExitCode, LockedError
@@ -23,7 +24,7 @@ def audit() -> None:
     short_help="Check that no model uses data from after its rows were known.",
     epilog="Example: warehouse audit lookahead flow_features --cuts 5",
 )
-@click.argument("models", nargs=-1)
+@click.argument("models", nargs=-1, shell_complete=completed("model"))
 @click.option("--cuts", default=20, show_default=True, help="Number of random moments to try.")
 @click.option(
     "--seed", default=0, show_default=True, help="Seed of the random choice of series and moments."
@@ -79,10 +80,15 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m
     short_help="Compare the vendor's bars with raw ticks.",
     epilog="Example: warehouse audit metrics flow --interval 1m --start 2025-06-01",
 )
-@click.argument("datasets", nargs=-1)
-@click.option("--exchange", help="Venue [all].")
-@click.option("--symbol", help="Atlas symbol [all].")
-@click.option("--interval", metavar="1m|1h|...", help="Length of the vendor's bars [all].")
+@click.argument("datasets", nargs=-1, shell_complete=completed("dataset"))
+@click.option("--exchange", shell_complete=completed("exchange"), help="Venue [all].")
+@click.option("--symbol", shell_complete=completed("symbol"), help="Atlas symbol [all].")
+@click.option(
+    "--interval",
+    metavar="1m|1h|...",
+    shell_complete=completed("interval"),
+    help="Length of the vendor's bars [all].",
+)
 @click.option("--start", type=_MOMENT, metavar="TIME", help="First bar, UTC [all with ticks].")
 @click.option("--end", type=_MOMENT, metavar="TIME", help="End of the bars, UTC, excluded.")
 @json_option

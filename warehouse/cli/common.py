@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from warehouse.cli.completion import completed
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted, render_table, terminal_width
 from warehouse.errors import UsageError, did_you_mean
@@ -127,7 +128,12 @@ past_options = grouped(
     click.option(
         "--as-of", metavar="TIME", help="Query the catalog as it was at that time (ISO 8601, UTC)."
     ),
-    click.option("--snapshot", metavar="NAME", help="Query the generation of that name."),
+    click.option(
+        "--snapshot",
+        metavar="NAME",
+        shell_complete=completed("snapshot"),
+        help="Query the generation of that name.",
+    ),
 )
 
 timeout_option = click.option(

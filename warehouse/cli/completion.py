@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from warehouse.config import load_settings
+from warehouse.config import Settings, load_settings
 from warehouse.errors import WarehouseError
-from warehouse.query import Warehouse
+from warehouse.home import Home
+from warehouse.sql import identifier
+
+_MOST = 10_000
+
+_Names = Iterable[tuple[str, str | None]]
 
 
 def completed(kind: str) -> Any:
-    """Shell completion of the home's tables or named queries."""
+    """Shell completion of what the home has of a kind.
+
+    ``table``, ``model``, ``query``, ``snapshot``, ``file`` (of a model), or a key of its series:
+    ``dataset``, ``exchange``, ``symbol``, ``interval``.
+    """
+    names = _KINDS[kind]
 
     def complete(
         ctx: click.Context, parameter: click.Parameter, incomplete: str
@@ -23,22 +34,70 @@ def completed(kind: str) -> Any:
         before = ctx.find_root().params.get("home")
         settings = ctx.params["settings"] if said_here else load_settings(before)
         try:
-            with Warehouse(settings) as warehouse:
-                listed = warehouse.queries() if kind == "query" else warehouse.tables()
-                rows = listed.head(10_000)
+            found = list(names(settings))
         except WarehouseError:
-            return []
-        if kind == "query":
-            found = [(name, purpose) for name, purpose, *_ in rows]
-        else:
-            found = [
-                (name if schema in ("main", "user") else f"{schema}.{name}", meaning)
-                for schema, name, meaning in rows
-            ]
-        return [
+            found = []
+        items = [
             CompletionItem(name, help=meaning)
             for name, meaning in found
             if name.startswith(incomplete)
         ]
+        return items or ([CompletionItem(incomplete, type="file")] if kind == "file" else [])
 
     return complete
+
+
+def _tables(settings: Settings) -> _Names:
+    from warehouse.query import Warehouse
+
+    with Warehouse(settings) as warehouse:
+        for schema, name, meaning in warehouse.tables().head(_MOST):
+            yield name if schema in ("main", "user") else f"{schema}.{name}", meaning
+
+
+def _models(settings: Settings) -> _Names:
+    return ((name, meaning) for name, meaning in _tables(settings) if name.isidentifier())
+
+
+def _queries(settings: Settings) -> _Names:
+    from warehouse.query import Warehouse
+
+    with Warehouse(settings) as warehouse:
+        for name, purpose, *_ in warehouse.queries().head(_MOST):
+            yield name, purpose
+
+
+def _snapshots(settings: Settings) -> _Names:
+    from warehouse.generations import list_generations
+
+    for generation in list_generations(Home.of(settings)):
+        for name in generation.snapshots:
+            yield name, f"generation {generation.number}"
+
+
+def _files(settings: Settings) -> _Names:
+    folder = Home.of(settings).models
+    return ((str(path.relative_to(folder)), None) for path in sorted(folder.rglob("*.sql")))
+
+
+def _of_series(column: str) -> Callable[[Settings], _Names]:
+    def found(settings: Settings) -> _Names:
+        from warehouse.query import Warehouse
+
+        name = identifier(column)
+        with Warehouse(settings) as warehouse:
+            text = f"select distinct {name} from meta.coverage where {name} is not null order by 1"
+            for (value,) in warehouse.sql(text).head(_MOST):
+                yield value, None
+
+    return found
+
+
+_KINDS: dict[str, Callable[[Settings], _Names]] = {
+    "table": _tables,
+    "model": _models,
+    "query": _queries,
+    "snapshot": _snapshots,
+    "file": _files,
+    **{key: _of_series(key) for key in ("dataset", "exchange", "symbol", "interval")},
+}

@@ -6,6 +6,7 @@ import click
 
 from warehouse.cli.bucket import published
 from warehouse.cli.common import home_option, json_option, put_json, put_table, say
+from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
@@ -22,10 +23,19 @@ _SHOWN = 40
     "  warehouse forget --symbol 'perpetual-BTC-USTD:*' --yes   remove them",
     short_help="Remove series from the lake.",
 )
-@click.argument("dataset", required=False)
-@click.option("--exchange", metavar="TEXT", help="Name or pattern with * and ?.")
-@click.option("--symbol", metavar="TEXT", help="Name or pattern.")
-@click.option("--interval", metavar="TEXT", help="Name or pattern.")
+@click.argument("dataset", required=False, shell_complete=completed("dataset"))
+@click.option(
+    "--exchange",
+    metavar="TEXT",
+    shell_complete=completed("exchange"),
+    help="Name or pattern with * and ?.",
+)
+@click.option(
+    "--symbol", metavar="TEXT", shell_complete=completed("symbol"), help="Name or pattern."
+)
+@click.option(
+    "--interval", metavar="TEXT", shell_complete=completed("interval"), help="Name or pattern."
+)
 @click.option("--clock", metavar="TEXT", help="true or exchange.")
 @click.option("--period", metavar="TEXT", help="2025-09, 2025-09-11, or a pattern such as 2025-*.")
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")

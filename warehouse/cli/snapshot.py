@@ -8,6 +8,7 @@ import click
 
 from warehouse.cli.bucket import publish_to_bucket, published
 from warehouse.cli.common import home_option, json_option, put, put_json, put_table, say
+from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
@@ -18,7 +19,7 @@ from warehouse.upkeep import prune_home as prune_home
 
 
 @click.command(epilog="Example: warehouse snapshot paper-v1")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed("snapshot"))
 @click.option("--drop", is_flag=True, help="Remove NAME, so that prune may remove the generation.")
 @json_option
 @home_option
