@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.support import ROOT, run_warehouse
-from warehouse.analysis.holes import _LakeToday
+from warehouse.analysis.gaps import _LakeToday
 from warehouse.home import Home
 
 DOCS = (ROOT / "docs" / "importing.md").read_text("utf-8")

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from warehouse.config import Settings, load_settings
 from warehouse.errors import WarehouseError
-from warehouse.home import Home
+from warehouse.home import Home, own_files
 from warehouse.sql import identifier
 
 _MOST = 10_000
@@ -77,7 +77,7 @@ def _snapshots(settings: Settings) -> _Names:
 
 def _files(settings: Settings) -> _Names:
     folder = Home.of(settings).models
-    return ((str(path.relative_to(folder)), None) for path in sorted(folder.rglob("*.sql")))
+    return ((str(path.relative_to(folder)), None) for path in own_files(folder, ".sql"))
 
 
 def _of_series(column: str) -> Callable[[Settings], _Names]:

@@ -134,6 +134,11 @@ class Renderer:
             return None
         return self._project / str(node["original_file_path"])
 
+    @property
+    def macros(self) -> list[str]:
+        """Names of the macros that a text may call, ours and the user's."""
+        return list(self._packages[0])
+
     def own_file(self, name: str) -> Path | None:
         return self._own_models.get(name)
 

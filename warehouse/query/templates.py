@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from warehouse.errors import NotFoundError, QueryError, did_you_mean
+from warehouse.errors import NotFoundError, QueryError, did_you_mean, nearest
 from warehouse.home import Home, own_files
 from warehouse.sql import identifier
 
@@ -57,16 +57,33 @@ class Templates:
         QueryError
             The text is wrong, or holds what dbt alone knows; the message names the line.
         """
-        with self._lock, _explained():
+        with self._lock, self._explained():
             return self._current().render(text).sql
 
     def preview(self, text: str, path: Path) -> str:
         """A model's text without Jinja; the user's own models that it reads are part of it."""
         from warehouse.project import Relation
 
-        with self._lock, _explained():
+        with self._lock, self._explained():
             this = Relation("user", path.stem)
             return self._current().render(text, this, inline=True).sql
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Add the next step to what only dbt knows."""
+        from warehouse.project import UnsupportedTemplate
+
+        try:
+            yield
+        except UnsupportedTemplate as error:
+            if name := re.search(r"'(\w+)' is undefined", error.what):
+                known = self._renderer.macros if self._renderer else []
+                near = nearest(name[1], known, cutoff=0.75)
+                wanted = " or ".join(near) or f"${name[1]} for the value of a parameter"
+                error.next_step = error.in_shell = f"write {wanted}; in templates {_ALLOWED}"
+            else:
+                error.next_step = error.in_shell = _ALLOWED
+            raise
 
     def _current(self) -> Renderer:
         """The renderer, made again where a macro changed or a model came or went."""
@@ -80,20 +97,6 @@ class Templates:
             self._renderer = Renderer(self._home.macros, models)
             self._made_of = made_of
         return self._renderer
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Add the next step to what only dbt knows."""
-    from warehouse.project import UnsupportedTemplate
-
-    try:
-        yield
-    except UnsupportedTemplate as error:
-        name = re.search(r"'(\w+)' is undefined", error.what)
-        value = f"write ${name[1]} for the value of a parameter; in templates " if name else ""
-        error.next_step = error.in_shell = value + _ALLOWED
-        raise
 
 
 @contextmanager

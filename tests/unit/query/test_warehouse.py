@@ -438,6 +438,9 @@ def test_an_undefined_name_in_a_template_is_pointed_to_parameters(wh: warehouse.
     with pytest.raises(QueryError, match="'symbol' is undefined") as caught:
         wh.sql("from flow_features where symbol = {{ symbol }}")
     assert "$symbol" in (caught.value.next_step or "")
+    with pytest.raises(QueryError, match="'rolling_zscor' is undefined") as caught:
+        wh.sql("select {{ rolling_zscor('close', '1 day') }} from flow_features")
+    assert (caught.value.next_step or "").startswith("write rolling_zscore")
 
 
 def test_describe_when_schema_is_named_then_takes_that_one(wh: warehouse.Warehouse) -> None:
