@@ -12,7 +12,6 @@ from click.shell_completion import CompletionItem
 from warehouse.config import Settings, load_settings
 from warehouse.errors import WarehouseError
 from warehouse.home import Home, own_files
-from warehouse.sql import identifier
 
 _MOST = 10_000
 
@@ -83,6 +82,7 @@ def _files(settings: Settings) -> _Names:
 def _of_series(column: str) -> Callable[[Settings], _Names]:
     def found(settings: Settings) -> _Names:
         from warehouse.query import Warehouse
+        from warehouse.sql import identifier
 
         name = identifier(column)
         with Warehouse(settings) as warehouse:
