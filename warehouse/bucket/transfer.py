@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -24,17 +25,28 @@ PARTS = "parts"
 FOLDERS = ("objects", "marts")
 _PART_BYTES = 4 << 20
 _AT_ONCE = 8
+# What waits for a thread takes 2 kB each, and there may be a million files.
+_SUBMITTED = 1000
 
 
 def in_parallel(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The results in order; the first error ends the work that has not begun."""
+    """The results in order; the first error ends the work that has not begun.
+
+    Examples
+    --------
+    >>> in_parallel(abs, range(-2500, 0)) == [*range(2500, 0, -1)]
+    True
+    """
+    left, results = iter(items), list[R]()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = [pool.submit(act, item) for item in items]
-        try:
-            return [one.result() for one in running]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        while some := [*islice(left, _SUBMITTED)]:
+            running = [pool.submit(act, item) for item in some]
+            try:
+                results += [one.result() for one in running]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return results
 
 
 # -- files in parts ------------------------------------------------------------------------------

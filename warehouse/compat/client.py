@@ -199,8 +199,7 @@ def get_symbols(
     if exchange is None:
         raise UsageError("no exchange was given", next_step='write get_symbols(exchange="...")')
     with _manifest(Home.of(load_settings(home))) as manifest:
-        held = {key.series for key, _ in manifest.current_objects()}
-    found = sorted({series.symbol for series in held if series.exchange == exchange})
+        found = manifest.symbols_of(exchange)
     if not found:
         raise NotFoundError(
             f"{exchange}: the lake has no data of this exchange",

@@ -184,6 +184,16 @@ class ManifestQueries:
             flat_series(dataset, series),
         ).fetchall()
 
+    def symbols_of(self, exchange: str) -> list[str]:
+        """Symbols of an exchange that have files, in order."""
+        rows = self._connection.execute(
+            "select distinct symbol from series where exchange = ? and series_id in"
+            " (select series_id from files indexed by current_file where superseded_at is null)"
+            " order by symbol",
+            (exchange,),
+        )
+        return [symbol for (symbol,) in rows]
+
     def has_dataset(self, dataset: str) -> bool:
         row = self._connection.execute("select 1 from months where dataset = ? limit 1", (dataset,))
         return row.fetchone() is not None
