@@ -118,6 +118,10 @@ def test_snapshots_rollback_and_as_of_of_a_writer_are_those_of_readers(
     assert refused.exit_code == 2
     assert "only reads" in refused.stderr
     assert "warehouse pull" in refused.stderr
+    refused = bucket.run(address, "status")
+    assert refused.exit_code == 2
+    assert f"{address}: this home only reads from the bucket" in refused.stderr
+    assert "warehouse symbols" in refused.stderr
 
 
 # -- two writers ---------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from warehouse.cli.common import (
 )
 from warehouse.config import Settings
 from warehouse.display import counted, render_size, render_table
-from warehouse.errors import ExitCode
+from warehouse.errors import ExitCode, NotFoundError
 from warehouse.home import Home
 from warehouse.lake import Manifest, Note, notes_of
 from warehouse.query import Warehouse
@@ -48,6 +48,12 @@ def _facts(settings: Settings) -> dict[str, Any]:
     from warehouse.build import failed_build
 
     home = Home.of(settings)
+    if settings.store is not None and not home.manifest.is_file():
+        raise NotFoundError(
+            f"{settings.store}: this home only reads from the bucket, and status describes a lake",
+            next_step="list what the bucket holds with: warehouse symbols; or fetch all of it with:"
+            " warehouse pull",
+        )
     home.require_lake()
     with ExitStack() as opened:
         manifest = opened.enter_context(Manifest(home.manifest))
