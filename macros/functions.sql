@@ -8,16 +8,33 @@
     function when it is created, where these columns are not known, but it stops binding at the first
     parameter inside a function, because its type is not known either. `coalesce(x, null)`, which is
     x, makes sure that such a parameter comes first. Tried with 1.4.4, 1.5.6 and 2.0.1.
+
+    A function finds another one only in the database that is in use, which need not be the catalog.
+    So bar_end is replaced by its definition in this catalog.
 -#}
 {% macro duckdb__create_functions() -%}
+{%- set bar_end = _bar_end_definition() -%}
 {%- for function in warehouse._functions() %}
 create or replace macro main.{{ function.name }}({{ function.parameters }}) as
-{{ function.body | trim }};
+{{ function.body | trim | replace(warehouse.bar_end(), bar_end) }};
 
-comment on macro main.{{ function.name }} is {{ _text(
+comment on macro main.{{ function.name }} is {{ _comment(
     function.name ~ '(' ~ function.parameters ~ '): ' ~ function.meaning
 ) }};
 {% endfor -%}
+{%- endmacro %}
+
+
+{#- The call itself where a project is compiled for builds without dbt: these replace it. -#}
+{% macro _bar_end_definition() -%}
+    {%- if not execute or flags.WHICH not in ['build', 'run'] -%}
+        {{ return(warehouse.bar_end()) }}
+    {%- endif -%}
+    {%- set found = run_query(
+        "select macro_definition from duckdb_functions() where function_name = 'bar_end'"
+        ~ " and database_name = current_database()"
+    ) -%}
+    {{ return('(' ~ found.rows[0][0] ~ ')') }}
 {%- endmacro %}
 
 
@@ -75,7 +92,7 @@ comment on macro main.{{ function.name }} is {{ _text(
 
 {% macro _next_bar(expression) -%}
     case
-            when lead("time") over (partition by series_id order by "time") = known_at
+            when lead("time") over (partition by series_id order by "time") = {{ warehouse.bar_end() }}
                 then lead({{ expression }}) over (partition by series_id order by "time")
         end
 {%- endmacro %}

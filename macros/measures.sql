@@ -81,6 +81,16 @@
 {%- endmacro %}
 
 
+{#-
+    The moment a bar ends: known_at, or earlier where ticks of the bar arrived after its end. Then it
+    is `time` plus the length of the series' bars: the catalog's function bar_end knows such series.
+-#}
+{% macro bar_end(relation=none) -%}
+    {%- set of = relation ~ '.' if relation else '' -%}
+    bar_end({{ of }}series_id, {{ of }}"time", {{ of }}known_at)
+{%- endmacro %}
+
+
 {#- The value of the bar that ended when this one began; NULL where that bar is missing. -#}
 {% macro previous_bar(expression) -%}
     {{ return(adapter.dispatch('previous_bar', 'warehouse')(expression)) }}
@@ -88,7 +98,7 @@
 
 {% macro default__previous_bar(expression) -%}
     case
-            when lag(known_at) over (partition by series_id order by "time") = "time"
+            when lag({{ warehouse.bar_end() }}) over (partition by series_id order by "time") = "time"
                 then lag({{ expression }}) over (partition by series_id order by "time")
         end
 {%- endmacro %}
@@ -113,7 +123,7 @@ left join {{ other }} as {{ alias }}
         on
             {{ relation }}.series_id = {{ alias }}.series_id
             {%- if offset == 'next bar' %}
-            and {{ relation }}.known_at = {{ alias }}."time"
+            and {{ warehouse.bar_end(relation) }} = {{ alias }}."time"
             {%- else %}
             and {{ relation }}."time" {{ '-' if offset[0] == '-' else '+' }} interval '{{ length }}' = {{ alias }}."time"
             {%- endif -%}

@@ -89,6 +89,12 @@
 {%- endmacro %}
 
 
+{#- A comment as an SQL text, on one line however it is laid out here. -#}
+{% macro _comment(text) -%}
+    {{ return(warehouse._text(text.split() | join(' '))) }}
+{%- endmacro %}
+
+
 {#-
     Writes the outcome of every node into meta.results in place of an earlier one, and the SQL of
     each model that was built into meta.models; `warehouse publish` reads both, whichever command

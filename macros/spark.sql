@@ -91,6 +91,8 @@
             'create or replace temporary function epoch(span interval day to second) returns double'
             ~ " return unix_micros(cast(timestamp_ntz '1970-01-01 00:00:00' + span as timestamp))"
             ~ ' / cast(1000000 as double)',
+            'create or replace temporary function bar_end(series_id int, start timestamp_ntz,'
+            ~ ' known_at timestamp_ntz) returns timestamp_ntz return known_at',
             'create or replace temporary function isodow(moment timestamp_ntz) returns bigint'
             ~ ' return cast(weekday(moment) + 1 as bigint)',
         ] -%}

@@ -33,13 +33,15 @@ asof left join slow_bars
         and fast_bars.clock = slow_bars.clock
         and fast_bars.known_at >= slow_bars.known_at;
 
-comment on macro table main.as_of is
-    'as_of(fast, fast_interval, slow, slow_interval, max_age): each bar of one mart with the last
-bar of another (or the same) that had closed by then, as the struct slow; NULL where that bar is
-older than max_age. Example: select time, net_delta, slow.spread_bps from as_of(''flow_features'',
-''5m'', ''l1_features'', ''1h'', interval ''2 hours'') where symbol = ''perpetual-BTC-USDT:USDT''.
-Where the catalog is attached as w and not in use, the marts are named with it: from
-w.as_of(''w.flow_features'', ''5m'', ''w.l1_features'', ''1h'', interval ''2 hours'')';
+{% set meaning %}
+    as_of(fast, fast_interval, slow, slow_interval, max_age): each bar of one mart with the last
+    bar of another (or the same) that was known by then, as the struct slow; NULL where that bar is
+    older than max_age. Example: select time, net_delta, slow.spread_bps from as_of('flow_features',
+    '5m', 'l1_features', '1h', interval '2 hours') where symbol = 'perpetual-BTC-USDT:USDT'.
+    Where the catalog is attached as w and not in use, the marts are named with it: from
+    w.as_of('w.flow_features', '5m', 'w.l1_features', '1h', interval '2 hours')
+{% endset -%}
+comment on macro table main.as_of is {{ _comment(meaning) }};
 
 create or replace macro main.flow_from(start_time, flow := 'main.flow_features') as table
 select
@@ -54,8 +56,10 @@ select
 from query_table(flow)
 where "time" >= start_time;
 
-comment on macro table main.flow_from is
-    'flow_from(start_time): flow_features from a moment on, with cumulative_delta_from_start, which
-begins at 0 there. [base] Example: select * from flow_from(timestamp ''2025-10-01''); attached as w
-and not in use: w.flow_from(timestamp ''2025-10-01'', flow := ''w.flow_features'')'
+{% set meaning %}
+    flow_from(start_time): flow_features from a moment on, with cumulative_delta_from_start, which
+    begins at 0 there. [base] Example: select * from flow_from(timestamp '2025-10-01'); attached as w
+    and not in use: w.flow_from(timestamp '2025-10-01', flow := 'w.flow_features')
+{% endset -%}
+comment on macro table main.flow_from is {{ _comment(meaning) }}
 {%- endmacro %}

@@ -17,7 +17,7 @@
         {{ windows('1 day') }}
 
     The relation has series_id, time and known_at, and one row per bar. A second engine takes part
-    by `<engine>__<macro>`, dbt's dispatch.
+    by `<engine>__<macro>`, dbt's dispatch. The length of a bar is that of its series: see bar_end.
 
     Each length gives two windows: `last_1_day` is the span of time, `bars_1_day` as many rows as
     the span has bars. Where no bar is missing the two hold the same rows, and the second is much
@@ -212,9 +212,9 @@ window
 
 {% macro default__bars_in(length) -%}
     {%- if length is mapping -%}
-        {{ warehouse.length_us(length) }} / epoch_us(known_at - "time")
+        {{ warehouse.length_us(length) }} / epoch_us({{ warehouse.bar_end() }} - "time")
     {%- else -%}
-        epoch(interval '{{ length }}') / epoch(known_at - "time")
+        epoch(interval '{{ length }}') / epoch({{ warehouse.bar_end() }} - "time")
         {%- do warehouse.length_s(length) -%}
     {%- endif -%}
 {%- endmacro %}
@@ -312,7 +312,7 @@ window
 
 {#- Rows of a window that misses no bar. -#}
 {% macro _bars_of(length) -%}
-    greatest({{ warehouse.length_us(length) }} // (epoch_us(known_at) - epoch_us("time")), 1)
+    greatest({{ warehouse.length_us(length) }} // (epoch_us({{ warehouse.bar_end() }}) - epoch_us("time")), 1)
 {%- endmacro %}
 
 
@@ -371,19 +371,19 @@ window
     {%- set count = 'count(' ~ expression ~ ') over ' ~ over -%}
     {%- set seconds = (warehouse.length_us(length) ~ ' / 1e6') if length is mapping
         else warehouse.length_s(length) -%}
-    {%- set whole = seconds ~ ' % epoch(known_at - "time") = 0' -%}
+    {%- set whole = seconds ~ ' % epoch(' ~ warehouse.bar_end() ~ ' - "time") = 0' -%}
     case
             when {% if min_bars is not none -%}
                 {{ count }} >= {{ min_bars }}
                 and {{ whole }}
             {%- elif coverage == 1 and warehouse._is_bars(over) -%}
-                epoch_us(known_at) - epoch_us(lag("time", {{ warehouse._bars_before(length) }}) over {{ over }})
+                epoch_us({{ warehouse.bar_end() }}) - epoch_us(lag("time", {{ warehouse._bars_before(length) }}) over {{ over }})
                     = {{ warehouse.length_us(length) }}
                 {%- if not of_sums %}
                 and {{ count }} = {{ warehouse.bars_in(length) }}
                 {%- endif %}
             {%- else -%}
-                {{ count }} * epoch(known_at - "time") >= {{ (coverage ~ ' * ' ~ seconds)
+                {{ count }} * epoch({{ warehouse.bar_end() }} - "time") >= {{ (coverage ~ ' * ' ~ seconds)
                     if length is mapping else (coverage * seconds) | round(6) }}
                 and {{ whole }}
             {%- endif %}

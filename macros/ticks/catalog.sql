@@ -23,7 +23,7 @@ create or replace macro main.{{ name }}(
 ) as table
 {{ warehouse._tick_query(dataset, with_readings) }};
 
-comment on macro table main.{{ name }} is {{ _text(warehouse._tick_comment(dataset, with_readings)) }};
+comment on macro table main.{{ name }} is {{ _comment(warehouse._tick_comment(dataset, with_readings)) }};
 {% endfor %}
 {%- endfor %}
 create or replace macro main.ticks(
@@ -45,11 +45,13 @@ select * from query(
     end
 );
 
-comment on macro table main.ticks is
-    'ticks(dataset, every, …): bars of any of the vendor''s metric datasets but l2_* from ticks, at any
-length that divides a day. clock := ''true'' (default) or ''exchange''; exchange, symbol, start_time,
-end_time select. Example: from ticks(''flow'', ''45m'', symbol := ''perpetual-BTC-USDT:USDT''). Where
-the catalog is attached as w and not in use: w.ticks_flow(…)';
+{% set meaning %}
+    ticks(dataset, every, …): bars of any of the vendor's metric datasets but l2_* from ticks, at any
+    length that divides a day. clock := 'true' (default) or 'exchange'; exchange, symbol, start_time,
+    end_time select. Example: from ticks('flow', '45m', symbol := 'perpetual-BTC-USDT:USDT'). Where
+    the catalog is attached as w and not in use: w.ticks_flow(…)
+{% endset -%}
+comment on macro table main.ticks is {{ _comment(meaning) }};
 {%- endmacro %}
 
 
@@ -85,7 +87,7 @@ the catalog is attached as w and not in use: w.ticks_flow(…)';
         Attached as w: w.ticks_{{ dataset.name }}('45m', {{ dataset.sources[0] }} :=
         'w.vendor.raw_{{ warehouse._raw_names()[dataset.sources[0]] }}')
     {%- endset -%}
-    {{ return(what | replace('\n', ' ') | trim) }}
+    {{ return(what) }}
 {%- endmacro %}
 
 

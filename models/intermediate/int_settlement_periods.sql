@@ -55,11 +55,12 @@ compared as (
         funding."time",
         funding.known_at,
         funding.funding_rate_update_frequency,
-        epoch_us(funding.known_at) - epoch_us(funding."time") as bar_us,
+        epoch_us({{ bar_end('funding') }}) - epoch_us(funding."time") as bar_us,
         case
             when
-                lag(funding.known_at) over (partition by funding.series_id order by funding."time")
-                = funding."time"
+                lag({{ bar_end('funding') }}) over (
+                    partition by funding.series_id order by funding."time"
+                ) = funding."time"
                 then
                     funding.funding_rate <> lag(funding.funding_rate) over (
                         partition by funding.series_id order by funding."time"
@@ -203,8 +204,8 @@ final as (
         on
             funding.exchange = declared_next.exchange
             and funding.symbol = declared_next.symbol
-            and funding.known_at > declared_next.since
-            and funding.known_at <= declared_next."until"
+            and {{ bar_end('funding') }} > declared_next.since
+            and {{ bar_end('funding') }} <= declared_next."until"
 )
 
 select * from final

@@ -52,8 +52,8 @@ joined as (
         {{ change_bps('next_bar."close"', 'ohlcv."close"') }} as next_bar_return_bps,
         {{ asof_value('funding_rate', 'funding', 'rates', max_age, at='known_at') }}
             as funding_rate,
-        epoch_us(funding.known_at) % periods.period_us = 0 as is_before_settlement,
-        periods.period_us % (epoch_us(funding.known_at) - epoch_us(funding."time")) = 0
+        epoch_us({{ bar_end('funding') }}) % periods.period_us = 0 as is_before_settlement,
+        periods.period_us % (epoch_us({{ bar_end('funding') }}) - epoch_us(funding."time")) = 0
             as has_settlements
     from funding
     left join periods
@@ -61,7 +61,8 @@ joined as (
     left join ohlcv
         on funding.series_id = ohlcv.series_id and funding."time" = ohlcv."time"
     left join ohlcv as next_bar
-        on funding.series_id = next_bar.series_id and funding.known_at = next_bar."time"
+        on funding.series_id = next_bar.series_id
+            and {{ bar_end('funding') }} = next_bar."time"
     {{ asof_join('funding', 'rates', 'rates', at='known_at') }}
 ),
 

@@ -53,7 +53,7 @@ settlements as (
     where
         (
             epoch_us(funding."time") % (schedules.period_hours * 3600000000) = 0
-            and schedules.period_hours * 3600 % epoch(funding.known_at - funding."time") = 0
+            and schedules.period_hours * 3600 % epoch({{ bar_end('funding') }} - funding."time") = 0
         )
         or (schedules.period_hours is null and schedules.is_payment_seen)
 ),

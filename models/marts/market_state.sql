@@ -45,7 +45,7 @@ l1_price as (
         {{ bps('ask_price - bid_price', 'midprice') }} as spread_bps,
         {{ bps('ask_price_twap - bid_price_twap', 'midprice') }} as mean_spread_bps,
         {{ ratio('bid_amount - ask_amount', 'bid_amount + ask_amount') }} as lean_top,
-        quote_update_frequency * epoch(known_at - "time") as quote_updates
+        quote_update_frequency * epoch({{ bar_end() }} - "time") as quote_updates
     from {{ ref('stg_l1_price') }}
     where {{ within_reach('8 days') }}
 ),

@@ -380,7 +380,9 @@ class _Audit:
         """Labels may look as far ahead as declared, no further."""
         if model.horizon_us is None:
             return
-        settled = f"known_at <= make_timestamp({cut.at_us - model.horizon_us})"
+        # A horizon is a length of time from bar to bar, and its last bar may be known late.
+        settled_us = cut.at_us - model.horizon_us - self._scratch.latest_us(model, future.rows)
+        settled = f"known_at <= make_timestamp({settled_us})"
         cause = Cause(
             "needs rows from further ahead than config.meta.horizon declares; where bars are "
             "missing, lead() counts rows and so reaches further in time; join_at does not"

@@ -12,7 +12,7 @@ from random import Random
 
 import duckdb
 
-from warehouse.project import Model, Project, Relation
+from warehouse.project import Model, Project, Relation, bar_end_in
 from warehouse.sql import identifier, literal
 from warehouse.times import DAY_US
 from warehouse.vendor import SeriesKey, interval_us
@@ -224,20 +224,24 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
     )
 
 
-def _listed(datasets: Sequence[str]) -> str:
+def _listed(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> str:
     """SQL of the months with rows of each series in these datasets.
 
-    ``late`` counts bars that were known after their end, as some of ``ticks.*`` are.
+    ``is_late``: whether bars of the series may be known after their end, as some of ticks are.
     """
+    late = "false"
+    if bar_end_in(connection, ORIGIN) is not None:
+        end = f"{ORIGIN}.main.bar_end(series_id, timestamp 'epoch', null::timestamp)"
+        late = f"({end} is not null)"
     names = ", ".join(literal(dataset) for dataset in datasets) or "null"
     listed = [
         "select dataset, series_id, rows, epoch_us(first_time) as first_us,"
-        ' epoch_us(last_time) as last_us, 0 as late, exchange, symbol, "interval", clock, month'
+        f" epoch_us(last_time) as last_us, {late} as is_late,"
+        ' exchange, symbol, "interval", clock, month'
         f" from {ORIGIN}.meta.coverage where rows > 0 and dataset in ({names})",
         *(
             f'select {literal(dataset)}, series_id, count(*), epoch_us(min("time")),'
-            ' epoch_us(max("time")),'
-            ' count(*) filter (where known_at > "time" + "interval"::interval),'
+            f' epoch_us(max("time")), {late},'
             ' exchange, symbol, "interval", clock,'
             f" strftime(\"time\", '%Y-%m') as month from {_in_origin(dataset)} group by all"
             for dataset in datasets
@@ -254,9 +258,9 @@ def _held(
 ) -> tuple[dict[tuple[int, str], int], dict[int, SeriesKey], set[int]]:
     """Rows by series and dataset, the keys of the series, and those that have late bars."""
     found = connection.execute(
-        "select series_id, dataset, sum(rows)::bigint, sum(late) > 0,"
+        "select series_id, dataset, sum(rows)::bigint, bool_or(is_late),"
         ' exchange, symbol, "interval", clock'
-        f" from ({_listed(datasets)}) group by all order by series_id, dataset"
+        f" from ({_listed(connection, datasets)}) group by all order by series_id, dataset"
     ).fetchall()
     held = [row for row in found if among is None or row[0] in among]
     rows = {(series_id, dataset): count for series_id, dataset, count, *_ in held}
@@ -268,7 +272,7 @@ def _months(
     connection: duckdb.DuckDBPyConnection, datasets: Sequence[str], series: Iterable[int]
 ) -> list[_Month]:
     rows = connection.execute(
-        f"select dataset, series_id, rows, first_us, last_us from ({_listed(datasets)})"
+        f"select dataset, series_id, rows, first_us, last_us from ({_listed(connection, datasets)})"
         " where series_id in (select unnest($1::integer[])) order by series_id, dataset, month",
         [list(series)],
     ).fetchall()

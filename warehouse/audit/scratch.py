@@ -156,6 +156,19 @@ class Scratch:
         """The vendor datasets that a model reads, directly or not."""
         return vendor_datasets(self._project.with_ancestors([model]))
 
+    def latest_us(self, model: Model, rows: str) -> int:
+        """How long after its end a bar that a model reads was known at most, in microseconds."""
+        return max(
+            (
+                self.connection.execute(
+                    "select coalesce(max(epoch_us(known_at) - epoch_us(bar_end(series_id,"
+                    f' "time", known_at))), 0) from memory.{rows}.{identifier(dataset)}'
+                ).fetchall()[0][0]
+                for dataset in self.datasets_of(model)
+            ),
+            default=0,
+        )
+
     def columns(self, result: str, model: Model) -> list[tuple[str, str]]:
         """Name and type of a stored model's columns, the same in every build."""
         if model.relation not in self._described:

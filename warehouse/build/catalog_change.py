@@ -25,7 +25,7 @@ from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError
 from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
 from warehouse.lake import Manifest
-from warehouse.project import PACKAGE
+from warehouse.project import DATABASE, PACKAGE, bar_end_in
 
 _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'
 _PATHS = "select model[8:], path from meta.stored where starts_with(model, 'vendor.')"
@@ -131,12 +131,15 @@ def _show_lake(
     with Manifest(home.manifest) as manifest:
         lake, gathered, kept = read_lake(settings, home, manifest, progress)
         columns, paths, held = (_rows(connection, text) for text in (_COLUMNS, _PATHS, _HELD))
+        end = bar_end_in(connection, DATABASE)
         described = Described(lake, manifest, settings, generation, inputs)
         changed = change_meta(connection, described)
         connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
         for months in gathered.values():
             write_stored(connection, home, months)
         write_ticks(connection, home, kept)
+        if end != bar_end_in(connection, DATABASE):  # which the functions contain
+            return False
         if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
             return False
         changed |= {dataset for dataset, _ in set(paths) ^ set(_rows(connection, _PATHS))}

@@ -86,7 +86,7 @@ def _place(
     lake: LakeByMonth, dataset: str, month: str, columns: list[DatasetColumn], folder: Path
 ) -> Path:
     files = [
-        (f.file.series_id, str(f.file.key.series), f.file.object, f.spans)
+        (f.file.series_id, str(f.file.key.series), *f.shown_from)
         for f in _bars(lake, dataset, month)
     ]
     return month_path(folder, month, _facts(columns) | {"files": files})

@@ -17,8 +17,11 @@ from warehouse.engine import connect, raise_fault
 from warehouse.errors import BuildError
 from warehouse.home import Home
 from warehouse.project import (
+    BAR_END,
+    DATABASE,
     CompiledModel,
     CompiledProject,
+    bar_end_in,
     create_schemas,
     create_seeds,
 )
@@ -88,7 +91,7 @@ def _create_functions(
     """
     connection.execute("begin")
     try:
-        connection.execute(statements)
+        connection.execute(statements.replace(BAR_END, f"({bar_end_in(connection, DATABASE)})"))
     except duckdb.Error as error:
         raise_fault(error)
         connection.execute("rollback")

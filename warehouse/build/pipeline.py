@@ -61,6 +61,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 _PHASES = {
     "inputs": "compare lake, models and settings with the catalog",
     "catalog": "gather months and write the catalog",
+    "ticks": "compute bars from ticks",
     "dbt": "let dbt compile the models, which were edited",
     "models": "create the models",
     "spark": "compute the marts on Spark",
@@ -126,8 +127,14 @@ def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEv
     """Prepare the build file; whether it is a copy of the published catalog, with its models."""
     generation = next_generation(Home.of(settings))
 
+    step = "catalog"
+
     def progress(month: StoredMonth) -> None:
-        tell(stored_event(month))
+        nonlocal step
+        event = stored_event(month)
+        if step != (step := "ticks" if event["is_day"] else "catalog"):
+            tell({"step": step})
+        tell(event)
 
     if begin_with_copy(
         settings, generation=generation, inputs=inputs, published=before, progress=progress
@@ -243,8 +250,9 @@ def _timed(home: Home, progress: OnEvent | None) -> Iterator[OnEvent]:
 
     def tell(event: dict[str, Any]) -> None:
         match event:
-            case {"step": "stored", "reused": bool(reused)}:
-                phases[-1].counts["months reused" if reused else "months computed"] += 1
+            case {"step": "stored", "reused": bool(reused), "is_day": bool(is_day)}:
+                what = f"{'days' if is_day else 'months'} {'reused' if reused else 'computed'}"
+                phases[-1].counts[what] += 1
             case {"step": "tested" | "audited" as step, "new": new, "reused": reused}:
                 phases[-1].counts.update({step: new, "reused": reused})
             case {"step": str(step)} if step in _PHASES:

@@ -14,6 +14,7 @@ import duckdb
 
 from warehouse.build.months.jobs import Lists
 from warehouse.build.months.lake import Columns, LakeByMonth
+from warehouse.build.months.late import known_sql, late_sql
 from warehouse.build.months.stored import StoredMonth
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
@@ -151,7 +152,7 @@ def view_sql(
             found = owned_file.file.facts.columns
             is_vague = any(kind == OTHER_TYPE for _, kind in found)
             name = owned_file.file.object if is_vague else bool(owned_file.kept_at)
-            alike[found, name].append(owned_file)
+            alike[found, name, bool(owned_file.late)].append(owned_file)
     if not alike:
         return _empty_sql(columns)
     return "\nunion all\n".join(
@@ -209,6 +210,9 @@ def _select_sql(
     if files[0].kept_at:
         known = [identifier("known_at")]
     (known_at,) = known or (f"make_timestamp(epoch_us({time}) + {keys['bar_us']})",)
+    prefix = _unused_name("late", (name.partition("_")[0] for name in types))
+    if files[0].late:
+        known_at = known_sql(time, known_at, keys["bar_us"], prefix)
     selected = [
         *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_COLUMNS)),
         f'{time} as "time"',
@@ -235,7 +239,13 @@ def _select_sql(
         + _inside(time, spans)
         for (_, spans), group in sorted(branches.items(), key=lambda b: b[1][0].file.file_id)
     )
-    return f"select {', '.join(selected)}\nfrom (\n{rows}\n)"
+    joined = ""
+    if late := sorted({path for file in files for path in file.late}):
+        joined = (
+            f"\nasof left join {late_sql(files_below(home.root, late), prefix)}"
+            f" on {keys['series_id']} = {prefix}_series_id and {time} >= {prefix}_time"
+        )
+    return f"select {', '.join(selected)}\nfrom (\n{rows}\n){joined}"
 
 
 def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:

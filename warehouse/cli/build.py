@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -194,15 +195,25 @@ def docs(settings: Settings) -> int:
 
 
 class _Steps:
-    """Print each step of a build, each computed month, and how much of the last one is reused."""
+    """Print each step of a build, each computed month, and how much of the last one is reused.
+
+    Days of bars from ticks are too many for a line each: they are counted.
+    """
 
     def __init__(self) -> None:
         self._reused: Counter[str] = Counter()
+        self._days = self._rows = 0
+        self._began = self._told = 0.0
 
     def __call__(self, event: dict[str, Any]) -> None:
+        if self._days and event["step"] != "stored":
+            self._tell_days("stored")
+            self._days = 0
         match event:
-            case {"step": "stored", "reused": True}:
-                self._reused["stored month"] += 1
+            case {"step": "stored", "reused": True, "is_day": is_day}:
+                self._reused["stored day" if is_day else "stored month"] += 1
+            case {"step": "stored", "is_day": True, "rows": int(rows)}:
+                self._count_day(rows)
             case {"step": "stored", "model": model, "month": month, "rows": int(rows)} if rows:
                 say(f"  stored {model} {month}: {counted(rows, 'row')}")
             case {"step": "left out", "message": str(message)}:
@@ -221,6 +232,27 @@ class _Steps:
             case {"step": str(step)} if step in _STEPS:
                 say(_STEPS[step])
 
+    def _count_day(self, rows: int) -> None:
+        now = time.monotonic()
+        if not self._days:
+            self._began = self._told = now
+            say("computing bars from ticks ...")
+        self._days += 1
+        self._rows += rows
+        if now - self._told > _SECONDS_BETWEEN_LINES:
+            self._told = now
+            self._tell_days("so far")
+
+    def _tell_days(self, what: str) -> None:
+        """A day is one dataset, series and UTC day."""
+        rate = self._days / max(time.monotonic() - self._began, 0.001)
+        say(
+            f"  {what}: {counted(self._days, 'day')} of bars, {counted(self._rows, 'row')},"
+            f" {rate:,.0f} days a second"
+        )
+
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 _STEPS = {
     "models": "building the models ...",

@@ -26,7 +26,8 @@ class OwnedFile:
 
     ``raw_rows_hidden`` is not in the manifest: ``build.vendor_views.count_hidden`` counts it.
     ``kept_at`` is the path below the home of bars that were computed here from ticks, which have
-    ``known_at`` of their own; empty for a file of the lake.
+    ``known_at`` of their own; empty for a file of the lake. ``late`` are the paths of late bars of
+    its series, which tell when its bars are known: ``build.months.late``.
     """
 
     file: StoredFile
@@ -34,11 +35,17 @@ class OwnedFile:
     runs: tuple[Span, ...]
     raw_rows_hidden: int = 0
     kept_at: str = ""
+    late: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
         """Path below the home."""
         return self.kept_at or f"objects/{self.file.object}.parquet"
+
+    @property
+    def shown_from(self) -> tuple[object, ...]:
+        """What the rows that it shows are made from, for the names of stored months."""
+        return self.file.object, self.spans, *self.late
 
     @property
     def owns_all(self) -> bool:

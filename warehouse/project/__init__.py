@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from warehouse.project.model_texts import model_for_dbt
     from warehouse.project.own_yml import NeedsDbt
     from warehouse.project.project import (
+        BAR_END,
         DATABASE,
         BuiltModel,
         Model,
         Project,
         Relation,
+        bar_end_in,
+        create_bar_end,
         create_schemas,
         create_seeds,
         create_views,
@@ -58,9 +61,8 @@ else:
             "model_texts": "model_for_dbt",
             "own_yml": "NeedsDbt",
             "project": (
-                "BuiltModel create_schemas create_seeds create_views DATABASE "
-                "load_project "
-                "Model Project Relation"
+                "BAR_END bar_end_in BuiltModel create_bar_end create_schemas create_seeds create_views "
+                "DATABASE load_project Model Project Relation"
             ),
             "render": "Rendered Renderer",
             "rendered_models": "build_rendered_models build_without_dbt",

@@ -7,6 +7,7 @@ works on models outside dbt: the look-ahead audit, stored marts, oracles.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
@@ -17,10 +18,14 @@ import duckdb
 
 from warehouse.engine import raise_fault
 from warehouse.errors import BUILD, BuildError, DamagedError, NotFoundError, UsageError
-from warehouse.sql import identifier, literal
+from warehouse.sql import comment, identifier, literal
 
 # The name under which compiled SQL expects its database.
 DATABASE = "warehouse"
+
+# The call, as in compiled SQL, of the macro that gives the end of a bar.
+BAR_END = 'bar_end(series_id, "time", known_at)'
+_BAR_END = f"{DATABASE}.main.{BAR_END}"
 
 UNBOUNDED = "unbounded"
 _UNIT_US = {"second": 10**6, "minute": 60 * 10**6, "hour": 3_600 * 10**6, "day": 86_400 * 10**6}
@@ -203,13 +208,62 @@ def load_project(
         ) from error
 
 
+def create_bar_end(connection: duckdb.DuckDBPyConnection, widths_us: Mapping[int, int]) -> None:
+    """Create the macro ``bar_end`` in the attached ``warehouse``, in place of an earlier one.
+
+    A bar ends when it is known, unless ticks of it arrive late.
+
+    Parameters
+    ----------
+    widths_us
+        Length of the bars of each series that has late ones, in microseconds.
+    """
+    connection.execute(f"create or replace macro {_BAR_END} as {_definition(widths_us)}")
+    comment(
+        connection,
+        "macro",
+        f"{DATABASE}.main.bar_end",
+        f"{BAR_END}: the moment a bar ends. It is known_at, or earlier where ticks of the bar"
+        " arrived after its end. [UTC]",
+    )
+
+
+def bar_end_in(connection: duckdb.DuckDBPyConnection, database: str) -> str | None:
+    """Definition of the macro ``bar_end`` in an attached catalog; None in one of a version before.
+
+    Its parameters are the columns series_id, time and known_at.
+    """
+    found = connection.execute(
+        "select macro_definition from duckdb_functions()"
+        " where database_name = ? and function_name = 'bar_end'",
+        [database],
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _definition(widths_us: Mapping[int, int]) -> str:
+    numbers: dict[int, list[str]] = defaultdict(list)
+    for series_id, width_us in sorted(widths_us.items()):
+        numbers[width_us].append(str(series_id))
+    cases = "".join(
+        f" when series_id in ({', '.join(series)})"
+        f' then make_timestamp(epoch_us("time") + {width_us})'
+        for width_us, series in numbers.items()
+    )
+    return f"case{cases} else known_at end" if cases else "known_at"
+
+
 def create_schemas(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
-    """Create every schema of the project's relations in the attached ``warehouse``."""
+    """Create the schemas of the project's relations in the attached ``warehouse``, and ``bar_end``.
+
+    A ``bar_end`` that is there already stays: that of a home knows its series.
+    """
     relations = [relation for model in project.models for relation in model.sources]
     relations += [model.relation for model in project.models]
     relations += [seed.relation for seed in project.seeds]
     for schema in sorted({relation.schema for relation in relations}):
         connection.execute(f"create schema if not exists {DATABASE}.{identifier(schema)}")
+    connection.execute(f"create macro if not exists {_BAR_END} as {_definition({})}")
 
 
 def create_seeds(connection: duckdb.DuckDBPyConnection, project: Project) -> None:

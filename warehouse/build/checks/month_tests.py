@@ -21,7 +21,14 @@ from warehouse.engine import attach, connect
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog
 from warehouse.home import Home
-from warehouse.project import CompiledProject, DataTest, Model, create_schemas
+from warehouse.project import (
+    BAR_END,
+    CompiledProject,
+    DataTest,
+    Model,
+    bar_end_in,
+    create_schemas,
+)
 from warehouse.sql import identifier, literal
 
 
@@ -58,6 +65,9 @@ def test_months(settings: Settings, compiled: CompiledProject) -> dict[str, list
         create_schemas(connection, compiled.project)
         connection.execute("create schema if not exists meta")
         attach(connection, home.build_catalog, "built")
+        connection.execute(
+            f"create or replace macro main.{BAR_END} as {bar_end_in(connection, 'built')}"
+        )
         months = defaultdict(list)
         stored = connection.execute("select model, path from built.meta.stored order by all")
         for model, path in stored.fetchall():

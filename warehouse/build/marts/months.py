@@ -49,7 +49,14 @@ from warehouse.engine import attach, connect
 from warehouse.files import leftovers
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile
-from warehouse.project import Model, Project, Relation, create_schemas, create_seeds
+from warehouse.project import (
+    Model,
+    Project,
+    Relation,
+    create_bar_end,
+    create_schemas,
+    create_seeds,
+)
 from warehouse.sql import files_below, identifier, literal, moment
 from warehouse.times import Span
 from warehouse.vendor import (
@@ -148,6 +155,7 @@ class _Opening:
     series: Lists
     inputs: Lists
     moments: dict[str, str]
+    late: dict[int, int]  # length of the bars of series that have late ones
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Create in memory what no other mart of the project has created there.
@@ -159,6 +167,7 @@ class _Opening:
         ).fetchall():
             connection.execute("attach ':memory:' as warehouse")
             connection.execute("use warehouse")
+            create_bar_end(connection, self.late)
             create_schemas(connection, self.project)
             create_seeds(connection, self.project)
             set_lists(connection, self.series)
@@ -190,7 +199,7 @@ class _Opening:
                 sql = gathered_sql(columns, f"getvariable({literal(months_of(dataset))})")
             connection.execute(
                 f"create view {view.sql} as select * from (\n{sql}\n)"
-                " where \"time\" >= getvariable('since') and known_at <= getvariable('until')"
+                " where \"time\" >= getvariable('since') and \"time\" < getvariable('until')"
             )
         for model in self.lineage[:-1]:
             if model.relation not in there:
@@ -245,6 +254,7 @@ class _Mart:
             lists_of_series(lake.series),
             self._lists([]),
             _moments(0, 0, 0),
+            {series_id: series.bar_us for series_id, series in lake.late.items()},
         )
 
     def months(self) -> Iterator[Wanted]:
@@ -289,7 +299,7 @@ class _Mart:
 
     def _place(self, month: str, within: Sequence[LakeMonth]) -> Path:
         files = [
-            (f.file.key.dataset, f.file.series_id, str(f.file.key.series), f.file.object, f.spans)
+            (f.file.key.dataset, f.file.series_id, str(f.file.key.series), *f.shown_from)
             for f in self._files(month, within)
         ]
         return month_path(self.folder, month, self._facts() | {"files": files})

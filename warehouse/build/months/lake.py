@@ -11,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from warehouse._version import __version__
+from warehouse.build.months.late import LateSeries
 from warehouse.build.months.stored import StoredMonth, month_damage
 from warehouse.errors import DamagedError
 from warehouse.generations import read_catalog
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.sql import literal
-from warehouse.vendor import SeriesKey
+from warehouse.vendor import Period, SeriesKey, is_raw
 
 # Name and type of every column of a file.
 Columns = tuple[tuple[str, str], ...]
@@ -128,19 +129,24 @@ class LakeByMonth:
         }
         self._beside: dict[tuple[str, str], list[OwnedFile]] = {}
         self.replaced: set[tuple[str, int]] = set()
+        self.late: dict[int, LateSeries] = {}
         self._facts: dict[tuple[str, str], LakeMonth] = {}
         self._files: OrderedDict[tuple[str, str], list[OwnedFile]] = OrderedDict()
         self._count = 0
 
-    def show_beside(self, kept: Sequence[OwnedFile]) -> None:
+    def show_beside(
+        self, kept: Sequence[OwnedFile], late: Mapping[int, LateSeries] | None = None
+    ) -> None:
         """Show these files that are not of the lake, bars kept from ticks, as if they were.
 
         A file of the lake owns nothing where they replace its series in the dataset. Tokens of
-        all months of such datasets name what is shown beside.
+        all months of such datasets name what is shown beside. Of the series in ``late`` bars of
+        any dataset wait for late ones.
         """
+        self.late = dict(late or {})
         self._beside = defaultdict(list)
         for file in kept:
-            self._beside[_place(file)].append(file)
+            self._beside[_place(file)].append(self._with_late(file))
         self.replaced = {(f.file.key.dataset, f.file.series_id) for f in kept}
         self._files.clear()
         self._facts.clear()
@@ -152,8 +158,29 @@ class LakeByMonth:
             digest = stored_key([numbers, shown])
             one, other = self.tokens.get(place, ("", ""))
             self.tokens[place] = f"{one} {digest}", f"{other} {digest}"
+        for place, (one, other) in self.tokens.items():
+            if waits := self._late_of_month(*place):
+                digest = stored_key(waits)
+                self.tokens[place] = f"{one} {digest}", f"{other} {digest}"
         self.tokens = dict(sorted(self.tokens.items()))
         self.__dict__.pop("datasets", None)
+
+    def _with_late(self, file: OwnedFile) -> OwnedFile:
+        """The file with the late bars that its own wait for."""
+        series = self.late.get(file.file.series_id)
+        if series is None or file.file.key.is_raw:
+            return file
+        days = series.within(file.file.key.period.span)
+        return replace(
+            file, late=tuple(str(d.stored.path.relative_to(self.home.root)) for d in days)
+        )
+
+    def _late_of_month(self, dataset: str, month: str) -> list[str]:
+        """The late bars that some bars of a month may wait for."""
+        if is_raw(dataset):
+            return []
+        span = Period(month).span
+        return [day.stored.path.name for s in self.late.values() for day in s.within(span)]
 
     @property
     def beside(self) -> Iterator[OwnedFile]:
@@ -193,7 +220,7 @@ class LakeByMonth:
             files = [
                 replace(file, spans=(), runs=())
                 if (dataset, file.file.series_id) in self.replaced
-                else file
+                else self._with_late(file)
                 for file in assign_ownership(self._manifest.files_of_month(dataset, month))
             ]
             files += self._beside.get(place, ())

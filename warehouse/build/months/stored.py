@@ -176,9 +176,10 @@ def stored_month(
 
 
 def stored_event(month: StoredMonth) -> dict[str, Any]:
-    """A month as an event of the build."""
+    """A month as an event of the build; ``is_day`` where it is a day of bars from ticks."""
     return {
         "step": "stored",
+        "is_day": month.model.startswith("ticks."),
         "model": month.model,
         "month": month.month,
         "rows": month.rows,

@@ -13,7 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,13 @@ import duckdb
 from warehouse.build.declared_ticks import ForMarts, Wish, wished_ticks
 from warehouse.build.meta.rows import write_stored
 from warehouse.build.months.lake import LakeByMonth
+from warehouse.build.months.late import (
+    LateDay,
+    LateSeries,
+    known_sql,
+    late_sql,
+    write_late_days,
+)
 from warehouse.build.months.stored import (
     OnMonth,
     StoredMonth,
@@ -35,12 +42,11 @@ from warehouse.build.months.stored import (
 from warehouse.build.ticks.days import TickDays
 from warehouse.build.vendor_views import view_columns, view_sql
 from warehouse.config import Settings
-from warehouse.display import counted
 from warehouse.engine import connect
 from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
 from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
-from warehouse.project import tick_day_macros, tick_macros
+from warehouse.project import create_bar_end, tick_day_macros, tick_macros
 from warehouse.sql import comment_all, files_below, identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
@@ -68,12 +74,21 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class KeptDay:
-    """The stored file of a UTC day of kept bars; ``for_marts`` if ``vendor.*`` shows it."""
+    """The stored file of a UTC day of kept bars; ``for_marts`` if ``vendor.*`` shows it.
+
+    ``late`` are the late bars of its series on that day, which say when the bars are known.
+    """
 
     key: FileKey
     series_id: int
     for_marts: bool
     stored: StoredMonth
+    late: LateDay | None = None
+
+    @property
+    def number(self) -> int:
+        """The series in ``ticks.*``: its own number where ``vendor.*`` does not show the bars."""
+        return self.series_id if self.for_marts else -self.series_id
 
     def as_file(self, home: Home) -> OwnedFile:
         """The day as if it were a daily file of the lake."""
@@ -138,57 +153,105 @@ def keep_ticks(
             key = FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}"))
             for_marts = chosen[dataset, series].marts is not ForMarts.NO
             days.append(KeptDay(key, manifest.series_id(series), for_marts, stored))
+        days = _with_late(lake.home, keeping, days)
         return sorted(days, key=lambda day: (day.key.dataset, day.key.series, day.key.period.text))
+
+
+def _with_late(home: Home, keeping: _Keeping, days: Iterable[KeptDay]) -> list[KeptDay]:
+    """The days with the late bars of their series, which are written where they are new."""
+    found: dict[SeriesKey, dict[int, list[KeptDay]]] = defaultdict(lambda: defaultdict(list))
+    for day in days:
+        found[day.key.series][day.key.period.start_us].append(day)
+    every = []
+    for series, by_start in found.items():
+        some = next(iter(by_start.values()))[0]
+        late = write_late_days(
+            home,
+            keeping.connection,
+            some.series_id,
+            interval_us(series.interval or ""),
+            (
+                (
+                    start,
+                    [day.stored.path for day in of_start],
+                    any(_facts_in(day.stored.path)["late"] for day in of_start),
+                )
+                for start, of_start in sorted(by_start.items())
+            ),
+        )
+        by_late = {day.start_us: day for day in late.days} if late else {}
+        every += [
+            replace(day, late=by_late.get(start))
+            for start, of_start in by_start.items()
+            for day in of_start
+        ]
+    return every
+
+
+def late_series(days: Iterable[KeptDay]) -> dict[int, LateSeries]:
+    """The late bars of each series by its number, in order."""
+    found: dict[int, dict[int, LateDay]] = defaultdict(dict)
+    widths: dict[int, int] = {}
+    for day in days:
+        if day.late is not None:
+            found[day.number][day.late.start_us] = day.late
+            widths[day.number] = interval_us(day.key.series.interval or "")
+    return {
+        number: LateSeries(widths[number], tuple(late for _, late in sorted(of_series.items())))
+        for number, of_series in found.items()
+    }
 
 
 def show_kept(lake: LakeByMonth, days: Iterable[KeptDay]) -> None:
     """Put the days of bars that ``vendor.*`` shows beside the files of the lake."""
     for_marts = [day for day in days if day.for_marts]
-    late = sum(_facts_in(day.stored.path)["late"] for day in for_marts)
-    if late:
-        series = next(d.key for d in for_marts if _facts_in(d.stored.path)["late"])
-        raise UsageError(
-            f"{lake.home.subscription}: [[ticks]] {series.dataset} {series.series}: ticks of"
-            f" {counted(late, 'bar')} arrived after the bar's end, and marts take a bar as known"
-            " then",
-            next_step='write marts = "no", and read ticks.*; or clocks = ["true"]',
-        )
-    lake.show_beside([day.as_file(lake.home) for day in for_marts])
+    lake.show_beside([day.as_file(lake.home) for day in for_marts], late_series(for_marts))
 
 
 def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequence[KeptDay]) -> None:
     """Show these days alone: a view of the schema ``ticks`` per dataset, and ``meta.stored``."""
     connection.execute("drop schema if exists ticks cascade")
     connection.execute("delete from meta.stored where starts_with(model, 'ticks.')")
+    late = late_series(days)
+    create_bar_end(connection, {number: series.bar_us for number, series in late.items()})
     if not days:
         return
     connection.execute("create schema ticks")
-    write_stored(connection, home, [day.stored for day in days])
+    of_late = {day.stored.path: day.stored for series in late.values() for day in series.days}
+    write_stored(connection, home, [*(day.stored for day in days), *of_late.values()])
     by_series: dict[str, dict[int, list[KeptDay]]] = defaultdict(lambda: defaultdict(list))
     for day in days:
         # Where the vendor's views do not show them, they have a number of their own, so that no
         # join by number puts them beside the vendor's bars.
-        number = day.series_id if day.for_marts else -day.series_id
-        by_series[day.key.dataset][number].append(day)
+        by_series[day.key.dataset][day.number].append(day)
     for dataset, series in sorted(by_series.items()):
         view = f"ticks.{identifier(dataset)}"
         branches = []
         for number, of_series in series.items():
             files = [day.stored for day in of_series if day.stored.rows] or [of_series[0].stored]
-            listed = files_below(home.root, (str(f.path.relative_to(home.root)) for f in files))
-            branches.append(
-                f"select * replace ({number}::integer as series_id)"
-                f" from read_parquet({listed}, hive_partitioning = false)"
-            )
+            rows = f"read_parquet({_listed(home, files)}, hive_partitioning = false) as bars"
+            replaced = f"{number}::integer as series_id"
+            if number in late:
+                series_late = late[number]
+                listed = _listed(home, [late_day.stored for late_day in series_late.days])
+                rows += f' asof left join {late_sql(listed)} on bars."time" >= late_time'
+                known = known_sql('bars."time"', "bars.known_at", series_late.bar_us)
+                replaced += f", {known} as known_at"
+            branches.append(f"select bars.* replace ({replaced}) from {rows}")
         connection.execute(f"create view {view} as\n" + "\nunion all\n".join(branches))
         _describe(connection, dataset, view)
+
+
+def _listed(home: Home, files: Iterable[StoredMonth]) -> str:
+    return files_below(home.root, (str(file.path.relative_to(home.root)) for file in files))
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) -> None:
     contract = load_contracts()[dataset]
     meaning = f"Kept bars from ticks ([[ticks]]): {contract.description}"
     texts = {c.name: c.comment for c in (*KEY_COLUMNS, *contract.columns)} | {
-        "known_at": "End of the bar, or the receipt of its last tick if that is later. [UTC]",
+        "known_at": "End of the bar, or later where ticks of it or of a bar before arrived late."
+        " [UTC]",
         "n_events": "How many ticks made the bar. [count]",
         "is_partial": "Whether the ticks may begin or end inside the bar.",
     }
@@ -355,6 +418,10 @@ class _Keeping:
             and file.file.facts.columns == next_file.file.facts.columns
             for (_, last, file), (next_first, _, next_file) in pairwise(read)
         )
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection that computes."""
+        return self._ready()[0]
 
     def _ready(self) -> tuple[duckdb.DuckDBPyConnection, TickDays]:
         """The connection, with the ticks and the formulas."""
