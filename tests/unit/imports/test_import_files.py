@@ -181,6 +181,57 @@ def test_every_other_shipped_importer_when_run_then_reads_its_format(
     assert not settings.home.exists()
 
 
+def test_shipped_importers_when_given_rows_as_published_then_read_them(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Rows of the vendors' own documentation and files."""
+    tardis = "exchange,symbol,timestamp,local_timestamp,"
+    files = {
+        "binance_agg_trades": "3599977418,105594.05,0.00093,5013856487,5013856487,1750032000387884,"
+        "True,True\n",
+        "binance_book_ticker": "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,"
+        "transaction_time,event_time\n"
+        "3932256034651,42570.3,0.821,42570.4,7.207,1707091200006,1707091200012\n",
+        "tardis_trades": f"{tardis}id,side,price,amount\nbitmex,XBTUSD,1585699202957000,"
+        "1585699203089980,d202810a-ec78-0d65-8652-42c8168f127c,buy,6425.5,12\n",
+        "tardis_quotes": f"{tardis}ask_amount,ask_price,bid_price,bid_amount\n"
+        "huobi-dm-swap,BTC-USD,1585699201147000,1585699201270777,86,6423,6422.9,112\n",
+    }
+    found = {}
+    for name, text in files.items():
+        path = tmp_path / f"{name}.csv"
+        path.write_text(text, "utf-8")
+        found[name] = path
+    lake_columns = {
+        "side": ["buy"], "amount": [0.5], "price": [19422.61], "id": ["1871092337"],
+        "timestamp": [1664582400041000000], "receipt_timestamp": [1664582400045512345],
+    }  # fmt: skip
+    found["crypto_lake_trades"] = tmp_path / "1.snappy.parquet"
+    pq.write_table(pa.table(lake_columns), found["crypto_lake_trades"])
+    rows = {}
+    for name, path in found.items():
+        trial = try_import(settings, find_importer(Home.of(settings), name), [path], symbol=SPOT)
+        assert trial.staged.faults == (), name
+        row = dict(zip(trial.columns, trial.rows[0], strict=True))
+        moments = [row[f"{clock}_timestamp"] for clock in ("exchange", "local")]
+        times = [f"{moment:%H:%M:%S.%f}" for moment in moments if moment is not None]
+        values = ("id", "side", "price", "amount")
+        quotes = ("bid_price", "bid_amount", "ask_price", "ask_amount")
+        rows[name] = [*times, *(row[v] for v in (quotes if "bid_price" in row else values))]
+    assert rows == {
+        "binance_agg_trades": ["00:00:00.387884", "3599977418", "sell", 105594.05, 0.00093],
+        "binance_book_ticker": ["00:00:00.006000", 42570.3, 0.821, 42570.4, 7.207],
+        "tardis_trades": [
+            "00:00:02.957000", "00:00:03.089980", "d202810a-ec78-0d65-8652-42c8168f127c", "buy",
+            6425.5, 12.0,
+        ],
+        "tardis_quotes": ["00:00:01.147000", "00:00:01.270777", 6422.9, 112.0, 6423.0, 86.0],
+        "crypto_lake_trades": [
+            "00:00:00.041000", "00:00:00.045512", "1871092337", "buy", 19422.61, 0.5,
+        ],
+    }  # fmt: skip
+
+
 # -- again, and in parts -------------------------------------------------------------------------
 
 

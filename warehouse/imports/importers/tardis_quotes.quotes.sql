@@ -1,4 +1,5 @@
--- Tardis, quotes: csv.gz of one symbol, both times in microseconds; an empty side becomes NULL.
+-- Tardis, quotes or book_ticker, which have the same columns: csv.gz of one symbol, both times in
+-- microseconds; an empty side becomes NULL.
 -- receive_clock: measured
 -- sequence: file
 select
