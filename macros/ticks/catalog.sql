@@ -19,7 +19,7 @@
 {%- for with_readings in [false, true] %}
 {%- set name = 'ticks_' ~ dataset.name ~ ('_readings' if with_readings else '') %}
 create or replace macro main.{{ name }}(
-    {{ warehouse._tick_parameters(dataset.sources) }}
+    {{ warehouse._tick_parameters(dataset) }}
 ) as table
 {{ warehouse._tick_query(dataset, with_readings) }};
 
@@ -55,10 +55,17 @@ comment on macro table main.ticks is {{ _comment(meaning) }};
 {%- endmacro %}
 
 
-{% macro _tick_parameters(sources) -%}
+{% macro _tick_parameters(dataset) -%}
     every, clock := 'true', exchange := null, symbol := null, start_time := null, end_time := null
-    {%- for source in sources %}, {{ source }} := {{ warehouse._relation_of(source) }}
+    {{- warehouse._rate_parameter(dataset) }}
+    {%- for source in dataset.sources %}, {{ source }} := {{ warehouse._relation_of(source) }}
     {%- endfor %}
+{%- endmacro %}
+
+
+{#- Dollars of a quote unit, for the datasets that class trades by size. -#}
+{% macro _rate_parameter(dataset) -%}
+    {{ ', notional_usd_rate := 1' if dataset.name in ['flow', 'trade_size'] }}
 {%- endmacro %}
 
 
@@ -104,6 +111,14 @@ with checked as (
     {{ 'union all' if not loop.first }}
     select {{ warehouse._checked(source, is_first=loop.first) }} as is_fine
     {%- endfor %}
+    {%- endif %}
+    {%- if warehouse._rate_parameter(dataset) %}
+    union all
+    select
+        case
+            when coalesce(try_cast(notional_usd_rate as double) > 0, false) then true
+            else error('notional_usd_rate: write the dollars of one unit of the quote currency')
+        end as is_fine
     {%- endif %}
 ),
 

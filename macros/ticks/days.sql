@@ -48,6 +48,7 @@ create or replace macro main.day_{{ source }}_around({{ asked }}) as table
 
 create or replace macro main.day_{{ dataset.name }}(
     every, {{ asked }}, has_before, has_after
+    {{- warehouse._rate_parameter(dataset) }}
     {%- for source in dataset.get('day_sources', dataset.sources) %}, {{ source }} := 'day_{{ source }}'{% endfor %}
 ) as table
 {{ warehouse._tick_query(dataset, false, of_day=true) }};

@@ -1,25 +1,43 @@
 {#- Datasets of quotes, and of trades beside them. -#}
 
 
-{% macro _slippage() -%}
+{#- Columns that are made of others, by the suffix of these. -#}
+{% macro _slippage_expressions(suffix) -%}
+    {%- set buy, sell = 'placed.slippage_bps_buy_mean' ~ suffix, 'placed.slippage_bps_sell_mean' ~ suffix -%}
     {{ return({
-        'name': 'slippage', 'sources': ['trades', 'quotes'],
-        'columns': [
-            'slippage_mean', 'slippage_bps_mean', 'slippage_bps_std', 'slippage_bps_median',
-            'slippage_bps_p95', 'slippage_bps_vwap', 'slippage_bps_buy_mean',
-            'slippage_bps_sell_mean', 'slippage_bps_buy_sell_ratio', 'slippage_bps_sell_buy_ratio',
-            'n_trades',
-        ],
-        'expressions': {
-            'slippage_bps_buy_sell_ratio':
-                'placed.slippage_bps_buy_mean / nullif(placed.slippage_bps_sell_mean, 0)',
-            'slippage_bps_sell_buy_ratio':
-                'placed.slippage_bps_sell_mean / nullif(placed.slippage_bps_buy_mean, 0)',
-            'slippage_bps_median': 'placed.quantiles[1]',
-            'slippage_bps_p95': 'placed.quantiles[2]',
-            'n_trades': 'placed.n_events',
-        },
-        'readings': [], 'body': warehouse._slippage_bars,
+        'slippage_bps_buy_sell_ratio': buy ~ ' / nullif(' ~ sell ~ ', 0)',
+        'slippage_bps_sell_buy_ratio': sell ~ ' / nullif(' ~ buy ~ ', 0)',
+        'slippage_bps_median': 'placed.quantiles' ~ suffix ~ '[1]',
+        'slippage_bps_p95': 'placed.quantiles' ~ suffix ~ '[2]',
+        'n_trades': 'nullif(placed.n_trades' ~ suffix ~ ', 0)',
+    }) }}
+{%- endmacro %}
+
+{#- How old the quote of a trade may be in microseconds, by reading; by default up to a day. -#}
+{% macro _quote_ages() -%}
+    {{ return({'within_5s': 5000000, 'within_1m': 60000000}) }}
+{%- endmacro %}
+
+{% macro _slippage() -%}
+    {%- set columns = [
+        'slippage_mean', 'slippage_bps_mean', 'slippage_bps_std', 'slippage_bps_median',
+        'slippage_bps_p95', 'slippage_bps_vwap', 'slippage_bps_buy_mean',
+        'slippage_bps_sell_mean', 'slippage_bps_buy_sell_ratio', 'slippage_bps_sell_buy_ratio',
+        'n_trades',
+    ] -%}
+    {%- set readings = warehouse._rank_readings('slippage_bps_median', 'median_ranks')
+        + warehouse._rank_readings('slippage_bps_p95', 'p95_ranks') -%}
+    {%- for reading in warehouse._quote_ages() -%}
+        {%- for column in columns -%}
+            {%- do readings.append(
+                [column, reading, warehouse._slippage_expressions('__' ~ reading).get(column)]
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return({
+        'name': 'slippage', 'sources': ['trades', 'quotes'], 'columns': columns,
+        'expressions': dict(warehouse._slippage_expressions(''), n_trades='placed.n_events'),
+        'readings': readings, 'body': warehouse._slippage_bars,
     }) }}
 {%- endmacro %}
 
@@ -93,6 +111,9 @@ ticks as (
         greatest(trade_ticks.seen, quotes.seen) as seen,
         trade_ticks.sign,
         trade_ticks.amount,
+        {%- if with_readings %}
+        trade_ticks.us - last_quotes.us as age,
+        {%- endif %}
         if(
             trade_ticks.sign = 1,
             trade_ticks.price - quotes.ask,
@@ -120,15 +141,14 @@ measured as (
         {{ warehouse._bar() }} as bar,
         max(ticks.seen) as seen,
         count(*) as n_events,
-        fsum(ticks.cost) / count(*) as slippage_mean,
-        fsum(ticks.cost_bps) / count(*) as slippage_bps_mean,
-        stddev_samp(ticks.cost_bps) as slippage_bps_std,
-        quantile_cont(ticks.cost_bps, [0.5, 0.95]) as quantiles,
-        fsum(ticks.cost_bps * ticks.amount) / nullif(fsum(ticks.amount), 0) as slippage_bps_vwap
-        {%- for side, sign in [('buy', 1), ('sell', -1)] %},
-        fsum(ticks.cost_bps) filter (where ticks.sign = {{ sign }})
-        / nullif(count(*) filter (where ticks.sign = {{ sign }}), 0) as slippage_bps_{{ side }}_mean
+        {{ warehouse._slippage_sums('', none) }}
+        {%- if with_readings %},
+        quantile_cont(ticks.cost_bps, {{ warehouse._ranks_around(0.5) }}) as median_ranks,
+        quantile_cont(ticks.cost_bps, {{ warehouse._ranks_around(0.95) }}) as p95_ranks
+        {%- for reading, age in warehouse._quote_ages().items() %},
+        {{ warehouse._slippage_sums('__' ~ reading, 'ticks.age <= ' ~ age) }}
         {%- endfor %}
+        {%- endif %}
     from ticks
     group by ticks.series_id, {{ warehouse._bar() }}
 ),
@@ -136,6 +156,26 @@ measured as (
 bars as (
     select * from measured
 )
+{%- endmacro %}
+
+{#- What is summed over the trades of a bar, or over those of them that meet a condition. -#}
+{% macro _slippage_sums(suffix, condition) -%}
+    {%- set where = 'filter (where ' ~ condition ~ ')' if condition else '' -%}
+    {%- set count = 'nullif(count(*) ' ~ where ~ ', 0)' if condition else 'count(*)' -%}
+fsum(ticks.cost) {{ where }} / {{ count }} as slippage_mean{{ suffix }},
+        fsum(ticks.cost_bps) {{ where }} / {{ count }} as slippage_bps_mean{{ suffix }},
+        stddev_samp(ticks.cost_bps) {{ where }} as slippage_bps_std{{ suffix }},
+        quantile_cont(ticks.cost_bps, [0.5, 0.95]) {{ where }} as quantiles{{ suffix }},
+        fsum(ticks.cost_bps * ticks.amount) {{ where }}
+        / nullif(fsum(ticks.amount) {{ where }}, 0) as slippage_bps_vwap{{ suffix }}
+        {%- if condition %},
+        count(*) {{ where }} as n_trades{{ suffix }}
+        {%- endif %}
+        {%- for side, sign in [('buy', 1), ('sell', -1)] %}
+        {%- set of_side = 'filter (where ticks.sign = ' ~ sign ~ (' and ' ~ condition if condition else '') ~ ')' %},
+        fsum(ticks.cost_bps) {{ of_side }}
+        / nullif(count(*) {{ of_side }}, 0) as slippage_bps_{{ side }}_mean{{ suffix }}
+        {%- endfor %}
 {%- endmacro %}
 
 {#- For the series of a second source, own_id, the series of the first of the same symbol. -#}

@@ -222,15 +222,35 @@ bars as (
 
 
 {#-
+    The ranks half a percent of the values below and above a rank. The vendor's medians and
+    percentiles of more than 256 values come from a sketch: the audit of its metrics judges these by
+    the readings rank_low and rank_high of the column.
+-#}
+{% macro _ranks_around(rank) -%}
+    [{{ (rank - 0.005) | round(4) }}, {{ (rank + 0.005) | round(4) }}]
+{%- endmacro %}
+
+{#- These two readings of a column, from the list that has them. -#}
+{% macro _rank_readings(column, ranks) -%}
+    {{ return([
+        [column, 'rank_low', 'placed.' ~ ranks ~ '[1]'], [column, 'rank_high', 'placed.' ~ ranks ~ '[2]'],
+    ]) }}
+{%- endmacro %}
+
+
+{#-
     Bars with moments of their values, and whatever else is `measured` of the ticks. The moments are
     sums of powers around the bar's median: DuckDB 1.5's own skewness and kurtosis cancel for prices
     (-2e11 instead of -2). NULL where all values are equal.
 -#}
-{% macro _bars_with_moments(value, prefix, measured) -%}
+{% macro _bars_with_moments(value, prefix, measured, with_readings) -%}
 keys as (
     select
         {{ warehouse._bar_keys() }},
         median({{ value }}) as {{ prefix }}_median
+        {%- if with_readings %},
+        quantile_cont({{ value }}, {{ warehouse._ranks_around(0.5) }}) as {{ prefix }}_ranks
+        {%- endif %}
         {%- for alias, expression in measured.items() %},
         {{ expression }} as {{ alias }}
         {%- endfor %}
@@ -297,12 +317,16 @@ bars as (
     {{ return(['small', 'medium', 'large']) }}
 {%- endmacro %}
 
-{#- The number of a trade's class: its notional is below 100, below 1000, or more. -#}
+{#-
+    The number of a trade's class: its notional in quote units, times notional_usd_rate, is below 100,
+    below 1000, or more.
+-#}
 {% macro _size_class() -%}
+    {%- set notional = 'ticks.price * ticks.amount * notional_usd_rate::double' -%}
     case
-            when ticks.price * ticks.amount < 100 then 0::tinyint
-            when ticks.price * ticks.amount < 1000 then 1::tinyint
-            when ticks.price * ticks.amount >= 1000 then 2::tinyint
+            when {{ notional }} < 100 then 0::tinyint
+            when {{ notional }} < 1000 then 1::tinyint
+            when {{ notional }} >= 1000 then 2::tinyint
         end
 {%- endmacro %}
 

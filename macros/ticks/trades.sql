@@ -214,7 +214,8 @@ bars as (
     {%- endfor -%}
     {{ return({
         'name': 'trade_size', 'sources': ['trades'], 'columns': columns, 'expressions': expressions,
-        'readings': [], 'body': warehouse._trade_size_bars,
+        'readings': warehouse._rank_readings('trade_amount_median', 'trade_amount_ranks'),
+        'body': warehouse._trade_size_bars,
     }) }}
 {%- endmacro %}
 
@@ -232,7 +233,7 @@ bars as (
     {%- endfor -%}
 {{ warehouse._trades(of_day, 'all') }},
 
-{{ warehouse._bars_with_moments('ticks.amount', 'trade_amount', measured) }}
+{{ warehouse._bars_with_moments('ticks.amount', 'trade_amount', measured, with_readings) }}
 {%- endmacro %}
 
 
@@ -250,7 +251,8 @@ bars as (
             'price_range_ratio': 'placed.high / nullif(placed.low, 0)',
             'price_cv': 'sqrt(placed.price_variance) / nullif(placed.price_mean, 0)',
         },
-        'readings': [], 'body': warehouse._range_bars,
+        'readings': warehouse._rank_readings('price_median', 'price_ranks'),
+        'body': warehouse._range_bars,
     }) }}
 {%- endmacro %}
 
@@ -260,5 +262,5 @@ bars as (
 {{ warehouse._bars_with_moments('ticks.price', 'price', {
     'high': 'max(ticks.price)', 'low': 'min(ticks.price)',
     'close': warehouse._last(of_day, 'ticks.price'),
-}) }}
+}, with_readings) }}
 {%- endmacro %}

@@ -366,3 +366,32 @@ def test_ticks_when_asked_wrongly_then_names_what_is_wrong(
     )
     with pytest.raises(duckdb.Error, match=message):
         connection.execute(f"from {call}").fetchall()
+
+
+def test_size_classes_when_the_quote_is_no_dollar_then_take_its_rate(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    rate = 0.0067
+    for dataset, side in (("trade_size", None), ("flow", "buy")):
+        prefix = f"taker_{side}_" if side else ""
+        for size, low, high in (("small", 0, 100), ("medium", 100, 1000), ("large", 1000, 1e9)):
+            ((count,),) = connection.execute(
+                f"select sum({prefix}{size}_order_count) from ticks_{dataset}('1d',"
+                " clock := 'exchange', symbol := $1, notional_usd_rate := $2)",
+                [SYMBOLS[0], rate],
+            ).fetchall()
+            trades = [t for t in SOURCES[SYMBOLS[0]]["trades"] if side in (None, t.side)]
+            assert count == sum(low <= t.price * t.amount * rate < high for t in trades)
+    with pytest.raises(duckdb.Error, match="notional_usd_rate: write the dollars"):
+        connection.execute("from ticks_flow('1d', notional_usd_rate := 0)").fetchall()
+
+
+def test_comments_of_functions_then_are_lines_without_runs_of_spaces(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    comments = connection.execute(
+        "select comment from duckdb_functions() where function_name like 'ticks%'"
+        " and function_type = 'table_macro' and not internal"
+    ).fetchall()
+    assert len(comments) > 30
+    assert not [text for (text,) in comments if "  " in text or "\n" in text]

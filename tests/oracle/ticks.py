@@ -116,6 +116,7 @@ def moments(values: list[Fraction], prefix: str) -> Columns:
     return {
         f"{prefix}_mean": centre,
         f"{prefix}_median": quantile(values, 0.5),
+        **ranks(f"{prefix}_median", values, 0.5),
         f"{prefix}_variance": variance(values),
         f"{prefix}_std": root(variance(values)),
         f"{prefix}_skewness": skewness,
@@ -351,9 +352,26 @@ def run_structure(bar: Bar) -> Columns:
 
 
 def slippage(bar: Bar, quotes: list[Quote]) -> Columns:
+    found = _slippage(bar, quotes, DAY)
+    for reading, age in (("within_5s", 5_000_000), ("within_1m", 60_000_000)):
+        fresh = _slippage(bar, quotes, age)
+        found |= {f"{name}__{reading}": value for name, value in fresh.items() if "__" not in name}
+    return found
+
+
+def ranks(name: str, values: Sequence[Fraction], rank: float) -> Columns:
+    return {
+        f"{name}__rank_low": quantile(values, round(rank - 0.005, 3)),
+        f"{name}__rank_high": quantile(values, round(rank + 0.005, 3)),
+    }
+
+
+def _slippage(bar: Bar, quotes: list[Quote], oldest: int) -> Columns:
     costs = []
     for t in bar.ticks:
         before = [q for q in quotes if bar.us(q) <= bar.us(t)]
+        if before and bar.us(t) - bar.us(before[-1]) > oldest:
+            continue
         if before and before[-1].bid_price and before[-1].ask_price:
             bid, ask = Fraction(before[-1].bid_price), Fraction(before[-1].ask_price)
             cost = t.p - ask if t.side == "buy" else bid - t.p
@@ -374,6 +392,8 @@ def slippage(bar: Bar, quotes: list[Quote]) -> Columns:
         "slippage_bps_buy_sell_ratio": over(sides["buy"], sides["sell"]),
         "slippage_bps_sell_buy_ratio": over(sides["sell"], sides["buy"]),
         "n_trades": len(costs),
+        **ranks("slippage_bps_median", bps, 0.5),
+        **ranks("slippage_bps_p95", bps, 0.95),
     }
 
 

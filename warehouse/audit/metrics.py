@@ -41,11 +41,16 @@ _SOURCES = {
     "funding_rates": "raw_funding_rate",
     "open_interests": "raw_open_interest",
 }
+_OF_SIZES = ("flow", "trade_size")
 # Relative difference of sums in another order, and of values that were rounded to float32.
 _EQUAL = 1e-9
 _EQUAL_FLOAT32 = 1.2e-7
 # Relative to the largest value of a column: what cancellation leaves of a difference.
 _ROUNDING = 1e-12
+# Values per bar up to which the vendor's medians and percentiles are exact; beyond, they come from
+# a sketch that is off by half a percent of the values at most: the readings rank_low, rank_high.
+_EXACT_VALUES = 256
+_RANKS = ("rank_low", "rank_high")
 _LATE_MS = 50
 _WORST = 5
 _TICKS_TOGETHER = 5_000_000
@@ -61,6 +66,7 @@ def audit_metrics(
     interval: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    notional_usd_rate: float = 1.0,
 ) -> MetricsReport:
     """Compare the vendor's bars with the same bars from ticks, in the published catalog.
 
@@ -68,6 +74,8 @@ def audit_metrics(
     ----------
     start, end
         Naive UTC, ``end`` excluded; all bars in the span of the ticks where not given.
+    notional_usd_rate
+        Dollars of a unit of the quote currency, for the size classes of trades.
 
     Raises
     ------
@@ -98,7 +106,8 @@ def audit_metrics(
                 next_step="list the series with: warehouse symbols; or " + BUILD,
             )
         audits = [
-            _Auditor(connection, one, sources[one.dataset], start, end).audit() for one in series
+            _Auditor(connection, one, sources[one.dataset], start, end, notional_usd_rate).audit()
+            for one in series
         ]
     return MetricsReport(tuple(audits))
 
@@ -154,12 +163,14 @@ class _Auditor:
         sources: Sequence[str],
         start: datetime | None,
         end: datetime | None,
+        notional_usd_rate: float,
     ) -> None:
         self._connection = connection
         self._series = series
         self._sources = sources
         self._start = start
         self._end = end
+        self._rate = notional_usd_rate
         self._report = SeriesAudit(series)
         drift = self._run(
             "select \"column\" from warehouse.meta.drift where kind = 'missing' and dataset = $1"
@@ -267,6 +278,8 @@ class _Auditor:
     def _compare(self, first: datetime, until: datetime) -> None:
         series = self._series
         given = "".join(f", {name} := {literal(self._raw(name))}" for name in self._sources)
+        if series.dataset in _OF_SIZES:
+            given += f", notional_usd_rate := {self._rate!r}"
         self._run(
             f"""
             create or replace temp table of_ticks as
@@ -330,10 +343,10 @@ class _Auditor:
                 known[column] = ColumnAudit(column)
                 self._report.columns.append(known[column])
         judged = " union all by name ".join(
-            self._judged(column, name)
+            self._judged(column, name, has_ranks=name == column and f"{column}__rank_low" in names)
             for column in columns
             for name in names
-            if name == column or name.startswith(f"{column}__")
+            if name == column or (name.startswith(f"{column}__") and not name.endswith(_RANKS))
         )
         if not judged:
             return
@@ -358,8 +371,9 @@ class _Auditor:
         for one in known.values():  # the default reading first: it wins where others are as good
             one.by_reading = dict(sorted(one.by_reading.items()))
 
-    def _judged(self, column: str, name: str) -> str:
+    def _judged(self, column: str, name: str, *, has_ranks: bool) -> str:
         """SQL of the verdicts on a column by one reading; NULL, NaN and infinity are one class."""
+        low, high = (f"t.{identifier(f'{column}__{n}')}" if has_ranks else "null" for n in _RANKS)
         tolerance = 0.0 if column in self._counts else _EQUAL
         rounding = 0.0 if column in self._counts else _ROUNDING
         vendor, ticks = (
@@ -379,12 +393,16 @@ class _Auditor:
                         then '{ValueOutcome.EQUAL}'
                     when vendor = vendor::float and {difference} <= {_EQUAL_FLOAT32!r} * {size}
                         then '{ValueOutcome.FLOAT32}'
+                    when n_events > {_EXACT_VALUES} and vendor
+                        between low - {_EQUAL_FLOAT32!r} * abs(low)
+                        and high + {_EQUAL_FLOAT32!r} * abs(high)
+                        then '{ValueOutcome.RANK}'
                     when is_partial then '{ValueOutcome.PARTIAL}'
                     else '{ValueOutcome.DIFFERS}'
                 end as outcome
             from (
                 select
-                    time, is_partial,
+                    time, is_partial, n_events, {low} as low, {high} as high,
                     case when isfinite({vendor}) then {vendor} end as vendor,
                     case when isfinite({ticks}) then {ticks} end as ticks,
                     coalesce(max(abs(case when isfinite({ticks}) then {ticks} end)) over (), 0)

@@ -15,6 +15,7 @@ class ValueOutcome(StrEnum):
 
     EQUAL = "equal"
     FLOAT32 = "equal in float32"
+    RANK = "equal in rank"
     MISSING = "one is missing"
     DIFFERS = "differs"
     PARTIAL = "differs in a partial bar"
@@ -27,7 +28,7 @@ class ValueOutcome(StrEnum):
 
     @property
     def is_equal(self) -> bool:
-        return self in (ValueOutcome.EQUAL, ValueOutcome.FLOAT32)
+        return self in (ValueOutcome.EQUAL, ValueOutcome.FLOAT32, ValueOutcome.RANK)
 
 
 @dataclass(frozen=True, slots=True)

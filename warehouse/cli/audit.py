@@ -91,6 +91,13 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m
 )
 @click.option("--start", type=_MOMENT, metavar="TIME", help="First bar, UTC [all with ticks].")
 @click.option("--end", type=_MOMENT, metavar="TIME", help="End of the bars, UTC, excluded.")
+@click.option(
+    "--notional-usd-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="RATE",
+    default=1.0,
+    help="Dollars of a unit of the quote currency, for the size classes of trades [1].",
+)
 @json_option
 @home_option
 def metrics(
@@ -101,11 +108,13 @@ def metrics(
     interval: str | None,
     start: datetime | None,
     end: datetime | None,
+    notional_usd_rate: float,
     as_json: bool,
 ) -> int:
     """Compare the vendor's bars of DATASETS (default: all) with the same bars from raw ticks.
 
-    Each value is equal, equal in float32 (the vendor's rounding), missing on one side, or differs.
+    Each value is equal, equal in float32 (the vendor's rounding) or in rank (its sketch of
+    medians), missing on one side, or differs.
     Where a column can be read in several ways, all are tried and the best is named. Exit code 1 if
     values differ or are missing by the best reading, or the vendor lacks a bar. The next build
     shows the verdicts as meta.audit.
@@ -122,6 +131,7 @@ def metrics(
         interval=interval,
         start=start,
         end=end,
+        notional_usd_rate=notional_usd_rate,
     )
     print_metrics(report, as_json)
     try:

@@ -45,8 +45,8 @@ def _lines(audit: SeriesAudit) -> list[str]:
     plain: dict[str, list[str]] = {}
     for column in audit.columns:
         if column.best == "" and all(outcome.is_equal for outcome in column.outcomes):
-            is_rounded = ValueOutcome.FLOAT32 in column.outcomes
-            label = ValueOutcome.FLOAT32 if is_rounded else ValueOutcome.EQUAL
+            weakest = (ValueOutcome.RANK, ValueOutcome.FLOAT32, ValueOutcome.EQUAL)
+            label = next(outcome for outcome in weakest if outcome in column.outcomes)
             plain.setdefault(str(label), []).append(column.column)
     for outcome, names in plain.items():
         lines.append(f"  {outcome}: {_few(names)}")

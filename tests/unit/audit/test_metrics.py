@@ -58,7 +58,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pa.Table]:
         )
         connection.execute(tick_macros())
         made = {}
-        for dataset in ("ohlcv", "flow", "vtwap"):
+        for dataset in ("ohlcv", "flow", "vtwap", "trade_size"):
             made[dataset] = connection.sql(
                 "select * exclude (series_id, exchange, symbol, interval, clock, known_at,"
                 " n_events, is_partial) replace (timezone('UTC', time) as time)"
@@ -105,7 +105,7 @@ def test_honest_bars_when_audited_then_all_are_equal(
 ) -> None:
     _, report = audited(tmp_path, honest)
     assert report.passed
-    assert [audit.skipped for audit in report.audits] == [None] * 3
+    assert [audit.skipped for audit in report.audits] == [None] * 4
     assert {outcome for a in report.audits for c in a.columns for outcome in c.outcomes} == {
         ValueOutcome.EQUAL
     }
@@ -151,6 +151,23 @@ def test_planted_faults_when_audited_then_are_found_and_no_others(
         ("ohlcv", "high", "one is missing", 1, noon + timedelta(minutes=6)),
         ("ohlcv", None, "vendor lacks the bar", 1, None),
     ]
+
+
+def test_medians_when_a_sketch_gave_them_then_are_judged_by_rank(
+    tmp_path: Path, honest: dict[str, pa.Table]
+) -> None:
+    minutes = (ticks()["exchange_timestamp"].cast(pa.int64()).to_numpy() - DAY_US) // 60_000_000
+    amounts = np.sort(ticks()["amount"].to_numpy()[minutes == minutes[0] + 1])
+    assert len(amounts) > 256
+    bars = honest["trade_size"]
+    near, far = (np.quantile(amounts, 0.5 + off) for off in (0.004, 0.02))
+    for median, outcome in ((near, ValueOutcome.RANK), (far, ValueOutcome.DIFFERS)):
+        changed = with_value(bars, "trade_amount_median", 1, lambda _, median=median: median)
+        _, report = audited(tmp_path / outcome.name, {"trade_size": changed})
+        (column,) = (c for c in report.audits[0].columns if c.column == "trade_amount_median")
+        assert column.outcomes == {ValueOutcome.EQUAL: 9, outcome: 1}
+        assert set(column.by_reading) == {""}
+        assert report.passed == (outcome is ValueOutcome.RANK)
 
 
 def test_a_column_when_the_vendor_reads_it_differently_then_that_reading_is_named(
