@@ -86,7 +86,10 @@
     is `time` plus the length of the series' bars: the catalog's function bar_end knows such series.
 -#}
 {% macro bar_end(relation=none) -%}
-    {%- set of = relation ~ '.' if relation else '' -%}
+    {{ return(adapter.dispatch('bar_end', 'warehouse')(relation ~ '.' if relation else '')) }}
+{%- endmacro %}
+
+{% macro default__bar_end(of) -%}
     bar_end({{ of }}series_id, {{ of }}"time", {{ of }}known_at)
 {%- endmacro %}
 

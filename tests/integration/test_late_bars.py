@@ -17,7 +17,7 @@ from tests.support import BTC, Run, bar_table, file_key, grid, run_warehouse, ti
 from warehouse.times import DAY_US, date_us
 
 PROMPT = "perpetual-ETH-USDT:USDT"
-FIRST, DAYS, HOUR = date(2025, 9, 1), 4, 3_600_000_000
+FIRST, DAYS, HOUR = date(2025, 9, 1), 3, 3_600_000_000
 TICKS = """
 [[ticks]]
 datasets = ["ohlcv", "flow", "trade_size", "impact", "slippage", "l1_price", "funding", "basis",
@@ -27,7 +27,7 @@ clocks = ["exchange"]
 marts = "add"
 """
 HONEST = """
-select series_id, "time", known_at, {{ rolling_sum('net_delta', '3 hours') }} as delta_3h
+select series_id, symbol, "time", known_at, {{ rolling_sum('net_delta', '3 hours') }} as delta_3h
 from {{ ref('flow_features') }} {{ windows('3 hours') }}
 """
 PEEKING = """
@@ -40,8 +40,8 @@ MARTS = (
 )  # fmt: skip
 
 
-def write_ticks(folder: Path) -> dict[str, np.ndarray]:
-    """Write the ticks of both symbols; when each was received late, by the venue's time."""
+def write_ticks(folder: Path) -> np.ndarray:
+    """Write the ticks of both symbols; the times of those of the late one, and of their receipt."""
     random = np.random.default_rng(5)
     start, end = date_us(FIRST), date_us(FIRST) + DAYS * DAY_US
     found = []
@@ -50,11 +50,13 @@ def write_ticks(folder: Path) -> dict[str, np.ndarray]:
         ("raw_mark_price", 600), ("raw_index_price", 600), ("raw_open_interest", 300),
     ):  # fmt: skip
         us = np.sort(random.integers(start, end, count))
-        us = us[(us // HOUR % 31) != (7 if dataset == "raw_trades" else 11)]  # hours without any
+        us = us[(us // HOUR % 61) != (7 if dataset == "raw_trades" else 11)]  # hours without any
         delays = random.integers(1_000, 200_000, len(us))
         delays[random.random(len(us)) < 0.02] = 20 * 60_000_000
+        if dataset == "raw_index_price":  # a bar needs only those before its last mark price
+            delays[:] = 10
         if dataset in ("raw_trades", "raw_quotes"):
-            delays[len(us) // 2] = 5 * HOUR
+            delays[np.searchsorted(us, start + DAY_US) - 1] = 5 * HOUR  # bars of the next day wait
             delays[-1] = HOUR
         price = np.round(100 + np.cumsum(random.normal(0, 0.1, len(us))), 2)
         columns = {
@@ -72,17 +74,16 @@ def write_ticks(folder: Path) -> dict[str, np.ndarray]:
             })  # fmt: skip
             for day in range(DAYS):
                 inside = (us >= start + day * DAY_US) & (us < start + (day + 1) * DAY_US)
-                key = file_key(
-                    dataset, (FIRST + timedelta(days=day)).isoformat(), symbol=symbol
-                )
+                key = file_key(dataset, (FIRST + timedelta(days=day)).isoformat(), symbol=symbol)
                 write_file(folder, key, table.filter(pa.array(inside)))
-        found.append(np.stack([us, us + delays]))
+        if dataset != "raw_index_price":
+            found.append(np.stack([us, us + delays]))
     for symbol in (BTC, PROMPT):
         books = bar_table("l2_liquidity", grid(FIRST, DAYS * 24))
         write_file(
             folder, file_key("l2_liquidity", "2025-09", symbol=symbol, clock="exchange"), books
         )
-    return {"ticks": np.concatenate(found, axis=1)}
+    return np.concatenate(found, axis=1)
 
 
 def known_by_rule(ticks: np.ndarray) -> dict[int, int]:
@@ -105,11 +106,13 @@ def test_marts_when_ticks_arrive_late_then_differ_in_known_at_alone(tmp_path: Pa
     (home / "models").mkdir(parents=True)
     (home / "models" / "honest.sql").write_text(HONEST)
     (home / "models" / "peeking.sql").write_text(PEEKING)
-    ticks = write_ticks(tmp_path / "files")["ticks"]
+    ticks = write_ticks(tmp_path / "files")
     (home / "warehouse.toml").write_text(TICKS)
     assert run("sync", "--from", tmp_path / "files").exit_code == 0
     built = run("build")
     assert built.exit_code == 1, built.stderr  # because one model peeks
+    assert "stored: 54 days of bars, " in built.stderr
+    assert "stored ticks." not in built.stderr
     known = known_by_rule(ticks)
     with warehouse.open(home) as wh:
 
@@ -123,13 +126,26 @@ def test_marts_when_ticks_arrive_late_then_differ_in_known_at_alone(tmp_path: Pa
             ))  # fmt: skip
             assert found == {time: known[time] for time in found}, relation
             assert sum(at > time + HOUR for time, at in found.items()) > 20, relation
-        for mart in MARTS:
-            same = [
-                f"select * exclude (series_id, symbol, known_at) from {mart}"
-                f" where symbol = '{symbol}'"
+        for mart in (*MARTS, "seasonality", "user.honest"):
+            late, prompt = (
+                f"select * exclude (series_id{'' if mart == 'seasonality' else ', known_at'})"
+                f" replace ('' as symbol) from {mart} where symbol = '{symbol}'"
                 for symbol in (BTC, PROMPT)
-            ]
-            print(mart, rows(f"select count(*) from ({same[0]})"), rows(f"select count(*) from (({same[0]}) except ({same[1]}))"))
-        print(rows("select name, message from meta.results where resource_type = 'audit'"))
-        print(rows("select count(*), count(delta_3h) from user.honest"))
-    print(home)
+            )
+            assert rows(f"select count(*) > 50 from ({late})") == [(True,)], mart
+            assert rows(f"({late} except {prompt}) union all ({prompt} except {late})") == [], mart
+        assert rows(
+            "select count(rolling_net_delta_1d) > 10, count(mean_4h) > 40 from (select *,"
+            f" rolling_mean(net_delta, '4 hours') as mean_4h from flow_features"
+            f" where symbol = '{BTC}')"
+        ) == [(True, True)]
+        slow = rows(
+            "select count(*), count(*) filter (where slow.time = time) from as_of('flow_features',"
+            f" '1h', 'l1_features', '1h', interval '1 day') where symbol = '{BTC}'"
+        )
+        assert slow[0][1] > 60  # of both, where neither lacks the bar
+        outcomes = dict(
+            rows("select name, message from meta.results where resource_type = 'audit'")
+        )
+        assert str(outcomes["honest"]).startswith("clean, ")
+        assert "leak: uses " in str(outcomes["peeking"])

@@ -29,6 +29,7 @@ _LEAST_BARS_AFTER = 8
 _EARLY_EVERY = 3
 _WITHIN_EVERY = 3
 _MOST_DRAWS = 8
+_LATE_ENDS = 100
 _USUAL_LOOKBACK_US = 8 * DAY_US
 _USUAL_HORIZON_US = DAY_US
 MARGIN_US = DAY_US
@@ -134,7 +135,8 @@ def plan_sample(
     them, lies within the bars of the slower series of an instrument, because only there does a
     slower bar that is read too early show. Every third lies soon after the first row instead, with
     as much after it as other cuts have before: there values of the warm-up and of a first
-    calibration show.
+    calibration show. Where bars of the chosen series are known late, half of the other cuts
+    lie at the end of one that is not known then.
     """
     random = Random(seed)
     rows, keys, late = _held(connection, datasets, among)
@@ -142,6 +144,7 @@ def plan_sample(
     months = _months(connection, datasets, chosen)
     if not months:
         return Sample({}, ())
+    ends = _late_ends(connection, datasets, chosen & late, seed)
     planned = []
     for number in range(cuts):
         around = reach
@@ -150,6 +153,8 @@ def plan_sample(
             around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         elif number % _WITHIN_EVERY == 0:
             at_us = _choose_moment_within(months, keys, reach, random)
+        elif ends and number % (2 * _WITHIN_EVERY) == 1:
+            at_us = random.choice(ends)
         else:
             at_us = _choose_moment(months, keys, reach, random)
         most_after = size.bars // 4 if around is reach else size.bars
@@ -277,6 +282,29 @@ def _months(
         [list(series)],
     ).fetchall()
     return [_Month(*row) for row in rows]
+
+
+def _late_ends(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    series: Iterable[int],
+    seed: int,
+) -> list[int]:
+    """Ends of some bars of these series that were known later, in microseconds."""
+    numbers = ", ".join(map(str, sorted(series)))
+    end = f'{ORIGIN}.main.bar_end(series_id, "time", known_at)'
+    branches = [
+        f"select epoch_us({end}) as us from {_in_origin(dataset)}"
+        f" where series_id in ({numbers}) and known_at > {end}"
+        for dataset in datasets
+    ]
+    if not numbers or not branches:
+        return []
+    found = connection.execute(
+        f"select distinct us from ({' union all '.join(branches)})"
+        f" order by hash(us, {seed}), us limit {_LATE_ENDS}"
+    ).fetchall()
+    return [us for (us,) in found]
 
 
 def _in_origin(dataset: str) -> str:

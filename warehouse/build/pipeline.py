@@ -132,7 +132,9 @@ def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEv
     def progress(month: StoredMonth) -> None:
         nonlocal step
         event = stored_event(month)
-        if step != (step := "ticks" if event["is_day"] else "catalog"):
+        of_month = "ticks" if event["is_day"] else "catalog"
+        if of_month != step:
+            step = of_month
             tell({"step": step})
         tell(event)
 

@@ -86,6 +86,7 @@ Examples:
   warehouse sql "from l1_features" -o l1.parquet
   warehouse sql --explain "select time, rolling_net_delta_1d from flow_features"
   warehouse sql "from l1_features" --as-of 2026-01-31T12:00
+  warehouse sql "from ticks('flow', '45m', symbol := 'perpetual-BTC-USDT:USDT')"
   echo "from help()" | warehouse sql -""",
 )
 @click.argument("text", metavar="[SQL]", required=False)

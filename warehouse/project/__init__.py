@@ -61,8 +61,8 @@ else:
             "model_texts": "model_for_dbt",
             "own_yml": "NeedsDbt",
             "project": (
-                "BAR_END bar_end_in BuiltModel create_bar_end create_schemas create_seeds create_views "
-                "DATABASE load_project Model Project Relation"
+                "BAR_END bar_end_in BuiltModel create_bar_end create_schemas create_seeds "
+                "create_views DATABASE load_project Model Project Relation"
             ),
             "render": "Rendered Renderer",
             "rendered_models": "build_rendered_models build_without_dbt",

@@ -46,6 +46,7 @@ from warehouse.build.vendor_views import (
 )
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
+from warehouse.errors import UsageError
 from warehouse.files import leftovers
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile
@@ -92,6 +93,7 @@ def store_marts(
         if spark is None:
             stored = found_or_computed(settings, wanted, lake.kept, progress)
         else:
+            _require_prompt(lake)
             running = {model.name: model.accumulates for model in project.models}
             stored = found_or_computed_by_spark(
                 settings, spark, wanted, lake.kept, running, progress
@@ -103,8 +105,19 @@ def store_marts(
 def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> None:
     """Make the server's tables show all that the marts read, for dbt by hand."""
     with _lake(settings) as lake:
+        _require_prompt(lake)
         wanted = _wanted(settings, lake, project, spark.engine)
         spark.show(settings, [month.job(month.place) for month in wanted])
+
+
+def _require_prompt(lake: LakeByMonth) -> None:
+    """Raise UsageError where bars are known after their end, because Spark lacks ``bar_end``."""
+    for series_id in lake.late:
+        raise UsageError(
+            f"{lake.home.subscription}: [[ticks]]: some bars of {lake.series[series_id]} are known"
+            " after their end, and marts over these cannot be computed by Spark",
+            next_step='build without --engine spark, or write marts = "no"',
+        )
 
 
 @contextmanager

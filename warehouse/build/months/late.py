@@ -14,6 +14,7 @@ a day stands the last one of the days before, if it may still hold back bars of 
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,10 +63,12 @@ class LateSeries:
 
     def within(self, span: Span) -> list[LateDay]:
         """The days that decide when bars of a span of time are known."""
-        start, end = span
-        before = [day for day in self.days if day.start_us < start]
-        held = [day for day in before[-1:] if _holds_back(day.last, start, self.bar_us)]
-        return held + [day for day in self.days if start <= day.start_us < end]
+        first, after = (
+            bisect_left(self.days, moment, key=lambda day: day.start_us) for moment in span
+        )
+        if first and _holds_back(self.days[first - 1].last, span[0], self.bar_us):
+            first -= 1
+        return list(self.days[first:after])
 
 
 def _holds_back(last: tuple[int, int], start_us: int, bar_us: int) -> bool:
