@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.oracle.project import Models, keyed
+from warehouse.project import BAR_END
 from warehouse.project.compiled import SHIPPED
 from warehouse.simulator import Market, bars
 
@@ -60,7 +61,7 @@ def connection(models: Models) -> Iterator[duckdb.DuckDBPyConnection]:
             frame = models.rows(mart)
             connection.execute(f"create table {mart} as from frame")
             assert len(frame) > 4000
-        connection.execute(compiled["compiled_code"])
+        connection.execute(compiled["compiled_code"].replace(BAR_END, "known_at"))
         yield connection
 
 
