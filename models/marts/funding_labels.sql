@@ -61,7 +61,8 @@ joined as (
     left join ohlcv
         on funding.series_id = ohlcv.series_id and funding."time" = ohlcv."time"
     left join ohlcv as next_bar
-        on funding.series_id = next_bar.series_id
+        on
+            funding.series_id = next_bar.series_id
             and {{ bar_end('funding') }} = next_bar."time"
     {{ asof_join('funding', 'rates', 'rates', at='known_at') }}
 ),

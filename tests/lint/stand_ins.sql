@@ -10,6 +10,7 @@
 {% macro change_pct(x, y) %}({{ x }}) / {{ y }}{% endmacro %}
 {% macro mean_of(x) %}{{ x | join(' + ') }}{% endmacro %}
 {% macro previous_bar(x) %}{{ x }}{% endmacro %}
+{% macro bar_end(of=none) %}{{ of ~ '.' if of }}known_at{% endmacro %}
 {% macro bars_in(length) %}1{% endmacro %}
 {% macro rolling_count(x, length) %}count({{ x }}){% endmacro %}
 {% macro rolling_mean(x, length) %}avg({{ x }}{{ kwargs and '' }}){% endmacro %}
