@@ -112,7 +112,7 @@ ticks as (
         trade_ticks.sign,
         trade_ticks.amount,
         {%- if with_readings %}
-        trade_ticks.us - last_quotes.us as age,
+        trade_ticks.us - quotes.us as age,
         {%- endif %}
         if(
             trade_ticks.sign = 1,
