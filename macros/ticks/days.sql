@@ -3,13 +3,13 @@
     table per source, and all datasets read them there. A day at a time needs the memory of a day.
 
         from day_trades_around(clock, exchange, symbol, start_time, end_time);
-        create temp table day_trades as from day_trades_read(…, since, in_order := false);
+        create temp table day_trades as from day_trades_read(…, since);
         from day_flow('45m', clock, exchange, symbol, start_time, end_time, has_before, has_after);
 
     day_<source>_around has one row: whether ticks lie on the day before and after, and since which
     moment the day's table is to have rows.
-    day_<source>_read has the rows as they lie. The table is in order if is_next is true of each; with
-    in_order the caller knows that it is, and nothing is compared.
+    day_<source>_read has the rows as they lie, for which the caller knows that they are in order.
+    day_<source>_compared has the same rows; they are in order if is_next is true of each.
     day_<source>_sorted has the rows in order.
     day_trades_by_text_id_sorted has trades of one moment in the order of their ids as text. That is
     the table of trades if is_next_by_text_id is true of each.
@@ -19,16 +19,18 @@
 {% macro duckdb__create_tick_days() -%}
 {%- set asked = 'clock, exchange, symbol, start_time, end_time' -%}
 {%- for name, source, way, order in warehouse._day_tables() %}
-create or replace macro main.day_{{ name }}_{{ way }}({{ asked }}, since, in_order := false) as table
+create or replace macro main.day_{{ name }}_{{ way }}({{ asked }}, since) as table
 with {{ warehouse._day_rows(source) }}
 select
     x.us,
     x.seen,
     {%- for column in warehouse._columns_of(source) if column not in ['n', 'id', 'place'] %}
-    x.{{ column }},
+    x.{{ column }}{{ ',' if not loop.last }}
     {%- endfor %}
+    {%- if way == 'compared' %},
     {{ warehouse._is_next(source) }} as is_next
-    {%- if source == 'trades' %},
+    {%- endif %}
+    {%- if name == 'trades' and way != 'read' %},
     {{ warehouse._is_next('trades_by_text_id') }} as is_next_by_text_id
     {%- endif %}
 from (
@@ -56,11 +58,12 @@ create or replace macro main.day_{{ dataset.name }}(
 {%- endmacro %}
 
 
-{#- Tables of a day: name, source, whether its rows are sorted, the order of those of one moment. -#}
+{#- Tables of a day: name, source, how its rows are read, how those of one moment are sorted. -#}
 {% macro _day_tables() -%}
     {%- set tables = [['trades_by_text_id', 'trades', 'sorted', warehouse._by_text_id()]] -%}
     {%- for source in warehouse._raw_names() -%}
         {%- do tables.append([source, source, 'read', none]) -%}
+        {%- do tables.append([source, source, 'compared', none]) -%}
         {%- do tables.append(
             [source, source, 'sorted', warehouse._by_id() if source == 'trades' else 'place']
         ) -%}
@@ -98,8 +101,7 @@ checked as (
         'trades_by_text_id': 'coalesce(x.id >= lag(x.id) over (), x.id is null'
             ~ ' and (lag(x.id) over () is not null or x.n >= lag(x.n) over ()))',
     }.get(source, 'true') -%}
-    in_order
-    or x.us > lag(x.us) over ()
+    x.us > lag(x.us) over ()
     or (x.us = lag(x.us) over () and {{ order }})
 {%- endmacro %}
 

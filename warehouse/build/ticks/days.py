@@ -77,21 +77,22 @@ class TickDays:
             if "trades" not in self._tables:
                 self._tables["trades"] = self._put_in_order("trades", in_order)
             trades = self._tables["trades"]
-            return trades if self._holds("is_next_by_text_id", trades) else self._sorted(source)
-        is_known = source in in_order
-        table = self._made(source, f"read({{}}, in_order := {is_known})")
-        if is_known or self._holds("is_next", table):
+            if "trades" in in_order or self._holds("is_next_by_text_id", trades):
+                return trades
+            return self._made(source, "sorted")
+        if source in in_order:
+            return self._made(source, "read")
+        table = self._made(source, "compared")
+        if self._holds("is_next", table):
             return table
         self._connection.execute(f"drop table {table}")
-        return self._sorted(source)
+        return self._made(source, "sorted")
 
-    def _sorted(self, source: str) -> str:
-        return self._made(source, "sorted({})")
-
-    def _made(self, source: str, macro: str) -> str:
+    def _made(self, source: str, way: str) -> str:
         name, (*_, since) = _PREFIX + source, self._day_around(source)
-        rows = macro.format(f"{self._day}, {since}")
-        self._connection.execute(f"create temp table {name} as from {name}_{rows}")
+        self._connection.execute(
+            f"create temp table {name} as from {name}_{way}({self._day}, {since})"
+        )
         return name
 
     def _holds(self, column: str, table: str) -> bool:
