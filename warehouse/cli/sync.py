@@ -279,7 +279,7 @@ def _require(asked: Subscription) -> None:
     ]
     if missing:
         raise UsageError(
-            f"{', '.join(asked.datasets)}: {' and '.join(missing)} missing",
+            f"{', '.join(asked.datasets)}: lacks {', '.join(missing)}",
             next_step="see the example at the end of: warehouse sync --help",
         )
 

@@ -76,7 +76,10 @@ def load_subscriptions(path: Path) -> list[Subscription]:
             f" import a folder: --from FOLDER; or write that file: {_EXAMPLE}",
         ) from error
     if not tables:
-        raise UsageError(f"{path}: no [[sync]] table", next_step=f"write one: {_EXAMPLE}")
+        raise UsageError(
+            f"{path}: no [[sync]] table",
+            next_step=f"write one: {_EXAMPLE}; or build what is here: warehouse build",
+        )
     return [_subscription(table, where) for where, table in tables]
 
 
