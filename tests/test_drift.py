@@ -247,3 +247,10 @@ def test_contributing_when_it_lists_packages_then_these_are_all() -> None:
     table = text.split("| package | responsibility |")[1].split("\n\n")[0]
     packages = {path.parent.name for path in (ROOT / "warehouse").glob("*/__init__.py")}
     assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == sorted(packages)
+
+
+def test_guarantees_when_they_name_a_test_then_the_file_is_there() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[a-z0-9_]+/)+test_\w+\.py)", text))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).is_file()] == []
