@@ -80,7 +80,7 @@ class Manifest(ManifestQueries):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.close()
         if isinstance(error, sqlite3.Error) and is_sqlite_error(error):
             raise translate_error(self.path, error) from error
