@@ -193,7 +193,7 @@ bars as (
 
 {{ warehouse._as_of_marks(of_day, 'indices', 'index_prices', 'value') }},
 
-{{ warehouse._trades(of_day) | replace('ticks as', 'lasts_rows as') }},
+{{ warehouse._trades(of_day, name='lasts_rows') }},
 
 {{ warehouse._as_of_marks(of_day, 'lasts', 'trades', 'price') }},
 

@@ -43,7 +43,7 @@
 
 {#- A trade meets the last quote at or before it that is less than a day old. -#}
 {% macro _slippage_bars(with_readings, of_day) -%}
-{{ warehouse._trades(of_day) | replace('ticks as', 'trade_ticks as') }},
+{{ warehouse._trades(of_day, name='trade_ticks') }},
 
 {{ warehouse._quotes(of_day, 'quote_rows', carried=true) }},
 

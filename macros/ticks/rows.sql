@@ -75,12 +75,12 @@
 {%- endmacro %}
 
 {#- Trades; those whose taker side is known only, unless `sides` is all. -#}
-{% macro _trades(of_day, sides='known', source='trades') -%}
+{% macro _trades(of_day, sides='known', source='trades', name='ticks') -%}
     {%- if of_day -%}
-        {{ return(warehouse._of_day('ticks', source, 'source.sign is not null' if sides == 'known' else 'true')) }}
+        {{ return(warehouse._of_day(name, source, 'source.sign is not null' if sides == 'known' else 'true')) }}
     {%- endif -%}
     {{ return(warehouse._ticks(
-        'ticks', 'trades', warehouse._columns_of('trades'),
+        name, 'trades', warehouse._columns_of('trades'),
         "source.side in ('buy', 'sell')" if sides == 'known' else 'true',
     )) }}
 {%- endmacro %}
