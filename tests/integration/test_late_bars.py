@@ -149,3 +149,28 @@ def test_marts_when_ticks_arrive_late_then_differ_in_known_at_alone(tmp_path: Pa
         )
         assert str(outcomes["honest"]).startswith("clean, ")
         assert "leak: uses " in str(outcomes["peeking"])
+
+    def kept(**past: str) -> object:
+        with warehouse.open(home, **past) as wh:
+            return wh.sql(
+                "select count(*), bit_xor(hash(bars)), (select bit_xor(hash(marts))"
+                " from flow_features as marts) from ticks.flow as bars"
+            ).fetchall()
+
+    # Kept bars of generations, of forgotten and returning ticks, and of snapshots.
+    (home / "models" / "peeking.sql").unlink()
+    whole = kept()
+    assert run("snapshot", "whole").exit_code == 0
+    assert run("forget", "raw_trades", "--period", "2025-09-03", "--yes").exit_code == 0
+    assert run("build").exit_code == 0
+    fewer = kept()
+    assert fewer != whole == kept(snapshot="whole")
+    assert run("rollback").exit_code == 0 and kept() == whole
+    assert run("sync", "--from", tmp_path / "files").exit_code == 0
+    assert run("build").exit_code == 0 and kept() == whole
+    with warehouse.open(home) as wh:
+        stored = "from meta.stored where starts_with(model, 'ticks.') and not reused"
+        assert wh.sql(stored).fetchall() == []
+    assert run("prune", "--keep", "0", "--yes").exit_code == 0
+    assert run("verify").exit_code == 0
+    assert kept() == whole == kept(snapshot="whole")

@@ -222,7 +222,7 @@ class Scratch:
                 self.connection.execute(f"create schema if not exists {place}")
                 self.connection.execute(
                     f"create or replace macro {Relation(schema, name).sql}"
-                    f"({', '.join(parameters)}) as {table}{definition}"
+                    f"({', '.join(map(identifier, parameters))}) as {table}{definition}"
                 )
 
         for model in self._project.models:
