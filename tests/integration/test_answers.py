@@ -103,7 +103,8 @@ def test_sql_when_a_month_that_it_reads_is_lost_then_is_damage_until_the_next_bu
     with warehouse.open(home) as wh, pytest.raises(DamagedError, match=lost.name) as caught:
         wh.sql(text).fetchall()
     assert "next: run: warehouse verify --repair" in str(caught.value)
-    assert run_warehouse("--home", home, "build", "--force", cwd=tmp_path).exit_code == 0
+    build = run_warehouse("--home", home, "build", "--force", cwd=tmp_path, audits=False)
+    assert build.exit_code == 0, build.stderr
     with warehouse.open(home) as wh:
         assert wh.sql(text).fetchall() == whole
 

@@ -35,7 +35,7 @@ ANSWER_ROWS = 3 * len(MONTHS) * ROWS
 @pytest.mark.parametrize(
     ("rounds", "killed", "with_dbt"),
     [
-        pytest.param(4, 2, {3}, id="4 rounds, one killed and a whole one of the product"),
+        pytest.param(3, 2, {3}, id="3 rounds, one killed and a whole one of the product"),
         pytest.param(10, 6, {*range(1, 11)}, id="10 rounds with dbt", marks=pytest.mark.long),
     ],
 )
@@ -70,7 +70,7 @@ def test_readers_never_fail_and_never_hear_two_generations(
         assert said["count"] >= 3, kind
         heard |= {check_answer(one, round_of) for one in said["heard"]}
         assert rounds in {number for _, number in heard}, "the last round is heard"
-    assert len(heard) > 3, "readers heard several generations"
+    assert len(heard) > 2, "readers heard several generations"
     assert answer(home)[1:] == (rounds, rounds, ANSWER_ROWS)
     assert not faults(home)
     require_no_leftovers(home)
