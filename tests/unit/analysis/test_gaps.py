@@ -30,9 +30,8 @@ GAP = (utc("2025-09-02 00:00"), utc("2025-09-02 06:00"))
 
 
 @pytest.fixture(scope="module")
-def wh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[warehouse.Warehouse]:
-    home = write_small_home(tmp_path_factory.mktemp("asking") / "home", symbols=(BTC, ETH))
-    with warehouse.open(home) as opened:
+def wh(small_home: Path) -> Iterator[warehouse.Warehouse]:
+    with warehouse.open(small_home) as opened:
         yield opened
 
 

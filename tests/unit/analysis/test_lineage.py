@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 import warehouse
-from tests.asking import write_small_home
-from tests.support import BTC
 from warehouse import interrupts
 from warehouse.analysis.catalog_names import Names, Place
 from warehouse.analysis.lineage import Ancestry, ColumnOf, outputs
@@ -23,9 +21,8 @@ GRID = {"series_id", "exchange", "symbol", "interval", "clock", "time", "known_a
 
 
 @pytest.fixture(scope="module")
-def wh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[warehouse.Warehouse]:
-    home = write_small_home(tmp_path_factory.mktemp("lineage") / "home", symbols=(BTC,))
-    with warehouse.open(home) as opened:
+def wh(small_home: Path) -> Iterator[warehouse.Warehouse]:
+    with warehouse.open(small_home) as opened:
         yield opened
 
 

@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from tests.asking import write_small_home
 from tests.support import BTC, utc
 from warehouse.errors import NotFoundError, QueryError
 from warehouse.query.result import Result
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_home(tmp_path_factory.mktemp("magic") / "home", symbols=(BTC,))
+def home(small_home: Path) -> Path:
+    return small_home
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_cell_when_a_variable_has_an_offset_then_it_counts(shell: Any) -> None:
     shell.user_ns["moment"] = datetime.fromisoformat(shell.user_ns["text"])
     for name in ("text", "moment"):
         result = shell.run_cell_magic(
-            "sql", "", f"select min(time) from mart where time >= ${name}"
+            "sql", "", f"select min(time) from mart where time >= ${name} and symbol = '{BTC}'"
         )
         assert result.fetchall() == [(utc("2025-09-02 06:00"),)], name  # 03:00 lies in the gap
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warehouse
-from tests.asking import ETH, write_small_home
+from tests.asking import ETH
 from tests.support import BTC, utc
 from warehouse.errors import QueryError
 from warehouse.query.receipt import Receipt, content_hash
@@ -20,8 +20,8 @@ ASK = "select time, net_delta from mart where symbol = $s and time < $end order 
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_home(tmp_path_factory.mktemp("receipts") / "home", symbols=(BTC, ETH))
+def home(small_home: Path) -> Path:
+    return small_home
 
 
 def receipt_of(home: Path, text: str = ASK, **params: object) -> Receipt:

@@ -40,9 +40,18 @@ def model(name: str, select: str, *reads: str) -> Model:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A home with a build file: two weeks of 5m bars of one series."""
+def home(prepared: Home, tmp_path: Path) -> Home:
+    """A home of one's own with the build file of ``prepared``."""
     home = Home(tmp_path)
+    home.build.mkdir()
+    shutil.copyfile(prepared.build_catalog, home.build_catalog)
+    return home
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with a build file: two weeks of 5m bars of one series."""
+    home = Home(tmp_path_factory.mktemp("prepared"))
     home.build.mkdir()
     with duckdb.connect(home.build_catalog) as connection:
         connection.execute("create schema vendor; create schema meta")
