@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LIMIT_S = 300
+LIMIT_S = 900
 _LOADED = ("duckdb", "numpy", "pyarrow.compute", "pyarrow.parquet", "rich.table", "sqlglot", "yaml")
 
 _idle: list[subprocess.Popen[str]] = []

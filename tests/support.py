@@ -79,7 +79,6 @@ def run_warehouse(
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
         check=False,
     )
     return Run(finished.returncode, finished.stdout, finished.stderr)

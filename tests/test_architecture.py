@@ -39,7 +39,7 @@ def test_imports_when_followed_then_go_in_one_direction() -> None:
     program = Path(sys.executable).parent / "lint-imports"
     finished = subprocess.run(
         [program, "--no-cache", "--no-logo"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout + finished.stderr
@@ -54,7 +54,7 @@ def loaded_after(code: str, *arguments: object) -> set[str]:
     tail = f"\nimport sys; sys.stderr.write(' '.join(m for m in {HEAVY} if m in sys.modules))"
     finished = subprocess.run(
         [sys.executable, "-c", code + tail, *map(str, arguments)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     return set(finished.stderr.split())
 
@@ -93,7 +93,7 @@ def test_open_when_the_catalog_of_today_is_asked_then_looks_at_no_other(demo_hom
     )
     finished = subprocess.run(
         [sys.executable, "-c", code, demo_home],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert finished.stdout.split() == []
 

@@ -125,7 +125,7 @@ def dbt_by_hand(home: Path, folder: Path, *arguments: str) -> Run:
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
         },
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Run(finished.returncode, finished.stdout, finished.stderr)
 

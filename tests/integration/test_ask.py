@@ -147,7 +147,7 @@ def test_interrupt_when_a_query_runs_then_stops_it_at_once(demo_home: Path, tmp_
     time.sleep(2)
     running.send_signal(signal.SIGINT)
     began = time.monotonic()
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate()
     assert (running.returncode, out) == (130, b""), err
     assert b"Traceback" not in err
     assert time.monotonic() - began < 10
@@ -168,7 +168,7 @@ for read in ("head", "df", "batches"):
         print(read, wh.sql("select 1").fetchall())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=90,
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.stdout.split("\n")[:3] == [f"{r} [(1,)]" for r in ("head", "df", "batches")], done
@@ -207,9 +207,7 @@ def test_limit_when_the_engine_does_not_heed_it_then_the_command_ends_and_says_h
     text = "select len(list_sort(list_transform(range(100000000), lambda x: hash(x))))"
     command = [sys.executable, "-m", "warehouse", "--home", str(demo_home), "sql", text, *limits]
     began = time.monotonic()
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
-    )
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.startswith(f"error: {said}")) == (2, True), done
     assert time.monotonic() - began < 10  # the query alone takes half a minute
 
@@ -274,7 +272,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) /
 def stream(home: Path, cwd: Path, rows: int) -> tuple[int, int]:
     done = subprocess.run(
         [sys.executable, "-c", STREAM, str(home), str(rows)], cwd=cwd, capture_output=True,
-        text=True, timeout=300, check=True,
+        text=True, check=True,
     )  # fmt: skip
     counted, megabytes = done.stdout.split()
     return int(counted), int(megabytes)

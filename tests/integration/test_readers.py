@@ -101,7 +101,7 @@ def test_catalog_when_opened_in_the_older_shell_then_answers_with_comments(
     def ask(text: str) -> list[dict[str, Any]]:
         finished = subprocess.run(
             [shell, "-readonly", "-json", path, text],
-            capture_output=True, text=True, timeout=60, check=True,
+            capture_output=True, text=True, check=True,
         )  # fmt: skip
         found: list[dict[str, Any]] = json.loads(finished.stdout)
         return found

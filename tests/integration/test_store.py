@@ -271,7 +271,7 @@ def test_workers_when_interrupted_then_none_is_left_and_the_next_build_is_whole(
         building.send_signal(signal.SIGINT)
         building.stderr.read()
     assert building.returncode == ExitCode.INTERRUPTED
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while True:
         try:
             with writing(Home(copied), "build"):

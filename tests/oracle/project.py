@@ -39,7 +39,6 @@ def dbt(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"WAREHOUSE_HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
 

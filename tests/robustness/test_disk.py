@@ -44,7 +44,6 @@ def limited(home: Home, *arguments: object, largest_file_bytes: int) -> Run:
         preexec_fn=limit,
         capture_output=True,
         text=True,
-        timeout=200,
         check=False,
     )
     return Run(done.returncode, done.stdout, done.stderr)

@@ -361,7 +361,7 @@ def test_what_somebody_has_open_stays(home: Home) -> None:
         done = run_warehouse("prune", "--keep", 0, "--home", home.root, cwd=home.root)
         assert "generation 1 stays, because a session has it open" in done.stderr
         for number, process in enumerate(processes, 1):
-            said, _ = process.communicate("\n", timeout=60)
+            said, _ = process.communicate("\n")
             assert said == f"[({number},)]\n"
     finally:
         for process in processes:

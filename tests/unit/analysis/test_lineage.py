@@ -253,7 +253,7 @@ def test_what_a_text_touches_is_worked_out_within_its_time_limit(wh: warehouse.W
         began = time.monotonic()
         with pytest.raises(StoppedError, match=r"time limit of 0\.05 s"):
             look()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
     assert wh.sql("select close from mart", timeout=30).columns["close"].unit
 
 

@@ -126,7 +126,9 @@ def test_bars_of_events_when_a_trade_reaches_the_size_then_end_with_it(
 def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    with pytest.raises(UsageError, match=r"single series, but several have trades: .*spot-ETH-USDT"):
+    with pytest.raises(
+        UsageError, match=r"single series, but several have trades: .*spot-ETH-USDT"
+    ):
         bars(connection, "ohlcv", "7 trades", symbol=None)
     with pytest.raises(UsageError, match="vtwap in bars of 7 trades: it needs the time between"):
         bars(connection, "vtwap", "7 trades")

@@ -608,9 +608,7 @@ def test_query_when_asked_in_a_forked_process_then_is_answered(demo_home: Path) 
         "    os._exit(0 if ask() == count else 1)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, demo_home], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code, demo_home], capture_output=True, text=True)
     assert done.stdout.strip() == "0", done.stderr
 
 
