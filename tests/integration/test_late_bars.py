@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 import warehouse
@@ -97,6 +98,19 @@ def known_by_rule(ticks: np.ndarray) -> dict[int, int]:
     return known
 
 
+def assert_alike(late: pd.DataFrame, prompt: pd.DataFrame, mart: str) -> None:
+    """The same values but for the order in which sums add up, which a rank may turn into a step."""
+    for name in late:
+        if not pd.api.types.is_float_dtype(late[name]):
+            assert late[name].astype(object).equals(prompt[name].astype(object)), (mart, name)
+            continue
+        step = 0.05 if "rank" in name or "liquidity_score" in name else 0
+        largest = np.nan_to_num(late[name].abs().max())
+        assert np.allclose(
+            late[name], prompt[name], rtol=1e-6, atol=step + 1e-9 * largest, equal_nan=True
+        ), (mart, name)
+
+
 def test_marts_when_ticks_arrive_late_then_differ_in_known_at_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
 
@@ -127,13 +141,16 @@ def test_marts_when_ticks_arrive_late_then_differ_in_known_at_alone(tmp_path: Pa
             assert found == {time: known[time] for time in found}, relation
             assert sum(at > time + HOUR for time, at in found.items()) > 20, relation
         for mart in (*MARTS, "seasonality", "user.honest"):
+            known_at = "" if mart == "seasonality" else ", known_at"
             late, prompt = (
-                f"select * exclude (series_id{'' if mart == 'seasonality' else ', known_at'})"
-                f" replace ('' as symbol) from {mart} where symbol = '{symbol}'"
+                wh.sql(
+                    f"select * exclude (series_id, symbol{known_at})"
+                    f" from {mart} where symbol = '{symbol}' order by all"
+                ).df()
                 for symbol in (BTC, PROMPT)
             )
-            assert rows(f"select count(*) > 50 from ({late})") == [(True,)], mart
-            assert rows(f"({late} except {prompt}) union all ({prompt} except {late})") == [], mart
+            assert len(late) > 50, mart
+            assert_alike(late, prompt, mart)
         assert rows(
             "select count(rolling_net_delta_1d) > 10, count(mean_4h) > 40 from (select *,"
             f" rolling_mean(net_delta, '4 hours') as mean_4h from flow_features"
