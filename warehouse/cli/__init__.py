@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from warehouse._version import __version__
 from warehouse.cli.common import Verbs, as_ours, debug_option
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, FaultError, WarehouseError
 from warehouse.interrupts import held_back, is_interrupt, leave
@@ -109,7 +110,7 @@ _SUMMARIES = {
 )
 @click.option("--home", metavar="DIR", help="Folder of the warehouse [$WAREHOUSE_HOME, ./data].")
 @debug_option
-@click.version_option(package_name="microstructure-warehouse", prog_name="warehouse")
+@click.version_option(__version__, prog_name="warehouse")
 @click.pass_context
 def cli(ctx: click.Context, home: str | None) -> None:
     """A researcher's own warehouse of crypto market-microstructure data."""
