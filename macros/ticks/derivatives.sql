@@ -231,11 +231,9 @@ compared as (
     select
         marked.*
         {%- for column in ['basis', 'basis_bps', 'mark_price_spread', 'mark_price_spread_bps'] %},
-        if(
-            marked.{{ column }} is distinct from lag(marked.{{ column }}) over by_bar,
-            marked.{{ column }},
-            null
-        ) as changed_{{ column }}
+        case when marked.{{ column }} is distinct from lag(marked.{{ column }}) over by_bar
+            then marked.{{ column }}
+        end as changed_{{ column }}
         {%- endfor %}
     from marked
     window by_bar as (partition by marked.series_id, marked.bar order by marked.us, marked.place)

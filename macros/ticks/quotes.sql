@@ -114,11 +114,10 @@ ticks as (
         {%- if with_readings %}
         trade_ticks.us - quotes.us as age,
         {%- endif %}
-        if(
-            trade_ticks.sign = 1,
-            trade_ticks.price - quotes.ask,
-            quotes.bid - trade_ticks.price
-        ) as cost,
+        case when trade_ticks.sign = 1
+            then trade_ticks.price - quotes.ask
+            else quotes.bid - trade_ticks.price
+        end as cost,
         cost / ((quotes.bid + quotes.ask) / 2) * 1e4 as cost_bps
     from trade_ticks
     {%- if of_day %}

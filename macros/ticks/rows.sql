@@ -71,7 +71,7 @@
 
 {#- A value of a source; NaN and infinity are none. -#}
 {% macro _finite(column) -%}
-    if(isfinite(source.{{ column }}::double), source.{{ column }}::double, null)
+    case when isfinite(source.{{ column }}::double) then source.{{ column }}::double end
 {%- endmacro %}
 
 {#- Trades; those whose taker side is known only, unless `sides` is all. -#}
@@ -155,7 +155,7 @@ ticks.series_id,
 
 {#- How trades of the same moment are ordered; by their ids as text: '10' before '9'. -#}
 {% macro _by_id() -%}
-    {{ return('n nulls last, if(n is null, id, null)') }}
+    {{ return('n nulls last, case when n is null then id end') }}
 {%- endmacro %}
 
 {% macro _by_text_id() -%}
@@ -294,18 +294,14 @@ bars as (
     select
         keys.*,
         keys.{{ prefix }}_median + central.d as {{ prefix }}_mean,
-        if(central.n > 1, greatest(central.m2, 0) * central.n / (central.n - 1), null) as {{ prefix }}_variance,
-        if(
-            central.n > 2 and central.m2 > 0,
-            sqrt(central.n * (central.n - 1.0)) / (central.n - 2) * central.m3 / central.m2 ** 1.5,
-            null
-        ) as {{ prefix }}_skewness,
-        if(
-            central.n > 3 and central.m2 > 0,
-            (central.n - 1.0) / ((central.n - 2.0) * (central.n - 3.0))
-            * ((central.n + 1) * central.m4 / central.m2 ** 2 - 3.0 * (central.n - 1)),
-            null
-        ) as {{ prefix }}_kurtosis
+        case when central.n > 1 then greatest(central.m2, 0) * central.n / (central.n - 1) end as {{ prefix }}_variance,
+        case when central.n > 2 and central.m2 > 0
+            then sqrt(central.n * (central.n - 1.0)) / (central.n - 2) * central.m3 / central.m2 ** 1.5
+        end as {{ prefix }}_skewness,
+        case when central.n > 3 and central.m2 > 0
+            then (central.n - 1.0) / ((central.n - 2.0) * (central.n - 3.0))
+            * ((central.n + 1) * central.m4 / central.m2 ** 2 - 3.0 * (central.n - 1))
+        end as {{ prefix }}_kurtosis
     from keys
     inner join central on keys.series_id = central.series_id and keys.bar = central.bar
 )
@@ -371,6 +367,6 @@ min(ticks.us) as first_us,
     {%- if with_readings -%}
         ,
         ({{ sums }}.held + {{ sums }}.to_end + coalesce({{ sums }}.carried, 0))
-        / ({{ end }} - if({{ sums }}.carried is null, {{ sums }}.first_us, {{ sums }}.bar)) as {{ twap }}__carried_in
+        / ({{ end }} - case when {{ sums }}.carried is null then {{ sums }}.first_us else {{ sums }}.bar end) as {{ twap }}__carried_in
     {%- endif -%}
 {%- endmacro %}

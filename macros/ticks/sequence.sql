@@ -14,8 +14,8 @@
         'readings': [
             ['bipower_variation', 'across', none],
             ['jump_ratio', 'floored',
-             'if(placed.bipower_variation > placed.realized_vol ** 2, 0,'
-             ~ ' 1 - placed.bipower_variation / nullif(placed.realized_vol ** 2, 0))'],
+             'case when placed.bipower_variation > placed.realized_vol ** 2 then 0'
+             ~ ' else 1 - placed.bipower_variation / nullif(placed.realized_vol ** 2, 0) end'],
             ['jump_ratio', 'across',
              '1 - placed.bipower_variation__across / nullif(placed.realized_vol ** 2, 0)'],
             ['ret_autocorr_lag1', 'across', none], ['trendiness', 'across', none],
@@ -53,11 +53,10 @@ bars as (
         {%- if with_readings or not suffix %},
         pi() / 2 * coalesce(fsum(abs(ticks.r * ticks.r_1)) filter (where {{ of_pair }}), 0) as bipower_variation{{ suffix }},
         {#- corr of a constant is NaN in DuckDB. #}
-        if(
-            isnan(corr(ticks.r, ticks.r_1) filter (where {{ of_pair }})),
-            null,
-            corr(ticks.r, ticks.r_1) filter (where {{ of_pair }})
-        ) as ret_autocorr_lag1{{ suffix }},
+        case when isnan(corr(ticks.r, ticks.r_1) filter (where {{ of_pair }}))
+            then null
+            else corr(ticks.r, ticks.r_1) filter (where {{ of_pair }})
+        end as ret_autocorr_lag1{{ suffix }},
         abs(fsum(ticks.r) filter (where {{ of_return }}))
         / nullif(fsum(abs(ticks.r)) filter (where {{ of_return }}), 0) as trendiness{{ suffix }}
         {%- endif %}
@@ -70,7 +69,7 @@ bars as (
 
 {#- NULL beside a price of 0, which has no logarithm. -#}
 {% macro _log_return(price, previous) -%}
-    if({{ price }} / nullif({{ previous }}, 0) > 0, ln({{ price }} / nullif({{ previous }}, 0)), null)
+    case when {{ price }} / nullif({{ previous }}, 0) > 0 then ln({{ price }} / nullif({{ previous }}, 0)) end
 {%- endmacro %}
 
 
@@ -113,17 +112,13 @@ keys as (
 signed as (
     select
         ordered.*,
-        if(
-            ordered.previous_us >= ordered.bar,
-            (ordered.price - ordered.previous_price) / nullif(ordered.previous_price, 0),
-            null
-        ) as r,
-        if(
-            ordered.us_5 < ordered.bar + {{ warehouse._width() }}
-            and ordered.price * ordered.amount >= keys.large,
-            (ordered.price_5 - ordered.price) / nullif(ordered.price, 0),
-            null
-        ) as reversal
+        case when ordered.previous_us >= ordered.bar
+            then (ordered.price - ordered.previous_price) / nullif(ordered.previous_price, 0)
+        end as r,
+        case when ordered.us_5 < ordered.bar + {{ warehouse._width() }}
+            and ordered.price * ordered.amount >= keys.large
+            then (ordered.price_5 - ordered.price) / nullif(ordered.price, 0)
+        end as reversal
     from ordered
     inner join keys on ordered.series_id = keys.series_id and ordered.bar = keys.bar
 ),
@@ -272,7 +267,7 @@ runs as (
         turns.*,
         turns.is_begin and not turns.is_first as is_flip,
         turns.place + 1
-        - if(turns.is_begin, turns.place, lag(turns.place) over by_order) as length
+        - case when turns.is_begin then turns.place else lag(turns.place) over by_order end as length
     from turns
     window {{ warehouse._by_order(of_day, rows='turns') }}
 ),
