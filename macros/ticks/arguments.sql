@@ -3,7 +3,7 @@
 
 {#- Length of a bar in microseconds; NULL where `every` is no length, which _checked refuses. -#}
 {% macro _width() -%}
-    epoch_us(try_cast(every as interval))
+    nullif(epoch_us(try_cast(every as interval)), 0)
 {%- endmacro %}
 
 {#-

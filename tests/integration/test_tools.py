@@ -134,13 +134,28 @@ def _shell(request: pytest.FixtureRequest) -> None:
     shell = Path(sys.executable).parent / "duckdb"
     if not shell.is_file():
         pytest.skip("no DuckDB shell is installed")
+    with duckdb.connect(_file(_wh(request)), read_only=True) as connection:
+        found = connection.execute(
+            "select distinct function_name from duckdb_functions()"
+            " where function_name like 'ticks%readings'"
+        ).fetchall()
+    assert len(found) == 17
+    understood = "".join(f"explain from {name}('1h');" for (name,) in found)
     done = subprocess.run(
-        [shell, "-readonly", "-csv", "-noheader", _file(_wh(request)), "-c", COUNT],
+        [
+            shell,
+            "-readonly",
+            "-csv",
+            "-noheader",
+            _file(_wh(request)),
+            "-c",
+            f"{COUNT};{understood}",
+        ],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == str(BARS)
+    assert (done.stdout.splitlines()[0], done.stderr) == (str(BARS), "")
 
 
 def _plotly(request: pytest.FixtureRequest) -> None:

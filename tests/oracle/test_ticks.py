@@ -350,6 +350,7 @@ def test_run_structure_of_sells_alone_then_has_zeros_for_buys() -> None:
             "every: 15 is not the length of a bar; write one as 15s, 45m, 4h or 1d",
         ),
         ("ticks_flow('2d')", "every: 2d does not divide a UTC day; nearest that do: 1d$"),
+        ("ticks_flow('0m')", "every: 0m is not the length of a bar"),
         ("ticks_flow('1m', clock := 'local')", "clock: local is none of"),
         ("ticks_flow('1m', symbol := 'BTC')", "no raw_trades of symbol BTC in vendor.raw_trades"),
         ("ticks_flow('1m', start_time := '2026-01-01 00:00Z')", "start_time: .* without an offset"),
