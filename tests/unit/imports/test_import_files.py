@@ -345,7 +345,7 @@ def test_a_day_when_one_id_has_two_values_then_is_refused_and_tried_again(
     report = take_in(settings, name, one, two)
     assert report.exit_code == 1
     ((day, why),) = report.refused
-    assert (day, "id 1, in" in why, str(one) in why, str(two) in why) == (
+    assert (day, "is 1, in" in why, str(one) in why, str(two) in why) == (
         "2025-06-01", True, True, True,
     )  # fmt: skip
     assert [row["id"] for row in lake(settings)] == ["5"]
