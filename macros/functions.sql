@@ -27,7 +27,7 @@ comment on macro main.{{ function.name }} is {{ _comment(
 
 {#- The call itself where a project is compiled for builds without dbt: these replace it. -#}
 {% macro _bar_end_definition() -%}
-    {%- if not execute or flags.WHICH not in ['build', 'run'] -%}
+    {%- if not execute or flags is not defined or flags.WHICH not in ['build', 'run'] -%}
         {{ return(warehouse.bar_end()) }}
     {%- endif -%}
     {%- set found = run_query(

@@ -56,26 +56,30 @@ ACCEPTED = {
     ' last_1_hour as ( partition by series_id order by "time"'
     " range between interval '00:59:59.999999' preceding and current row ),"
     ' bars_1_hour as ( partition by series_id order by "time" rows between'
-    ' greatest(3600000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1'
+    ' greatest(3600000000 // (epoch_us(END) - epoch_us("time")), 1) - 1'
     " preceding and current row ),"
     ' last_90_minutes as ( partition by series_id order by "time"'
     " range between interval '01:29:59.999999' preceding and current row ),"
     ' bars_90_minutes as ( partition by series_id order by "time" rows between'
-    ' greatest(5400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1'
+    ' greatest(5400000000 // (epoch_us(END) - epoch_us("time")), 1) - 1'
     " preceding and current row )",
-    "{{ rolling_mean('x', '1 day') }}": 'case when epoch_us(known_at) - epoch_us(lag("time",'
-    ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
+    "{{ rolling_mean('x', '1 day') }}": 'case when epoch_us(END) - epoch_us(lag("time",'
+    ' greatest(86400000000 // (epoch_us(END) - epoch_us("time")), 1) - 1)'
     " over bars_1_day) = 86400000000"
     " then nullif(sum(coalesce((x)::double, 'nan')) over bars_1_day, 'nan')"
-    ' / greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) end',
-    "{{ rolling_min('x', '1 day') }}": 'case when epoch_us(known_at) - epoch_us(lag("time",'
-    ' greatest(86400000000 // (epoch_us(known_at) - epoch_us("time")), 1) - 1)'
+    ' / greatest(86400000000 // (epoch_us(END) - epoch_us("time")), 1) end',
+    "{{ rolling_min('x', '1 day') }}": 'case when epoch_us(END) - epoch_us(lag("time",'
+    ' greatest(86400000000 // (epoch_us(END) - epoch_us("time")), 1) - 1)'
     " over bars_1_day) = 86400000000"
-    " and count(x) over bars_1_day = epoch(interval '1 day') / epoch(known_at - \"time\")"
+    " and count(x) over bars_1_day = epoch(interval '1 day') / epoch(END - \"time\")"
     " then min(x) over bars_1_day end",
     "{{ rolling_sum('x', '1 day', min_coverage=0.5) }}": "case when count(x) over last_1_day"
-    ' * epoch(known_at - "time") >= 43200.0 and 86400 % epoch(known_at - "time") = 0'
+    ' * epoch(END - "time") >= 43200.0 and 86400 % epoch(END - "time") = 0'
     " then sum((x)::double) over last_1_day end",
+}
+ACCEPTED = {
+    macro: sql.replace("END", 'bar_end(series_id, "time", known_at)')
+    for macro, sql in ACCEPTED.items()
 }
 
 # One process for all: each call of dbt alone costs seconds.
