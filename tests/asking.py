@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from tests.support import bar_table, file_key, grid, without_comments, write_file
+from tests.support import bar_table, file_key, grid, write_file
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import load_settings
 from warehouse.home import Home
@@ -55,8 +55,7 @@ def write_month(folder: Path, dataset: str, symbol: str, month: int, **columns: 
 def publish_without_dbt(root: Path, generation: int = 1) -> None:
     """Let the build file, with a few views for marts, be the catalog."""
     home = Home(root)
-    with without_comments():
-        prepare_catalog(load_settings(root), generation=generation)
+    prepare_catalog(load_settings(root), generation=generation)
     with duckdb.connect() as connection:
         connection.execute(f"attach '{home.build_catalog}' as warehouse")
         connection.execute("use warehouse")
