@@ -95,8 +95,8 @@ def _judge(part: Part, work: str) -> None:
     in_memory = part.median(work, "Polars, in memory", "work_s")
     back = part.median(work, "warehouse, read back", "work_s")
     part.goals += [
-        Goal(f"{work}: store step / Polars, written", store_s / written, at_most=2.5),
-        Goal(f"{work}: store step / Polars, in memory", store_s / in_memory, at_most=2.5),
+        Goal(f"{work}: store step / Polars, written", store_s / written, at_most=2.0),
+        Goal(f"{work}: store step / Polars, in memory", store_s / in_memory, at_most=2.0),
         Goal(f"{work}: read back / Polars, in memory", back / in_memory, at_most=0.2),
     ]
 
