@@ -28,19 +28,10 @@ from warehouse.generations import require_catalog
 from warehouse.home import Home, writing
 from warehouse.interrupts import run
 from warehouse.lake import Manifest
-from warehouse.project import tick_macros
+from warehouse.project import TICK_SOURCES, tick_macros
 from warehouse.sql import HOME_VARIABLE, identifier, literal
 from warehouse.vendor import load_contracts
 
-# Parameters of the macros that name ticks, and the raw dataset of each.
-_SOURCES = {
-    "trades": "raw_trades",
-    "quotes": "raw_quotes",
-    "mark_prices": "raw_mark_price",
-    "index_prices": "raw_index_price",
-    "funding_rates": "raw_funding_rate",
-    "open_interests": "raw_open_interest",
-}
 _OF_SIZES = ("flow", "trade_size")
 # Relative difference of sums in another order, and of values that were rounded to float32.
 _EQUAL = 1e-9
@@ -138,7 +129,7 @@ def _sources_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     ).fetchall()
     return {
         name.removeprefix("ticks_").removesuffix("_readings"): [
-            parameter for parameter in parameters if parameter in _SOURCES
+            parameter for parameter in parameters if parameter in TICK_SOURCES
         ]
         for name, parameters in rows
     }
@@ -201,7 +192,7 @@ class _Auditor:
         return run(self._connection, lambda: self._connection.execute(sql, given).fetchall())
 
     def _raw(self, source: str) -> str:
-        return f"warehouse.vendor.{_SOURCES[source]}"
+        return f"warehouse.vendor.{TICK_SOURCES[source]}"
 
     def _of_series(self) -> str:
         series = self._series
@@ -219,7 +210,7 @@ class _Auditor:
         if is_replaced:
             return 'its files are not shown: [[ticks]] of warehouse.toml has marts = "replace"'
         for source in self._sources:
-            raw = _SOURCES[source]
+            raw = TICK_SOURCES[source]
             files = self._run(
                 "select count(*), bool_or(grain = 'order'), bool_or(receive_clock = 'none')"
                 f" from warehouse.meta.files where dataset = {literal(raw)}"

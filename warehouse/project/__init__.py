@@ -9,6 +9,7 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.project.built import built_project, keep_project, with_user_models
     from warehouse.project.compiled import (
+        TICK_SOURCES,
         CompiledModel,
         CompiledProject,
         DataTest,
@@ -55,7 +56,7 @@ else:
             "built": "built_project keep_project with_user_models",
             "compiled": (
                 "broken_test CompiledModel CompiledProject DataTest kept_compiled project_key "
-                "shipped_or_kept tick_day_macros tick_macros write_compiled"
+                "shipped_or_kept tick_day_macros tick_macros TICK_SOURCES write_compiled"
             ),
             "lines": "at_line",
             "model_texts": "model_for_dbt",

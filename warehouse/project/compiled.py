@@ -131,6 +131,17 @@ def shipped_or_kept(home: Home) -> CompiledProject | None:
     return None
 
 
+# Parameters of the tick macros that name a source, and the dataset that it is.
+TICK_SOURCES = {
+    "trades": "raw_trades",
+    "quotes": "raw_quotes",
+    "mark_prices": "raw_mark_price",
+    "index_prices": "raw_index_price",
+    "funding_rates": "raw_funding_rate",
+    "open_interests": "raw_open_interest",
+}
+
+
 def tick_macros() -> str:
     """SQL that creates the table macros ``main.ticks_<dataset>``, in any database of DuckDB.
 

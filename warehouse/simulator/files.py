@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 
 from warehouse.errors import UsageError
 from warehouse.files import temporary
+from warehouse.project import TICK_SOURCES
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY, table
 from warehouse.simulator.events import EVENTS_PER_MINUTE, event_table
 from warehouse.simulator.fold import WIDTHS, Flags, Fold
-from warehouse.simulator.from_ticks import SOURCES, TickFold
+from warehouse.simulator.from_ticks import TickFold
 from warehouse.simulator.instrument import FIRST_MONTH, LAST_MONTH, Instrument, next_month
 from warehouse.simulator.process import Minutes
 from warehouse.vendor import CLOCKS, FileKey, Period, SeriesKey, encode
@@ -238,7 +239,10 @@ def _month_series(market: Market) -> Iterator[tuple[str, str | None, str | None]
 def _tick_fold(market: Market, true: Minutes) -> TickFold:
     """The market's ticks, for its bars."""
     return TickFold(
-        {raw: _between(event_table(raw, true), market.start, market.end) for raw in SOURCES}
+        {
+            raw: _between(event_table(raw, true), market.start, market.end)
+            for raw in TICK_SOURCES.values()
+        }
     )
 
 

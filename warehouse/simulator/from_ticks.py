@@ -11,18 +11,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from warehouse.engine import connect
-from warehouse.project import tick_macros
+from warehouse.project import TICK_SOURCES, tick_macros
 from warehouse.simulator.datasets import narrowed
-
-# The parameter of the macros for each raw dataset.
-SOURCES: Mapping[str, str] = {
-    "raw_trades": "trades",
-    "raw_quotes": "quotes",
-    "raw_mark_price": "mark_prices",
-    "raw_index_price": "index_prices",
-    "raw_funding_rate": "funding_rates",
-    "raw_open_interest": "open_interests",
-}
 
 
 class TickFold:
@@ -52,7 +42,7 @@ class TickFold:
             [f"ticks_{dataset}"],
         ).fetchall()
         given = "".join(
-            f", {name} := '{raw}'" for raw, name in SOURCES.items() if name in parameters
+            f", {name} := '{raw}'" for name, raw in TICK_SOURCES.items() if name in parameters
         )
         rows = self._connection.sql(
             "select * exclude (series_id, exchange, symbol, interval, clock, known_at, n_events,"

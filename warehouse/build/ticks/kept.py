@@ -46,7 +46,7 @@ from warehouse.engine import connect
 from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
 from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
-from warehouse.project import create_bar_end, tick_day_macros, tick_macros
+from warehouse.project import TICK_SOURCES, create_bar_end, tick_day_macros, tick_macros
 from warehouse.sql import comment_all, files_below, identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
@@ -60,16 +60,6 @@ from warehouse.vendor import (
 
 # Increase it when the way days are written changes, so that no older file is reused.
 KEEP_VERSION = 1
-
-# Parameters of the macros that name a source, and the dataset that it is.
-_SOURCES = {
-    "trades": "raw_trades",
-    "quotes": "raw_quotes",
-    "mark_prices": "raw_mark_price",
-    "index_prices": "raw_index_price",
-    "funding_rates": "raw_funding_rate",
-    "open_interests": "raw_open_interest",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +297,7 @@ class _Keeping:
         self._settings, self._home = settings, lake.home
         self._files = {
             dataset: [file for file in lake.files_of(dataset) if file.spans]
-            for dataset in _SOURCES.values()
+            for dataset in TICK_SOURCES.values()
         }
         self._of_series: dict[tuple[str, SeriesKey], list[OwnedFile]] = defaultdict(list)
         for dataset, files in self._files.items():
@@ -378,7 +368,7 @@ class _Keeping:
         """Compute a day; the file has what a build asks of it in its own metadata."""
         connection, ticks = self._ready()
         every, clock = series.interval or "", series.clock or ""
-        known = [name for name in _SOURCES if self._is_in_order(name, series, start)]
+        known = [name for name in TICK_SOURCES if self._is_in_order(name, series, start)]
         query = ticks.query(
             dataset, every, clock, series.exchange, series.symbol, start, in_order=known
         )
@@ -401,7 +391,9 @@ class _Keeping:
     def _is_in_order(self, source: str, series: SeriesKey, start: int) -> bool:
         """Whether the files of a source are known to have the ticks of a day in order."""
         read = []
-        for file in self._of_series[_SOURCES[source], SeriesKey(series.exchange, series.symbol)]:
+        for file in self._of_series[
+            TICK_SOURCES[source], SeriesKey(series.exchange, series.symbol)
+        ]:
             facts = file.file.facts
             spans = {clock: (first, last) for clock, first, last in facts.in_order}
             if not facts.rows:
@@ -428,7 +420,7 @@ class _Keeping:
         if self._opened is None:
             connection = self._closing.enter_context(connect(self._settings.session))
             connection.execute("create schema vendor")
-            for dataset in _SOURCES.values():
+            for dataset in TICK_SOURCES.values():
                 files = self._files[dataset]
                 columns = view_columns(dataset, {f.file.facts.columns for f in files})
                 sql = view_sql(columns, files, self._home)
@@ -464,6 +456,6 @@ def _sources() -> dict[str, list[str]]:
             " where database_name = 'memory' and starts_with(function_name, 'ticks_')"
         ).fetchall()
     return {
-        name.removeprefix("ticks_"): [_SOURCES[p] for p in parameters if p in _SOURCES]
+        name.removeprefix("ticks_"): [TICK_SOURCES[p] for p in parameters if p in TICK_SOURCES]
         for name, parameters in rows
     }
