@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 import warehouse
 from tests.support import copy_home, reads_native_copy, run_warehouse
+from warehouse.build.marts.running_columns import continued, write_running
 from warehouse.build.marts.session_copy import MOST_COLUMNS, MOST_RECENT, copy_damage, copy_marts
 from warehouse.config import Settings
 from warehouse.errors import UsageError
@@ -35,7 +37,10 @@ Version = dict[str, dict[str, int]]
 
 
 class Published:
-    """A home whose generations are made by hand: catalogs over months of random rows."""
+    """A home whose generations are made by hand: catalogs over months of random rows.
+
+    Column ``a`` is a running one: its views add what ``meta.running`` has before each month.
+    """
 
     def __init__(self, root: Path, *, columns: int = 6) -> None:
         self.home = Home(root)
@@ -53,16 +58,20 @@ class Published:
                                f" {literal(str(self.home.root))} as home")  # fmt: skip
             connection.execute("create table meta.stored (model varchar, month varchar,"
                                " path varchar, rows bigint, size_bytes bigint)")  # fmt: skip
+            connection.execute('create table meta.running (model varchar, "column" varchar,'
+                               " first_month date, months integer, before double[])")  # fmt: skip
             for mart, months in version.items():
                 paths = [self.month(mart, month, months[month]) for month in sorted(months)]
                 for path in paths:
-                    rows = pq.read_metadata(self.home.root / path).num_rows
+                    count = pq.read_metadata(self.home.root / path).num_rows
                     connection.execute(
                         "insert into meta.stored values (?, ?, ?, ?, ?)",
-                        [mart, Path(path).name[:7], path, rows, 1_000],
+                        [mart, Path(path).name[:7], path, count, 1_000],
                     )
-                listed = [str(self.home.root / path) for path in paths]
-                connection.execute(f"create view main.{mart} as from read_parquet({listed})")
+                rows = f"read_parquet({[str(self.home.root / path) for path in paths]})"
+                write_running(connection, mart, ["a"], rows)
+                (shown,) = continued(connection, {("main", mart): rows}).values()
+                connection.execute(f"create view main.{mart} as from {shown}")
                 connection.execute(f"comment on view main.{mart} is 'what {mart} is'")
                 connection.execute(f"comment on column main.{mart}.a is 'first [bps]'")
         catalog.chmod(0o444)
@@ -243,6 +252,25 @@ def test_copy_when_the_marts_are_the_same_then_is_made_of_the_same_files(made: P
     after = native_copy(made.home, number)
     assert [path.stat().st_ino for path in (after.closed, after.recent)] == inodes
     assert made.is_native()
+    assert made.shown() == made.shown(made.home.catalog)
+
+
+def test_copy_when_the_one_before_has_sums_within_months_then_is_made_of_the_stored_months(
+    made: Published,
+) -> None:
+    before = native_copy(made.home, 1)
+    facts = json.loads(before.facts.read_text())
+    for written in facts.values():
+        del written["is_continued"]  # as earlier versions wrote it
+    before.facts.unlink()
+    before.facts.write_text(json.dumps(facts))
+    assert copy_damage(made.home, 1) is None
+    inodes = {path.stat().st_ino for path in (before.closed, before.recent)}
+    with Warehouse(made.settings):
+        number = made.publish({mart: dict.fromkeys(MONTHS[:6], 1) for mart in MARTS})
+        assert copy_marts(made.settings) is None
+        after = native_copy(made.home, number)
+        assert inodes.isdisjoint(path.stat().st_ino for path in (after.closed, after.recent))
     assert made.shown() == made.shown(made.home.catalog)
 
 

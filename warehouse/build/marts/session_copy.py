@@ -8,7 +8,8 @@ if they exist. Nothing requires them, only the current generation has them, and 
 costs nothing but time.
 
 No file is changed once it is written. A new month rewrites ``recent.duckdb`` only: the closed
-months are a hard link to those of the generation before, as is every file with the same months.
+months are a hard link to those of the generation before. The tables hold running columns as the
+marts show them, so the recent months are linked only where the closed ones are.
 """
 
 from __future__ import annotations
@@ -52,10 +53,22 @@ Months = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Facts of a written file: hash of its bytes, and the months in its tables."""
+    """Facts of a written file.
+
+    Attributes
+    ----------
+    sha256
+        Hash of its bytes.
+    months
+        The months in its tables.
+    is_continued
+        Whether running columns are sums from the first bar of a series; copies of earlier versions
+        have sums within each month, and views that add the months before.
+    """
 
     sha256: str
     months: Months
+    is_continued: bool = False
 
 
 def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) -> str | None:
@@ -145,14 +158,18 @@ def _make(settings: Settings, home: Home, generation: int, stored: Months) -> No
     try:
         earlier = _newest_copy(home)
         parts = _split(stored, {} if earlier is None else earlier[1][copy.closed.name].months)
-        with connect(settings.session) as connection:
-            written = {}
+        with connect(settings.session, generation_path(home, generation)) as connection:
+            written: dict[str, Written] = {}
+            connection.execute("use warehouse")  # where `continued` finds the sums
             for path, months in zip((made.closed, made.recent), parts, strict=True):
                 if earlier is not None and _linked(*earlier, months, path):
                     written[path.name] = earlier[1][path.name]
                 else:
                     _write_tables(connection, home, months, path)
-                    written[path.name] = Written(sha256_of(path), months)
+                    written[path.name] = Written(sha256_of(path), months, is_continued=True)
+                    earlier = None
+            connection.execute("use memory")
+            connection.execute("detach warehouse")
             shutil.copyfile(generation_path(home, generation), made.catalog)
             _show_tables(connection, made, parts)
         written[made.catalog.name] = Written(sha256_of(made.catalog), {})
@@ -214,7 +231,9 @@ def _split(stored: Months, closed: Months) -> tuple[Months, Months]:
 def _linked(copy: NativeCopy, written: dict[str, Written], months: Months, path: Path) -> bool:
     """Whether the file of that name in a copy holds these months, and so was linked as ``path``."""
     earlier, expected = copy.facts.with_name(path.name), written[path.name]
-    if expected.months != months or sha256_of(earlier) != expected.sha256:
+    if not expected.is_continued or expected.months != months:
+        return False
+    if sha256_of(earlier) != expected.sha256:
         return False
     link_or_copy(earlier, path)
     return True
@@ -225,16 +244,17 @@ def _write_tables(
 ) -> None:
     """A database with a sorted table for each mart that has months."""
     attach(connection, path, "written", options=_LAYOUT)
+    sources: dict[tuple[str, str], str] = {}
     for model, months in stored.items():
+        for name in months:
+            require_sound(home.root / name)
         if months:
-            for name in months:
-                require_sound(home.root / name)
             listed = ", ".join(literal(str(home.root / name)) for name in months)
-            connection.execute(
-                f"create table {_table('written', model)} as"
-                f" from read_parquet([{listed}], hive_partitioning = false)"
-                ' order by series_id, "time"'
-            )
+            sources["main", model] = f"read_parquet([{listed}], hive_partitioning = false)"
+    for (_, model), source in continued(connection, sources).items():
+        connection.execute(
+            f'create table {_table("written", model)} as from {source} order by series_id, "time"'
+        )
     connection.execute("detach written")
 
 
@@ -251,7 +271,7 @@ def _show_tables(
     attach(connection, made.catalog, options="")
     sources = {name: f"({' union all '.join(texts)})" for name, texts in tables.items()}
     connection.execute("begin")
-    show_instead(connection, continued(connection, sources))
+    show_instead(connection, sources)
     connection.execute("commit")
     connection.execute("detach warehouse")
 
