@@ -155,6 +155,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def first_few(names: Sequence[str], count: int = 4) -> str:
+    """``a, b, c, d and 3 more``."""
+    more = f" and {len(names) - count:,} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
 def terminal_width(otherwise: int = 100) -> int:
     """Columns of the terminal; ``otherwise`` where there is none."""
     return shutil.get_terminal_size((otherwise, 24)).columns

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
+    from warehouse.analysis.absent_columns import AbsentColumn, find_absent_columns
     from warehouse.analysis.catalog_names import Names, Place, parameter_types, text_parameters
     from warehouse.analysis.empty_results import explain_empty
     from warehouse.analysis.empty_windows import EmptyWindow, find_empty_windows
     from warehouse.analysis.files_read import CatalogFiles
-    from warehouse.analysis.gaps import Gap, IncompleteError, find_gaps, gap_lines
+    from warehouse.analysis.gaps import Gap, IncompleteError, find_gaps
     from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.lookahead_marks import (
         LookAhead,
@@ -27,11 +28,12 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "absent_columns": "AbsentColumn find_absent_columns",
             "catalog_names": "Names parameter_types Place text_parameters",
             "empty_results": "explain_empty",
             "empty_windows": "EmptyWindow find_empty_windows",
             "files_read": "CatalogFiles",
-            "gaps": "find_gaps Gap gap_lines IncompleteError",
+            "gaps": "find_gaps Gap IncompleteError",
             "lineage": "column_facts Trace trace",
             "lookahead_marks": (
                 "find_marks LookAhead LooksAheadError Remark require_clean warning_lines"

@@ -15,7 +15,7 @@ import duckdb
 from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.parse_tree import Tree
 from warehouse.analysis.scope import QueryScope
-from warehouse.analysis.used_datasets import used_datasets
+from warehouse.analysis.used_columns import used_datasets
 from warehouse.config import load_settings
 from warehouse.display import counted
 from warehouse.errors import WarehouseError
@@ -94,7 +94,7 @@ def find_gaps(
     sources = _LakeToday(home)
     for scope in scopes:
         if scope.datasets and scope.place.schema != "meta":
-            for part in _by_clock(scope):
+            for part in by_clock(scope):
                 gaps = _gaps_of(cursor, part, sources)
                 if len(scope.datasets) > 1 and any(gap.reason == _UNKNOWN for gap in gaps):
                     used = used_datasets(tree, scope.place, catalog)
@@ -103,7 +103,7 @@ def find_gaps(
     return tuple(sorted(found, key=_order))
 
 
-def _by_clock(scope: QueryScope) -> Iterator[QueryScope]:
+def by_clock(scope: QueryScope) -> Iterator[QueryScope]:
     """The scope, and apart from it that of datasets which exist under one clock only.
 
     A mart joins those to the bars of either clock, by the time at which they are known.

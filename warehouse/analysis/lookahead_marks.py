@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from warehouse.analysis.absent_columns import AbsentColumn, absent_lines
 from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty_windows import EmptyWindow
 from warehouse.analysis.gaps import Gap, IncompleteError, gap_lines, require_whole
@@ -63,16 +64,17 @@ def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tu
     )
 
 
-Remark = LookAhead | EmptyWindow | Gap
+Remark = LookAhead | EmptyWindow | AbsentColumn | Gap
 
 
 def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
-    """Lines of text: one for each model that looks ahead and for each empty window, then the gaps.
+    """Lines of text: models that look ahead, empty windows, absent columns, then the gaps.
 
     ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
-    others = [warning for warning in warnings if not isinstance(warning, Gap)]
-    return [*(f"warning: {other}" for other in others), *gap_lines(_gaps(warnings), hint)]
+    others = [w for w in warnings if not isinstance(w, (AbsentColumn, Gap))]
+    lines = [*map(str, others), *absent_lines(_absent(warnings))]
+    return [*(f"warning: {line}" for line in lines), *gap_lines(_gaps(warnings), hint)]
 
 
 def require_clean(warnings: Sequence[Remark]) -> None:
@@ -83,7 +85,7 @@ def require_clean(warnings: Sequence[Remark]) -> None:
     LooksAheadError
         It reads models that look ahead.
     IncompleteError
-        Bars are missing from what it selects, or a window is no whole number of them.
+        Bars or columns are missing from what it selects, or a window is no whole number of bars.
     """
     marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
     if marks:
@@ -98,8 +100,20 @@ def require_clean(warnings: Sequence[Remark]) -> None:
             raise IncompleteError(
                 str(window), next_step="use another length, or leave strict out", window=window
             )
+    absent = _absent(warnings)
+    if absent:
+        listed = "\n".join(f"  {line}" for line in absent_lines(absent))
+        raise IncompleteError(
+            f"the vendor's files lack columns that the query reads:\n{listed}",
+            next_step="narrow the span, read other columns, or leave strict out",
+            absent=tuple(absent),
+        )
     require_whole(_gaps(warnings))
 
 
 def _gaps(warnings: Sequence[Remark]) -> list[Gap]:
     return [warning for warning in warnings if isinstance(warning, Gap)]
+
+
+def _absent(warnings: Sequence[Remark]) -> list[AbsentColumn]:
+    return [warning for warning in warnings if isinstance(warning, AbsentColumn)]

@@ -176,12 +176,6 @@ def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
 DRIFT_QUERY = 'warehouse sql "from meta.drift"'
 
 
-def first_few(names: Sequence[str], count: int = 4) -> str:
-    """``a, b, c, d and 3 more``."""
-    more = f" and {len(names) - count:,} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
-
-
 def table_width() -> int:
     """Width of a printed table: that of the terminal, unlimited for a pipe or a file."""
     return terminal_width() if sys.stdout.isatty() else UNCUT

@@ -141,8 +141,8 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
 
 
 def _say_remarks(result: Result, *, is_blank: bool) -> None:
-    """Print remarks to stderr: why a result is empty, columns that look ahead, missing bars."""
-    from warehouse.analysis import Gap, gap_lines
+    """Print remarks to stderr: why a result is empty, models that look ahead, what is missing."""
+    from warehouse.analysis import AbsentColumn, Gap, warning_lines
 
     try:
         with one_clock(at_least_s=_REMARKS_S):
@@ -151,8 +151,8 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
             hint = result.hint if is_blank else None
             if hint is not None:
                 say(f"hint: {hint}")
-            gaps = [found for found in result.warnings if isinstance(found, Gap)]
-            for line in gap_lines(gaps, hint):
+            missing = [w for w in result.warnings if isinstance(w, (AbsentColumn, Gap))]
+            for line in warning_lines(missing, hint):
                 say(line)
     except StoppedError:
         say("missing bars were not looked for, because the time limit was reached")

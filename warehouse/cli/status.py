@@ -13,7 +13,6 @@ import click
 from warehouse._version import __version__
 from warehouse.cli.common import (
     DRIFT_QUERY,
-    first_few,
     home_option,
     indented,
     json_option,
@@ -23,7 +22,7 @@ from warehouse.cli.common import (
     table_width,
 )
 from warehouse.config import Settings
-from warehouse.display import counted, render_size, render_table
+from warehouse.display import counted, first_few, render_size, render_table
 from warehouse.errors import ExitCode, NotFoundError
 from warehouse.home import Home
 from warehouse.lake import Manifest, Note, notes_of

@@ -13,7 +13,6 @@ import click
 from warehouse.cli.bucket import published
 from warehouse.cli.common import (
     DRIFT_QUERY,
-    first_few,
     grouped,
     home_option,
     json_option,
@@ -24,7 +23,7 @@ from warehouse.cli.common import (
 )
 from warehouse.cli.folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
-from warehouse.display import counted, render_size
+from warehouse.display import counted, first_few, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.home import Home
 from warehouse.lake import Admission, BadRow, Outcome

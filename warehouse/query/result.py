@@ -231,11 +231,12 @@ class Result(Tabular):
     @property
     @_within_limits
     def warnings(self) -> tuple[analysis.Remark, ...]:
-        """Models that look ahead, windows without values, missing bars and refused files.
+        """Models that look ahead, windows without values, missing columns, bars and refused files.
 
         A LookAhead names a model of the user's own that did not pass the audit, an EmptyWindow a
-        length that is not a multiple of the selected bars, so that measures over it are NULL, and a
-        Gap a span that the lake lacks or that was refused. They come in this order, gaps by
+        length that is not a multiple of the selected bars, so that measures over it are NULL, an
+        AbsentColumn a column that files of the vendor lack, so that it is NULL in their rows, and
+        a Gap a span that the lake lacks or that was refused. They come in this order, gaps by
         series and time, and are computed on access: from the series and the span that the query's
         conditions on key columns and ``time`` select, or else from all that its tables cover.
 
@@ -249,11 +250,10 @@ class Result(Tabular):
         """
         scope = self._scope()
         cursor = self._session.root.new_cursor()
-        session = self._session
-        gaps = analysis.find_gaps(
-            cursor, heeding(scope), session.home, self._statement.tree, session.names
-        )
-        return (*self._marks(scope), *self._empty_windows(scope), *gaps)
+        session, tree = self._session, self._statement.tree
+        absent = analysis.find_absent_columns(cursor, scope, tree, session.names)
+        gaps = analysis.find_gaps(cursor, heeding(scope), session.home, tree, session.names)
+        return (*self._marks(scope), *self._empty_windows(scope), *absent, *gaps)
 
     @property
     @_within_limits

@@ -1,0 +1,50 @@
+"""The vendor's columns and datasets that a query uses of a table: those behind what it names."""
+
+from __future__ import annotations
+
+from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.lineage import Ancestry, ColumnOf
+from warehouse.analysis.parse_tree import Tree, nodes
+
+
+def used_columns(tree: Tree | None, place: Place, catalog: Names) -> frozenset[ColumnOf]:
+    """Columns of the vendor behind the columns of a table that a query names anywhere.
+
+    Those behind all of its columns where it names ``*``, or where it has no tree. None of kept
+    bars, which are computed from ticks.
+    """
+    if place.schema == "ticks":
+        return frozenset()
+    found = catalog.columns[place]
+    if tree is not None and not _has_star(tree):
+        named = {
+            str(node["column_names"][-1]).lower()
+            for node in nodes(tree)
+            if node.get("class") == "COLUMN_REF"
+        }
+        found = {name: facts for name, facts in found.items() if name.lower() in named}
+    ancestry = Ancestry(catalog)
+    return frozenset(
+        leaf
+        for column in found
+        for leaf in ancestry.behind(ColumnOf(place, column))
+        if leaf.place.schema == "vendor"
+    )
+
+
+def used_datasets(tree: Tree | None, place: Place, catalog: Names) -> frozenset[str]:
+    """Datasets behind the columns of a table that a query names anywhere; all where unsure.
+
+    None of kept bars, because a series of theirs need not be one of the vendor's files, nor of all
+    kinds of ticks.
+    """
+    if place.schema == "ticks":
+        return frozenset()
+    if tree is None or _has_star(tree):
+        return frozenset(catalog.datasets(place))
+    found = frozenset(column.place.table for column in used_columns(tree, place, catalog))
+    return found or frozenset(catalog.datasets(place))
+
+
+def _has_star(tree: Tree) -> bool:
+    return any(node.get("class") == "STAR" for node in nodes(tree))
