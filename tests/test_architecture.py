@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import warehouse
-from tests.support import ROOT
+from tests.support import ROOT, bar_table, file_key, grid, write_file
 
 PACKAGE = ROOT / "warehouse"
 SOURCES = {
@@ -96,6 +97,19 @@ def test_open_when_the_catalog_of_today_is_asked_then_looks_at_no_other(demo_hom
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert finished.stdout.split() == []
+
+
+def test_sync_when_files_grew_then_loads_no_frames(tmp_path: Path) -> None:
+    key, starts = file_key("flow", "2025-09-01"), grid(date(2025, 9, 1), 24)
+    code = (
+        "import sys; from warehouse.cli import run;"
+        " run(['--home', sys.argv[1], 'sync', '--from', sys.argv[2]])"
+    )
+    for bars in (6, 12):
+        write_file(tmp_path / "files", key, bar_table("flow", starts[:bars]))
+        loaded = loaded_after(code, tmp_path / "home", tmp_path / "files")
+        assert "pyarrow" in loaded
+        assert "pandas" not in loaded
 
 
 def test_help_when_asked_then_loads_nothing_heavy() -> None:

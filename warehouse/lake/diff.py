@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from warehouse.lake.file_values import nulls_of, plain_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
 
     Bars are matched by ``time``; raw rows, which have no key of their own, by position.
     """
-    old, new = pq.read_table(old_path), pq.read_table(new_path)
+    old, new = _read(old_path), _read(new_path)
     if is_raw:
         shared = min(len(old), len(new))
         old_rows = new_rows = np.arange(shared)
         tail_only = len(new) >= len(old)
     else:
         old_times, new_times = (
-            table["time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+            plain_numbers(table["time"].cast(pa.timestamp("us")).combine_chunks(), np.int64)
             for table in (old, new)
         )
         common, old_rows, new_rows = np.intersect1d(old_times, new_times, return_indices=True)
@@ -64,12 +65,12 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
     largest: dict[str, float | None] = {}
     for name in old.column_names:
         if name in new.column_names and name != "time":
-            before, after = old[name].take(old_rows), new[name].take(new_rows)
+            before, after = _Column(old[name], old_rows), _Column(new[name], new_rows)
             differs = _differs(before, after)
             changed |= differs
-            if differs.any() and _is_number(before.type) and _is_number(after.type):
+            if differs.any() and before.is_number and after.is_number:
                 largest[name] = _largest_relative_change(
-                    _floats(before)[differs], _floats(after)[differs]
+                    before.floats()[differs], after.floats()[differs]
                 )
     columns_added = tuple(n for n in new.column_names if n not in old.column_names)
     columns_removed = tuple(n for n in old.column_names if n not in new.column_names)
@@ -85,36 +86,50 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
     )
 
 
-def _differs(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
+def _read(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:  # read_table would load pandas
+        return file.read()
+
+
+class _Column:
+    """A column of the rows that both versions have."""
+
+    def __init__(self, column: pa.ChunkedArray, rows: np.ndarray) -> None:
+        self._values: pa.Array = column.combine_chunks()
+        self._rows = rows
+        self.kind: pa.DataType = column.type
+        self.is_integer = bool(pa.types.is_integer(self.kind))
+        self.is_number = self.is_integer or bool(pa.types.is_floating(self.kind))
+        self.nulls: np.ndarray = nulls_of(self._values)[rows]
+
+    def integers(self) -> np.ndarray:
+        """Whole numbers, arbitrary where NULL."""
+        numbers: np.ndarray = plain_numbers(self._values, self.kind.to_pandas_dtype())[self._rows]
+        return numbers
+
+    def floats(self) -> np.ndarray:
+        """Numbers as float64 with NULL as NaN."""
+        numbers = plain_numbers(self._values.cast(pa.float64(), safe=False), np.float64)
+        return np.where(self.nulls, np.nan, numbers[self._rows])
+
+    def objects(self) -> list[Any]:
+        values = self._values.to_pylist()
+        return [values[row] for row in self._rows]
+
+
+def _differs(before: _Column, after: _Column) -> np.ndarray:
     """Rows whose values differ; NaN equals NaN only, and NULL equals NULL only."""
-    nulls, other_nulls = (_flags(column.is_null()) for column in (before, after))
-    same: np.ndarray = nulls & other_nulls
-    if pa.types.is_integer(before.type) and before.type == after.type:
-        same |= _flags(pc.equal(before, after))
-    elif _is_number(before.type) and _is_number(after.type):
-        numbers, others = _floats(before), _floats(after)
+    same: np.ndarray = before.nulls & after.nulls
+    if before.is_integer and before.kind == after.kind:
+        equal = before.integers() == after.integers()
+    elif before.is_number and after.is_number:
+        numbers, others = before.floats(), after.floats()
         equal = (numbers == others) | (np.isnan(numbers) & np.isnan(others))
-        same |= equal & ~nulls & ~other_nulls
     else:
-        pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
-        same |= np.fromiter((a == b for a, b in pairs), bool, len(before))
+        pairs = zip(before.objects(), after.objects(), strict=True)
+        equal = np.fromiter((a == b for a, b in pairs), bool, len(same))
+    same |= equal & ~before.nulls & ~after.nulls
     return ~same
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers as float64 with NULL as NaN."""
-    numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy()
-    return numbers
-
-
-def _flags(column: pa.ChunkedArray) -> np.ndarray:
-    """Booleans, NULL as false."""
-    flags: np.ndarray = pc.fill_null(column, False).to_numpy()
-    return flags
 
 
 def _largest_relative_change(before: np.ndarray, after: np.ndarray) -> float | None:
