@@ -27,8 +27,8 @@ from warehouse.config import Settings
 from warehouse.files import sha256_of
 from warehouse.home import Home
 from warehouse.lake import Manifest, check_file
-from warehouse.lake.records import plain_facts
-from warehouse.lake.schema import STEPS
+from warehouse.lake.manifest.records import plain_facts
+from warehouse.lake.manifest.schema import STEPS
 from warehouse.project import Model, Relation
 from warehouse.vendor import Contract, FileKey, Period, SeriesKey, load_contracts
 

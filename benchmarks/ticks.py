@@ -144,7 +144,7 @@ def write(folder: Path, days: int, trades: int) -> None:
 
 def in_order(folder: Path, days: int) -> list[str]:
     """The sources that the lake's check finds in order, in every file."""
-    from warehouse.lake.validate import check_file
+    from warehouse.lake.validate.vendor_file import check_file
     from warehouse.vendor import FileKey, Period, SeriesKey, load_contracts
 
     found = []

@@ -139,7 +139,7 @@ def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("duckdb.connect", "Home")
     }
-    assert doors == {"engine.py": "duckdb.connect", "lake/manifest.py": "Home"}
+    assert doors == {"engine.py": "duckdb.connect", "lake/manifest/manifest.py": "Home"}
 
 
 def test_environment_when_read_then_by_config_alone() -> None:

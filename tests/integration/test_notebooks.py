@@ -16,7 +16,7 @@ import pytest
 
 import warehouse
 from tests.support import BTC
-from warehouse.query.named_queries import list_queries
+from warehouse.query.sql_text.named_queries import list_queries
 from warehouse.simulator.instrument import Instrument
 from warehouse.simulator.process import Minutes
 

@@ -15,8 +15,8 @@ from tests.robustness.support import quick_build
 from tests.support import bar_table, file_key, grid, write_file
 from warehouse.cli import run as run_here
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
-from warehouse.lake.records import StoredFile
+from warehouse.lake.manifest.manifest import Manifest
+from warehouse.lake.manifest.records import StoredFile
 from warehouse.sync.from_folder import sync_folder
 from warehouse.sync.report import SyncReport
 from warehouse.upkeep.prune import plan_prune

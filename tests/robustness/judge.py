@@ -22,9 +22,9 @@ from warehouse.build.months.jobs import Lists, set_lists
 from warehouse.build.vendor_views import lists_of_series, view_columns, view_sql
 from warehouse.errors import FileRefusedError
 from warehouse.home import Home
+from warehouse.lake.manifest.records import FileFacts, StoredFile
 from warehouse.lake.ownership import assign_ownership
-from warehouse.lake.records import FileFacts, StoredFile
-from warehouse.lake.validate import check_file
+from warehouse.lake.validate.vendor_file import check_file
 from warehouse.vendor.contracts import load_contracts
 from warehouse.vendor.keys import FileKey, time_columns
 

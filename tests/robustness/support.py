@@ -22,7 +22,7 @@ from warehouse.build.months.stored import find_stored, stored_month, write_month
 from warehouse.config import Settings
 from warehouse.generations.publish import catalog_reads, next_generation, publish_build
 from warehouse.home import Home, writing
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sql import files_below
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep.verify import Finding, Severity, verify_home

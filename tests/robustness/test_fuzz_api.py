@@ -26,7 +26,7 @@ from tests.robustness.support import damage
 from tests.support import BTC, VENUE, bar_table, grid
 from warehouse.errors import VendorError, WarehouseError
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_vendor import plan_vendor, sync_vendor
 from warehouse.sync.subscription import Subscription, resolve
 from warehouse.vendor.api import VendorClient

@@ -92,7 +92,7 @@ print(came, wh.sql("select 1").fetchall())
 CHECKED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from warehouse.lake.validate import check_file
+from warehouse.lake.validate.vendor_file import check_file
 from warehouse.errors import FileRefusedError
 from tests.support import file_key
 path, key = Path(sys.argv[1]), file_key("flow", "2025-09", interval="1m")

@@ -17,7 +17,7 @@ from warehouse.build.meta.tables import META
 from warehouse.build.months.lake import Kept, LakeByMonth, kept_in
 from warehouse.config import Settings
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.keys import FileKey
 

@@ -17,8 +17,8 @@ from tests.robustness.support import change_manifest, faults, quick_build, sqlit
 from tests.support import bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.errors import NewerHomeError
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
-from warehouse.lake.schema import HOME_VERSION
+from warehouse.lake.manifest.manifest import Manifest
+from warehouse.lake.manifest.schema import HOME_VERSION
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep.repair import repair_home
 from warehouse.upkeep.verify import About

@@ -39,8 +39,8 @@ from warehouse.config import Settings, load_settings
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.generations.publish import generations, rollback
 from warehouse.home import Home, generation_path, native_copy
-from warehouse.lake.manifest import Manifest
-from warehouse.lake.schema import HOME_VERSION
+from warehouse.lake.manifest.manifest import Manifest
+from warehouse.lake.manifest.schema import HOME_VERSION
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep.prune import prune_home, take_snapshot
 from warehouse.upkeep.repair import repair_home
@@ -439,7 +439,9 @@ def test_a_file_that_an_earlier_version_took_leaves_the_lake_and_its_generations
     key = file_key("flow", "2025-12")
     write_file(home.root.parent / "long", key, table)
     with monkeypatch.context() as earlier:
-        earlier.setattr("warehouse.lake.validate._has_long_decimals", lambda kind: False)
+        earlier.setattr(
+            "warehouse.lake.validate.vendor_file._has_long_decimals", lambda kind: False
+        )
         sync_folder(home, home.root.parent / "long")
     quick_build(home)
     before = generations(home)

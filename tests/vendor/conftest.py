@@ -127,7 +127,7 @@ def objects_of(
     home: Home, *datasets: str, interval: str = "1h", clock: str = "exchange"
 ) -> set[str]:
     """Objects that the vendor's home has for these series."""
-    from warehouse.lake.manifest import Manifest
+    from warehouse.lake.manifest.manifest import Manifest
 
     with Manifest(home.manifest) as manifest:
         return {

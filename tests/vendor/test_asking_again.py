@@ -12,7 +12,7 @@ from tests.support import bar_table, file_key, grid, write_file
 from tests.vendor.conftest import client, want
 from tests.vendor.server import FILE, LIST, TestVendor, serve_vendor
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.lake.objects import Outcome
 from warehouse.sync.from_folder import sync_folder
 from warehouse.sync.report import SyncReport

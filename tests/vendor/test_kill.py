@@ -16,7 +16,7 @@ from tests.vendor.conftest import BTC, VENUE, lake_tree
 from tests.vendor.server import FOR_EVER, Fault, TestVendor
 from warehouse.errors import ExitCode
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 
 DATASETS = ("flow", "ohlcv", "l1_price", "basis")
 ALL_MOMENTS = range(20)

@@ -20,7 +20,7 @@ from tests.vendor.conftest import (
 from tests.vendor.server import FILE, FOR_EVER, LIST, Fault, TestVendor, serve_vendor
 from warehouse.errors import ExitCode, VendorError
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_vendor import plan_vendor, sync_vendor
 from warehouse.sync.report import SyncReport
 from warehouse.vendor.api import KeyRefusedError, NoAnswerError, VendorClient

@@ -120,7 +120,7 @@ def metrics(
     shows the verdicts as meta.audit.
     """
     from warehouse.audit import audit_metrics, keep_audit
-    from warehouse.cli.metrics import print_metrics
+    from warehouse.cli.audit_metrics import print_metrics
 
     home = Home.of(settings)
     report = audit_metrics(

@@ -21,7 +21,7 @@ from warehouse.cli.common import (
     put_table,
     say,
 )
-from warehouse.cli.folder import left_out, print_folder_plan, say_unrecognised
+from warehouse.cli.sync_folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
 from warehouse.display import counted, first_few, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.lake.file_values import nulls_of, plain_numbers
+from warehouse.lake.validate.values import nulls_of, plain_numbers
 
 
 @dataclass(frozen=True, slots=True)

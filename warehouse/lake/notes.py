@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from warehouse.display import counted
-from warehouse.lake.records import FileFacts
+from warehouse.lake.manifest.records import FileFacts
 from warehouse.times import us_datetime
 from warehouse.vendor import FileKey, interval_us
 

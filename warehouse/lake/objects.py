@@ -28,10 +28,10 @@ from typing import Any
 from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
 from warehouse.files import copy, flush, leftovers, sha256_of, show, temporary
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
+from warehouse.lake.manifest.records import FileFacts, StoredFile
+from warehouse.lake.manifest.sqlite_errors import DISK_CODES, primary_code
 from warehouse.lake.notes import Note, notes_of
-from warehouse.lake.records import FileFacts, StoredFile
-from warehouse.lake.sqlite_errors import DISK_CODES, primary_code
 from warehouse.vendor import Contract, FileKey, load_contracts
 
 _BLOCK_BYTES = 1 << 20
@@ -135,8 +135,8 @@ class Lake:
                 incoming.unlink()
                 self.manifest.record_stamp(current, origin=origin, stamp=stamp)
                 return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
-            from warehouse.lake.bad_rows import BadRowsError
-            from warehouse.lake.validate import check_file
+            from warehouse.lake.validate.bad_rows import BadRowsError
+            from warehouse.lake.validate.vendor_file import check_file
 
             contract = load_contracts().get(key.dataset)
             try:
@@ -342,8 +342,8 @@ class Lake:
         contract: Contract | None,
     ) -> tuple[Path, str, FileFacts]:
         """Write the good rows of a file; the file itself goes to quarantine."""
-        from warehouse.lake.bad_rows import BadRowsError, write_salvaged
-        from warehouse.lake.validate import check_file
+        from warehouse.lake.validate.bad_rows import BadRowsError, write_salvaged
+        from warehouse.lake.validate.vendor_file import check_file
 
         assert isinstance(bad, BadRowsError)
         kept = temporary(self.home.objects / f"salvaged-{sha256}")

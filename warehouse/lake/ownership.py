@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
 
-from warehouse.lake.records import StoredFile
+from warehouse.lake.manifest.records import StoredFile
 from warehouse.times import Span, intersect, merge, subtract, total
 from warehouse.vendor import Period, interval_us, months
 

@@ -14,7 +14,7 @@ import shlex
 from typing import Any
 
 from warehouse.errors import QueryError, WarehouseError
-from warehouse.query.result import Result
+from warehouse.query.results.result import Result
 from warehouse.query.warehouse import Warehouse, parameters_in
 from warehouse.query.warehouse import open as open_warehouse
 

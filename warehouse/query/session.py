@@ -53,7 +53,7 @@ from warehouse.home import (
     published_copies,
 )
 from warehouse.interrupts import Limits, run
-from warehouse.query.guard import Statement, check
+from warehouse.query.sql_text.guard import Statement, check
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class Session:
     def bind(
         self, text: str, params: dict[str, object], frames: Mapping[str, pa.Table]
     ) -> BoundQuery:
-        """A query that passed :func:`warehouse.query.guard.check`, bound but not run."""
+        """A query that passed :func:`warehouse.query.sql_text.guard.check`, bound but not run."""
         cursor = self.cursor(frames)
         if not _IS_LAZY:
             return replace(bind_late(cursor, text, params), types=describe(cursor, text, params))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from warehouse.config import Settings
 from warehouse.home import Home, generation_path
 from warehouse.interrupts import run
-from warehouse.query.guard import Statement
 from warehouse.query.session import Session, open_session
+from warehouse.query.sql_text.guard import Statement
 
 if TYPE_CHECKING:
     from warehouse.analysis import CatalogFiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from warehouse.errors import NotFoundError, did_you_mean
-from warehouse.query.result import Result
+from warehouse.query.results.result import Result
 
 
 def find_columns(ask: Callable[..., Result], name: str) -> Result:

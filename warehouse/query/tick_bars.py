@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
-from warehouse.query.result import Result
+from warehouse.query.results.result import Result
 from warehouse.vendor import load_contracts
 
 _EVENTS = re.compile(r"\s*([0-9.]+(?:e\+?[0-9]+)?)\s*(trades|base|quote)\s*", re.IGNORECASE)

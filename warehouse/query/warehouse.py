@@ -19,23 +19,23 @@ from warehouse import analysis
 from warehouse.config import Settings, load_settings
 from warehouse.home import Home
 from warehouse.interrupts import Limits, run
-from warehouse.query.frames import (
+from warehouse.query.results.result import Result
+from warehouse.query.session import Session, one_clock
+from warehouse.query.source import Source
+from warehouse.query.sql_text.frames import (
     frame_table,
     is_frame,
     require_frames_read,
     require_no_catalog_names,
     require_no_value_as_table,
 )
-from warehouse.query.parameters import (
+from warehouse.query.sql_text.parameters import (
     as_moments,
     may_be_moment,
     require_arguments,
     require_names,
 )
-from warehouse.query.result import Result
-from warehouse.query.session import Session, one_clock
-from warehouse.query.source import Source
-from warehouse.query.templates import (
+from warehouse.query.sql_text.templates import (
     Templates,
     holds_template,
     limited,
@@ -350,7 +350,7 @@ class Warehouse:
         ...     len(wh.query("flow_seasonality"))
         168
         """
-        from warehouse.query.named_queries import find_query
+        from warehouse.query.sql_text.named_queries import find_query
 
         found = run(None, lambda: find_query(name, self._home.queries))
         given = {**(params or {}), **named}
@@ -415,7 +415,7 @@ class Warehouse:
 
     def queries(self) -> Result:
         """The named queries, one row each: name, purpose, parameters, source; by name."""
-        from warehouse.query.named_queries import as_sql, list_queries
+        from warehouse.query.sql_text.named_queries import as_sql, list_queries
 
         return self.sql(*as_sql(run(None, lambda: list_queries(self._home.queries))))
 
@@ -489,6 +489,6 @@ def session_of(warehouse: Warehouse) -> Session:
 
 def parameters_in(warehouse: Warehouse, text: str) -> frozenset[str]:
     """Names of the parameters of a query, which may be a template."""
-    from warehouse.query.guard import parameters_of
+    from warehouse.query.sql_text.guard import parameters_of
 
     return parameters_of(warehouse._templates.render(text) if holds_template(text) else text)

@@ -22,7 +22,7 @@ from warehouse.analysis.scope import QueryScope
 from warehouse.cli import run
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.keys import Period
 

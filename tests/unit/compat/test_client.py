@@ -20,7 +20,7 @@ import warehouse
 from tests.support import BTC, VENUE, bar_table, file_key, grid, series, utc, write_file
 from warehouse.errors import NotFoundError, UsageError
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_folder import sync_folder
 
 ASKED: dict[str, Any] = {

@@ -15,8 +15,8 @@ import pytest
 
 from tests.support import bar_table, file_key, grid, write_file
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
-from warehouse.lake.records import FileFacts, Restatement
+from warehouse.lake.manifest.manifest import Manifest
+from warehouse.lake.manifest.records import FileFacts, Restatement
 from warehouse.sync.from_folder import sync_folder
 
 FACTS = FileFacts(1, 0, 0, ((0, 1),), (("time", "TIMESTAMP"),), (), (), 0, True, True)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import file_key, grid
+from warehouse.lake.manifest.records import FileFacts, StoredFile
 from warehouse.lake.ownership import (
     Gap,
     OwnedFile,
@@ -18,7 +19,6 @@ from warehouse.lake.ownership import (
     find_gaps,
     series_months,
 )
-from warehouse.lake.records import FileFacts, StoredFile
 from warehouse.times import Span, date_us, intersect, merge, subtract, total
 from warehouse.vendor.keys import FileKey
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warehouse.lake.tick_order import TickOrder
+from warehouse.lake.validate.tick_order import TickOrder
 
 ID = st.one_of(st.none(), st.from_regex(r"[0-9]{1,3}", fullmatch=True), st.sampled_from("ab"))
 BATCHES = st.lists(

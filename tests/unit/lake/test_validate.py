@@ -15,8 +15,8 @@ import pytest
 
 from tests.support import bar_table, file_key, grid, times
 from warehouse.errors import FileRefusedError
-from warehouse.lake.records import FileFacts
-from warehouse.lake.validate import check_file
+from warehouse.lake.manifest.records import FileFacts
+from warehouse.lake.validate.vendor_file import check_file
 from warehouse.vendor.contracts import load_contracts
 from warehouse.vendor.keys import FileKey
 

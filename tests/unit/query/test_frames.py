@@ -18,7 +18,7 @@ import pytest
 import warehouse
 from tests.support import BTC, run_warehouse, utc
 from warehouse.errors import QueryError
-from warehouse.query.receipt import Receipt
+from warehouse.query.results.receipt import Receipt
 from warehouse.upkeep.receipts import Verdict, verify_receipt
 
 DOCS = Path(__file__).parents[3] / "docs" / "asking.md"

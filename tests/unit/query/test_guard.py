@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse.errors import QueryError
-from warehouse.query.guard import check, parameters_of
+from warehouse.query.sql_text.guard import check, parameters_of
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import warehouse
 from tests.support import BTC
 from warehouse.errors import NotFoundError, QueryError
-from warehouse.query.named_queries import find_query, list_queries, read_query
+from warehouse.query.sql_text.named_queries import find_query, list_queries, read_query
 
 QUERY = """/*
 purpose: Any measure of

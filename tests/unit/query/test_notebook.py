@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from tests.support import BTC, utc
 from warehouse.errors import NotFoundError, QueryError
-from warehouse.query.result import Result
+from warehouse.query.results.result import Result
 
 
 @pytest.fixture(scope="module")

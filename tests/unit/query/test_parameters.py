@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from warehouse.errors import QueryError
-from warehouse.query.parameters import require_names
+from warehouse.query.sql_text.parameters import require_names
 from warehouse.sql import bound
 
 

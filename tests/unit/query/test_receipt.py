@@ -14,7 +14,7 @@ import warehouse
 from tests.asking import ETH
 from tests.support import BTC, utc
 from warehouse.errors import QueryError
-from warehouse.query.receipt import Receipt, content_hash
+from warehouse.query.results.receipt import Receipt, content_hash
 
 ASK = "select time, net_delta from mart where symbol = $s and time < $end order by time"
 

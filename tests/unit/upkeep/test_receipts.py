@@ -13,7 +13,7 @@ from tests.asking import publish_without_dbt, write_month, write_small_home
 from tests.support import BTC
 from warehouse.config import load_settings
 from warehouse.home import Home
-from warehouse.query.receipt import Receipt, ReceiptFile
+from warehouse.query.results.receipt import Receipt, ReceiptFile
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep.receipts import ReceiptVerdict, Verdict, verify_receipt
 

@@ -17,7 +17,7 @@ from warehouse.errors import QueryError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from warehouse.query.guard import Statement
+    from warehouse.query.sql_text.guard import Statement
 
 _FRAMES = {
     ("pandas", "DataFrame"), ("polars", "DataFrame"), ("polars", "LazyFrame"),

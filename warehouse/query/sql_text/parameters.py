@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from warehouse.errors import QueryError, UsageError, did_you_mean
-from warehouse.query.moments import has_offset, naive_utc
+from warehouse.query.sql_text.moments import has_offset, naive_utc
 
 
 def require_arguments(text: object, params: object, timeout: object, memory: object) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from warehouse.errors import REPAIR, DamagedError, NewerHomeError, WarehouseError
 from warehouse.home import Home
-from warehouse.lake.manifest_queries import ManifestQueries
-from warehouse.lake.records import (
+from warehouse.lake.manifest.queries import ManifestQueries
+from warehouse.lake.manifest.records import (
     KEY,
     FileFacts,
     Refusal,
@@ -27,8 +27,8 @@ from warehouse.lake.records import (
     flat_series,
     plain_facts,
 )
-from warehouse.lake.schema import HOME_VERSION, STEPS
-from warehouse.lake.sqlite_errors import is_sqlite_error, translate_error
+from warehouse.lake.manifest.schema import HOME_VERSION, STEPS
+from warehouse.lake.manifest.sqlite_errors import is_sqlite_error, translate_error
 from warehouse.vendor import FileKey, SeriesKey
 
 _INSERT_REFUSAL = (

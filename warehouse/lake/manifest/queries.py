@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from warehouse.lake.records import (
+from warehouse.lake.manifest.records import (
     KEY,
     SELECT_FILES,
     Refusal,
@@ -26,7 +26,7 @@ _SERIES = frozenset(SERIES_COLUMNS)
 
 
 class ManifestQueries:
-    """The queries; :class:`warehouse.lake.manifest.Manifest` opens the file and writes."""
+    """The queries; :class:`warehouse.lake.manifest.manifest.Manifest` opens the file and writes."""
 
     _connection: sqlite3.Connection
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.files import ends_of
-from warehouse.lake.file_values import is_bytes, is_text
+from warehouse.lake.validate.values import is_bytes, is_text
 
 _EPOCH_UNITS = (
     ("s", "seconds"),

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.files import SHA256
-from warehouse.lake.records import BadRow
+from warehouse.lake.manifest.records import BadRow
 from warehouse.vendor import FileKey, interval_us, time_columns
 
 # Key of a parquet file's metadata: the sha256 of the vendor's file and the rows left out of it.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.errors import NotFoundError, QueryError, did_you_mean
-from warehouse.query.parameters import require_names
+from warehouse.query.sql_text.parameters import require_names
 from warehouse.sql import bound, identifier
 
 _HEADER = re.compile(r"\s*/\*(.*?)\*/\s*", re.DOTALL)
@@ -156,7 +156,7 @@ def as_sql(queries: Sequence[NamedQuery]) -> tuple[str, dict[str, list[str]]]:
 
 
 def _package_folder() -> Path:
-    return Path(__file__).parents[1] / "queries"
+    return Path(__file__).parents[2] / "queries"
 
 
 def _parameters_without_header(text: str) -> tuple[Parameter, ...]:

@@ -20,8 +20,8 @@ import duckdb
 
 from warehouse.analysis import Tree, names, nodes
 from warehouse.errors import QueryError
-from warehouse.query.measure_hints import measure_hint
-from warehouse.query.moments import lost_offsets
+from warehouse.query.sql_text.measure_hints import measure_hint
+from warehouse.query.sql_text.moments import lost_offsets
 from warehouse.sql import literal
 
 _QUERIES = (

@@ -29,10 +29,10 @@ from warehouse.errors import (
     WarehouseError,
 )
 from warehouse.interrupts import Limits, heeding, run
-from warehouse.query.guard import Statement, engine_message
-from warehouse.query.measure_hints import measure_hint
+from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polars
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
-from warehouse.query.tabular import Column, Tabular, as_pandas, as_polars
+from warehouse.query.sql_text.guard import Statement, engine_message
+from warehouse.query.sql_text.measure_hints import measure_hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from warehouse.analysis import EmptyWindow, LookAhead, Place, QueryScope, Trace
-    from warehouse.query.receipt import Receipt
+    from warehouse.query.results.receipt import Receipt
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -284,7 +284,7 @@ class Result(Tabular):
 
         The result is read once more for it, without being stored.
         """
-        from warehouse.query.receipt import BATCH_ROWS, make_receipt
+        from warehouse.query.results.receipt import BATCH_ROWS, make_receipt
 
         scope = self._scope()
         return make_receipt(

@@ -13,7 +13,7 @@ from warehouse.errors import QueryError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from warehouse.query.result import Result
+    from warehouse.query.results.result import Result
 
 
 def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:

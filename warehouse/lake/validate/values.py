@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from warehouse.display import counted
 from warehouse.errors import FileRefusedError
-from warehouse.lake.tick_order import TickOrder
+from warehouse.lake.validate.tick_order import TickOrder
 from warehouse.vendor import (
     LARGEST_VALUE,
     SMALLEST_VALUE,

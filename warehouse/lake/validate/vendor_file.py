@@ -27,11 +27,11 @@ from warehouse.display import counted
 from warehouse.engine import NO_EXTENSIONS, Fault, connect, fault_of
 from warehouse.errors import FileRefusedError
 from warehouse.interrupts import run
-from warehouse.lake.bad_rows import BadRowsError, find_bad_rows, left_out_of
-from warehouse.lake.file_values import Values, is_bytes, is_text
 from warehouse.lake.imported import imported_of
-from warehouse.lake.records import FileFacts, moment_text
-from warehouse.lake.refusal_hints import other_times, time_hint, unlike_parquet
+from warehouse.lake.manifest.records import FileFacts, moment_text
+from warehouse.lake.validate.bad_rows import BadRowsError, find_bad_rows, left_out_of
+from warehouse.lake.validate.refusal_hints import other_times, time_hint, unlike_parquet
+from warehouse.lake.validate.values import Values, is_bytes, is_text
 from warehouse.sql import identifier, literal
 from warehouse.vendor import (
     NO_TYPE,

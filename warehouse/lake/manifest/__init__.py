@@ -1,0 +1,1 @@
+"""The manifest: the SQLite file that lists what the lake has, its tables, rows and queries."""

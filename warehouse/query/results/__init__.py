@@ -1,0 +1,1 @@
+"""What a query returns: the result, its forms as tables and files, and its receipt."""
