@@ -16,7 +16,7 @@ import pytest
 from warehouse.engine import Fault, attach, connect, fault_of, reading_catalog, translated
 from warehouse.errors import LockedError, WarehouseError
 
-ROWS = "select range as i, md5(range::varchar) as s from range(100000)"
+ROWS = "select range as i, md5(range::varchar) as s from range(20000)"
 SESSION = {"threads": "1", "temp_directory": ""}
 Act = Callable[[duckdb.DuckDBPyConnection, Path], object]
 
@@ -56,7 +56,7 @@ def _damaged_catalog(keep: float, text: bytes) -> Act:
 
 def _little_memory(connection: duckdb.DuckDBPyConnection, _: Path) -> object:
     connection.execute("set memory_limit = '20MB'")
-    return connection.execute("select list(md5(i::varchar)) from range(3000000) as t(i)").fetchall()
+    return connection.execute("select list(md5(i::varchar)) from range(1000000) as t(i)").fetchall()
 
 
 def _full_spill(connection: duckdb.DuckDBPyConnection, home: Path) -> object:
@@ -103,7 +103,7 @@ def _full_catalog(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
         (_damaged_object(-2000, b"\x7f" * 1900), Fault.DAMAGE),
         (_damaged_catalog(0, b"x" * 100_000), Fault.DAMAGE),
         (_damaged_catalog(0.5, b""), Fault.DAMAGE),
-        (_damaged_catalog(0.5, b"\x7f" * 3_000_000), Fault.DAMAGE),
+        (_damaged_catalog(0.5, b"\x7f" * 1_000_000), Fault.DAMAGE),
     ],
 )
 def test_errors_of_files_disk_and_memory_when_real_then_are_known(

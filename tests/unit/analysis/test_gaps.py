@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,8 @@ import duckdb
 import pytest
 
 import warehouse
-from tests.asking import ETH, publish_without_dbt, write_month, write_small_home
-from tests.support import BTC, bar_table, file_key, grid, utc, write_file
+from tests.asking import ETH, publish_without_dbt, write_month
+from tests.support import BTC, bar_table, copy_home, file_key, grid, utc, write_file
 from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty_results import explain_empty
 from warehouse.analysis.gaps import IncompleteError
@@ -131,9 +132,11 @@ def test_reach_when_a_mart_is_read_then_names_the_datasets_behind_it(
 
 
 def test_scope_when_the_catalog_has_no_sql_of_its_models_then_says_what_to_run(
-    tmp_path: Path,
+    small_home: Path, tmp_path: Path
 ) -> None:
-    home = write_small_home(tmp_path / "home", symbols=(BTC,))
+    home = copy_home(small_home, tmp_path / "home")
+    shutil.copy(small_home / "warehouse.duckdb", home / "own.duckdb")
+    (home / "own.duckdb").replace(home / "warehouse.duckdb")
     with duckdb.connect(home / "warehouse.duckdb") as connection:
         connection.execute("drop table meta.models")
     with warehouse.open(home) as opened:
@@ -437,10 +440,15 @@ def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command
         assert (gap.reason, gap.next_step) == ("synced, but not in this build", "warehouse build")
 
 
-def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_path: Path) -> None:
+def test_warnings_when_files_begin_without_the_series_or_skip_raw_months_then_say_so(
+    tmp_path: Path,
+) -> None:
     home, files = tmp_path / "home", tmp_path / "files"
     starts = grid(date(2025, 9, 10), 24)
     write_file(files, file_key("flow", "2025-09", symbol=BTC), bar_table("flow", starts))
+    for month in ("2025-09", "2025-11"):
+        ticks = bar_table("raw_trades", grid(date.fromisoformat(f"{month}-01"), 9))
+        write_file(files, file_key("raw_trades", month), ticks)
     sync_folder(Home(home), files)
     publish_without_dbt(home)
     with warehouse.open(home) as opened:
@@ -458,6 +466,10 @@ def test_warnings_when_files_begin_without_the_series_then_it_starts_later(tmp_p
             "from vendor.flow where time >= '2025-09-10' and time < '2025-10-01'"
         ).warnings
         assert (after.start, after.reason) == (utc("2025-09-11"), "missing in the vendor's files")
+        (gap,) = opened.sql("from vendor.raw_trades").warnings
+        assert (gap.start, gap.end, gap.bars, gap.reason) == (
+            utc("2025-10-01"), utc("2025-11-01"), None, "never synced",
+        )  # fmt: skip
 
 
 def test_warnings_when_a_refused_month_is_asked_for_then_it_is_one_gap(
@@ -481,19 +493,3 @@ def test_warnings_when_the_span_ends_in_the_future_then_only_the_past_is_missing
     )
     (never,) = wh.sql(f"from vendor.flow where symbol = '{ETH}' and time >= '2998-01-01'").warnings
     assert never.next_step is None
-
-
-def test_warnings_when_a_month_of_raw_data_between_was_never_synced_then_say_so(
-    tmp_path: Path,
-) -> None:
-    home, files = tmp_path / "home", tmp_path / "files"
-    for month in ("2025-09", "2025-11"):
-        bars = bar_table("raw_trades", grid(date.fromisoformat(f"{month}-01"), 9))
-        write_file(files, file_key("raw_trades", month), bars)
-    sync_folder(Home(home), files)
-    publish_without_dbt(home)
-    with warehouse.open(home) as opened:
-        (gap,) = opened.sql("from vendor.raw_trades").warnings
-        assert (gap.start, gap.end, gap.bars, gap.reason) == (
-            utc("2025-10-01"), utc("2025-11-01"), None, "never synced",
-        )  # fmt: skip

@@ -87,7 +87,7 @@ def test_write_market_twice_in_another_order_gives_equal_bytes(tmp_path: Path) -
         datasets=datasets,
         intervals=("1h", "1d"),
         clocks=("true", "exchange"),
-        end=date(2025, 9, 3),
+        end=date(2025, 9, 2),
         gaps=30,
         missing_bars=0.1,
     )
@@ -125,14 +125,13 @@ def test_bars_of_a_part_of_the_span_equal_the_whole(dataset: str) -> None:
     assert_same(part, bars(market, dataset, **series, start=start, end=end))
 
 
-@pytest.mark.parametrize("clock", ["true", "exchange"])
-def test_prices_go_on_from_month_to_month(clock: str) -> None:
-    market = Market(start=date(2025, 8, 1), end=date(2026, 3, 1))
+def test_prices_go_on_from_month_to_month() -> None:
+    clock, market = "exchange", Market(start=date(2025, 8, 1), end=date(2025, 12, 1))
     candle = frame(market, "ohlcv", BTC, "1h", clock)
     assert np.array_equal(candle["open"][1:], candle["close"][:-1])
     first = candle["time"].astype("datetime64[M]").astype(int)
     edges = np.flatnonzero(np.diff(first))
-    assert len(edges) == 6
+    assert len(edges) == 3
     for name, dataset in {
         "open_interest": "open_interest",
         "mark_price": "derivative_price",
@@ -183,7 +182,7 @@ def test_columns_and_types_of_a_metric_are_the_contract() -> None:
 
 def test_columns_and_types_of_raw_data_are_the_contract() -> None:
     for exchange in ("binance-futures", "hyperliquid-perps"):
-        day = replace(TORN, exchange=exchange, end=date(2025, 9, 2))
+        day = replace(MONTH, exchange=exchange, end=date(2025, 9, 2))
         for dataset in EVENTS_PER_MINUTE:
             table = bars(day, dataset, symbol=BTC)
             modelled = exchange.startswith("hyper") and dataset not in ("raw_trades", "raw_quotes")
@@ -200,7 +199,7 @@ def test_values_are_within_the_bounds_of_the_contract() -> None:
         f"{dataset}.{column.name} of {symbol}, {interval}"
         for dataset in DATASETS
         for symbol in (BTC, COIN)
-        for interval in ("1m", "1h")
+        for interval in ("5m", "1h")
         for column in load_contracts()[dataset].columns
         if column.expected
         for values in [frame(MONTH, dataset, symbol, interval, "exchange")[column.name]]
@@ -268,7 +267,7 @@ def test_gaps_are_the_same_in_every_dataset_and_interval() -> None:
     market = whole(TORN)
     minutes = frame(market, "ohlcv", COIN, "1m", "true")["time"]
     assert 43_200 * 0.5 < len(minutes) < 43_200
-    for interval in ("5m", "1h", "1d"):
+    for interval in ("5m", "1h"):
         width = WIDTHS[interval]
         expected = np.unique(minutes.astype("datetime64[m]").astype(int) // width)
         for dataset in DATASETS:

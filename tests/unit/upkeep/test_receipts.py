@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 import warehouse
-from tests.asking import publish_without_dbt, write_month, write_small_home
-from tests.support import BTC
+from tests.asking import publish_without_dbt, write_month
+from tests.support import BTC, copy_home
 from warehouse.config import load_settings
 from warehouse.home import Home
 from warehouse.query.results.receipt import Receipt, ReceiptFile
@@ -35,8 +35,10 @@ def test_a_file_that_another_home_lacks_is_listed_once() -> None:
     assert any("no longer in this home" in line and "(aa)" in line for line in lines)
 
 
-def test_verify_when_nothing_code_or_inputs_changed_then_says_which(tmp_path: Path) -> None:
-    home = write_small_home(tmp_path / "home", symbols=(BTC,))
+def test_verify_when_nothing_code_or_inputs_changed_then_says_which(
+    small_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(small_home, tmp_path / "home")
     settings = load_settings(home)
     ordered = receipt_of(home, s=BTC, end=date(2025, 10, 3))
     found = verify_receipt(settings, ordered)
