@@ -168,7 +168,10 @@ def test_publish_when_anything_structural_failed_then_the_old_catalog_stays(
 def test_publish_when_values_warned_or_a_users_model_failed_then_publishes_and_tells(
     home: Home, build: Build
 ) -> None:
-    warned, failed = ("holds", "test", "warehouse", "warn"), ("mine", "model", "user_models", "error")
+    warned, failed = (
+        ("holds", "test", "warehouse", "warn"),
+        ("mine", "model", "user_models", "error"),
+    )
     build(home, [*GOOD, warned, failed])
     assert sorted((w.name, w.failures, w.message) for w in publish_build(home).warnings) == [
         ("holds", 1, "said so"),

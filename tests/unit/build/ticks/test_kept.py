@@ -108,12 +108,12 @@ def test_kept_bars_when_files_are_not_in_order_then_are_those_of_the_order(tmp_p
         write_file(tmp_path / "files", key, table)
     assert not sync_folder(home, tmp_path / "files").refused
     text = TICKS.replace("exchange", 'true", "exchange')
-    home.subscription.write_text(text.replace("ohlcv", 'ohlcv", "flow", "updownticks'))
+    home.subscription.write_text(text.replace("ohlcv", 'ohlcv", "updownticks'))
     path = prepared(home)[0]
     with duckdb.connect() as connection:
         connection.execute(f"attach '{path}' as warehouse (read_only)")
         connection.execute(tick_macros())
-        for dataset in ("ohlcv", "flow", "updownticks"):
+        for dataset in ("ohlcv", "updownticks"):
             for clock in ("true", "exchange"):
                 trades = "trades := 'warehouse.vendor.raw_trades'"
                 asked = f"ticks_{dataset}('45m', clock := '{clock}', {trades})"
