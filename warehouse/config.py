@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from warehouse.errors import UsageError, nearest
+from warehouse.errors import UsageError, WarehouseError, nearest
 
 DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
@@ -332,6 +333,14 @@ def _memory(variables: Mapping[str, str], name: str) -> str | None:
 def variable(name: str) -> str | None:
     """One variable of the environment, else of ``.env``; for a secret named by the user."""
     return os.environ.get(name) or _dotenv().get(name)
+
+
+def program(home: Path) -> list[str]:
+    """The words that a command on a home begins with when it is typed in this environment."""
+    with suppress(WarehouseError):
+        if load_settings().home == home:
+            return ["warehouse"]
+    return ["warehouse", "--home", str(home)]
 
 
 def _dotenv() -> dict[str, str]:

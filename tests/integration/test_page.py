@@ -266,6 +266,24 @@ def test_extreme_and_filled_when_asked_then_are_those_of_the_rows(
     assert answer.json() == {"columns": ["spread_bps"]}
 
 
+def test_absent_when_a_series_lacks_datasets_then_names_them_with_the_command(
+    page: httpx.Client, demo_home: Path
+) -> None:
+    def absent(*columns: str) -> Any:
+        asked = "&".join(f"column={column}" for column in columns)
+        return page.get(f"/api/v1/absent?table=market_state&series=2&{asked}").json()
+
+    of = "--exchange binance-futures --symbol perpetual-BTC-USDT:USDT --interval 5m"
+    update = f"warehouse --home {demo_home} update"
+    assert absent("net_delta_zscore_1d", "spread_bps") == {"datasets": [], "next": []}
+    book = f"{update} l2_liquidity {of} --clock exchange --start 2025-09-01"  # its only clock
+    assert absent("top_share_25") == {"datasets": ["l2_liquidity"], "next": [book]}
+    assert absent("crowding_z") == {
+        "datasets": ["basis", "funding", "open_interest"],
+        "next": [f"{update} basis funding open_interest {of} --clock true --start 2025-09-01"],
+    }
+
+
 def test_drawing_when_a_query_has_many_rows_then_is_of_all(page: httpx.Client) -> None:
     """The answer of a query has 5,000 rows, its chart all 52,128 of them."""
     sql = "select time, close, taker_buy_volume as b from flow_features where series_id = $id;"

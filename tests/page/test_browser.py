@@ -38,7 +38,10 @@ QUOTED = "spot-SOL-USDT"
 STATE = """
     create view main.market_state as select series_id, "time", known_at,
         net_delta / 1e6 as net_delta_zscore_1d, percent_rank() over (order by net_delta)
-        as spread_rank_7d, net_delta as spread_bps, null::double as crowding_z from main.mart
+        as spread_rank_7d, net_delta as spread_bps, null::double as crowding_z,
+        (select max(midprice) from vendor.l1_price as l where l.series_id = mart.series_id)
+        as realized_vol_rank_30d
+    from main.mart
 """
 # In the flow of BTC: 2025-09-02 00:00 until 06:00.
 GAP = (1756771200, 1756792800)
@@ -201,6 +204,11 @@ def test_state_when_opened_then_tells_ranks_and_leads_to_the_series(tab: Any, ad
     spread = tab.locator(".link").nth(1)
     expect(spread.locator(".rank")).to_have_count(1)
     expect(tab.locator(".link").nth(6)).to_contain_text("no values in this span")
+    regime = tab.locator(".link").first
+    expect(regime).to_contain_text("This home has no l1_price of this series. Run:")
+    expect(regime.locator("code")).to_contain_text(
+        f"update l1_price --exchange binance-futures --symbol {BTC} --interval 1h --clock true"
+    )
     left = tab.evaluate(
         "[...document.querySelectorAll('.u-over')].map((one) => one.getBoundingClientRect().right)"
     )

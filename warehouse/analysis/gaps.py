@@ -16,7 +16,7 @@ from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.parse_tree import Tree
 from warehouse.analysis.scope import QueryScope
 from warehouse.analysis.used_columns import used_datasets
-from warehouse.config import load_settings
+from warehouse.config import program
 from warehouse.display import counted
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
@@ -369,7 +369,7 @@ class _LakeToday:
     @property
     def build_line(self) -> str:
         """The command that shows what was synced after the catalog was built."""
-        return shlex.join([*self._program(), "build"])
+        return shlex.join([*program(self._home.root), "build"])
 
     def sync_line(self, name: tuple[Any, ...], span: tuple[int, int | None]) -> str | None:
         """The command that downloads or imports a span; None for one in the future."""
@@ -384,8 +384,8 @@ class _LakeToday:
         ]
         importer = self._importer(name)
         if importer is not None:
-            return shlex.join([*self._program(), "import", importer, "FILES", *series])
-        words = [*self._program(), "sync", name[0], *series]
+            return shlex.join([*program(self._home.root), "import", importer, "FILES", *series])
+        words = [*program(self._home.root), "sync", name[0], *series]
         words += ["--start", f"{us_datetime(start):%Y-%m-%d}"]
         if end is not None:
             words += ["--end", f"{us_datetime(end - 1):%Y-%m-%d}"]
@@ -398,12 +398,6 @@ class _LakeToday:
             for file in manifest.files_of(dataset, SeriesKey(*parts), most=1):
                 return file.facts.imported.importer if file.facts.imported else None
         return None
-
-    def _program(self) -> list[str]:
-        with suppress(WarehouseError):
-            if load_settings().home == self._home.root:
-                return ["warehouse"]
-        return ["warehouse", "--home", str(self._home.root)]
 
 
 def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Gap]:

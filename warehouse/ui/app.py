@@ -83,6 +83,7 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
         "points": page.points,
         "filled": page.filled,
         "empty": page.empty,
+        "absent": page.absent,
         "extreme": page.extreme,
         "calendar": page.calendar,
         "table": page.table,
@@ -234,6 +235,10 @@ class _Page:
     def empty(self, request: Request, asking: Asking) -> Any:
         table, number = _text(request, "table"), _known(_integer(request, "series"))
         return pages.empty(asking, self._tiles.source(asking, table, number))
+
+    def absent(self, request: Request, asking: Asking) -> Any:
+        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        return pages.absent(asking, self._home, table, _texts(request, "column"), number)
 
     def extreme(self, request: Request, asking: Asking) -> Any:
         table, number = _text(request, "table"), _known(_integer(request, "series"))

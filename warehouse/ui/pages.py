@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warehouse.analysis import Place
+from warehouse.config import program
 from warehouse.display import counted
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
+from warehouse.home import Home
 from warehouse.sql import identifier
 from warehouse.times import us_datetime
 from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.points import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
+from warehouse.vendor import SERIES_COLUMNS, load_contracts
 
 # Schemas that people look at, in the order in which the page lists them.
 _SHOWN = ("main", "user", "vendor")
@@ -110,6 +114,47 @@ def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -
     )
     (found,) = asking.sql(f"select {tests}", {"series_id": series_id}).fetchall()
     return {"columns": [name for name, is_held in zip(columns, found, strict=True) if is_held]}
+
+
+def absent(
+    asking: Asking, home: Home, table: str, columns: Sequence[str], series_id: int
+) -> dict[str, Any]:
+    """Datasets that columns are computed from and a series lacks; commands that fetch them."""
+    place = asking.place(table)
+    asking.require_columns(place, "series_id", *columns)
+    selected = ", ".join(map(identifier, columns))
+    trace = asking.sql(f"select {selected} from {shown_table(place)}").trace()
+    behind = {name.split(".")[1] for column in trace.columns for name in column.vendor}
+    every = series(asking)
+    of = next((row for row in every if row["id"] == series_id), None)
+    if of is None:
+        raise NotFoundError(f"there is no series {series_id}", next_step="choose another series")
+    alike = ("exchange", "symbol", "interval")
+    held = {
+        name
+        for row in every
+        if all(row[key] == of[key] for key in alike)
+        for name in row["datasets"]
+    }
+    missing = sorted(behind - held)
+    by_clock: dict[str, list[str]] = {}
+    for name in missing:
+        contract = load_contracts().get(name)
+        clocks = contract.clocks if contract else ()
+        clock = of["clock"] if of["clock"] in clocks or not clocks else clocks[0]
+        by_clock.setdefault(clock, []).append(name)
+    return {
+        "datasets": missing,
+        "next": [_update_line(home, names, {**of, "clock": c}) for c, names in by_clock.items()],
+    }
+
+
+def _update_line(home: Home, datasets: Sequence[str], of: Mapping[str, Any]) -> str:
+    """The command that fetches datasets of a series, from the day on that its others begin."""
+    words = [*program(home.root), "update", *datasets]
+    for name in SERIES_COLUMNS:
+        words += [f"--{name}", str(of[name])] if of[name] is not None else []
+    return shlex.join([*words, "--start", str(of["from"])[:10]])
 
 
 def empty(asking: Asking, source: Source | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // The chain of the vendor's guide on one page: each link of market_state over time, and its rank.
 
-import { shownGeneration } from "./api.js";
+import { get, shownGeneration } from "./api.js";
 import { actions } from "./actions.js";
 import { Panel } from "./chart.js";
 import { css, fill, h } from "./dom.js";
@@ -53,6 +53,10 @@ class StateView extends Timeline {
   constructor(view, chosen, query) {
     super("state", chosen, query);
     this.beginning = this.span ? 0 : BEGINNING;
+    /** Of each link, why it has no values. @type {HTMLElement[]} */
+    this.why = [];
+    /** What the series lacks behind a link, by series and link. @type {Map<string, Promise<{ datasets: string[], next: string[] }>>} */
+    this.absent = new Map();
     this.links = LINKS.map((link) => ({ ...link, columns: [...link.drawn, ...link.read].filter((name) => column(TABLE, name)) }));
     fill(view, h("div", { class: "bar" }, this.choice, this.ranges,
       actions({ question: () => this.question(), pictures: () => this.drawn, name: () => `state ${this.series.symbol} ${this.series.interval}`.replace(/[^\w-]+/g, "_") })),
@@ -77,7 +81,9 @@ class StateView extends Timeline {
     this.drawn = this.links.map((link, place) => {
       const readings = h("div", { class: "readings" });
       const box = h("div", { class: "link" }, h("div", { class: "said", title: link.about }, h("button", { class: "name", title: `${link.about}\nopen in Series`, onclick: () => this.openSeries(place, null) }, link.title), readings));
-      const plot = h("div", { class: "grow" });
+      const why = h("p", { class: "absent" });
+      const plot = h("div", { class: "grow" }, why);
+      this.why[place] = why;
       box.append(plot);
       this.charts.append(box);
       /** @type {Panel} */
@@ -99,6 +105,22 @@ class StateView extends Timeline {
       label: measure.column, unit: this.unit(measure), values: columns[at] ?? [], hidden: !drawn.includes(measure.column), colour: drawn.length === 1 ? "--c1" : COLOURS[at],
     }));
     panel.draw({ x, lines, gaps, span, right: true });
+    this.explain(panel, place);
+  }
+
+  /** Name the datasets that an empty panel needs and the series lacks. @param {Panel} panel @param {number} place */
+  async explain(panel, place) {
+    const { columns } = this.links[place];
+    const [why, key] = [this.why[place], `${this.series.id} ${place}`];
+    fill(why);
+    if (!panel.isEmpty || !columns.length) return;
+    if (!this.absent.has(key)) this.absent.set(key, get("absent", { table: TABLE, series: this.series.id, column: columns }, this.stop.signal));
+    try {
+      const { datasets, next } = /** @type {{ datasets: string[], next: string[] }} */ (await this.absent.get(key));
+      if (panel.isEmpty && datasets.length) fill(why, `This home has no ${datasets.join(", ")} of this series. Run: `, ...next.map((line) => h("code", {}, line)));
+    } catch {
+      this.absent.delete(key); // the panel shows that it is empty
+    }
   }
 
   /** @param {import("./route.js").Measure} measure */
