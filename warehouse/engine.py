@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -268,6 +268,16 @@ def fault_of(error: Exception | str, home: Path | None = None) -> Fault | None:
     return next(matches, None)
 
 
+# Our error for each fault, and its next step.
+_ERRORS: dict[Fault, tuple[type[WarehouseError], str]] = {
+    Fault.DISK: (DiskError, ROOM_OR_RIGHTS),
+    Fault.MEMORY: (MemoryLimitError, MORE_MEMORY),
+    Fault.LOCKED: (LockedError, "close it there, or open it read-only there"),
+    Fault.NEWER: (NewerHomeError, "run: pip install --upgrade duckdb"),
+    Fault.DAMAGE: (DamagedError, REPAIR),
+}
+
+
 def translated(
     error: Exception | str, home: Path | None = None, *, context: str = ""
 ) -> WarehouseError | None:
@@ -283,41 +293,47 @@ def translated(
     message = str(error).partition("\nLINE ")[0].strip()
     if message.startswith("Out of Memory"):  # then comes advice about settings that are locked
         message = message.splitlines()[0]
-    what = f"{context}\n{message}" if context else message
-    match fault_of(error, home):
-        case Fault.DISK:
-            return DiskError(what, next_step=ROOM_OR_RIGHTS)
-        case Fault.MEMORY:
-            return MemoryLimitError(what, next_step=MORE_MEMORY)
-        case Fault.LOCKED:
-            return LockedError(what, next_step="close it there, or open it read-only there")
-        case Fault.NEWER:
-            return NewerHomeError(what, next_step="run: pip install --upgrade duckdb")
-        case Fault.DAMAGE:
-            return DamagedError(what, next_step=REPAIR)
-        case None:
-            return None
-
-
-def raise_fault(error: duckdb.Error, home: Path | None = None) -> None:
-    """Raise our error if one of DuckDB reports a :class:`Fault`; its SQL is wrong otherwise."""
-    if (ours := translated(error, home)) is not None:
-        raise ours from error
+    if (fault := fault_of(error, home)) is None:
+        return None
+    kind, next_step = _ERRORS[fault]
+    return kind(f"{context}\n{message}" if context else message, next_step=next_step)
 
 
 @contextmanager
-def reading_catalog(catalog: Path) -> Iterator[None]:
-    """Translate DuckDB's errors on a catalog file into ours."""
+def translating(
+    home: Path | None = None,
+    *,
+    context: str = "",
+    but: Fault | None = None,
+    blaming: Callable[[duckdb.Error], Exception] | None = None,
+) -> Iterator[None]:
+    """Raise our error for one of DuckDB that reports a :class:`Fault`.
+
+    Parameters
+    ----------
+    home, context
+        As in :func:`translated`.
+    but
+        A fault that counts as a mistake in the SQL.
+    blaming
+        Makes the error for mistakes in the SQL; by default DuckDB's own is raised.
+    """
     try:
         yield
     except duckdb.Error as error:
-        raise unreadable(catalog, error) from error
+        ours = translated(error, home, context=context)
+        if ours is not None and fault_of(error, home) is not but:
+            raise ours from error
+        if blaming is not None:
+            raise blaming(error) from error
+        raise
 
 
-def unreadable(catalog: Path, error: duckdb.Error) -> WarehouseError:
-    """Our error for a catalog file that DuckDB cannot open or read."""
-    ours = translated(error)
-    if ours is None or fault_of(error) is Fault.DAMAGE:
+def reading_catalog(catalog: Path) -> AbstractContextManager[None]:
+    """Translate DuckDB's errors on a catalog file; what no other fault explains is its damage."""
+
+    def damage(error: duckdb.Error) -> DamagedError:
         reason = str(error).splitlines()[0]
         return DamagedError(f"{catalog}: cannot be read as a catalog ({reason})", next_step=BUILD)
-    return ours
+
+    return translating(but=Fault.DAMAGE, blaming=damage)

@@ -13,8 +13,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from warehouse.engine import Fault, attach, connect, fault_of, reading_catalog, translated
-from warehouse.errors import LockedError, WarehouseError
+from warehouse.engine import (
+    Fault,
+    attach,
+    connect,
+    fault_of,
+    reading_catalog,
+    translated,
+    translating,
+)
+from warehouse.errors import LockedError, MemoryLimitError, UsageError, WarehouseError
 
 ROWS = "select range as i, md5(range::varchar) as s from range(20000)"
 SESSION = {"threads": "1", "temp_directory": ""}
@@ -158,6 +166,21 @@ def test_errors_of_the_sql_are_none_whatever_text_they_quote(tmp_path: Path, tex
         connection.execute(text.format(home=tmp_path)).fetchall()
     assert fault_of(caught.value, tmp_path) is None, str(caught.value)
     assert translated(caught.value, tmp_path) is None
+
+
+def test_a_mistake_in_the_sql_is_blamed_and_a_fault_is_not() -> None:
+    blamed = UsageError("correct it")
+    full, wrong = duckdb.OutOfMemoryException("Out of Memory Error: x"), duckdb.BinderException("x")
+    for error, but, raised in (
+        (wrong, None, UsageError),
+        (full, None, MemoryLimitError),
+        (full, Fault.MEMORY, UsageError),
+        (OSError(), None, OSError),
+    ):
+        with pytest.raises(raised), translating(but=but, blaming=lambda _: blamed):
+            raise error
+    with pytest.raises(duckdb.BinderException), translating():
+        raise wrong
 
 
 def test_a_fault_is_found_in_what_dbt_passes_on() -> None:

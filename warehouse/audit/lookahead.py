@@ -44,7 +44,7 @@ from warehouse.audit.scratch import (
 )
 from warehouse.audit.tally import Tally, conclude, merge
 from warehouse.display import counted
-from warehouse.engine import Fault, fault_of, raise_fault, reading_catalog
+from warehouse.engine import Fault, reading_catalog, translating
 from warehouse.project import Model, Project, Relation
 from warehouse.times import us_datetime
 from warehouse.vendor import SERIES_COLUMNS, SeriesKey
@@ -277,10 +277,9 @@ class _Audit:
                 self._give_up(model, cut, unproven)
         for model in comparable:
             try:
-                self._compare(model, cut, futures)
+                with translating(but=Fault.MEMORY):  # such a model is unproven
+                    self._compare(model, cut, futures)
             except duckdb.Error as error:
-                if fault_of(error) is not Fault.MEMORY:  # such a model is unproven
-                    raise_fault(error)
                 self._give_up(model, cut, f"cannot be compared: {str(error).splitlines()[0]}")
         if cut.number % _SHORT_EVERY == 0:
             self._check_lookbacks(comparable, cut)

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.audit.sample import ORIGIN, TICKS, VENDOR, Cut, load_cut, place_of
-from warehouse.engine import Fault, attach, connect, fault_of, raise_fault, reading_catalog
+from warehouse.engine import Fault, attach, connect, reading_catalog, translating
 from warehouse.errors import BUILD, BuildError
 from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
 from warehouse.sql import identifier, literal
@@ -126,10 +126,9 @@ class Scratch:
                 failures[model.relation] = f"reads {broken}, which stopped"
                 continue
             try:
-                self._create(model, result)
+                with translating(but=Fault.MEMORY):  # such a model is unproven
+                    self._create(model, result)
             except duckdb.Error as error:
-                if fault_of(error) is not Fault.MEMORY:  # such a model is unproven
-                    raise_fault(error)
                 failures[model.relation] = str(error).splitlines()[0]
         return failures
 
@@ -278,15 +277,11 @@ def scratch_beside(
         connection.execute(f"create schema memory.{schema}")
     connection.execute(f"use {DATABASE}")
     scratch = Scratch(connection, project, stored)
-    try:
+    lacks = f"{catalog}: lacks a table or column that the models read"
+    with translating(
+        blaming=lambda e: BuildError(f"{lacks} ({str(e).splitlines()[0]})", next_step=BUILD)
+    ):
         scratch.prepare()
-    except duckdb.Error as error:
-        raise_fault(error)
-        raise BuildError(
-            f"{catalog}: lacks a table or column that the models read"
-            f" ({str(error).splitlines()[0]})",
-            next_step=BUILD,
-        ) from error
     return scratch
 
 

@@ -22,7 +22,7 @@ from warehouse.build.months.stored import OnMonth, StoredMonth
 from warehouse.build.ticks.kept import KeptDay, keep_ticks, show_kept, write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
-from warehouse.engine import abandoned_spills, attach, connect, translated
+from warehouse.engine import abandoned_spills, attach, connect, translating
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError
 from warehouse.home import Home
 from warehouse.lake import Manifest
@@ -75,13 +75,8 @@ def beginning(home: Home) -> Iterator[None]:
         raise DiskError(
             f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
         ) from error
-    try:
+    with translating(home.root, context=f"{home.build_catalog}: cannot be written"):
         yield
-    except duckdb.Error as error:
-        ours = translated(error, home.root, context=f"{home.build_catalog}: cannot be written")
-        if ours is None:
-            raise
-        raise ours from error
 
 
 def read_lake(

@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse.build.meta.rows import add_rows
 from warehouse.config import Settings
-from warehouse.engine import connect, raise_fault
+from warehouse.engine import connect, translating
 from warehouse.errors import BuildError
 from warehouse.home import Home
 from warehouse.project import (
@@ -61,11 +61,8 @@ def create_models(settings: Settings, compiled: CompiledProject) -> None:
 
 
 def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel, home: Path) -> None:
-    try:
+    with translating(home, blaming=lambda error: _broken(model, str(error).strip())):
         connection.execute(f"create or replace view {model.relation.sql} as (\n{model.sql}\n)")
-    except duckdb.Error as error:
-        raise_fault(error, home)
-        raise _broken(model, str(error).strip()) from error
     if model.types is not None:
         _require_types(connection, model, model.types)
     _describe(connection, "view", model)
@@ -91,9 +88,9 @@ def _create_functions(
     """
     connection.execute("begin")
     try:
-        connection.execute(statements.replace(BAR_END, f"({bar_end_in(connection, DATABASE)})"))
+        with translating():
+            connection.execute(statements.replace(BAR_END, f"({bar_end_in(connection, DATABASE)})"))
     except duckdb.Error as error:
-        raise_fault(error)
         connection.execute("rollback")
         reason = f"not available under DuckDB {duckdb.__version__}: {str(error).splitlines()[0]}"
         return [("functions", "macro", OURS, "warn", None, reason)]

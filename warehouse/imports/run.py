@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from warehouse.config import Settings
-from warehouse.engine import NO_EXTENSIONS, connect, translated
+from warehouse.engine import NO_EXTENSIONS, connect, translating
 from warehouse.errors import (
     ExitCode,
     FileRefusedError,
@@ -189,7 +187,7 @@ class _Job:
         wanted = [source for source in sources if not self._is_known(source, held)]
         self.meter.expect(files=len(wanted), size_bytes=sum(s.size_bytes for s in wanted))
         for batch in _batches(wanted):
-            with self._folder() as folder, _writing(self.home):
+            with self._folder() as folder, translating(self.home.root):
                 self._take_in(batch, folder)
 
     def report(self, finish: Any) -> ImportReport:
@@ -363,15 +361,3 @@ def _batches(sources: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
         batch.append(source)
     if batch:
         yield batch
-
-
-@contextmanager
-def _writing(home: Home) -> Iterator[None]:
-    """Translate errors of the disk, of memory and of damaged files while days are written."""
-    try:
-        yield
-    except duckdb.Error as error:
-        ours = translated(error, home.root)
-        if ours is None:
-            raise
-        raise ours from error

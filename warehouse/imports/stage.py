@@ -15,12 +15,11 @@ import duckdb
 
 from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.engine import NO_EXTENSIONS, Fault, connect, fault_of, restrict, translated
+from warehouse.engine import NO_EXTENSIONS, Fault, connect, restrict, translating
 from warehouse.errors import (
     FileRefusedError,
     QueryError,
     UsageError,
-    WarehouseError,
     did_you_mean,
 )
 from warehouse.imports.importer import ContractSize, Importer
@@ -115,17 +114,16 @@ class Stage:
         """
         files = unpack(source, self.folder / "files" / str(number), unzips=self._importer.unzips)
         try:
-            self._run("set variable files = $1", [str(file) for file in files])
-            found = {row[0].lower(): row[1] for row in self._run(f"describe {self._sql}")}
-            self._require_columns(found)
-            target = self.folder / "rows" / str(number)
-            target.mkdir(parents=True)
-            self._run(
-                f"copy ({self._select(found)}) to {literal(str(target))}"
-                " (format parquet, partition_by (day), overwrite_or_ignore)"
-            )
-        except duckdb.Error as error:
-            raise self._refusal(error) from error
+            with translating(but=Fault.DAMAGE, blaming=self._refusal):
+                self._run("set variable files = $1", [str(file) for file in files])
+                found = {row[0].lower(): row[1] for row in self._run(f"describe {self._sql}")}
+                self._require_columns(found)
+                target = self.folder / "rows" / str(number)
+                target.mkdir(parents=True)
+                self._run(
+                    f"copy ({self._select(found)}) to {literal(str(target))}"
+                    " (format parquet, partition_by (day), overwrite_or_ignore)"
+                )
         finally:
             for file in files:
                 file.unlink()
@@ -135,10 +133,7 @@ class Stage:
         parameters = [] if value is None else [value]
         return run(self.connection, lambda: self.connection.execute(sql, parameters).fetchall())
 
-    def _refusal(self, error: duckdb.Error) -> WarehouseError:
-        ours = translated(error)
-        if ours is not None and fault_of(error) in (Fault.DISK, Fault.MEMORY):
-            return ours
+    def _refusal(self, error: duckdb.Error) -> FileRefusedError:
         text = engine_message(str(error))
         if isinstance(error, duckdb.BinderException) and self._has_no_rows():
             return FileRefusedError("it has no rows, at most a header")

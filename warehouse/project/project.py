@@ -10,13 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from warehouse.engine import raise_fault
+from warehouse.engine import translating
 from warehouse.errors import BUILD, BuildError, DamagedError, NotFoundError, UsageError
 from warehouse.sql import comment, identifier, literal
 
@@ -286,15 +287,16 @@ def create_views(connection: duckdb.DuckDBPyConnection, project: Project) -> Non
         A model's SQL does not fit what it reads; the message names the model.
     """
     for model in project.models:
-        try:
+        with translating(blaming=partial(_broken, model)):
             connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
-        except duckdb.Error as error:
-            raise_fault(error)
-            raise BuildError(
-                f"model {model.relation}: {str(error).splitlines()[0]}",
-                next_step=f"correct {model.path}",
-                model=str(model.relation),
-            ) from error
+
+
+def _broken(model: Model, error: duckdb.Error) -> BuildError:
+    return BuildError(
+        f"model {model.relation}: {str(error).splitlines()[0]}",
+        next_step=f"correct {model.path}",
+        model=str(model.relation),
+    )
 
 
 def length_us(text: str) -> int | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.engine import connect, raise_fault
+from warehouse.engine import connect, translating
 from warehouse.errors import how_to_install
 from warehouse.files import appearing
 from warehouse.home import Home, own_files
@@ -170,13 +170,11 @@ def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
 def _about(home: Home, path: Path) -> Iterator[None]:
     """Blame a model for what is raised within, errors of its SQL too."""
     try:
-        yield
+        with translating(home.root, blaming=lambda error: _broken(path, str(error).strip())):
+            yield
     except NeedsDbt as reason:
         reason.path = path
         raise
-    except duckdb.Error as error:
-        raise_fault(error, home.root)
-        raise _broken(path, str(error).strip()) from error
 
 
 def _broken(path: Path, reason: str) -> NeedsDbt:

@@ -25,14 +25,12 @@ from warehouse import interrupts
 from warehouse.config import Settings
 from warehouse.engine import (
     NO_EXTENSIONS,
-    Fault,
     attach,
     connect,
-    fault_of,
     limit_memory,
     lock_session,
     memory_limit,
-    unreadable,
+    reading_catalog,
     use_catalog,
 )
 from warehouse.errors import (
@@ -421,31 +419,28 @@ def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
 def _open(
     settings: Settings, catalog: Path, memory: str | None, *, tables: Iterable[Path] = ()
 ) -> duckdb.DuckDBPyConnection:
-    connection = None
-    try:
-        config = {**_CONFIG, "custom_user_agent": user_agent(settings.home)}
-        connection = connect(settings.session, config=config, for_cursors=True)
-        # footers are read once a session: no file that a catalog lists ever changes
-        connection.execute("set global parquet_metadata_cache = true")
-        attach(connection, catalog)
-        use_catalog(connection)
-        for name, path in zip(COPY_DATABASES, tables, strict=False):
-            attach(connection, path, name, options="read_only, hidden")
-        if memory is not None:
-            limit_memory(connection, memory)
-        lock_session(connection, settings.home)
-    except BaseException as error:
-        if connection is not None:
-            connection.close()
-        if not isinstance(error, duckdb.Error):
-            raise
-        if fault_of(error) is Fault.MEMORY:
+    config = {**_CONFIG, "custom_user_agent": user_agent(settings.home)}
+    with ExitStack() as opened:
+        try:
+            with reading_catalog(catalog):
+                connection = connect(settings.session, config=config, for_cursors=True)
+                opened.callback(connection.close)
+                # footers are read once a session: no file that a catalog lists ever changes
+                connection.execute("set global parquet_metadata_cache = true")
+                attach(connection, catalog)
+                use_catalog(connection)
+                for name, path in zip(COPY_DATABASES, tables, strict=False):
+                    attach(connection, path, name, options="read_only, hidden")
+                if memory is not None:
+                    limit_memory(connection, memory)
+                lock_session(connection, settings.home)
+        except MemoryLimitError as error:
             raise MemoryLimitError(
                 f"{memory or settings.session.get('memory_limit')} of memory is too little",
                 next_step="raise it, for example to 500MB",
             ) from error
-        raise unreadable(catalog, error) from error
-    return connection
+        opened.pop_all()
+        return connection
 
 
 def bind_late(

@@ -33,7 +33,7 @@ from warehouse.build.vendor_views import lists_of_series, view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
-from warehouse.lake.manifest import Manifest
+from warehouse.lake.manifest.manifest import Manifest
 from warehouse.lake.ownership import assign_ownership
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.contracts import KEY_COLUMNS, load_contracts

@@ -12,7 +12,7 @@ from warehouse.build.checks.month_tests import TestedMonth, test_months
 from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
 from warehouse.config import Settings
-from warehouse.engine import connect, raise_fault
+from warehouse.engine import connect, translating
 from warehouse.home import Home
 from warehouse.project import CompiledProject, DataTest, broken_test
 
@@ -53,11 +53,11 @@ def _outcome(
     if months is not None:
         found = f"(select {sum(month.failures for month in months)} as failures)"
     try:
-        ((failures, warns, errs),) = connection.execute(
-            f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
-        ).fetchall()
+        with translating(home):
+            ((failures, warns, errs),) = connection.execute(
+                f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
+            ).fetchall()
     except duckdb.Error as error:
-        raise_fault(error, home)
         return (test.name, "test", OURS, "error", None, str(error).strip())
     if errs and not test.is_warning:
         status, configured = "fail", f"fail if {test.error_if}"
