@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from warehouse.errors import UsageError, WarehouseError, nearest
+from warehouse.files import absolute
 
 DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
@@ -108,7 +109,7 @@ def load_settings(
     if isinstance(place, str) and "://" in place:
         store = bucket_address(place)
         place = _cache_folder(store, variables)
-    chosen = Path(place).expanduser().absolute()
+    chosen = absolute(Path(place).expanduser())
     _require_plain(chosen)
     lasting = _lasting(chosen / SETTINGS_FILE)
     native_gb = _count(variables, "WAREHOUSE_NATIVE_GB", least=0)

@@ -45,6 +45,19 @@ def leftovers(home: Path, *, of_lake: bool = True) -> list[Path]:
     return sorted({path for pattern in patterns for path in home.glob(pattern)})
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root, without ``..`` unless that follows a link to another folder.
+
+    Examples
+    --------
+    >>> absolute(Path("/usr/../usr/bin"))
+    PosixPath('/usr/bin')
+    """
+    whole = path.absolute()
+    plain = Path(os.path.normpath(whole))
+    return plain if os.path.realpath(plain) == os.path.realpath(whole) else whole
+
+
 def temporary(place: Path) -> Path:
     """The name of a file while it is written, beside its place.
 

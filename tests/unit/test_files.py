@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from warehouse.files import put, show
+from warehouse.files import absolute, put, show
 
 
 def test_put_when_the_place_is_on_another_disk_then_the_file_is_copied(tmp_path: Path) -> None:
@@ -32,3 +32,15 @@ def test_show_what_is_shown_already_then_nothing_is_left_beside_it(tmp_path: Pat
     for _ in range(2):  # a pull, and one more without news
         show(catalog, place)
         assert [path.name for path in place.parent.iterdir()] == ["catalog"]
+
+
+def test_absolute_when_the_path_goes_up_then_is_the_short_one_of_the_same_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, beyond = tmp_path / "here", tmp_path / "far" / "away"
+    folder.mkdir()
+    beyond.mkdir(parents=True)
+    (folder / "link").symlink_to(beyond)
+    monkeypatch.chdir(folder)
+    assert absolute(Path("../x.csv")) == tmp_path / "x.csv"
+    assert absolute(Path("link/../x.csv")) == folder / "link" / ".." / "x.csv"  # far/x.csv

@@ -68,12 +68,27 @@ def require_newest(store: Store, head: Head | None, record: Record) -> None:
     """Raise OvertakenError if the bucket holds what this home has not pulled."""
     if head is None or head.state in (record.state, record.pending):
         return
-    current, ours = head.state.current, record.state and record.state.current
-    what = "vendor files without a build" if current is None else f"generation {current}"
-    since = "this home never pulled it" if ours is None else f"this home last had {ours}"
     raise OvertakenError(
-        f"{store.address}: holds {what}, published {head.at:%F %T} UTC by another machine; {since}",
+        f"{store.address}: holds {_difference(head.state, record.state)}; another machine published"
+        f" it {head.at:%F %T} UTC",
         next_step="run: warehouse pull, then the same command again; nothing of this home is lost",
+    )
+
+
+def _difference(theirs: State, ours: State | None) -> str:
+    """What the bucket holds, in terms of what this home last pulled from it or pushed to it."""
+    number = theirs.current
+    held = "vendor files without a build" if number is None else f"generation {number}"
+    if ours is None:
+        return f"{held}, and this home never pulled it"
+    if number != ours.current:
+        last = "vendor files" if ours.current is None else f"generation {ours.current}"
+        return f"{held}, and what this home last pulled or pushed was {last}"
+    if number is not None and theirs.generation(number) != ours.generation(number):
+        return f"another {held} than the one that this home last pulled or pushed"
+    return (
+        f"the {held} that this home has, but other vendor files or earlier generations than when"
+        " this home last pulled or pushed"
     )
 
 

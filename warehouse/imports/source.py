@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from warehouse.errors import FileRefusedError, NotFoundError, UsageError
-from warehouse.files import sha256_of
+from warehouse.files import absolute, sha256_of
 from warehouse.sync import printable
 
 _BLOCK_BYTES = 1 << 20
@@ -34,7 +34,7 @@ def source_files(paths: Sequence[Path]) -> tuple[list[SourceFile], list[str]]:
     """The files by name, and warnings about files that are others once more."""
     found: dict[str, SourceFile] = {}
     warnings = []
-    for path in dict.fromkeys(Path(path).absolute() for path in paths):
+    for path in dict.fromkeys(absolute(Path(path)) for path in paths):
         if path.is_dir():
             raise UsageError(f"{path}: is a folder", next_step=f"give its files: {path}/*")
         if not path.is_file():
