@@ -280,17 +280,21 @@ class Session:
             )
 
     def close(self) -> None:
-        """Close the generation, even if another thread is using it."""
+        """Close the generation, even if another thread is using it.
+
+        Abandoned work, which heeds no interrupt (https://github.com/duckdb/duckdb/issues/15925),
+        keeps the connection until it ends: DuckDB 1.5 would wait for it here, 2.0 would refuse.
+        """
         if self._without_copy is not None:
             self._without_copy.close()
         self._is_closed = True
         self._idle.clear()
         give_up = time.monotonic() + _CLOSING_S
-        while not interrupts.is_abandoned():  # closing would wait for that work indefinitely
+        while not interrupts.is_abandoned():
             try:
                 self.connection.close()
                 break
-            except duckdb.Error:  # that thread is making a cursor
+            except duckdb.Error:  # that thread is making a cursor, or runs a query under 2.0
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
@@ -300,6 +304,7 @@ class Session:
 def one_clock(timeout_s: float | None) -> AbstractContextManager[None]:
     """Count all work inside against one time limit; see ``interrupts.one_clock``."""
     # DuckDB before 2.0 imports pandas, if it is there, for the first value that it binds
+    # (https://github.com/duckdb/duckdb/pull/18658); remove when 2.0 is the oldest supported version
     if timeout_s is not None and not _IS_LAZY and find_spec("pandas") is not None:
         run(None, lambda: import_module("pandas"))
     return interrupts.one_clock()

@@ -198,7 +198,8 @@ def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
     parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
     places = [node["query_location"] for node in parameters]
     # DuckDB before 2.0 gives all the position 2**64 - 1: select json_serialize_sql('select $a, $b')
-    # Remove, with parameters_of, when 2.0 is the oldest supported version and PIVOT has a tree.
+    # (https://github.com/duckdb/duckdb/issues/15503). Remove, with parameters_of, when 2.0 is the
+    # oldest supported version and PIVOT has a tree.
     if len(set(places)) < len(places):
         return parameters_of(bare)
     found: dict[str, str] = {}
