@@ -1,4 +1,4 @@
-"""The command ``warehouse``, which is ``python -m warehouse`` too."""
+"""The command ``warehouse``, also ``python -m warehouse``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from warehouse.interrupts import held_back, leave
 
 
 def main() -> None:
-    """Load the command line and run it; Ctrl-C meanwhile ends the command as it does later."""
+    """Load the command line and run it; Ctrl-C ends the command even while it loads."""
     try:
         with held_back():
             from warehouse import cli

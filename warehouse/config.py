@@ -1,6 +1,6 @@
 """Settings: the only reader of the environment, ``.env`` and ``warehouse.toml``.
 
-``Settings`` is built once, by ``cli.main`` or ``warehouse.open``, and handed on.
+``Settings`` is built once, by ``cli.main`` or ``warehouse.open``, and passed on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_API_URL = "https://aperiodic.io/api/v1"
 PREVIEW_KEY = "DEMO-KEY"
 NATIVE_GB = 4
 CACHE_GB = 20.0
-# Begins the address of a home in a bucket.
+# Prefix of the address of a home in a bucket.
 BUCKET = "s3://"
 # The user's settings, in the home.
 SETTINGS_FILE = "warehouse.toml"
@@ -30,7 +30,7 @@ SETTINGS_FILE = "warehouse.toml"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the home is, how DuckDB runs, and how the vendor is reached.
+    """Settings of the home, of DuckDB and of the vendor's API.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class Settings:
     threads, memory_limit
         DuckDB's limits; ``None`` leaves DuckDB's own default.
     workers
-        How many processes compute the months of a build; None leaves it to the build.
+        Number of processes that compute the months of a build; None lets the build choose.
     native_gb
         Marts of up to so many GB in all are copied into tables for sessions; 0 copies none.
     engine
-        What computes the marts: ``duckdb``, or ``spark`` on a server (``warehouse.spark``).
+        Engine that computes the marts: ``duckdb``, or ``spark`` on a server (``warehouse.spark``).
     store
         Address of the bucket that holds the home, ``s3://bucket/prefix``; None for a local home.
     cache_gb
@@ -53,7 +53,7 @@ class Settings:
     api_url
         Base URL of the vendor's API, without a trailing slash.
     api_key
-        The vendor's key, never shown by ``repr``.
+        The vendor's API key, which ``repr`` never shows.
     """
 
     home: Path
@@ -87,9 +87,9 @@ def load_settings(
 ) -> Settings:
     """Settings from an explicit home, the environment, and ``.env`` in the working folder.
 
-    The home is ``home``, else ``$WAREHOUSE_HOME``, else ``./data``. A variable of the real
-    environment wins over the same name in ``.env``. The address of a bucket stands for a folder in
-    the user's cache that reads from it.
+    The home is ``home``, else ``$WAREHOUSE_HOME``, else ``./data``. A variable of the environment
+    takes precedence over ``.env``. For the address of a bucket it is a folder in the user's cache,
+    which reads from the bucket.
 
     Raises
     ------
@@ -127,12 +127,12 @@ def load_settings(
 
 
 def bucket_address(text: str) -> str:
-    """The address of a home in a bucket, without slashes that mean nothing.
+    """The address of a home in a bucket, without superfluous slashes.
 
     Raises
     ------
     UsageError
-        It has no bucket or more than a bucket and a prefix, such as a key.
+        It has no bucket, or something else than a bucket and a prefix, such as a key.
 
     Examples
     --------
@@ -146,8 +146,8 @@ def bucket_address(text: str) -> str:
         shown = "the address of the bucket" if "@" in text else f"{text!r:.80}"
         raise UsageError(
             f"{shown}: not the address of a home in a bucket",
-            next_step="write s3://BUCKET/PREFIX; keys belong into AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY of the environment",
+            next_step="write s3://BUCKET/PREFIX, and set the keys in the environment variables"
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )
     return BUCKET + "/".join([bucket, *parts])
 
@@ -156,14 +156,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def _cache_folder(store: str, variables: Mapping[str, str]) -> Path:
-    """The folder of this user for the files of a bucket."""
+    """The user's cache folder for the files of a bucket."""
     above = variables.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     bucket = store.removeprefix(BUCKET).partition("/")[0]
     return Path(above, "warehouse", f"{bucket}-{hashlib.sha256(store.encode()).hexdigest()[:12]}")
 
 
 class _Lasting(NamedTuple):
-    """Values of a ``warehouse.toml`` that hold for every command on the home."""
+    """Settings in ``warehouse.toml`` that apply to every command on the home."""
 
     store: str | None = None
     cache_gb: float = CACHE_GB
@@ -171,7 +171,7 @@ class _Lasting(NamedTuple):
 
 
 def _lasting(path: Path) -> _Lasting:
-    """The bucket that a ``warehouse.toml`` names, if any, and what the home keeps."""
+    """Read the settings in ``warehouse.toml``."""
     try:
         if not re.search(rb"^\s*[\"']?(store|cache_gb|links)\b", path.read_bytes(), re.MULTILINE):
             return _Lasting()
@@ -198,8 +198,8 @@ def _lasting(path: Path) -> _Lasting:
 def _require_plain(home: Path) -> None:
     """Raise UsageError if DuckDB or dbt would misread the path.
 
-    DuckDB reads ``*``, ``?`` and ``[`` in a file's path as a pattern, which also finds the files of
-    a home beside this one; it cuts names of databases at ``?`` and ``\\``, and dbt at ``#``.
+    DuckDB reads ``*``, ``?`` and ``[`` in a file's path as a pattern, which may match files of
+    another home; it cuts names of databases at ``?`` and ``\\``, and dbt at ``#``.
     """
     text = str(home)
     odd = sorted({c for c in text if c in "*?[\\#" or c < " " or "\ud800" <= c <= "\udfff"})
@@ -220,7 +220,7 @@ _SECRETS = (
 def child_environment(settings: Settings) -> dict[str, str]:
     """Environment for a child process (dbt) that works on the same home, without keys.
 
-    It lets dbt keep the database open between nodes, because the child closes it at the end.
+    dbt may keep the database open between nodes, because the child closes it at the end.
     """
     environment = {k: v for k, v in os.environ.items() if k not in _SECRETS}
     environment["WAREHOUSE_HOME"] = str(settings.home)
@@ -242,7 +242,7 @@ def read_tables(
     FileNotFoundError
         There is no such file.
     UsageError
-        It cannot be read, is not TOML, or has something else than tables with known keys.
+        It cannot be read, is not TOML, or has anything but tables with known keys.
     """
     document = _document(path)
     for other in nearest(name, document.keys() - {name, *_Lasting._fields}, cutoff=0.6):
@@ -263,7 +263,7 @@ def read_tables(
 def read_table(
     path: Path, name: tuple[str, str], keys: Collection[str], example: str
 ) -> dict[str, Any]:
-    """The ``[first.second]`` table of a ``warehouse.toml``, of text values; empty without one.
+    """The ``[first.second]`` table of text values in a ``warehouse.toml``; empty if missing.
 
     Raises
     ------
@@ -325,14 +325,14 @@ def _memory(variables: Mapping[str, str], name: str) -> str | None:
         )
     if not text.endswith("%"):
         return text
-    # DuckDB before 2.0 takes no share of the machine's memory; remove what follows when 2.0 is the
-    # oldest supported version: https://github.com/duckdb/duckdb/pull/25171
+    # DuckDB before 2.0 does not accept a percentage of the machine's memory. Remove the code below
+    # when 2.0 is the oldest supported version: https://github.com/duckdb/duckdb/pull/25171
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return f"{int(size * float(text[:-1]) / 100) >> 20}MiB"
 
 
 def variable(name: str) -> str | None:
-    """One variable of the environment, else of ``.env``; for a secret named by the user."""
+    """One variable of the environment or ``.env``, for a secret whose name the user chooses."""
     return os.environ.get(name) or _dotenv().get(name)
 
 

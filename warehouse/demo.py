@@ -1,7 +1,7 @@
 """The demo: a simulated market from files to a catalog, then a table, a text chart and a PNG chart.
 
-Nothing is special-cased: files in the vendor's shape are written to a temporary folder, synced,
-built and published like real ones, and asked through ``warehouse.open``.
+Files in the vendor's format are written to a temporary folder, then synced, built, published and
+queried exactly like real ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from warehouse.sync import sync_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# colours of Okabe and Ito, which the colour-blind can distinguish
+# colours of Okabe and Ito, which colour-blind people can distinguish
 BLACK, BLUE, ORANGE, PURPLE = "#000000", "#0072B2", "#D55E00", "#CC79A7"
 
 SYMBOL = "perpetual-BTC-USDT:USDT"
@@ -49,7 +49,7 @@ order by flow.time
 class Demo:
     """The output of the demo: the panel of ``PANEL_SQL`` and its chart.
 
-    There is no chart where matplotlib is not installed; ``no_picture`` says so.
+    Without matplotlib there is no chart, and ``no_picture`` has the reason.
     """
 
     home: Home
@@ -64,12 +64,12 @@ def run_demo(settings: Settings, say: Callable[[str], None], *, ticks: bool = Fa
     Parameters
     ----------
     ticks
-        Whether to add a day of raw trades and quotes, and the bars of a minute made from them.
+        Whether to add a day of raw trades and quotes, and 1m bars computed from them.
 
     Raises
     ------
     UsageError
-        The home holds files that are not simulated; they are never mixed with simulated ones.
+        The home has real files, which are never mixed with simulated ones.
     """
     home = Home.of(settings)
     _require_no_real_files(home)

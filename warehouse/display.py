@@ -19,7 +19,7 @@ _MAX_DECIMALS = 6
 _MIN_TEXT_WIDTH = 10
 # Width of the ellipsis for left-out columns, with the space beside it.
 _MARK_WIDTH = 3
-# Columns that tell which row it is: never cut while there is room, and the last to be left out.
+# Columns that identify a row: never cut while there is room, and the last to be left out.
 _KEYS = ("time", "symbol", "interval")
 # Columns that are left out first when a table is too wide.
 _MINOR_KEYS = ("exchange", "clock", "known_at", "series_id")
@@ -38,10 +38,10 @@ def render_table(
 ) -> str:
     """Rows under their column names: numbers on their decimal points, text to the left.
 
-    Where the table is wider than ``width`` (the terminal's by default), the last column goes over
+    If the table is wider than ``width`` (the terminal's by default), the last column goes over
     several lines if ``wrap``; else long texts are cut, then columns are left out, and both are
-    marked by an ellipsis. Time, symbol and interval stay; a last line says how many columns are
-    not shown, and ``hint`` how to see them.
+    marked by an ellipsis. Time, symbol and interval stay; a last line has the number of columns
+    that are not shown, and ``hint``, how to see them.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def render_cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[
 def render_chart(
     values: Sequence[float | None], *, title: str, height: int = 8, width: int | None = None
 ) -> str:
-    """A line of bars that shows the course of a series; gaps stay empty."""
+    """A line of bar characters that charts a series; gaps stay empty."""
     width = max(20, min(width or terminal_width(), 100) - 12)
     points = _resample(values, width)
     known = [p for p in points if p is not None]
@@ -162,7 +162,7 @@ def first_few(names: Sequence[str], count: int = 4) -> str:
 
 
 def terminal_width(otherwise: int = 100) -> int:
-    """Columns of the terminal; ``otherwise`` where there is none."""
+    """Columns of the terminal; ``otherwise`` if there is none."""
     return shutil.get_terminal_size((otherwise, 24)).columns
 
 
@@ -227,7 +227,7 @@ def _shrink(
 ) -> list[int]:
     """Cut the widest text columns until the table fits or none is wider than the least width.
 
-    Keys are cut only where they alone do not fit.
+    Keys are cut only if they do not fit on their own.
     """
     keys = [name in _KEYS for name in columns]
     widths = _cut(widths, [t and not key for t, key in zip(text, keys, strict=True)], limit)
@@ -280,7 +280,7 @@ def _by_weight(columns: Sequence[str]) -> list[int]:
 
 
 def _resample(values: Sequence[float | None], width: int) -> list[float | None]:
-    """Means of ``width`` equal stretches."""
+    """Means of ``width`` equal parts."""
     width = min(width, len(values))
     points: list[float | None] = []
     for i in range(width):

@@ -39,10 +39,10 @@ T = TypeVar("T")
 # For ``config``: no query or file can make DuckDB download extensions.
 NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
-# From 2.0 on the first attached database takes the place of the default one that is detached; in
-# 1.5 a cursor then has none: after "attach ':memory:' as w; use w; detach memory" its
-# "select current_database()" fails. Remove this, and the branches for 1.5 below, when 2.0 is the
-# oldest supported version.
+# In DuckDB 2.0 the first attached database replaces a default database that is detached; in 1.5 a
+# cursor then has no default: after "attach ':memory:' as w; use w; detach memory" its "select
+# current_database()" fails. Remove this, and the branches for 1.5 below, when 2.0 is the oldest
+# supported version.
 _DEFAULT_MOVES = int(duckdb.__version__.split(".")[0]) >= 2
 
 _MEMORY_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -56,13 +56,13 @@ _here = threading.local()
 
 
 class Opened:
-    """What :meth:`during` opens, to be interrupted together from another thread."""
+    """The connections that :meth:`during` opens, which another thread can interrupt together."""
 
     def __init__(self) -> None:
         self._opened: list[weakref.ref[Interruptible]] = []
 
     def during(self, act: Callable[[], T]) -> T:
-        """What ``act`` gives, in this thread."""
+        """The result of ``act``, which runs in this thread."""
         _here.opened = self
         try:
             return act()
@@ -76,12 +76,12 @@ class Opened:
         for reference in tuple(self._opened):
             opened = reference()
             if opened is not None:
-                with suppress(duckdb.Error):  # it may be closed
+                with suppress(duckdb.Error):  # it may have been closed
                     opened.interrupt()
 
 
 def interrupted_too(opened: Interruptible) -> None:
-    """Let it be interrupted together with the connections that this thread opens."""
+    """Interrupt it together with the connections that this thread opens."""
     if (together := getattr(_here, "opened", None)) is not None:
         together.add(opened)
 
@@ -94,7 +94,7 @@ def connect(
     config: Mapping[str, str] | None = None,
     for_cursors: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with a session's settings, its time zone and limits among them.
+    """An in-memory DuckDB with a session's settings, including time zone and limits.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def connect(
     catalog
         Attached as the database ``warehouse`` with ``options``.
     config
-        What can be set only before DuckDB starts.
+        Settings that can only be set before DuckDB starts.
     for_cursors
         Whether :func:`use_catalog` will be called.
     """
@@ -138,8 +138,8 @@ def use_catalog(connection: duckdb.DuckDBPyConnection) -> None:
 
     A cursor does not inherit ``use``: it begins on the default database, which cannot be chosen
     (https://github.com/duckdb/duckdb-python/issues/162; remove all this when it does).
-    But as soon as that is detached, ``warehouse`` takes its place: from DuckDB 2.0 on if no other
-    was attached before, earlier because it has the name of the one that :func:`_start` began with.
+    When that is detached, ``warehouse`` replaces it: in DuckDB 2.0 if it was attached first, before
+    2.0 because it has the name of the database that :func:`_start` opened.
     """
     connection.execute("use warehouse")
     if _DEFAULT_MOVES:
@@ -161,7 +161,7 @@ def restrict(
     folders: Iterable[str],
     files: Iterable[Path] = (),
 ) -> None:
-    """Let a connection reach these folders, which end in ``/``, and files, and nothing else."""
+    """Restrict a connection to these folders, which end in ``/``, and files."""
     for name, paths in (("directories", folders), ("paths", map(str, files))):
         listed = ", ".join(map(literal, paths))
         connection.execute(f"set allowed_{name} = [{listed}]")
@@ -181,11 +181,11 @@ def _start(config: Mapping[str, str], *, for_cursors: bool) -> duckdb.DuckDBPyCo
 
 
 def _spill_folder(wanted: Path) -> Path:
-    """A folder of this connection's own beside ``wanted``; it appears when something is spilled.
+    """A spill folder for this connection only, next to ``wanted``; DuckDB creates it when needed.
 
     Two processes that spill into one folder overwrite each other's blocks under DuckDB 1.5
-    (https://github.com/duckdb/duckdb/issues/15173; from 2.0 on they do not). Where
-    the home cannot be written to, as a colleague's, the user's temporary folder takes its place.
+    (https://github.com/duckdb/duckdb/issues/15173; from 2.0 on they do not). If the home cannot be
+    written to, such as a colleague's, the user's temporary folder is used.
     """
     if os.access(wanted.parent, os.W_OK | os.X_OK):
         return wanted.with_name(f"{wanted.name}-{os.getpid()}-{next(_numbers)}")
@@ -193,7 +193,7 @@ def _spill_folder(wanted: Path) -> Path:
 
 
 def abandoned_spills(build: Path) -> list[Path]:
-    """Folders of spilled data that a killed process left a day ago or earlier."""
+    """Folders of spilled data that killed processes left at least a day ago."""
     oldest = time.time() - _ABANDONED_S
     return [path for path in build.glob("spill-*") if path.stat().st_mtime < oldest]
 
@@ -209,7 +209,7 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
 
 
 def memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
-    """The engine's memory limit in bytes, which it formats as ``"1.8 GiB"``."""
+    """The memory limit in bytes; DuckDB formats it as ``"1.8 GiB"``."""
     row = connection.execute("select current_setting('memory_limit')").fetchone()
     amount, unit = str(row[0]).split() if row else ("0", "bytes")
     return int(float(amount) * 1024 ** _MEMORY_UNITS.index(unit))
@@ -219,7 +219,7 @@ def memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 class Fault(Enum):
-    """What an error of DuckDB reports where it is not the SQL that is wrong."""
+    """The cause of an error of DuckDB, if it is not the SQL."""
 
     DISK = "the disk is full or not writable"
     MEMORY = "the memory limit is too low"
@@ -246,7 +246,7 @@ _ABOUT_DATA = r"(\A(?![\w ]+ Error: )|^\s*(IO|Data Corruption|Invalid Input) Err
 
 
 def fault_of(error: Exception | str, home: Path | None = None) -> Fault | None:
-    """What an error of DuckDB or its message reports; None if the SQL is wrong, or it is unknown.
+    """The cause of an error of DuckDB, by its message; None if the SQL is wrong or it is unknown.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ _ERRORS: dict[Fault, tuple[type[WarehouseError], str]] = {
 def translated(
     error: Exception | str, home: Path | None = None, *, context: str = ""
 ) -> WarehouseError | None:
-    """Our error for one of DuckDB that reports a :class:`Fault`; None for others.
+    """The error of this package for a :class:`Fault` that DuckDB reports; None for others.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def translated(
         What failed, as the first line of the message.
     """
     message = str(error).partition("\nLINE ")[0].strip()
-    if message.startswith("Out of Memory"):  # then comes advice about settings that are locked
+    if message.startswith("Out of Memory"):  # DuckDB's advice that follows is about locked settings
         message = message.splitlines()[0]
     if (fault := fault_of(error, home)) is None:
         return None
@@ -307,7 +307,7 @@ def translating(
     but: Fault | None = None,
     blaming: Callable[[duckdb.Error], Exception] | None = None,
 ) -> Iterator[None]:
-    """Raise our error for one of DuckDB that reports a :class:`Fault`.
+    """Raise an error of this package if DuckDB reports a :class:`Fault`.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """The errors of this package, and the exit code of each.
 
-Every error says what happened, to which file, column or series, and what to do next. Code raises
-the most precise class; ``cli.main`` turns it into a line on stderr and the class's exit code.
+Every error describes what happened, to which file, column or series, and what to do next. Code
+raises the most precise class; ``cli.main`` turns it into a line on stderr and the class's exit
+code.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class WarehouseError(Exception):
     next_step
         What the user can do about it; printed on a line of its own.
     in_shell
-        The same as it is typed on the command line, where that differs from Python.
+        The next step on the command line, if it differs from Python.
     **fields
         The facts of the case (dataset, symbol, path, status ...), kept in ``fields``.
 
@@ -85,7 +86,7 @@ class QueryError(UsageError):
 
 
 class MemoryLimitError(QueryError):
-    """Work needs more memory than its limit."""
+    """A query or build needs more memory than its limit."""
 
 
 class NotFoundError(UsageError):
@@ -150,7 +151,7 @@ class FaultError(WarehouseError):
     exit_code = ExitCode.FAULT
 
 
-# Libraries that are installed only with an extra, and that extra.
+# Libraries that only an extra installs, and the extra.
 _EXTRAS = {
     "dbt": "dbt",
     "matplotlib": "charts",
@@ -165,7 +166,7 @@ _EXTRAS = {
 
 @contextmanager
 def needing_extras() -> Iterator[None]:
-    """Name the pip command where the code within imports a library that is not installed."""
+    """Name the pip command if the code inside imports a library that is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -179,12 +180,12 @@ def needing_extras() -> Iterator[None]:
 
 
 def how_to_install(library: str) -> str:
-    """What to run for a library that only an extra installs."""
+    """The next step for a library that only an extra installs."""
     return f"run: pip install 'microstructure-warehouse[{_EXTRAS[library]}]'"
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> list[str]:
-    """Up to three of ``names`` that are spelt like ``name``, the nearest first."""
+    """Up to three of ``names`` that are spelt similarly to ``name``, the nearest first."""
     from difflib import get_close_matches
 
     return get_close_matches(name, list(dict.fromkeys(names)), n=3, cutoff=cutoff)
@@ -202,7 +203,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-# Next steps that many errors have.
+# Next steps that many errors share.
 BUILD = "run: warehouse build"
 BEGIN = "run: warehouse demo, or: warehouse sync and warehouse build"
 REPAIR = "run: warehouse verify --repair"

@@ -1,4 +1,4 @@
-"""The public face of a package: its names, each loaded from its module when it is first used."""
+"""The public face of a package: its names are loaded from their modules on first use."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 def lazy_face(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package; ``modules`` maps each to its names, by spaces.
+    """``__getattr__`` and ``__dir__`` of a package; ``modules`` maps each module to its names.
 
-    So a command that needs only the keys of vendor files does not load an HTTP client.
-    Ctrl-C waits until a module is loaded.
+    For example, a command that only needs the keys of vendor files loads no HTTP client. Ctrl-C is
+    delayed until a module is loaded.
 
     Examples
     --------

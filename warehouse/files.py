@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-# What :func:`sha256_of` gives, and so the name of an object of the lake.
+# Result of :func:`sha256_of`, and so the name of an object of the lake.
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-# The part of the hash that the name of a stored month ends with.
+# The part of the hash at the end of a stored month's name.
 SUM_DIGITS = 16
 _SUMMED = re.compile(r"(?:^|-)[0-9a-f]{20}-([0-9a-f]{16})$")
 
 
-# Below the home: what DuckDB or we were writing; names with ``building`` and ``incoming`` are of
+# Below the home: unfinished files of DuckDB or the product; ``building`` and ``incoming`` are from
 # earlier versions.
 _OF_BUILDS = (
     "warehouse.duckdb.wal",
@@ -38,8 +38,8 @@ _OF_LAKE = ("objects/.*.new", "lake/**/.*.parquet.new", "objects/.incoming-*")
 def leftovers(home: Path, *, of_lake: bool = True) -> list[Path]:
     """Leftovers of killed processes below a home; the caller holds the home's lock.
 
-    A file of these names whose writer is alive may be among them for a caller without the lock.
-    With ``of_lake``, those in the lake too, which looks at the name of every file there.
+    Without the lock, files whose writer is still alive may be among them. ``of_lake`` includes
+    leftovers in the lake, which reads the name of every file there.
     """
     patterns = _OF_BUILDS + (_OF_LAKE if of_lake else ())
     return sorted({path for pattern in patterns for path in home.glob(pattern)})
@@ -59,7 +59,7 @@ def absolute(path: Path) -> Path:
 
 
 def temporary(place: Path) -> Path:
-    """The name of a file while it is written, beside its place.
+    """The temporary name of a file while it is written, in the same folder.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def temporary(place: Path) -> Path:
 
 
 def flush(path: Path) -> None:
-    """Make a file's bytes, or the names in a folder, durable."""
+    """Flush a file's bytes, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -79,9 +79,9 @@ def flush(path: Path) -> None:
 
 
 def put(finished: Path, place: Path) -> None:
-    """Give a finished file its final name: whole or not at all, after a power failure too.
+    """Give a finished file its final name, atomically even in a power failure.
 
-    Where the two lie on different disks, because a folder of the home is a link, it is copied.
+    It is copied if the two are on different disks, because a folder of the home is a link.
     """
     flush(finished)
     try:
@@ -98,14 +98,14 @@ def put(finished: Path, place: Path) -> None:
 
 
 def write(place: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all; names that link to the one before keep it."""
+    """Write a small file atomically; hard links to the former file keep its content."""
     unfinished = temporary(place)
     unfinished.write_bytes(content)
     put(unfinished, place)
 
 
 def copy(source: Path, place: Path) -> None:
-    """Copy a file, whole or not at all, with its times; the copy is read-only."""
+    """Copy a file atomically, with its times; the copy is read-only."""
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(place)
     shutil.copy2(source, unfinished)
@@ -120,13 +120,13 @@ def show(file: Path, place: Path) -> None:
     if not link_or_copy(file, unfinished):
         flush(unfinished)
     unfinished.replace(place)
-    # where both names are links to one file, rename leaves both
+    # if both names are links to one file, rename keeps both
     unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
 def appearing(target: Path) -> Iterator[BinaryIO]:
-    """A file that the user named, to write into: it appears whole or not at all; links to it stay.
+    """Open a file that the user named for writing; it appears atomically, and links to it stay.
 
     A pipe or device, such as ``/dev/stdout``, is never replaced: it is written into.
     """
@@ -161,7 +161,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sum_in_name(path: Path) -> str | None:
-    """The hash of a stored month's bytes, or its first digits, that is in its name.
+    """The hash of a stored month's bytes, or its first digits, from its name.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def sum_in_name(path: Path) -> str | None:
 
 
 def ends_of(path: Path, count: int) -> tuple[bytes, bytes]:
-    """The first and the last bytes of a file; fewer where it is shorter."""
+    """The first and the last bytes of a file; fewer if it is shorter."""
     with path.open("rb") as file:
         first = file.read(count)
         file.seek(max(file.seek(0, os.SEEK_END) - count, 0))

@@ -35,7 +35,7 @@ class Home:
 
     @property
     def has_links(self) -> bool:
-        """Whether ``lake/`` is to have a link for each vendor file."""
+        """Whether ``lake/`` has a link for each vendor file."""
         return (self.settings or Settings(self.root)).links
 
     @property
@@ -48,7 +48,7 @@ class Home:
 
     @property
     def publications(self) -> Path:
-        """The journal: a line for each time that a generation became current."""
+        """The journal: one line each time a generation becomes current."""
         return self.generations / "published.jsonl"
 
     @property
@@ -110,12 +110,12 @@ class Home:
 
     @property
     def store(self) -> Path:
-        """What is known of the bucket that holds the home: records and locks, and no secret."""
+        """Records and locks of the bucket that holds the home; no secrets."""
         return self.root / ".store"
 
     def owns(self, path: Path) -> bool:
         """Whether a path belongs to the product: one of its files, or inside one of its folders."""
-        beside = (self.catalog, self.manifest, self.lock)  # and their .wal, -journal and the like
+        beside = (self.catalog, self.manifest, self.lock)  # including their .wal and -journal files
         folders = (
             *(self.objects, self.lake, self.marts, self.generations),
             *(self.quarantine, self.build, self.store),
@@ -137,7 +137,7 @@ class Home:
 
     @property
     def bucket_record(self) -> Path:
-        """What was last seen of the bucket."""
+        """The last known state of the bucket."""
         return self.store / "record.json"
 
     def require_whole(self) -> None:
@@ -145,8 +145,8 @@ class Home:
         if self.bucket_record.is_file() and not self.manifest.is_file():
             raise NotFoundError(
                 f"{self.root}: this home only reads from a bucket",
-                next_step="for queries nothing is needed; for this, first run: warehouse pull,"
-                " which fetches all of it",
+                next_step="queries need nothing more; for this command first run: warehouse pull,"
+                " which fetches everything",
             )
 
     def require_lake(self) -> None:
@@ -168,8 +168,8 @@ class Home:
 def own_files(folder: Path, *suffixes: str) -> list[Path]:
     """The user's files below a folder such as ``models``, in order of their paths.
 
-    Linked folders count, each once. What begins with a dot does not, and nothing below it: editors
-    keep copies there, such as JupyterLab's ``.ipynb_checkpoints/mine-checkpoint.sql``.
+    Linked folders are included, each once. Names that begin with a dot are left out, because
+    editors keep copies there, such as JupyterLab's ``.ipynb_checkpoints/mine-checkpoint.sql``.
     """
     found: list[Path] = []
     seen: set[str] = set()
@@ -199,7 +199,7 @@ class NativeCopy(NamedTuple):
     closed, recent
         Tables of the closed months and of the last few.
     facts
-        Hash of each database and the months that it holds, as JSON.
+        Hash of each database and the months in it, as JSON.
     catalog
         The generation's catalog with the marts as views of the tables.
     """
@@ -227,7 +227,7 @@ def native_copy(home: Home, generation: int) -> NativeCopy:
 
 
 def published_copies(home: Home) -> list[int]:
-    """Numbers of the generations that have a native copy; no other file is looked at."""
+    """Numbers of the generations that have a native copy."""
     numbers = (path.parent.name for path in home.generations.glob("*/session.duckdb"))
     return [int(number) for number in numbers if number.isascii() and number.isdigit()]
 
@@ -242,8 +242,8 @@ _BEGINNING = ("sync", "import", "build", "pull")
 def writing(home: Home, verb: str) -> Iterator[int]:
     """Hold the home's lock, so that one process writes at a time.
 
-    The kernel holds the lock and releases it when the process ends, also when it is killed.
-    Yields the lock's descriptor; a child that inherits it holds the lock until it has ended too.
+    The kernel releases the lock when the process ends, even if it is killed. Yields the lock's
+    descriptor; a child process that inherits it holds the lock until it ends.
 
     Raises
     ------

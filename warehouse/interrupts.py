@@ -1,9 +1,9 @@
-"""Ctrl-C, cancelling and limits: the engine works on another thread than the one that waits for it.
+"""Ctrl-C, cancelling and limits: DuckDB works on one thread while the caller waits on another.
 
-So Ctrl-C always interrupts waiting Python code. Raised within a call of DuckDB, it would become
-another error or be lost. DuckDB checks for an interrupt only between two steps; one step, such
-as a function on a long list, or the parser on a long text, may take minutes. Then the caller goes
-on without it after a short grace.
+So Ctrl-C always interrupts waiting Python code. Inside a call of DuckDB it would become another
+error or be lost. DuckDB checks for an interrupt only between two steps; one step, such as a
+function on a long list, or the parser on a long text, may take minutes. In that case the caller
+continues without it after a short grace period.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Interruptible(Protocol):
     """The part of a connection or cursor that this module uses."""
 
     def interrupt(self) -> None:
-        """Ask it to stop its work."""
+        """Request that it stops its work."""
 
 
 class Limit(Enum):
@@ -53,18 +53,18 @@ class Limit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What work may take.
+    """Limits of one piece of work.
 
     Attributes
     ----------
     timeout_s
         Seconds until it is stopped.
     spent_s
-        How many of them are spent already.
+        Seconds that are already used.
     growth
-        Bytes by which the process may grow meanwhile; watched where there is ``/proc``.
+        Bytes by which the process may grow; enforced on systems with ``/proc``.
     cancelled
-        Set where it is not wanted any more.
+        Set when the result is no longer wanted.
     """
 
     timeout_s: float | None = None
@@ -74,11 +74,11 @@ class Limits:
 
 
 class StoppedError(QueryError):
-    """A query was stopped or abandoned; after that its last step may still run in its thread."""
+    """A query was stopped or abandoned; its last step may still be running in its thread."""
 
 
 def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | None = None) -> T:
-    """The result of ``act``, which uses ``engine``; stopped by Ctrl-C and at its limits.
+    """Run ``act``, which uses ``engine``, and return its result; Ctrl-C and limits stop it.
 
     Raises
     ------
@@ -103,10 +103,9 @@ def run(engine: Interruptible | None, act: Callable[[], T], limits: Limits | Non
 
 @contextmanager
 def one_clock(*, at_least_s: float = 0.0) -> Iterator[None]:
-    """Count all time limits inside from its start, including those of nested work.
+    """Measure all time limits inside by one clock, including those of nested work.
 
-    Within another one the outer one's clock goes on; ``at_least_s`` are left of the limit even
-    where that has taken all of it.
+    Inside another one the outer clock continues; at least ``at_least_s`` remain of the limit.
     """
     outer: _Clock | None = getattr(_here, "clock", None)
     now = time.monotonic()
@@ -133,9 +132,9 @@ def heeding(items: Iterable[T]) -> Iterator[T]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of an import: amid ``import duckdb`` it would abort the process.
+    """Delay Ctrl-C until an import ends: during ``import duckdb`` it would abort the process.
 
-    Where Ctrl-C is ignored, or this is another thread than the main one, nothing changes.
+    This has no effect if Ctrl-C is ignored, or in another thread than the main one.
     """
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if is_main else None
@@ -153,7 +152,7 @@ def held_back() -> Iterator[None]:
 
 
 def is_interrupt(error: Exception) -> bool:
-    """Whether DuckDB made ``error`` of a Ctrl-C, as it does of one amid a query in the main thread.
+    """Whether ``error`` is DuckDB's translation of a Ctrl-C during a query in the main thread.
 
     Examples
     --------
@@ -171,8 +170,8 @@ def is_abandoned() -> bool:
 def leave(code: int) -> NoReturn:
     """End the process with an exit code.
 
-    It ends at once after Ctrl-C, and where abandoned work goes on, which nothing else can stop:
-    Python itself would end by a signal if the Ctrl-C came amid an ``exec``.
+    It ends at once after Ctrl-C, and if abandoned work is still running, which nothing else can
+    stop: Python itself would end by a signal if the Ctrl-C came during an ``exec``.
     """
     if is_abandoned() or code == ExitCode.INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
@@ -184,7 +183,7 @@ def leave(code: int) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """When the work of a thread began, and until when it may go on whatever its limit."""
+    """Start of a thread's work, and the time until which it may continue whatever its limit."""
 
     began: float
     until: float
@@ -217,7 +216,7 @@ class _Job(Generic[T]):
         _here.job, _here.clock = self, self._clock
         try:
             self.future.set_result(act())
-        except BaseException as error:  # handed to whoever waits, who raises it
+        except BaseException as error:  # passed to the waiting thread, which raises it
             self.future.set_exception(error)
         finally:
             _here.job = _here.clock = None
@@ -231,7 +230,7 @@ class _Job(Generic[T]):
         self.future.add_done_callback(_abandoned.discard)
         give_up = time.monotonic() + _GRACE_S
         while not self.future.done() and time.monotonic() < give_up:
-            if engine is not None:  # it may not have begun when the first one comes
+            if engine is not None:  # it may not have begun at the first interrupt
                 engine.interrupt()
             wait([self.future], _LOOK_S)
         return self.future.done() and self.future.exception() is None
@@ -254,7 +253,7 @@ def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
         if limits.timeout_s is not None:
             left = min(left, limits.timeout_s - (time.monotonic() - began))
         with suppress(TimeoutError):
-            future.exception(max(left, 0))  # waits as wait() does, and costs half of it
+            future.exception(max(left, 0))  # waits like wait(), at half the cost
         if future.done():
             return None
         if limits.timeout_s is not None and time.monotonic() - began >= limits.timeout_s:
@@ -269,8 +268,8 @@ def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> 
     said, next_step, in_shell = _SAID[limit]
     what = said.format(limits)
     if not is_done:
-        what += f"; given up after {after_s:.1f} s, as this step of its work cannot be interrupted"
-        next_step += "; the step goes on and takes memory until it ends or the process does"
+        what += f"; given up after {after_s:.1f} s, because this step cannot be interrupted"
+        next_step += "; the step continues and uses memory until it or the process ends"
     elif limits.timeout_s is not None and after_s > limits.timeout_s + 2 * _LOOK_S:
         what += f", after {after_s:.1f} s"
     return StoppedError(

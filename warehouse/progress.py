@@ -1,7 +1,7 @@
 """Progress of a long step, and the duration of each phase of a command, on stderr.
 
-A long step shows a bar on a terminal and a plain line now and then elsewhere. The seconds of a
-phase go to the logger ``warehouse.phases``, which ``--debug`` shows.
+A long step shows a bar on a terminal, and a plain line from time to time elsewhere. The seconds of
+a phase go to the logger ``warehouse.phases``, which ``--debug`` shows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("warehouse.phases")
 
 
 class Phase:
-    """A part of a command: its name, what it did in numbers, and anything else about it.
+    """A part of a command: its name, counts of what it did, and other details.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Phase:
 
 @contextmanager
 def phase(name: str) -> Iterator[Phase]:
-    """Time a part of a command and log it at its end, also when it fails."""
+    """Time a part of a command and log it at its end, even if it fails."""
     current = Phase(name)
     began = time.perf_counter()
     try:
@@ -71,7 +71,7 @@ class Meter(Protocol):
 
 
 class SilentMeter:
-    """Tells nobody."""
+    """Discards all progress."""
 
     def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
         pass
@@ -131,7 +131,7 @@ class _Count:
 
     @property
     def seconds_left(self) -> float | None:
-        """Remaining seconds by the share of finished files; None before the first."""
+        """Remaining seconds, by the share of finished files; None before the first is finished."""
         if not self.files:
             return None
         elapsed = time.monotonic() - self._since

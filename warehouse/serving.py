@@ -20,7 +20,7 @@ _MOST_CONNECTIONS = 256
 
 
 def listen(host: str, port: int) -> tuple[socket.socket, str]:
-    """A listening socket, and the address as it is written in a URL; port 0 picks a free one.
+    """A listening socket, and its address as in a URL; port 0 picks a free one.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
         why = (
-            "another program serves there"
+            "another program uses this port"
             if error.errno == errno.EADDRINUSE
             else os.strerror(error.errno or errno.EINVAL)
         )

@@ -45,17 +45,17 @@ def moment(microseconds: int) -> str:
     return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
 
 
-# DuckDB variable with the present path of the home, for a catalog that was built elsewhere.
+# DuckDB variable with the current path of the home, for a catalog that was built elsewhere.
 HOME_VARIABLE = "warehouse_home"
 
 _AGENT = "current_setting('custom_user_agent')"
 
 
 def user_agent(home: Path) -> str:
-    """Value of DuckDB's ``custom_user_agent`` with the present path of the home.
+    """Value of DuckDB's ``custom_user_agent`` with the current path of the home.
 
-    A variable belongs to one cursor, and cursors of that cursor lack it; this setting is the one
-    text that all connections of a database share and that changes nothing else.
+    A variable belongs to one cursor, and cursors of that cursor lack it. This setting is the only
+    text that all connections of a database share and that has no other effect.
 
     Examples
     --------
@@ -94,9 +94,9 @@ def files_below(home: Path, names: Iterable[str]) -> str:
 
 
 def bound(value: Any) -> object:
-    """A value as DuckDB binds it: numpy's and pandas' as Python's own, aware datetimes naive UTC.
+    """A value as DuckDB binds it: numpy's and pandas' as Python's, aware datetimes as naive UTC.
 
-    Times are taken to the microsecond, as the catalog holds them.
+    Times are truncated to microseconds, like those of the catalog.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def bound(value: Any) -> object:
         return [bound(item) for item in value]
     if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
         value = value.astype(f"{value.dtype.kind}8[us]")
-    for listed in ("tolist", "to_pylist", "to_list"):  # numpy's and pandas', Arrow's, polars'
+    for listed in ("tolist", "to_pylist", "to_list"):  # numpy and pandas, Arrow, polars
         if hasattr(value, listed):
             return bound(getattr(value, listed)())
     return value
@@ -131,9 +131,9 @@ def comment_all(
     meaning: str | None,
     columns: Mapping[str, str | None],
 ) -> None:
-    """Comment on a view or table and on its columns where they have a text.
+    """Set the comments of a view or table and of its columns that have a text.
 
-    This is one call, since DuckDB needs as long to begin a statement as to set a comment.
+    This is one call, because beginning a statement takes DuckDB as long as setting a comment.
     """
     statements = [
         _comment("column", f"{name}.{identifier(column)}", text)

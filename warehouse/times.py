@@ -69,7 +69,7 @@ def subtract(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
 
 
 def intersect(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
-    """The parts that lie in both.
+    """The parts that are in both.
 
     Examples
     --------

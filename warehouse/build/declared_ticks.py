@@ -98,7 +98,7 @@ def _require_known(wish: Wish) -> None:
     datasets = [name for name in load_contracts() if not name.startswith(("raw_", "l2_"))]
     if wish.dataset not in datasets:
         raise UsageError(
-            f"{wish.where}: no ticks make bars of {wish.dataset!r:.80}"
+            f"{wish.where}: bars of {wish.dataset!r:.80} cannot be computed from ticks"
             + did_you_mean(wish.dataset, datasets),
             next_step=f"choose from {', '.join(datasets)}",
         )

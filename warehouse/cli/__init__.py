@@ -46,11 +46,11 @@ _VERBS = {
 
 
 class _ReaderLeft(Exception):
-    """Nobody reads stdout any more."""
+    """The reader of stdout has closed it."""
 
 
 class _Verbs(Verbs):
-    """A group whose commands are imported when they are asked for."""
+    """A group whose commands are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)
@@ -84,7 +84,7 @@ _SUMMARIES = {
     "publish": "Publish a build file that dbt has filled.",
     "pull": "Update the home from its bucket.",
     "update": "Sync, then build.",
-    "rollback": "Go back to an earlier generation.",
+    "rollback": "Return to an earlier generation.",
     "audit": "Check models for look-ahead; compare the vendor's metrics with ticks.",
     "verify": "Check that nothing in the home is damaged.",
     "snapshot": "Name the current generation, or list all generations.",
@@ -117,7 +117,7 @@ def cli(ctx: click.Context, home: str | None) -> None:
     ctx.obj = {"home": home}
 
 
-# Errors of the disk or its permissions, not of the program.
+# Errors of the disk or of permissions, not of the program.
 _OF_DISK = frozenset(
     getattr(errno, name)
     for name in (

@@ -17,7 +17,7 @@ from warehouse.home import Home
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
 def audit() -> None:
-    """Check models for look-ahead by experiment; compare the vendor's metrics with ticks."""
+    """Check models for look-ahead; compare the vendor's metrics with ticks."""
 
 
 @audit.command(
@@ -27,7 +27,7 @@ def audit() -> None:
 @click.argument("models", nargs=-1, shell_complete=completed("model"))
 @click.option("--cuts", default=20, show_default=True, help="Number of random moments to try.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Seed of the random choice of series and moments."
+    "--seed", default=0, show_default=True, help="Seed for the random choice of series and moments."
 )
 @json_option
 @home_option
@@ -36,10 +36,10 @@ def lookahead(
 ) -> int:
     """Build MODELS (default: all) on the data known at a moment and on all data, and compare.
 
-    Values before the moment must be equal, except in columns declared as labels, which must
-    differ. The comparison is repeated with all later data replaced by noise. Exit code 1 if a model
-    looks ahead (leak), is declared wrongly (misdeclared) or could not be tested (unproven). Columns
-    that were NULL in every compared row are listed, because they could not be tested.
+    Values before the moment must be equal, except in declared labels, which must differ. The
+    comparison is repeated with all later data replaced by noise. Exit code 1 if a model looks ahead
+    (leak), is declared wrongly (misdeclared) or could not be tested (unproven). Columns that were
+    NULL in every compared row are listed, because they could not be tested.
     """
     from warehouse.audit import audit_lookahead
     from warehouse.project import built_project
@@ -96,7 +96,7 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m
     type=click.FloatRange(0, min_open=True),
     metavar="RATE",
     default=1.0,
-    help="Dollars of a unit of the quote currency, for the size classes of trades [1].",
+    help="Dollars per unit of the quote currency, for the size classes of trades [1].",
 )
 @json_option
 @home_option
@@ -115,9 +115,9 @@ def metrics(
 
     Each value is equal, equal in float32 (the vendor's rounding) or in rank (its sketch of
     medians), missing on one side, or differs.
-    Where a column can be read in several ways, all are tried and the best is named. Exit code 1 if
-    values differ or are missing by the best reading, or the vendor lacks a bar. The next build
-    shows the verdicts as meta.audit.
+    If a column has several readings, all are tried and the best is shown. Exit code 1 if values
+    differ or are missing by the best reading, or the vendor lacks a bar. After the next build the
+    verdicts are in meta.audit.
     """
     from warehouse.audit import audit_metrics, keep_audit
     from warehouse.cli.audit_metrics import print_metrics

@@ -1,4 +1,4 @@
-"""``warehouse pull``, and what the verbs that write do for a home in a bucket."""
+"""``warehouse pull``, and publishing to the bucket by all verbs that write."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NESTED = "warehouse.published"
 
 
 def published(writes: Callable[[dict[str, Any]], bool] = lambda _: True) -> Callable[[F], F]:
-    """Publish to the home's bucket what a verb has changed; a home without a bucket is left alone.
+    """Publish a verb's changes to the home's bucket, if it has one.
 
-    Before it begins, the verb is refused if another machine has published since the last pull.
+    The verb is refused before it begins if another machine has published since the last pull.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _require_pulled(settings: Settings) -> None:
     try:
         require_pulled(home, store)
     except UnreachableError as error:
-        say(f"warning: {error.what}; what this command changes is published later")
+        say(f"warning: {error.what}; the changes of this command are published later")
 
 
 def publish_to_bucket(settings: Settings) -> None:
@@ -77,11 +77,11 @@ def publish_to_bucket(settings: Settings) -> None:
 @click.command(epilog="Example: warehouse pull")
 @home_option
 def pull(settings: Settings) -> int:
-    """Download all that the home's bucket has and the home lacks, so that it can write there.
+    """Download everything that the home lacks from its bucket, so that it can write there.
 
     The bucket is the `store` of the home's warehouse.toml. Vendor files that only this home has
     stay in its lake: run `warehouse build` afterwards to publish them. A home that only reads needs
-    no pull, because queries fetch what they read.
+    no pull, because queries fetch the files that they read.
     """
     if settings.store is None:
         raise UsageError(
@@ -92,5 +92,5 @@ def pull(settings: Settings) -> int:
 
     number = pull_home(Home.of(settings), Store(settings.store))
     holds = "no generation yet" if number is None else f"generation {number}"
-    say(f"{settings.home} holds what {settings.store} holds: {holds}")
+    say(f"{settings.home} has everything that {settings.store} has: {holds}")
     return ExitCode.DONE

@@ -25,7 +25,7 @@ from warehouse.lake import Manifest
 
 
 def _workers(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
-    """The number of processes that was asked for; None leaves it to the build."""
+    """The number of processes that the user chose; None leaves it to the build."""
     if value == "auto":
         return None
     if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1024):
@@ -132,7 +132,7 @@ def publish(settings: Settings, target: Path) -> int:
 @click.command(
     epilog="""\b
 Examples:
-  warehouse update                             what warehouse.toml subscribes to
+  warehouse update                             the subscriptions in warehouse.toml
   warehouse update --from ~/aperiodic-files    a folder of vendor files""",
     context_settings={"ignore_unknown_options": True},
 )
@@ -163,7 +163,7 @@ def update(
 
 
 def _holds_files(home: Home) -> bool:
-    """Whether there is anything to build from."""
+    """Whether the home has files to build from."""
     if not home.manifest.is_file():
         return False
     with Manifest(home.manifest) as manifest:
@@ -195,9 +195,9 @@ def docs(settings: Settings) -> int:
 
 
 class _Steps:
-    """Print each step of a build, each computed month, and how much of the last one is reused.
+    """Print each step of a build and each computed month, and how many months are reused.
 
-    Days of bars from ticks are too many for a line each: they are counted.
+    Days of bars from ticks are counted, because they are too many to print.
     """
 
     def __init__(self) -> None:
@@ -244,7 +244,7 @@ class _Steps:
             self._tell_days("so far")
 
     def _tell_days(self, what: str) -> None:
-        """A day is one dataset, series and UTC day."""
+        """Print the progress of kept bars; a day is one dataset, series and UTC day."""
         rate = self._days / max(time.monotonic() - self._began, 0.001)
         say(
             f"  {what}: {counted(self._days, 'day')} of bars, {counted(self._rows, 'row')},"

@@ -1,4 +1,4 @@
-"""What several verbs share: the home option, JSON output, lines for people."""
+"""Shared by the verbs: the home option, JSON output, and lines for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from warehouse.errors import UsageError, did_you_mean
 from warehouse.lake import Note
 from warehouse.vendor import FileKey
 
-# Width of a table that is cut nowhere.
+# Table width that means "unlimited".
 UNCUT = 100_000
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +54,7 @@ def as_ours(error: click.ClickException) -> UsageError:
 
 
 def home_option(command: F) -> F:
-    """Accept ``--home DIR`` and ``--debug`` after the verb too, and pass it ``settings``."""
+    """Accept ``--home DIR`` and ``--debug`` after the verb too, and pass the verb ``settings``."""
 
     def to_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Settings:
         before: str | None = (ctx.find_root().obj or {}).get("home")
@@ -71,7 +71,7 @@ def home_option(command: F) -> F:
 
 
 def debug_option(command: F) -> F:
-    """``--debug`` after the verb as well as before it."""
+    """Accept ``--debug`` after the verb as well as before it."""
 
     def begin(ctx: click.Context, parameter: click.Parameter, is_wanted: bool) -> None:
         if is_wanted:
@@ -88,7 +88,7 @@ def debug_option(command: F) -> F:
 
 
 def begin_debugging(root: click.Context) -> None:
-    """Show on stderr what is logged, and at the end how long all of it took."""
+    """Show log messages on stderr, and at the end the total time."""
     from warehouse.progress import phase
 
     if root.meta.setdefault("warehouse.debug", False):
@@ -101,7 +101,7 @@ def begin_debugging(root: click.Context) -> None:
 
 
 def grouped(name: str, make: Callable[..., object], *options: Callable[[F], F]) -> Callable[[F], F]:
-    """Options whose values a verb gets as one argument: what ``make`` returns for them by name."""
+    """Pass the values of these options to the verb as one argument, built by ``make``."""
     parts = signature(make).parameters
 
     def decorate(command: F) -> F:
@@ -126,7 +126,7 @@ past_options = grouped(
     _past,
     click.option("--generation", type=int, metavar="N", help="Query an earlier generation."),
     click.option(
-        "--as-of", metavar="TIME", help="Query the catalog as it was at that time (ISO 8601, UTC)."
+        "--as-of", metavar="TIME", help="Query the catalog published at that time (ISO 8601, UTC)."
     ),
     click.option(
         "--snapshot",
@@ -162,7 +162,7 @@ def indented(text: str) -> str:
 
 
 def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
-    """One line per kind of note: the number of files and the first of them."""
+    """One line per kind of note, with the number of files and the first note."""
     by_kind: dict[str, list[tuple[FileKey, str]]] = {}
     for key, (kind, text) in notes:
         by_kind.setdefault(kind, []).append((key, text))

@@ -1,4 +1,4 @@
-"""Shell completion of names that a home has."""
+"""Shell completion of the names in a home."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Names = Iterable[tuple[str, str | None]]
 
 
 def completed(kind: str) -> Any:
-    """Shell completion of what the home has of a kind.
+    """Complete the names of one kind that the home has.
 
     ``table``, ``model``, ``query``, ``snapshot``, ``file`` (of a model), or a key of its series:
     ``dataset``, ``exchange``, ``symbol``, ``interval``.

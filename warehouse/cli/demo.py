@@ -27,7 +27,7 @@ from warehouse.errors import ExitCode
 def demo(ctx: click.Context, home: str | None, ticks: bool) -> int:
     """Build a warehouse of a simulated market in half a minute, without a key or a network.
 
-    The demo has a home of its own, ./demo by default, so that it never mixes with your data.
+    The demo has its own home, ./demo by default, so it never mixes with your data.
     """
     from warehouse.demo import SYMBOL, run_demo
 
@@ -48,13 +48,13 @@ def demo(ctx: click.Context, home: str | None, ticks: bool) -> int:
 
 
 def _program() -> str:
-    """The command as it can be typed here: with its path if it is not on ``PATH``."""
+    """The command as the user can type it: with its path if it is not on ``PATH``."""
     if shutil.which("warehouse") is not None:
         return "warehouse"
     return _as_typed(Path(sys.executable).absolute().with_name("warehouse"))
 
 
 def _as_typed(root: Path) -> str:
-    """A path as a person would type it here."""
+    """A path as the user would type it here."""
     here = Path.cwd()
     return shlex.quote(str(root.relative_to(here) if root.is_relative_to(here) else root))

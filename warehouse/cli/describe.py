@@ -1,4 +1,4 @@
-"""The verbs ``describe`` and ``symbols``: what a home has."""
+"""``warehouse describe`` and ``symbols``."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def _meaning(warehouse: Warehouse, name: str) -> str | None:
 
 
 def _engines(warehouse: Warehouse, name: str) -> str | None:
-    """What computed the months of a mart; None where it was DuckDB alone, or is not known."""
+    """The engines that computed the months of a mart; None if only DuckDB did, or if unknown."""
     names = session_of(warehouse).names
     place = names.find(tuple(name.split(".")))
-    known = names.columns.get(Place("meta", "stored"), {})  # of earlier versions it has no engine
+    known = names.columns.get(Place("meta", "stored"), {})  # earlier versions have no engine
     if place is None or place.schema != "main" or "engine" not in known:
         return None
     rows = warehouse.sql(
@@ -79,7 +79,7 @@ def _engines(warehouse: Warehouse, name: str) -> str | None:
 
 
 def _list_tables(warehouse: Warehouse) -> None:
-    """Print tables with data; the others, and those of staging, by name only."""
+    """Print the tables; those without data and those of staging by name only."""
     empty = _without_data(warehouse)
     shown, bare = [], []
     for schema, name, meaning in warehouse.tables().fetchall():

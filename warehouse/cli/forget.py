@@ -62,7 +62,7 @@ def forget(
     selection = Selection(dataset, exchange, symbol, interval, clock, period)
     if selection == Selection():
         raise UsageError(
-            "nothing is selected", next_step="name a DATASET, --exchange, --symbol or --period"
+            "no series are selected", next_step="name a DATASET, --exchange, --symbol or --period"
         )
     home = Home.of(settings)
     files = forget_files(home, selection) if yes else find_files(home, selection)

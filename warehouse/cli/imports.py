@@ -40,15 +40,15 @@ _LINES_SHOWN = 20
 )
 @click.argument("name", required=False)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--exchange", help="Venue of all files, as the vendor spells it.")
+@click.option("--exchange", help="Exchange of all files, as the vendor would write it.")
 @click.option("--symbol", help="Atlas symbol of all files, such as perpetual-BTC-USDT:USDT.")
 @click.option(
     "--contract-size",
     metavar="TEXT",
-    help="What one contract is worth, if amounts are contracts: '100 USD' or '0.01 BTC'.",
+    help="Size of one contract, if amounts are contracts: '100 USD' or '0.01 BTC'.",
 )
 @click.option(
-    "--try", "tries", is_flag=True, help="Show the first 5 rows of the first file, write nothing."
+    "--try", "tries", is_flag=True, help="Show the first 5 rows of the first file; write nothing."
 )
 @json_option
 @home_option
@@ -65,9 +65,9 @@ def import_(
 ) -> int:
     """Import FILES of raw ticks in the format NAME as one series of the lake.
 
-    NAME is an importer: a SQL file, shipped or in the home's importers/ folder. Rows are checked,
-    sorted and split by UTC day, whatever the names of the files; rows that were imported from the
-    same files before are replaced. Exit code 1 if a file or a day was refused.
+    NAME is an importer: a SQL file of the package or in the home's importers/ folder. Rows are
+    checked, sorted and split by UTC day, whatever the names of the files. Rows of an earlier import
+    of the same files are replaced. Exit code 1 if a file or a day was refused.
     """
     home = Home.of(settings)
     if name is None:
@@ -80,7 +80,7 @@ def import_(
         missing = "--symbol" if exchange or tries else "--exchange and --symbol"
         raise UsageError(
             f"{name}: give {missing}",
-            next_step="files of other formats do not name their series reliably",
+            next_step="the names of such files do not identify their series reliably",
         )
     size = None if contract_size is None else ContractSize.parse(contract_size)
     if tries:
@@ -167,7 +167,7 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is
         say(f"  next: repair the files, or leave such rows out {copied} {importer.path},")
         say("  so that it is written down")
     if report.duplicates:
-        say(f"{counted(report.duplicates, 'row')} left out: the same id and values once more")
+        say(f"{counted(report.duplicates, 'row')} left out as duplicates: the same id and values")
     if report.unchanged:
         say(f"{counted(len(report.unchanged), 'file')} known and unchanged")
     print_report(report.sync)

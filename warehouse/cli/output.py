@@ -32,19 +32,19 @@ _BY_SUFFIX = {
     ".txt": "table",
     ".table": "table",
 }
-# Seconds granted to the remarks on a result when the query has used up its time limit.
+# Seconds for the remarks on a result if the query has used up its time limit.
 _REMARKS_S = 1.0
 
 _HINT = "name them, widen the terminal, or add --format csv"
 
 
 def require_place(home: Home, target: Path | None) -> None:
-    """Raise before the query runs if the file cannot or must not be written."""
+    """Raise an error before the query runs if the file cannot or must not be written."""
     if target is None:
         return
     if home.owns(target):
         raise UsageError(
-            f"{target} belongs to the warehouse itself",
+            f"{target} is a file of the warehouse itself",
             next_step="write it to another folder",
         )
     if target.is_dir():
@@ -58,7 +58,7 @@ def require_place(home: Home, target: Path | None) -> None:
 
 
 def format_of(target: Path | None, given: str | None) -> str:
-    """The format of a result: that of ``--format``, else that of the file's suffix.
+    """The format of a result: ``--format``, else the one of the file's suffix.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _write_file(result: Result, form: str, sink: BinaryIO, is_compressed: bool) 
 
 
 def _say_remarks(result: Result, *, is_blank: bool) -> None:
-    """Print remarks to stderr: why a result is empty, models that look ahead, what is missing."""
+    """Print remarks to stderr: the reason for an empty result, look-ahead, missing bars."""
     from warehouse.analysis import AbsentColumn, Gap, warning_lines
 
     try:
@@ -155,7 +155,7 @@ def _say_remarks(result: Result, *, is_blank: bool) -> None:
             for line in warning_lines(missing, hint):
                 say(line)
     except StoppedError:
-        say("missing bars were not looked for, because the time limit was reached")
+        say("missing bars were not listed, because the time limit was reached")
         say("  next: raise --timeout, or query fewer tables")
 
 

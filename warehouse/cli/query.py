@@ -46,7 +46,7 @@ from warehouse.sql import HOME_VARIABLE, literal
 
 
 class _Sql(click.Command):
-    """A command whose SQL may begin with ``--``, a comment and not an option."""
+    """A command whose SQL may begin with ``--``, which is a comment and not an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         begins = re.compile(r"--(\s|[^\n=]*\n)")
@@ -130,7 +130,7 @@ Examples:
 )
 @click.option("--strict", is_flag=True, help="Fail if bars are missing from the selected data.")
 @click.option(
-    "--explain", is_flag=True, help="Show which tables and columns it reads; do not run it."
+    "--explain", is_flag=True, help="Show which tables and columns the query reads; do not run it."
 )
 @past_options
 @home_option
@@ -284,14 +284,14 @@ def _parsed(parameters: Sequence[str]) -> dict[str, Any]:
     for name, value in map(parse_parameter, parameters):
         if name in values:
             raise UsageError(
-                f"-p {name} is given twice", next_step=f"a list is written -p '{name}:=[1, 2]'"
+                f"-p {name} is given twice", next_step=f"write a list as -p '{name}:=[1, 2]'"
             )
         values[name] = value
     return values
 
 
 def _met_by_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
-    """Values that the query compares with text columns, such as ids, as they were typed."""
+    """Keep values as they were typed if the query compares them with text columns, such as ids."""
     pairs = [parameter.split("=", 1) for parameter in parameters]
     looks = {name: value for name, value in pairs if not isinstance(_typed(name, value), str)}
     met = texts_among_parameters(result) if looks else frozenset()
@@ -312,7 +312,7 @@ def _typed(name: str, value: str) -> Any:
             raise UsageError(f"-p {name}={value} is too large for DOUBLE")
         return number
     if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        with suppress(ValueError):  # text that only looks like a day or moment
+        with suppress(ValueError):  # text that only looks like a date or time
             return dt.date.fromisoformat(value)
         with suppress(ValueError):
             return dt.datetime.fromisoformat(value)

@@ -84,7 +84,7 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     metavar="DAYS",
     help="Remove only generations older than this.",
 )
-@click.option("--yes", is_flag=True, help="Remove them; without it the plan is only printed.")
+@click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @json_option
 @home_option
 @published()
@@ -92,8 +92,8 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     """Remove old generations and the files that only they need.
 
     The current generation, snapshots and the newest generations stay, with all files that they
-    read. Without --yes the plan is only printed. If the home is in
-    a bucket, objects there that are older than a day are removed too.
+    read. Without --yes the plan is only printed. If the home is in a bucket, objects that are no
+    longer needed are removed there too, once they are a day old.
     """
     home = Home.of(settings)
     older_than = None
@@ -128,7 +128,7 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
 
 
 def _prune_bucket(settings: Settings, *, yes: bool) -> list[str]:
-    """Remove from the bucket what its newest HEAD does not need, or list it."""
+    """Remove or list the objects that the bucket's newest HEAD does not need."""
     from warehouse.bucket import Store, prune_bucket
 
     if yes:

@@ -49,8 +49,8 @@ def _facts(settings: Settings) -> dict[str, Any]:
     home = Home.of(settings)
     if settings.store is not None and not home.manifest.is_file():
         raise NotFoundError(
-            f"{settings.store}: this home only reads from the bucket, and status describes a lake",
-            next_step="list what the bucket holds with: warehouse symbols; or fetch all of it with:"
+            f"{settings.store}: this home only reads from the bucket, so it has no lake to show",
+            next_step="list the bucket's data with: warehouse symbols; or fetch all of it with:"
             " warehouse pull",
         )
     home.require_lake()
@@ -81,7 +81,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
 
 
 class _Catalog:
-    """The published catalog, of this version or of an earlier one."""
+    """The published catalog, which this or an earlier version has built."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.settings = warehouse.settings
@@ -92,16 +92,16 @@ class _Catalog:
         return found
 
     def has(self, table: str, column: str) -> bool:
-        """Whether there is a column, which one of an older version may lack."""
+        """Whether the catalog has a column; one of an older version may lack it."""
         return bool(self.rows(
             "select 1 from information_schema.columns"
             f" where table_name = '{table}' and column_name = '{column}'"
         ))  # fmt: skip
 
     def months(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """Tokens of the manifest by dataset and month, as they were when it was built.
+        """Tokens of the manifest by dataset and month at the time of the build.
 
-        None of another version, which may have read other facts from the same files.
+        Empty for a catalog of another version, which may have read files differently.
         """
         if not self.has("months", "described") or not self.rows(
             "from meta.build where product_version = $version", version=__version__
@@ -114,7 +114,7 @@ class _Catalog:
 
 
 def _first(token: str) -> str:
-    """The manifest's part of a token; bars kept from ticks have added theirs."""
+    """The manifest's part of a token; kept bars add another part."""
     return token.partition(" ")[0]
 
 
@@ -129,9 +129,9 @@ class _LakeFacts:
 
 
 def _lake_facts(manifest: Manifest, catalog: _Catalog | None) -> _LakeFacts:
-    """Numbers and oddities of the current files.
+    """Counts and unusual values of the current files.
 
-    Of months that have not changed since the catalog was built, the catalog has them at hand.
+    For months that have not changed since the last build they are read from the catalog.
     """
     built = {} if catalog is None else catalog.months()
     current = {(dataset, month): tokens for dataset, month, *tokens in manifest.months()}
@@ -154,7 +154,7 @@ def _lake_facts(manifest: Manifest, catalog: _Catalog | None) -> _LakeFacts:
 
 
 def _add_built(facts: _LakeFacts, catalog: _Catalog, same: list[str], changed: set[str]) -> None:
-    """Add what the catalog has of these months, and how many changed files it lacks."""
+    """Add the catalog's facts of these months, and the number of changed files that it lacks."""
     is_same = "list_contains($same::varchar[], dataset || ' ' || period[:7])"
     if same:
         (counts,) = catalog.rows(
@@ -232,7 +232,7 @@ def _catalog_facts(catalog: _Catalog, not_built: int) -> dict[str, Any]:
     }
 
 
-# Hours between payments by series, and where they come from: home, seed, pattern; else unknown.
+# Hours between payments by series, and their source: home, seed, pattern or unknown.
 _FUNDING_SCHEDULES = """
 with paid as (
     select

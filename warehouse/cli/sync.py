@@ -41,7 +41,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """How a sync is done and shown, whatever its source."""
+    """Options of a sync that do not depend on its source."""
 
     recheck: bool
     salvage: bool
@@ -61,8 +61,8 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     epilog="\b\nExamples:\n"
     "  warehouse sync flow l1_price --exchange binance-futures --interval 1h --clock true \\\n"
     "      --symbol perpetual-BTC-USDT:USDT --start 2025-01-01\n"
-    "  warehouse sync --preview                     one month that needs no key\n"
-    "  warehouse sync                               what warehouse.toml subscribes to\n"
+    "  warehouse sync --preview                     one month, without a key\n"
+    "  warehouse sync                               the subscriptions in warehouse.toml\n"
     "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files\n\n"
     "\b\nLayouts of a folder:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS),
     short_help="Download vendor files, or import a folder of them.",
@@ -87,7 +87,7 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
         "clocks",
         multiple=True,
         type=click.Choice(CLOCKS),
-        help="By which time events are sorted into bars; may be repeated.",
+        help="Time by which events are sorted into bars; may be repeated.",
     ),
     click.option(
         "--start", type=_DAY, callback=_as_day, metavar="YYYY-MM-DD", help="First UTC day."
@@ -108,12 +108,12 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     type=click.IntRange(1, 32),
     default=8,
     show_default=True,
-    help="Downloads at the same time.",
+    help="Number of parallel downloads.",
 )
 @click.option(
     "--from", "folder", type=click.Path(path_type=Path), help="Folder of vendor files to import."
 )
-@click.option("--dataset", help="With --from: dataset of files whose paths do not name it.")
+@click.option("--dataset", help="With --from: dataset of the files, if their paths lack it.")
 @click.option(
     "--pattern",
     metavar="TEXT",
@@ -161,7 +161,7 @@ def sync(
         if asked.datasets or preview or asked.start or asked.end:
             raise UsageError(
                 "--from imports a whole folder; DATASET, dates and --preview are for downloads",
-                next_step="use --dataset for files whose path does not name it",
+                next_step="use --dataset for files whose path does not contain the dataset",
             )
         return _sync_folder(home, folder, _naming(asked, dataset, pattern), options)
     if dataset is not None:
@@ -172,7 +172,7 @@ def sync(
         raise UsageError("--pattern can only be used with --from", next_step="add --from FOLDER")
     chosen = _chosen(home, asked, preview=preview)
     for one in chosen:
-        expand_datasets(one.datasets)  # a misspelt name is found before anything is requested
+        expand_datasets(one.datasets)  # finds misspelt names before anything is requested
     with _vendor(settings, preview=preview, connections=connections) as vendor:
         return _sync_vendor(home, vendor, chosen, options)
 
@@ -226,7 +226,7 @@ def _vendor(settings: Settings, *, preview: bool, connections: int) -> VendorCli
 
 
 def _chosen(home: Home, asked: Subscription, *, preview: bool) -> list[Subscription]:
-    """The selection of the options; without a dataset the home's subscription or the preview."""
+    """The subscriptions to sync: from the options, else from warehouse.toml or the preview."""
     from warehouse.sync import load_subscriptions
 
     if preview:
@@ -238,7 +238,7 @@ def _chosen(home: Home, asked: Subscription, *, preview: bool) -> list[Subscript
 
 
 def _preview(asked: Subscription) -> Subscription:
-    """The vendor's free sample, narrowed or changed by the options."""
+    """A subscription to the vendor's free sample, changed by the options."""
     from warehouse.vendor import PREVIEW_DAYS, PREVIEW_RAW_DAYS, PREVIEW_SERIES
 
     is_raw = all(name.startswith("raw") for name in asked.datasets) and bool(asked.datasets)
@@ -256,7 +256,7 @@ def _preview(asked: Subscription) -> Subscription:
 
 
 def _narrowed(one: Subscription, asked: Subscription) -> Subscription:
-    """The subscription with the dates of the options, if there are any."""
+    """The subscription with the dates of the options, if given."""
     narrow = [asked.exchanges, asked.symbols, asked.intervals, asked.clocks]
     if any(narrow):
         raise UsageError(
@@ -284,7 +284,7 @@ def _require(asked: Subscription) -> None:
 
 
 def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Naming:
-    """The options that describe a folder's files; one value each."""
+    """The options that describe the files of a folder; each may have one value."""
 
     def one(name: str, values: Sequence[str]) -> str | None:
         if len(values) > 1:
@@ -305,7 +305,7 @@ def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Na
 
 
 def print_report(report: SyncReport, as_json: bool = False, folder: Path | None = None) -> None:
-    """Print the outcome of a sync from ``folder`` or the vendor: problems by name, then counts."""
+    """Print the outcome of a sync from ``folder`` or the vendor: the problems, then counts."""
     if as_json:
         put_json(report_facts(report))
         return
@@ -335,7 +335,7 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
 
 
 def _say_some(label: str, lines: list[str]) -> None:
-    """Print the first lines under a label, and how many more there are."""
+    """Print the first lines under a label, and the number of others."""
     for line in lines[:_LINES_SHOWN]:
         say(f"{label}: {line}")
     if len(lines) > _LINES_SHOWN:
@@ -343,7 +343,7 @@ def _say_some(label: str, lines: list[str]) -> None:
 
 
 def _say_salvaged(admissions: Sequence[Admission]) -> None:
-    """Print the files of which some rows were left out, with the first such rows."""
+    """Print the files from which rows were left out, with the first of these rows."""
     for admission in admissions:
         if admission.left_out:
             rows = [BadRow(*row) for row in admission.left_out]
@@ -351,7 +351,7 @@ def _say_salvaged(admissions: Sequence[Admission]) -> None:
             more = f"; {len(rows) - _FILES_SHOWN:,} more" if len(rows) > _FILES_SHOWN else ""
             say(f"warning: {admission.key}: {counted(len(rows), 'row')} left out: {shown}{more}")
     if any(admission.left_out for admission in admissions):
-        say('  list every row after the build: warehouse sql "from meta.salvaged"')
+        say('  list all of them after the build: warehouse sql "from meta.salvaged"')
 
 
 def _say_drift(admissions: Sequence[Admission]) -> None:
@@ -373,7 +373,7 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
                 )
                 has_drift = True
     if has_drift:
-        say(f"  list every column after the build: {DRIFT_QUERY}")
+        say(f"  list all of them after the build: {DRIFT_QUERY}")
 
 
 def _last_line(report: SyncReport, folder: Path | None) -> str:

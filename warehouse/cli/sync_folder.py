@@ -13,13 +13,13 @@ from warehouse.sync import LAYOUTS, Fault, FolderPlan, SyncReport, other_data
 _FILES_SHOWN = 5
 _NEXT = {
     Fault.MISNAMED: "rename them so that they end in .parquet, then sync again",
-    Fault.UNNAMED: "add what the paths leave out, for all files of the folder: --dataset "
+    Fault.UNNAMED: "give what the paths do not contain, for all files of the folder: --dataset "
     "--exchange --symbol --interval --clock",
 }
 
 
 def say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> None:
-    """Print the files that are not imported: per kind the number, examples and a next step."""
+    """Print the files that are not imported: their number by kind, examples and a next step."""
     root = (folder or Path()).resolve()
     for fault in Fault:
         some = [one for one in found.unrecognised if one.fault is fault]
@@ -72,7 +72,7 @@ def print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:
 
 
 def left_out(found: SyncReport | FolderPlan) -> dict[str, Any]:
-    """The files that are not imported, under the same JSON keys for the plan and the run."""
+    """The files that are not imported, with the same JSON keys for a plan and a run."""
     return {
         "unrecognised": [str(one.path) for one in found.unrecognised],
         "ambiguous": [one.problem for one in found.ambiguous],

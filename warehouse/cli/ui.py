@@ -19,7 +19,7 @@ from warehouse.errors import ExitCode, UsageError, needing_extras
     default=0,
     help="Port to listen on; 0 picks a free one.",
 )
-@click.option("--open", "link", metavar="LINK", help="Open this link to a view of the page.")
+@click.option("--open", "link", metavar="LINK", help="Open this link, copied from the page.")
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
 @past_options
 @home_option
@@ -48,7 +48,7 @@ def ui(
 
 
 def _view_of(link: str | None) -> str:
-    """The view that a link names, without the address and the token of the page it came from.
+    """The view in a link, without the address and the token of the page that it was copied from.
 
     Examples
     --------

@@ -26,7 +26,7 @@ Examples:
 )
 @click.argument("receipt", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Compare names and sizes only, without reading files.")
-@click.option("--repair", is_flag=True, help="Repair what can be repaired, then rebuild.")
+@click.option("--repair", is_flag=True, help="Repair damage where possible, then rebuild.")
 @click.option("--numerics", is_flag=True, help="Check core measures against exact arithmetic.")
 @json_option
 @home_option
@@ -47,7 +47,7 @@ def verify(
     data (missing bars, columns that are not in the contract) and are not damage.
 
     With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, its query runs
-    again. Exit code 0 if the result is identical; else 1, and the output tells whether the code
+    again. Exit code 0 if the result is identical; else 1, and the output shows whether the code
     changed or which files were restated.
     """
     if receipt is not None:
@@ -55,7 +55,7 @@ def verify(
     if numerics:
         return _verify_numerics(settings, as_json=as_json)
     home = Home.of(settings)
-    is_local = settings.store is None or home.manifest.is_file()  # all of its files are here
+    is_local = settings.store is None or home.manifest.is_file()  # it has all of its files
     if repair:
         for line in _repair(settings, is_local=is_local):
             say(line)

@@ -2,8 +2,8 @@
 
 ``%%sql`` runs the cell's SELECT on the home of ``$WAREHOUSE_HOME``, else ``./data``; ``%sql --home
 DIR`` chooses another for the session, and ``%%sql NAME`` keeps the result in a variable. ``$x`` in
-the SQL is the value of the Python variable ``x``. Where another extension, such as JupySQL, has
-already registered ``%sql``, that one stays, and this one is called ``%wsql`` and ``%%wsql``.
+the SQL is the value of the Python variable ``x``. If another extension, such as JupySQL, has
+already registered ``%sql``, this one is called ``%wsql`` and ``%%wsql``.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def _is_taken(shell: Any) -> bool:
-    """Whether another extension registered ``%sql`` or ``%%sql`` before."""
+    """Whether another extension has already registered ``%sql`` or ``%%sql``."""
     found = (shell.find_magic("sql", kind) for kind in ("line", "cell"))
     others = (magic for magic in found if magic is not None)
     return any(not isinstance(getattr(magic, "__self__", None), _Magic) for magic in others)
 
 
 class _Magic:
-    """The magics, with the warehouse that they keep open."""
+    """The magics and the warehouse that they keep open."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
@@ -53,7 +53,8 @@ class _Magic:
             return self._run(line, cell)
         except WarehouseError as error:
             shown = [f"{type(error).__name__}: {error}"]
-            # IPython shows this in place of its traceback, whose lines are all of this package
+            # IPython shows this instead of a traceback, which would only contain lines of this
+            # package
             vars(error)["_render_traceback_"] = lambda: shown
             raise
 

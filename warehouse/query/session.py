@@ -1,6 +1,6 @@
 """One read-only DuckDB session on a published catalog: opened, locked, kept between queries.
 
-Importing this module loads DuckDB only.
+Importing this module loads DuckDB and nothing else.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class BoundQuery:
     Attributes
     ----------
     stream
-        Runs it and returns batches of at most that many rows.
+        Runs the query and returns batches of at most that many rows.
     table
-        Runs it and returns one table, which is faster.
+        Runs the query and returns one table, which is faster.
     types
-        Name and type of each column; empty where it was not bound.
+        Name and type of each column; empty if the query was not bound.
     """
 
     cursor: duckdb.DuckDBPyConnection
@@ -83,9 +83,9 @@ class BoundQuery:
     types: dict[str, str] = field(default_factory=dict)
 
 
-# From 2.0 on a relation with parameters runs when it is read; before, when it is made, as shown by
-# connection.sql("select error($a)", params={"a": "ran"}). When 2.0 is the oldest supported version,
-# remove the other branches and fetch().
+# In DuckDB 2.0 a relation with parameters runs when it is read, in 1.5 when it is created, as shown
+# by connection.sql("select error($a)", params={"a": "ran"}). When 2.0 is the oldest supported
+# version, remove the branches for 1.5 and fetch().
 _IS_LAZY = int(duckdb.__version__.split(".")[0]) >= 2
 
 # Maximum number of checked SQL texts to cache.
@@ -94,15 +94,15 @@ _MAX_STATEMENTS = 256
 _CLOSING_S = 30
 _MAX_IDLE = 8
 
-# Attempts to open a catalog while others are published: DuckDB opens it by name more than once, so
-# it may have read parts of two.
+# Attempts to open a catalog while others are published: DuckDB opens the path more than once, so it
+# may read parts of two catalogs.
 _OPEN_ATTEMPTS = 5
 
 _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 
 
 def _search_path(connection: duckdb.DuckDBPyConnection) -> str:
-    """The search path: the marts, then the user's models, none of which has the name of a mart.
+    """The search path: the marts, then the user's models, which never have the name of a mart.
 
     Catalogs of earlier versions may lack the schema ``user``; DuckDB refuses a missing
     schema.
@@ -120,9 +120,9 @@ class Session:
     Attributes
     ----------
     settings, home
-        Where it reads.
+        Settings and home of the warehouse.
     memory
-        Its own memory limit; None for that of the settings.
+        The session's own memory limit; None for that of the settings.
     memory_bytes
         The memory limit in bytes.
     reads_copy
@@ -158,7 +158,7 @@ class Session:
         self._unpin = weakref.finalize(self, os.close, pin)
 
     def limited(self, memory: str) -> Session:
-        """A session on the same generation with a memory limit of its own."""
+        """A session on the same generation with another memory limit."""
         catalog = generation_path(self.home, self.generation)
         found = open_session(self.settings, catalog, memory=memory, copies=self.reads_copy)
         found._root = self.root
@@ -166,12 +166,12 @@ class Session:
 
     @property
     def root(self) -> Session:
-        """The session without a memory limit of its own, which reads descriptions of results."""
+        """The session without its own memory limit, which reads descriptions of results."""
         return self._root or self
 
     @property
     def current(self) -> Session:
-        """The session for the next query: this one, unless its native copy is damaged."""
+        """The session for the next query: this one, or another if its native copy is damaged."""
         return self._without_copy or self
 
     def without_copy(self) -> Session:
@@ -224,7 +224,7 @@ class Session:
         return name.lower() in self._macros
 
     def cursor(self, frames: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
-        """A cursor for one use: an idle one, or a new one; with frames always a new one."""
+        """A cursor for one query: an idle one if there are no frames, else a new one."""
         if not frames:
             with suppress(IndexError):
                 return self._idle.pop()
@@ -247,7 +247,7 @@ class Session:
         Parameters
         ----------
         frames
-            The user's frames by name, which it can read.
+            The user's frames by name, which the cursor can read.
 
         Raises
         ------
@@ -315,7 +315,7 @@ def open_session(
 ) -> Session:
     """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
 
-    Where the catalog has a native copy, that is attached instead.
+    If the catalog has a native copy, the copy is attached instead.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def _open_session(
 
 
 def _open_pin(catalog: Path) -> int:
-    """A locked descriptor, which shows ``prune`` in any process that the generation is in use."""
+    """A locked descriptor, by which ``prune`` in any process sees that the generation is in use."""
     try:
         pin = os.open(catalog, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as error:
@@ -364,7 +364,7 @@ def _open_pin(catalog: Path) -> int:
         raise DamagedError(
             f"{catalog}: cannot be opened ({error.strerror})", next_step=BUILD
         ) from error
-    with suppress(OSError):  # where files cannot be locked
+    with suppress(OSError):  # the file system has no locks
         fcntl.flock(pin, fcntl.LOCK_SH)
     return pin
 
@@ -380,12 +380,12 @@ def _is_same_file(catalog: Path, pin: int) -> bool:
 def _open_fastest(
     settings: Settings, catalog: Path, memory: str | None, *, copies: bool
 ) -> tuple[duckdb.DuckDBPyConnection, bool]:
-    """The catalog's native copy, and True; the catalog itself where none can be opened."""
+    """The catalog's native copy, and True; the catalog itself if no copy can be opened."""
     copy = find_native_copy(Home.of(settings), catalog) if copies else None
     if copy is not None:
         try:
             return _open(settings, copy.catalog, memory, tables=(copy.closed, copy.recent)), True
-        except (DamagedError, LockedError) as error:  # or a build has just moved it
+        except (DamagedError, LockedError) as error:  # or a build has just replaced it
             if copy.is_complete() and type(error) is DamagedError:
                 warn_of_copy(settings.home)
     return _open(settings, catalog, memory), False
@@ -401,7 +401,7 @@ def warn_of_copy(home: Path) -> None:
 
 
 def find_native_copy(home: Home, catalog: Path) -> NativeCopy | None:
-    """The native copy of the generation that a catalog file is; None if it has none.
+    """The native copy of the generation of a catalog file; None if it has none.
 
     In a copied home the catalog is not a link to its generation, so its content is compared.
     """
@@ -430,7 +430,7 @@ def _open(
             with reading_catalog(catalog):
                 connection = connect(settings.session, config=config, for_cursors=True)
                 opened.callback(connection.close)
-                # footers are read once a session: no file that a catalog lists ever changes
+                # footers are read once per session, because files of a catalog never change
                 connection.execute("set global parquet_metadata_cache = true")
                 attach(connection, catalog)
                 use_catalog(connection)
@@ -451,7 +451,7 @@ def _open(
 def bind_late(
     cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
 ) -> BoundQuery:
-    """A query that is bound on each reading."""
+    """A query that is bound again on each reading."""
     if _IS_LAZY:
         return BoundQuery(
             cursor,
@@ -470,7 +470,7 @@ def describe(
 ) -> dict[str, str]:
     """Name and type of each column of a query, which is bound but not run."""
     said = f"describe {text}"
-    # as in fetch(): DuckDB 1.5 binds the text while it is read, and would hold Python's lock
+    # DuckDB 1.5 binds the text while it is read, and would hold Python's lock, as in fetch()
     rows = cursor.execute(said, params).fetchall() if _IS_LAZY else fetch(cursor, said, params)
     return {str(row[0]): str(row[1]) for row in rows}
 

@@ -1,4 +1,4 @@
-"""Where a warehouse's sessions come from: its home, and the bucket of a home that only reads."""
+"""The source of a warehouse's sessions: its home, and the bucket of a home that only reads."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Source:
             run(None, lambda: bucket.refresh(every=self._is_earlier))
 
     def open(self) -> Session:
-        """Open a session on the selected generation, or on the one that is published now.
+        """Open a session on the selected generation, by default the one that is published now.
 
         Raises
         ------
         NotFoundError
-            It is not there.
+            The generation does not exist.
         """
         home, wanted = self._home, self._wanted
         if wanted is None:
@@ -78,7 +78,7 @@ class Source:
     def hold(
         self, session: Session, statement: Statement, params: Mapping[str, object]
     ) -> Hold | None:
-        """Fetch what a query reads from the bucket, if the home only reads from one."""
+        """Fetch the files that a query reads, if the home only reads from a bucket."""
         if self._bucket is None:
             return None
         from warehouse.analysis import CatalogFiles

@@ -1,7 +1,7 @@
 """Bars from ticks: of any length of time, or of a number of trades, base or quote units.
 
-Bars of time are the catalog's macros ``ticks_<dataset>``. For bars of events the trades get, in
-place of their time, one second per bar, and the same macros measure these: a formula has one home.
+Bars of time are the catalog's macros ``ticks_<dataset>``. For bars of events the time of the trades
+is replaced by one second per bar, so that the same macros compute them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def ask_bars(
     datasets = [n for n in load_contracts() if not n.startswith(("raw_", "l2_"))]
     if dataset not in datasets:
         raise UsageError(
-            f"{dataset}: no ticks make bars of it{did_you_mean(dataset, datasets)}",
+            f"{dataset}: its bars cannot be computed from ticks{did_you_mean(dataset, datasets)}",
             next_step=f"choose one of {', '.join(datasets)}",
         )
     series = {"clock": clock, "symbol": symbol, "exchange": exchange}
@@ -63,7 +63,7 @@ def ask_bars(
         return ask(f"from {call} order by series_id, time", values)
     if dataset not in _WITHOUT_TIME:
         raise UsageError(
-            f"{dataset} in bars of {every}: it needs the time between ticks, or quotes",
+            f"{dataset} in bars of {every}: its columns need the time between ticks, or quotes",
             next_step=f"choose one of {', '.join(_WITHOUT_TIME)}, or every='15m'",
         )
     size = float(events[1])
@@ -81,7 +81,7 @@ def _call(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]
 
 
 def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.Table:
-    """Trades with a side of one series in order, from the UTC midnight before the start on."""
+    """Trades of one series with a side, in order, from the UTC midnight before the start."""
     if series["clock"] not in ("true", "exchange"):
         raise UsageError(f"clock={series['clock']!r}: it must be 'true' or 'exchange'")
     at = "known_at" if series["clock"] == "true" else "time"
@@ -163,9 +163,9 @@ def _event_bars(
 def _moved(
     trades: pa.Table, edges: list[tuple[int, int, int, bool]], every: str
 ) -> tuple[pa.Table, pa.Table]:
-    """The trades with one second per bar as their time, and what each of these seconds stands for.
+    """The trades with one second per bar as their time, and the bar of each second.
 
-    An edge has first and last trade of a bar, its second, and whether its size was reached.
+    An edge has the first and last trade of a bar, its second, and whether its size was reached.
     """
     us, seen = (trades[name].to_numpy() for name in ("us", "seen"))
     first, last, labels = (np.array([edge[n] for edge in edges]) for n in range(3))
@@ -174,7 +174,7 @@ def _moved(
         raise UsageError(
             f"every={every!r}: more than 86,400 bars in a day", next_step="choose a larger size"
         )
-    # A day's last bar was not closed by a trade but by midnight.
+    # A day's last bar is closed by midnight, not by a trade.
     midnight = np.where(closed, 0, (us[last] // _DAY + 1) * _DAY)
     known = np.maximum.reduce([np.maximum.reduceat(seen, first), us[last], midnight])
     moment = pa.array(np.repeat(labels, last - first + 1), pa.timestamp("us"))
@@ -187,7 +187,7 @@ def _moved(
 
 
 def _groups(days: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Where each UTC day begins and ends among the trades."""
+    """The indexes at which each UTC day begins and ends among the trades."""
     starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
     yield from zip(starts.tolist(), [*starts[1:].tolist(), len(days)], strict=True)
 
@@ -197,7 +197,7 @@ def _closes(
 ) -> Iterator[tuple[int, int, bool]]:
     """First and last trade of each bar of a day, and whether its size was reached.
 
-    A bar closes with the trade that reaches the size; what it has beyond is dropped.
+    A bar closes with the trade that reaches the size; the excess does not count for the next bar.
     """
     sums = np.cumsum(weights)
     first, before = 0, 0.0

@@ -1,7 +1,7 @@
 """Open the published catalog read-only and run one SELECT at a time.
 
-``guard`` decides what may run, ``session`` opens and stops sessions. What a
-query reads, and so its units, missing bars and receipt, is analysed on access.
+``guard`` decides what may run; ``session`` opens and closes sessions. A query is analysed for its
+units, missing bars and receipt only when these are accessed.
 """
 
 from __future__ import annotations
@@ -62,13 +62,15 @@ def open(
     Parameters
     ----------
     home
-        The home's folder; ``$WAREHOUSE_HOME``, else ``./data``, by default. Or the address of a
-        bucket, ``s3://bucket/prefix``: what a query needs is fetched from there and kept.
+        The home's folder; by default ``$WAREHOUSE_HOME``, else ``./data``. Or the address of a
+        bucket, ``s3://bucket/prefix``: the files that a query needs are fetched from there and
+        kept.
     generation
         A kept generation by its number.
     as_of
-        The catalog of that moment (included), by when it was published or rolled back to. A naive
-        datetime or ISO text is UTC, an aware one is converted, a date is the start of its UTC day.
+        The catalog that was current at that moment (included), after publications and rollbacks. A
+        naive datetime or ISO text is UTC, an aware one is converted, a date is the start of its UTC
+        day.
     snapshot
         A generation by its name from ``warehouse snapshot``.
 
@@ -99,8 +101,8 @@ def open(
 class Warehouse:
     """One published generation, open for reading; a context manager.
 
-    It keeps its generation, whatever is published meanwhile, until :meth:`refresh`. See
-    :func:`open` for the choice of the generation.
+    It keeps its generation until :meth:`refresh`, even if others are published. See :func:`open`
+    for the choice of the generation.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class Warehouse:
         return partial(open, generation=self.generation), (self._home.root,)
 
     def close(self) -> None:
-        """Close the catalog; its results cannot be read any more, except those stored already."""
+        """Close the catalog; afterwards only results that are already stored can be read."""
         self._session.close()
 
     @property
@@ -141,7 +143,7 @@ class Warehouse:
         return self._session.generation
 
     def refresh(self) -> None:
-        """Switch to the generation that is published now, and close the present one.
+        """Switch to the generation that is published now, and close the former one.
 
         A warehouse that was opened on a chosen generation stays there.
         """
@@ -171,15 +173,15 @@ class Warehouse:
         params, **named
             Values by name. A date is a UTC day, a naive datetime is UTC, an aware one is converted
             to UTC, and so is a string with an offset, unless it is compared with a text column.
-            Numpy scalars, pandas timestamps and lists are accepted. Put a parameter that is called
-            timeout, memory or strict into ``params``. A frame (pandas, polars, Arrow, another
-            result) becomes a table of that name beside those of the catalog; its rows are read
-            now, with times in naive UTC.
+            Numpy scalars, pandas timestamps and lists are accepted. Put a parameter named timeout,
+            memory or strict into ``params``. A frame (pandas, polars, Arrow, another result)
+            becomes a table of that name beside those of the catalog; its rows are read now, with
+            times in naive UTC.
         timeout
-            Most seconds for preparing the query, and for each later step: reading the rows, the
+            Maximum seconds for preparing the query, and for each later step: reading the rows, the
             units, the warnings or the receipt. None for no limit.
         memory
-            Memory that DuckDB may use for this query, such as ``"2GB"``; beyond it DuckDB uses the
+            Memory that DuckDB may use for this query, such as ``"2GB"``; the rest is spilled to
             disk. DuckDB does not count all of its memory, so a query is stopped when the process
             has grown by twice the limit.
         strict
@@ -188,19 +190,20 @@ class Warehouse:
         Returns
         -------
         Result
-            Rows in the order of the text's ORDER BY; without one the order is not defined.
+            Rows in the order of the query's ORDER BY; without one the order is not defined.
 
         Raises
         ------
         QueryError
-            The text is not such a statement or is invalid, a parameter is missing or unknown, or a
-            frame cannot be converted without loss.
+            The text is another statement or invalid, a parameter is missing or unknown, or a frame
+            cannot be converted without loss.
         UsageError
             An argument has an invalid type, or the warehouse was closed.
         IncompleteError
-            ``strict``, and bars are missing from what the query selects.
+            ``strict`` is set, and bars are missing from the selected data.
         LooksAheadError
-            ``strict``, and the query reads a model of the user's that did not pass the audit.
+            ``strict`` is set, and the query reads a model of the user's that did not pass the
+            audit.
 
         Examples
         --------
@@ -237,7 +240,7 @@ class Warehouse:
         strict: bool,
         template: str | None = None,
     ) -> Result:
-        """The result of a text that is checked and bound, but not run yet."""
+        """The result of a query that is checked and bound, but has not run yet."""
         frames = {name: value for name, value in given.items() if is_frame(value)}
         others = {name: value for name, value in given.items() if name not in frames}
         values = {name: bound(value) for name, value in others.items()}
@@ -404,7 +407,7 @@ class Warehouse:
         UsageError
             No ticks make bars of this dataset and length, or an argument is invalid.
         QueryError, NotFoundError
-            The lake has no ticks for them, or those of more than one series.
+            The lake has no ticks for these bars, or has ticks of more than one series.
         """
         from warehouse.query.tick_bars import ask_bars
 
@@ -458,7 +461,7 @@ class Warehouse:
         return found
 
     def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:
-        """What the lake has: one row per dataset, series and month, with the missing bars.
+        """The lake's data: one row per dataset, series and month, with the number of missing bars.
 
         The columns are those of ``meta.coverage``; rows are ordered by all of them.
 
@@ -483,7 +486,7 @@ class Warehouse:
 
 
 def session_of(warehouse: Warehouse) -> Session:
-    """The session of a warehouse, for the package's own queries."""
+    """The session of a warehouse, for queries of this package."""
     return warehouse._session.current
 
 

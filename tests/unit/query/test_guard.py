@@ -49,7 +49,7 @@ def test_check_when_a_query_ends_oddly_then_its_meaning_stays(
         ("", "empty"),
         (" ; ", "empty"),
         ("-- nothing", "empty"),
-        ("select 1; select 2", "holds 2"),
+        ("select 1; select 2", "has 2"),
         ("selec 1", "selec"),
         ("drop table t", "DROP"),
         ("update extensions", "is not allowed"),

@@ -130,9 +130,11 @@ def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
         UsageError, match=r"single series, but several have trades: .*spot-ETH-USDT"
     ):
         bars(connection, "ohlcv", "7 trades", symbol=None)
-    with pytest.raises(UsageError, match="vtwap in bars of 7 trades: it needs the time between"):
+    with pytest.raises(UsageError, match="vtwap in bars of 7 trades: its columns need the time"):
         bars(connection, "vtwap", "7 trades")
-    with pytest.raises(UsageError, match=r"flaw: no ticks make bars of it.*did you mean flow"):
+    with pytest.raises(
+        UsageError, match=r"flaw: its bars cannot be computed from ticks.*did you mean flow"
+    ):
         bars(connection, "flaw", "1m")
 
 

@@ -1,1 +1,1 @@
-"""What a query returns: the result, its forms as tables and files, and its receipt."""
+"""The result of a query, its conversions to tables and files, and its receipt."""

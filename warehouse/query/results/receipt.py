@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from warehouse.analysis import LookAhead, QueryScope
 
-# Fields that a receipt holds only where they are not empty, by the version that began with them:
-# products before it still read all other receipts.
+# Fields that a receipt contains only if they are not empty, by the version that introduced them, so
+# that earlier versions can read all other receipts.
 _SINCE = {"frames": 2, "looks_ahead": 2, "template": 3}
 RECEIPT_VERSION = 3
 
@@ -75,20 +75,20 @@ class Receipt:
     generation, product_version, duckdb_version
         Catalog, product and DuckDB that computed the result.
     files
-        Every vendor file that the result may depend on: those of the series that the query
-        certainly selects, else of all series in the datasets behind its tables.
+        Every vendor file that the result may depend on: those of the selected series if the query
+        certainly selects some, else of all series in the datasets behind its tables.
     rows, columns
         Size, and type of each column by its name.
     content
-        sha256 over names, types and rows; over the rows in their order where ``is_ordered``, else
-        whatever their order. Reals count to nine digits, because sums of reals differ in their
-        last ones between runs on several threads.
+        sha256 over names, types and rows; it depends on the order of rows only if ``is_ordered``.
+        Reals are rounded to nine digits, because sums of reals on several threads differ in their
+        last ones between runs.
     frames
         The user's own frames by name, with their hashes; the receipt does not contain them.
     looks_ahead
         The user's models behind the result that did not pass the look-ahead audit, with the cause.
     template
-        The query as the user wrote it, where it held Jinja; else empty.
+        The query as the user wrote it, if it contains Jinja; else empty.
     """
 
     sql: str
@@ -128,7 +128,7 @@ class Receipt:
         Raises
         ------
         QueryError
-            The text is not a receipt, or one of a newer version.
+            The text is not a receipt, or a newer version wrote it.
         """
         try:
             facts = json.loads(text)
@@ -187,7 +187,7 @@ def make_receipt(
 
 
 def frame_facts(table: pa.Table) -> ReceiptFrame:
-    """What a receipt records of a frame."""
+    """A frame's columns, number of rows and hash for a receipt."""
     batches = table.to_batches(max_chunksize=BATCH_ROWS)
     names = tuple(table.column_names)
     rows, content = content_hash(dict.fromkeys(names, ""), batches, ordered=False)
@@ -199,8 +199,8 @@ def _files_behind(
 ) -> list[ReceiptFile]:
     """The vendor files that a result may depend on, in order.
 
-    Series restrict the files of built-in tables. Spans of time restrict only those of views that
-    keep the rows: a mart's windows reach beyond the selected bars.
+    Series restrict the files of built-in tables. Spans of time restrict only the files of views
+    that keep the rows, because a mart's windows reach beyond the selected bars.
     """
     found: set[ReceiptFile] = set()
     columns = cursor.execute("describe meta.coverage").fetchall()
@@ -250,7 +250,7 @@ def content_hash(
 
 
 def _row_digests(batch: pa.RecordBatch) -> list[bytes]:
-    """One digest per row, of its cells in fixed widths."""
+    """One digest per row, over its cells in fixed widths."""
     import numpy as np
 
     if batch.num_rows == 0:
@@ -260,7 +260,7 @@ def _row_digests(batch: pa.RecordBatch) -> list[bytes]:
 
 
 def _cell_bytes(column: pa.Array) -> Any:
-    """A column as rows of nine bytes: one if there is a value, and eight for the value."""
+    """A column as rows of nine bytes: one for whether there is a value, and eight for the value."""
     import numpy as np
     import pyarrow as pa
 
@@ -284,7 +284,7 @@ def _cell_bytes(column: pa.Array) -> Any:
 
 
 def _rounded(values: Any) -> Any:
-    """Reals with a mantissa of 30 bits, one zero and one NaN."""
+    """Reals rounded to a mantissa of 30 bits, with a single zero and a single NaN."""
     import numpy as np
 
     with np.errstate(all="ignore"):
@@ -306,7 +306,7 @@ def _parameter_to_json(value: object) -> Any:
         return [_parameter_to_json(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise QueryError(f"a receipt cannot hold a parameter of type {type(value).__name__}")
+    raise QueryError(f"a receipt cannot contain a parameter of type {type(value).__name__}")
 
 
 def _parameter_from_json(value: Any) -> object:

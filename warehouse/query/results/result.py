@@ -63,7 +63,7 @@ def _retry_without_copy(read: Callable[Concatenate[Result, P], T]) -> Callable[.
 
 
 def _within_limits(look: Callable[[Result], T]) -> Callable[[Result], T]:
-    """Analyse the query on another thread, within the time limit of one reading."""
+    """Run an analysis of the query on another thread, within the time limit of one reading."""
 
     @wraps(look)
     def looking(self: Result) -> T:
@@ -76,11 +76,11 @@ class Result(Tabular):
     """The result of one query, which runs when it is first read and can be read again.
 
     ``df``, ``pl``, ``arrow`` and ``fetchall`` share one result in memory; ``batches`` and ``head``
-    store nothing. Rows are in the order of the query's ORDER BY; without one their order is not
-    defined, and may differ from one reading to the next. Times without a zone are UTC.
+    store nothing. Rows are in the order of the query's ORDER BY; without one their order is
+    undefined and may differ between readings. Times without a zone are UTC.
 
-    Every reading raises QueryError where DuckDB cannot compute the rows or a limit is reached,
-    DamagedError where a file of the home is damaged, and UsageError once the warehouse is closed.
+    Every reading raises QueryError if DuckDB cannot compute the rows or a limit is reached,
+    DamagedError if a file of the home is damaged, and UsageError if the warehouse was closed.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Result(Tabular):
         held: object = None,
     ) -> None:
         self._session = session
-        self._held = held  # keeps its files in the cache of a bucket
+        self._held = held  # keeps the files that it needs in the cache of a bucket
         self._template = template
         self._statement = statement
         self._params = params
@@ -112,7 +112,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def arrow(self) -> pa.Table:
-        """The result as a pyarrow Table, a row per row; TIMESTAMP is ``timestamp[us]``, UTC."""
+        """The result as a pyarrow Table; TIMESTAMP is ``timestamp[us]``, naive UTC."""
         with self._lock:
             if self._table is None:
                 began = time.monotonic()
@@ -125,8 +125,8 @@ class Result(Tabular):
     def df(self) -> pd.DataFrame:
         """The result as a pandas DataFrame with a plain index, 0 and up.
 
-        TIMESTAMP is ``datetime64[us]``, naive UTC. As in pandas, integers with NULL become
-        ``float64`` and truth values with NULL ``object``.
+        TIMESTAMP is ``datetime64[us]``, naive UTC. As usual in pandas, integers with NULL become
+        ``float64`` and booleans with NULL ``object``.
 
         Examples
         --------
@@ -150,7 +150,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
-        """At most ``rows`` first rows as tuples, as in :meth:`fetchall`; the rest is not read."""
+        """The first ``rows`` rows as tuples, as in :meth:`fetchall`; the rest is not read."""
         if self._table is not None:
             columns = self._table.slice(0, rows).columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
@@ -187,7 +187,7 @@ class Result(Tabular):
             yield from self._stream(rows)
 
     def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """The result in batches, from the present session."""
+        """The result in batches, from the current session."""
         spent = 0.0
         with self._lock:
             query = self._next_query()
@@ -211,7 +211,7 @@ class Result(Tabular):
     def cancel(self) -> None:
         """Stop the query permanently, from another thread; its readers get a QueryError.
 
-        A result that is stored already can still be read.
+        A result that is already stored can still be read.
         """
         self._cancelled.set()
 
@@ -220,8 +220,8 @@ class Result(Tabular):
     def columns(self) -> dict[str, Column]:
         """Each column's type, unit and meaning by its name, in order.
 
-        A value is the type's text with the attributes ``unit`` and ``meaning``, which are None
-        where the column is not one of the catalog's.
+        A value is the type as text with the attributes ``unit`` and ``meaning``, which are None if
+        the query itself computes the column.
         """
         facts = analysis.column_facts(self._statement.tree, list(self._types), self._session.names)
         return {
@@ -234,11 +234,12 @@ class Result(Tabular):
         """Models that look ahead, windows without values, missing columns, bars and refused files.
 
         A LookAhead names a model of the user's own that did not pass the audit, an EmptyWindow a
-        length that is not a multiple of the selected bars, so that measures over it are NULL, an
-        AbsentColumn a column that files of the vendor lack, so that it is NULL in their rows, and
-        a Gap a span that the lake lacks or that was refused. They come in this order, gaps by
-        series and time, and are computed on access: from the series and the span that the query's
-        conditions on key columns and ``time`` select, or else from all that its tables cover.
+        window whose length is not a multiple of the selected bars, so that measures over it are
+        NULL, an AbsentColumn a column that files of the vendor lack, so that it is NULL in their
+        rows, and a Gap a span that is missing or was refused. They are in this order, gaps by
+        series and time, and are computed on access for the series and span that the query's
+        conditions on key columns and ``time`` select; without such conditions for everything that
+        its tables cover.
 
         Examples
         --------
@@ -258,11 +259,11 @@ class Result(Tabular):
     @property
     @_within_limits
     def hint(self) -> str | None:
-        """Why a result has no rows, or a single one of only 0 and NULL.
+        """The reason why a result has no rows, or only one of 0 and NULL.
 
-        One line on what the query selects (clock, interval, symbol, exchange, time) and is not in
-        this home, or, for a result without rows, on the span that its tables cover here. None
-        if neither is known. It is computed on access.
+        One line on what the query selects (clock, interval, symbol, exchange, time) but the home
+        lacks, or, for a result without rows, on the span that its tables cover. None if neither is
+        known. It is computed on access.
         """
         if self._statement.explains:
             return None
@@ -274,7 +275,7 @@ class Result(Tabular):
 
     @_within_limits
     def trace(self) -> Trace:
-        """Where each column comes from, down to the vendor's; ``warehouse sql --explain``."""
+        """The origin of each column, down to the vendor's; as ``warehouse sql --explain``."""
         return analysis.trace(self._statement.tree, self._types, self._session.names, self._scope())
 
     @property
@@ -282,7 +283,7 @@ class Result(Tabular):
     def receipt(self) -> Receipt:
         """A record of what this result was computed from; see ``warehouse verify``.
 
-        The result is read once more for it, without being stored.
+        For this the result is read once more, without being stored.
         """
         from warehouse.query.results.receipt import BATCH_ROWS, make_receipt
 
@@ -301,7 +302,7 @@ class Result(Tabular):
         )
 
     def _scope(self) -> tuple[QueryScope, ...]:
-        """Tables that the query reads, with the datasets, series and span behind each."""
+        """The tables that the query reads, with the datasets, series and span behind each."""
         statement = self._statement
         names = self._session.names
         return analysis.query_scope(statement.tree, statement.bare, self._params, names)
@@ -317,7 +318,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def __len__(self) -> int:
-        """Number of rows; DuckDB counts them if the result is not stored."""
+        """The number of rows; DuckDB counts them if the result is not stored."""
         if self._table is not None or self._statement.explains:
             return len(self.arrow())
         if self._head is not None and len(self._head[1]) < self._head[0]:
@@ -330,7 +331,7 @@ class Result(Tabular):
     def __reduce__(self) -> NoReturn:
         """Refuse to pickle: a result belongs to an open warehouse of this process."""
         raise UsageError(
-            "a result cannot be pickled or copied deeply", next_step="take r.df() or r.arrow()"
+            "a result cannot be pickled or copied deeply", next_step="use r.df() or r.arrow()"
         )
 
     def __repr__(self) -> str:
@@ -364,7 +365,7 @@ class Result(Tabular):
 
     @_retry_without_copy
     def _describe(self) -> dict[str, str]:
-        """Names and types of the columns, by binding the query, so that a wrong query raises.
+        """Names and types of the columns, by binding the query; an invalid one is an error.
 
         A query without a parse tree is described: PIVOT reads its rows to know its columns.
         """
@@ -380,7 +381,7 @@ class Result(Tabular):
         return types
 
     def _bind(self, text: str) -> dict[str, str]:
-        """Bind the query as its first reading will run it."""
+        """Bind the query in the form in which its first reading runs it."""
         try:
             query = self._bound_query(text)
         except duckdb.Error as error:
@@ -402,7 +403,7 @@ class Result(Tabular):
         return self._bound_query(self._statement.text)
 
     def _bound_query(self, text: str) -> BoundQuery:
-        """Bind the query with its values, which takes long for a long list of values."""
+        """Bind the query with its values; this may take long for a long list."""
         session = self._session
         return run(None, lambda: session.bind(text, self._params, self._frames), self._limits())
 
@@ -412,7 +413,7 @@ class Result(Tabular):
         self._bound = None
 
     def _limits(self, spent_s: float = 0.0) -> Limits:
-        """Limits of one step, after those before it."""
+        """The limits of one step, less the time of earlier steps."""
         memory = self._session.memory_bytes
         growth = None if memory is None else 2 * memory
         return Limits(self._timeout_s, spent_s, growth, self._cancelled)
@@ -433,7 +434,7 @@ class Result(Tabular):
         try:
             value = run(on, lambda: act(on), self._limits(spent_s))
         except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
-            # the latter are what the engine raises while pyarrow reads from it
+            # the engine raises the latter while pyarrow reads from it
             raise self._query_error(error) from error
         if cursor is None:
             self._give_back(on)
@@ -461,11 +462,11 @@ def render(
     *,
     width: int | None = None,
     wrap: bool = False,
-    hint: str = "name them, widen the terminal, or take .df()",
+    hint: str = "name them, widen the terminal, or use .df()",
 ) -> str:
     """The first rows as a text table, with a last line if there are more.
 
-    ``hint`` is how to see columns for which there is no room.
+    ``hint`` explains how to see columns for which there is no room.
     """
     if result._statement.explains:
         return "\n".join(str(plan) for _, plan in result.fetchall())
@@ -478,12 +479,12 @@ def render(
 
 @_within_limits
 def quick_warnings(result: Result) -> tuple[LookAhead | EmptyWindow, ...]:
-    """:attr:`Result.warnings` without the missing bars, whose search takes longer."""
+    """:attr:`Result.warnings` without missing bars, which take longer to find."""
     scope = result._scope()
     return (*result._marks(scope), *result._empty_windows(scope))
 
 
 @_within_limits
 def texts_among_parameters(result: Result) -> frozenset[str]:
-    """Names of parameters, in lower case, that the query compares with columns of text."""
+    """Names of parameters, in lower case, that the query compares with text columns."""
     return analysis.text_parameters(result._statement.tree, result._session.names)

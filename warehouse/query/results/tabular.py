@@ -1,4 +1,4 @@
-"""Results as tables of other tools: frames, and protocols by rows and by columns."""
+"""Results as tables of other tools: frames, and the protocols for rows and columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Tabular(ABC):
-    """Rows that are iterated over and numbered, columns that have names.
+    """A table with numbered rows and named columns.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Tabular(ABC):
     @overload
     def __getitem__(self, key: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, key: str | list[str] | int | slice) -> object:
-        """A column by its name, or several, as Arrow has them; a row by its number, or several.
+        """A column or several by name, as Arrow data; a row or several by number.
 
         Raises
         ------
@@ -81,18 +81,18 @@ class Tabular(ABC):
         return self.arrow().select(key) if isinstance(key, list) else self.arrow()[key]
 
     def __contains__(self, column: object) -> bool:
-        """Whether the result has a column of that name, as with data frames."""
+        """Whether the result has a column of that name, as for data frames."""
         return isinstance(column, str) and column in self._types
 
     def keys(self) -> list[str]:
-        """Names of the columns, in order; so ``dict(r)`` has the columns by their names."""
+        """Names of the columns, in order, so that ``dict(r)`` has the columns by name."""
         return list(self._types)
 
 
 class Column(str):
     """A column of a result: its DuckDB type as text, with its unit and meaning.
 
-    ``unit`` and ``meaning`` are None where the query itself computes the column.
+    ``unit`` and ``meaning`` are None if the query itself computes the column.
     """
 
     __slots__ = ("meaning", "unit")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:
     """Write every row in a format other than a table.
 
-    Returns whether there is none, or a single row of only 0 and NULL.
+    Returns whether there are no rows, or only one of 0 and NULL.
     """
     batches = result.batches()
     first = next(batches, None)
@@ -34,12 +34,12 @@ def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:
 def _is_blank(batch: pa.RecordBatch) -> bool:
     try:
         return not any(value for row in batch.to_pylist() for value in row.values())
-    except OverflowError:  # a moment that Python cannot hold
+    except OverflowError:  # a moment outside Python's range
         return False
 
 
 def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Refuse moments that no text format holds: Arrow writes other years in their place.
+    """Refuse moments that text formats cannot represent: Arrow would write other years.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
             except (OverflowError, ValueError) as error:
                 raise QueryError(
                     f"column {field.name!r} has a moment outside the years 1 to 9999",
-                    next_step=f"write {field.name}::varchar; if it was made of an epoch, mind its"
-                    " unit: to_timestamp takes seconds, make_timestamp microseconds",
+                    next_step=f"write {field.name}::varchar; if it was computed from an epoch, check"
+                    " its unit: to_timestamp takes seconds, make_timestamp microseconds",
                 ) from error
         yield batch
 
@@ -182,7 +182,7 @@ def _interval(months: int, days: int, nanoseconds: int) -> str:
 def _strict(value: Any) -> Any:
     """A value for JSON: NaN and infinity become null, bytes hex, decimals numbers.
 
-    A decimal of more digits than a double holds is text, so that no reader rounds it.
+    A decimal of more digits than a double becomes text, so that no reader rounds it.
     """
     if isinstance(value, tuple) and hasattr(value, "nanoseconds"):
         return _interval(*value)

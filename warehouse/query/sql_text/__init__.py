@@ -1,1 +1,1 @@
-"""A query before it runs: its text, checked and rendered, its parameters, and the user's frames."""
+"""A query before it runs: checks, templates, parameters and the user's frames."""

@@ -1,7 +1,7 @@
 """The user's own frames in queries: which values are frames, and how a query reads them.
 
-Whatever the library, a frame becomes a table of Arrow that nobody changes, with times as the
-catalog has them: naive UTC, to the microsecond. What cannot be taken as it is meant is refused.
+A frame of any library becomes an immutable Arrow table with times like the catalog's: naive UTC, to
+the microsecond. Values that cannot be converted without loss are refused.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FRAMES = {
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a table and not the value of a parameter.
+    """Whether a value is a table, not the value of a parameter.
 
-    A table of any other library is one by Arrow's C stream, which single columns have too.
+    Tables of other libraries are recognised by Arrow's C stream, which single columns have too.
     """
     streams = hasattr(type(value), "__arrow_c_stream__") and hasattr(type(value), "columns")
     return streams or bool(_class_names(value) & _FRAMES)
@@ -45,7 +45,7 @@ def frame_table(name: str, frame: Any) -> pa.Table:
     Raises
     ------
     QueryError
-        It has no columns, two of one name, or values without a type; the message names them.
+        The frame has no columns, two of one name, or values without a type; the message names them.
     """
     import pyarrow as pa
 
@@ -93,16 +93,16 @@ def _of_polars(name: str, frame: Any) -> pa.Table:
 
 
 def _with_index(frame: Any) -> Any:
-    """A pandas frame with its index as columns, unless that only numbers the rows."""
+    """A pandas frame with its index as columns, unless the index only numbers the rows."""
     index = frame.index
     is_number = index.nlevels == 1 and index.name is None and index.dtype.kind in "iu"
     return frame if is_number else frame.reset_index()
 
 
 def _require_whole_moments(name: str, frame: Any, table: pa.Table) -> None:
-    """Raise if pyarrow has truncated moments in columns whose type it had to infer.
+    """Raise an error if pyarrow has truncated moments in columns whose type it had to infer.
 
-    Among dates they become dates, and pandas' own lose their nanoseconds.
+    Among dates, times become dates, and pandas timestamps lose their nanoseconds.
     """
     import pyarrow.types as kinds
 
@@ -120,7 +120,7 @@ def _require_whole_moments(name: str, frame: Any, table: pa.Table) -> None:
 
 
 def _require_unique_names(name: str, columns: list[str]) -> None:
-    """Raise if two columns have the same name, ignoring case."""
+    """Raise an error if two columns have the same name, ignoring case."""
     counted = Counter(column.lower() for column in columns)
     twice = [column for column in columns if counted[column.lower()] > 1]
     if twice:
@@ -156,8 +156,8 @@ def _catalog_column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _finer_than_us(name: str) -> QueryError:
     return QueryError(
-        f"{name}: holds times finer than a microsecond, or beyond its range, which the catalog"
-        " cannot hold",
+        f"{name}: has times finer than a microsecond or out of range, which the catalog cannot"
+        " represent",
         next_step="round them first, such as with .dt.floor('us')",
     )
 
@@ -167,7 +167,7 @@ def _decoded(chunk: pa.DictionaryArray) -> pa.Array:
 
 
 def _to_the_microsecond(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Moments in naive UTC, spans and times of the day, cast where nothing is lost."""
+    """Moments in naive UTC, durations and times of day, cast to microseconds without loss."""
     import pyarrow as pa
 
     kind = values.type
@@ -196,12 +196,13 @@ def _frame_error(name: str, why: str, next_step: str) -> QueryError:
 
 
 def require_frames_read(frames: Mapping[str, object], statement: Statement) -> None:
-    """Raise unless the query reads each frame as a table, and uses its name for nothing else.
+    """Raise an error unless the query reads each frame as a table, and uses its name only so.
 
     Raises
     ------
     QueryError
-        A frame is not read, is a parameter or a CTE too, or two differ in case only.
+        A frame is not read, has the name of a parameter or CTE, or differs from another in case
+        only.
     """
     tables, ctes = _tables_and_ctes(statement.tree, statement.bare)
     asked = {name.lower() for name in statement.parameters}
@@ -217,12 +218,12 @@ def require_frames_read(frames: Mapping[str, object], statement: Statement) -> N
         if low not in tables:
             raise QueryError(
                 f"{name} is a frame, but the query reads no table of that name",
-                next_step=f"write: from {name}, or leave it out; a list of values goes as $name",
+                next_step=f"write: from {name}, or leave it out; for a list write $name",
             )
 
 
 def require_no_value_as_table(values: Mapping[str, object], statement: Statement) -> None:
-    """Raise if a query reads a value as a table that is not a frame.
+    """Raise an error if a query reads a value that is not a frame as a table.
 
     Raises
     ------
@@ -246,11 +247,13 @@ def _ambiguous(name: str, why: str) -> QueryError:
 
 
 def require_no_catalog_names(frames: Mapping[str, object], tables: set[str]) -> None:
-    """Raise if a frame has the name of a catalog table, in any schema."""
+    """Raise an error if a frame has the name of a catalog table in any schema."""
     known = {table.lower() for table in tables}
     for name in frames:
         if name.lower() in known:
-            raise _ambiguous(name, f"{name} is a table of the catalog, and cannot be a frame too")
+            raise _ambiguous(
+                name, f"{name} is a table of the catalog, so it cannot be the name of a frame"
+            )
 
 
 def _tables_and_ctes(tree: Tree | None, bare: str) -> tuple[set[str], set[str]]:

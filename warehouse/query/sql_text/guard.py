@@ -1,11 +1,11 @@
 """Checks SQL text: only a single query that reads the catalog may run.
 
 The first of three layers. The engine's own parser turns the text into a tree without running it
-(``json_serialize_sql``) and every node of the tree must be on a list of things that only read;
-where the parser has no tree to give (PIVOT over values it must first look up), sqlglot does
-(remove when DuckDB has one: https://github.com/duckdb/duckdb/issues/25310).
-The second layer is the form in which the text runs, ``select * from (<text>)``, which makes the
-engine itself refuse everything but a query; the third is the session's locks.
+(``json_serialize_sql``) and every node of the tree must be on a list of nodes that only read; if
+the parser has no tree (PIVOT over values that must first be looked up), sqlglot's is used (remove
+when DuckDB has one: https://github.com/duckdb/duckdb/issues/25310). The second layer is the form in
+which the text runs, ``select * from (<text>)``, in which the engine itself refuses everything but a
+query; the third is the session's restrictions.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _QUERIES = (
 _KINDS = {
     # queries
     "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE",
-    # what a FROM may name
+    # sources of FROM
     "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST",
     "COLUMN_DATA", "PIVOT", "SHOW_REF", "CTE",
-    # how rows are ordered and cut
+    # order and limit
     "ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER",
     "ORDER_DEFAULT", "ASCENDING", "DESCENDING",
 }  # fmt: skip
@@ -78,9 +78,9 @@ class Statement:
     text
         The query as it runs: the user's text, wrapped.
     parameters
-        Names after ``$`` in it.
+        Names after ``$`` in the text.
     tree
-        The engine's parse tree of the user's text; None where it has none to give.
+        The engine's parse tree of the user's text; None if it has none.
     explains
         Whether it is an EXPLAIN, whose result is a plan.
     bare
@@ -107,19 +107,19 @@ def check(
     connection: duckdb.DuckDBPyConnection,
     is_macro: Callable[[str], bool] = lambda name: False,
 ) -> Statement:
-    """The statement in ``text``, if it is one query that only reads.
+    """Check that ``text`` is one query that only reads; returns its statement.
 
     Parameters
     ----------
     connection
-        Connection whose parser reads the text; nothing is run.
+        Connection whose parser is used; nothing is run.
     is_macro
         Whether a name is a table macro of the catalog.
 
     Raises
     ------
     QueryError
-        It is anything else; the message names the part that may not run.
+        The text is anything else; the message names the part that is not allowed.
     """
     bare = _stripped(text)
     reply = _parse(bare, connection)
@@ -151,7 +151,7 @@ def check(
 
 def _stripped(text: str) -> str:
     if "\x00" in text:
-        raise QueryError("the SQL holds a NUL byte", next_step="remove it")
+        raise QueryError("the SQL contains a NUL byte", next_step="remove it")
     bare = text.strip().rstrip(";").rstrip()
     if not bare or not _COMMENT.sub("", bare):
         raise QueryError("the SQL is empty", next_step='try: warehouse sql "from help()"')
@@ -170,7 +170,7 @@ def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> Tree:
 
 
 def _without_tail(bare: str, reply: Tree, connection: duckdb.DuckDBPyConnection) -> str:
-    """The text without a semicolon that only comments follow, if it then means the same."""
+    """The text without a trailing semicolon, if this does not change its meaning."""
     tail = _TAIL.search(bare)
     if tail is None:
         return bare
@@ -194,7 +194,7 @@ def parameters_of(bare: str) -> frozenset[str]:
 
 
 def _parameters_in(tree: Tree, bare: str) -> frozenset[str]:
-    """Names of parameters without regard to case, as each is written first."""
+    """Names of parameters, ignoring case, in their first spelling."""
     parameters = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
     places = [node["query_location"] for node in parameters]
     # DuckDB before 2.0 gives all the position 2**64 - 1: select json_serialize_sql('select $a, $b')
@@ -276,7 +276,7 @@ def _check_scalar(name: str) -> None:
 
 
 def _split_explain(bare: str) -> tuple[str, str] | None:
-    """EXPLAIN's head, rewritten, and the text that it explains; None where it is no EXPLAIN."""
+    """The head of an EXPLAIN, rewritten, and the explained text; None for other statements."""
     at = 0
     while (comment := _COMMENT.match(bare, at)) and comment.end() > at:
         at = comment.end()
@@ -291,7 +291,7 @@ def _split_explain(bare: str) -> tuple[str, str] | None:
 
 
 def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
-    """Check a PIVOT, of which DuckDB's parser gives no tree, by sqlglot's tree."""
+    """Check a PIVOT, for which DuckDB's parser has no tree, by sqlglot's tree."""
     kinds = _statement_types(bare)
     if kinds not in (["MULTI"], ["CREATE", "SELECT"]) or "pivot" not in bare.lower():
         if len(kinds) > 1:
@@ -330,7 +330,7 @@ def _statement_types(bare: str) -> list[str]:
         raise _syntax_error(bare, str(error)) from error
     try:
         return [statement.type.name for statement in statements]
-    except ValueError:  # a kind that the engine has no name for
+    except ValueError:  # a kind for which the engine has no name
         return ["this statement"] * len(statements)
 
 
@@ -345,7 +345,7 @@ def _function_name(node: Any) -> str:
 
 def _several_statements(count: int) -> QueryError:
     return QueryError(
-        f"only one statement at a time: this text holds {count}", next_step="run them one by one"
+        f"only one statement at a time: this text has {count}", next_step="run them one by one"
     )
 
 

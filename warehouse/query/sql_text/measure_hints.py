@@ -1,4 +1,4 @@
-"""Next steps for mistakes with measures, which DuckDB reports as mistakes with windows."""
+"""Next steps for errors in the use of measures, which DuckDB reports as errors of windows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KEYS = r'"?(series_id|time|known_at)"?'
 
 
 def measure_hint(message: str) -> str | None:
-    """What to do about an error of DuckDB that a measure may have caused; None for others.
+    """The next step for an error of DuckDB that a measure may have caused; None for others.
 
     Examples
     --------

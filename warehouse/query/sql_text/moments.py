@@ -17,7 +17,7 @@ _ZERO = re.compile(r"(Z|[+-]0{1,2}(:?00){0,2})\s*$", re.IGNORECASE)
 
 
 def has_offset(text: str) -> bool:
-    """Whether a text is a moment with an offset from UTC, Z among them.
+    """Whether a text is a moment with an offset from UTC, including Z.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def naive_utc(text: str) -> dt.datetime:
     Raises
     ------
     ValueError
-        It is not a moment in ISO 8601.
+        The text is not a moment in ISO 8601.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def naive_utc(text: str) -> dt.datetime:
 
 
 def lost_offsets(tree: Tree) -> Iterator[str]:
-    """Text constants of a query whose offset DuckDB would drop."""
+    """Text constants in a query whose UTC offset DuckDB would drop."""
     for node in nodes(tree):
         for part in _read_as_timestamp(node):
             for text in texts_in(part) if part.get("class") == "CONSTANT" else ():

@@ -2,8 +2,8 @@
 
 A file begins with a block comment that holds YAML: ``purpose``, then ``parameters`` by name, each
 with ``type``, ``meaning`` and, unless it must be given, ``default``. Values are bound, never
-pasted. What cannot be bound, a column or table, has the type ``identifier`` and a closed list of
-``choices``; the SQL contains it as ``{{ name }}``.
+inserted into the text. Columns and tables, which cannot be bound, have the type ``identifier`` and
+a closed list of ``choices``; the SQL contains them as ``{{ name }}``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _REQUIRED = object()
 class Parameter:
     """A parameter of a named query.
 
-    ``default`` is None for a parameter that may be left out and ``is_required`` where it may not;
-    ``choices`` are those of an identifier.
+    ``is_required`` means that there is no ``default``; ``choices`` are the allowed values of an
+    identifier.
     """
 
     name: str
@@ -54,7 +54,7 @@ class NamedQuery:
     source: str
 
     def prepare(self, given: Mapping[str, Any]) -> tuple[str, dict[str, object]]:
-        """The SQL, and the values to bind: those given, and the defaults of the others.
+        """The SQL, and the values to bind: the given ones, and the defaults of the others.
 
         Raises
         ------
@@ -94,12 +94,12 @@ def find_query(name: str, folder: Path) -> NamedQuery:
 
 
 def list_queries(folder: Path) -> list[NamedQuery]:
-    """Every named query, by name; the purpose of an unreadable one is the reason."""
+    """Every named query, by name; the purpose of an unreadable one is the error."""
     return [_read_or_explain(path, source) for _, (path, source) in sorted(_paths(folder).items())]
 
 
 def _paths(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Files and where they are from, by name; one of the home replaces one of the package."""
+    """Files and their source, by name; a file of the home replaces one of the package."""
     found = {path.stem: (path, "package") for path in _package_folder().glob("*.sql")}
     if folder.is_dir():
         found |= {path.stem: (path, "home") for path in folder.glob("[!.]*.sql")}
@@ -160,7 +160,7 @@ def _package_folder() -> Path:
 
 
 def _parameters_without_header(text: str) -> tuple[Parameter, ...]:
-    """Parameters of a file without a header: all must be given, of any type."""
+    """Parameters of a file without a header: all are required and may have any type."""
     names = dict.fromkeys(re.findall(r"(?<![\w$])\$([A-Za-z_]\w*)", text))
     return tuple(Parameter(name, "any", "", is_required=True) for name in names)
 
@@ -169,7 +169,9 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
     kind = entry["type"]
     choices = tuple(entry.get("choices", ()))
     if kind not in _TYPES or (kind == "identifier") != bool(choices):
-        raise KeyError(f"parameter {name} has type {kind}, one of {', '.join(_TYPES)} is needed")
+        raise KeyError(
+            f"parameter {name} has type {kind}, but must have one of {', '.join(_TYPES)}"
+        )
     default = entry.get("default", _REQUIRED)
     return Parameter(
         name,
@@ -189,12 +191,12 @@ _TEMPLATE_NODES = frozenset(
 
 
 def _fill_template(text: str, chosen: Mapping[str, str]) -> str:
-    """The SQL with its identifiers; loops, calls and arithmetic are refused, as they may not end.
+    """Insert the identifiers into the SQL; loops, calls and arithmetic are refused.
 
     Raises
     ------
     QueryError
-        The template is wrong, or contains more than names and conditions on them.
+        The template is wrong, or contains anything but names and conditions on them.
     """
     from jinja2 import StrictUndefined, TemplateError, nodes
     from jinja2.sandbox import SandboxedEnvironment

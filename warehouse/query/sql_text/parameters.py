@@ -1,4 +1,4 @@
-"""Arguments of a query: their types, its named parameters, and values as DuckDB takes them."""
+"""Arguments of a query: their types, named parameters, and values as DuckDB accepts them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def require_arguments(text: object, params: object, timeout: object, memory: obj
         raise UsageError(f"the SQL is not valid Unicode text ({error.reason})") from error
     if params is not None and not isinstance(params, Mapping):
         raise UsageError(
-            f"parameters must have names, which a {type(params).__name__} does not give",
+            f"parameters must have names, and a {type(params).__name__} has none",
             next_step="write $name in the SQL and name=value, or a dict",
         )
     is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
@@ -29,14 +29,14 @@ def require_arguments(text: object, params: object, timeout: object, memory: obj
 
 
 def may_be_moment(value: object) -> bool:
-    """Whether a value, or one in a list, is text for a moment with an offset."""
+    """Whether a value, or one in a list, is a text with a moment and its UTC offset."""
     if isinstance(value, str):
         return has_offset(value)
     return isinstance(value, list) and any(map(may_be_moment, value))
 
 
 def as_moments(values: Mapping[str, object], texts: frozenset[str]) -> dict[str, object]:
-    """Values with texts of moments with an offset converted to UTC.
+    """Values in which texts of moments with a UTC offset are converted to UTC.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def require_names(
     *,
     optional: frozenset[str] = frozenset(),
 ) -> None:
-    """Raise unless all required names are given, and otherwise only optional ones.
+    """Raise an error unless all required names are given, and no others but optional ones.
 
     Parameters
     ----------
     types
-        Returns the known types of required names; called only for the message.
+        Returns the known types of required names; called only for the error message.
     """
     missing, unknown = wanted - given.keys(), given.keys() - wanted - optional
     if not missing and not unknown:
@@ -107,5 +107,5 @@ def _next_steps(
 
 
 def _is_moment(kind: str) -> bool:
-    """Whether a type, of the catalog or of a named query, is a date or a time."""
+    """Whether a type of the catalog or of a named query is a date or a time."""
     return kind.lower().startswith(("date", "time"))

@@ -22,8 +22,8 @@ _PARTS = re.compile(
     re.DOTALL,
 )
 _ALLOWED = (
-    "use ref, source, var, the built-in macros and those in HOME/macros; what only dbt knows works"
-    " in a model in HOME/models after: warehouse build"
+    "use ref, source, var, the built-in macros and those in HOME/macros; what needs dbt itself"
+    " works in a model in HOME/models after: warehouse build"
 )
 
 
@@ -41,7 +41,7 @@ def holds_template(text: str) -> bool:
 
 
 class Templates:
-    """Renders texts with the user's macros and models as their files are now."""
+    """Renders texts with the current files of the user's macros and models."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -50,18 +50,18 @@ class Templates:
         self._renderer: Renderer | None = None
 
     def render(self, text: str) -> str:
-        """A query's text without Jinja; ``ref`` of the user's own models is the catalog's view.
+        """Render a query; ``ref`` of the user's own models is the catalog's view.
 
         Raises
         ------
         QueryError
-            The text is wrong, or holds what dbt alone knows; the message names the line.
+            The text is wrong, or needs dbt itself; the message names the line.
         """
         with self._lock, self._explained():
             return self._current().render(text).sql
 
     def preview(self, text: str, path: Path) -> str:
-        """A model's text without Jinja; the user's own models that it reads are part of it."""
+        """Render a model; the user's own models that it reads become part of its text."""
         from warehouse.project import Relation
 
         with self._lock, self._explained():
@@ -70,7 +70,7 @@ class Templates:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Add the next step to what only dbt knows."""
+        """Add the next step to the error of a template."""
         from warehouse.project import UnsupportedTemplate
 
         try:
@@ -86,7 +86,7 @@ class Templates:
             raise
 
     def _current(self) -> Renderer:
-        """The renderer, made again where a macro changed or a model came or went."""
+        """The renderer, created again if a macro was changed or a model added or removed."""
         models = {path.stem: path for path in own_files(self._home.models, ".sql")}
         macros = [(path, path.stat()) for path in own_files(self._home.macros, ".sql")]
         made_of: list[object] = [models]
@@ -101,7 +101,7 @@ class Templates:
 
 @contextmanager
 def lines_of(place: str, text: str) -> Iterator[None]:
-    """Errors of a text that was rendered name the line of the text as it was written."""
+    """Make errors in a rendered text name the line of the original text."""
     from warehouse.project import TemplateMistake, at_line
 
     try:
@@ -124,7 +124,7 @@ def model_file(home: Home, file: str | os.PathLike[str]) -> Path:
     Raises
     ------
     NotFoundError
-        There is none; the message lists the nearest names.
+        There is no such file; the message lists the nearest names.
     """
     path = Path(file)
     own = {one.name: one for one in own_files(home.models, ".sql")}
@@ -138,7 +138,7 @@ def model_file(home: Home, file: str | os.PathLike[str]) -> Path:
 
 
 def model_text(path: Path) -> str:
-    """A model's file as dbt gets it; lines keep their numbers."""
+    """A model's text as dbt receives it, with the same line numbers."""
     from warehouse.project import model_for_dbt
 
     try:
@@ -151,18 +151,18 @@ def model_text(path: Path) -> str:
 
 
 def require_columns(keys: Iterable[str], columns: Iterable[str]) -> None:
-    """Raise where rows are to be chosen by a column that a model does not have."""
+    """Raise an error if a model lacks the columns by which rows are selected."""
     there = list(columns)
     for name in keys:
         if name not in there:
             raise QueryError(
-                f"the model has no column {name} to choose rows by",
+                f"the model has no column {name}, so its rows cannot be selected by it",
                 next_step=f"leave {name} out; its columns: {', '.join(there)}",
             )
 
 
 def limited(sql: str, keys: Iterable[str], limit: int | None) -> str:
-    """The query's rows that have the values ``$key``, at most ``limit`` of them."""
+    """At most ``limit`` rows of the query that have the values ``$key``."""
     conditions = " and ".join(f"{identifier(name)} = ${name}" for name in keys)
     where = f"\nwhere {conditions}" if conditions else ""
     most = "" if limit is None else f"\nlimit {int(limit)}"

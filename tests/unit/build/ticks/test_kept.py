@@ -131,7 +131,11 @@ def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     add_day(home, tmp_path / "0", SEPTEMBER)
     for old, new, message in (
-        ("ohlcv", "ohlc", r"\[\[ticks\]\] 1: no ticks make bars of 'ohlc'.*did you mean ohlcv"),
+        (
+            "ohlcv",
+            "ohlc",
+            r"\[\[ticks\]\] 1: bars of 'ohlc' cannot be computed from ticks.*did you mean ohlcv",
+        ),
         ("exchange", "local", "no clock 'local'"),
         ('["45m"]', '"45m"', "every = '45m' is not a list of names"),
     ):
