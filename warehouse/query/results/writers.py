@@ -58,7 +58,7 @@ def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
             except (OverflowError, ValueError) as error:
                 raise QueryError(
                     f"column {field.name!r} has a moment outside the years 1 to 9999",
-                    next_step=f"write {field.name}::varchar; if it was computed from an epoch, check"
+                    next_step=f"write {field.name}::varchar; if it comes from an epoch, check"
                     " its unit: to_timestamp takes seconds, make_timestamp microseconds",
                 ) from error
         yield batch
