@@ -202,10 +202,10 @@ def test_modules_when_opened_then_say_what_they_are_for() -> None:
 # -- faces ---------------------------------------------------------------------------------------
 
 
-def imported(tree: ast.Module, package: str) -> set[tuple[str, str]]:
-    """Module below the package and name, of each import that only a type checker reads."""
+def imported(tree: ast.Module) -> set[tuple[str, str]]:
+    """Module and name of each import that only a type checker reads."""
     return {
-        (str(node.module).removeprefix("warehouse.").removeprefix(f"{package}."), alias.name)
+        (str(node.module), alias.name)
         for block in tree.body
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in block.body
@@ -214,31 +214,22 @@ def imported(tree: ast.Module, package: str) -> set[tuple[str, str]]:
     }
 
 
-def loaded_lazily(tree: ast.Module) -> set[tuple[str, str]]:
-    """Module below the package and name, of each entry of the dictionary given to ``lazy_face``."""
-    return {
-        (module, name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_face"
-        for module, names in ast.literal_eval(node.args[1]).items()
-        for name in names.split()
+def test_faces_when_used_then_have_the_names_that_a_type_checker_reads() -> None:
+    faces = {
+        ".".join(["warehouse", *Path(name).parent.parts]): imported(tree)
+        for name, tree in trees().items()
+        if "lazy_face(" in SOURCES[name] and name != "faces.py"
     }
-
-
-def test_faces_when_read_by_a_type_checker_then_have_the_names_they_load() -> None:
-    faces = {Path(name).parent.name: tree for name, tree in trees().items() if loaded_lazily(tree)}
-    assert {"analysis", "vendor"} <= set(faces)
-    apart = {
-        package: imported(tree, package) ^ loaded_lazily(tree) for package, tree in faces.items()
-    }
-    assert {package: names for package, names in apart.items() if names} == {}
+    assert {"warehouse", "warehouse.analysis", "warehouse.vendor"} <= set(faces)
+    for package, names in faces.items():
+        assert dir(import_module(package)) == sorted(name for _, name in names)
 
 
 def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> None:
-    checked = imported(trees()["__init__.py"], "")
+    checked = imported(trees()["__init__.py"])
     assert set(warehouse.__all__) - {"__version__"} == {name for _, name in checked}
     for module, name in checked:
-        assert getattr(warehouse, name) is getattr(import_module(f"warehouse.{module}"), name)
+        assert getattr(warehouse, name) is getattr(import_module(module), name)
 
 
 # -- words ---------------------------------------------------------------------------------------

@@ -55,15 +55,4 @@ __all__ = [
     "verify_receipt",
 ]
 
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "analysis": "Gap IncompleteError LookAhead LooksAheadError",
-        "compat": (
-            "get_derivative_metrics get_metrics get_ohlcv get_raw get_symbols get_twap get_vwap"
-        ),
-        "errors": "WarehouseError",
-        "query": "Receipt Result Warehouse load_ipython_extension open",
-        "upkeep": "verify_receipt",
-    },
-)
+__getattr__, __dir__ = lazy_face(__name__, __file__)

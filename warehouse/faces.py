@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+_IMPORT = re.compile(r"^    from (\S+) import (\([^)]*\)|.*)", re.MULTILINE)
 
-def lazy_face(
-    package: str, modules: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package; ``modules`` maps each module to its names.
 
-    For example, a command that only needs the keys of vendor files loads no HTTP client. Ctrl-C is
-    delayed until a module is loaded.
+def lazy_face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package, from its ``__name__`` and ``__file__``.
+
+    Its names are those that it imports under ``if TYPE_CHECKING``; the ``lazy_loader`` of
+    scientific Python reads a stub in the same way. For example, a command that only needs the
+    keys of vendor files loads no HTTP client. Ctrl-C is delayed until a module is loaded.
 
     Examples
     --------
-    >>> get, names = lazy_face("warehouse", {"errors": "WarehouseError"})
-    >>> get("WarehouseError").__name__, names()
-    ('WarehouseError', ['WarehouseError'])
+    >>> import warehouse
+    >>> get, names = lazy_face("warehouse", warehouse.__file__)
+    >>> get("WarehouseError").__name__, names()[:2]
+    ('WarehouseError', ['Gap', 'IncompleteError'])
     """
-    homes = {name: module for module, names in modules.items() for name in names.split()}
+
+    @cache
+    def homes() -> dict[str, str]:
+        text = Path(file).read_text(encoding="utf-8")
+        return {
+            name: module
+            for module, names in _IMPORT.findall(text)
+            for name in re.findall(r"\w+", names)
+        }
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in homes():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         from warehouse.interrupts import held_back  # here, so that importing a face loads nothing
 
         with held_back():
-            return getattr(import_module(f"{package}.{homes[name]}"), name)
+            return getattr(import_module(homes()[name]), name)
 
-    return get, lambda: sorted(homes)
+    return get, lambda: sorted(homes())

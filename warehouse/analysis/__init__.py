@@ -25,20 +25,4 @@ if TYPE_CHECKING:
     from warehouse.analysis.parse_tree import Tree, function_name, names, nodes, texts_in
     from warehouse.analysis.scope import QueryScope, query_scope
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "absent_columns": "AbsentColumn find_absent_columns",
-            "catalog_names": "Names parameter_types Place text_parameters",
-            "empty_results": "explain_empty",
-            "empty_windows": "EmptyWindow find_empty_windows",
-            "files_read": "CatalogFiles",
-            "gaps": "find_gaps Gap IncompleteError",
-            "lineage": "column_facts Trace trace",
-            "lookahead_marks": (
-                "find_marks LookAhead LooksAheadError Remark require_clean warning_lines"
-            ),
-            "parse_tree": "function_name names nodes texts_in Tree",
-            "scope": "query_scope QueryScope",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -13,13 +13,4 @@ if TYPE_CHECKING:
     from warehouse.bucket.store import Store, UnreachableError
     from warehouse.bucket.upkeep import BucketDamage, check_bucket, prune_bucket, repair_bucket
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "pull": "pull_home",
-            "push": "push_home Pushed require_pulled",
-            "reader": "Hold Reader",
-            "store": "Store UnreachableError",
-            "upkeep": "BucketDamage check_bucket prune_bucket repair_bucket",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

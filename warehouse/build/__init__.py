@@ -22,16 +22,4 @@ if TYPE_CHECKING:
         write_docs,
     )
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "build_log": "failed_build last_builds noting_failure",
-            "checks.lookahead_gate": "audit_build project_by_hand",
-            "marts.months": "store_marts",
-            "marts.session_copy": "copy_damage remove_copy",
-            "meta.inputs": "newer_own_files",
-            "meta.tables": "META",
-            "months.stored": "month_damage",
-            "pipeline": "build build_user_models copy_published prepare write_docs",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

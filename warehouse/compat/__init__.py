@@ -18,12 +18,4 @@ if TYPE_CHECKING:
     )
     from warehouse.compat.server import run_server
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "client": (
-                "get_derivative_metrics get_metrics get_ohlcv get_raw get_symbols get_twap get_vwap"
-            ),
-            "server": "run_server",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -34,15 +34,4 @@ if TYPE_CHECKING:
         write_publications,
     )
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "history": "find_generation list_generations Moment SNAPSHOT_MARK snapshots_of",
-            "publish": (
-                "catalog_reads current_generation generations is_open journal_copy "
-                "next_generation point_to publish_build Published read_catalog "
-                "read_publications Reads require_as_published require_build require_catalog "
-                "rollback write_publications"
-            ),
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -11,11 +11,4 @@ if TYPE_CHECKING:
     from warehouse.imports.run import ImportReport, Trial, import_files, try_import
     from warehouse.imports.stage import Staged
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "importer": "ContractSize find_importer Importer list_importers",
-            "run": "import_files ImportReport Trial try_import",
-            "stage": "Staged",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

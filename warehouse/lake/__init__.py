@@ -23,17 +23,4 @@ if TYPE_CHECKING:
     from warehouse.lake.validate.bad_rows import BadRowsError, write_salvaged
     from warehouse.lake.validate.vendor_file import check_file, prepare
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "validate.bad_rows": "BadRowsError write_salvaged",
-            "imported": "GRAINS Imported IMPORTED RECEIVE_CLOCKS Source",
-            "manifest.manifest": "Manifest utc_now",
-            "notes": "Note notes_of",
-            "objects": "Admission is_link Lake Outcome shows",
-            "ownership": "assign_ownership cover_months find_gaps OwnedFile series_months"
-            " SeriesMonth",
-            "manifest.records": "BadRow FileFacts Refusal Restatement StoredFile",
-            "validate.vendor_file": "check_file prepare",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -50,27 +50,4 @@ if TYPE_CHECKING:
         write_page,
     )
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "built": "built_project keep_project with_user_models",
-            "compiled": (
-                "broken_test CompiledModel CompiledProject DataTest kept_compiled project_key "
-                "shipped_or_kept tick_day_macros tick_macros TICK_SOURCES write_compiled"
-            ),
-            "lines": "at_line",
-            "model_texts": "model_for_dbt",
-            "own_yml": "NeedsDbt",
-            "project": (
-                "BAR_END bar_end_in BuiltModel create_bar_end create_schemas create_seeds "
-                "create_views DATABASE load_project Model Project Relation"
-            ),
-            "render": "Rendered Renderer",
-            "rendered_models": "build_rendered_models build_without_dbt",
-            "sandbox": "TemplateMistake UnsupportedTemplate",
-            "user_models": (
-                "PACKAGE forget_user_models readable_project run_user_models user_model_files "
-                "write_page"
-            ),
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -22,17 +22,4 @@ if TYPE_CHECKING:
     from warehouse.query.sql_text.named_queries import find_query
     from warehouse.query.warehouse import Warehouse, open, parameters_in, session_of
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "sql_text.frames": "frame_table",
-            "sql_text.guard": "check engine_message",
-            "sql_text.named_queries": "find_query",
-            "notebook": "load_ipython_extension",
-            "results.receipt": "frame_facts Receipt ReceiptFile",
-            "results.result": "quick_warnings render Result texts_among_parameters",
-            "session": "one_clock",
-            "warehouse": "open parameters_in session_of Warehouse",
-            "results.writers": "write_rows",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -9,6 +9,4 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.spark.cluster import Cluster, SparkServer, connected, new_session, spark_server
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__, {"cluster": "Cluster SparkServer connected new_session spark_server"}
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

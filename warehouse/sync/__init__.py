@@ -19,14 +19,4 @@ if TYPE_CHECKING:
         resolve,
     )
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "from_folder": "FolderPlan other_data plan_folder sync_folder",
-            "from_vendor": "plan_vendor sync_vendor",
-            "layout": "Fault LAYOUTS Naming printable scan_folder",
-            "plan": "VendorPlan",
-            "report": "sync_run SyncReport",
-            "subscription": "expand_datasets load_subscriptions resolve Subscription",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

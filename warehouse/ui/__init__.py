@@ -9,4 +9,4 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.ui.app import run_page
 else:
-    __getattr__, __dir__ = lazy_face(__name__, {"app": "run_page"})
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -22,15 +22,4 @@ if TYPE_CHECKING:
     from warehouse.upkeep.repair import repair_home
     from warehouse.upkeep.verify import Finding, Severity, verify_home
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "bucket": "repair_with_bucket verify_bucket",
-            "forget": "find_files forget_files Selection",
-            "numerics": "compare_numerics TOLERANCE",
-            "prune": "drop_snapshot KEEP_GENERATIONS plan_prune prune_home PrunePlan take_snapshot",
-            "receipts": "Verdict verify_receipt",
-            "repair": "repair_home",
-            "verify": "Finding Severity verify_home",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

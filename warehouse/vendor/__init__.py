@@ -55,25 +55,4 @@ if TYPE_CHECKING:
     )
     from warehouse.vendor.request import Wanted, months
 else:
-    __getattr__, __dir__ = lazy_face(
-        __name__,
-        {
-            "api": (
-                "clock_warning KeyRefusedError Links Listing LONGEST_RAW_DAYS NoAnswerError "
-                "PREVIEW_DAYS PREVIEW_RAW_DAYS PREVIEW_SERIES RequestRefusedError unknown_symbol "
-                "VendorClient"
-            ),
-            "contracts": (
-                "DatasetColumn Contract dbt_project_dir KEY_COLUMNS LARGEST_VALUE load_contracts "
-                "NO_TYPE OTHER_TYPE project_vars SMALLEST_VALUE"
-            ),
-            "download": "Body discard_part download_file",
-            "http": "is_loopback",
-            "keys": (
-                "CLOCKS day_after decode encode FileKey interval_us INTERVALS is_raw Period "
-                "RAW_PREFIX require_vendor_interval SERIES_COLUMNS SeriesKey Symbol "
-                "time_columns YEARS"
-            ),
-            "request": "months Wanted",
-        },
-    )
+    __getattr__, __dir__ = lazy_face(__name__, __file__)
