@@ -42,8 +42,8 @@ NO_TYPE = "NONE"
 class DatasetColumn:
     """One column of a dataset.
 
-    ``minimum`` and ``maximum`` are inclusive and only warn; ``required`` columns must be in every
-    file; ``expected`` ones are reported as drift where a file lacks them.
+    ``minimum`` and ``maximum`` are inclusive and only warn; where a file lacks an ``expected``
+    column, that is reported as drift. Every file must have the :func:`time_columns`.
     """
 
     name: str
@@ -52,7 +52,6 @@ class DatasetColumn:
     unit: str
     minimum: float | None = None
     maximum: float | None = None
-    required: bool = False
     expected: bool = True
 
     @property
@@ -170,7 +169,6 @@ def _column(column: dict[str, Any]) -> DatasetColumn:
         unit=meta["unit"],
         minimum=meta.get("min"),
         maximum=meta.get("max"),
-        required=meta.get("required", False),
         expected=not (meta.get("retired", False) or meta.get("optional", False)),
     )
 

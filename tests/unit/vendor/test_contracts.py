@@ -9,6 +9,7 @@ import pytest
 
 from warehouse.errors import DamagedError
 from warehouse.vendor.contracts import KEY_COLUMNS, Contract, dbt_project_dir, load_contracts
+from warehouse.vendor.keys import time_columns
 
 CONTRACTS = load_contracts()
 METRIC = [name for name in CONTRACTS if not name.startswith("raw_")]
@@ -46,21 +47,12 @@ def _unsaid(contract: Contract) -> Iterator[str]:
     return (rule for rule, holds in rules.items() if not holds)
 
 
-def test_contracts_when_metric_then_time_comes_first_and_only_it_is_required() -> None:
-    required = {
-        name: tuple((c.name, c.type) for c in CONTRACTS[name].columns if c.required)
-        for name in METRIC
-    }
-    assert required == dict.fromkeys(METRIC, (("time", "TIMESTAMP"),))
+def test_contracts_have_the_columns_of_time_without_which_a_file_is_refused() -> None:
+    kinds = dict.fromkeys(METRIC, "TIMESTAMP") | dict.fromkeys(RAW, "TIMESTAMPTZ")
+    for name, kind in kinds.items():
+        found = [CONTRACTS[name].column(column) for column in time_columns(name)]
+        assert [column and column.type for column in found] == [kind] * len(found)
     assert {CONTRACTS[name].columns[0].name for name in METRIC} == {"time"}
-
-
-def test_contracts_when_raw_then_both_clocks_are_required() -> None:
-    required = {
-        name: {c.name: c.type for c in CONTRACTS[name].columns if c.required} for name in RAW
-    }
-    both = {"exchange_timestamp": "TIMESTAMPTZ", "local_timestamp": "TIMESTAMPTZ"}
-    assert required == dict.fromkeys(RAW, both)
 
 
 def test_column_when_unknown_then_is_none() -> None:

@@ -73,17 +73,6 @@ def month_path(folder: Path, month: str, facts: object) -> Path:
     return folder / f"{month}-{digest[:20]}.parquet"
 
 
-def month_of(path: Path) -> str:
-    """The month in the name of such a file.
-
-    Examples
-    --------
-    >>> month_of(Path("marts/bars/2025-09-bb621a45e8636707eebe.parquet"))
-    '2025-09'
-    """
-    return path.name[: len("2025-09")]
-
-
 def write_month(
     connection: duckdb.DuckDBPyConnection,
     query: str,
