@@ -28,6 +28,7 @@ from warehouse.audit.sample import (
     MARGIN_US,
     QUICK,
     Cut,
+    Sample,
     SampleSize,
     plan_sample,
     reach_of,
@@ -103,10 +104,8 @@ def audit_lookahead(
         model for model in project.models if model.relation.schema != "staging"
     ]
 
-    def audit(some: list[Model], among: frozenset[int] | None = None) -> AuditReport:
-        return _audit(catalog, project, some, among, cuts, seed, size, session)
-
-    report = audit(audited)
+    run = _Run(catalog, project, cuts, seed, size, session)
+    report = run.audit(audited)
     untested = {
         outcome.model
         for outcome in report.models
@@ -117,7 +116,9 @@ def audit_lookahead(
     with open_catalog(catalog, session) as connection, reading_catalog(catalog):
         some = [model for model in audited if model.relation in untested]
         among = [(model, _series_of(connection, project, model)) for model in some]
-    again = {model.relation: audit([model], series).models[0] for model, series in among if series}
+    again = {
+        model.relation: run.audit([model], series).models[0] for model, series in among if series
+    }
     return replace(report, models=tuple(again.get(a.model, a) for a in report.models))
 
 
@@ -140,66 +141,79 @@ def _series_of(
     return frozenset()
 
 
-def _audit(
-    catalog: Path,
-    project: Project,
-    audited: list[Model],
-    among: frozenset[int] | None,
-    cuts: int,
-    seed: int,
-    size: SampleSize,
-    session: Mapping[str, str],
-) -> AuditReport:
-    compared = [model for model in audited if not model.is_whole_sample]
-    needed = Project(project.with_ancestors(compared), project.seeds)
-    compared = [model for model in needed.models if model in compared]
-    with open_catalog(catalog, session) as first:
-        sample = plan_sample(
-            first,
-            vendor_datasets(needed.models),
-            size=size,
-            reach=reach_of(needed),
-            cuts=cuts,
-            seed=seed,
-            among=among,
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The arguments of :func:`audit_lookahead`."""
+
+    catalog: Path
+    project: Project
+    cuts: int
+    seed: int
+    size: SampleSize
+    session: Mapping[str, str]
+
+    def audit(self, audited: list[Model], among: frozenset[int] | None = None) -> AuditReport:
+        """Audit models on a sample; ``among`` are the series that it may have."""
+        compared = [model for model in audited if not model.is_whole_sample]
+        needed = Project(self.project.with_ancestors(compared), self.project.seeds)
+        compared = [model for model in needed.models if model in compared]
+        with open_catalog(self.catalog, self.session) as first:
+            sample = plan_sample(
+                first,
+                vendor_datasets(needed.models),
+                size=self.size,
+                reach=reach_of(needed),
+                cuts=self.cuts,
+                seed=self.seed,
+                among=among,
+            )
+            outside = find_outside(first, needed, compared)
+            tallies = self._tallies(first, needed, compared, sample)
+        return AuditReport(
+            models=tuple(
+                conclude(model, tallies[model.relation], outside.get(model.relation))
+                for model in self.project.models
+                if model in audited
+            ),
+            cuts=tuple(us_datetime(cut.at_us) for cut in sample.cuts),
+            series=tuple(str(key) for key in sample.series.values()),
+            seed=self.seed,
         )
-        outside = find_outside(first, needed, compared)
+
+    def _tallies(
+        self,
+        first: duckdb.DuckDBPyConnection,
+        needed: Project,
+        compared: list[Model],
+        sample: Sample,
+    ) -> Mapping[Relation, Tally]:
+        """What all cuts found, by model; the first worker uses the connection."""
         stopped = Event()
+        work = len(sample.cuts) * len(compared) // _LEAST_WORK  # a scratch database for each worker
+        workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))
 
         def examine(worker: int) -> Mapping[Relation, Tally]:
-            opened = open_catalog(catalog, session) if worker else nullcontext(first)
+            opened = open_catalog(self.catalog, self.session) if worker else nullcontext(first)
             with opened as connection:
                 audit = _Audit(
-                    scratch_beside(connection, catalog, needed, compared),
+                    scratch_beside(connection, self.catalog, needed, compared),
                     needed,
                     compared,
                     sample.series,
-                    seed=seed,
-                    takes_turns=size.takes_turns,
+                    seed=self.seed,
+                    takes_turns=self.size.takes_turns,
                 )
                 for cut in sample.cuts[worker::workers]:
                     if not stopped.is_set():
                         audit.examine(cut)
                 return audit.tallies
 
-        work = len(sample.cuts) * len(compared) // _LEAST_WORK  # a scratch database for each worker
-        workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))
         with ThreadPoolExecutor(workers) as pool:
             try:
-                tallies = merge(list(pool.map(examine, range(workers))))
+                return merge(list(pool.map(examine, range(workers))))
             except BaseException:
                 stopped.set()
                 raise
-    return AuditReport(
-        models=tuple(
-            conclude(model, tallies[model.relation], outside.get(model.relation))
-            for model in project.models
-            if model in audited
-        ),
-        cuts=tuple(us_datetime(cut.at_us) for cut in sample.cuts),
-        series=tuple(str(key) for key in sample.series.values()),
-        seed=seed,
-    )
 
 
 def audit_sample(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 
 import click
 
@@ -102,14 +102,8 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m
 @home_option
 def metrics(
     settings: Settings,
-    datasets: tuple[str, ...],
-    exchange: str | None,
-    symbol: str | None,
-    interval: str | None,
-    start: datetime | None,
-    end: datetime | None,
-    notional_usd_rate: float,
     as_json: bool,
+    **asked: Any,
 ) -> int:
     """Compare the vendor's bars of DATASETS (default: all) with the same bars from raw ticks.
 
@@ -123,16 +117,7 @@ def metrics(
     from warehouse.cli.audit_metrics import print_metrics
 
     home = Home.of(settings)
-    report = audit_metrics(
-        home,
-        datasets=datasets,
-        exchange=exchange,
-        symbol=symbol,
-        interval=interval,
-        start=start,
-        end=end,
-        notional_usd_rate=notional_usd_rate,
-    )
+    report = audit_metrics(home, **asked)
     print_metrics(report, as_json)
     try:
         keep_audit(home, report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from warehouse.cli.bucket import published
-from warehouse.cli.common import home_option, json_option, put_json, put_table, say
+from warehouse.cli.common import grouped, home_option, json_option, put_json, put_table, say
 from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
@@ -23,33 +23,34 @@ _SHOWN = 40
     "  warehouse forget --symbol 'perpetual-BTC-USTD:*' --yes   remove them",
     short_help="Remove series from the lake.",
 )
-@click.argument("dataset", required=False, shell_complete=completed("dataset"))
-@click.option(
-    "--exchange",
-    metavar="TEXT",
-    shell_complete=completed("exchange"),
-    help="Name or pattern with * and ?.",
+@grouped(
+    "selection",
+    Selection,
+    click.argument("dataset", required=False, shell_complete=completed("dataset")),
+    click.option(
+        "--exchange",
+        metavar="TEXT",
+        shell_complete=completed("exchange"),
+        help="Name or pattern with * and ?.",
+    ),
+    click.option(
+        "--symbol", metavar="TEXT", shell_complete=completed("symbol"), help="Name or pattern."
+    ),
+    click.option(
+        "--interval", metavar="TEXT", shell_complete=completed("interval"), help="Name or pattern."
+    ),
+    click.option("--clock", metavar="TEXT", help="true or exchange."),
+    click.option(
+        "--period", metavar="TEXT", help="2025-09, 2025-09-11, or a pattern such as 2025-*."
+    ),
 )
-@click.option(
-    "--symbol", metavar="TEXT", shell_complete=completed("symbol"), help="Name or pattern."
-)
-@click.option(
-    "--interval", metavar="TEXT", shell_complete=completed("interval"), help="Name or pattern."
-)
-@click.option("--clock", metavar="TEXT", help="true or exchange.")
-@click.option("--period", metavar="TEXT", help="2025-09, 2025-09-11, or a pattern such as 2025-*.")
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
 @json_option
 @home_option
 @published(lambda v: bool(v["yes"]))
 def forget(
     settings: Settings,
-    dataset: str | None,
-    exchange: str | None,
-    symbol: str | None,
-    interval: str | None,
-    clock: str | None,
-    period: str | None,
+    selection: Selection,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -59,7 +60,6 @@ def forget(
     still contain them, and a later sync may download them again. Their bytes stay on disk until
     `warehouse prune` removes them.
     """
-    selection = Selection(dataset, exchange, symbol, interval, clock, period)
     if selection == Selection():
         raise UsageError(
             "no series are selected", next_step="name a DATASET, --exchange, --symbol or --period"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.query.results.result import Result
 from warehouse.vendor import load_contracts
+
+T = TypeVar("T")
 
 _EVENTS = re.compile(r"\s*([0-9.]+(?:e\+?[0-9]+)?)\s*(trades|base|quote)\s*", re.IGNORECASE)
 _LENGTH = re.compile(r"[1-9][0-9]{0,5}[smhd]")
@@ -33,25 +36,38 @@ _SECOND, _DAY = 1_000_000, 86_400_000_000
 Ask = Callable[[str, Mapping[str, Any]], Result]
 
 
-def ask_bars(
-    ask: Ask,
-    dataset: str,
-    every: str,
-    clock: str,
-    symbol: str | None,
-    exchange: str | None,
-    start: date | None,
-    end: date | None,
-) -> Result:
+@dataclass(frozen=True, slots=True)
+class WantedBars:
+    """Arguments of :meth:`Warehouse.bars`."""
+
+    dataset: str
+    every: str
+    clock: str = "true"
+    symbol: str | None = None
+    exchange: str | None = None
+    start: date | None = None
+    end: date | None = None
+
+    @property
+    def series(self) -> dict[str, str]:
+        """What selects series, without parts that are None."""
+        return _given(clock=self.clock, symbol=self.symbol, exchange=self.exchange)
+
+    @property
+    def span(self) -> dict[str, date]:
+        """What selects the bars, as the macros name it."""
+        return _given(start_time=self.start, end_time=self.end)
+
+
+def ask_bars(ask: Ask, wanted: WantedBars) -> Result:
     """The bars of :meth:`Warehouse.bars`."""
+    dataset, every = wanted.dataset, wanted.every
     datasets = [n for n in load_contracts() if not n.startswith(("raw_", "l2_"))]
     if dataset not in datasets:
         raise UsageError(
             f"{dataset}: its bars cannot be computed from ticks{did_you_mean(dataset, datasets)}",
             next_step=f"choose one of {', '.join(datasets)}",
         )
-    series = {"clock": clock, "symbol": symbol, "exchange": exchange}
-    span = {"start_time": start, "end_time": end}
     events = _EVENTS.fullmatch(str(every))
     if events is None and not _LENGTH.fullmatch(str(every)):
         raise UsageError(
@@ -59,8 +75,10 @@ def ask_bars(
             next_step="write it as '45m', '500 trades', '50 base' or '1e6 quote'",
         )
     if events is None:
-        call, values = _call(f"ticks_{dataset}", {"every": every, **series, **span})
-        return ask(f"from {call} order by series_id, time", values)
+        named = {**wanted.series, **wanted.span}
+        arguments = ", ".join(["$every", *(f"{name} := ${name}" for name in named)])
+        call = f"ticks_{dataset}({arguments})"
+        return ask(f"from {call} order by series_id, time", {"every": every, **named})
     if dataset not in _WITHOUT_TIME:
         raise UsageError(
             f"{dataset} in bars of {every}: its columns need the time between ticks, or quotes",
@@ -69,23 +87,20 @@ def ask_bars(
     size = float(events[1])
     if not size > 0:
         raise UsageError(f"every={every!r}: a bar must contain more than 0 {events[2]}")
-    trades = _trades(ask, series, span)
-    return _event_bars(ask, dataset, every, clock, trades, size, events[2].lower(), span)
+    return _event_bars(ask, wanted, _trades(ask, wanted), size, events[2].lower())
 
 
-def _call(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A call of a table macro whose arguments are parameters; those that are None are left out."""
-    given = {key: value for key, value in arguments.items() if value is not None}
-    written = (f"${key}" if key == "every" else f"{key} := ${key}" for key in given)
-    return f"{name}({', '.join(written)})", given
+def _given(**values: T | None) -> dict[str, T]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.Table:
+def _trades(ask: Ask, wanted: WantedBars) -> pa.Table:
     """Trades of one series with a side, in order, from the UTC midnight before the start."""
-    if series["clock"] not in ("true", "exchange"):
-        raise UsageError(f"clock={series['clock']!r}: it must be 'true' or 'exchange'")
-    at = "known_at" if series["clock"] == "true" else "time"
-    wanted = {k: v for k, v in {**series, **span}.items() if v is not None and k != "clock"}
+    if wanted.clock not in ("true", "exchange"):
+        raise UsageError(f"clock={wanted.clock!r}: it must be 'true' or 'exchange'")
+    at = "known_at" if wanted.clock == "true" else "time"
+    values = {**wanted.series, **wanted.span}
+    del values["clock"]
     conditions = {
         "symbol": "symbol = $symbol",
         "exchange": "exchange = $exchange",
@@ -95,9 +110,9 @@ def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.
     found = ask(
         f"select series_id, exchange, symbol, epoch_us({at}) as us, epoch_us(known_at) as seen,"
         " side, price, amount from vendor.raw_trades where side in ('buy', 'sell')"
-        + "".join(f" and {conditions[name]}" for name in wanted)
+        + "".join(f" and {conditions[name]}" for name in values)
         + f" order by series_id, {at}, try_cast(id as bigint) nulls last, id",
-        wanted,
+        values,
     ).arrow()
     if not found.num_rows:
         raise NotFoundError(
@@ -118,16 +133,7 @@ def _trades(ask: Ask, series: Mapping[str, Any], span: Mapping[str, Any]) -> pa.
     return found
 
 
-def _event_bars(
-    ask: Ask,
-    dataset: str,
-    every: str,
-    clock: str,
-    trades: pa.Table,
-    size: float,
-    unit: str,
-    span: Mapping[str, Any],
-) -> Result:
+def _event_bars(ask: Ask, wanted: WantedBars, trades: pa.Table, size: float, unit: str) -> Result:
     us = trades["us"].to_numpy()
     amounts = trades["amount"].to_numpy()
     weights = {
@@ -141,19 +147,19 @@ def _event_bars(
         for start, stop in _groups(days)
         for number, (first, last, closed) in enumerate(_closes(weights[start:stop], size, start))
     ]
-    moved, bars = _moved(trades, edges, every)
+    moved, bars = _moved(trades, edges, wanted.every)
     return ask(
         "select bars.* replace ($every as interval, $clock as clock, event_edges.time as time,"
         " event_edges.known_at as known_at, event_edges.is_partial as is_partial)"
-        f" from ticks_{dataset}('1s', clock := 'exchange', trades := 'event_trades') as bars"
+        f" from ticks_{wanted.dataset}('1s', clock := 'exchange', trades := 'event_trades') as bars"
         " inner join event_edges on bars.time = event_edges.label"
         " where exists (from event_trades)"
         " and event_edges.time >= coalesce($start_time::timestamp, '-infinity')"
         " order by event_edges.label",
         {
-            "every": " ".join(every.split()),
-            "clock": clock,
-            "start_time": span["start_time"],
+            "every": " ".join(wanted.every.split()),
+            "clock": wanted.clock,
+            "start_time": wanted.start,
             "event_trades": moved,
             "event_edges": bars,
         },

@@ -409,12 +409,12 @@ class Warehouse:
         QueryError, NotFoundError
             The lake has no ticks for these bars, or has ticks of more than one series.
         """
-        from warehouse.query.tick_bars import ask_bars
+        from warehouse.query.tick_bars import WantedBars, ask_bars
 
         def ask(text: str, params: Mapping[str, object]) -> Result:
             return self.sql(text, params, timeout=timeout, memory=memory)
 
-        return ask_bars(ask, dataset, every, clock, symbol, exchange, start, end)
+        return ask_bars(ask, WantedBars(dataset, every, clock, symbol, exchange, start, end))
 
     def queries(self) -> Result:
         """The named queries, one row each: name, purpose, parameters, source; by name."""

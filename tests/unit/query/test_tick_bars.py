@@ -14,7 +14,7 @@ import pytest
 
 from warehouse.errors import UsageError
 from warehouse.project import tick_macros
-from warehouse.query.tick_bars import ask_bars
+from warehouse.query.tick_bars import WantedBars, ask_bars
 
 EPOCH = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 DAY = 86_400_000_000
@@ -77,8 +77,8 @@ def bars(
         values = {name: value for name, value in params.items() if name not in frames}
         return Answer(connection.sql(text, params=values).to_arrow_table())
 
-    given = {"clock": "exchange", "symbol": "spot-BTC-USDT", "exchange": None, **asked}
-    found: Any = ask_bars(ask, dataset, every, **{"start": None, "end": None, **given})
+    wanted = {"clock": "exchange", "symbol": "spot-BTC-USDT", **asked}
+    found: Any = ask_bars(ask, WantedBars(dataset, every, **wanted))
     return found.arrow().to_pylist()
 
 
@@ -141,4 +141,4 @@ def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
 @pytest.mark.parametrize("every", [45, "50 bas", "-5 trades", "nan quote", "1.5h", ""])
 def test_every_when_it_is_no_length_of_a_bar_then_says_what_to_write(every: Any) -> None:
     with pytest.raises(UsageError, match="'50 base'"):
-        ask_bars(lambda *_: None, "ohlcv", every, "true", None, None, None, None)  # type: ignore[arg-type,return-value]
+        ask_bars(lambda *_: None, WantedBars("ohlcv", every))  # type: ignore[arg-type,return-value]

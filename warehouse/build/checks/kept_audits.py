@@ -142,7 +142,7 @@ class KeptAudits:
                 self._old_months = set(self._rows(_MONTHS, "published"))
                 self._old_files = set(self._rows(_FILES, "published"))
             connection.execute("detach database if exists published")
-        kept = [_kept_audit(*row) for row in rows]
+        kept = map(_kept_audit, rows)
         self._kept = {k.audit.model: k for k in kept if self._keys.get(k.audit.model) == k.key}
 
     def get(self, model: Model) -> KeptAudit | None:
@@ -278,16 +278,8 @@ def is_without_fault(audit: ModelAudit) -> bool:
     return audit.verdict in _WITHOUT_FAULT and not audit.reason
 
 
-def _kept_audit(
-    schema: str,
-    name: str,
-    key: str,
-    verdict: str,
-    rows: int,
-    untested: list[str],
-    empty: list[str],
-    generation: int,
-    audited_at: datetime,
-) -> KeptAudit:
+def _kept_audit(row: tuple[Any, ...]) -> KeptAudit:
+    """The value of a row of ``_AUDITED``."""
+    schema, name, key, verdict, rows, untested, empty, generation, audited_at = row
     audit = ModelAudit(Relation(schema, name), Verdict(verdict), (), rows, tuple(untested))
     return KeptAudit(key, audit, tuple(empty), generation, audited_at)
