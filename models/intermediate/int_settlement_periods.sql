@@ -100,6 +100,7 @@ recent as (
     select
         series_id,
         "time",
+        lag("time", 2) over (partition by series_id order by "time") as third_last_change_at,
         case
             when
                 "time" - lag("time") over (partition by series_id order by "time")
@@ -111,48 +112,69 @@ recent as (
     where is_change
 ),
 
+-- windows of bars that follow a week without a moving rate miss no bar here
+steady as (
+    select *
+    from (
+        select
+            *,
+            max("time") filter (where is_moving) over (
+                partition by series_id order by "time"
+                rows between unbounded preceding and current row
+            ) as moved_at
+        from marked
+    )
+    where is_moving is not true
+),
+
 -- what the last week shows, up to and with the bar; at most one change per bar
 evidence as (
     select
-        marked.series_id,
-        marked."time",
-        marked.bar_us,
-        marked.is_change,
-        marked.held_us,
-        coalesce(bool_or(marked.is_moving) over last_week, false) as is_moving,
-        count(*) filter (where marked.is_change) over last_week as changes,
-        min(marked.gap_us) over last_week as least_gap_us,
-        {{ last_known('recent.recent_gap_us', 'marked."time"') }} over last_week as recent_gap_us,
-        count(*) filter (
-            where marked.is_change and epoch_us(marked."time") % 28800000000 <> 0
-        ) over last_week as changes_off_8h,
-        count(*) filter (
-            where marked.is_change and epoch_us(marked."time") % 14400000000 <> 0
-        ) over last_week as changes_off_4h,
-        count(*) filter (
-            where marked.is_change and epoch_us(marked."time") % 7200000000 <> 0
-        ) over last_week as changes_off_2h
-    from marked
+        steady.series_id,
+        steady."time",
+        steady.bar_us,
+        steady.is_change,
+        steady.held_us,
+        steady."time" - interval '7 days' as week_began,
+        steady.moved_at,
+        max(steady."time") filter (where steady.is_change) over so_far as changed_at,
+        max(recent.third_last_change_at) over so_far as third_last_change_at,
+        min(steady.gap_us) over last_week as least_gap_us,
+        {{ last_known('recent.recent_gap_us', 'steady."time"') }} over last_week as recent_gap_us,
+        max(steady."time") filter (
+            where steady.is_change and epoch_us(steady."time") % 28800000000 <> 0
+        ) over so_far as changed_off_8h_at,
+        max(steady."time") filter (
+            where steady.is_change and epoch_us(steady."time") % 14400000000 <> 0
+        ) over so_far as changed_off_4h_at,
+        max(steady."time") filter (
+            where steady.is_change and epoch_us(steady."time") % 7200000000 <> 0
+        ) over so_far as changed_off_2h_at
+    from steady
     left join recent
-        on marked.series_id = recent.series_id and marked."time" = recent."time"
-    window last_week as (
-        partition by marked.series_id order by marked."time"
-        range between interval '7 days' preceding and current row
-    )
+        on steady.series_id = recent.series_id and steady."time" = recent."time"
+    window
+        last_week as (
+            partition by steady.series_id order by steady."time"
+            range between interval '7 days' preceding and current row
+        ),
+        so_far as (
+            partition by steady.series_id order by steady."time"
+            rows between unbounded preceding and current row
+        )
 ),
 
 longest as (
     select
         *,
         case
-            when changes = 0 then null
-            when changes_off_8h = 0 then 8
-            when changes_off_4h = 0 then 4
-            when changes_off_2h = 0 then 2
-            else 1
+            when changed_off_2h_at >= week_began then 1
+            when changed_off_4h_at >= week_began then 2
+            when changed_off_8h_at >= week_began then 4
+            when changed_at >= week_began then 8
         end as fitting_hours
     from evidence
-    where not is_moving
+    where moved_at is null or moved_at < week_began
 ),
 
 -- a period is sure where changes lie as close as it allows, lately too
@@ -164,7 +186,7 @@ inferred as (
             when
                 least_gap_us = fitting_hours * 3600000000
                 and recent_gap_us = fitting_hours * 3600000000
-                and (fitting_hours < 8 or changes >= 3)
+                and (fitting_hours < 8 or third_last_change_at >= week_began)
                 then fitting_hours
         end as period_hours,
         coalesce(is_change and held_us >= fitting_hours * 3600000000, false) as is_payment_seen
