@@ -133,8 +133,12 @@
 -- windows -----------------------------------------------------------------------------------------
 
 {#- Spark takes no expression as a number of rows: every window is a span of time. -#}
-{% macro spark__windows_of(length) -%}
+{% macro spark__windows_of(length, counted) -%}
     {{ warehouse._window(length) }} as {{ warehouse._window_definition(length) }}
+{%- endmacro %}
+
+{% macro spark__counted(relation, lengths) -%}
+    {{ relation }}
 {%- endmacro %}
 
 {% macro spark___frame(length, min_bars, min_coverage) -%}

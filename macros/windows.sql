@@ -25,20 +25,49 @@
 -#}
 
 
-{#- The last rows of a select: the windows of these lengths, by name. -#}
+{#-
+    The last rows of a select: the windows of these lengths, by name. `counted=true` says that the
+    select reads from counted(...) of the same lengths.
+-#}
 {% macro windows() -%}
+    {%- set counted = kwargs.pop('counted', false) -%}
     {%- if not varargs or kwargs -%}
         {{ exceptions.raise_compiler_error("windows: name the lengths, as windows('1 day', '1 hour')") }}
     {%- endif -%}
 window
     {%- for length in varargs %}
-    {{ adapter.dispatch('windows_of', 'warehouse')(length) }}{{ ',' if not loop.last }}
+    {{ adapter.dispatch('windows_of', 'warehouse')(length, counted) }}{{ ',' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro default__windows_of(length) -%}
-    {{ warehouse._window(length) }} as {{ warehouse._window_definition(length) }},
+{% macro default__windows_of(length, counted) -%}
+    {{ warehouse._window(length) }} as {{ warehouse._window_definition(length, counted) }},
     {{ warehouse._bars(length) }} as {{ warehouse._bars_definition(length) }}
+{%- endmacro %}
+
+
+{#-
+    A relation with the number of rows in each window of these lengths, to select from. The engine
+    looks for the beginning of a span of time for every measure again, which is a third of the time of
+    several measures over one window; a number of rows needs no search.
+-#}
+{% macro counted(relation) -%}
+    {{ return(adapter.dispatch('counted', 'warehouse')(relation, varargs)) }}
+{%- endmacro %}
+
+{% macro default__counted(relation, lengths) -%}
+    (
+        select
+            *,
+            {%- for length in lengths %}
+            count(*) over {{ warehouse._window(length) }} as {{ warehouse._rows(length) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ relation }}
+        window
+            {%- for length in lengths %}
+            {{ warehouse._window(length) }} as {{ warehouse._window_definition(length) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+    ) as {{ relation }}
 {%- endmacro %}
 
 
@@ -48,7 +77,7 @@ window
 {%- endmacro %}
 
 {% macro default__rolling_count(expression, length) -%}
-    count({{ expression }}) over {{ warehouse._window(length) }}
+    {{ warehouse._count(expression, warehouse._window(length)) }}::bigint
 {%- endmacro %}
 
 
@@ -160,8 +189,8 @@ window
 {% macro default__rolling_rank(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        '(' ~ warehouse._average_rank(expression, length, over) ~ ' - 1)\n                / nullif(count('
-        ~ expression ~ ') over ' ~ over ~ ' - 1, 0)',
+        '(' ~ warehouse._average_rank(expression, length, over) ~ ' - 1)\n                / nullif('
+        ~ warehouse._count(expression, over) ~ ' - 1, 0)',
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
 {%- endmacro %}
@@ -180,8 +209,8 @@ window
 {% macro default__rolling_percentile(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        warehouse._average_rank(expression, length, over) ~ '\n                / count('
-        ~ expression ~ ') over ' ~ over,
+        warehouse._average_rank(expression, length, over) ~ '\n                / '
+        ~ warehouse._count(expression, over),
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
 {%- endmacro %}
@@ -288,11 +317,21 @@ window
 {%- endmacro %}
 
 
+{#- rows_1_day for '1 day': the rows in last_1_day. -#}
+{% macro _rows(length) -%}
+    {{ return(warehouse._window(length) | replace('last_', 'rows_')) }}
+{%- endmacro %}
+
+
 {#- The two windows of a length, as a select defines them. -#}
-{% macro _window_definition(length) -%}
+{% macro _window_definition(length, counted=false) -%}
 (
         partition by series_id order by "time"
+        {% if counted -%}
+        rows between {{ warehouse._rows(length) }} - 1 preceding and current row
+        {%- else -%}
         range between {{ just_less_than(length) }} preceding and current row
+        {%- endif %}
     )
 {%- endmacro %}
 
@@ -368,7 +407,7 @@ window
         ) }}
     {%- endif -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
-    {%- set count = 'count(' ~ expression ~ ') over ' ~ over -%}
+    {%- set count = warehouse._count(expression, over) -%}
     {%- set seconds = (warehouse.length_us(length) ~ ' / 1e6') if length is mapping
         else warehouse.length_s(length) -%}
     {%- set whole = seconds ~ ' % epoch(' ~ warehouse.bar_end() ~ ' - "time") = 0' -%}
@@ -414,8 +453,17 @@ window
     {{ warehouse._sum(expression, over) }} / {% if warehouse._is_bars(over) -%}
         {{ warehouse._bars_of(length) }}
     {%- else -%}
-        count({{ expression }}) over {{ over }}
+        {{ warehouse._count(expression, over) }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{#-
+    How many inputs are not NULL, DOUBLE: in a long window the engine adds numbers in a quarter of the
+    time in which it counts.
+-#}
+{% macro _count(expression, over) -%}
+    sum((({{ expression }}) is not null)::double) over {{ over }}
 {%- endmacro %}
 
 

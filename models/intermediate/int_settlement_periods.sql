@@ -112,18 +112,20 @@ recent as (
     where is_change
 ),
 
--- windows of bars that follow a week without a moving rate miss no bar here
+moved as (
+    select
+        *,
+        max("time") filter (where is_moving) over (
+            partition by series_id order by "time"
+            rows between unbounded preceding and current row
+        ) as moved_at
+    from marked
+),
+
+-- no week without a moving rate has one of the bars that this leaves out
 steady as (
     select *
-    from (
-        select
-            *,
-            max("time") filter (where is_moving) over (
-                partition by series_id order by "time"
-                rows between unbounded preceding and current row
-            ) as moved_at
-        from marked
-    )
+    from moved
     where is_moving is not true
 ),
 

@@ -105,8 +105,8 @@ scored as (
         {{ rolling_rank('basis_bps', '7 days', min_coverage=0.25) }} as rank_basis,
         {{ rolling_rank('oi_change_1d', '7 days', min_coverage=0.25) }} as rank_oi_change,
         {{ rolling_count('funding_rate_bps + basis_bps + oi_change_1d', '7 days') }} as bars_7d
-    from measured
-    {{ windows('1 day', '7 days') }}
+    from {{ counted('measured', '1 day', '7 days') }}
+    {{ windows('1 day', '7 days', counted=true) }}
 ),
 
 final as (

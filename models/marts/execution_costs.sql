@@ -131,8 +131,8 @@ windowed as (
             as impact_rank_7d,
         {{ rolling_percentile('abs_toxicity', '7 days', min_coverage=0.25) }} as toxicity_rank_7d,
         {{ rolling_count('spread_bps', '7 days') }} as bars_7d
-    from measured
-    {{ windows('1 day', '7 days') }}
+    from {{ counted('measured', '1 day', '7 days') }}
+    {{ windows('1 day', '7 days', counted=true) }}
 ),
 
 -- one row of order_notionals

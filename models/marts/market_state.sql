@@ -28,8 +28,8 @@ regime as (
         {{ rolling_percentile('realized_vol_1d_bps', '30 days', min_coverage=0.25) }}
             as realized_vol_rank_30d,
         {{ rolling_count('realized_vol_1d_bps', '30 days') }} as bars_30d
-    from volatility
-    {{ windows('30 days') }}
+    from {{ counted('volatility', '30 days') }}
+    {{ windows('30 days', counted=true) }}
 ),
 
 l1_price as (
@@ -155,21 +155,22 @@ joined as (
     {{ asof_join('paired', 'books', 'books', by=['exchange', 'symbol', '"interval"']) }}
 ),
 
-measured as (
+sized as (
     select
         *,
         {{ ratio('top_amount', 'depth_5') }} as top_share_5,
-        {{ ratio('top_amount', 'depth_25') }} as top_share_25,
-        {{ rolling_std('spread_bps', '1 day') }} as spread_deviation_bps,
-        {{ rolling_mean('spread_bps', '1 day') }} as rolling_spread_bps_1d,
-        {{ rolling_zscore('net_delta_notional_m', '1 day') }} as net_delta_zscore_1d
+        {{ ratio('top_amount', 'depth_25') }} as top_share_25
     from joined
-    {{ windows('1 day') }}
 ),
 
+-- joined again below, because the sorts of windows carry all columns of their rows
 ranked as (
     select
-        *,
+        series_id,
+        "time",
+        {{ rolling_std('spread_bps', '1 day') }} as spread_deviation_bps,
+        {{ rolling_mean('spread_bps', '1 day') }} as rolling_spread_bps_1d,
+        {{ rolling_zscore('net_delta_notional_m', '1 day') }} as net_delta_zscore_1d,
         {{ rolling_percentile('spread_bps', '7 days', min_coverage=0.25) }} as spread_rank_7d,
         {{ rolling_percentile('top_share_25', '7 days', min_coverage=0.25) }}
             as top_share_rank_7d,
@@ -179,8 +180,25 @@ ranked as (
         {{ rolling_percentile('stillness_bps', '7 days', min_coverage=0.25) }}
             as quote_updates_rank_7d,
         {{ rolling_count('spread_bps', '7 days') }} as bars_7d
-    from measured
-    {{ windows('7 days') }}
+    from {{ counted('sized', '1 day', '7 days') }}
+    {{ windows('1 day', '7 days', counted=true) }}
+),
+
+measured as (
+    select
+        sized.*,
+        ranked.spread_deviation_bps,
+        ranked.rolling_spread_bps_1d,
+        ranked.net_delta_zscore_1d,
+        ranked.spread_rank_7d,
+        ranked.top_share_rank_7d,
+        ranked.kyle_rank_7d,
+        ranked.amihud_rank_7d,
+        ranked.quote_updates_rank_7d,
+        ranked.bars_7d
+    from sized
+    inner join ranked
+        on sized.series_id = ranked.series_id and sized."time" = ranked."time"
 ),
 
 final as (
@@ -221,7 +239,7 @@ final as (
         epoch(known_at - book_known_at) as book_age_s,
         bars_7d,
         bars_30d
-    from ranked
+    from measured
 )
 
 select * from final

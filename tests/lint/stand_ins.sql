@@ -21,7 +21,8 @@
 {% macro rolling_rank(x, length) %}avg({{ x }}{{ kwargs and '' }}){% endmacro %}
 {% macro rolling_percentile(x, length) %}avg({{ x }}{{ kwargs and '' }}){% endmacro %}
 {% macro within_reach(length) %}"time" is not null{% endmacro %}
-{% macro windows() %}{{ varargs and '' }}{% endmacro %}
+{% macro counted(relation) %}{{ relation }}{{ varargs and '' }}{% endmacro %}
+{% macro windows() %}{{ (varargs, kwargs) and '' }}{% endmacro %}
 {% macro join_at(relation, alias, offset, other=none) -%}
 inner join {{ other or relation }} as {{ alias }}
         on {{ relation }}.series_id = {{ alias }}.series_id
