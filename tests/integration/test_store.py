@@ -28,7 +28,7 @@ import pytest
 from tests.oracle.project import shipped_project
 from tests.support import catalog_differences
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.marts.months import store_marts
+from warehouse.build.marts.store import store_marts
 from warehouse.build.meta.tables import META
 from warehouse.build.months import jobs
 from warehouse.build.months.stored import StoredMonth, month_damage

@@ -14,7 +14,7 @@ from tests.support import bar_table, file_key, grid, without_comments, write_fil
 from warehouse.build.meta.change import change_meta
 from warehouse.build.meta.rows import Described, write_meta
 from warehouse.build.meta.tables import META
-from warehouse.build.months.lake import Kept, LakeByMonth, kept_in
+from warehouse.build.months.lake_months import Kept, LakeByMonth, kept_in
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.lake.manifest.manifest import Manifest

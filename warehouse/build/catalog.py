@@ -17,7 +17,7 @@ import duckdb
 from warehouse.build.gathered_months import gather
 from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.rows import Described, write_meta, write_stored
-from warehouse.build.months.lake import LakeByMonth, kept_in
+from warehouse.build.months.lake_months import LakeByMonth, kept_in
 from warehouse.build.months.stored import OnMonth, StoredMonth
 from warehouse.build.ticks.kept import KeptDay, keep_ticks, show_kept, write_ticks
 from warehouse.build.vendor_views import write_vendor

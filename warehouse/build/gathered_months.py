@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.build.months.jobs import Job, Lists, set_lists
-from warehouse.build.months.lake import LakeByMonth, stored_key
+from warehouse.build.months.lake_months import LakeByMonth, stored_key
 from warehouse.build.months.stored import OnMonth, StoredMonth, month_path
 from warehouse.build.months.wanted import Wanted, found_or_computed
 from warehouse.build.vendor_views import (

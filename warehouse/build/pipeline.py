@@ -19,9 +19,9 @@ from warehouse.build.build_log import note_build, noting_failure
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.catalog_change import begin_with_copy
 from warehouse.build.checks.model_tests import test_models
-from warehouse.build.marts.months import show_on_spark, store_marts
 from warehouse.build.marts.session_copy import copy_marts
 from warehouse.build.marts.spark import SparkMarts, spark_marts
+from warehouse.build.marts.store import show_on_spark, store_marts
 from warehouse.build.meta.inputs import Inputs, fingerprint, published_inputs
 from warehouse.build.models import create_models
 from warehouse.build.months.stored import StoredMonth, stored_event

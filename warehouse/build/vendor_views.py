@@ -13,7 +13,7 @@ from dataclasses import replace
 import duckdb
 
 from warehouse.build.months.jobs import Lists
-from warehouse.build.months.lake import Columns, LakeByMonth
+from warehouse.build.months.lake_months import Columns, LakeByMonth
 from warehouse.build.months.late import known_sql, late_sql
 from warehouse.build.months.stored import StoredMonth
 from warehouse.home import Home

@@ -1,4 +1,4 @@
-"""Download one vendor file to disk: in blocks, resumable, complete or not at all.
+"""Download one vendor file to disk by its presigned link: resumable, complete or not at all.
 
 The bytes grow under a name that never ends in ``.parquet``, with a note beside them (``.json``) of
 what version they are, so that a later run can go on where this one stopped.

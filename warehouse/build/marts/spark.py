@@ -19,8 +19,8 @@ from typing import Protocol, cast
 import duckdb
 
 from warehouse.build.meta.tables import META
-from warehouse.build.months.jobs import Desk, Job
-from warehouse.build.months.lake import Kept
+from warehouse.build.months.jobs import Job, JobRunner
+from warehouse.build.months.lake_months import Kept
 from warehouse.build.months.stored import OnMonth, StoredMonth
 from warehouse.build.months.wanted import Wanted, found_or_computed
 from warehouse.build.vendor_views import months_of
@@ -156,9 +156,9 @@ def found_or_computed_by_spark(
     stored = found_or_computed(settings, asked, kept, progress)
     paths = {(month.model, month.month): month.path for month in stored}
     new = {paths[one.model, one.month]: jobs[place] for place, one in missing.items()}
-    with Desk(settings.session) as desk:
+    with JobRunner(settings.session) as runner:
         for month in _sample([month for month in stored if month.path in new]):
-            _require_equal(*desk.opened(new[month.path]), new[month.path], month)
+            _require_equal(*runner.opened(new[month.path]), new[month.path], month)
     return stored
 
 

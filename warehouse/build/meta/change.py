@@ -23,7 +23,7 @@ from warehouse.build.meta.rows import (
     rows_of,
     write_rest,
 )
-from warehouse.build.months.lake import LakeByMonth
+from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.lake import Manifest, SeriesMonth
 from warehouse.sql import identifier
 from warehouse.times import Span, subtract

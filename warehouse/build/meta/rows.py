@@ -17,7 +17,7 @@ from warehouse._version import __version__
 from warehouse.build.declared_funding import declared_spans, spans_of
 from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.tables import META
-from warehouse.build.months.lake import LakeByMonth
+from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.build.months.stored import StoredMonth
 from warehouse.build.vendor_views import count_hidden, view_columns
 from warehouse.config import Settings

@@ -82,7 +82,7 @@ class Job:
     size_bytes: int
 
 
-class Desk:
+class JobRunner:
     """Computes jobs one by one in this process; what they share is created once."""
 
     def __init__(self, session: dict[str, str]) -> None:
@@ -137,9 +137,9 @@ def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
     """
     count, share = _shared_out(settings, jobs)
     if count < 2:
-        with Desk(settings.session) as desk:
+        with JobRunner(settings.session) as runner:
             for job in jobs:
-                done(job, desk.compute(job))
+                done(job, runner.compute(job))
         return
     with tempfile.TemporaryFile() as errors, _Workers(share, count, errors) as workers:
         workers.compute(sorted(jobs, key=lambda job: -job.size_bytes), done)
@@ -335,11 +335,11 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
             os._exit(0)
 
     threading.Thread(target=receive, daemon=True).start()
-    with Desk(session) as desk:
+    with JobRunner(session) as runner:
         while True:
             job = todo.get()
             try:
-                answer: Path | Exception = desk.compute(job)
+                answer: Path | Exception = runner.compute(job)
             except Exception as error:  # raised where the answer arrives
                 answer = error
             _send(sink, answer)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from warehouse.build.months.jobs import Job, compute
-from warehouse.build.months.lake import Kept
+from warehouse.build.months.lake_months import Kept
 from warehouse.build.months.stored import (
     DUCKDB,
     OnMonth,

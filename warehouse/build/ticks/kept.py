@@ -23,7 +23,7 @@ import duckdb
 
 from warehouse.build.declared_ticks import ForMarts, Wish, wished_ticks
 from warehouse.build.meta.rows import write_stored
-from warehouse.build.months.lake import LakeByMonth
+from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.build.months.late import (
     LateDay,
     LateSeries,

@@ -32,7 +32,7 @@ from warehouse.build.marts.spark import SparkMarts, found_or_computed_by_spark
 from warehouse.build.marts.views import show_instead
 from warehouse.build.meta.rows import write_stored
 from warehouse.build.months.jobs import Job, Lists, set_lists, set_moments
-from warehouse.build.months.lake import LakeByMonth, LakeMonth, kept_in, stored_key
+from warehouse.build.months.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
 from warehouse.build.months.stored import DUCKDB, OnMonth, StoredMonth, month_path
 from warehouse.build.months.wanted import Wanted, found_or_computed
 from warehouse.build.ticks.kept import keep_ticks, show_kept
