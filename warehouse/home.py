@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,11 @@ class Home:
     def build_catalog(self) -> Path:
         """The private file that a build fills; DuckDB names the database after its stem."""
         return self.build / "warehouse.duckdb"
+
+    @property
+    def build_wal(self) -> Path:
+        """What DuckDB has yet to write into the build file."""
+        return self.build / "warehouse.duckdb.wal"
 
     @property
     def lock(self) -> Path:
@@ -272,10 +277,11 @@ def writing(home: Home, verb: str) -> Iterator[int]:
                 f"{home.root}: {_holder(handle)} is writing to this home",
                 next_step="wait until it has finished, or stop it; queries work in the meantime",
             ) from error
-        os.ftruncate(handle, 0)
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         note = {"pid": os.getpid(), "verb": verb, "since": since}
-        os.pwrite(handle, json.dumps(note).encode(), 0)
+        os.ftruncate(handle, 0)
+        with suppress(OSError):  # on a full disk, where prune must work to free it
+            os.pwrite(handle, json.dumps(note).encode(), 0)
         _held[home.root] = handle
         yield handle
         os.ftruncate(handle, 0)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -160,8 +160,18 @@ def test_a_real_full_disk_while_building(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         assert answer(home) == (1, 1.0, 1.0, ANSWER_ROWS)
         assert not damage(home)
+        assert not home.build_catalog.exists() and not home.build_wal.exists()
         filler.unlink()
         assert quick_build(home) == 2
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+
+        assert shutil.disk_usage(disk).free == 0
+        freed = run_warehouse("prune", "--keep", "1", "--yes", "--home", home.root, cwd=tmp_path)
+        assert freed.exit_code == 0, freed.stderr
+        assert shutil.disk_usage(disk).free > 1_000_000
+        assert answer(home) == (2, 1.0, 1.0, ANSWER_ROWS)
 
 
 SPILLING_SQL = (

@@ -22,8 +22,9 @@ def noting_failure(home: Home) -> Iterator[None]:
     """Note an error of the build within, and forget an earlier one where there is none."""
     try:
         yield
-    except WarehouseError as error:
-        _write(home, _FAILED, {"at": utc_now(), "what": error.what})
+    except (WarehouseError, OSError) as error:
+        what = error.what if isinstance(error, WarehouseError) else str(error)
+        _write(home, _FAILED, {"at": utc_now(), "what": what})
         raise
     (home.build / _FAILED).unlink(missing_ok=True)
 

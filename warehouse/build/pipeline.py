@@ -29,6 +29,7 @@ from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
 from warehouse.errors import (
     BuildError,
+    DiskError,
     WarehouseError,
     needing_extras,
 )
@@ -93,7 +94,12 @@ def build(
     """
     home = Home.of(settings)
     home.require_lake()
-    with writing(home, "build") as lock, noting_failure(home), _timed(home, progress) as tell:
+    with (
+        writing(home, "build") as lock,
+        noting_failure(home),
+        _freeing(home),
+        _timed(home, progress) as tell,
+    ):
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
         before = None if force else published_inputs(home)
@@ -231,6 +237,17 @@ def _is_dbt_installed() -> bool:
         return find_spec("dbt.cli") is not None
     except ModuleNotFoundError:
         return False
+
+
+@contextmanager
+def _freeing(home: Home) -> Iterator[None]:
+    """Remove the build file where the disk is full, because it may be what fills it."""
+    try:
+        yield
+    except (DiskError, OSError):
+        for path in (home.build_catalog, home.build_wal):
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

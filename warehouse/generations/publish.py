@@ -220,7 +220,7 @@ def publish_build(home: Home) -> Published:
         raise BuildError(f"generation {generation} is published already", next_step=BUILD)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        home.build_catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
+        home.build_wal.unlink(missing_ok=True)
         home.build_catalog.chmod(0o444)
         put(home.build_catalog, target)
         point_to(home, target)

@@ -144,9 +144,14 @@ def prune_home(
             remove_copy(home, number)
             generation_path(home, number).unlink()
         _sweep_folders(home)
+        objects = {home.object_path(object) for object in plan.objects}
+        # first what the manifest does not record: on a full disk it cannot be written before
+        for path in plan.files:
+            if path not in objects:
+                path.unlink(missing_ok=True)
         with Manifest(home.manifest) as manifest:
             manifest.forget_superseded(plan.objects)
-        for path in plan.files:
+        for path in objects:
             path.unlink(missing_ok=True)
     return plan
 
