@@ -49,7 +49,7 @@ def test_a_schedule_comes_from_the_rates_or_the_home_and_is_never_assumed(tmp_pa
         "update", "--from", str(folder), "--home", str(home), cwd=tmp_path, audits=False
     )
     assert done.exit_code == 1, done.stdout + done.stderr
-    assert "7 doubts about funding schedules" in done.stderr
+    assert "7 doubtful funding schedules" in done.stderr
     assert f"{WRONG}: declared as 8 h, but the rates changed as every 4 h" in done.stderr
     assert f"{SEEDED}: the seed has 8 h, but the rates changed as every 4 h" in done.stderr
     assert (

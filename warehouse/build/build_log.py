@@ -1,4 +1,4 @@
-"""Notes on earlier builds, for ``warehouse status`` and the page: files beside the build file."""
+"""Records of earlier builds, for ``warehouse status`` and the page: files beside the build file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BUILDS, _FAILED = "builds.json", "failed.json"
 
 @contextmanager
 def noting_failure(home: Home) -> Iterator[None]:
-    """Note an error of the build within, and forget an earlier one where there is none."""
+    """Record an error of the build inside, or remove the record of an earlier one."""
     try:
         yield
     except (WarehouseError, OSError) as error:
@@ -30,7 +30,7 @@ def noting_failure(home: Home) -> Iterator[None]:
 
 
 def failed_build(home: Home) -> dict[str, str] | None:
-    """When the last build failed (``at``, UTC) and by ``what``; None where it did not."""
+    """Time (``at``, UTC) and error (``what``) of the last build; None if it did not fail."""
     match _read(home, _FAILED):
         case {"at": at, "what": what}:
             return {"at": str(at), "what": str(what)}
@@ -48,7 +48,7 @@ def note_build(home: Home, began: str, outcome: str, phases: Sequence[Phase]) ->
 
 
 def last_builds(home: Home) -> list[dict[str, Any]]:
-    """Phases of the last builds that had something to do, a row each, the latest build first."""
+    """Phases of the last builds that had something to do, one row each, the latest build first."""
     return [
         {"began": one["began"], "outcome": one["outcome"], "phase": name, "seconds": seconds}
         for one in _noted(home)
@@ -65,7 +65,7 @@ def _noted(home: Home) -> list[dict[str, Any]]:
 
 
 def _read(home: Home, name: str) -> object:
-    """What a note contains; None where it is missing or damaged."""
+    """The contents of a record; None if it is missing or damaged."""
     try:
         return json.loads((home.build / name).read_bytes())
     except (OSError, ValueError):
@@ -73,6 +73,6 @@ def _read(home: Home, name: str) -> object:
 
 
 def _write(home: Home, name: str, note: object) -> None:
-    with suppress(OSError):  # a full disk must not fail a build, and may be what it failed by
+    with suppress(OSError):  # a full disk may be the reason of the failure, and must not hide it
         home.build.mkdir(parents=True, exist_ok=True)
         write(home.build / name, json.dumps(note).encode())

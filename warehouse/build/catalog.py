@@ -2,7 +2,7 @@
 
 ``prepare_catalog`` writes a new file from the manifest; then the models are added to it and
 ``publish`` makes it the catalog. Views list their files one by one, and key columns come from the
-manifest: no glob, no hive value, no name of a column decides anything at query time.
+manifest, so queries depend on no globs, hive values or column names in files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def prepare_catalog(
     inputs
         The inputs of the build, which are stored in ``meta.build``.
     progress
-        Called with each month that is gathered.
+        Called with each gathered month.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def prepare_catalog(
 
 @contextmanager
 def beginning(home: Home) -> Iterator[None]:
-    """Remove an earlier build file before a new one is written; translate DuckDB's errors then."""
+    """Remove an earlier build file before a new one is written, and translate DuckDB's errors."""
     try:
         home.build.mkdir(parents=True, exist_ok=True)
         for leftover in home.build.glob("warehouse.duckdb*"):
@@ -82,7 +82,7 @@ def beginning(home: Home) -> Iterator[None]:
 def read_lake(
     settings: Settings, home: Home, manifest: Manifest, progress: OnMonth | None
 ) -> tuple[LakeByMonth, dict[str, list[StoredMonth]], list[KeptDay]]:
-    """The lake with kept bars, the gathered months of each dataset, and the kept bars."""
+    """The lake including kept bars, the gathered months of each dataset, and the kept bars."""
     lake = LakeByMonth(home, manifest, kept_in(home, home.catalog))
     kept = keep_ticks(settings, lake, manifest, progress)
     show_kept(lake, kept)
@@ -121,7 +121,7 @@ def _write(
 _MACROS = {
     "help()": (
         "table",
-        "What is in this catalog: one row per table, view and function, with the first sentence of"
+        "Contents of this catalog: one row per table, view and function, with the first sentence of"
         " its comment. If another database is in use, the schema has the catalog's name: w.main.",
         """
         with catalogs as (

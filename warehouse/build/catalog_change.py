@@ -1,8 +1,8 @@
 """Begin a build with a copy of the published catalog, and change in it only what has changed.
 
-That is possible where the built-in project is the same: then its models, their comments and its
-functions are. The rest, rows of ``meta`` of months with other files and views of their datasets, is
-written as a whole build writes it, so that the catalog is the same as after one.
+This requires the same built-in project, so that its models, comments and functions are the same.
+Rows of ``meta`` for changed months and the views of their datasets are written as in a full build,
+so the catalog is the same as after one.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def begin_with_copy(
     published: Inputs | None,
     progress: OnMonth | None = None,
 ) -> bool:
-    """Write the private build file as a copy of the published catalog that shows the lake of now.
+    """Write the private build file as a copy of the published catalog that shows the current lake.
 
-    It contains the built-in models, and none of the user's. Where the lake has changed, the
-    outcomes of tests are missing, and the marts show the months that they had.
+    It contains the built-in models, and none of the user's. If the lake has changed, the outcomes
+    of tests are removed, and the marts still show their former months.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def begin_with_copy(
     Returns
     -------
     bool
-        Whether it was done; if not, the catalog must be written from the lake.
+        Whether the copy was made; if not, the catalog must be written from the lake.
     """
     home = Home.of(settings)
     if published is None or published.project != inputs.project or not _is_as_published(home):
@@ -97,7 +97,7 @@ def _is_as_published(home: Home) -> bool:
 
 
 def _is_mostly_free(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the file is more than twice the size of what is in it."""
+    """Whether the file is more than twice the size of its contents."""
     ((used, free),) = connection.execute(
         "select used_blocks, free_blocks from pragma_database_size()"
         " where database_name = 'warehouse'"
@@ -122,9 +122,10 @@ def _show_lake(
     inputs: Inputs,
     progress: OnMonth | None,
 ) -> bool:
-    """Show the lake of now; False where the columns of a dataset differ, or one has lost its rows.
+    """Show the current lake; False if the columns of a dataset changed, or it lost all its rows.
 
-    Models read the columns, and a mart without months is its model again.
+    Then the models must be created again, because they read the columns, and a mart without months
+    is a plain view.
     """
     if not _rows(connection, _KNOWS_MONTHS):
         return False
@@ -138,7 +139,7 @@ def _show_lake(
         for months in gathered.values():
             write_stored(connection, home, months)
         write_ticks(connection, home, kept)
-        if end != bar_end_in(connection, DATABASE):  # which the functions contain
+        if end != bar_end_in(connection, DATABASE):  # the functions contain it
             return False
         if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
             return False

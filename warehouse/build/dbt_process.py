@@ -57,7 +57,7 @@ def transform_user(settings: Settings) -> bool:
 def document(settings: Settings) -> bool:
     """Write dbt's documentation of the build file as one static page into dbt's target folder.
 
-    It contains those models of the user that are in the build file, with their comments.
+    It includes the user's models that are in the build file, with their comments.
     """
     home = Home.of(settings)
     target, ours = dbt_folders(settings)
@@ -77,7 +77,7 @@ def document(settings: Settings) -> bool:
 
 
 def build_on_spark(settings: Settings) -> bool:
-    """Build the given marts, and what they read, on the server that SPARK_REMOTE names."""
+    """Build the given marts and the models that they read on the server SPARK_REMOTE."""
     target, _ = dbt_folders(settings)
     folder = target.with_name("spark")
     project = str(dbt_project_dir())
@@ -96,7 +96,7 @@ def build_on_spark(settings: Settings) -> bool:
 def invoke_dbt(arguments: list[str], *, manifest: Any = None) -> Any:
     """Run one dbt command and close the build file afterwards.
 
-    The file is open once for all nodes of the command: each time costs some 20 ms.
+    The file is opened once for all nodes of the command, because opening takes some 20 ms.
     """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
@@ -104,7 +104,7 @@ def invoke_dbt(arguments: list[str], *, manifest: Any = None) -> Any:
     done = dbtRunner(manifest=manifest).invoke(arguments)
     try:
         environment = DuckDBConnectionManager.env()
-    except Exception:  # all that it raises where the command needed no connection
+    except Exception:  # raised if the command needed no connection
         return done
     environment.close()  # type: ignore[no-untyped-call]
     return done
@@ -119,7 +119,7 @@ def dbt_folders(settings: Settings) -> tuple[Path, list[str]]:
 
 
 def forget_other_projects(target: Path, project: Path) -> None:
-    """Make dbt parse the project from scratch if it last parsed one in another place.
+    """Make dbt parse the project from scratch if it last parsed a project in another folder.
 
     Its partial parse contains the folders of seeds, and dbt does not notice
     when the product has moved: another environment, another version of Python. Remove when
@@ -143,7 +143,7 @@ def _failures(built: Any) -> str:
 
 
 def _tell(step: str, **facts: object) -> bool:
-    """Write one event; false for a failure, so that a caller can return it."""
+    """Write one event; returns False for a failure."""
     sys.stdout.write(json.dumps({"step": step, **facts}) + "\n")
     sys.stdout.flush()
     return step != "failed"

@@ -13,7 +13,8 @@
     from = 2025-03-01T08:00:00Z             # payments after this moment; or a UTC day
 
 A span lasts until the next one of the same symbol begins. A table with a symbol takes precedence
-over one for the whole exchange, and declarations over the seed and over the pattern of the rates.
+over one for the whole exchange, and both take precedence over the seed and the pattern of the
+rates.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class FundingSpan:
 
 
 def declared_spans(path: Path) -> list[FundingSpan]:
-    """The ``[[funding]]`` tables of a ``warehouse.toml``; none where there is no such file.
+    """The ``[[funding]]`` tables of a ``warehouse.toml``; empty if there is no such file.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def declared_spans(path: Path) -> list[FundingSpan]:
 def spans_of(
     spans: Iterable[FundingSpan], places: Iterable[tuple[str, str]]
 ) -> list[tuple[str, str, int, datetime, datetime]]:
-    """The spans of each (exchange, symbol): those of the symbol, else those of the exchange.
+    """The spans of each exchange and symbol: those of the symbol, else those of the exchange.
 
     Each as exchange, symbol, hours, since, until; they do not overlap. Spans that match no
     series stay as declared, so that a test can report them.
@@ -132,7 +133,7 @@ def _moment(value: Any, where: str) -> datetime:
     if not _YEARS[0] <= value.year <= _YEARS[1]:
         raise UsageError(
             f"{where}: from = {value} is not within the years {_YEARS[0]} to {_YEARS[1]}",
-            next_step="leave from out where the schedule always held",
+            next_step="leave from out if the schedule has never changed",
         )
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001

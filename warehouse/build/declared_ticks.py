@@ -1,4 +1,4 @@
-"""Which bars from ticks are to be kept: the ``[[ticks]]`` tables of ``warehouse.toml``.
+"""The bars from ticks to keep: the ``[[ticks]]`` tables of ``warehouse.toml``.
 
 ::
 
@@ -31,8 +31,8 @@ _EXAMPLE = '[[ticks]] datasets = ["ohlcv"], every = ["45m"], clocks = ["true"]'
 class ForMarts(StrEnum):
     """Whether ``vendor.*``, and so the marts, show kept bars.
 
-    ``add`` does so for a series of a dataset that the vendor's files do not have, ``replace`` for
-    any, in place of what the files have of it.
+    ``add`` shows a series of a dataset that the vendor's files lack, ``replace`` any, instead of
+    the vendor's.
     """
 
     NO = "no"
@@ -41,8 +41,8 @@ class ForMarts(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Wish:
-    """Bars of a dataset to keep; of one exchange or symbol, or of all where it is empty."""
+class TickSetting:
+    """Bars of a dataset to keep, for one exchange and symbol; empty for all."""
 
     dataset: str
     every: str
@@ -53,12 +53,12 @@ class Wish:
     where: str = field(compare=False, repr=False)
 
     def covers(self, series: SeriesKey) -> bool:
-        """Whether the ticks of a series are wished for."""
+        """Whether the setting applies to a series of ticks."""
         return self.exchange in ("", series.exchange) and self.symbol in ("", series.symbol)
 
 
-def wished_ticks(path: Path) -> list[Wish]:
-    """The ``[[ticks]]`` tables of a ``warehouse.toml``; none where there is no such file.
+def tick_settings(path: Path) -> list[TickSetting]:
+    """The ``[[ticks]]`` tables of a ``warehouse.toml``; empty if there is no such file.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def wished_ticks(path: Path) -> list[Wish]:
         tables = read_tables(path, "ticks", (*_LISTS, "marts"), _EXAMPLE)
     except FileNotFoundError:
         return []
-    found: set[Wish] = set()
+    found: set[TickSetting] = set()
     for where, table in tables:
         marts = table.get("marts", ForMarts.NO)
         if marts not in list(ForMarts):
@@ -78,9 +78,9 @@ def wished_ticks(path: Path) -> list[Wish]:
             )
         lists = [_texts(table, name, where) for name in _LISTS]
         for dataset, every, clock, exchange, symbol in product(*lists):
-            wish = Wish(dataset, every, clock, exchange, symbol, ForMarts(marts), where)
-            _require_known(wish)
-            found.add(wish)
+            setting = TickSetting(dataset, every, clock, exchange, symbol, ForMarts(marts), where)
+            _require_known(setting)
+            found.add(setting)
     return sorted(found)
 
 
@@ -94,20 +94,22 @@ def _texts(table: dict[str, Any], name: str, where: str) -> list[str]:
     return value
 
 
-def _require_known(wish: Wish) -> None:
+def _require_known(setting: TickSetting) -> None:
     datasets = [name for name in load_contracts() if not name.startswith(("raw_", "l2_"))]
-    if wish.dataset not in datasets:
+    if setting.dataset not in datasets:
         raise UsageError(
-            f"{wish.where}: bars of {wish.dataset!r:.80} cannot be computed from ticks"
-            + did_you_mean(wish.dataset, datasets),
+            f"{setting.where}: bars of {setting.dataset!r:.80} cannot be computed from ticks"
+            + did_you_mean(setting.dataset, datasets),
             next_step=f"choose from {', '.join(datasets)}",
         )
     try:
-        interval_us(wish.every)
+        interval_us(setting.every)
     except UsageError as error:
-        raise UsageError(f"{wish.where}: every: {error.what}", next_step=error.next_step) from error
-    if wish.clock not in CLOCKS:
         raise UsageError(
-            f"{wish.where}: no clock {wish.clock!r:.80}",
+            f"{setting.where}: every: {error.what}", next_step=error.next_step
+        ) from error
+    if setting.clock not in CLOCKS:
+        raise UsageError(
+            f"{setting.where}: no clock {setting.clock!r:.80}",
             next_step=f"choose from {', '.join(CLOCKS)}",
         )

@@ -1,8 +1,8 @@
 """Gathered months: the rows of all series of a dataset in one month, in one file.
 
-A view over the vendor's files would plan every series, whatever a query selects. So
-each month of bars is written once more, values untouched, to ``marts/vendor.<dataset>/``: views,
-builds and queries read that. Raw data is read from the vendor's files.
+A view over the vendor's files would plan every series in every query. So each month of bars is also
+written to ``marts/vendor.<dataset>/``, with unchanged values, and views, builds and queries read
+these files. Raw data is read from the vendor's files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GATHER_VERSION = 3
 def gather(
     settings: Settings, lake: LakeByMonth, *, progress: OnMonth | None = None
 ) -> dict[str, list[StoredMonth]]:
-    """Write what is new of every dataset of bars; all its months by dataset, in order.
+    """Write the new months of every dataset of bars; returns all months by dataset, in order.
 
     The caller holds the home's lock.
     """
@@ -54,7 +54,7 @@ def gather(
 
 @dataclass(frozen=True, slots=True)
 class _Gathering:
-    """What the months of all datasets need: the keys of the series."""
+    """Shared by the months of all datasets: the keys of the series."""
 
     series: Lists
 
@@ -108,7 +108,7 @@ def _job(
 
 
 def _facts(columns: list[DatasetColumn]) -> dict[str, object]:
-    """What a month's rows depend on beside its files."""
+    """What a month's rows depend on, other than its files."""
     return {
         "gather": GATHER_VERSION,
         "duckdb": duckdb.__version__,

@@ -1,6 +1,6 @@
 """Creates models, seeds, macros and functions from their compiled SQL.
 
-What is created is what ``dbt build`` creates: views with the same columns, comments and results.
+They are the same as after ``dbt build``: views with the same columns, comments and results.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def _broken(model: CompiledModel, reason: str) -> BuildError:
 def _create_functions(
     connection: duckdb.DuckDBPyConnection, statements: str
 ) -> list[tuple[Any, ...]]:
-    """Create the measures as functions, all or none of them; a warning where DuckDB refuses them.
+    """Create the measures as functions, all or none; returns a warning if DuckDB refuses them.
 
-    Their bodies name columns of the select that will call them, which DuckDB permits by a rule that
-    it does not document: a version that does not must not stop a build.
+    Their bodies name columns of the calling SELECT, which DuckDB permits but does not document, so
+    a version that refuses it must not stop a build.
     """
     connection.execute("begin")
     try:
@@ -123,14 +123,14 @@ def _columns(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> lis
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, kind: str, model: CompiledModel) -> None:
-    """Set the comments that the model's yml has."""
+    """Set the comments from the model's yml."""
     _comment(connection, kind, model, model.description, model.columns)
 
 
 def _describe_as_source(
     connection: duckdb.DuckDBPyConnection, model: CompiledModel, dataset: str
 ) -> None:
-    """Set the comments from the vendor's dataset, which may have columns that the view lacks."""
+    """Set the comments from the vendor's dataset, for the columns that the view has."""
     meaning = f"vendor.{dataset} with NaN and infinity as NULL."
     texts = connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
@@ -147,7 +147,7 @@ def _comment(
     meaning: str,
     texts: Mapping[str, str],
 ) -> None:
-    """Set the comments of the view or table, and of those columns that it has."""
+    """Set the comments of the view or table and of its columns."""
     there = [name for name, _ in _columns(connection, model)] if texts else []
     found = {name: texts[name] for name in there if name in texts}
     comment_all(connection, kind, model.relation.sql, meaning, found)

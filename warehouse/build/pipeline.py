@@ -63,7 +63,7 @@ _PHASES = {
     "inputs": "compare lake, models and settings with the catalog",
     "catalog": "gather months and write the catalog",
     "ticks": "compute bars from ticks",
-    "dbt": "let dbt compile the models, which were edited",
+    "dbt": "let dbt compile the edited models",
     "models": "create the models",
     "spark": "compute the marts on Spark",
     "store": "store the marts",
@@ -83,7 +83,7 @@ def build(
     Returns
     -------
     Published or None
-        None where the published catalog was made from the very same inputs and ``force`` is false.
+        None if the published catalog has the same inputs and ``force`` is false.
 
     Raises
     ------
@@ -105,7 +105,9 @@ def build(
         before = None if force else published_inputs(home)
         published = None
         if inputs != before:
-            from warehouse.build.checks.lookahead_gate import audit_build  # which loads the audit
+            from warehouse.build.checks.lookahead_gate import (
+                audit_build,
+            )  # imported here, because it loads the audit
 
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
@@ -130,7 +132,7 @@ def build(
 
 
 def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEvent) -> bool:
-    """Prepare the build file; whether it is a copy of the published catalog, with its models."""
+    """Prepare the build file; returns whether it is a copy of the published catalog."""
     generation = next_generation(Home.of(settings))
 
     step = "catalog"
@@ -153,7 +155,7 @@ def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEv
 
 
 def _apart(act: Callable[[], T]) -> T:
-    """Let DuckDB work on another thread: amid a long step it misses a Ctrl-C on the main one."""
+    """Let DuckDB work on another thread: during a long step it misses a Ctrl-C on the main one."""
     opened = Opened()
     return run(opened, lambda: opened.during(act))
 
@@ -214,7 +216,7 @@ def _add_own_models(
     if not user_model_files(home):
         forget_user_models(home)
         return
-    from warehouse.project import (  # which load jinja2
+    from warehouse.project import (  # imported here, because they load jinja2
         NeedsDbt,
         build_rendered_models,
         build_without_dbt,
@@ -252,7 +254,7 @@ def _freeing(home: Home) -> Iterator[None]:
 
 @contextmanager
 def _explained(home: Home) -> Iterator[None]:
-    """Translate errors of DuckDB in the build file into ones with a next step."""
+    """Translate DuckDB's errors on the build file into errors with a next step."""
     try:
         yield
     except duckdb.Error as error:
@@ -290,7 +292,7 @@ def _timed(home: Home, progress: OnEvent | None) -> Iterator[OnEvent]:
 
 
 def copy_published(settings: Settings, progress: OnEvent | None) -> None:
-    """Make the native copy of the published catalog; everything works without it."""
+    """Make the native copy of the published catalog, which is optional."""
     tell = progress or (lambda _: None)
     reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))
     if reason is not None:
@@ -300,7 +302,7 @@ def copy_published(settings: Settings, progress: OnEvent | None) -> None:
 def prepare(settings: Settings) -> Path:
     """Prepare only the private build file, to run dbt by hand (``warehouse build --no-dbt``).
 
-    With the engine Spark, the tables of the vendor's data on its server too.
+    With the engine Spark, also prepare the tables of the vendor's data on its server.
     """
     home = Home.of(settings)
     home.require_lake()
@@ -329,7 +331,7 @@ def build_user_models(settings: Settings, progress: OnEvent | None = None, *, lo
 def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:
     """dbt's documentation of the published models as one static page; returns its path.
 
-    The user's own models are on it, except those that dbt cannot read: ``progress`` names them.
+    The user's models are included, except those that dbt cannot read, which ``progress`` names.
 
     Raises
     ------
@@ -360,7 +362,7 @@ def _run_child(
     lock: int,
     **environment: str,
 ) -> None:
-    """Run ``dbt_process`` as a child; dbt stays out of this process.
+    """Run ``dbt_process`` as a child process, so that dbt is not loaded in this one.
 
     The child holds the home's lock as long as it lives, and ends when this process does. So a child
     of a killed build cannot write into the next one.

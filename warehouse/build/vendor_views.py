@@ -1,6 +1,6 @@
 """Schema ``vendor``: one view per dataset over the objects of the lake.
 
-Key columns come from the manifest, types from the contract; a missing column reads NULL, a column
+Key columns come from the manifest, types from the contract. A missing column is NULL, and a column
 that is not in the contract is kept. Values are unchanged.
 """
 
@@ -46,9 +46,9 @@ def write_vendor(
     *,
     only: Container[str] | None = None,
 ) -> None:
-    """Create the views; a dataset whose months were gathered is read from those files.
+    """Create the views; a dataset whose months were gathered is read from the gathered files.
 
-    With ``only`` the views of these datasets replace those that are there.
+    With ``only`` just the views of these datasets are replaced.
     """
     home, contracts = lake.home, load_contracts()
     for dataset in sorted({*contracts, *lake.datasets}):
@@ -63,7 +63,9 @@ def write_vendor(
         else:
             sql = view_sql(columns, lake.files_of(dataset), home)
         connection.execute(f"create or replace view {view} as\n{sql}")
-        meaning = contract.description if contract else "Not in the contracts: taken as it came."
+        meaning = (
+            contract.description if contract else "Not in the contracts; columns as in the files."
+        )
         texts = {column.name: column.comment for column in (*KEY_COLUMNS, *columns)}
         comment_all(connection, "view", view, meaning, texts)
 
@@ -71,7 +73,7 @@ def write_vendor(
 def count_hidden(
     connection: duckdb.DuckDBPyConnection, owned: Iterable[OwnedFile], home: Home
 ) -> list[OwnedFile]:
-    """The same files; for raw ones that share their period, with the number of hidden rows."""
+    """The same files; raw ones that share their period get the number of hidden rows."""
     counted = []
     for file in owned:
         if file.file.key.is_raw and not file.owns_all and not file.file.key.period.is_day:
@@ -83,10 +85,10 @@ def count_hidden(
 
 
 def view_columns(dataset: str, found: Iterable[Columns]) -> list[DatasetColumn]:
-    """Columns of a dataset's view after the key columns: the contract's, then what files add.
+    """Columns of a dataset's view after the key columns: the contract's, then those that files add.
 
-    ``found`` are the columns of the files. They may spell a column that they add in letters of
-    either case: it is one column.
+    ``found`` are the columns of the files. Added columns whose names differ in case only are one
+    column.
     """
     contract = load_contracts().get(dataset)
     bar_start = None if is_raw(dataset) else "time"
@@ -112,7 +114,7 @@ def view_columns(dataset: str, found: Iterable[Columns]) -> list[DatasetColumn]:
 
 
 def _free_name(name: str, contract: Contract | None) -> str:
-    """A column's name in the view: the contract's, or with ``file_`` where the name is taken.
+    """A column's name in the view: the contract's, or with ``file_`` if the name is taken.
 
     DuckDB ignores case in names. Names that begin with ``file_`` get it too, so that none collide.
     """
@@ -142,9 +144,9 @@ def view_sql(
     """The SELECT of a dataset's view over some of its files.
 
     One branch per series, so that reading a series touches its files only. With ``lists`` all files
-    of the same columns are one branch, which binds much faster where all is read anyway: its text
-    names no file, it reads them and their series from variables, which are added to ``lists``. It
-    needs a connection that knows these (``jobs.set_lists``) and :func:`lists_of_series`.
+    of the same columns are one branch, which binds much faster if everything is read anyway: files
+    and their series come from variables, which are added to ``lists``. The connection needs these
+    variables (``jobs.set_lists``) and :func:`lists_of_series`.
     """
     alike: dict[object, list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -188,7 +190,7 @@ def months_of(dataset: str) -> str:
 
 
 def gathered_sql(columns: list[DatasetColumn], listed: str) -> str:
-    """The SELECT of a dataset's view over files that were written from it, an SQL list."""
+    """The SELECT of a dataset's view over its gathered months, given as an SQL list."""
     selected = (
         f"{identifier(c.name)}::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)
     )
@@ -224,7 +226,7 @@ def _select_sql(
         if source is not None and not types[source].startswith(NO_TYPE):
             value = _converted(source, types[source], column.type, is_clock=source in clocks)
         selected.append(f"{value} as {identifier(column.name)}")
-    if "file_index" in map(str.lower, types):  # which hides DuckDB's own of this name
+    if "file_index" in map(str.lower, types):  # hides DuckDB's own column of this name
         lists = None
     branches: dict[tuple[int | None, tuple[Span, ...]], list[OwnedFile]] = defaultdict(list)
     for owned_file in files:
@@ -279,7 +281,7 @@ def _selected(values: Mapping[str, str], keys: Mapping[str, str], listed: str) -
 
 
 def _inside(time: str, spans: tuple[Span, ...]) -> str:
-    """The condition that a row lies in one of the spans; empty without spans."""
+    """The condition that a row is in one of the spans; empty without spans."""
     owned = (f"({time} >= {moment(start)} and {time} < {moment(end)})" for start, end in spans)
     return f"\nwhere {' or '.join(owned)}" if spans else ""
 
@@ -300,8 +302,8 @@ def _empty_sql(columns: list[DatasetColumn]) -> str:
 def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
     """A file's column cast to its type in the view; times without a zone are UTC.
 
-    ``try(x)`` keeps DuckDB from using the footer's statistics of ``x`` for a condition. These cover
-    no NaN and are not checked, except those of the clocks, which are used to skip files. See
+    ``try(x)`` keeps DuckDB from using the footer's statistics of ``x`` for a condition. They do not
+    cover NaN and are not checked, except those of the clocks, which are used to skip files. See
     https://github.com/duckdb/duckdb/issues/25521, which is open in 2.0.
     """
     value = identifier(name) if is_clock else f"try({identifier(name)})"
@@ -309,10 +311,10 @@ def _converted(name: str, found: str, wanted: str, *, is_clock: bool) -> str:
         value = _utc(value, found)
         return value if wanted == "TIMESTAMP" else f"timezone('UTC', {value})"
     if wanted == "BIGINT" and found in ("FLOAT", "DOUBLE"):
-        return f"nullif({value}, 'nan')::BIGINT"  # in a count NaN means that nothing was counted
+        return f"nullif({value}, 'nan')::BIGINT"  # in a count, NaN means that nothing was counted
     if wanted == "VARCHAR" and found == "BLOB":
         return (
-            f"coalesce(try(decode({value})), {value}::VARCHAR)"  # bytes that are no text: escaped
+            f"coalesce(try(decode({value})), {value}::VARCHAR)"  # escapes bytes that are not text
         )
     return value if found == wanted else f"{value}::{wanted}"
 
@@ -327,7 +329,7 @@ def _utc(value: str, kind: str) -> str:
 
 
 def _unused_name(name: str, taken: Iterable[str]) -> str:
-    """A name that no column has, whatever its case."""
+    """A name that no column has, ignoring case."""
     lowered = {other.lower() for other in taken}
     while name in lowered:
         name += "_"

@@ -1,10 +1,10 @@
-"""What the look-ahead audits of earlier builds found, and which models a build has to audit.
+"""Results of look-ahead audits in earlier builds, and the models that a build has to audit.
 
-Whether a model looks ahead depends on its SQL, not on the data. So a model in which no fault was
-found is audited again only if something that the audit depends on has changed (see ``_key``), if
-one of its columns has its first values, and when it is its turn: a build audits the model whose
-last audit is the oldest, on other moments and series, once that is a day old. ``meta.audited`` of
-the published catalog has what earlier builds found.
+Whether a model looks ahead depends on its SQL, not on the data. So a model without findings is
+audited again only if something that the audit depends on has changed (see ``_key``), if one of its
+columns has its first values, or in turn: a build also audits the model whose last audit is the
+oldest, on other moments and series, if it is more than a day ago. ``meta.audited`` of the published
+catalog has the results of earlier builds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from warehouse.lake import utc_now
 from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, literal
 
-# Raised when the audit or its sample changes, so that every model is audited again.
+# Increase it when the audit or its sample changes, so that every model is audited again.
 AUDIT_VERSION = 2
 
-# A model whose last audit is younger has no turn.
+# Models with a more recent audit are not audited in turn.
 _BETWEEN_AUDITS = timedelta(days=1)
 
 _MONTHS = "select model, path from {}.meta.stored where rows > 0"
@@ -55,12 +55,12 @@ _WITHOUT_FAULT = (Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE, Verdict.UNTE
 
 @dataclass(frozen=True, slots=True)
 class KeptAudit:
-    """A row of ``meta.audited``: what the audits of a model's SQL have found so far.
+    """A row of ``meta.audited``: the results of all audits of a model's SQL so far.
 
     Attributes
     ----------
     key
-        Hash of all that the outcome depends on beside the sample.
+        Hash of everything that the outcome depends on, other than the sample.
     audit
         The verdict; rows compared in all these audits, columns that were NULL in all of them.
     empty
@@ -89,7 +89,7 @@ class KeptAudit:
         )
 
     def with_more(self, later: ModelAudit) -> ModelAudit:
-        """The outcome of these audits and a later one together."""
+        """The combined outcome of these audits and a later one."""
         if not is_without_fault(later) or not self.audit.rows:
             return later
         return replace(
@@ -103,10 +103,10 @@ class KeptAudit:
 
 
 class KeptAudits:
-    """What earlier builds found of the models of a build file, as the published catalog has it.
+    """The earlier audits of the models of a build file, from the published catalog.
 
-    ``connection`` has the build file as ``warehouse``; with ``is_same_lake``, it began as a copy of
-    the published catalog, and all but the user's models are as there.
+    ``connection`` has the build file as ``warehouse``. With ``is_same_lake`` it is a copy of the
+    published catalog in which only the user's models may differ.
     """
 
     def __init__(
@@ -136,7 +136,9 @@ class KeptAudits:
             rows = self._rows(_AUDITED)
             self._old_months, self._old_files = self._months, self._files
         else:
-            with suppress(duckdb.Error):  # nothing was published, or by an earlier version
+            with suppress(
+                duckdb.Error
+            ):  # nothing was published, or an earlier version published it
                 attach(connection, home.catalog, "published")
                 rows = self._rows(_AUDITED, "published")
                 self._old_months = set(self._rows(_MONTHS, "published"))
@@ -146,14 +148,14 @@ class KeptAudits:
         self._kept = {k.audit.model: k for k in kept if self._keys.get(k.audit.model) == k.key}
 
     def get(self, model: Model) -> KeptAudit | None:
-        """What is known of the model as it is now."""
+        """The earlier audit of the model with its current SQL and inputs; None if there is none."""
         return self._kept.get(model.relation)
 
     def is_due(self, model: Model) -> bool:
-        """Whether the model must be audited: nothing is known of it, or a column has first values.
+        """Whether the model must be audited: it never was, or a column has its first values.
 
-        Of an untested mart that is so where a new month has rows, of a view where any file that it
-        reads is new.
+        An untested mart is due if a new month has rows, and a view if any file that it reads is
+        new.
         """
         kept = self.get(model)
         if kept is None:
@@ -174,7 +176,7 @@ class KeptAudits:
     def turn(self, models: Iterable[Model]) -> Model | None:
         """The model among these whose last audit is the oldest, and older than a day.
 
-        Models without rows have no turn.
+        Models without rows are not audited in turn.
         """
         known = [
             (kept.generation, model)
@@ -186,10 +188,10 @@ class KeptAudits:
         return min(known, key=lambda pair: pair[0])[1] if known else None
 
     def with_new(self, model: Model, new: ModelAudit | None, generation: int) -> KeptAudit:
-        """What is known of the model after this build, which has audited it unless new is None."""
+        """The audit of the model after this build, which has audited it unless ``new`` is None."""
         kept = self.get(model)
         if new is None:
-            assert kept is not None, "models of which nothing is known are audited"
+            assert kept is not None, "models without an earlier audit are audited"
             return kept
         audit = new if kept is None else kept.with_more(new)
         empty = audit.untested
@@ -199,7 +201,7 @@ class KeptAudits:
         return KeptAudit(self._keys[model.relation], audit, empty, generation, self._now)
 
     def _key(self, model: Model) -> str:
-        """Hash of all that the outcome depends on: SQL, declarations, seeds, columns, versions."""
+        """Hash of all inputs of the audit: SQL, declarations, seeds, columns, versions."""
         read = self._read(model)
         beside = [relation for relation in sorted(read) if relation.schema == "meta"]
         datasets = {relation.name for relation in read if relation.schema == "vendor"}
@@ -220,12 +222,12 @@ class KeptAudits:
         return _hash(facts)
 
     def _read(self, model: Model) -> set[Relation]:
-        """What a model reads, directly or not."""
+        """Everything that a model reads, directly or not."""
         lineage = self._project.with_ancestors([model])
         return {relation for m in lineage for relation in (*m.depends_on, *m.sources)}
 
     def _paths(self, model: Model) -> list[str]:
-        """Its stored months that have rows; none where it is a view."""
+        """The stored months of a mart that have rows; empty for a view."""
         return sorted(path for name, path in self._months if name == model.name)
 
     def _filled(self, paths: Sequence[str], columns: Sequence[str]) -> set[str]:
@@ -244,7 +246,7 @@ class KeptAudits:
 
 
 def _facts(model: Model) -> list[Any]:
-    """What the outcome depends on of a model alone."""
+    """The facts of the model itself on which the outcome depends."""
     return [
         *(str(model.relation), model.sql, model.is_labels, sorted(model.labels)),
         *(model.is_whole_sample, model.lookback_us, model.horizon_us, model.accumulates),
@@ -257,9 +259,9 @@ def _hash(facts: Any) -> str:
 
 
 def _in_one_order(body: str) -> str:
-    """The text of a macro, with the names of each EXCLUDE in order.
+    """The text of a macro, with the names in each EXCLUDE sorted.
 
-    DuckDB 2.0 writes them in another order each time that it has read the macro from a file: its
+    DuckDB 2.0 writes them in another order each time that it reads the macro from a file: see
     ``create macro m() as table select k.* exclude (a, b, c) from k`` in ``duckdb_functions()``.
     Remove when the oldest supported version keeps one order.
 
@@ -274,7 +276,7 @@ def _in_one_order(body: str) -> str:
 
 
 def is_without_fault(audit: ModelAudit) -> bool:
-    """Whether the next build may take the outcome over; anything else is audited in each build."""
+    """Whether later builds may reuse the outcome; other models are audited in each build."""
     return audit.verdict in _WITHOUT_FAULT and not audit.reason
 
 

@@ -27,18 +27,18 @@ from warehouse.sql import comment, identifier
 
 @dataclass(frozen=True, slots=True)
 class AuditCounts:
-    """How many models a build audited, and of how many it took over what earlier ones found."""
+    """Number of models that a build audited, and of those whose earlier audits it reused."""
 
     audited: int
     reused: int
 
 
 def audit_build(settings: Settings, project: Project, *, is_same_lake: bool = False) -> AuditCounts:
-    """Audit models in the build file on a sample and record how each came out.
+    """Audit models in the build file on a sample and record the verdicts.
 
-    Those that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
-    the same data finds the same; then one whose turn it may be, with the generation's number as
-    seed, unless only the user's models have changed in a copy of the published catalog.
+    Models that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
+    the same data finds the same. Then the model whose turn it is, if any, is audited with the
+    generation's number as seed, unless only the user's models have changed.
     """
     home = Home.of(settings)
     with connect(settings.session, home.build_catalog) as connection:
@@ -135,7 +135,7 @@ def _user_relations(
 ) -> dict[str, tuple[str, str | None]]:
     """The user's models in the build file, each with its kind, view or table, and its comment.
 
-    A model that could not be built is in ``meta.results`` already.
+    Models that could not be built are in ``meta.results`` instead.
     """
     where = "database_name = 'warehouse' and schema_name = 'user'"
     rows = connection.execute(
@@ -146,7 +146,7 @@ def _user_relations(
 
 
 def project_by_hand(settings: Settings, target: Path) -> Project:
-    """The models of dbt commands run by hand, with the SQL that was built, whatever ran last.
+    """The models that dbt commands by hand have built, with their SQL.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _message(audit: ModelAudit) -> str:
 
 
 def _status(audit: ModelAudit) -> str:
-    """The verdict as a status of dbt; a model without compared rows has not failed."""
+    """The verdict as a status of dbt; a model without compared rows does not fail."""
     if audit.findings:
         return "fail"
     return "warn" if audit.reason else "pass"

@@ -1,4 +1,4 @@
-"""Tests of the models, which a build runs before it publishes: outcomes go to ``meta.results``."""
+"""Tests of the models before publication; outcomes are written to ``meta.results``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_DOUBTS = 20
 def test_models(settings: Settings, compiled: CompiledProject) -> list[TestedMonth]:
     """Run the tests on the build file.
 
-    Returns what tests that go by month found in each month.
+    Returns the results of tests that go by month.
     """
     by_month = test_months(settings, compiled)
     tested = [month for months in by_month.values() for month in months]
@@ -44,9 +44,9 @@ def _outcome(
     months: Sequence[TestedMonth] | None,
     home: Path,
 ) -> tuple[Any, ...]:
-    """Run one test, or sum up what it found by month; returns its row of ``meta.results``.
+    """Run one test, or sum up its results by month; returns its row of ``meta.results``.
 
-    A broken ``holds`` goes by its model's name and shows how to see the rows.
+    A failed ``holds`` is reported under its model's name, with the query that shows the rows.
     """
     limit = "" if test.limit is None else f"limit {test.limit}"
     found = f"(select {test.fail_calc} as failures from (\n{test.sql}\n{limit}) as broken)"
@@ -73,12 +73,12 @@ def _outcome(
 
 
 def _funding_doubts(connection: duckdb.DuckDBPyConnection, test: DataTest, failures: int) -> str:
-    """The doubts about funding schedules, with lines for ``warehouse.toml``."""
+    """The message on doubtful funding schedules, with lines for ``warehouse.toml``."""
     lines = connection.execute(
         f"select toml_lines from (\n{test.sql}\n) limit {_MOST_DOUBTS}"
     ).fetchall()
     return (
-        f"{failures} doubts about funding schedules (warehouse status lists the schedules)."
+        f"{failures} doubtful funding schedules (warehouse status lists the schedules)."
         " Put the correct lines into warehouse.toml, then run: warehouse build\n"
         + "\n".join(str(line) for (line,) in lines)
         + ("\n…" if failures > _MOST_DOUBTS else "")

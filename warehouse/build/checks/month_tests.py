@@ -1,9 +1,9 @@
 """Tests of stored marts month by month: a build tests the months that no earlier one has tested.
 
-A test that is marked so (``config.meta.by_month``) finds in the months of its mart, one by one,
-what it finds in all of them together. What it found in a month depends on the test's SQL, the
-month's file, whose name has a hash of its bytes, what else the test reads, and DuckDB. It is kept
-in ``meta.tested``, and the next build reads it from the published catalog.
+A test with ``config.meta.by_month`` finds the same failures in single months of its mart as in all
+of them together. Its result for a month depends on the test's SQL, the month's file, whose name has
+a hash of its bytes, the other tables that the test reads, and DuckDB. It is stored in
+``meta.tested``, and the next build reads it from the published catalog.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from warehouse.sql import identifier, literal
 
 @dataclass(frozen=True, slots=True)
 class TestedMonth:
-    """What a test found in a month.
+    """The result of a test in a month.
 
     Attributes
     ----------
     test, key, path, failures
         A row of ``meta.tested``.
     reused
-        Whether an earlier build had tested it.
+        Whether an earlier build tested the month.
     """
 
     test: str
@@ -52,9 +52,9 @@ class TestedMonth:
 
 
 def test_months(settings: Settings, compiled: CompiledProject) -> dict[str, list[TestedMonth]]:
-    """What each test that goes by month finds in the months of the build file, by its name.
+    """Run each test that goes by month on the months of the build file; results by test name.
 
-    A test whose SQL fails is not among them.
+    Tests whose SQL fails are left out.
     """
     home = Home.of(settings)
     known = _known(home)
@@ -85,14 +85,14 @@ def test_months(settings: Settings, compiled: CompiledProject) -> dict[str, list
                         connection, home, test, model, months[test.model], known
                     )
                 except duckdb.Error:
-                    continue  # the test fails on the whole mart too, which says why
+                    continue  # the test also fails on the whole mart, and reports the reason there
     return found
 
 
 def _known(home: Home) -> dict[tuple[str, str], int]:
-    """Rows that broke a test, by its key and the month's path, as the published catalog has them.
+    """Failing rows of tests in the published catalog, by the test's key and the month's path.
 
-    There are none in a catalog of an earlier version, and where nothing was published.
+    Empty for a catalog of an earlier version, and if nothing was published.
     """
     try:
         (rows,) = read_catalog(
@@ -104,7 +104,7 @@ def _known(home: Home) -> dict[tuple[str, str], int]:
 
 
 def _goes_by_month(test: DataTest, model: Model) -> bool:
-    """Whether the test does, on this mart: running columns go on from month to month."""
+    """Whether the test goes by month on this mart; running columns continue from month to month."""
     reads_running = any(column in test.sql for column in model.accumulates)
     counts = test.fail_calc == "count(*)" and test.limit is None
     return test.by_month is not None and counts and not reads_running
@@ -134,7 +134,7 @@ def _test(
 
 
 def _key(connection: duckdb.DuckDBPyConnection, test: DataTest) -> str:
-    """Hash of all that the outcome depends on beside the month's file."""
+    """Hash of everything that the outcome depends on, other than the month's file."""
     beside = [
         sorted(map(str, connection.execute(f"from meta.{identifier(table)}").fetchall()))
         for table in test.by_month or ()
@@ -150,7 +150,7 @@ def _failures(
     model: Model,
     paths: Sequence[str],
 ) -> int:
-    """Rows that break the test where its mart shows these files."""
+    """The number of rows that fail the test if its mart shows these files."""
     listed = ", ".join(literal(str(home.root / path)) for path in paths)
     connection.execute(
         f"create or replace view {model.relation.sql} as"

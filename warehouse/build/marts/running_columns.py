@@ -17,7 +17,7 @@ from warehouse.sql import identifier, literal
 
 
 def sums_within(sql: str, columns: Sequence[str], since: str, until: str) -> str:
-    """The rows of a query between two SQL timestamps, its running columns from the first one on.
+    """The rows of a query between two SQL timestamps, with running columns that begin at the first.
 
     The query's sum before that is subtracted.
     """
@@ -61,7 +61,7 @@ def write_running(
 def continued(
     connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, str]
 ) -> dict[Name, str]:
-    """The same sources of marts, with running columns that continue from month to month.
+    """The sources of marts, with running columns that continue from month to month.
 
     A catalog of an earlier version has no ``meta.running``; its months need no addition.
     """

@@ -1,15 +1,14 @@
-"""The native copy: stored marts as sorted DuckDB tables too, for sessions of Python and CLI.
+"""The native copy: stored marts as sorted DuckDB tables, for sessions of Python and the CLI.
 
-A small query of parquet spends its time on opening a file for each month; one of a sorted table
-opens none. So, once a catalog is published, the months that its marts read are copied into two
+A small query of parquet spends most of its time opening one file per month; on a sorted table it
+opens none. So after a catalog is published, the months that its marts read are copied into two
 files beside it: ``native.duckdb`` holds the closed months, ``recent.duckdb`` the last few.
 ``session.duckdb`` is the same catalog with those marts as views of both. A session opens the three
-if they exist. Nothing requires them, only the current generation has them, and removing them
-costs nothing but time.
+if they exist. They are optional, and only the current generation has them.
 
 No file is changed once it is written. A new month rewrites ``recent.duckdb`` only: the closed
-months are a hard link to those of the generation before. The tables hold running columns as the
-marts show them, so the recent months are linked only where the closed ones are.
+months are a hard link to those of the generation before. The tables contain running columns as the
+marts show them, so the recent months are linked only if the closed ones are.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ from warehouse.generations import current_generation, generations, is_open
 from warehouse.home import COPY_DATABASES, Home, NativeCopy, generation_path, native_copy
 from warehouse.sql import identifier, literal
 
-# Months that are left out when months are closed, because the next build changes them.
+# Months that stay out of the closed ones, because the next build changes them.
 FIRST_RECENT = 2
 
-# Once more months than this are not closed, they are closed again.
+# If more months than this are open, they are closed.
 MOST_RECENT = 6
 
-# A wider mart stays parquet: it costs more to copy than all others, and few read all of it.
+# Wider marts stay parquet: they cost more to copy than all others, and are rarely read whole.
 MOST_COLUMNS = 64
 
-# The newest format finds rows of one symbol twice as fast; a DuckDB that cannot read it does
-# without the copy.
+# The newest format finds rows of one symbol twice as fast; a DuckDB that cannot read it uses no
+# copy.
 _LAYOUT = "storage_version 'latest', row_group_size 40960"
 
 # Paths of each mart's stored months, relative to the home, in order.
@@ -53,7 +52,7 @@ Months = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Facts of a written file.
+    """A written file.
 
     Attributes
     ----------
@@ -62,8 +61,8 @@ class Written:
     months
         The months in its tables.
     is_continued
-        Whether running columns are sums from the first bar of a series; copies of earlier versions
-        have sums within each month, and views that add the months before.
+        Whether running columns are sums from the first bar of a series. In copies of earlier
+        versions they are sums within each month, to which views add the earlier months.
     """
 
     sha256: str
@@ -74,8 +73,8 @@ class Written:
 def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) -> str | None:
     """Give the current generation its native copy, and remove those of others.
 
-    The caller holds the home's lock. A copy that is complete stays; marts that are larger in all
-    than the settings allow get none.
+    The caller holds the home's lock. A complete copy stays; marts that are larger in all than the
+    settings allow get none.
 
     Parameters
     ----------
@@ -104,7 +103,7 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     except DamagedError as error:
         reason = str(error)
     for number in generations(home):
-        with suppress(OSError):  # the next build tries again
+        with suppress(OSError):  # so the next build tries again
             if number != current and not is_open(home, number):
                 remove_copy(home, number)
     return reason
@@ -125,7 +124,7 @@ def _is_kept(settings: Settings, home: Home, copy: NativeCopy) -> bool:
 
 
 def remove_copy(home: Home, generation: int) -> None:
-    """Remove a generation's native copy, first the catalog, by which sessions find it."""
+    """Remove a generation's native copy, beginning with the catalog, by which sessions find it."""
     for path in reversed(native_copy(home, generation)):
         path.unlink(missing_ok=True)
 
@@ -142,7 +141,7 @@ def copy_damage(home: Home, generation: int) -> str | None:
     is_sound = written is not None and all(
         sha256_of(path) == written[path.name].sha256 for path in copy.databases
     )
-    return None if is_sound else "holds other bytes than were written"
+    return None if is_sound else "its bytes are not those that were written"
 
 
 # -- making --------------------------------------------------------------------------------------
@@ -160,7 +159,7 @@ def _make(settings: Settings, home: Home, generation: int, stored: Months) -> No
         parts = _split(stored, {} if earlier is None else earlier[1][copy.closed.name].months)
         with connect(settings.session, generation_path(home, generation)) as connection:
             written: dict[str, Written] = {}
-            connection.execute("use warehouse")  # where `continued` finds the sums
+            connection.execute("use warehouse")  # `continued` reads the sums there
             for path, months in zip((made.closed, made.recent), parts, strict=True):
                 if earlier is not None and _linked(*earlier, months, path):
                     written[path.name] = earlier[1][path.name]
@@ -229,7 +228,7 @@ def _split(stored: Months, closed: Months) -> tuple[Months, Months]:
 
 
 def _linked(copy: NativeCopy, written: dict[str, Written], months: Months, path: Path) -> bool:
-    """Whether the file of that name in a copy holds these months, and so was linked as ``path``."""
+    """Link the file of that name as ``path`` if it has these months; returns whether it has."""
     earlier, expected = copy.facts.with_name(path.name), written[path.name]
     if not expected.is_continued or expected.months != months:
         return False
@@ -294,5 +293,5 @@ def _stored(home: Home, catalog: Path) -> tuple[Months, int]:
 
 
 def _table(database: str, model: str) -> str:
-    """A name by which listings of all databases do not show the mart's columns twice."""
+    """A table name under which listings of all databases do not show the mart's columns twice."""
     return f"{database}.main.{identifier(f'{model}_copy')}"

@@ -1,7 +1,7 @@
-"""Months of marts that Spark computes, and the gate that compares some of them with DuckDB's.
+"""Computes months of marts on Spark, and compares some of them with DuckDB's.
 
-dbt builds the marts on the server from the same models; what comes back is written as months like
-any others. The name of a month includes its engine, so neither engine takes the other's months.
+dbt builds the marts on the server from the same models; the returned rows are stored as months. The
+name of a month includes its engine, so neither engine reuses the other's months.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from warehouse.spark import Cluster, connected
 from warehouse.sql import identifier, literal
 from warehouse.vendor import KEY_COLUMNS, DatasetColumn
 
-# Months that the gate computes again by DuckDB, for one series each: one of every mart at least.
+# Number of months that DuckDB computes again, for one series each; at least one of every mart.
 SAMPLE = 5
-# What dbt's tests of the marts read beside them.
+# Tables that dbt's tests read besides the marts.
 _SERIES = Relation("meta", "series")
-# |a - b| / max(1, |a|, |b|) up to which two engines agree: they add up in different orders.
+# Largest |a - b| / max(1, |a|, |b|) of equal values: the engines add up in different orders.
 TOLERANCE = 1e-9
 
 
 class _MartTask(Protocol):
-    """What the jobs of a mart read: datasets with their columns, and tables beside them."""
+    """Inputs of the jobs of a mart: datasets with their columns, and other tables."""
 
     columns: dict[str, list[DatasetColumn]]
     tables: tuple[Relation, ...]
@@ -56,7 +56,7 @@ class SparkMarts:
     Attributes
     ----------
     run_dbt
-        Builds the named marts, and what they read, on the server of this address.
+        Builds the named marts and the models that they read on the server of this address.
     """
 
     cluster: Cluster
@@ -74,7 +74,7 @@ class SparkMarts:
         months: Mapping[str, Sequence[str]],
         running: Mapping[str, Sequence[str]],
     ) -> dict[tuple[str, str], list[Path]]:
-        """Compute months by mart from what their jobs read; the files of their rows.
+        """Compute months by mart from the inputs of their jobs; returns the files of their rows.
 
         A month may have no rows.
         """
@@ -109,7 +109,7 @@ class SparkMarts:
 
 @contextmanager
 def spark_marts(home: Home, run_dbt: Callable[[Sequence[str], str], None]) -> Iterator[SparkMarts]:
-    """A session of the home's Spark server; what it exported is removed at the end."""
+    """A session of the home's Spark server; the exported files are removed at the end."""
     with connected(home) as cluster:
         try:
             yield SparkMarts(cluster, run_dbt)
@@ -172,7 +172,7 @@ def _rows_of(files: Sequence[Path], like: str) -> str:
 
 
 def _sample(months: Sequence[StoredMonth]) -> list[StoredMonth]:
-    """Months to compare, the same for the same files: one of each mart, and more up to SAMPLE."""
+    """Months to compare: one of each mart, and more up to SAMPLE; the same for the same files."""
     chosen = random.Random(",".join(month.path.name for month in months))
     by_mart: dict[str, list[StoredMonth]] = defaultdict(list)
     for month in chosen.sample(list(months), len(months)):
@@ -185,7 +185,7 @@ def _sample(months: Sequence[StoredMonth]) -> list[StoredMonth]:
 def _require_equal(
     connection: duckdb.DuckDBPyConnection, columns: str, job: Job, month: StoredMonth
 ) -> None:
-    """Raise BuildError where a month of Spark differs from DuckDB's rows, for one series.
+    """Raise BuildError if a month of Spark differs from DuckDB's rows, for one series.
 
     Numbers may differ by TOLERANCE; NULLs, types, columns and rows may not.
     """
@@ -226,5 +226,5 @@ def _require_equal(
 def _unequal(where: str, what: str) -> BuildError:
     return BuildError(
         f"Spark and DuckDB give different marts; the old catalog stays\n{where}: {what}",
-        next_step="run: warehouse build, which computes by DuckDB, and report this difference",
+        next_step="run: warehouse build, which uses DuckDB, and report this difference",
     )

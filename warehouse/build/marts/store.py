@@ -1,11 +1,11 @@
 """Stored marts: each mart month by month as immutable parquet files, computed once and reused.
 
-A mart is defined as a view. ``store_marts`` computes every month of it that no
-earlier build has computed, and makes the view in the build file read the stored months. A
-month's file is named by a hash of all its inputs: the SQL of the mart and of what it reads, the
-seeds, DuckDB's version, and the lake files within the mart's declared look-back and horizon. So a
-restated or grown file recomputes the months it touches and no other, publishing stays instant, and
-a full rebuild gives the same bytes because it is the same computation.
+A mart is defined as a view. ``store_marts`` computes every month that no earlier build has
+computed, and makes the view in the build file read the stored months. A month's file is named by a
+hash of all its inputs: the SQL of the mart and of what it reads, the seeds, DuckDB's version, and
+the lake files within the mart's declared look-back and horizon. So a restated or grown file
+recomputes only the months within its reach, and a full rebuild has the same bytes because it is the
+same computation.
 
 A column that runs from the first bar of its series is summed within each month; the view adds the
 sum of the months before (see ``running_columns``).
@@ -80,7 +80,7 @@ def store_marts(
 ) -> list[StoredMonth]:
     """Compute the new months of every storable mart and make the build file's views read them.
 
-    With ``spark`` its server computes them, and a sample is compared with what DuckDB computes.
+    With ``spark`` the server computes them, and a sample is compared with DuckDB's results.
 
     The caller holds the home's lock; the build file contains the models.
     """
@@ -103,7 +103,7 @@ def store_marts(
 
 
 def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> None:
-    """Make the server's tables show all that the marts read, for dbt by hand."""
+    """Make the server's tables show everything that the marts read, for dbt by hand."""
     with _lake(settings) as lake:
         _require_prompt(lake)
         wanted = _wanted(settings, lake, project, spark.engine)
@@ -111,7 +111,7 @@ def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> No
 
 
 def _require_prompt(lake: LakeByMonth) -> None:
-    """Raise UsageError where bars are known after their end, because Spark lacks ``bar_end``."""
+    """Raise UsageError if bars are known after their end, because Spark lacks ``bar_end``."""
     for series_id in lake.late:
         raise UsageError(
             f"{lake.home.subscription}: [[ticks]]: some bars of {lake.series[series_id]} are known"
@@ -156,7 +156,7 @@ def is_storable(project: Project, model: Model) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """What all months of a mart need: seeds, tables, vendor views and the models below it."""
+    """Shared by all months of a mart: seeds, tables, vendor views and the models that it reads."""
 
     home: Home
     project: Project
@@ -168,10 +168,10 @@ class _Opening:
     series: Lists
     inputs: Lists
     moments: dict[str, str]
-    late: dict[int, int]  # length of the bars of series that have late ones
+    late: dict[int, int]  # length of the bars of series with late bars
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
-        """Create in memory what no other mart of the project has created there.
+        """Create the tables and views in memory, unless another mart has created them.
 
         Returns the expression of each column over a sorted row.
         """
@@ -225,7 +225,7 @@ class _Opening:
 
 
 class _Mart:
-    """The months of one mart; each is computed on its own."""
+    """The months of one mart, each of which is computed on its own."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ class _Mart:
         engine: str,
     ) -> None:
         reach = _reach(project, model)
-        assert reach is not None, "only storable models come here"
+        assert reach is not None, "only storable models get here"
         self.lookback_us, self.horizon_us = reach
         self.project, self.model, self.engine, self.lake = project, model, engine, lake
         self.lineage = project.with_ancestors([model])
@@ -298,7 +298,7 @@ class _Mart:
         return period.start_us - self.lookback_us, period.end_us + self.horizon_us
 
     def _files(self, month: str, within: Sequence[LakeMonth]) -> list[OwnedFile]:
-        """Files that own any time within the mart's look-back and horizon of the month."""
+        """Files that own any time within the month, the mart's look-back and its horizon."""
         months: dict[str, list[str]] = defaultdict(list)
         for one in within:
             months[one.dataset].append(one.month)
@@ -318,7 +318,7 @@ class _Mart:
         return month_path(self.folder, month, self._facts() | {"files": files})
 
     def _facts(self) -> dict[str, object]:
-        """What a month's rows depend on beside the files."""
+        """What a month's rows depend on, other than the files."""
         return ({} if self.engine == DUCKDB else {"engine": self.engine}) | {
             "store": STORE_VERSION,
             "duckdb": duckdb.__version__,
@@ -365,10 +365,10 @@ class _Mart:
 
 
 def _overlaps(reach: Span, spans: Sequence[Span]) -> bool:
-    """Whether any of these spans, which are in order, has a part in the first one."""
+    """Whether any of these spans, which are in order, overlaps the first one."""
     start, end = reach
     return (
-        spans[0][0] < end  # for most files their ends suffice, in a third of the time
+        spans[0][0] < end  # for most files comparing the ends suffices, in a third of the time
         and start < spans[-1][1]
         and any(a < end and start < b for a, b in spans)
     )
@@ -405,7 +405,7 @@ def _reach(project: Project, model: Model) -> tuple[int, int] | None:
 def _tables_beside(
     settings: Settings, home: Home, models: Sequence[Model]
 ) -> dict[Relation, list[str]]:
-    """Rows, as text, of the other tables that models read, such as declared schedules."""
+    """The rows, as text, of other tables that models read, such as declared schedules."""
     read = sorted({s for m in models for s in m.sources if s.schema != "vendor"})
     if not read:
         return {}
@@ -422,7 +422,7 @@ def _tables_beside(
 def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
     """Make the views of the build file read the stored months; their comments stay.
 
-    Views that read these months already, in a copy of the published catalog, are left as they are.
+    In a copy of the published catalog, views that already read these months are left unchanged.
     """
     with connect(settings.session, home.build_catalog, options="") as connection:
         connection.execute("use warehouse")

@@ -1,1 +1,1 @@
-"""The schema ``meta``: its tables, their rows, and how the rows of a copy are changed."""
+"""The schema ``meta``: its tables and rows, and changes of the rows in a copy."""

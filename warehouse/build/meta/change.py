@@ -1,7 +1,7 @@
-"""Schema ``meta`` in a copy of a catalog: only rows of months that have changed are replaced.
+"""Updates the schema ``meta`` in a copy of a catalog: only rows of changed months are replaced.
 
-Coverage and gaps of a series reach over its months; those of a changed one are computed from the
-rows that the copy has of its other months.
+Coverage and gaps of a series depend on all its months; those of a changed series are computed from
+the copy's rows for the other months.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from warehouse.vendor import interval_us
 
 
 def change_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> set[str]:
-    """Make the tables that describe the lake, in a copy of a catalog, show the lake of now.
+    """Make the tables that describe the lake, in a copy of a catalog, show the current lake.
 
-    Returns the datasets that show other files or facts.
+    Returns the datasets whose files or facts have changed.
     """
     lake = described.lake
     before = {
@@ -85,7 +85,7 @@ def _series_in(
 def _covered(
     connection: duckdb.DuckDBPyConnection, series: Iterable[tuple[str, int]]
 ) -> Iterator[SeriesMonth]:
-    """The months with files that ``meta.coverage`` and ``meta.gaps`` have of these series."""
+    """The months with files of these series, from ``meta.coverage`` and ``meta.gaps``."""
     where = "where dataset || ' ' || series_id in (select unnest($1::varchar[]))"
     texts = [f"{dataset} {series_id}" for dataset, series_id in series]
     gaps: dict[tuple[str, int], list[Span]] = defaultdict(list)
@@ -119,9 +119,9 @@ def _exchange(
     series: list[str],
     rows: Iterable[tuple[Any, ...]],
 ) -> None:
-    """Replace the rows of these series in a table, those alone that differ.
+    """Replace those rows of these series in a table that differ.
 
-    ``place`` is the SQL of what tells the rows of a series apart.
+    ``place`` is SQL that distinguishes the rows of a series.
     """
     of_series = "dataset || ' ' || series_id"
     held = rows_of(
@@ -139,7 +139,7 @@ def _exchange(
 def _add_restatements(
     connection: duckdb.DuckDBPyConnection, lake: LakeByMonth, manifest: Manifest
 ) -> None:
-    """Add the restatements since; all of them where those before are not what the copy has."""
+    """Add the new restatements, or all of them if the copy has other earlier ones."""
     ((count, last),) = rows_of(
         connection,
         "select count(*), max_by([old_object, new_object, seen_at::varchar], rowid)"

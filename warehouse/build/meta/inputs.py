@@ -1,4 +1,4 @@
-"""What a build depends on, as hashes: a build compares them with those of the published catalog."""
+"""Hashes of everything that a build depends on, for comparison with the published catalog."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import duckdb
 
 from warehouse._version import __version__
 from warehouse.build.declared_funding import declared_spans
-from warehouse.build.declared_ticks import wished_ticks
+from warehouse.build.declared_ticks import tick_settings
 from warehouse.build.meta.tables import META
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
@@ -30,8 +30,8 @@ class Inputs:
     Attributes
     ----------
     lake
-        The vendor's files, refused ones, restatements, declared funding schedules, and
-        which bars of ticks are to be kept.
+        The vendor's files, refused ones, restatements, declared funding schedules, and settings of
+        kept bars.
     project
         The built-in models, the tables of ``meta``, versions and settings.
     own_models
@@ -46,21 +46,23 @@ class Inputs:
     own_files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
-        """As ``meta.build`` has them."""
+        """The form that ``meta.build`` stores."""
         return f"{self.lake} {self.project} {self.own_models}"
 
 
 def fingerprint(settings: Settings) -> Inputs:
-    """The inputs as they are now."""
+    """The current inputs."""
     home = Home.of(settings)
     with Manifest(home.manifest) as manifest:
         lake = [
             manifest.tokens(),
             [str(span) for span in declared_spans(home.subscription)],
-            [str(wish) for wish in wished_ticks(home.subscription)],
+            [str(setting) for setting in tick_settings(home.subscription)],
         ]
     session = dict(settings.session)
-    if settings.store is not None:  # other machines build the same home in other folders
+    if (
+        settings.store is not None
+    ):  # because other machines may build the same home in other folders
         del session["temp_directory"]
     place = settings.store or str(settings.home)
     versions: list[object] = [__version__, duckdb.__version__, place, session]
@@ -83,9 +85,9 @@ def newer_own_files(home: Home, built: Mapping[str, str]) -> list[str]:
 
 
 def published_inputs(home: Home) -> Inputs | None:
-    """The inputs of the published catalog; None where it does not name them.
+    """The inputs of the published catalog; None if it does not have them.
 
-    That is so if nothing was published, or by an earlier version, or after dbt was run by hand.
+    This is the case if nothing was published, by an earlier version, or after dbt by hand.
     """
     if not home.catalog.is_file():
         return None
@@ -103,7 +105,7 @@ def _own_files(home: Home) -> dict[str, str]:
     found = {}
     for folder in (home.models, home.macros):
         for path in own_files(folder):
-            with suppress(FileNotFoundError):  # an editor has just moved it
+            with suppress(FileNotFoundError):  # an editor has just renamed it
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 found[path.relative_to(home.root).as_posix()] = digest
     return found

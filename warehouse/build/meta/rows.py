@@ -1,4 +1,4 @@
-"""Schema ``meta``: fills the tables that :mod:`warehouse.build.meta.tables` defines."""
+"""Fills the tables of the schema ``meta``, which :mod:`warehouse.build.meta.tables` defines."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from warehouse.sql import comment_all, identifier
 from warehouse.times import us_datetime
 from warehouse.vendor import KEY_COLUMNS, Symbol, load_contracts
 
-# Rows that are added to a table in one statement: fewer statements, and not too much memory.
+# Rows per INSERT statement: a compromise between the number of statements and memory.
 _ROWS_TOGETHER = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What ``meta`` describes: the lake, and the build that shows it."""
+    """The subject of ``meta``: the lake and the build."""
 
     lake: LakeByMonth
     manifest: Manifest
@@ -54,7 +54,7 @@ class Described:
 
 
 def write_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> None:
-    """Create the tables and fill those that describe the lake, month by month."""
+    """Create the tables, and fill those that describe the lake month by month."""
     lake = described.lake
     for name in META:
         _create_table(connection, name)
@@ -75,7 +75,7 @@ def write_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> N
 
 
 def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: Inputs) -> None:
-    """Describe the build in a copy of a catalog of the same lake."""
+    """Describe the new build in a copy of a catalog of the same lake."""
     connection.execute(
         "update meta.build set generation = ?, built_at = ?, inputs = ?",
         [generation, datetime.fromisoformat(utc_now()), str(inputs)],
@@ -109,7 +109,7 @@ def add_month(
     dataset: str,
     month: str,
 ) -> list[SeriesMonth]:
-    """Add the rows of the files of a month; returns what each series has in it."""
+    """Add the rows for the files of a month; returns the coverage of each series."""
     owned = count_hidden(connection, lake.files(dataset, month), lake.home)
     for name, rows in _of_files(lake, [file for file in owned if not file.kept_at]).items():
         filling.add(name, rows)
@@ -399,7 +399,7 @@ def _notes(owned_file: OwnedFile) -> Iterator[tuple[str, str]]:
 
 
 def _is_moment(microseconds: int) -> bool:
-    """Whether a time lies in the years that a timestamp can name."""
+    """Whether a time is within the years of a timestamp."""
     return abs(microseconds) < 250_000_000_000_000_000 and microseconds > -62_135_596_800_000_000
 
 

@@ -1,1 +1,1 @@
-"""Months: which files the lake has, what is stored of them, and jobs that compute the others."""
+"""Months of the lake, the stored months, and the jobs that compute missing ones."""

@@ -1,9 +1,8 @@
-"""Months that a build computes, as jobs: here one after the other, or in several processes at once.
+"""Computes the months of a build as jobs, one after the other or in several processes.
 
 A job is the SQL of one month and the name of its file; the jobs of one mart share their tables and
-views as a task. A file has the same bytes whichever process wrote it, and it appears whole. So the
-job of a worker that was killed is simply done again. A worker holds the home's lock as long as it
-lives.
+views as a task. A file has the same bytes whichever process writes it, and appears atomically. So
+the job of a killed worker is simply repeated. A worker holds the home's lock as long as it lives.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from warehouse.errors import BuildError
 from warehouse.files import leftovers
 from warehouse.home import Home, held_lock
 
-# What a job reads of the vendor's files, in bytes, for a second worker to pay: it takes about a
-# second to compute, and a worker 0.3 to start (docs/scale.md).
+# Bytes of vendor files from which on a second worker pays: they take about a second to compute, and
+# a worker 0.3 s to start (docs/scale.md).
 _WORTH_A_WORKER = 24 << 20
 
-# DuckDB's memory without which a worker only spills.
+# DuckDB's memory below which a worker would only spill.
 _LEAST_MEMORY = 1 << 30
 
 _UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40, "PiB": 50}  # powers of 2
@@ -48,7 +47,7 @@ Lists = dict[str, tuple[str, list[Any]]]
 
 
 class Task(Protocol):
-    """What the jobs of one mart or dataset share; it can be pickled."""
+    """Shared by the jobs of one mart or dataset; it can be pickled."""
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Create the tables and views that the jobs read; the columns of the files, as SQL.
@@ -70,7 +69,7 @@ class Job:
     place
         The file, without the hash of its bytes.
     size_bytes
-        Size of the vendor files that it reads: its cost beside other jobs'.
+        Size of the vendor files that it reads, as an estimate of its cost.
     """
 
     name: str
@@ -98,7 +97,7 @@ class JobRunner:
             self._connection.close()
 
     def compute(self, job: Job) -> Path:
-        """Write the file of a job; returns its path."""
+        """Write the file of a job and return its path."""
         connection, columns = self.opened(job)
         return write_month(connection, job.rows, job.place, selected=columns)
 
@@ -146,7 +145,7 @@ def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
 
 
 def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]:
-    """How many processes to use, and the settings of each: its share of threads and memory."""
+    """The number of processes, and the settings of each: its share of threads and memory."""
     if not jobs or settings.workers == 1:
         return 1, settings
     with connect(settings.session) as connection:
@@ -162,7 +161,7 @@ def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]
 
 
 def worth_using(size_bytes: int, *, threads: int, memory_bytes: int) -> int:
-    """How many processes a build uses of itself, for jobs that read so many bytes in all.
+    """The default number of processes, for jobs that read so many bytes in all.
 
     Examples
     --------
@@ -192,11 +191,11 @@ def _in_bytes(text: str) -> int:
 
 
 class _DiedError(Exception):
-    """A worker ended without an answer."""
+    """A worker ended without a response."""
 
 
 class _Workers:
-    """Processes that compute jobs; a context manager that leaves none of them behind."""
+    """Processes that compute jobs; a context manager that ends all of them."""
 
     def __init__(self, settings: Settings, count: int, errors: IO[bytes]) -> None:
         self._settings, self._count, self._errors = settings, count, errors
@@ -217,7 +216,9 @@ class _Workers:
         for child in self._children:
             child.wait()
             for pipe in (child.stdin, child.stdout):
-                with suppress(OSError):  # what it was killed before reading is still to be written
+                with suppress(
+                    OSError
+                ):  # input that the killed process has not read is still buffered
                     if pipe is not None:
                         pipe.close()
             for spilled in self._home.build.glob(f"spill-{child.pid}-*"):
@@ -253,7 +254,7 @@ class _Workers:
         todo: SimpleQueue[Job | None],
         results: SimpleQueue[tuple[Job, Path | Exception]],
     ) -> None:
-        """Give jobs to one process, and to another one where it was killed."""
+        """Give jobs to one process, and to another one if it was killed."""
         child: subprocess.Popen[bytes] | None = None
         while (job := todo.get()) is not None:
             result: Path | Exception | None = None
@@ -265,7 +266,7 @@ class _Workers:
                 except _DiedError:
                     result = self._killed(job, child)
                     child = None
-                except Exception as error:  # handed to the thread that waits, which raises it
+                except Exception as error:  # passed to the waiting thread, which raises it
                     result = error
                     break
             assert result is not None
@@ -292,7 +293,7 @@ class _Workers:
     def _killed(self, job: Job, child: subprocess.Popen[bytes] | None) -> BuildError:
         code = None if child is None else child.wait()
         how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
-        file = self._errors.fileno()  # the workers write at its position, which stays
+        file = self._errors.fileno()  # the position stays, because the workers write at their own
         last = os.pread(file, 2000, max(os.fstat(file).st_size - 2000, 0))
         said = last.decode(errors="replace").strip()
         return BuildError(
@@ -304,7 +305,7 @@ class _Workers:
 
 
 def _asked(child: subprocess.Popen[bytes], job: Job) -> Path | Exception:
-    """The answer of a worker to a job."""
+    """The response of a worker to a job."""
     assert child.stdin is not None and child.stdout is not None
     try:
         _send(child.stdin, job)
@@ -323,7 +324,7 @@ def _send(sink: IO[bytes], message: Any) -> None:
 
 
 def serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Compute the jobs that come in; the process ends with the one that sends them."""
+    """Compute the jobs from standard input; the process ends with its parent."""
     session = pickle.load(source)
     todo: SimpleQueue[Job] = SimpleQueue()
 

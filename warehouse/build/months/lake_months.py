@@ -1,9 +1,8 @@
-"""The lake month by month: files are read from the manifest where something needs them.
+"""The lake month by month; files are read from the manifest only when needed.
 
-A build knows by a token whether anything in a month of a dataset has changed since a catalog was
-written. What it needs of the others stands in that catalog: which columns their files have
-(``meta.months``), and which stored months were made from them (``meta.stored``). So its time and
-memory grow with what is new.
+A token shows whether anything in a month of a dataset has changed since a catalog was written. For
+unchanged months that catalog has what a build needs: the columns of their files (``meta.months``),
+and the stored months (``meta.stored``). So time and memory depend on what is new.
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ class LakeMonth:
     Attributes
     ----------
     shown, described
-        Tokens: new when what is shown has changed, and when anything has.
+        Tokens, which change when the shown data changes, and when anything changes.
     is_shown
         Whether any file owns a span of time.
     columns, columns_shown
-        The columns of its files, and of those that own a span: each combination once.
+        The columns of its files, and of those that own a span; each combination once.
     """
 
     dataset: str
@@ -75,13 +74,13 @@ class LakeMonth:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What catalogs know of months, by dataset, month and token, and of stored ones, by key."""
+    """Facts of months in catalogs, by dataset, month and token, and stored months, by key."""
 
     months: dict[tuple[str, str, str], LakeMonth] = field(default_factory=dict)
     stored: dict[tuple[str, str, str], StoredMonth] = field(default_factory=dict)
 
     def found(self, model: str, month: str, key: str) -> StoredMonth | None:
-        """A stored month that was made from the same inputs, if its file can be read."""
+        """A stored month with the same inputs, if its file can be read."""
         stored = self.stored.get((model, month, key))
         if stored is None or month_damage(stored.path, stored.rows, quick=True) is not None:
             return None
@@ -89,7 +88,7 @@ class Kept:
 
 
 def kept_in(home: Home, *catalogs: Path) -> Kept:
-    """What these catalogs know; nothing of one that is missing or of another version.
+    """The facts in these catalogs; catalogs that are missing or of another version are ignored.
 
     Another version may read other facts from the same files.
     """
@@ -118,7 +117,7 @@ def _columns(text: str) -> frozenset[Columns]:
 
 
 class LakeByMonth:
-    """The lake as it is now; ``manifest`` stays open as long as this is used."""
+    """The current lake; ``manifest`` must stay open while it is used."""
 
     def __init__(self, home: Home, manifest: Manifest, kept: Kept) -> None:
         self.home, self.kept = home, kept
@@ -137,11 +136,11 @@ class LakeByMonth:
     def show_beside(
         self, kept: Sequence[OwnedFile], late: Mapping[int, LateSeries] | None = None
     ) -> None:
-        """Show these files that are not of the lake, bars kept from ticks, as if they were.
+        """Add kept bars as if they were files of the lake.
 
-        A file of the lake owns nothing where they replace its series in the dataset. Tokens of
-        all months of such datasets name what is shown beside. Of the series in ``late`` bars of
-        any dataset wait for late ones.
+        A file of the lake owns nothing if they replace its series in the dataset. The tokens of all
+        months of such datasets include the kept bars. In the series in ``late``, bars of any
+        dataset wait for late ones.
         """
         self.late = dict(late or {})
         self._beside = defaultdict(list)
@@ -166,7 +165,7 @@ class LakeByMonth:
         self.__dict__.pop("datasets", None)
 
     def _with_late(self, file: OwnedFile) -> OwnedFile:
-        """The file with the late bars that its own wait for."""
+        """The file with the late bars for which its own bars wait."""
         series = self.late.get(file.file.series_id)
         if series is None or file.file.key.is_raw:
             return file
@@ -176,7 +175,7 @@ class LakeByMonth:
         )
 
     def _late_of_month(self, dataset: str, month: str) -> list[str]:
-        """The late bars that some bars of a month may wait for."""
+        """The late bars for which some bars of a month may wait."""
         if is_raw(dataset):
             return []
         span = Period(month).span
@@ -184,7 +183,7 @@ class LakeByMonth:
 
     @property
     def beside(self) -> Iterator[OwnedFile]:
-        """The files that are shown beside those of the lake."""
+        """The files that are shown in addition to those of the lake."""
         for files in self._beside.values():
             yield from files
 
@@ -202,15 +201,15 @@ class LakeByMonth:
         return [self._month(*place) for place in self.tokens if place[0] == dataset]
 
     def shown_months(self, dataset: str) -> list[LakeMonth]:
-        """Those with a file that owns a span of time."""
+        """The months with a file that owns a span of time."""
         return [month for month in self.months(dataset) if month.is_shown]
 
     def columns(self, dataset: str) -> frozenset[Columns]:
-        """The columns of all files of a dataset: each combination once."""
+        """The columns of all files of a dataset; each combination once."""
         return frozenset[Columns]().union(*(month.columns for month in self.months(dataset)))
 
     def columns_shown(self, dataset: str) -> frozenset[Columns]:
-        """The same of the files that own a span of time."""
+        """The columns of the files that own a span of time; each combination once."""
         return frozenset[Columns]().union(*(month.columns_shown for month in self.months(dataset)))
 
     def files(self, dataset: str, month: str) -> list[OwnedFile]:
@@ -258,7 +257,7 @@ class LakeByMonth:
         return self._facts[place]
 
     def row(self, dataset: str, month: str) -> tuple[Any, ...]:
-        """The row of a month in ``meta.months``, with the tokens of now."""
+        """The row of a month in ``meta.months``, with current tokens."""
         name, text, _, _, *facts = self._month(dataset, month).row()
         return name, text, *self.tokens[dataset, month], *facts
 
@@ -268,7 +267,7 @@ def _place(owned: OwnedFile) -> tuple[str, str]:
 
 
 def stored_key(facts: object) -> str:
-    """Hash of what a stored month is made from, with tokens in place of files."""
+    """Hash of the inputs of a stored month, with tokens in place of files."""
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
 

@@ -1,14 +1,14 @@
-"""When bars of the exchange clock are known, where some of their ticks arrived after their end.
+"""Computes when bars of the exchange clock are known if ticks arrived after their end.
 
 In its own file a kept bar has the receipt of its last tick as ``known_at``. Marts join the datasets
 of a series bar by bar and look back over earlier bars, so views show one ``known_at`` per bar for
 all datasets of a series, and it rises from bar to bar: that of bar i is its end or, if that is
 later, the greatest of what bar j was known at plus i - j microseconds, over all bars j <= i of the
-kept datasets. The microseconds keep moments apart, so that an as-of join never has to choose
+kept datasets. The microseconds keep the moments distinct, so that an as-of join never has to choose
 between two bars.
 
-The late bars of a series are stored by UTC day below ``marts/ticks.late/``. Before the first one of
-a day stands the last one of the days before, if it may still hold back bars of the day.
+The late bars of a series are stored by UTC day below ``marts/ticks.late/``. A day's file begins
+with the last one of the days before, if bars of the day may still wait for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LateDay:
     Attributes
     ----------
     last
-        Start of the last late bar, and when it was known, in microseconds.
+        Start and ``known_at`` of the last late bar, in microseconds.
     """
 
     start_us: int
@@ -84,13 +84,13 @@ def write_late_days(
     bar_us: int,
     days: Iterable[tuple[int, Sequence[Path], bool]],
 ) -> LateSeries | None:
-    """Write what is new of the late bars of a series; None where no bar of it is late.
+    """Write the new late bars of a series; None if it has no late bars.
 
     Parameters
     ----------
     days
         Every day in order: its start in microseconds, the stored bars of all datasets, and whether
-        ticks of any arrived late.
+        any ticks arrived late.
     """
     written: list[LateDay] = []
     for start_us, paths, has_late in days:
@@ -180,7 +180,7 @@ def late_sql(listed: str, prefix: str = "late") -> str:
 
 
 def known_sql(time: str, known_at: str, bar_us: Any, prefix: str = "late") -> str:
-    """When a bar is known beside the last late bar up to it, which is joined or NULL."""
+    """The ``known_at`` of a bar, given the last late bar up to it, which is joined or NULL."""
     return (
         f"greatest({known_at}, {prefix}_known_at"
         f" + to_microseconds((epoch_us({time}) - epoch_us({prefix}_time)) // {bar_us}))"

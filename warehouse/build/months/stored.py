@@ -1,8 +1,8 @@
 """Stored months: immutable parquet files below ``marts/``, named by a hash of their inputs.
 
-A name is the month, a hash of all that its rows depend on, and a hash of the file's own bytes. So a
-build finds what an earlier one computed, catalogs of any generation may read it, and ``verify``
-finds every flipped bit. Files of homes before version 0.2 lack the last part.
+A name is the month, a hash of everything that its rows depend on, and a hash of the file's own
+bytes. So a build finds the months of earlier builds, catalogs of any generation may read them, and
+``verify`` finds every flipped bit. Files of homes before version 0.2 lack the last part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from warehouse.errors import REPAIR, DamagedError
 from warehouse.files import SUM_DIGITS, put, sha256_of, sum_in_name, temporary
 from warehouse.sql import identifier, literal
 
-# The engine of months that no other one computed.
+# The default engine of stored months.
 DUCKDB = f"duckdb {duckdb.__version__}"
 
 ROW_GROUP_ROWS = 20_480
@@ -39,11 +39,11 @@ class StoredMonth:
     model
         The mart, or ``vendor.<dataset>``.
     reused
-        Whether an earlier build had written it.
+        Whether an earlier build wrote it.
     engine
-        What computed it, with its version: ``duckdb 2.0.1``.
+        Name and version of the engine that computed it: ``duckdb 2.0.1``.
     key
-        Hash of what it was made from, by which the next build finds it; empty where none looks.
+        Hash of its inputs, by which the next build finds it; empty if it is not searched by key.
     """
 
     model: str
@@ -118,7 +118,7 @@ def find_stored(path: Path) -> Path | None:
 
 
 def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) -> str | None:
-    """Damage of a stored file; None if its bytes are as they were written.
+    """Damage of a stored file; None if its bytes are those that were written.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
     quick
         Read its footer only.
     """
-    import pyarrow as pa  # here and below, because a build that computes no month needs neither
+    import pyarrow as pa  # here and below, because most builds need neither
     import pyarrow.parquet as pq
 
     if not path.is_file():
@@ -148,7 +148,7 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
 
 
 def require_sound(path: Path) -> None:
-    """Raise DamagedError unless a stored file is as it was written."""
+    """Raise DamagedError if a stored file has changed."""
     what = month_damage(path)
     if what is not None:
         raise DamagedError(f"{path}: {what}", next_step=REPAIR)
@@ -165,7 +165,7 @@ def stored_month(
 
 
 def stored_event(month: StoredMonth) -> dict[str, Any]:
-    """A month as an event of the build; ``is_day`` where it is a day of bars from ticks."""
+    """A month as an event of the build; ``is_day`` for a day of kept bars."""
     return {
         "step": "stored",
         "is_day": month.model.startswith("ticks."),

@@ -1,4 +1,4 @@
-"""Months that a catalog wants: those that an earlier build has stored, and the others computed."""
+"""The months that a catalog needs: found in an earlier build, or computed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Wanted:
     Attributes
     ----------
     key
-        Hash of what it is made from, with tokens in place of files.
+        Hash of its inputs, with tokens in place of files.
     named
-        Gives its file, without the hash of its bytes; this reads the facts of all its files.
+        Returns its path without the hash of its bytes; this reads the facts of all its files.
     job
-        Makes the job that computes it, from the name of the file.
+        Returns the job that computes it, for this path.
     engine
         What computes it, with its version.
     """
@@ -64,9 +64,9 @@ class Wanted:
 def found_or_computed(
     settings: Settings, wanted: Sequence[Wanted], kept: Kept, progress: OnMonth | None
 ) -> list[StoredMonth]:
-    """All months in their order; ``progress`` is called with each as soon as it is there.
+    """All months in order; ``progress`` is called with each as soon as it exists.
 
-    They are looked for month by month, so that marts which read the same files do so together.
+    They are searched month by month, so that marts that read the same files do so together.
     """
     stored: dict[tuple[str, str], StoredMonth] = {}
 

@@ -1,7 +1,7 @@
 """A process that computes months for a build: ``python -m warehouse.build.months.worker``.
 
 It is started by ``jobs``, reads jobs from its standard input, and answers on its standard output.
-It ignores Ctrl-C, on which the build acts, and ends when the build does.
+It ignores Ctrl-C, which the build handles, and ends when the build does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import signal
 import sys
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # before anything that takes time to load
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # before modules that take time to load
 
     from warehouse.build.months.jobs import serve
 

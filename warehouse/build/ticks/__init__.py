@@ -1,1 +1,1 @@
-"""Bars from ticks, kept as the user declares them."""
+"""Kept bars from ticks, as the user declares them."""

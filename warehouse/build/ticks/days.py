@@ -1,6 +1,6 @@
-"""Bars of one UTC day of a series: its ticks are put in order once, for all datasets and lengths.
+"""Bars of one UTC day of a series; its ticks are sorted once for all datasets and lengths.
 
-A day at a time needs the memory of a day, however many there are. The macros are those of
+Computing one day at a time limits the memory to that of a day. The macros are those of
 ``macros/ticks/days.sql``.
 """
 
@@ -15,14 +15,14 @@ from warehouse.sql import literal, moment
 from warehouse.times import DAY_US
 
 _PREFIX = "day_"
-# Trades in the order that those of one moment have by their ids as text.
+# The table of trades in the order of their ids as text.
 _BY_TEXT = "trades_by_text_id"
 
 
 class TickDays:
-    """Queries for bars of days of ticks, which the views ``vendor.raw_*`` of a connection show.
+    """Queries for the bars of a day, from the views ``vendor.raw_*`` of a connection.
 
-    The temporary tables of a day stay until a query for another one is asked for.
+    The temporary tables of a day are kept until a query for another day is requested.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -46,8 +46,8 @@ class TickDays:
     ) -> str:
         """The query for a dataset's bars of the day that begins at ``start``.
 
-        ``in_order`` are the sources whose rows of the day are known to lie in order, by id as a
-        number and as text; of others this is checked.
+        ``in_order`` are the sources whose rows of the day are known to be in order, by id as a
+        number and as text; others are checked.
         """
         day = ", ".join(
             [*map(literal, (clock, exchange, symbol)), moment(start), moment(start + DAY_US)]
@@ -72,7 +72,7 @@ class TickDays:
         self._around.clear()
 
     def _put_in_order(self, source: str, in_order: Container[str]) -> str:
-        """The table that has the ticks of a source in order."""
+        """Create the table with the ticks of a source in order; returns its name."""
         if source == _BY_TEXT:
             if "trades" not in self._tables:
                 self._tables["trades"] = self._put_in_order("trades", in_order)
@@ -96,12 +96,12 @@ class TickDays:
         return name
 
     def _holds(self, column: str, table: str) -> bool:
-        """Whether a column, which is NULL of the first row, is true of all others."""
+        """Whether a column is true in all rows but the first, where it is NULL."""
         ((holds,),) = self._connection.execute(f"select bool_and({column}) from {table}").fetchall()
         return holds is not False
 
     def _day_around(self, source: str) -> tuple[bool, bool, int]:
-        """Whether ticks lie on the day before and after; since when the day's table has them."""
+        """Whether the days before and after have ticks, and the start of the day's table."""
         source = source.replace(_BY_TEXT, "trades")
         if source not in self._around:
             (self._around[source],) = self._connection.execute(
@@ -111,7 +111,7 @@ class TickDays:
 
 
 def _sources(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """The sources of each dataset, which are parameters of its macro."""
+    """The sources of each dataset: the parameters of its macro."""
     found = connection.execute(
         "select function_name, parameters from duckdb_functions()"
         f" where starts_with(function_name, '{_PREFIX}')"

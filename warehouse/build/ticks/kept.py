@@ -1,9 +1,9 @@
 """Kept bars from ticks: the ``[[ticks]]`` tables of ``warehouse.toml``, computed day by day.
 
-They are the views ``ticks.<dataset>``, with the columns of ``vendor.<dataset>``. Where ``marts`` is
-``add`` or ``replace``, ``vendor.<dataset>`` shows them too, and whatever reads that. A UTC day of a
-series is one stored file below ``marts/``, computed again only where the ticks of that day or of
-its neighbours change, or the formulas do.
+They are the views ``ticks.<dataset>``, with the columns of ``vendor.<dataset>``. If ``marts`` is
+``add`` or ``replace``, ``vendor.<dataset>`` shows them too. A UTC day of a series is one stored
+file below ``marts/``, computed again only if the ticks of that day or of its neighbours change, or
+the formulas do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import duckdb
 
-from warehouse.build.declared_ticks import ForMarts, Wish, wished_ticks
+from warehouse.build.declared_ticks import ForMarts, TickSetting, tick_settings
 from warehouse.build.meta.rows import write_stored
 from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.build.months.late import (
@@ -66,7 +66,7 @@ KEEP_VERSION = 1
 class KeptDay:
     """The stored file of a UTC day of kept bars; ``for_marts`` if ``vendor.*`` shows it.
 
-    ``late`` are the late bars of its series on that day, which say when the bars are known.
+    ``late`` are the late bars of its series on that day, from which ``known_at`` follows.
     """
 
     key: FileKey
@@ -77,7 +77,7 @@ class KeptDay:
 
     @property
     def number(self) -> int:
-        """The series in ``ticks.*``: its own number where ``vendor.*`` does not show the bars."""
+        """The series in ``ticks.*``, with its own number if ``vendor.*`` does not show the bars."""
         return self.series_id if self.for_marts else -self.series_id
 
     def as_file(self, home: Home) -> OwnedFile:
@@ -105,7 +105,7 @@ class KeptDay:
         return OwnedFile(file, spans, runs, kept_at=str(path.relative_to(home.root)))
 
 
-# Types of the columns of a kept day: its time, and others, which are cast to those of the contract.
+# Types of the columns of a kept day: times, and others, which are cast to the contract's types.
 _TIME, _CAST = "TIMESTAMP", "ANY"
 
 
@@ -115,21 +115,21 @@ def keep_ticks(
     manifest: Manifest,
     progress: OnMonth | None = None,
 ) -> list[KeptDay]:
-    """Write what is new of all bars that are to be kept; every day of them.
+    """Write the new days of all kept bars; returns every day of them.
 
     The caller holds the home's lock.
 
     Raises
     ------
     UsageError
-        Bars without ticks are wished for, or bars for the marts that the vendor's files have too.
+        A setting selects bars without ticks, or adds bars that the vendor's files have too.
     """
-    wishes = wished_ticks(lake.home.subscription)
-    if not wishes:
+    wanted = tick_settings(lake.home.subscription)
+    if not wanted:
         return []
     with _Keeping(settings, lake) as keeping:
-        chosen = _chosen(keeping, wishes, manifest)
-        # All bars of a day's ticks one after the other, because they share these.
+        chosen = _chosen(keeping, wanted, manifest)
+        # Compute all bars of a day together, because they share its ticks.
         bars = sorted(
             (series.clock, series.exchange, series.symbol, start, dataset, series)
             for dataset, series in chosen
@@ -148,7 +148,7 @@ def keep_ticks(
 
 
 def _with_late(home: Home, keeping: _Keeping, days: Iterable[KeptDay]) -> list[KeptDay]:
-    """The days with the late bars of their series, which are written where they are new."""
+    """The days with the late bars of their series, which are written if they are new."""
     found: dict[SeriesKey, dict[int, list[KeptDay]]] = defaultdict(lambda: defaultdict(list))
     for day in days:
         found[day.key.series][day.key.period.start_us].append(day)
@@ -193,13 +193,13 @@ def late_series(days: Iterable[KeptDay]) -> dict[int, LateSeries]:
 
 
 def show_kept(lake: LakeByMonth, days: Iterable[KeptDay]) -> None:
-    """Put the days of bars that ``vendor.*`` shows beside the files of the lake."""
+    """Add the days of bars that ``vendor.*`` shows to the files of the lake."""
     for_marts = [day for day in days if day.for_marts]
     lake.show_beside([day.as_file(lake.home) for day in for_marts], late_series(for_marts))
 
 
 def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequence[KeptDay]) -> None:
-    """Show these days alone: a view of the schema ``ticks`` per dataset, and ``meta.stored``."""
+    """Create a view of the schema ``ticks`` for each dataset, and the rows of ``meta.stored``."""
     connection.execute("drop schema if exists ticks cascade")
     connection.execute("delete from meta.stored where starts_with(model, 'ticks.')")
     late = late_series(days)
@@ -211,8 +211,8 @@ def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequenc
     write_stored(connection, home, [*(day.stored for day in days), *of_late.values()])
     by_series: dict[str, dict[int, list[KeptDay]]] = defaultdict(lambda: defaultdict(list))
     for day in days:
-        # Where the vendor's views do not show them, they have a number of their own, so that no
-        # join by number puts them beside the vendor's bars.
+        # Bars that the vendor's views do not show have their own series number, so that no join by
+        # number matches them with the vendor's bars.
         by_series[day.key.dataset][day.number].append(day)
     for dataset, series in sorted(by_series.items()):
         view = f"ticks.{identifier(dataset)}"
@@ -240,9 +240,9 @@ def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) ->
     contract = load_contracts()[dataset]
     meaning = f"Kept bars from ticks ([[ticks]]): {contract.description}"
     texts = {c.name: c.comment for c in (*KEY_COLUMNS, *contract.columns)} | {
-        "known_at": "End of the bar, or later where ticks of it or of a bar before arrived late."
+        "known_at": "End of the bar, or later if its ticks or those of an earlier bar arrived late."
         " [UTC]",
-        "n_events": "How many ticks made the bar. [count]",
+        "n_events": "Number of ticks in the bar. [count]",
         "is_partial": "Whether the ticks may begin or end inside the bar.",
     }
     shown = connection.execute(f"select column_name from (describe {view})").fetchall()
@@ -253,36 +253,36 @@ def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) ->
 
 
 def _chosen(
-    keeping: _Keeping, wishes: Sequence[Wish], manifest: Manifest
-) -> dict[tuple[str, SeriesKey], Wish]:
-    """Each series of each dataset that is to be kept, with the wish for it."""
-    chosen: dict[tuple[str, SeriesKey], Wish] = {}
-    for wish in wishes:
-        found = [raw for raw in keeping.series(wish.dataset) if wish.covers(raw)]
-        if not found and (wish.symbol or wish.exchange):
-            source = keeping.sources(wish.dataset)[0]
-            what = " ".join(filter(None, (wish.exchange, wish.symbol)))
+    keeping: _Keeping, wanted: Sequence[TickSetting], manifest: Manifest
+) -> dict[tuple[str, SeriesKey], TickSetting]:
+    """Each series of each dataset to keep, with its setting."""
+    chosen: dict[tuple[str, SeriesKey], TickSetting] = {}
+    for setting in wanted:
+        found = [raw for raw in keeping.series(setting.dataset) if setting.covers(raw)]
+        if not found and (setting.symbol or setting.exchange):
+            source = keeping.sources(setting.dataset)[0]
+            what = " ".join(filter(None, (setting.exchange, setting.symbol)))
             raise UsageError(
-                f"{wish.where}: {wish.dataset} of {what}: the lake has no {source} of it",
-                next_step=f"bring them in: warehouse sync {source}, or leave it out",
+                f"{setting.where}: {setting.dataset} of {what}: the lake has no {source} for it",
+                next_step=f"run: warehouse sync {source}, or remove the entry",
             )
         for raw in found:
-            series = SeriesKey(raw.exchange, raw.symbol, wish.every, wish.clock)
-            place = wish.dataset, series
-            other = chosen.setdefault(place, wish)
-            if other.marts is not wish.marts:
+            series = SeriesKey(raw.exchange, raw.symbol, setting.every, setting.clock)
+            place = setting.dataset, series
+            other = chosen.setdefault(place, setting)
+            if other.marts is not setting.marts:
                 raise UsageError(
-                    f"{wish.where}: {wish.dataset} {series}: marts is {str(wish.marts)!r} here and"
-                    f" {str(other.marts)!r} in {other.where.rpartition(': ')[2]}",
+                    f"{setting.where}: {setting.dataset} {series}: marts is {str(setting.marts)!r} here"
+                    f" and {str(other.marts)!r} in {other.where.rpartition(': ')[2]}",
                     next_step="give it the same value in both",
                 )
-            held = manifest.files_of(*place) if wish.marts is ForMarts.ADD else []
+            held = manifest.files_of(*place) if setting.marts is ForMarts.ADD else []
             if any(file.facts.rows for file in held):
                 raise UsageError(
-                    f"{wish.where}: {wish.dataset} {series}: the vendor's files have these bars"
-                    " too, and a series of a dataset has one source",
-                    next_step='write marts = "replace" to see the bars from ticks in the marts, or'
-                    ' marts = "no" to see those of the files',
+                    f"{setting.where}: {setting.dataset} {series}: the vendor's files have these bars"
+                    " too, and a series of a dataset can have only one source",
+                    next_step='write marts = "replace" to use the bars from ticks in the marts,'
+                    ' or marts = "no" to use the vendor\'s',
                 )
     return chosen
 
@@ -291,7 +291,7 @@ def _chosen(
 
 
 class _Keeping:
-    """Computes days of bars from ticks of the lake, on a connection that opens with the first."""
+    """Computes days of bars from ticks of the lake; its connection is opened with the first day."""
 
     def __init__(self, settings: Settings, lake: LakeByMonth) -> None:
         self._settings, self._home = settings, lake.home
@@ -313,11 +313,11 @@ class _Keeping:
         self._closing.close()
 
     def sources(self, dataset: str) -> list[str]:
-        """The raw datasets that a dataset is made of; the bars are where the first has ticks."""
+        """The raw datasets of a dataset; there are bars where the first one has ticks."""
         return _sources()[dataset]
 
     def series(self, dataset: str) -> list[SeriesKey]:
-        """Series of ticks that give bars of a dataset."""
+        """Series of ticks from which bars of a dataset can be computed."""
         return sorted({f.file.key.series for f in self._files[self.sources(dataset)[0]]})
 
     def starts(self, dataset: str, series: SeriesKey) -> list[int]:
@@ -325,13 +325,13 @@ class _Keeping:
         raw = SeriesKey(series.exchange, series.symbol)
         files = self._of_series[self.sources(dataset)[0], raw]
         spans = [span for file in files for span in file.spans]
-        # A file has the ticks of a day by the venue's clock; some are received on the day after.
+        # A file has the ticks of a day by the venue's clock; some are received the next day.
         after = 1 if series.clock == "true" else 0
         days = {day for a, b in spans for day in range(a // DAY_US, -(-b // DAY_US) + after)}
         return [day * DAY_US for day in sorted(days)]
 
     def day(self, dataset: str, series: SeriesKey, start: int) -> StoredMonth:
-        """The file of a day of bars, which is written unless it is there."""
+        """The file of a day of bars, which is written if it does not exist."""
         raw = SeriesKey(series.exchange, series.symbol)
         around = start - DAY_US, start + 2 * DAY_US
         name = f"ticks.{dataset}"
@@ -365,7 +365,7 @@ class _Keeping:
         return stored_month(name, month, path, reused=reused)
 
     def _written(self, dataset: str, series: SeriesKey, start: int, place: Path) -> Path:
-        """Compute a day; the file has what a build asks of it in its own metadata."""
+        """Compute a day; the metadata of the file has the facts that builds need."""
         connection, ticks = self._ready()
         every, clock = series.interval or "", series.clock or ""
         known = [name for name in TICK_SOURCES if self._is_in_order(name, series, start)]
@@ -389,7 +389,7 @@ class _Keeping:
         return write_month(connection, "from day", place, metadata={_FACTS: facts})
 
     def _is_in_order(self, source: str, series: SeriesKey, start: int) -> bool:
-        """Whether the files of a source are known to have the ticks of a day in order."""
+        """Whether the ticks of a day in the files of a source are known to be in order."""
         read = []
         for file in self._of_series[
             TICK_SOURCES[source], SeriesKey(series.exchange, series.symbol)
@@ -403,7 +403,7 @@ class _Keeping:
             first, last = spans[series.clock]
             if first < start + DAY_US and last >= start - DAY_US:
                 read.append((first, last, file))
-        # The view has several files one after the other if they are alike, and whole.
+        # The view reads several files one after the other if they are alike and complete.
         return all(
             last < next_first
             and (file.owns_all and next_file.owns_all)
@@ -434,7 +434,7 @@ _FACTS = "bars"
 
 @lru_cache(maxsize=100_000)
 def _facts_in(path: Path) -> dict[str, Any]:
-    """What the metadata of a day has: runs of bars, number of NULLs and of bars known late."""
+    """The facts in the metadata of a day: runs of bars, number of NULLs and of late bars."""
     import pyarrow.parquet as pq  # here, because a home without kept bars does not need it
 
     facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_FACTS.encode()])
@@ -448,7 +448,7 @@ def _formulas() -> str:
 
 @cache
 def _sources() -> dict[str, list[str]]:
-    """The raw datasets that each dataset is made of."""
+    """The raw datasets that each dataset is computed from."""
     with connect({}) as connection:
         connection.execute(tick_macros())
         rows = connection.execute(

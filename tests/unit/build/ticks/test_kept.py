@@ -144,7 +144,7 @@ def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
             prepared(home)
     home.subscription.write_text(TICKS + 'symbols = ["spot-ETH-USDT"]\n')
     with pytest.raises(
-        UsageError, match="ohlcv of spot-ETH-USDT: the lake has no raw_trades of it"
+        UsageError, match="ohlcv of spot-ETH-USDT: the lake has no raw_trades for it"
     ):
         prepared(home)
     home.subscription.write_text(TICKS.replace("45m", "7m") + f'symbols = ["{BTC}"]\n')
