@@ -82,8 +82,8 @@ def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
     done = desk.sync()
     assert done.exit_code == 1
     assert "2 files imported" in done.stderr
-    assert "is a link to nothing" in done.stderr
-    assert "1 file not imported, because only parquet is: bars.csv" in done.stderr
+    assert "is a broken link" in done.stderr
+    assert "1 file not imported, because only parquet is read: bars.csv" in done.stderr
 
 
 def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(desk: Desk) -> None:
@@ -104,10 +104,10 @@ def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(des
     reasons = desk.sync()
     shown = reasons.stderr
     assert reasons.exit_code == 1 and "1 file imported" in shown
-    assert f"BTCUSDT: is a link to nothing: {desk.folder / 'unmounted'}" in shown
+    assert f"BTCUSDT: is a broken link to {desk.folder / 'unmounted'}" in shown
     assert "2025-09 (1).parquet: is named like a copy of 2025-09.parquet" in shown
     assert "2025-09.crdownload: is the beginning of a parquet file" in shown
-    assert "4 files of parquet whose name does not end in .parquet" in shown
+    assert "4 files in parquet format whose name does not end in .parquet" in shown
     assert r"three\nlines: " in shown and "rename them" in shown
     assert "arrange the files" not in shown and "readme" not in shown
 
@@ -116,7 +116,7 @@ def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(des
     lost.write_bytes(whole)
     planned, plan = desk.sync("--dry-run"), desk.sync("--dry-run", "--json")
     run, again = desk.sync("--json"), desk.sync()
-    assert "folder name 'BTC' counts only as a pair" in planned.stderr
+    assert "folder name 'BTC' is used only as a pair" in planned.stderr
     assert LAYOUTS[0] in planned.stderr and LAYOUTS[0] not in again.stderr
     assert planned.exit_code == plan.exit_code == run.exit_code == again.exit_code == 1
     said, did = json.loads(plan.stdout), json.loads(run.stdout)

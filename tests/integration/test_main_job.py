@@ -108,7 +108,7 @@ def test_sync_when_many_files_are_of_no_known_layout_then_says_so_once(tmp_path:
     run = sync(tmp_path, "--from", tmp_path / "odd")
     assert run.exit_code == 1
     said = run.stderr.splitlines()
-    assert said[0] == "not imported: 8 files whose path does not say which vendor file"
+    assert said[0] == "not imported: 8 files whose path does not identify the vendor file"
     assert (said[1].split(":")[0], said[6]) == ("  0.parquet", "  and 3 more, see --json")
 
 
@@ -148,7 +148,7 @@ def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None
     run = sync(tmp_path, "--from", flat)
     assert run.exit_code == 1
     assert run.stderr.count("not imported") == 1
-    assert "not imported: 2 files whose path does not say" in run.stderr
+    assert "not imported: 2 files whose path does not identify" in run.stderr
     assert "  2025-09.parquet: no dataset and no exchange and no symbol" in run.stderr
     assert "--dataset --exchange --symbol --interval --clock" in run.stderr
     assert all(layout in run.stderr for layout in LAYOUTS)

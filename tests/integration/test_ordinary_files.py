@@ -277,7 +277,7 @@ def test_nan_in_a_count_reads_null(built: Built) -> None:
         ("DIFFER", "more than one row", BARS - 1),
         ("NEXT", "outside 2025-09", BARS),
         ("EPOCH", "outside 2025-09: row 720 (1970-01-01 00:00:00)", BARS),
-        ("OFFGRID", "no multiple of 1h: row 720 (2025-09-01 03:00:14)", BARS),
+        ("OFFGRID", "not a multiple of 1h: row 720 (2025-09-01 03:00:14)", BARS),
         ("NOTIME", "NULL in time: row 720 (no time)", BARS),
     ],
 )
@@ -320,10 +320,10 @@ def test_a_raw_day_hides_only_what_it_holds_itself(built: Built) -> None:
 @pytest.mark.parametrize(
     ("coin", "kind", "text"),
     [
-        ("NANO", "times cut", "nanoseconds are cut to microseconds"),
+        ("NANO", "times cut", "nanoseconds are truncated to microseconds"),
         ("BEFORE", "known before its time", "48 rows"),
         ("ZERO", "price not positive", "open: 720 rows"),
-        ("FUTURE", "future times", "24 bars later than the file was fetched"),
+        ("FUTURE", "future times", "24 bars later than the time of fetching"),
         ("ODD", "number too large", "beyond 1e+100"),
         ("ODD", "number too small", "within 1e-100 of 0"),
     ],

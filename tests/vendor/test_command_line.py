@@ -57,7 +57,7 @@ def test_sync_without_a_dataset_takes_what_the_home_subscribes_to(
     for verb in ("sync", "update"):
         missing = warehouse(test_vendor, tmp_path, verb, key="")
         assert missing.exit_code == 2
-        assert "nothing is subscribed to: there is no" in missing.stderr
+        assert "there are no subscriptions:" in missing.stderr
         assert "warehouse.toml" in missing.stderr and "--from FOLDER" in missing.stderr
         assert "APERIODIC_API_KEY" not in missing.stderr
     (tmp_path / "home").mkdir()

@@ -22,15 +22,15 @@ from warehouse.lake import IMPORTED, Imported, Source, StoredFile
 from warehouse.sql import identifier, literal
 from warehouse.vendor import Period
 
-# Share of rows without ids that may repeat others before it is worth a warning.
+# Share of repeated rows without ids above which there is a warning.
 _MANY_REPEATS = 0.001
-# Share of a file's rows that other files have too, from which it is the same data once more.
+# Share of a file's rows in other files from which on it counts as the same data.
 _SAME_DATA = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class DayFile:
-    """A day that was written: its file, and warnings about its rows."""
+    """A written day: its file, and warnings about its rows."""
 
     path: Path
     sources: tuple[Source, ...]
@@ -38,12 +38,12 @@ class DayFile:
 
 
 class Days:
-    """Writes the days of one import with the stage's rows and those of the lake.
+    """Writes the days of one import from the rows of the stage and of the lake.
 
     Parameters
     ----------
     connection
-        A connection of its own, which reads the lake and the stage.
+        A separate connection, which reads the lake and the stage.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Days:
         Parameters
         ----------
         staged
-            What was staged in this run, by number.
+            The files staged in this run, by number.
         current, known
             The lake's file of the day and its path, if there is one.
 
@@ -114,7 +114,7 @@ class Days:
         return run(self._connection, lambda: self._connection.execute(sql).fetchall())
 
     def _find_repeated(self) -> list[str]:
-        """Find the rows that repeat an id: they are left out, if they have the same values.
+        """Find the rows that repeat an id; they are left out if they have the same values.
 
         Raises
         ------
@@ -149,12 +149,12 @@ class Days:
         return []
 
     def _count_repeats(self, period: Period) -> list[str]:
-        """Warn of rows that repeat another in every column; without ids none is left out.
+        """Warn about rows that repeat another in every column; without ids all are kept.
 
         Raises
         ------
         FileRefusedError
-            Most rows of a file are those of another one: both are the same data.
+            Most rows of a file are also in another one, so that both are the same data.
         """
         self._run("create or replace temp table repeated (source_file varchar, source_row bigint,"
                   " place bigint)")  # fmt: skip
@@ -182,7 +182,7 @@ class Days:
             """
         ):
             raise FileRefusedError(
-                f"{share:.0%} of the rows of {name} are rows of another file too: is it the same"
+                f"{share:.0%} of the rows of {name} are also in another file: is it the same"
                 " data under another name?"
             )
         if repeats <= _MANY_REPEATS * rows:
@@ -190,11 +190,11 @@ class Days:
         share = repeats / rows
         return [
             f"{period.text}: {counted(repeats, 'row')} ({share:.1%}) repeat another in"
-            " every column; all are kept, because without ids they may be events of their own"
+            " every column; all are kept, because without ids each may be a separate event"
         ]
 
     def _sources(self, kept: Sequence[Source], read: Iterable[Staged]) -> tuple[Source, ...]:
-        """The files of the day, with the rows that each has in it."""
+        """The files of the day, with the number of rows from each."""
         found = {
             name: (rows, left_out)
             for name, rows, left_out in self._run(
@@ -249,7 +249,7 @@ class Days:
 
 
 def _kept_sources(current: StoredFile | None, staged: Mapping[int, Staged]) -> list[Source]:
-    """Files of the lake's day that this import does not read."""
+    """Files of the lake's version of the day that this import does not read."""
     if current is None or current.facts.imported is None:
         return []
     names = {found.source.name for found in staged.values()}

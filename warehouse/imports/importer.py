@@ -1,7 +1,8 @@
 """An importer: one SQL file that selects the columns of a raw dataset from ``$files``.
 
-``<name>.<dataset>.sql`` lies in the package, or in ``importers/`` of the home, which wins. Comments
-at its beginning describe the format and hold the keys of ``_KEYS``; the rest is one SELECT.
+``<name>.<dataset>.sql`` is in the package or in the home's ``importers/``, which takes precedence.
+Comments at its beginning describe the format and have the keys of ``_KEYS``; the rest is one
+SELECT.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "unzip": ("yes", "no"),
     "contract_size": (),
 }
-# Changes when the same SQL gives other files than before.
+# Increase it when the same SQL gives other files than before.
 _VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class ContractSize:
-    """What one contract is worth: so many units of the base or of the quote."""
+    """Size of one contract, in units of the base or the quote."""
 
     size: float
     asset: str
@@ -51,7 +52,7 @@ class ContractSize:
         return cls(float(found[1]), found[2].upper())
 
     def in_base(self, amount: str, price: str, symbol: str) -> str:
-        """SQL of a number of contracts in base units."""
+        """SQL that converts a number of contracts to base units."""
         parts = Symbol.parse(symbol)
         if self.asset == parts.base.upper():
             return f"{amount} * {self.size!r}"
@@ -65,7 +66,7 @@ class ContractSize:
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """An importer, as its file describes it.
+    """An importer, read from its file.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class Importer:
     unzips
         Whether ``$files`` are the members of a zip archive.
     contract_size
-        What a contract is worth, where amounts are numbers of contracts.
+        Size of a contract, if amounts are numbers of contracts.
     sql
         The SELECT.
     """
@@ -100,37 +101,37 @@ class Importer:
 
     @property
     def columns(self) -> tuple[DatasetColumn, ...]:
-        """Columns that it selects."""
+        """Columns that it must select."""
         return tuple(column for column in self.contract.columns if column.expected)
 
     @property
     def optional(self) -> frozenset[str]:
-        """Those that it may leave out, which are NULL then."""
+        """Columns that it may leave out, which are then NULL."""
         left_out = set() if self.by_id else {"id"}
         return frozenset(
             left_out | ({"local_timestamp"} if self.receive_clock == "none" else set())
         )
 
     def checksum(self, contract_size: ContractSize | None) -> str:
-        """Hash of all that decides which rows a file gives."""
+        """Hash of everything that determines the rows of a file."""
         parts = (_VERSION, self.sql, self.receive_clock, self.by_id, self.unzips, contract_size)
         return sha256(repr(parts).encode()).hexdigest()
 
 
 def list_importers(home: Home) -> list[Importer]:
-    """All importers by name: those of the home, and shipped ones that it does not replace."""
+    """All importers by name; those of the home replace those of the package."""
     return [_read(path) for _, path in sorted(_paths(home).items())]
 
 
 def find_importer(home: Home, name: str) -> Importer:
-    """The importer of a name, or ``name.dataset`` where several datasets have one of that name.
+    """The importer of a name, or of ``name.dataset`` if several datasets have one of that name.
 
     Raises
     ------
     NotFoundError
-        There is none.
+        There is no such importer.
     UsageError
-        There are several, or its file is not written as an importer is.
+        There are several, or its file is invalid.
     """
     paths = _paths(home)
     found = [stem for stem in paths if name in (stem, stem.partition(".")[0])]
@@ -148,7 +149,7 @@ def find_importer(home: Home, name: str) -> Importer:
 
 
 def _paths(home: Home) -> dict[str, Path]:
-    """Files by ``name.dataset``; one of the home replaces a shipped one."""
+    """Files by ``name.dataset``; those of the home replace those of the package."""
     found = {}
     for folder in (_SHIPPED, home.importers):
         for path in sorted(folder.glob("[!.]*.sql")) if folder.is_dir() else ():

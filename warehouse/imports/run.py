@@ -1,7 +1,7 @@
 """Import files of a foreign format into the lake: staged, checked, and written day by day.
 
-Files are taken in by batches, so that neither disk nor memory grows with their number, and each
-batch enters the lake as a whole or not at all: a run that is interrupted goes on where it stopped.
+Files are imported in batches, so that disk and memory do not grow with their number. Each batch
+enters the lake as a whole or not at all, so the next run continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class ImportReport:
     Attributes
     ----------
     sync
-        Outcome of each UTC day, as of a sync.
+        Outcome of each UTC day, as for a sync.
     files
-        What was found in each file that was read.
+        Facts of each file that was read.
     unchanged
         Files that were imported before, with the same bytes and importer.
     refused
         Name of a file, or a UTC day, and why its rows were not imported.
     duplicates
-        Rows that were left out, because they repeat the id and the values of another.
+        Rows that were left out because they repeat the id and the values of another.
     warnings
         Other messages for the user.
     """
@@ -73,7 +73,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The first rows of a file as an importer reads them, and what was found in its beginning."""
+    """The first rows of a file as an importer reads them, and facts of its beginning."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -89,7 +89,7 @@ def try_import(
     symbol: str,
     contract_size: ContractSize | None = None,
 ) -> Trial:
-    """Read the beginning of the first file, and change nothing.
+    """Read the beginning of the first file without changing anything.
 
     Raises
     ------
@@ -142,12 +142,12 @@ def import_files(
     Raises
     ------
     UsageError
-        The symbol, the importer or the contract size is wrong, or the series holds ticks of another
-        kind already.
+        The symbol, the importer or the contract size is wrong, or the series has ticks of another
+        kind.
     LockedError
         Another process writes to this home.
     DiskError
-        The disk is full or may not be written; batches that were taken in before stay in.
+        The disk is full or not writable; batches that were already imported stay.
     """
     problem = Symbol.problem(symbol)
     if problem:
@@ -165,7 +165,7 @@ def import_files(
 
 @dataclass
 class _Job:
-    """An import while it runs."""
+    """A running import."""
 
     settings: Settings
     home: Home
@@ -206,7 +206,7 @@ class _Job:
         return {file.key.period: file for file in files}
 
     def _is_known(self, source: SourceFile, held: Mapping[Period, StoredFile]) -> bool:
-        """Whether all rows of a file were imported before, by this importer."""
+        """Whether this importer has already imported all rows of a file."""
         checksum = self.importer.checksum(self.contract_size)
         found = [
             part
@@ -224,7 +224,9 @@ class _Job:
     def _folder(self) -> Iterator[Path]:
         """A folder for the files of a batch, on the disk of the home."""
         self.home.build.mkdir(parents=True, exist_ok=True)
-        for leftover in self.home.build.glob("import-*"):  # of a killed run; we hold the lock
+        for leftover in self.home.build.glob(
+            "import-*"
+        ):  # from a killed run, because this one has the lock
             shutil.rmtree(leftover, ignore_errors=True)
         folder = self.home.build.resolve() / f"import-{os.getpid()}"
         folder.mkdir()
@@ -302,7 +304,7 @@ def _require_contract_size(
     Raises
     ------
     UsageError
-        It is missing, or does not fit the symbol.
+        The size is missing, or does not fit the symbol.
     """
     size = given or importer.contract_size
     parts = Symbol.parse(symbol)
@@ -315,7 +317,7 @@ def _require_contract_size(
         raise UsageError(
             f"{symbol} is margined in {parts.base}: venues state its amounts in contracts",
             next_step="add --contract-size '100 USD', or '1 "
-            f"{parts.base}' if these files hold base units",
+            f"{parts.base}' if these files have base units",
         )
     if size is not None:
         size.in_base("", "", symbol)
@@ -351,7 +353,7 @@ def _has_any(file: StoredFile, names: set[str]) -> bool:
 
 
 def _batches(sources: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
-    """Files in their order, so many at a time that the stage stays small."""
+    """Files in order, in batches for which the stage stays small."""
     batch: list[SourceFile] = []
     for source in sources:
         size = sum(one.size_bytes for one in batch) + source.size_bytes

@@ -16,7 +16,7 @@ from warehouse.sync import printable
 _BLOCK_BYTES = 1 << 20
 _NOT_DATA = ("__MACOSX/", ".")
 
-# How files of these kinds begin.
+# First bytes of compressed files.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -31,7 +31,7 @@ class SourceFile:
 
 
 def source_files(paths: Sequence[Path]) -> tuple[list[SourceFile], list[str]]:
-    """The files by name, and warnings about files that are others once more."""
+    """The files by name, and warnings about files with the same content as others."""
     found: dict[str, SourceFile] = {}
     warnings = []
     for path in dict.fromkeys(absolute(Path(path)) for path in paths):
@@ -45,14 +45,14 @@ def source_files(paths: Sequence[Path]) -> tuple[list[SourceFile], list[str]]:
             raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
         other = found.setdefault(source.sha256, source)
         if other != source:
-            warnings.append(f"{source.name} is the same as {other.name}, and read once")
+            warnings.append(f"{source.name} is the same as {other.name}, so it is read once")
     return sorted(found.values(), key=lambda source: source.name), warnings
 
 
 def unpack(source: SourceFile, folder: Path, *, unzips: bool) -> list[Path]:
-    """What ``$files`` is: a link to the file in a folder, or the members of the zip archive.
+    """The value of ``$files``: a link to the file in a folder, or the members of the zip archive.
 
-    Links and members have plain names, because DuckDB takes ``[``, ``?`` and ``*`` as patterns.
+    Links and members get plain names, because DuckDB reads ``[``, ``?`` and ``*`` as patterns.
 
     Raises
     ------
@@ -85,9 +85,9 @@ def unpack(source: SourceFile, folder: Path, *, unzips: bool) -> list[Path]:
 
 
 def _require_whole(path: Path) -> None:
-    """Read a compressed file to its end, if it is one.
+    """Read a file to its end if it is compressed.
 
-    DuckDB, 2.0.1 too, does not compare the checksum of gzip, so that a flipped bit can become
+    DuckDB, including 2.0.1, does not compare the checksum of gzip, so that a flipped bit can become
     another price, and takes the first part of a zstd file for the whole. Remove when the oldest
     supported version refuses both; https://github.com/duckdb/duckdb/pull/25905 refuses only gzip
     that was cut off.
@@ -108,5 +108,5 @@ def _require_whole(path: Path) -> None:
 
 
 def _ending(name: str) -> str:
-    """The last endings of a name, such as ``.csv.gz``, by which DuckDB knows compression."""
+    """The suffixes of a name, such as ``.csv.gz``, by which DuckDB recognises compression."""
     return "".join(s for s in PurePosixPath(name).suffixes[-2:] if s[1:].isalnum()).lower()

@@ -1,7 +1,7 @@
 """From a file of a foreign format to rows of the raw contract, by UTC day, checked.
 
 The importer's SQL is not trusted: it must be one SELECT that calls readers only, it runs inside
-``select * from (...)``, and its connection reaches nothing but the files and the staging folder.
+``select * from (...)``, and its connection can reach only the files and the staging folder.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _READERS = frozenset(
 )
 _FILES = "getvariable('files')"
 _FIRST_TIME = "timestamptz '2009-01-01 00:00:00+00'"
-# Day of rows whose time is missing or out of bounds.
+# The day of rows whose time is missing or out of bounds.
 NO_DAY = "none"
 _LATEST_CLOCK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What was found in one file.
+    """Facts of one staged file.
 
     Attributes
     ----------
@@ -50,9 +50,10 @@ class Staged:
     days
         UTC days of the rows, in order.
     without_side, out_of_order, known_before
-        Rows without a side, of a time before the row above, and received before their time.
+        Number of rows without a side, with a time before the previous row's, and received before
+        their time.
     faults
-        Why it is refused.
+        Why the file is refused.
     """
 
     source: SourceFile
@@ -70,9 +71,9 @@ class Stage:
     Parameters
     ----------
     folder
-        Everything is written below it; the caller removes it.
+        Folder for all staged rows; the caller removes it.
     limit
-        Rows to read of each file; None reads all.
+        Number of rows to read of each file; None for all.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Stage:
         Raises
         ------
         FileRefusedError
-            It cannot be read in this way.
+            The importer cannot read it.
         """
         files = unpack(source, self.folder / "files" / str(number), unzips=self._importer.unzips)
         try:
@@ -138,11 +139,11 @@ class Stage:
         if isinstance(error, duckdb.BinderException) and self._has_no_rows():
             return FileRefusedError("it has no rows, at most a header")
         if isinstance(error, duckdb.PermissionException):
-            text = "its SQL reads something else than $files: " + text.splitlines()[0]
+            text = "its SQL reads something other than $files: " + text.splitlines()[0]
         return FileRefusedError(f"the importer {self._importer.path} cannot read it: {text}")
 
     def _has_no_rows(self) -> bool:
-        """Whether the text of the file is one line at most: DuckDB finds no types in it."""
+        """Whether the file has one line at most, in which DuckDB finds no types."""
         try:
             ((lines,),) = self._run(
                 "select count(*) from read_csv(getvariable('files'), auto_detect = false,"
@@ -174,7 +175,7 @@ class Stage:
                 )
 
     def _select(self, found: dict[str, str]) -> str:
-        """Rows in the types of the contract, with their place in the file and their UTC day."""
+        """The rows in the types of the contract, with their place in the file and their UTC day."""
         values = []
         for column in self._importer.columns:
             value = identifier(column.name) if column.name in found else "null"
@@ -246,7 +247,7 @@ class Stage:
         )
 
     def _faults(self) -> list[tuple[str, str]]:
-        """A reason for which a row is refused, and the condition."""
+        """Reasons for which a row is refused, each with its condition."""
         importer = self._importer
         found = [
             ("no exchange_timestamp", "exchange_timestamp is null"),
@@ -299,14 +300,14 @@ class Stage:
 
 
 def _checked(importer: Importer, connection: duckdb.DuckDBPyConnection) -> str:
-    """The importer's SQL as it runs, if it is one SELECT that reads nothing but ``$files``."""
+    """Check that the importer's SQL is one SELECT that reads only ``$files``; returns the SQL."""
     try:
         statement = check(importer.sql, connection, lambda name: name.lower() in _READERS)
     except QueryError as error:
         raise UsageError(f"{importer.path}: {error.what}", next_step=error.next_step) from error
     if statement.explains or {name.lower() for name in statement.parameters} != {"files"}:
         raise UsageError(
-            f"{importer.path}: its SELECT must read $files, and has no other parameter",
+            f"{importer.path}: its SELECT must read $files, and cannot have other parameters",
             next_step="write: from read_csv($files, ...)",
         )
     (name,) = statement.parameters

@@ -15,18 +15,18 @@ from warehouse.lake.validate.values import nulls_of, plain_numbers
 
 @dataclass(frozen=True, slots=True)
 class FileDifference:
-    """Rows of the new version against the old one, matched by time.
+    """Differences between the new and the old version of a file, with rows matched by time.
 
     Attributes
     ----------
     rows_added, rows_removed, rows_changed
-        Counts; a row is changed when any column that both have differs (NaN equals NaN, not NULL).
+        Counts; a row is changed if any common column differs (NaN equals NaN, not NULL).
     columns_added, columns_removed
-        Names that only one of the two has.
+        Columns that only one of the two has.
     largest_relative_change
         Per changed numeric column max |new - old| / |old|; ``inf`` is written as None.
     only_grew
-        Nothing but rows at the end was added.
+        Whether rows were added at the end, and nothing else changed.
     """
 
     rows_added: int
@@ -44,7 +44,7 @@ class FileDifference:
 def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> FileDifference:
     """Compare two parquet files of the same key.
 
-    Bars are matched by ``time``; raw rows, which have no key of their own, by position.
+    Bars are matched by ``time``; raw rows, which have no key, by position.
     """
     old, new = _read(old_path), _read(new_path)
     if is_raw:
@@ -92,7 +92,7 @@ def _read(path: Path) -> pa.Table:
 
 
 class _Column:
-    """A column of the rows that both versions have."""
+    """A column in the rows that both versions have."""
 
     def __init__(self, column: pa.ChunkedArray, rows: np.ndarray) -> None:
         self._values: pa.Array = column.combine_chunks()
@@ -118,7 +118,7 @@ class _Column:
 
 
 def _differs(before: _Column, after: _Column) -> np.ndarray:
-    """Rows whose values differ; NaN equals NaN only, and NULL equals NULL only."""
+    """The rows whose values differ; NaN equals only NaN, and NULL only NULL."""
     same: np.ndarray = before.nulls & after.nulls
     if before.is_integer and before.kind == after.kind:
         equal = before.integers() == after.integers()

@@ -1,6 +1,6 @@
-"""Where an imported file comes from: written into its metadata by ``warehouse import``.
+"""Origin of an imported file, which ``warehouse import`` writes into its metadata.
 
-So the facts of a lake file always come from its own bytes, and outlive a lost manifest.
+So the facts of a lake file always come from its own bytes, even if the manifest is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NUMBERS = ("rows", "duplicates", "total")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of another format that gave rows to an imported file.
+    """A file of another format from which rows of an imported file come.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Source:
     sha256
         Hash of its bytes.
     rows
-        Rows of the imported file that are its own.
+        Rows of the imported file that come from this one.
     duplicates
         Its rows of this day that repeated the id of a kept row, and so were not written.
     total
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What is known of an imported file beside its rows.
+    """Facts of an imported file, other than its rows.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class Imported:
     grain
         What a row is: one ``trade``, all trades of one ``order`` at a price, or one ``update``.
     receive_clock
-        ``measured``, or ``none`` where ``local_timestamp`` is NULL.
+        ``measured``, or ``none`` if ``local_timestamp`` is NULL.
     sources
-        The files that its rows come from.
+        The files from which its rows come.
     """
 
     importer: str
@@ -70,12 +70,12 @@ class Imported:
     sources: tuple[Source, ...]
 
     def text(self) -> str:
-        """As :func:`imported_of` reads it."""
+        """The JSON text that :func:`imported_of` reads."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def of(cls, plain: Any) -> Imported | None:
-        """From the JSON value of :meth:`text`; None from None."""
+        """Parse the JSON value of :meth:`text`; None for None."""
         if plain is None:
             return None
         sources = tuple(
@@ -98,13 +98,11 @@ class Imported:
 
 
 def imported_of(metadata: dict[bytes, bytes] | None) -> Imported | None:
-    """The origin of an imported file, from its metadata; None of a vendor file."""
+    """The origin of an imported file, from its metadata; None for a vendor file."""
     try:
         return Imported.of(json.loads((metadata or {}).get(IMPORTED, b"null")))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise FileRefusedError(
-            f"its note about where it was imported from cannot be read ({error})"
-        ) from error
+        raise FileRefusedError(f"the metadata on its origin cannot be read ({error})") from error
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Notes: unusual content of a vendor file that is imported all the same.
+"""Notes: unusual content of a vendor file that is imported nevertheless.
 
 Unusual values are noted when the file is checked. Times after the moment when the file was
 fetched are found here, from its facts and that moment.
@@ -46,8 +46,8 @@ def notes_of(key: FileKey, facts: FileFacts, fetched_at: datetime) -> Iterator[N
     if future:
         yield (
             "future times",
-            f"{counted(future, 'bar')} later than the file was fetched, the last at {last}: "
-            "its clock or its zone is wrong",
+            f"{counted(future, 'bar')} later than the time of fetching, the last at {last}: "
+            "the clock or the time zone is wrong",
         )
     elif facts.last_us + bar > now_us:
         yield "open last bar", f"the bar of {last} had not ended when the file was fetched"

@@ -1,14 +1,14 @@
 """The lake: vendor files, stored once by their hash and never changed, and readable links to them.
 
-A file becomes part of the lake in one order: bytes to a temporary name, check, rename to its hash
-under ``objects/``, row in the manifest (from here on it is in), link under ``lake/``. A process
-killed anywhere leaves at most a temporary file, an object without a row or a missing link. A home
-may leave the links out; the manifest knows whether they are as the home wants them.
-``sweep`` repairs the first and the last, ``settle_links`` the last; an object without a row does no
-harm: it is used when the file comes again, or removed by ``prune``. Nothing else here removes an
-object.
+A file enters the lake in this order: bytes to a temporary name, check, rename to its hash under
+``objects/``, row in the manifest (from then on it belongs to the lake), link under ``lake/``. A
+process that is killed leaves at most a temporary file, an object without a row or a missing link. A
+home may have no links; the manifest records whether they match the setting. ``sweep`` removes
+temporary files and repairs links, ``settle_links`` makes missing links. An object without a row
+does no harm: it is used when the same file arrives again, or removed by ``prune``. Nothing else
+here removes an object.
 
-The libraries that read parquet are loaded with the first file, while a sync waits for the vendor.
+The libraries that read parquet are loaded for the first file, while a sync waits for the vendor.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class Admission:
     reason
         Why it was refused.
     can_be_salvaged
-        Whether it was refused for a few of its rows, and ``salvage`` would import the rest.
+        Whether a few rows are the reason of the refusal, so that ``salvage`` would import the rest.
     left_out
         Number, time in microseconds and fault of each row that ``salvage`` left out.
     notes
-        Kind and text of its unusual content.
+        Kind and text of unusual values.
     object
         sha256 of the lake's version; empty if the file was refused.
     """
@@ -84,8 +84,8 @@ class Lake:
     Parameters
     ----------
     salvage
-        Whether the good rows of a file with a few bad ones are taken in. The file itself goes to
-        quarantine; the bad rows are listed in the facts of what is taken in.
+        Whether the good rows of a file with a few bad ones are imported. The file itself goes to
+        quarantine; the facts of the imported file list the bad rows.
     """
 
     def __init__(self, home: Home, manifest: Manifest, *, salvage: bool = False) -> None:
@@ -112,15 +112,15 @@ class Lake:
         Parameters
         ----------
         source
-            The file's bytes; used up when ``consume`` is true (they are durable then, and renamed
-            where they lie on the same disk), else copied.
+            The file; moved into the lake if ``consume`` is true (its bytes are durable then), else
+            copied.
         origin, stamp
-            Where it came from (no query string), and the stamp that changes when it changes there.
+            Its origin (without query string), and a stamp that changes when it changes there.
         current
-            The file that the lake has under ``key`` now.
+            The lake's current file of ``key``.
         quarantine
-            Whether a file that fails its check is kept and named in quarantine; when false it is
-            only reported, for a caller that will bring it once more.
+            Whether a file that fails its check goes to quarantine; if false it is only reported,
+            for a caller that will fetch it again.
         Raises
         ------
         FileRefusedError
@@ -189,7 +189,7 @@ class Lake:
             The series holds files of the other kind.
         """
         held = self.manifest.files_of(key.dataset, key.series, most=1) if key.is_raw else []
-        for other in held:  # all of a series are of one kind
+        for other in held:  # all files of a series are of one kind
             if (other.facts.imported is None) != (facts.imported is None):
                 kind = "the vendor's own" if other.facts.imported is None else "imported"
                 raise FileRefusedError(
@@ -203,9 +203,9 @@ class Lake:
     def together(self) -> Iterator[list[tuple[FileKey, str]]]:
         """Add all files that are admitted inside to the lake together, at the end.
 
-        One flush of the disk serves many files. Leaving by an error takes none of them in; their
-        objects wait for the next run. Inside another such block it is a part of that one. Yields
-        what was admitted so far.
+        One flush of the disk serves many files. After an error none of them is in the lake; their
+        objects wait for the next run. A nested block is part of the outer one. Yields the
+        admissions so far.
         """
         if self._admitted is not None:
             yield self._admitted
@@ -215,7 +215,7 @@ class Lake:
             with self.manifest.transaction():
                 yield admitted
                 if admitted:
-                    flush(self.home.objects)  # before the manifest refers to its content
+                    flush(self.home.objects)  # flushed before the manifest refers to it
         finally:
             self._admitted = None
         if self.home.has_links:
@@ -223,15 +223,15 @@ class Lake:
                 self._link(self.home.lake / key.path, sha256)
 
     def _link(self, path: Path, sha256: str) -> None:
-        """Make a name in ``lake/`` a link to an object, or a copy where links fail."""
+        """Make a name in ``lake/`` a link to an object, or a copy if links fail."""
         path.parent.mkdir(parents=True, exist_ok=True)
         show(self.home.object_path(sha256), path)
 
     def settle_links(self) -> list[Path]:
         """Make or remove the links of files that have changed; returns those removed.
 
-        The manifest knows which files these are, whatever was killed meanwhile. All of them are
-        made or removed where ``warehouse.toml`` wants it otherwise than at the last time.
+        The manifest records these files, even if a process was killed. If the setting in
+        ``warehouse.toml`` has changed, all links are made or removed.
 
         Raises
         ------
@@ -255,10 +255,10 @@ class Lake:
         return removed
 
     def sweep(self) -> list[Path]:
-        """Clean up after a killed process, looking at every link; returns what was removed.
+        """Clean up after a killed process, checking every link; returns the removed files.
 
-        Removes temporary files and links that are no current file's; makes links that are missing
-        or show another object. A file in ``lake/`` that is no link belongs to the user and stays.
+        Removes temporary files and links of files that are not current; makes links that are
+        missing or wrong. A file in ``lake/`` that is not a link belongs to the user and stays.
 
         Raises
         ------
@@ -281,7 +281,7 @@ class Lake:
                 elif shows(path, self.home.object_path(sha256)):
                     del missing[str(path)]
             if not self.home.has_links:
-                with suppress(OSError):  # a file of the user's is there
+                with suppress(OSError):  # the user has a file there
                     Path(folder).rmdir()
         for text, sha256 in sorted(missing.items()):
             self._require_object(Path(text), sha256)
@@ -290,7 +290,7 @@ class Lake:
         return removed
 
     def expected_links(self) -> dict[str, str]:
-        """Every path in ``lake/`` that is to be a link, as text, with its object."""
+        """Every path in ``lake/`` that should be a link, as text, with its object."""
         if not self.home.has_links:
             return {}
         current = self.manifest.current_objects()
@@ -305,7 +305,7 @@ class Lake:
 
     @contextmanager
     def _storing(self, key: FileKey) -> Iterator[None]:
-        """Translate errors of the disk into a DiskError that names the file."""
+        """Translate errors of the disk into a DiskError with the name of the file."""
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:
@@ -318,7 +318,7 @@ class Lake:
             ) from error
 
     def _copy_in(self, source: Path) -> tuple[Path, str]:
-        """The bytes under a temporary name beside the objects, and their hash."""
+        """Copy the bytes to a temporary name beside the objects; returns it and their hash."""
         incoming = temporary(self.home.objects / f"{os.getpid()}-{_short_hash(source)}")
         digest = hashlib.sha256()
         try:
@@ -395,12 +395,12 @@ def is_link(path: Path) -> bool:
 
 
 def _short_hash(path: Path) -> str:
-    """A short name for a temporary file, always the same for a path."""
+    """A short name for a temporary file, the same each time for a path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename, or copy where the two lie on different disks; the target is read-only."""
+    """Rename, or copy if the two are on different disks; the target is read-only."""
     try:
         source.replace(target)
     except OSError as error:
@@ -412,7 +412,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def shows(link: Path, stored: Path) -> bool:
-    """Whether a link, or a copy where links fail, shows an object."""
+    """Whether a link, or a copy if links fail, has the content of an object."""
     try:
         found, wanted = link.stat(), stored.stat()
     except FileNotFoundError:

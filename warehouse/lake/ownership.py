@@ -1,11 +1,11 @@
-"""Which file owns which span of time, which bars exist, and which are missing.
+"""Computes which file owns which span of time, and which bars exist or are missing.
 
 Pure arithmetic on half-open spans ``(start_us, end_us)`` from the manifest; no data file is read.
 
-Ownership: a daily file that holds rows owns its UTC day but for the bars that only the monthly file
-has; a monthly file owns the rest of its month. So every bar appears, once, and where both have it
-the daily file wins. Raw data has no bars: there a daily file owns the time from its first to its
-last row, so that the rows of a monthly file that lie before or after stay.
+Ownership: a daily file with rows owns its UTC day except for bars that only the monthly file has; a
+monthly file owns the rest of its month. So every bar appears once, and the daily file takes
+precedence. For raw data, which has no bars, a daily file owns the time from its first to its last
+row, so that earlier and later rows of a monthly file stay.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class OwnedFile:
     """A file, the spans of its period that it owns, and the bars in them that it shows.
 
     ``raw_rows_hidden`` is not in the manifest: ``build.vendor_views.count_hidden`` counts it.
-    ``kept_at`` is the path below the home of bars that were computed here from ticks, which have
-    ``known_at`` of their own; empty for a file of the lake. ``late`` are the paths of late bars of
-    its series, which tell when its bars are known: ``build.months.late``.
+    ``kept_at`` is the path below the home of kept bars, which have their own ``known_at``; empty
+    for a file of the lake. ``late`` are the paths of the late bars of its series
+    (``build.months.late``).
     """
 
     file: StoredFile
@@ -44,18 +44,18 @@ class OwnedFile:
 
     @property
     def shown_from(self) -> tuple[object, ...]:
-        """What the rows that it shows are made from, for the names of stored months."""
+        """The inputs of the rows that it shows, for the names of stored months."""
         return self.file.object, self.spans, *self.late
 
     @property
     def owns_all(self) -> bool:
-        """Whether no other file takes a part of its period."""
+        """Whether no other file owns a part of its period."""
         period = self.file.key.period
         return self.spans == (period.span,)
 
     @property
     def rows_hidden(self) -> int:
-        """Rows of the file that another file replaces; of raw data if they were counted."""
+        """Rows of the file that another file replaces; for raw data only if they were counted."""
         if self.file.key.is_raw:
             return self.raw_rows_hidden
         bar = interval_us(self.file.key.series.interval or "")
@@ -75,10 +75,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class SeriesMonth:
-    """What the files of one series, dataset and month hold in all.
+    """Totals of the files of one series, dataset and month.
 
-    ``runs`` are the bars that they show; raw data has none, and other datasets have nothing in the
-    ``raw_`` fields that counts.
+    ``runs`` are the bars that they show; raw data has none. The ``raw_`` fields apply to raw data
+    only.
     """
 
     dataset: str
@@ -118,7 +118,7 @@ class MonthCoverage:
 
 
 def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
-    """Spans that each file owns; files in the order given."""
+    """The spans that each file owns, in the order of the files."""
     files = list(files)
     monthly = {_month_of(file): file for file in files if not file.key.period.is_day}
     taken: dict[tuple[str, int, str], list[Span]] = {}
@@ -168,7 +168,7 @@ def series_months(owned: Iterable[OwnedFile]) -> list[SeriesMonth]:
 
 
 def find_gaps(months: Iterable[SeriesMonth]) -> list[Gap]:
-    """Missing bars of every series in every dataset, in order; a gap spans months where it does."""
+    """Missing bars of every series in every dataset, in order; a gap may span several months."""
     gaps = []
     for (dataset, series_id), group in _by_series(months):
         bar = group[0].bar_us
@@ -220,7 +220,7 @@ def _month_of(file: StoredFile) -> tuple[str, int, str]:
 
 
 def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
-    """What a daily file owns beside the monthly one, if there is one."""
+    """The spans that a daily file owns, given the monthly one, if any."""
     if not daily.facts.rows:
         return []
     day = [daily.key.period.span]
@@ -233,7 +233,7 @@ def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
 
 @cache
 def _months(first: Period, last: Period) -> tuple[Period, ...]:
-    """Shared by the series that have the same months, as most have."""
+    """Cached, because most series have the same months."""
     return tuple(months(first.start, last.end))
 
 

@@ -1,4 +1,4 @@
-"""Syncing: which files to download or import from a folder, and their way into the lake."""
+"""Syncing: plans which files to download or to import from a folder, and adds them to the lake."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From a folder into the lake: make a plan, then apply it.
 
 A plan is a value and changes nothing; ``--dry-run`` prints it. Applying it admits file by file, so
-that an interrupted run loses nothing and the next one goes on.
+that the next run continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OriginOf = Callable[[FileKey], tuple[str, str] | None]
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file to import: where its bytes are, and the stamp that changes with them."""
+    """A file to import: its path, and the stamp that changes with its bytes."""
 
     key: FileKey
     source: Path
@@ -50,9 +50,9 @@ class FolderPlan:
     unrecognised
         Files that are no vendor file or cannot be read, with the reason.
     ambiguous
-        Parquet files of different bytes for one vendor file: none of them is imported.
+        Parquet files with the same key and different bytes; none of them is imported.
     others
-        Data that is no parquet.
+        Data files of other formats.
     layouts_shown
         Whether an earlier sync of this home listed the layouts of a folder.
     """
@@ -70,7 +70,7 @@ class FolderPlan:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The report that the run gives if every file passes its check."""
+        """The report of the run if every file passes its check."""
         problems = self.unrecognised or self.ambiguous
         return ExitCode.DATA_PROBLEMS if problems else ExitCode.DONE
 
@@ -78,9 +78,9 @@ class FolderPlan:
 def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> FolderPlan:
     """Compare a folder with the lake; reads names, sizes and times only.
 
-    Where several files are one vendor file, the first path represents all if their bytes are the
-    same, and these bytes are read. If they differ none is imported, because it is unknown which is
-    right, and the lake keeps its version.
+    If several files have the same key and the same bytes, the first path is imported. If their
+    bytes differ, none is imported, because it is unknown which is right, and the lake keeps its
+    version.
     """
     files, unchanged = [], []
     scanned = scan_folder(folder, naming)
@@ -110,7 +110,7 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
 def _settle_repeats(
     scanned: list[FoundFile], origin_of: _OriginOf
 ) -> tuple[list[FoundFile], set[Path]]:
-    """Files of one vendor file that differ; and all paths that another path represents."""
+    """Files with the same key that differ, and all paths that another path represents."""
     ambiguous, repeated = [], set[Path]()
     for key, paths in same_key(scanned):
         if len({path.stat().st_size for path in paths}) > 1 or len(set(map(sha256_of, paths))) > 1:
@@ -185,7 +185,7 @@ def other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
     if others:
         names = [printable(found.path.relative_to(folder.resolve())) for found in others]
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        yield f"{counted(len(names), 'file')} not imported, because only parquet is: {shown}"
+        yield f"{counted(len(names), 'file')} not imported, because only parquet is read: {shown}"
 
 
 def _same_bytes(admissions: Sequence[Admission], manifest: Manifest) -> Iterator[str]:
@@ -213,7 +213,7 @@ def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
 
 @contextmanager
 def _known(home: Home) -> Iterator[tuple[_OriginOf, bool]]:
-    """Where the lake's files came from, and whether an earlier run found files of unknown name."""
+    """Origins of the lake's files, and whether an earlier run found files of unknown name."""
     if not home.manifest.is_file():
         yield lambda _: None, False
         return

@@ -92,20 +92,20 @@ def sync_vendor(
     Parameters
     ----------
     now
-        The present moment, aware; it decides what is settled.
+        The current time, aware; it decides what is settled.
     recheck
         Request settled files again, too.
     salvage
-        Whether the good rows of a file with a few bad ones are taken in.
+        Whether the good rows of a file with a few bad ones are imported.
 
     Raises
     ------
     LockedError
         Another process writes to this home.
     KeyRefusedError, NoAnswerError
-        The vendor refuses the key, or is down; what was taken in before stays in.
+        The vendor refuses the key, or is down; files that were already imported stay.
     DiskError
-        The disk is full or may not be written; what was taken in before stays in.
+        The disk is full or not writable; files that were already imported stay.
     """
     started = time.monotonic()
 
@@ -148,7 +148,7 @@ class _Fetching:
         self._is_begun = False
 
     def run(self, wanted: Iterable[Wanted]) -> None:
-        """Download all that is wanted and not settled."""
+        """Download everything that is wanted and not settled."""
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._asking.run(
             wanted, self._found, self._fetch_next, self._load_check, self._lake.together
@@ -216,7 +216,7 @@ class _Fetching:
         try:
             admission = self._admit(fetch, body, is_second=is_second)
         except FileRefusedError as refused:
-            log.info("%s: %s; it is fetched once more", fetch.key, refused.what)
+            log.info("%s: %s; fetching it once more", fetch.key, refused.what)
             self._ready.appendleft((series, fetch, True))
             return
         finally:

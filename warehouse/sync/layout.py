@@ -1,7 +1,7 @@
-"""A folder of vendor files as a source: which file of the vendor is each parquet file in it?
+"""A folder of vendor files as a source: finds the key of each parquet file.
 
-The layouts of ``LAYOUTS`` are recognised file by file from the path: the lake's own, and that of
-the vendor's client; and flat folders, whose file names a pattern explains.
+Each file is recognised by its path: in the lake's own layout, in that of the vendor's client
+(``LAYOUTS``), or in a flat folder whose file names match a pattern.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from warehouse.vendor import (
     require_vendor_interval,
 )
 
-# Where a file of the vendor may lie; ``timestamp`` is the clock.
+# Possible paths of a vendor file; ``timestamp`` is the clock.
 LAYOUTS = (
     "DATASET/exchange=…/symbol=…/interval=…/timestamp=…/2025-09.parquet",
     "raw/DATASET/exchange=…/symbol=…/2025-06.parquet",
@@ -50,13 +50,13 @@ _OTHER_DATA = (
 )
 _MAGIC = (b"PAR1", b"PARE")
 _LEAST_BYTES = 12
-# What browsers and file managers add to the name of a second copy.
+# Suffixes that browsers and file managers add to the name of a second copy.
 _COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of ", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Fields that the caller gives for all files of a folder whose paths lack them."""
+    """Fields for all files of a folder whose paths lack them."""
 
     dataset: str | None = None
     exchange: str | None = None
@@ -67,17 +67,17 @@ class Naming:
 
 
 class Fault(StrEnum):
-    """Why a file of a folder has no key; the text follows a count of files in messages."""
+    """Why a file of a folder has no key; in messages the text follows a number of files."""
 
     UNUSABLE = "not usable as found"
-    MISNAMED = "of parquet whose name does not end in .parquet"
-    UNNAMED = "whose path does not say which vendor file"
+    MISNAMED = "in parquet format whose name does not end in .parquet"
+    UNNAMED = "whose path does not identify the vendor file"
     NO_PARQUET = "of other data"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file and its key; None where it has none: ``problem`` is the reason, ``fault`` its kind."""
+    """A file and its key; if it has none, ``problem`` is the reason and ``fault`` its kind."""
 
     path: Path
     key: FileKey | None
@@ -100,14 +100,14 @@ def printable(path: Path) -> str:
 
 
 def scan_folder(folder: Path, naming: Naming | None = None) -> list[FoundFile]:
-    """Every data file below ``folder``, hidden ones apart, in the order of their paths.
+    """Every data file below ``folder`` except hidden ones, in the order of their paths.
 
     Raises
     ------
     NotFoundError
         There is no such folder.
     UsageError
-        The pattern is invalid, or has a field that an option gives too.
+        The pattern is invalid, or has a field that is also given by an option.
     """
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
@@ -120,10 +120,10 @@ def scan_folder(folder: Path, naming: Naming | None = None) -> list[FoundFile]:
 
 
 def _files(root: Path) -> list[Path]:
-    """Files below a folder, and folders that could hold some unseen; hidden ones apart, sorted.
+    """Files below a folder, and folders whose files cannot be seen, sorted, without hidden ones.
 
-    Such are folders that may not be read, links to folders elsewhere, which are not followed, and
-    folders named like a file that hold none.
+    The latter are folders that may not be read, links to folders elsewhere, which are not followed,
+    and empty folders named like a file.
     """
     found = []
     closed: list[OSError] = []
@@ -139,11 +139,11 @@ def _files(root: Path) -> list[Path]:
 
 
 def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> FoundFile | None:
-    """Key of a path, or why it has none; None for a file without data, such as a README."""
+    """The key of a path, or why it has none; None for a file without data, such as a README."""
     if path.is_dir():
         return FoundFile(path, None, _folder_problem(path))
     if not path.exists():
-        return FoundFile(path, None, f"is a link to nothing: {_target(path)}")
+        return FoundFile(path, None, f"is a broken link to {_target(path)}")
     if not path.name.lower().endswith(_ENDINGS):
         return _misnamed(path)
     if not path.is_file():
@@ -160,7 +160,7 @@ def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> 
 
 
 def _misnamed(path: Path) -> FoundFile | None:
-    """A file that does not end in .parquet: its first and last bytes show whether it is one."""
+    """Check by its first and last bytes whether a file without the suffix .parquet is one."""
     name = path.name.lower()
     begins, ends = _magic(path)
     if begins and ends:
@@ -169,12 +169,12 @@ def _misnamed(path: Path) -> FoundFile | None:
     if begins:
         return FoundFile(path, None, "is the beginning of a parquet file: an unfinished download")
     if name.endswith(_OTHER_DATA) or ".parquet" in name:
-        return FoundFile(path, None, "is no parquet file", Fault.NO_PARQUET)
+        return FoundFile(path, None, "is not a parquet file", Fault.NO_PARQUET)
     return None
 
 
 def _magic(path: Path) -> tuple[bool, bool]:
-    """Whether a file begins, and ends, as parquet does; neither where it cannot be read."""
+    """Whether a file begins, and ends, like parquet; False twice if it cannot be read."""
     if not path.is_file():
         return False, False
     try:
@@ -185,7 +185,7 @@ def _magic(path: Path) -> tuple[bool, bool]:
 
 
 def _target(link: Path) -> str:
-    return printable(link.readlink()) if link.is_symlink() else "it is gone"
+    return printable(link.readlink()) if link.is_symlink() else "it no longer exists"
 
 
 def _folder_problem(path: Path) -> str:
@@ -249,7 +249,7 @@ def _unread(path: Path, root: Path, first_pair: int | None) -> str:
     if first_pair is not None or not folders:
         return ""
     return (
-        f"; the folder name {folders[-1]!r} counts only as a pair such as symbol=..., or by "
+        f"; the folder name {folders[-1]!r} is used only as a pair such as symbol=..., or with "
         "--pattern, such as '{symbol}/{period}'"
     )
 
@@ -275,8 +275,8 @@ def _period(path: Path, parts: dict[str, str]) -> str:
 class _Pattern:
     """A pattern of file names, such as ``{symbol}_{dataset}_{period}``.
 
-    Without ``/`` it explains the name of a file without its ending, else as many folders more. A
-    name that it can explain in two ways is refused.
+    Without ``/`` it matches the name of a file without its suffix, else that many folders too. A
+    name that it matches in two ways is refused.
     """
 
     def __init__(self, text: str, naming: Naming) -> None:
@@ -306,7 +306,7 @@ class _Pattern:
         self._stem = text[: len(text) - len(ending)]
         self._depth = text.count("/") + 1
         datasets = "|".join(sorted(load_contracts(), key=len, reverse=True))
-        # a name that two ways explain is read differently from the left and from the right
+        # a name that matches in two ways is read differently from the left and from the right
         self._ways = [
             [re.compile(self._regex(quantifier, dataset or f"[a-z0-9_]{quantifier}"))
              for quantifier in ("+", "+?")]
@@ -356,7 +356,7 @@ def _shown(parts: dict[str, str]) -> str:
 
 
 def same_key(found: list[FoundFile]) -> Iterator[tuple[FileKey, list[Path]]]:
-    """Keys that several of the files have, with their paths."""
+    """The keys that several files have, with their paths."""
     paths: dict[FileKey, list[Path]] = {}
     for file in found:
         if file.key is not None:

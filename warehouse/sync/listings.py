@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ListedSeries:
-    """One list of the vendor, and the work left on it."""
+    """One list of the vendor, and the remaining work on it."""
 
     plan: SeriesPlan
     links: Links
@@ -51,7 +51,7 @@ class ListedSeries:
 
 
 class Listings:
-    """Requests the lists of all wanted series that are not settled, and records the answers."""
+    """Requests the lists of all wanted series that are not settled, and records the responses."""
 
     def __init__(
         self, manifest: Manifest | None, vendor: VendorClient, *, now: datetime, recheck: bool
@@ -82,11 +82,11 @@ class Listings:
         Parameters
         ----------
         found
-            Called with each series that has an answer.
+            Called with each series for which there is a response.
         other_work
-            Returns a piece of work that goes before the next request, if there is one.
+            Returns a piece of work to do before the next request, if any.
         meanwhile
-            Called each time before the threads are waited for.
+            Called each time before waiting for the threads.
         together
             A context manager around the completion of several pieces of work.
         """
@@ -123,7 +123,7 @@ class Listings:
             ) from error
 
     def succeed(self) -> None:
-        """Record that the vendor answers."""
+        """Record that a request succeeded."""
         self._failures_in_a_row = 0
 
     def settle(self, series: ListedSeries) -> None:
@@ -198,7 +198,7 @@ class Listings:
         return ListedSeries(plan, links, self._settled_of(asked), left)
 
     def _note_empty(self, series: ListedSeries) -> None:
-        """Report the spans without a file, except the last two days, whose files may still come."""
+        """Report spans without a file, except the last two days, whose files may still appear."""
         asked = series.plan.asked
         until = int(self._now.timestamp() * 1_000_000) - SETTLE_US
         spans = intersect(series.plan.empty, [(asked.span[0], max(until, asked.span[0]))])
@@ -206,7 +206,7 @@ class Listings:
             self.empty.append(EmptyAnswer(asked.dataset, asked.series, tuple(spans)))
 
     def _judge_refused(self) -> None:
-        """Record a refusal as a failure, except that the preview does not have every dataset."""
+        """Record a refusal as a failure, unless the preview does not offer the dataset."""
         for asked, error in self._refused:
             if self.vendor.preview and self.listings:
                 self.empty.append(EmptyAnswer(asked.dataset, asked.series, (asked.span,)))
@@ -214,7 +214,7 @@ class Listings:
                 self.failures.append(error)
 
     def _judge_doubtful(self) -> None:
-        """Report a series without files as empty or, by the venue's symbols, as misspelt."""
+        """Report a series without files as empty, or as misspelt if the venue lacks the symbol."""
 
         def venue(doubt: tuple[Wanted, ListedSeries | None]) -> str:
             return doubt[0].series.exchange
@@ -243,7 +243,7 @@ class Listings:
             return None
         try:
             return self.vendor.symbols(exchange)
-        except RequestRefusedError as error:  # then nothing else of that venue is there either
+        except RequestRefusedError as error:  # then nothing else of that venue is available either
             self.failures.append(error)
             return None
         except VendorError as error:

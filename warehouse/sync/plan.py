@@ -1,9 +1,9 @@
-"""What to request from the vendor: the wanted spans, less what is settled, that it lists.
+"""Plans the requests to the vendor: the wanted spans that it lists, less the settled ones.
 
 Pure values and arithmetic on half-open spans ``(start_us, end_us)``; nothing here touches a disk or
-the network. A file is *settled* once it was fetched 48 hours after the end of its period, a span
-once the vendor's list was requested that late and every file in it is settled in the lake.
-What is settled is not requested again without ``--recheck``.
+the network. A file is *settled* if it was fetched at least 48 hours after the end of its period, a
+span if the vendor's list was requested that late and every file in it is settled. Settled files and
+spans are not requested again without ``--recheck``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ASSUMED_S_PER_REQUEST = 0.2
 
 @dataclass(frozen=True, slots=True)
 class PlannedFetch:
-    """A file to request; ``held`` is the lake's version of it, if any."""
+    """A file to request; ``held`` is the lake's version, if any."""
 
     key: FileKey
     size_bytes: int | None
@@ -35,7 +35,7 @@ class PlannedFetch:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """The consequences of a listing for one series.
+    """Consequences of the vendor's list for one series.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class SeriesPlan:
     fetches
         Files that are new, or that may have changed since they were fetched.
     unchanged
-        Files that are held and settled.
+        Files that the lake has and that are settled.
     empty
-        Spans of the listing without any file.
+        Spans of the list without any file.
     """
 
     asked: Wanted
@@ -57,7 +57,7 @@ class SeriesPlan:
 
 @dataclass(frozen=True, slots=True)
 class EmptyAnswer:
-    """The vendor has no file of a series for these spans; an answer, not an error."""
+    """The vendor has no file of a series for these spans; this is not an error."""
 
     dataset: str
     series: SeriesKey
@@ -76,11 +76,11 @@ class VendorPlan:
     fetches
         Files to request: new ones, and ``held`` ones that may have changed.
     unchanged
-        Files that are held and will not change any more.
+        Files that the lake has and that will not change any more.
     settled
         Number of wanted series whose lists need not be requested.
     empty, failures
-        What the vendor does not have, and what it refused.
+        Spans for which the vendor has no file, and refused requests.
     typical_bytes
         Mean size of the lake's files per (dataset, interval), for files without a listed size.
     connections
@@ -96,7 +96,7 @@ class VendorPlan:
     connections: int
 
     def size_of(self, fetch: PlannedFetch) -> int | None:
-        """Size as the vendor lists it, else of the lake's version, else a typical one or None."""
+        """The size in the vendor's list, else of the lake's version, else a typical one or None."""
         if fetch.size_bytes is not None:
             return fetch.size_bytes
         if fetch.held is not None:
@@ -118,7 +118,7 @@ class VendorPlan:
 def open_part(
     wanted: Wanted, settled: Iterable[Span], *, now: datetime, recheck: bool = False
 ) -> Wanted | None:
-    """The shortest span of ``wanted`` with everything that is not settled; None for nothing.
+    """The shortest span of ``wanted`` that covers everything not settled; None if all is settled.
 
     Days that have not begun at ``now`` are left out.
     """
@@ -157,7 +157,7 @@ def is_settled(file: StoredFile) -> bool:
 
 
 def fetched_us(file: StoredFile) -> int:
-    """When the bytes left their source: a file from a folder not after it was written.
+    """Time of fetching; for a file from a folder no later than its last change.
 
     The stamp of such a file, ``size@nanoseconds``, contains the time of its last change.
     """
@@ -177,11 +177,11 @@ def settled_spans(
     Parameters
     ----------
     missing
-        Files of the plan that could not be downloaded; they stay open.
+        Files of the plan that could not be downloaded; they are not settled.
     now
         Time of the request.
     before
-        The spans settled before.
+        The spans that were settled before.
     """
     settles_until = int(now.timestamp() * 1_000_000) - SETTLE_US
     missing = set(missing)

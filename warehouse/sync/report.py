@@ -27,19 +27,19 @@ class SyncReport:
     unchanged
         Files that were known and not read again.
     unrecognised
-        Files of a folder that are no vendor file or cannot be read, with the reason.
+        Files of a folder that are not vendor files or cannot be read, with the reason.
     ambiguous
-        Parquet files of a folder that are one vendor file and differ; none was imported.
+        Parquet files of a folder with the same key and different bytes; none was imported.
     failures
-        Requests and files that the vendor refused or did not deliver.
+        Requests that the vendor refused, and files that it did not deliver.
     empty
-        What the vendor does not have.
+        Spans for which the vendor has no data.
     warnings
         Other messages for the user.
     settled, listings
         Number of wanted series whose lists were not requested, and of successful requests.
     received_bytes, seconds
-        Size of the files that came over the network, and how long the run took.
+        Size of the downloaded files, and duration of the run.
     others
         Data files of a folder in other formats.
     layouts_shown
@@ -89,7 +89,7 @@ def sync_run(
     clock: Callable[[], str] | None = None,
     verb: str = "sync",
 ) -> Iterator[tuple[Lake, Callable[[SyncReport], SyncReport]]]:
-    """Lock a home, remove the leftovers of a killed run, and record the run and its outcome.
+    """Lock a home, remove leftovers of a killed run, and record the run and its outcome.
 
     Yields the lake, and a function that takes the finished report and returns it.
     """

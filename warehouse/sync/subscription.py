@@ -1,4 +1,4 @@
-"""What to keep in sync: ``warehouse.toml`` of a home, or options of one call, as series and days.
+"""Subscriptions: the series and days to sync, from ``warehouse.toml`` or options of a command.
 
 ::
 
@@ -41,7 +41,7 @@ from warehouse.vendor import (
 _LISTS = ("datasets", "exchanges", "symbols", "intervals", "clocks")
 _KEYS = (*_LISTS, "start", "end")
 _LONGEST_TEXT = 200
-_EXAMPLE = "[[sync]] datasets, exchanges, symbols, intervals, clocks, start and, if you like, end"
+_EXAMPLE = "[[sync]] datasets, exchanges, symbols, intervals, clocks, start and optionally end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ def load_subscriptions(path: Path) -> list[Subscription]:
         tables = read_tables(path, "sync", _KEYS, _EXAMPLE)
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"nothing is subscribed to: there is no {path}",
+            f"there are no subscriptions: {path} does not exist",
             next_step="give a selection: DATASET --exchange --symbol --interval --clock --start;"
             f" import a folder: --from FOLDER; or write that file: {_EXAMPLE}",
         ) from error
     if not tables:
         raise UsageError(
             f"{path}: no [[sync]] table",
-            next_step=f"write one: {_EXAMPLE}; or build what is here: warehouse build",
+            next_step=f"write one: {_EXAMPLE}; or build the existing files: warehouse build",
         )
     return [_subscription(table, where) for where, table in tables]
 
@@ -90,16 +90,17 @@ def resolve(
     symbols_of: Callable[[str], list[str]],
     unfit: list[VendorError] | None = None,
 ) -> list[Wanted]:
-    """All series that are subscribed to, each once, in order.
+    """All subscribed series, each once, in order.
 
     Parameters
     ----------
     today
-        The present UTC day: the last one where a subscription has no end.
+        The current UTC day, which is the last one of a subscription without end.
     symbols_of
-        Gives all symbols of an exchange; called for patterns only.
+        Returns all symbols of an exchange; called for patterns only.
     unfit
-        Called with patterns that match no symbol where others match some; else an error.
+        Called with patterns that match no symbol while others match some; by default this is an
+        error.
 
     Raises
     ------
@@ -132,14 +133,14 @@ def resolve(
 def expand_datasets(names: Iterable[str]) -> list[str]:
     """The datasets that patterns match; a name without a contract is kept unchanged.
 
-    ``*`` is every metric dataset; raw data comes only by a pattern that begins with ``raw``. The
-    vendor may have newer datasets than the contracts, but a name that differs from a known
-    one in a few letters is taken for a typing error.
+    ``*`` is every metric dataset; raw datasets need a pattern that begins with ``raw``. The vendor
+    may have newer datasets than the contracts, but a name that differs from a known one in a few
+    letters is taken for a typing error.
 
     Raises
     ------
     UsageError
-        A pattern matches nothing, or a name is nearly that of a known dataset.
+        A pattern matches nothing, or a name is similar to that of a known dataset.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def expand_datasets(names: Iterable[str]) -> list[str]:
 
 
 def _require_no_slip(name: str, known: list[str]) -> None:
-    """Refuse ``flwo`` for ``flow``; other digits, as in ``l3_price``, are another dataset."""
+    """Refuse ``flwo`` for ``flow``; other digits, as in ``l3_price``, mean another dataset."""
     digits = _DIGIT.findall(name)
     near = [k for k in nearest(name, known, cutoff=0.7) if _DIGIT.findall(k) == digits]
     if near:
@@ -188,7 +189,7 @@ def _matching(
     what: str,
     unfit: list[UsageError] | None = None,
 ) -> list[str]:
-    """Matching names, each once; a pattern without any is an error, or goes to ``unfit``."""
+    """Matching names, each once; a pattern without a match is an error, or goes to ``unfit``."""
     found: list[str] = []
     for pattern in patterns:
         fit = [n for n in names if fnmatchcase(n, pattern)] if _is_pattern(pattern) else [pattern]

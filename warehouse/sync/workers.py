@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 _PATIENCE_S = 2.0
 
 T = TypeVar("T")
-# Returns what a piece of work returned, or raises what it raised.
+# Returns the result of a piece of work, or raises its error.
 WorkResult = Callable[[], T]
 
 
@@ -52,7 +52,7 @@ class WorkerPool:
             thread.join(timeout=max(0.0, patient_until - time.monotonic()))
 
     def submit(self, work: Callable[[], T], then: Callable[[WorkResult[T]], None]) -> None:
-        """Let a thread do ``work``; ``then`` is to be called with its result: see :meth:`wait`."""
+        """Let a thread do ``work``; :meth:`wait` returns calls of ``then`` with its result."""
         self.busy += 1
         self._todo.put((work, then))
 
@@ -70,6 +70,6 @@ class WorkerPool:
             future: Future[Any] = Future()
             try:
                 future.set_result(work())
-            except BaseException as error:  # handed to the thread that asked, which raises it
+            except BaseException as error:  # passed to the submitting thread, which raises it
                 future.set_exception(error)
             self._done.put((then, future.result))

@@ -320,9 +320,9 @@ def test_check_when_counts_are_whole_floats_then_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (3.5, "holds values that are no whole numbers"),
+        (3.5, "has values that are not whole numbers"),
         (1e30, "holds numbers too large for BIGINT"),
-        (math.inf, "counts, but holds infinity"),
+        (math.inf, "is a count, but has infinity"),
     ],
 )
 def test_check_when_counts_are_no_whole_numbers_then_is_refused(
@@ -342,7 +342,7 @@ def test_check_when_counts_are_decimals_then_passes_while_they_are_whole(
     if passes:
         assert check(tmp_path, table).rows == 48
     else:
-        assert "'taker_buy_count' holds decimals" in refusal(tmp_path, table)
+        assert "'taker_buy_count' has decimals" in refusal(tmp_path, table)
 
 
 def test_check_when_counts_overflow_a_bigint_then_is_refused(tmp_path: Path) -> None:
@@ -489,14 +489,14 @@ def test_check_when_times_are_finer_than_a_microsecond_then_is_refused(tmp_path:
 
 def test_check_when_rows_lie_outside_the_month_then_says_how_many(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([grid(date(2025, 8, 31), 24), STARTS]))
-    assert "24 of 72 rows: its time lies outside 2025-09: row 0 (2025-08-31 00:00:00)" in refusal(
+    assert "24 of 72 rows: its time is outside 2025-09: row 0 (2025-08-31 00:00:00)" in refusal(
         tmp_path, table
     )
 
 
 def test_check_when_the_first_bar_of_the_next_month_is_in_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", grid(date(2025, 9, 30), 25))
-    assert "1 of 25 rows: its time lies outside 2025-09: row 24 (2025-10-01 00:00:00)" in refusal(
+    assert "1 of 25 rows: its time is outside 2025-09: row 24 (2025-10-01 00:00:00)" in refusal(
         tmp_path, table
     )
 
@@ -515,13 +515,13 @@ def test_check_when_bars_are_off_the_grid_then_names_the_first(tmp_path: Path) -
     starts = STARTS.copy()
     starts[7] += 1_000_000
     assert refusal(tmp_path, bar_table("flow", starts)) == (
-        "1 of 48 rows: its time is no multiple of 1h: row 7 (2025-09-01 07:00:01)"
+        "1 of 48 rows: its time is not a multiple of 1h: row 7 (2025-09-01 07:00:01)"
     )
 
 
 def test_check_when_interval_is_coarser_than_the_bars_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", STARTS)
-    assert "no multiple of 4h" in refusal(tmp_path, table, file_key("flow", "2025-09", "4h"))
+    assert "not a multiple of 4h" in refusal(tmp_path, table, file_key("flow", "2025-09", "4h"))
 
 
 def test_check_when_a_bar_stands_twice_even_unsorted_then_is_refused(tmp_path: Path) -> None:

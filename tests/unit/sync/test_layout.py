@@ -134,7 +134,7 @@ def test_scan_when_data_is_no_parquet_then_names_it(tmp_path: Path, name: str) -
     assert (file.key, file.fault, file.problem) == (
         None,
         Fault.NO_PARQUET,
-        "is no parquet file",
+        "is not a parquet file",
     )
 
 
@@ -149,7 +149,7 @@ def test_scan_when_the_ending_is_another_one_then_gives_the_key(
 def test_scan_when_a_link_leads_nowhere_then_names_it(tmp_path: Path) -> None:
     (tmp_path / "2025-09.parquet").symlink_to(tmp_path / "gone.parquet")
     (file,) = scan_folder(tmp_path, Naming("flow", VENUE, BTC, "1h", "true"))
-    assert file.key is None and file.problem and "link to nothing" in file.problem
+    assert file.key is None and file.problem and "broken link" in file.problem
 
 
 def test_scan_when_a_name_is_that_of_no_file_then_names_it(tmp_path: Path) -> None:

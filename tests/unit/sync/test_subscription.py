@@ -69,7 +69,7 @@ def test_a_series_named_twice_is_wanted_once_over_both_spans() -> None:
 
 
 def test_no_file_says_what_to_write(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="nothing is subscribed to") as caught:
+    with pytest.raises(NotFoundError, match="there are no subscriptions") as caught:
         load_subscriptions(tmp_path / "warehouse.toml")
     assert "[[sync]]" in str(caught.value)
 

@@ -272,15 +272,16 @@ def _chosen(
             other = chosen.setdefault(place, setting)
             if other.marts is not setting.marts:
                 raise UsageError(
-                    f"{setting.where}: {setting.dataset} {series}: marts is {str(setting.marts)!r} here"
-                    f" and {str(other.marts)!r} in {other.where.rpartition(': ')[2]}",
+                    f"{setting.where}: {setting.dataset} {series}: marts is"
+                    f" {str(setting.marts)!r} here and {str(other.marts)!r} in"
+                    f" {other.where.rpartition(': ')[2]}",
                     next_step="give it the same value in both",
                 )
             held = manifest.files_of(*place) if setting.marts is ForMarts.ADD else []
             if any(file.facts.rows for file in held):
                 raise UsageError(
-                    f"{setting.where}: {setting.dataset} {series}: the vendor's files have these bars"
-                    " too, and a series of a dataset can have only one source",
+                    f"{setting.where}: {setting.dataset} {series}: the vendor's files have these"
+                    " bars too, and a series of a dataset can have only one source",
                     next_step='write marts = "replace" to use the bars from ticks in the marts,'
                     ' or marts = "no" to use the vendor\'s',
                 )

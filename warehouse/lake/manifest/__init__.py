@@ -1,1 +1,1 @@
-"""The manifest: the SQLite file that lists what the lake has, its tables, rows and queries."""
+"""The manifest: the SQLite file that lists the lake's files; its tables, rows and queries."""

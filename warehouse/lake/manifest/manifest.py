@@ -43,14 +43,14 @@ class Manifest(ManifestQueries):
     Parameters
     ----------
     path
-        The SQLite file; created when ``create`` is true and it is not there.
+        The SQLite file; created if it does not exist and ``create`` is true.
     clock
-        Gives the moment that is written beside every change, as :func:`utc_now` writes it.
+        Returns the time that is stored with every change, as :func:`utc_now` formats it.
 
     Raises
     ------
     DamagedError
-        It cannot be read, or it is lost: it is empty or missing although there are objects.
+        It cannot be read, or is lost: empty or missing although there are objects.
     DiskError
         The disk is full, or the file is not writable.
     """
@@ -89,7 +89,7 @@ class Manifest(ManifestQueries):
         self._connection.close()
 
     def require_sound(self) -> None:
-        """Raise DamagedError unless SQLite finds its pages, indices and references whole."""
+        """Raise DamagedError if SQLite finds damage in its pages, indices or references."""
         try:
             found = self._connection.execute("pragma integrity_check(1)").fetchall()
             found += self._connection.execute("pragma foreign_key_check").fetchall()
@@ -108,13 +108,13 @@ class Manifest(ManifestQueries):
         try:
             yield
         except BaseException:
-            if self._connection.in_transaction:  # a full disk has ended it already
+            if self._connection.in_transaction:  # a full disk has already ended it
                 self._connection.execute("rollback")
             raise
         self._connection.execute("commit")
 
     def series_id(self, series: SeriesKey) -> int:
-        """Number of a series; a new one permanently gets the next free number."""
+        """The number of a series; a new series permanently gets the next free number."""
         values = (series.exchange, series.symbol, series.interval or "", series.clock or "")
         self._connection.execute(
             "insert or ignore into series (exchange, symbol, interval, clock) values (?, ?, ?, ?)",
@@ -158,7 +158,7 @@ class Manifest(ManifestQueries):
         )
 
     def record_stamp(self, file: StoredFile, *, origin: str, stamp: str) -> None:
-        """Record that the same bytes were seen again, under another stamp."""
+        """Record that the same bytes were found again under another stamp."""
         self._connection.execute(
             "update files set origin = ?, origin_stamp = ?, fetched_at = ? where file_id = ?",
             (origin, stamp, self._now(), file.file_id),
@@ -230,7 +230,7 @@ class Manifest(ManifestQueries):
         )
 
     def supersede(self, key: FileKey) -> None:
-        """Remove the file of ``key`` from the lake; its row stays as a former one."""
+        """Remove the file of ``key`` from the lake; its row stays as that of a former file."""
         self._connection.execute(
             "update files set superseded_at = ? where dataset = ? and series_id = ?"
             " and period = ? and superseded_at is null",
@@ -238,14 +238,14 @@ class Manifest(ManifestQueries):
         )
 
     def record_audit(self, dataset: str, series_id: int, findings: Sequence[Any]) -> None:
-        """Replace what the last audit of a series' metrics found: rows of ``meta.audit``."""
+        """Replace the results of the last audit of a series' metrics: rows of ``meta.audit``."""
         self._connection.execute(
             "insert or replace into audits values (?, ?, ?, ?)",
             (dataset, series_id, json.dumps(findings), self._now()),
         )
 
     def forget(self, file: StoredFile) -> None:
-        """Drop the row of a file whose bytes are gone, and what was settled about its series."""
+        """Drop the row of a file whose bytes are gone, and the settled spans of its series."""
         series = file.key.series
         place = (file.key.dataset, series.exchange, series.symbol)
         with self.transaction():
@@ -309,7 +309,7 @@ class Manifest(ManifestQueries):
             )
 
     def record_linked(self, *, has_links: bool) -> None:
-        """Record that all links are as they should be: made, or left out."""
+        """Record that all links are made, or all left out."""
         with self.transaction():
             self._connection.execute("delete from unlinked")
             self._connection.execute(
@@ -319,11 +319,11 @@ class Manifest(ManifestQueries):
             )
 
     def distrust_links(self) -> None:
-        """Record that nothing is known of the links, as in a manifest of another machine."""
+        """Record that the state of the links is unknown, as in a manifest of another machine."""
         self._connection.execute("insert or replace into home values ('links', 'unknown')")
 
     def start_run(self, verb: str) -> tuple[int, bool]:
-        """Number of a new run, and whether one before it was killed; that one is ended."""
+        """Start a run; returns its number, and whether an earlier one was killed before its end."""
         with self.transaction():
             killed = self._connection.execute(
                 "update runs set ended_at = ?, outcome = 'killed' where ended_at is null",
@@ -360,7 +360,7 @@ class Manifest(ManifestQueries):
 
     @staticmethod
     def _require_not_lost(path: Path) -> None:
-        """Refuse an empty manifest beside objects, because they would all count as strays."""
+        """Refuse an empty manifest if there are objects, because they would all count as strays."""
         if Home(path.parent).holds_objects():
             raise DamagedError(
                 f"{path}: missing, although the lake contains files", next_step=REPAIR
@@ -376,5 +376,5 @@ class Manifest(ManifestQueries):
 
 
 def utc_now() -> str:
-    """The present moment as the manifest writes it: ISO 8601, UTC, to the second, without zone."""
+    """The current time as the manifest stores it: ISO 8601, UTC, to the second, without zone."""
     return datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")

@@ -1,4 +1,4 @@
-"""Queries of an open manifest: files, series, refusals, restatements, and what has changed."""
+"""Queries of an open manifest: files, series, refusals, restatements and changes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ManifestQueries:
     _connection: sqlite3.Connection
 
     def files(self, *, superseded: bool = False) -> Iterator[StoredFile]:
-        """Files of the lake in the order of their keys; with ``superseded`` the former ones too.
+        """Files of the lake in the order of their keys; with ``superseded`` former ones too.
 
-        A list of them takes about 4 kB for each; go through them where there may be many.
+        A list takes about 4 kB per file; iterate over them if there may be many.
         """
         rows = self._connection.execute(
             f"{SELECT_FILES} where ? or superseded_at is null order by {KEY}, file_id",
@@ -59,7 +59,7 @@ class ManifestQueries:
         return [stored_file(row) for row in rows]
 
     def files_beyond(self, other: Path) -> list[StoredFile]:
-        """Current files whose bytes another manifest has never named."""
+        """Current files whose bytes are not in another manifest."""
         self._connection.execute("attach ? as other", (str(other),))
         try:
             rows = self._connection.execute(
@@ -96,7 +96,7 @@ class ManifestQueries:
         return [stored_file(row) for row in rows]
 
     def current_objects(self) -> Iterator[tuple[FileKey, str]]:
-        """Key and object of every current file, without what was seen in it."""
+        """Key and object of every current file, without its facts."""
         rows = self._connection.execute(
             f"select {KEY}, object"
             " from files join series using (series_id) where superseded_at is null"
@@ -116,8 +116,8 @@ class ManifestQueries:
     def months(self) -> list[tuple[str, str, str, str]]:
         """Every dataset and month with files, and two tokens, in order.
 
-        The first changes with the files and facts that are shown, the second also with what is
-        recorded of where they came from.
+        The first changes with the files and facts that are shown, the second also with their
+        recorded origin.
         """
         return self._connection.execute(
             "select dataset, month, shown, described from months order by dataset, month"
@@ -133,7 +133,7 @@ class ManifestQueries:
         return None if row is None else stored_file(row)
 
     def origin(self, key: FileKey) -> tuple[str, str] | None:
-        """Where the current file of a key came from, and its stamp there."""
+        """The origin of the current file of a key, and its stamp there."""
         row: tuple[str, str] | None = self._connection.execute(
             "select origin, origin_stamp from files where superseded_at is null and dataset = ?"
             " and series_id = (select series_id from series where exchange = ? and symbol = ?"
@@ -143,7 +143,7 @@ class ManifestQueries:
         return row
 
     def first_with(self, sha256: str) -> FileKey | None:
-        """The current file of these bytes; of several the one that came first."""
+        """The current file with these bytes; the earliest of several."""
         row = self._connection.execute(
             f"select {KEY} from files join series using (series_id)"
             " where object = ? and superseded_at is null order by file_id limit 1",
@@ -152,7 +152,7 @@ class ManifestQueries:
         return None if row is None else key_of_row(*row)
 
     def tokens(self) -> list[tuple[str, ...]]:
-        """What is new whenever the lake shows other files or facts; a few rows for each month."""
+        """Tokens that change whenever the lake shows other files or facts; a few rows per month."""
         months = self._connection.execute("select dataset, month, shown from months")
         changes = self._connection.execute("select subject, token from changes")
         return [*months.fetchall(), *changes.fetchall()]
@@ -162,7 +162,7 @@ class ManifestQueries:
         return self._connection.execute("select 1 from months limit 1").fetchone() is not None
 
     def unlinked(self) -> Iterator[tuple[FileKey, str | None]]:
-        """Files whose link may be missing or wrong, with their object; None: not in the lake."""
+        """Files whose link may be missing or wrong, with their object; None if not in the lake."""
         rows = self._connection.execute(
             f"select {KEY}, (select object from files where superseded_at is null"
             " and (dataset, series_id, period) = (todo.dataset, todo.series_id, todo.period))"
@@ -172,12 +172,12 @@ class ManifestQueries:
             yield key_of_row(*row[:6]), row[6]
 
     def has_links(self) -> bool | None:
-        """Whether all links were made, or all left out, at the last look; None if unknown."""
+        """Whether all links were made or all left out at the last check; None if unknown."""
         row = self._connection.execute("select value from home where name = 'links'").fetchone()
         return True if row is None else {"true": True, "false": False}.get(row[0])
 
     def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
-        """Spans ``(start_us, end_us)`` for which the vendor's answer will not change any more."""
+        """Spans ``(start_us, end_us)`` for which the vendor's response will not change any more."""
         return self._connection.execute(
             "select start_us, end_us from settled where dataset = ? and exchange = ?"
             " and symbol = ? and interval = ? and clock = ? order by start_us",
@@ -213,7 +213,7 @@ class ManifestQueries:
         return [(row[0], series_of_row(*row[1:])) for row in rows]
 
     def quarantine(self) -> list[Refusal]:
-        """Files that were refused and that no good file has replaced since."""
+        """Files that were refused and not replaced by a good file since."""
         rows = self._connection.execute(
             f"select {KEY}, object, size_bytes, reason, origin, refused_at"
             " from quarantine where resolved_at is null order by quarantine_id"
@@ -236,13 +236,13 @@ class ManifestQueries:
         ]
 
     def audits(self) -> list[tuple[str, int, str, str]]:
-        """What audits found, as (dataset, series_id, JSON of the findings, moment)."""
+        """Results of audits, as (dataset, series_id, JSON of the findings, moment)."""
         return self._connection.execute("select * from audits").fetchall()
 
     def objects(self) -> Iterator[tuple[str, bool, str | None]]:
-        """Every object that a row names: whether as a current one, and the file it is salvaged of.
+        """Every object in a row, whether it is current, and the file from which it was salvaged.
 
-        The last is the hash of the vendor's file, of which the object has the good rows only.
+        The last is the hash of the vendor's file, if the object has only its good rows.
         """
         original = "iif(json_valid(facts), json_extract(facts, '$.original'), null)"
         rows = self._connection.execute(

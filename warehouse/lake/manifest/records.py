@@ -33,7 +33,7 @@ class FileFacts:
     first_us, last_us
         Smallest and largest time, microseconds since the epoch; ``None`` in an empty file.
     runs
-        Unbroken stretches of bars as half-open ``(start_us, end_us)``, in order; none for raw data.
+        Runs of consecutive bars as half-open ``(start_us, end_us)``, in order; empty for raw data.
     columns
         Name and DuckDB type of every column, in file order.
     missing, unexpected
@@ -47,15 +47,15 @@ class FileFacts:
     original
         sha256 of the vendor's file, if this one contains only its good rows (``--salvage``).
     left_out
-        Number, time (microseconds or ``None``) and fault of each row that the vendor's file had
-        beyond these.
+        Number, time (microseconds or ``None``) and fault of each row of the vendor's file that was
+        left out.
     notes
-        Kind and text of unusual values, for which no file is refused.
+        Kind and text of unusual values, which are not a reason to refuse the file.
     imported
-        Origin of the rows, where ``warehouse import`` wrote the file; None of a vendor file.
+        Origin of the rows, if ``warehouse import`` wrote the file; None for a vendor file.
     in_order
-        Clocks by which ticks lie in the order in which bars read them, each with its first and last
-        time (microseconds); none where it is not known, as in older homes.
+        Clocks by which the ticks are in the order that bars need, each with its first and last time
+        (microseconds); empty if unknown, as in older homes.
     """
 
     rows: int
@@ -84,7 +84,7 @@ class BadRow:
     number
         Place in the file; the first row is 0.
     time_us
-        Its time in microseconds since the epoch; ``None`` where it has none.
+        Its time in microseconds since the epoch; ``None`` if it has none.
     reason
         Why it is bad, as text for the user.
     """
@@ -163,7 +163,7 @@ def plain_facts(facts: FileFacts) -> dict[str, Any]:
 
 
 def read_facts(text: str, columns: str) -> FileFacts:
-    """The facts of a file, from the JSON of :func:`plain_facts` without its columns, and these."""
+    """The facts of a file, from the JSON of :func:`plain_facts` and that of its columns."""
     plain = json.loads(text)
     plain["runs"] = tuple((start, end) for start, end in plain["runs"])
     # Older homes lack the last three.
@@ -187,7 +187,7 @@ def key_of_row(
 
 @cache
 def series_of_row(exchange: str, symbol: str, interval: str, clock: str) -> SeriesKey:
-    """Parse a key; the key of a series is checked once and shared by its rows."""
+    """Parse a key; each series key is checked once and shared by its rows."""
     return SeriesKey(exchange, symbol, interval or None, clock or None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def _marking(columns: str, values: str) -> str:
-    """SQL that gives the month of a changed file new tokens, or only some of them."""
+    """SQL that gives the month of a changed file new tokens, or one new token."""
     return (
         f"insert into months values ({values}, hex(randomblob(16)), hex(randomblob(16)))"
         f" on conflict do update set {columns};"
@@ -29,7 +29,7 @@ _TOKEN = (
     " on conflict do update set token = excluded.token;"
 )
 
-# Each statement ends with ";" and a new line, and has no such end inside.
+# Each statement ends with ";" and a newline, which do not occur inside it.
 _TRIGGERS = "".join(
     f"create trigger if not exists {name} after {event} begin {body} end;\n"
     for name, event, body in (
@@ -101,7 +101,7 @@ create table runs (
     verb text not null, started_at text not null, ended_at text, outcome text
 ) strict;
 """,
-    # 2: what the vendor need not be asked again; homes of version 1 may have it already
+    # 2: spans that need no further request; homes of version 1 may already have the table
     """
 create table if not exists settled (                  -- spans that need not be asked about again
     dataset text not null, exchange text not null, symbol text not null,
@@ -110,7 +110,7 @@ create table if not exists settled (                  -- spans that need not be 
     primary key (dataset, exchange, symbol, interval, clock, start_us)
 ) strict, without rowid;
 """,
-    # 3: what the last audit of a series' metrics found, which the next catalog shows
+    # 3: results of the last audit of a series' metrics, for the next catalog
     """
 create table if not exists audits (
     dataset text not null, series_id integer not null references series,
@@ -119,7 +119,7 @@ create table if not exists audits (
     primary key (dataset, series_id)
 ) strict, without rowid;
 """,
-    # 4: what has changed, so that nobody reads all rows to find out: see ``lake.changes``
+    # 4: tokens of changes, so that no build has to read all rows
     """
 create table if not exists months (                   -- of each dataset that had a file in it
     dataset text not null, month text not null,

@@ -1,4 +1,4 @@
-"""Errors of SQLite at the manifest, translated: disk, another writer, or damage."""
+"""Translates errors of SQLite on the manifest: disk, another writer, or damage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FILE_CODES = DISK_CODES | _BUSY_CODES | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE
 
 
 def is_sqlite_error(error: BaseException | None) -> bool:
-    """Whether an error of SQLite is due to the file and not to a bug in the program."""
+    """Whether the file is the cause of an error of SQLite, not a bug in the program."""
     is_of_schema = isinstance(error, sqlite3.OperationalError) and "no such" in str(error)
     return is_of_schema or (isinstance(error, sqlite3.Error) and primary_code(error) in _FILE_CODES)
 
@@ -43,5 +43,5 @@ def translate_error(path: Path, error: Exception) -> WarehouseError:
 
 
 def primary_code(error: BaseException) -> int:
-    """SQLite's primary result code; 0 where it gave none."""
+    """SQLite's primary result code; 0 if there is none."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -1,1 +1,1 @@
-"""Checks of a vendor file before it is admitted: its columns, its values, and rows that are bad."""
+"""Checks of a vendor file before it is admitted: columns, values and bad rows."""

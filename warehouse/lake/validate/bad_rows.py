@@ -1,9 +1,8 @@
 """Rows that contradict the name of a file, and the file without them.
 
 A bad row has no time, a time outside the file's period or off the bar grid, or is a second row for
-one bar. ``find_bad_rows`` names them; ``write_salvaged`` writes the rest, with the list of what was
-left out in the metadata of the new file, so that the facts of a lake file always come from its own
-bytes.
+one bar. ``find_bad_rows`` lists them; ``write_salvaged`` writes the other rows, with the list in
+the metadata of the new file, so that the facts of a lake file always come from its own bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _LONGEST_REASON = 200
 
 
 class BadRowsError(FileRefusedError):
-    """A file is refused for some of its rows, ``rows``."""
+    """A file is refused because of some of its rows, ``rows``."""
 
     def __init__(self, rows: list[BadRow], total: int) -> None:
         super().__init__(_described(rows, total))
@@ -40,7 +39,7 @@ class BadRowsError(FileRefusedError):
 
     @property
     def can_be_salvaged(self) -> bool:
-        """Whether so few rows are bad that the others probably match the name."""
+        """Whether so few rows are bad that the file probably is what its name claims."""
         return len(self.rows) <= MOST_BAD_ROWS and 2 * len(self.rows) < self.total
 
 
@@ -56,7 +55,7 @@ def find_bad_rows(
     is_null
         Which of them are NULL in the file.
     is_finer
-        Which of them are starts of bars that were cut to a microsecond.
+        Which of them are starts of bars that were truncated to a microsecond.
     """
     start, end = key.period.start_us, key.period.end_us
     reasons = np.full(len(times), "", dtype=object)
@@ -67,9 +66,9 @@ def find_bad_rows(
         is_same = np.diff(times[order]) == 0
         twice = np.concatenate((order[1:][is_same], order[:-1][is_same]))
         reasons[twice] = "its bar has more than one row"
-        reasons[times % bar != 0] = f"its time is no multiple of {key.series.interval}"
+        reasons[times % bar != 0] = f"its time is not a multiple of {key.series.interval}"
     reasons[is_finer] = "its time is finer than a microsecond"
-    reasons[(times < start) | (times >= end)] = f"its time lies outside {key.period.text}"
+    reasons[(times < start) | (times >= end)] = f"its time is outside {key.period.text}"
     reasons[is_null] = f"NULL in {' or '.join(time_columns(key.dataset))}"
     return [
         BadRow(number, None if is_null[number] else int(times[number]), reasons[number])
@@ -80,7 +79,7 @@ def find_bad_rows(
 def write_salvaged(source: Path, target: Path, original: str, bad: BadRowsError) -> None:
     """Write the good rows of ``source``, whose sha256 is ``original``, to ``target``.
 
-    Of rows for one bar that are equal in every column the first is kept.
+    If rows for one bar are equal in every column, the first is kept.
     """
     with pq.ParquetFile(source) as file:
         table = file.read()

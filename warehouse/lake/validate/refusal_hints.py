@@ -19,10 +19,10 @@ _EPOCH_UNITS = (
     ("us", "microseconds"),
     ("ns", "nanoseconds"),
 )
-# Seconds since 1970 of the years 1973 and 2286: in another unit they are other years.
+# Seconds since 1970 of the years 1973 and 2286; numbers of other units are outside this range.
 _EARLIEST_S, _LATEST_S = 1e8, 1e10
 
-# How files of other kinds begin, and what to do with one that is named like parquet.
+# First bytes of files of other kinds, and what to do with one that is named like parquet.
 _SIGNATURES = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"\x1f\x8b": "a gzip file: unpack it",
@@ -73,7 +73,7 @@ def time_hint(file: pq.ParquetFile, name: str) -> str:
 
 
 def _epoch_unit(value: object) -> tuple[str, str] | None:
-    """The unit in which a number is a moment within the years that files can have."""
+    """The unit in which a number is a moment within the possible years of files."""
     if not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
         return None
     for power, unit in enumerate(_EPOCH_UNITS):
@@ -105,4 +105,4 @@ def other_times(schema: pa.Schema) -> str:
         return ""
     if found == ["__index_level_0__"]:
         return ", but pandas' unnamed index holds times: name it before writing the file"
-    return f", but {', '.join(map(repr, found[:3]))} with times: rename the one that is meant"
+    return f", but {', '.join(map(repr, found[:3]))} with times: rename the right one"

@@ -1,4 +1,4 @@
-"""Whether the ticks of a file lie in the order in which bars read them."""
+"""Checks whether the ticks of a file are in the order that bars need."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CLOCKS = ("exchange", "true")
 
 
 class TickOrder:
-    """By which clocks the ticks of a file lie in order: by time, and trades of one moment by id.
+    """Clocks by which the ticks of a file are in order: by time, and trades of one moment by id.
 
-    Trades count as in order only if their ids give the same order as numbers and as text. Ticks
-    without ids have the order in which they lie.
+    Trades are in order only if their ids have the same order as numbers and as text. Ticks without
+    ids keep their order in the file.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class TickOrder:
 
     @property
     def spans(self) -> tuple[tuple[str, int, int], ...]:
-        """Each such clock, with the first and the last time by it in microseconds."""
+        """Each such clock with its first and last time in microseconds."""
         return tuple(
             (clock, *span) for clock, span in self._spans.items() if clock not in self._unordered
         )
@@ -35,14 +35,14 @@ class TickOrder:
     def add(
         self, clocks: Sequence[np.ndarray], nulls: Sequence[np.ndarray], ids: pa.Array | None
     ) -> None:
-        """Look at the next rows: their times by each clock, where these are NULL, and their ids."""
+        """Check the next rows: times on each clock, which of them are NULL, and ids."""
         rows = len(clocks[0])
         if not rows:
             return
         if ids is not None and ids.null_count == len(ids) and self._last_ids is None:
             ids = None
         if ids is not None and (ids.null_count or (self._rows and self._last_ids is None)):
-            self._unordered.update(_CLOCKS)  # some have an id and some have none
+            self._unordered.update(_CLOCKS)  # some rows have an id and some have none
         self._rows += rows
         for clock, times, is_null in zip(_CLOCKS, clocks, nulls, strict=True):
             if clock not in self._unordered:
@@ -57,7 +57,7 @@ class TickOrder:
         before = times[:1] if last is None else np.array([last])
         steps = np.diff(times, prepend=before)
         if last is None:
-            steps[0] = 1  # nothing lies before the first row
+            steps[0] = 1  # the first row has no predecessor
         if is_null.any() or (steps < 0).any():
             self._unordered.add(clock)
         elif ids is not None:
@@ -68,7 +68,7 @@ class TickOrder:
 
 
 def _are_in_order(ids: pa.StringArray, next_ids: pa.StringArray) -> bool:
-    """Whether no id comes after the next one: digits of one length compare alike either way."""
+    """Whether ids never decrease: numbers of equal length have the same order as text."""
     is_next = (
         pc.equal(pc.binary_length(ids), pc.binary_length(next_ids)),
         pc.ascii_is_decimal(ids),

@@ -30,7 +30,7 @@ class Values:
     Parameters
     ----------
     is_clockless
-        Whether nobody measured when its rows arrived, so that ``local_timestamp`` may be NULL.
+        Whether the time of receipt was not measured, so that ``local_timestamp`` may be NULL.
     """
 
     def __init__(
@@ -93,16 +93,16 @@ class Values:
 
     @property
     def finer_bars(self) -> np.ndarray:
-        """Which bars start between two microseconds."""
+        """Which bars start at a fraction of a microsecond."""
         return np.concatenate(self._finer_bars) if self._finer_bars else np.empty(0, bool)
 
     @property
     def has_bad_times(self) -> bool:
-        """Whether some time cannot be read: it is NULL, or the start of a bar and too fine."""
+        """Whether some time is bad: NULL, or the start of a bar with nanoseconds."""
         return any(part.any() for part in (*self._null_times, *self._finer_bars))
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        """Unusual values for which no file is refused: a kind, and a description."""
+        """Unusual values, which are not a reason for refusal: kind and description."""
         if self.known_before:
             time, known_at = time_columns(self._key.dataset)
             yield (
@@ -110,7 +110,7 @@ class Values:
                 f"{counted(self.known_before, 'row')} with {known_at} before {time}",
             )
         for name in sorted(self.finer_than_us):
-            yield "times cut", f"{name}: nanoseconds are cut to microseconds"
+            yield "times cut", f"{name}: nanoseconds are truncated to microseconds"
         for name, count in sorted((+self.prices_not_positive).items()):
             yield (
                 "price not positive",
@@ -152,7 +152,7 @@ class Values:
 
 
 def _ids(batch: pa.RecordBatch, names: list[str]) -> pa.Array:
-    """The ids of ticks as text; all NULL where the file has none."""
+    """The ids of ticks as text; all NULL if the file has none."""
     if "id" not in names:
         return pa.nulls(batch.num_rows, pa.string())
     return batch.column(names.index("id")).cast(pa.string())
@@ -174,7 +174,7 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def _check_exact(values: pa.Array, column: DatasetColumn) -> None:
-    """Refuse values that the contract's type would change; NaN in a count reads NULL."""
+    """Refuse values that the contract's type would change; NaN in a count becomes NULL."""
     kind, name = values.type, column.name
     if pa.types.is_dictionary(kind):
         values, kind = values.dictionary, kind.value_type
@@ -192,17 +192,19 @@ def _check_exact(values: pa.Array, column: DatasetColumn) -> None:
     elif column.type == "BIGINT" and pa.types.is_floating(kind):
         numbers = _floats(values)
         if np.isinf(numbers).any():
-            raise FileRefusedError(f"column {name!r} counts, but holds infinity")
+            raise FileRefusedError(f"column {name!r} is a count, but has infinity")
         if (np.abs(numbers) >= 2.0**63).any():
             raise FileRefusedError(f"column {name!r} holds numbers too large for BIGINT")
         if (numbers[np.isfinite(numbers)] % 1 != 0).any():
-            raise FileRefusedError(f"column {name!r} holds values that are no whole numbers")
+            raise FileRefusedError(f"column {name!r} has values that are not whole numbers")
     elif column.type == "BIGINT" and pa.types.is_decimal(kind):
-        _require_cast(values, pa.int64(), f"column {name!r} holds decimals that BIGINT cannot hold")
+        _require_cast(
+            values, pa.int64(), f"column {name!r} has decimals out of the range of BIGINT"
+        )
     elif column.type == "BIGINT":
         _require_cast(values, pa.int64(), f"column {name!r} holds numbers too large for BIGINT")
     elif column.type == "VARCHAR" and is_bytes(kind):
-        _require_cast(values, pa.string(), f"column {name!r} holds bytes that are no UTF-8 text")
+        _require_cast(values, pa.string(), f"column {name!r} has bytes that are not UTF-8 text")
 
 
 def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
@@ -213,7 +215,7 @@ def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
 
 
 def _is_finer(values: pa.Array) -> np.ndarray:
-    """Which times, NULL aside, lie between two microseconds."""
+    """Which times, except NULL, have a fraction of a microsecond."""
     if not pa.types.is_timestamp(values.type) or values.type.unit != "ns" or not len(values):
         return np.zeros(len(values), bool)
     is_finer: np.ndarray = (plain_numbers(values, np.int64) % 1_000 != 0) & ~nulls_of(values)
@@ -221,7 +223,7 @@ def _is_finer(values: pa.Array) -> np.ndarray:
 
 
 def _microseconds(values: pa.Array) -> tuple[np.ndarray, bool]:
-    """Times as microseconds, and whether any was finer; arbitrary where NULL."""
+    """Times as microseconds, and which were finer; arbitrary where NULL."""
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("ms" if values.type == pa.date64() else "s"))
     target = pa.timestamp("us", tz=values.type.tz)
@@ -233,10 +235,10 @@ def _microseconds(values: pa.Array) -> tuple[np.ndarray, bool]:
 
 
 def _floats(values: pa.Array) -> np.ndarray:
-    """Those of some numbers that are not NULL, as float64.
+    """The numbers that are not NULL, as float64.
 
-    Functions of Arrow that take a number of Python would load pandas, for a quarter of a second of
-    processor time.
+    Arrow's functions with a Python number as argument would load pandas, which takes a quarter of a
+    second of processor time.
     """
     return plain_numbers(values.drop_null().cast(pa.float64(), safe=False), np.float64)
 

@@ -1,12 +1,12 @@
-"""Checks that a parquet file is what its name says: reads it whole, returns facts or refuses it.
+"""Checks that a parquet file matches its name: reads it whole, returns facts or refuses it.
 
-Refused: a file that cannot be read, lacks a required column or all others, holds a type that the
+Refused: a file that cannot be read, lacks a required column or all others, or has a type that the
 contract cannot widen without loss, footer statistics that its times contradict, or bad rows
-(``warehouse.bad_rows``). Not refused: missing or new columns (drift, recorded), rows out of order
-(sorted when read), odd values (they are data; some are noted).
+(``bad_rows``). Not refused: missing or new columns (recorded as drift), rows out of order (sorted
+when read), odd values (some are noted).
 
-A file is hostile until it has passed. DuckDB, which will show it, reads it first and within little
-memory, so that what is listed in a catalog can be read there; then pyarrow reads it value by value.
+A file may be hostile until it has passed. DuckDB reads it first and with little memory, so that
+every file of a catalog can be read; then pyarrow reads it value by value.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ _LONGEST_DECIMAL = 38
 
 
 def prepare() -> None:
-    """Open DuckDB, so that the first file does not wait for it."""
+    """Open DuckDB, so that the first file does not have to wait for it."""
     _engine()
 
 
 def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts:
-    """Read ``path`` to its last byte as the file named ``key``.
+    """Read and check all of ``path`` as the file of ``key``.
 
     Raises
     ------
@@ -120,12 +120,12 @@ def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         if kind.startswith(NO_TYPE):
             yield (
                 "column not shown",
-                f"{name}: decimals of more than {_LONGEST_DECIMAL} digits, which DuckDB has not",
+                f"{name}: decimals of more than {_LONGEST_DECIMAL} digits, which DuckDB lacks",
             )
 
 
 def _names(schema: pa.Schema, contract: Contract | None) -> set[str]:
-    """The file's columns under the names of the contract: letters of either case are the same."""
+    """The file's columns under the names of the contract, ignoring case."""
     if contract is None:
         return set(schema.names)
     return {name.lower() if contract.column(name.lower()) else name for name in schema.names}
@@ -171,7 +171,7 @@ def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
         if fault_of(error) is Fault.MEMORY:
             raise FileRefusedError(f"cannot be read within {_ENGINE_MEMORY} of memory") from error
         if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
-            _engine.cache_clear()  # it refuses everything from now on
+            _engine.cache_clear()  # the engine refuses everything after this
         reason = str(error).splitlines()[0].replace(str(path), "it")
         raise FileRefusedError(f"cannot be read by DuckDB: {reason[:200]}") from error
 
@@ -221,7 +221,7 @@ def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None)
             )
 
 
-# Types of the contract as words in messages.
+# Types of the contract, as worded in messages.
 _MEANT = {
     "DOUBLE": "a number",
     "BIGINT": "a whole number",
@@ -232,7 +232,7 @@ _MEANT = {
 
 
 def _is_shallow(kind: pa.DataType) -> bool:
-    """Whether a type ends within few levels: engines take minutes over thousands of them."""
+    """Whether a type has few levels; engines take minutes for thousands of levels."""
     level = [kind]
     for _ in range(_DEEPEST_TYPE + 1):
         level = [
@@ -244,7 +244,7 @@ def _is_shallow(kind: pa.DataType) -> bool:
 
 
 def _widens(found: pa.DataType, column: DatasetColumn) -> bool:
-    """Whether ``found`` can hold values of the contract's type; ``_check_exact`` looks at each."""
+    """Whether ``found`` may have values of the contract's type; ``_check_exact`` checks each."""
     if pa.types.is_null(found):
         return True
     if pa.types.is_dictionary(found):
@@ -266,7 +266,7 @@ def _widens(found: pa.DataType, column: DatasetColumn) -> bool:
 
 
 def _has_long_decimals(kind: pa.DataType) -> bool:
-    """Whether it contains decimals that DuckDB 1.5 misreads, and 2.0 reads as DOUBLE.
+    """Whether it contains decimals that DuckDB 1.5 misreads and 2.0 reads as DOUBLE.
 
     https://github.com/duckdb/duckdb/pull/25058; such files could be accepted when 2.0 is the oldest
     supported version.
@@ -279,7 +279,7 @@ def _has_long_decimals(kind: pa.DataType) -> bool:
 
 
 def _named(kind: pa.DataType) -> str:
-    """A type for a line of text; nested ones can be of any length."""
+    """A type in a line of text, truncated because nested ones can be of any length."""
     text = str(kind)
     return text if len(text) <= 80 else f"{text[:80]}..."
 
@@ -351,7 +351,7 @@ _COMMON = {*_SCALARS, pa.binary(), pa.large_binary()} - {pa.null(), pa.float16()
 
 
 def _read_all(file: pq.ParquetFile, values: Values, key: FileKey) -> Values:
-    """Decode every page, and hold the times against the footer's statistics."""
+    """Decode every page, and compare the times with the footer's statistics."""
     rows = 0
     clocks = time_columns(key.dataset)
     for index in range(file.metadata.num_row_groups):
@@ -384,7 +384,7 @@ def _read_all(file: pq.ParquetFile, values: Values, key: FileKey) -> Values:
 
 
 def _chunk(metadata: pq.FileMetaData, row_group: int, name: str) -> pq.ColumnChunkMetaData:
-    """The footer's statistics of a clock in a row group. Parts of nested columns count too."""
+    """The footer's statistics of a clock in a row group, where parts of nested columns count."""
     group = metadata.row_group(row_group)
     chunks = map(group.column, range(group.num_columns))
     chunk = next(c for c in chunks if c.path_in_schema.lower() == name)
@@ -427,7 +427,7 @@ def _lies_within(times: np.ndarray, bound: tuple[int, int]) -> bool:
 
 
 def _is_good(times: np.ndarray, key: FileKey) -> bool:
-    """Whether sorted times lie inside the period, and bars on the grid, each once."""
+    """Whether sorted times are inside the period, and bars on the grid, each once."""
     if not len(times):
         return True
     is_inside = key.period.start_us <= times[0] and times[-1] < key.period.end_us
@@ -438,7 +438,7 @@ def _is_good(times: np.ndarray, key: FileKey) -> bool:
 
 
 def _bar_runs(times: np.ndarray, key: FileKey) -> tuple[tuple[int, int], ...]:
-    """Unbroken stretches of bars, which are sorted and on the grid."""
+    """Runs of consecutive bars; the bars are sorted and on the grid."""
     bar = interval_us(key.series.interval or "")
     if not len(times):
         return ()
