@@ -463,7 +463,7 @@ window
     time in which it counts.
 -#}
 {% macro _count(expression, over) -%}
-    sum((({{ expression }}) is not null)::double) over {{ over }}
+    sum(({{ warehouse._operand(expression) }} is not null)::double) over {{ over }}
 {%- endmacro %}
 
 

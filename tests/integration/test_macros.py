@@ -51,7 +51,7 @@ ACCEPTED = {
     "{{ ratio('a + 1', 'b') }}": quotient("(a + 1)"),
     "{{ bps('a', 'b') }}": f"{quotient('a')} * 1e4",
     "{{ change_pct('a', 'b') }}": f"100 * ({quotient('a')} - 1)",
-    "{{ rolling_count('x', '7 days') }}": "count(x) over last_7_days",
+    "{{ rolling_count('x', '7 days') }}": "sum((x is not null)::double) over last_7_days::bigint",
     "{{ windows('1 hour', '90 minutes') }}": "window"
     ' last_1_hour as ( partition by series_id order by "time"'
     " range between interval '00:59:59.999999' preceding and current row ),"
@@ -63,6 +63,15 @@ ACCEPTED = {
     ' bars_90_minutes as ( partition by series_id order by "time" rows between'
     ' greatest(5400000000 // (epoch_us(END) - epoch_us("time")), 1) - 1'
     " preceding and current row )",
+    "from {{ counted('x', '7 days') }}": "from ( select *, count(*) over last_7_days as rows_7_days"
+    ' from x window last_7_days as ( partition by series_id order by "time"'
+    " range between interval '167:59:59.999999' preceding and current row ) ) as x",
+    "{{ windows('7 days', counted=true) }}": "window"
+    ' last_7_days as ( partition by series_id order by "time"'
+    " rows between rows_7_days - 1 preceding and current row ),"
+    ' bars_7_days as ( partition by series_id order by "time" rows between'
+    ' greatest(604800000000 // (epoch_us(END) - epoch_us("time")), 1) - 1'
+    " preceding and current row )",
     "{{ rolling_mean('x', '1 day') }}": 'case when epoch_us(END) - epoch_us(lag("time",'
     ' greatest(86400000000 // (epoch_us(END) - epoch_us("time")), 1) - 1)'
     " over bars_1_day) = 86400000000"
@@ -71,9 +80,11 @@ ACCEPTED = {
     "{{ rolling_min('x', '1 day') }}": 'case when epoch_us(END) - epoch_us(lag("time",'
     ' greatest(86400000000 // (epoch_us(END) - epoch_us("time")), 1) - 1)'
     " over bars_1_day) = 86400000000"
-    " and count(x) over bars_1_day = epoch(interval '1 day') / epoch(END - \"time\")"
+    " and sum((x is not null)::double) over bars_1_day"
+    " = epoch(interval '1 day') / epoch(END - \"time\")"
     " then min(x) over bars_1_day end",
-    "{{ rolling_sum('x', '1 day', min_coverage=0.5) }}": "case when count(x) over last_1_day"
+    "{{ rolling_sum('x', '1 day', min_coverage=0.5) }}": "case when"
+    " sum((x is not null)::double) over last_1_day"
     ' * epoch(END - "time") >= 43200.0 and 86400 % epoch(END - "time") = 0'
     " then sum((x)::double) over last_1_day end",
 }
