@@ -84,15 +84,15 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_run(shared_folder: Path) -> dict[str, Any]:
-    """``warehouse demo`` as a user runs it, once for all workers: exit_code, stdout, stderr, home.
+    """``warehouse demo``, once for all workers: exit_code, stdout, stderr, home.
 
     The home is for reading only; a test that writes takes a copy (``tests.support.copy_home``).
     """
     from tests.support import once, run_warehouse
 
     def run() -> dict[str, Any]:
-        done = run_warehouse("demo", "--home", shared_folder / "demo", cwd=shared_folder)
-        return asdict(done)
+        home = shared_folder / "demo"
+        return asdict(run_warehouse("demo", "--home", home, cwd=shared_folder, audits=False))
 
     return {**once(shared_folder / "demo.json", run), "home": shared_folder / "demo"}
 

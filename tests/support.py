@@ -64,7 +64,7 @@ def run_warehouse(
 ) -> Run:
     """``warehouse …`` in a process of its own; with ``checkout`` that one's code, not ours.
 
-    Without ``audits`` a build may take every model for clean, which saves seconds.
+    Without ``audits`` a build takes every built-in model for clean, which saves seconds.
     """
     environ = os.environ | {"COLUMNS": "100", **(environment or {})}
     line = [*map(str, arguments)]

@@ -136,7 +136,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=max(3, settings.default.max_examples // 6), deadline=None)
 @given(steps=steps)
 def test_copy_after_any_sequence_of_builds_holds_the_rows_of_the_stored_months(
     steps: list[Version],
@@ -197,7 +197,7 @@ def test_copy_when_a_mart_changes_its_columns_then_is_made_anew(
     tmp_path: Path, how: str, count: int
 ) -> None:
     made = Published(tmp_path / "home")
-    for last in range(2, count + 1):
+    for last in (count - 1, count):
         made.publish({"bars": dict.fromkeys(MONTHS[:last], 1)})
         assert copy_marts(made.settings) is None
     for month in MONTHS[:count]:

@@ -25,9 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.commands import own_models_audited
 from tests.oracle.project import shipped_project
 from tests.support import catalog_differences
 from warehouse.build.catalog import prepare_catalog
+from warehouse.build.checks import lookahead_gate
 from warehouse.build.marts.store import store_marts
 from warehouse.build.meta.tables import META
 from warehouse.build.months import jobs
@@ -351,7 +353,7 @@ def test_market_state_when_a_book_is_restated_then_equals_a_full_rebuild(tmp_pat
     span = {"start": date(2025, 9, 1), "end": date(2026, 1, 1), "missing_bars": 0.002}
     traded = ("flow", "l1_price", "impact", "funding")
     for datasets, clock in ((traded, "true"), (("l2_liquidity",), "exchange")):
-        shape = Market(symbols, datasets=datasets, intervals=("1h", "4h"), clocks=(clock,), **span)
+        shape = Market(symbols, datasets=datasets, intervals=("1h",), clocks=(clock,), **span)
         write_market(market, shape)
     sync(home, market)
     store(home, project)
@@ -371,12 +373,13 @@ def test_market_state_when_a_book_is_restated_then_equals_a_full_rebuild(tmp_pat
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))]
 )
 def test_any_sequence_of_changes_when_built_equals_a_full_rebuild(
-    market: Path, tmp_path: Path, seed: int
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Months arrive in any order and are restated, models are edited, one goes back, and prunes.
 
     The bytes of the months and all of the catalog are those of a rebuild without any of it.
     """
+    monkeypatch.setattr(lookahead_gate, "_audit", own_models_audited(lookahead_gate._audit))
     chooser = random.Random(seed)
     arriving = sorted(market.rglob("*.parquet"))
     chooser.shuffle(arriving)
