@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 SECOND_US = 1_000_000
 
@@ -24,6 +24,29 @@ def us_datetime(microseconds: int) -> datetime:
     '1970-01-01T00:00:00'
     """
     return datetime.fromisoformat("1970-01-01") + timedelta(microseconds=microseconds)
+
+
+def datetime_us(moment: datetime) -> int:
+    """Microseconds since the epoch of a datetime; one without a zone is UTC.
+
+    Examples
+    --------
+    >>> datetime_us(us_datetime(1_756_684_800_000_001))
+    1756684800000001
+    """
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return (moment - us_datetime(0)) // timedelta(microseconds=1)
+
+
+def utc_now() -> datetime:
+    """The present moment as a naive UTC datetime."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def utc_now_text() -> str:
+    """The present moment as the manifest has it: ISO 8601, UTC, to the second, without zone."""
+    return utc_now().isoformat(sep=" ", timespec="seconds")
 
 
 Span = tuple[int, int]

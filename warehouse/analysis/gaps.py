@@ -21,7 +21,16 @@ from warehouse.display import counted
 from warehouse.errors import WarehouseError
 from warehouse.home import Home
 from warehouse.lake import Manifest
-from warehouse.times import DAY_US, Span, intersect, merge, subtract, us_datetime
+from warehouse.times import (
+    DAY_US,
+    Span,
+    datetime_us,
+    intersect,
+    merge,
+    subtract,
+    us_datetime,
+    utc_now,
+)
 from warehouse.vendor import SERIES_COLUMNS, Period, SeriesKey, interval_us, load_contracts
 
 _SHOWN = 3
@@ -221,7 +230,7 @@ def _series(
             found[tuple(name)].held = merge(Period(period).span for period in periods)
     for gap in refused:
         if gap.start and gap.end and (one := found.get(_name_of(gap))) is not None:
-            one.refused.append((_us(gap.start), _us(gap.end)))
+            one.refused.append((datetime_us(gap.start), datetime_us(gap.end)))
     for *name, start, end in cursor.execute(
         f"select {names}, epoch_us(gap_from), epoch_us(gap_until) from meta.gaps where {where}",
         params,
@@ -275,8 +284,8 @@ def _gaps_by_reason(
 
 def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeToday) -> set[Gap]:
     """The selected time before the first bar and after the last one."""
-    start = None if scope.start is None else _us(scope.start)
-    end = None if scope.end is None else _us(scope.end)
+    start = None if scope.start is None else datetime_us(scope.start)
+    end = None if scope.end is None else datetime_us(scope.end)
     if end is not None and (start is None or start < _today_us()):
         end = min(end, _today_us())
     reached = {one.name[0] for one in series if _meets(one, start, end)}
@@ -427,8 +436,8 @@ def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Gap]:
 
 
 def _overlaps(span: Span, scope: QueryScope) -> bool:
-    return (scope.end is None or span[0] < _us(scope.end)) and (
-        scope.start is None or span[1] > _us(scope.start)
+    return (scope.end is None or span[0] < datetime_us(scope.end)) and (
+        scope.start is None or span[1] > datetime_us(scope.start)
     )
 
 
@@ -476,12 +485,8 @@ def _bar_us(interval: str | None) -> int:
     return interval_us(interval) if interval else 1
 
 
-def _us(moment: dt.datetime) -> int:
-    return (moment - us_datetime(0)) // dt.timedelta(microseconds=1)
-
-
 def _now_us() -> int:
-    return _us(dt.datetime.now(dt.UTC).replace(tzinfo=None))
+    return datetime_us(utc_now())
 
 
 def _today_us() -> int:

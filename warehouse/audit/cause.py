@@ -11,6 +11,7 @@ from warehouse.audit.scratch import Scratch, World
 from warehouse.display import counted
 from warehouse.project import Model, Relation
 from warehouse.sql import identifier, literal
+from warehouse.times import datetime_us
 from warehouse.vendor import interval_us
 
 _MOST_ROWS_MEASURED = 4
@@ -157,9 +158,9 @@ def _measure(probe: _Probe, difference: Difference) -> Cause:
 def _described(
     probe: _Probe, moment: datetime, sources: list[tuple[str, str | None]], *, to_the_end: bool
 ) -> Cause:
-    reach_us = _microseconds(probe.known_at, moment)
+    reach_us = datetime_us(moment) - datetime_us(probe.known_at)
     start = probe.row.value("time")
-    bar_us = _microseconds(start, probe.known_at) if isinstance(start, datetime) else 0
+    bar_us = datetime_us(probe.known_at) - datetime_us(start) if isinstance(start, datetime) else 0
     bars = reach_us // bar_us if bar_us and reach_us % bar_us == 0 else None
     named = " and ".join(" ".join(filter(None, source)) for source in sources) or "its inputs"
     far = _duration(reach_us)
@@ -199,11 +200,6 @@ def _duration(microseconds: int) -> str:
         if count:
             said.append(counted(count, unit))
     return " ".join(said[:2]) or f"{microseconds / 1e6} seconds"
-
-
-def _microseconds(start: datetime, end: datetime) -> int:
-    span = end - start
-    return (span.days * 86_400 + span.seconds) * 10**6 + span.microseconds
 
 
 def _timestamp(moment: datetime) -> str:

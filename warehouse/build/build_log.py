@@ -10,8 +10,8 @@ from typing import Any
 from warehouse.errors import WarehouseError
 from warehouse.files import write
 from warehouse.home import Home
-from warehouse.lake import utc_now
 from warehouse.progress import Phase
+from warehouse.times import utc_now_text
 
 _KEPT = 5
 _BUILDS, _FAILED = "builds.json", "failed.json"
@@ -24,7 +24,7 @@ def noting_failure(home: Home) -> Iterator[None]:
         yield
     except (WarehouseError, OSError) as error:
         what = error.what if isinstance(error, WarehouseError) else str(error)
-        _write(home, _FAILED, {"at": utc_now(), "what": what})
+        _write(home, _FAILED, {"at": utc_now_text(), "what": what})
         raise
     (home.build / _FAILED).unlink(missing_ok=True)
 

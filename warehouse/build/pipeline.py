@@ -28,6 +28,7 @@ from warehouse.build.months.stored import StoredMonth, stored_event
 from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
 from warehouse.errors import (
+    BUILD,
     BuildError,
     DiskError,
     WarehouseError,
@@ -41,7 +42,6 @@ from warehouse.generations import (
 )
 from warehouse.home import Home, writing
 from warehouse.interrupts import run
-from warehouse.lake import utc_now
 from warehouse.progress import Phase, phase
 from warehouse.project import (
     CompiledProject,
@@ -51,6 +51,7 @@ from warehouse.project import (
     user_model_files,
     with_user_models,
 )
+from warehouse.times import utc_now_text
 from warehouse.vendor import dbt_project_dir
 
 T = TypeVar("T")
@@ -170,7 +171,7 @@ def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> Compil
     if compiled is None:
         raise BuildError(
             f"{dbt_project_dir()}: changed while dbt read it; the old catalog stays",
-            next_step="run: warehouse build",
+            next_step=BUILD,
         )
     return compiled
 
@@ -264,7 +265,7 @@ def _explained(home: Home) -> Iterator[None]:
 @contextmanager
 def _timed(home: Home, progress: OnEvent | None) -> Iterator[OnEvent]:
     """Forward the events of a build, time the phases that they begin, and note the build."""
-    began = utc_now()
+    began = utc_now_text()
     phases = [Phase("")]
     outcome = "failed"
     opened = ExitStack()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import click
 
@@ -14,6 +14,7 @@ from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
 from warehouse.generations import list_generations
 from warehouse.home import Home
+from warehouse.times import utc_now
 from warehouse.upkeep import KEEP_GENERATIONS, PrunePlan, drop_snapshot, plan_prune, take_snapshot
 from warehouse.upkeep import prune_home as prune_home
 
@@ -98,7 +99,7 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     home = Home.of(settings)
     older_than = None
     if days is not None:
-        older_than = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+        older_than = utc_now() - timedelta(days=days)
     act = prune_home if yes else plan_prune
     plan = act(home, keep=keep, older_than=older_than)
     in_bucket = [] if settings.store is None else _prune_bucket(settings, yes=yes)

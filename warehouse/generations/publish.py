@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from warehouse.errors import (
 from warehouse.files import flush, put, sha256_of, show, write
 from warehouse.home import Home, generation_path, native_copy
 from warehouse.sql import identifier
+from warehouse.times import utc_now
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
@@ -442,8 +443,7 @@ def point_to(home: Home, target: Path) -> None:
 
 def _note(home: Home, generation: int) -> None:
     """Add an entry to the journal, of which the generation gets a copy afterwards."""
-    now = datetime.now(UTC).replace(tzinfo=None)
     digest = published_sum(home, generation) or sha256_of(generation_path(home, generation))
-    entries = [*publications(home), Publication(now, generation, digest)]
+    entries = [*publications(home), Publication(utc_now(), generation, digest)]
     write_publications(home.publications, entries)
     write_publications(journal_copy(home, generation), entries)

@@ -8,7 +8,7 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.lake.imported import GRAINS, IMPORTED, RECEIVE_CLOCKS, Imported, Source
-    from warehouse.lake.manifest.manifest import Manifest, utc_now
+    from warehouse.lake.manifest.manifest import Manifest
     from warehouse.lake.manifest.records import BadRow, FileFacts, Refusal, Restatement, StoredFile
     from warehouse.lake.notes import Note, notes_of
     from warehouse.lake.objects import Admission, Lake, Outcome, is_link, shows

@@ -7,11 +7,11 @@ fetched are found here, from its facts and that moment.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from warehouse.display import counted
 from warehouse.lake.manifest.records import FileFacts
-from warehouse.times import us_datetime
+from warehouse.times import datetime_us, us_datetime
 from warehouse.vendor import FileKey, interval_us
 
 # Kind of the note, the same text for all files of that kind, and a description.
@@ -34,7 +34,7 @@ def notes_of(key: FileKey, facts: FileFacts, fetched_at: datetime) -> Iterator[N
     yield from facts.notes
     if facts.last_us is None:
         return
-    now_us = int(fetched_at.replace(tzinfo=UTC).timestamp() * 1_000_000)
+    now_us = datetime_us(fetched_at)
     last = us_datetime(facts.last_us)
     if key.is_raw:
         if facts.last_us > now_us:

@@ -20,7 +20,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from warehouse.lake.manifest.manifest import Manifest
 from warehouse.lake.manifest.records import FileFacts, StoredFile
 from warehouse.lake.manifest.sqlite_errors import DISK_CODES, primary_code
 from warehouse.lake.notes import Note, notes_of
+from warehouse.times import utc_now
 from warehouse.vendor import Contract, FileKey, load_contracts
 
 _BLOCK_BYTES = 1 << 20
@@ -176,7 +176,7 @@ class Lake:
                 facts.missing,
                 facts.unexpected,
                 left_out=facts.left_out,
-                notes=tuple(notes_of(key, facts, datetime.now(UTC).replace(tzinfo=None))),
+                notes=tuple(notes_of(key, facts, utc_now())),
                 object=sha256,
             )
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.query.results.result import Result
+from warehouse.times import DAY_US, SECOND_US
 from warehouse.vendor import load_contracts
 
 T = TypeVar("T")
@@ -30,7 +31,6 @@ _WITHOUT_TIME = (
     "run_structure",
 )
 _KEYS = ["exchange", "symbol"]
-_SECOND, _DAY = 1_000_000, 86_400_000_000
 
 # Runs a query with its parameters and frames.
 Ask = Callable[[str, Mapping[str, Any]], Result]
@@ -141,9 +141,9 @@ def _event_bars(ask: Ask, wanted: WantedBars, trades: pa.Table, size: float, uni
         "base": amounts,
         "quote": amounts * trades["price"].to_numpy(),
     }[unit]
-    days = us // _DAY
+    days = us // DAY_US
     edges = [
-        (first, last, int(days[first]) * _DAY + number * _SECOND, closed)
+        (first, last, int(days[first]) * DAY_US + number * SECOND_US, closed)
         for start, stop in _groups(days)
         for number, (first, last, closed) in enumerate(_closes(weights[start:stop], size, start))
     ]
@@ -176,12 +176,12 @@ def _moved(
     us, seen = (trades[name].to_numpy() for name in ("us", "seen"))
     first, last, labels = (np.array([edge[n] for edge in edges]) for n in range(3))
     closed = np.array([edge[3] for edge in edges])
-    if any(label // _DAY != us[start] // _DAY for start, _, label, _ in edges):
+    if any(label // DAY_US != us[start] // DAY_US for start, _, label, _ in edges):
         raise UsageError(
             f"every={every!r}: more than 86,400 bars in a day", next_step="choose a larger size"
         )
     # A day's last bar is closed by midnight, not by a trade.
-    midnight = np.where(closed, 0, (us[last] // _DAY + 1) * _DAY)
+    midnight = np.where(closed, 0, (us[last] // DAY_US + 1) * DAY_US)
     known = np.maximum.reduce([np.maximum.reduceat(seen, first), us[last], midnight])
     moment = pa.array(np.repeat(labels, last - first + 1), pa.timestamp("us"))
     kept = {name: trades[name] for name in ("series_id", *_KEYS, "side", "price", "amount")}

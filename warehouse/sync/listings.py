@@ -21,7 +21,7 @@ from warehouse.sync.plan import (
     settled_spans,
 )
 from warehouse.sync.workers import WorkerPool, WorkResult
-from warehouse.times import Span, intersect
+from warehouse.times import Span, datetime_us, intersect
 from warehouse.vendor import (
     FileKey,
     KeyRefusedError,
@@ -200,7 +200,7 @@ class Listings:
     def _note_empty(self, series: ListedSeries) -> None:
         """Report spans without a file, except the last two days, whose files may still appear."""
         asked = series.plan.asked
-        until = int(self._now.timestamp() * 1_000_000) - SETTLE_US
+        until = datetime_us(self._now) - SETTLE_US
         spans = intersect(series.plan.empty, [(asked.span[0], max(until, asked.span[0]))])
         if spans:
             self.empty.append(EmptyAnswer(asked.dataset, asked.series, tuple(spans)))

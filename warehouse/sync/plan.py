@@ -14,7 +14,16 @@ from datetime import UTC, date, datetime, timedelta
 
 from warehouse.errors import VendorError
 from warehouse.lake import StoredFile
-from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
+from warehouse.times import (
+    DAY_US,
+    Span,
+    date_us,
+    datetime_us,
+    intersect,
+    merge,
+    subtract,
+    us_datetime,
+)
 from warehouse.vendor import FileKey, Period, SeriesKey, Wanted, months
 
 # How long after the end of a period the vendor may still add to it.
@@ -161,8 +170,7 @@ def fetched_us(file: StoredFile) -> int:
 
     The stamp of such a file, ``size@nanoseconds``, contains the time of its last change.
     """
-    fetched = datetime.fromisoformat(file.fetched_at).replace(tzinfo=UTC)
-    moment = int(fetched.timestamp()) * 1_000_000
+    moment = datetime_us(datetime.fromisoformat(file.fetched_at))
     size, at, changed = file.origin_stamp.partition("@")
     if at and size.isdigit() and changed.isdigit():
         return min(moment, int(changed) // 1_000)
@@ -183,7 +191,7 @@ def settled_spans(
     before
         The spans that were settled before.
     """
-    settles_until = int(now.timestamp() * 1_000_000) - SETTLE_US
+    settles_until = datetime_us(now) - SETTLE_US
     missing = set(missing)
     keys = [*plan.unchanged, *(fetch.key for fetch in plan.fetches)]
     files = [key.period.span for key in keys if key not in missing]

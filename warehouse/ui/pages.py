@@ -13,7 +13,7 @@ from warehouse.display import counted
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home
 from warehouse.sql import identifier
-from warehouse.times import us_datetime
+from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.points import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
@@ -163,7 +163,7 @@ def empty(asking: Asking, source: Source | None) -> dict[str, Any]:
         return {"columns": None, "days": _RECENT_DAYS}
     facts = asking.names.columns[source.place]
     names = [name for name, one in facts.items() if is_measure(name, one.type)]
-    start = us_datetime(source.last_us - _RECENT_DAYS * 86_400_000_000)
+    start = us_datetime(source.last_us - _RECENT_DAYS * DAY_US)
     counts = ", ".join(f"count({identifier(name)})" for name in names)
     (found,) = asking.sql(
         f"select {counts or 1} from {shown_table(source.place)}"

@@ -23,9 +23,9 @@ import duckdb
 from warehouse.audit import ModelAudit, Verdict
 from warehouse.engine import attach
 from warehouse.home import Home
-from warehouse.lake import utc_now
 from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, literal
+from warehouse.times import utc_now
 
 # Increase it when the audit or its sample changes, so that every model is audited again.
 AUDIT_VERSION = 2
@@ -118,7 +118,7 @@ class KeptAudits:
         is_same_lake: bool,
     ) -> None:
         self._connection, self._home, self._project = connection, home, project
-        self._now = datetime.fromisoformat(utc_now())
+        self._now = utc_now().replace(microsecond=0)
         self._stored = {name for (name,) in self._rows("select model from {}.meta.stored")}
         self._months = set(self._rows(_MONTHS))
         self._files = set(self._rows(_FILES))

@@ -32,10 +32,9 @@ from warehouse.lake import (
     find_gaps,
     notes_of,
     series_months,
-    utc_now,
 )
 from warehouse.sql import comment_all, identifier
-from warehouse.times import us_datetime
+from warehouse.times import us_datetime, utc_now
 from warehouse.vendor import KEY_COLUMNS, Symbol, load_contracts
 
 # Rows per INSERT statement: a compromise between the number of statements and memory.
@@ -78,7 +77,7 @@ def set_build(connection: duckdb.DuckDBPyConnection, generation: int, inputs: In
     """Describe the new build in a copy of a catalog of the same lake."""
     connection.execute(
         "update meta.build set generation = ?, built_at = ?, inputs = ?",
-        [generation, datetime.fromisoformat(utc_now()), str(inputs)],
+        [generation, utc_now().replace(microsecond=0), str(inputs)],
     )
     connection.execute("update meta.stored set reused = true")
     connection.execute("delete from meta.own_files")
@@ -298,7 +297,7 @@ def _of_lake(
         "build": [
             (
                 described.generation,
-                datetime.fromisoformat(utc_now()),
+                utc_now().replace(microsecond=0),
                 __version__,
                 duckdb.__version__,
                 "" if inputs is None else str(inputs),

@@ -10,7 +10,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +28,7 @@ from warehouse.lake.manifest.records import (
 )
 from warehouse.lake.manifest.schema import HOME_VERSION, STEPS
 from warehouse.lake.manifest.sqlite_errors import is_sqlite_error, translate_error
+from warehouse.times import utc_now_text
 from warehouse.vendor import FileKey, SeriesKey
 
 _INSERT_REFUSAL = (
@@ -45,7 +45,7 @@ class Manifest(ManifestQueries):
     path
         The SQLite file; created if it does not exist and ``create`` is true.
     clock
-        Returns the time that is stored with every change, as :func:`utc_now` formats it.
+        Returns the time that is stored with every change, as :func:`utc_now_text` formats it.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Manifest(ManifestQueries):
             if not create:
                 raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
         self.path = path
-        self._now = clock or utc_now
+        self._now = clock or utc_now_text
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         except sqlite3.Error as error:
@@ -373,8 +373,3 @@ class Manifest(ManifestQueries):
         if row is None:
             raise DamagedError(f"{self.path}: has no version", next_step=REPAIR)
         return int(row[0])
-
-
-def utc_now() -> str:
-    """The current time as the manifest stores it: ISO 8601, UTC, to the second, without zone."""
-    return datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")

@@ -33,6 +33,7 @@ from warehouse.lake.validate.bad_rows import BadRowsError, find_bad_rows, left_o
 from warehouse.lake.validate.refusal_hints import other_times, time_hint, unlike_parquet
 from warehouse.lake.validate.values import Values, is_bytes, is_text
 from warehouse.sql import identifier, literal
+from warehouse.times import DAY_US
 from warehouse.vendor import (
     NO_TYPE,
     OTHER_TYPE,
@@ -415,7 +416,7 @@ def _claimed_nulls(chunk: pq.ColumnChunkMetaData) -> int:
 
 
 _PER_UNIT_US = {
-    "Date": (86_400_000_000, 1),
+    "Date": (DAY_US, 1),
     "milliseconds": (1_000, 1),
     "microseconds": (1, 1),
     "nanoseconds": (1, 1_000),
