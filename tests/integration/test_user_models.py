@@ -318,7 +318,7 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         ("models/a.yml", "models: [{name: ok, config: {tags: x}}]", "yml: only dbt reads config"),
         ("models/a.yml", "models: [{name: gone}]", "a yml file describes gone, of which"),
         ("models/a.yml", "models: [{name: ok, tests: [unique]}]", "knows the test unique with"),
-        ("models/a.yml", "models: [{name: ok, tests: 1}]", "tests is no list"),
+        ("models/a.yml", "models: [{name: ok, tests: 1}]", "tests is not a list"),
         ("models/a.yml", "models: [{name: ok, tests: [], data_tests: []}]", "tests and data_tests"),
         ("models/a.yml", "models: [{name: ok, tests: [holds: [x]]}]", "only dbt reads holds"),
         (

@@ -1,4 +1,4 @@
-"""What the cuts of an audit say of one model, and the verdict after all of them."""
+"""The results of an audit's cuts for one model, and the verdict after all of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def conclude(model: Model, tally: Tally, outside: str | None) -> ModelAudit:
             Kind.BROKEN_LABEL,
             model.relation,
             column,
-            "is declared to look ahead, but was the same without what came after",
+            "is declared as a label, but did not change when later data was hidden",
         )
         for column in sorted(tally.labels_seen - tally.labels_differing)
     ]
@@ -83,5 +83,5 @@ def conclude(model: Model, tally: Tally, outside: str | None) -> ModelAudit:
 
 _KNOWN_TOO_LATE = (
     "no row was compared: known_at of all its rows lies after every cut, later than the data that"
-    " they are made from; let known_at be when the last input of a row was known"
+    " they are made from; set known_at to the moment when the last input of a row was known"
 )

@@ -53,7 +53,7 @@ def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None
     Parameters
     ----------
     again
-        Send everything as to an empty bucket, because of what is there some is damaged.
+        Send everything as to an empty bucket, because some objects there are damaged.
 
     Raises
     ------

@@ -135,7 +135,7 @@ class Reader:
             raise UnreachableError(
                 f"{error.what}, and the query needs {lacking[0]}{more}, which no query before"
                 " has fetched",
-                next_step="connect and ask again, or ask for what earlier queries read",
+                next_step="connect and run it again; offline, queries can read only fetched files",
             ) from error
 
     def _shrink(self) -> None:

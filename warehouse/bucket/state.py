@@ -1,4 +1,4 @@
-"""What HEAD says of a home in a bucket: its generations, its journal and its manifest.
+"""The content of HEAD, a home in a bucket: its generations, its journal and its manifest.
 
 A file of any size is kept as parts that are named by their sha256, so that a manifest or catalog
 that grew by little is sent in little. HEAD has the names of the parts.

@@ -115,13 +115,13 @@ def digest_of(name: str) -> str:
     Raises
     ------
     BuildError
-        A month of a version before 0.2 has none.
+        A month of an early version has none.
     """
     path = PurePosixPath(name)
     digest = path.stem if path.parts[0] == "objects" else sum_in_name(Path(name))
     if digest is None:
         raise BuildError(
-            f"{name}: was stored by a version before 0.2, without the hash of its bytes, so it"
+            f"{name}: was stored by an early version, without the hash of its bytes, so it"
             " cannot be shared",
             next_step="warehouse build --force, then: warehouse prune --keep 1",
         )

@@ -146,7 +146,7 @@ def update(
 ) -> int:
     """Sync, then build, for example from cron. Accepts the arguments of `warehouse sync`.
 
-    The build runs even if some files were refused. Nothing happens when there is nothing new.
+    The build runs even if some files were refused. Does nothing if nothing is new.
     """
     from warehouse.cli.sync import sync
 

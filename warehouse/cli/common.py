@@ -83,7 +83,7 @@ def debug_option(command: F) -> F:
         expose_value=False,
         is_eager=True,
         callback=begin,
-        help="Print the seconds of each phase, requests and tracebacks to stderr.",
+        help="Print timings, requests and tracebacks to stderr.",
     )(command)
 
 
@@ -124,7 +124,9 @@ def _past(generation: int | None, as_of: str | None, snapshot: str | None) -> di
 past_options = grouped(
     "past",
     _past,
-    click.option("--generation", type=int, metavar="N", help="Query an earlier generation."),
+    click.option(
+        "--generation", type=int, metavar="N", help="Use generation N instead of the current one."
+    ),
     click.option(
         "--as-of", metavar="TIME", help="Query the catalog published at that time (ISO 8601, UTC)."
     ),

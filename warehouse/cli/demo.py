@@ -16,9 +16,7 @@ from warehouse.errors import ExitCode
 
 
 @click.command(epilog="Example: warehouse demo")
-@click.option(
-    "--home", metavar="DIR", help="Folder of the demo [--home before the verb, else ./demo]."
-)
+@click.option("--home", metavar="DIR", help="Folder of the demo [default: ./demo].")
 @click.option(
     "--ticks", is_flag=True, help="Add a day of raw trades and quotes, and 1m bars made from them."
 )

@@ -148,7 +148,7 @@ def sql(
 
     The values of -p are read as ISO dates and datetimes (UTC), numbers, true or false, and
     otherwise as text. A value that is compared with a text column stays text. Write NAME:=JSON for
-    lists and structs. A table shows --limit rows, the other formats show all.
+    lists and structs. --limit applies to tables; other formats have all rows.
     """
     if name is not None and text is not None and "=" in text:
         raise UsageError(

@@ -148,7 +148,8 @@ def sync(
     """Import vendor files into the lake, unchanged, after checking them against their contract.
 
     Downloads the DATASETs from --start to --end, or the subscriptions in the home's warehouse.toml.
-    Only new files, and files fetched less than two days after their period ended, are requested.
+    Requests new files, and again those fetched less than two days after the end of their period,
+    because the vendor may still change them.
     The key comes from APERIODIC_API_KEY (environment or .env), the address from APERIODIC_API_URL.
 
     A file that fails its check goes to quarantine with the reason; one that cannot be downloaded

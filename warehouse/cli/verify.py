@@ -43,8 +43,8 @@ def verify(
 
     If the home is in a bucket, every object there is read too, unless --quick is given.
 
-    Exit code 4 if anything is damaged; each finding has a command to run next. Notes describe the
-    data (missing bars, columns that are not in the contract) and are not damage.
+    Exits with 4 if anything is damaged. Each finding names the command to run next. Notes describe
+    the data (missing bars, columns that are not in the contract) and are not damage.
 
     With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, its query runs
     again. Exit code 0 if the result is identical; else 1, and the output shows whether the code

@@ -137,7 +137,7 @@ class _Unknown(Exception):
 def _part(entry: Any, known: set[str]) -> dict[str, Any]:
     """A mapping with no other keys than these."""
     if not isinstance(entry, dict):
-        raise _Unknown(f"{entry!r}: dbt says what is wrong")
+        raise _Unknown(f"{entry!r} is not understood here")
     if others := sorted(map(str, entry.keys() - known)):
         raise _Unknown(f"only dbt reads {others[0]}")
     return entry
@@ -146,14 +146,14 @@ def _part(entry: Any, known: set[str]) -> dict[str, Any]:
 def _list(entry: Mapping[str, Any], key: str) -> list[Any]:
     value = entry.get(key) or []
     if not isinstance(value, list):
-        raise _Unknown(f"{key} is no list")
+        raise _Unknown(f"{key} is not a list")
     return value
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str:
     value = entry.get(key, "")
     if not isinstance(value, str) or re.search("[\0\ud800-\udfff]", value):
-        raise _Unknown(f"{key}: {value!r} is no text")
+        raise _Unknown(f"{key}: {value!r} is not a text")
     return value
 
 

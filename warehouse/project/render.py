@@ -164,7 +164,7 @@ class Renderer:
             text = path.read_text("utf-8", errors="replace")
             bare = _COMMENTS.sub("", text)
             if other := _OTHER_BLOCK.search(bare):
-                raise UnsupportedTemplate(f"{path.name}: a {other[1]} is dbt's work")
+                raise UnsupportedTemplate(f"{path.name}: only dbt supports a {other[1]}")
             alone = _alone(text)
             for kind, name in _DEFINED.findall(bare):
                 name = f"test_{name}" if kind == "test" else name
@@ -404,7 +404,7 @@ def _config_of_test(*, meta: object = None, **options: object) -> str:
 
 
 def _unset(*_: object, **__: object) -> NoReturn:
-    raise UnsupportedTemplate("this stands for nothing here")
+    raise UnsupportedTemplate("this is not defined here")
 
 
 def _quote(name: str) -> str:

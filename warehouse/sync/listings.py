@@ -118,7 +118,7 @@ class Listings:
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
             raise NoAnswerError(
-                f"{error.what}; so did {self._failures_in_a_row} requests in a row",
+                f"{error.what}; the last {self._failures_in_a_row} requests failed",
                 next_step="run the same command again later; what was fetched is kept",
             ) from error
 

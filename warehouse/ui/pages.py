@@ -106,7 +106,7 @@ def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -
     place = asking.place(table)
     asking.require_columns(place, "series_id", *columns)
     if not columns or len(columns) > MOST_COLUMNS:
-        raise UsageError(f"{counted(len(columns), 'column')}: from 1 to {MOST_COLUMNS} at once")
+        raise UsageError(f"{counted(len(columns), 'column')}: choose 1 to {MOST_COLUMNS}")
     tests = ", ".join(
         f"exists(from {shown_table(place)} where series_id = $series_id"
         f" and {identifier(name)} is not null)"

@@ -91,7 +91,7 @@ def save(asking: Asking, home: Home, name: str, purpose: str, text: str) -> Path
     Raises
     ------
     UsageError
-        The name is no name, or is taken.
+        The name is invalid or taken.
     QueryError
         The query is wrong.
     """

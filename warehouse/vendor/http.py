@@ -25,7 +25,7 @@ import httpx
 from warehouse._version import __version__
 from warehouse.errors import VendorError
 
-# Answers that may be another one in a moment.
+# Status codes that are worth another try.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -2,7 +2,7 @@
 
 A name is the month, a hash of everything that its rows depend on, and a hash of the file's own
 bytes. So a build finds the months of earlier builds, catalogs of any generation may read them, and
-``verify`` finds every flipped bit. Files of homes before version 0.2 lack the last part.
+``verify`` finds every flipped bit. Files of early homes lack the last part.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> Non
         most += _SLACK_ROWS
     if metadata.num_rows > most:
         raise FileRefusedError(
-            f"claims {counted(metadata.num_rows, 'row')}, at most {most:,} can be"
+            f"its footer gives {counted(metadata.num_rows, 'row')}, its size allows {most:,}"
         )
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)

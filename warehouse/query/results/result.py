@@ -233,13 +233,17 @@ class Result(Tabular):
     def warnings(self) -> tuple[analysis.Remark, ...]:
         """Models that look ahead, windows without values, missing columns, bars and refused files.
 
-        A LookAhead names a model of the user's own that did not pass the audit, an EmptyWindow a
-        window whose length is not a multiple of the selected bars, so that measures over it are
-        NULL, an AbsentColumn a column that files of the vendor lack, so that it is NULL in their
-        rows, and a Gap a span that is missing or was refused. They are in this order, gaps by
-        series and time, and are computed on access for the series and span that the query's
-        conditions on key columns and ``time`` select; without such conditions for everything that
-        its tables cover.
+        In this order:
+
+        - ``LookAhead``: a model of the user's own that did not pass the audit;
+        - ``EmptyWindow``: a window whose length is not a multiple of the selected bars, so that
+          measures over it are NULL;
+        - ``AbsentColumn``: a column that files of the vendor lack, so that it is NULL in their
+          rows;
+        - ``Gap``: a span that is missing or was refused, by series and time.
+
+        They are computed on access for the series and span that the query's conditions on key
+        columns and ``time`` select; without such conditions for everything that its tables cover.
 
         Examples
         --------
@@ -259,7 +263,7 @@ class Result(Tabular):
     @property
     @_within_limits
     def hint(self) -> str | None:
-        """The reason why a result has no rows, or only one of 0 and NULL.
+        """Why the result is empty, or has one row of only zeros and NULLs.
 
         One line on what the query selects (clock, interval, symbol, exchange, time) but the home
         lacks, or, for a result without rows, on the span that its tables cover. None if neither is
@@ -434,7 +438,7 @@ class Result(Tabular):
         try:
             value = run(on, lambda: act(on), self._limits(spent_s))
         except (duckdb.Error, OSError, ValueError, RuntimeError) as error:
-            # the engine raises the latter while pyarrow reads from it
+            # the engine raises all but duckdb.Error while pyarrow reads from it
             raise self._query_error(error) from error
         if cursor is None:
             self._give_back(on)
@@ -479,7 +483,7 @@ def render(
 
 @_within_limits
 def quick_warnings(result: Result) -> tuple[LookAhead | EmptyWindow, ...]:
-    """:attr:`Result.warnings` without missing bars, which take longer to find."""
+    """:attr:`Result.warnings` without absent columns and gaps, which take longer to find."""
     scope = result._scope()
     return (*result._marks(scope), *result._empty_windows(scope))
 

@@ -24,8 +24,8 @@ def measure_hint(message: str) -> str | None:
         )
     if "WHERE clause cannot contain window" in message:
         return (
-            "measures are windows: replace where by qualify for the condition on a measure, and"
-            " write the measure out there"
+            "measures are windows: put a condition on a measure in qualify instead of where, and"
+            " repeat the measure's expression there"
         )
     if "the expression has side effects" in message:
         return (
@@ -35,7 +35,7 @@ def measure_hint(message: str) -> str | None:
     if re.search(r"\w+ -> INTERVAL\)|extract specifier", message):
         return "write a measure's length as a span of time, such as '1 day', not a number of rows"
     if re.search(r"cast to the destination type \w+\[\]", message):
-        return "a list of values is used by in: symbol in $symbols"
+        return "use in with a list of values: symbol in $symbols"
     if re.search("window function calls cannot be nested|cannot contain window function", message):
         return "measures are windows: compute the inner one in a subquery or a WITH first"
     if re.search(rf"Ambiguous reference to column name {_KEYS}", message):
