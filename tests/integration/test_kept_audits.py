@@ -13,6 +13,7 @@ import pytest
 
 from warehouse.audit import audit_sample
 from warehouse.build import META
+from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.lookahead_gate import AuditCounts, audit_build
 from warehouse.config import Settings
 from warehouse.home import Home
@@ -91,7 +92,8 @@ def build(home: Home) -> Build:
             connection.execute("update meta.build set generation = generation + 1")
             connection.execute("delete from meta.audited")
             connection.execute(changes)
-        counts = audit_build(Settings(home.root), Project(models, ()))
+        with BuildFile(Settings(home.root)) as file:
+            counts = audit_build(file, Project(models, ()))
         shutil.copyfile(home.build_catalog, home.catalog)
         with duckdb.connect(home.catalog) as connection:
             connection.execute(

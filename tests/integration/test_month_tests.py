@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from tests.support import copy_home
+from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.model_tests import test_models as run_tests
 from warehouse.config import Settings
 from warehouse.home import Home
@@ -48,7 +49,8 @@ def test_results_when_months_were_tested_before_then_are_those_of_a_whole_run(
         copy_catalog(
             catalog, home.build_catalog, "delete from w.meta.results", "delete from w.meta.tested"
         )
-        tested = run_tests(Settings(home.root), compiled)
+        with BuildFile(Settings(home.root)) as file:
+            tested = run_tests(file, compiled)
         reused = sum(month.reused for month in tested)
         found = execute(home.build_catalog, ["from w.meta.results"])
         return set(map(str, found)), len(tested) - reused, reused

@@ -28,6 +28,7 @@ import pytest
 from tests.commands import own_models_audited
 from tests.oracle.project import shipped_project
 from tests.support import catalog_differences
+from warehouse.build.build_file import BuildFile
 from warehouse.build.catalog import prepare_catalog
 from warehouse.build.checks import lookahead_gate
 from warehouse.build.marts.store import store_marts
@@ -109,7 +110,8 @@ def store(home: Path, project: Project, workers: int | None = None) -> list[Stor
             connection.execute(f"create schema warehouse.{schema}")
         create_seeds(connection, project)
         create_views(connection, project)
-    return store_marts(settings, project)
+    with BuildFile(settings) as file:
+        return store_marts(file, project)
 
 
 def contents(stored: list[StoredMonth]) -> dict[tuple[str, str], bytes]:
@@ -222,7 +224,8 @@ def test_a_second_build_when_nothing_changed_computes_nothing(
     assert [month.path.name for month in first] == [month.path.name for month in second]
     assert all(month.reused for month in second)
     monkeypatch.setattr(Manifest, "files_of_month", lambda *_: pytest.fail("a file was read"))
-    third = store_marts(Settings(home), project)
+    with BuildFile(Settings(home)) as file:
+        third = store_marts(file, project)
     assert [month.path for month in second] == [month.path for month in third]
 
 

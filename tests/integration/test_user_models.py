@@ -279,7 +279,8 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
             connection.execute(f"delete from meta.{table} where {theirs}")
     compiled = shipped_or_kept(home)
     assert compiled is not None
-    build_rendered_models(home, compiled)
+    with duckdb.connect(home.build_catalog) as connection:
+        build_rendered_models(connection, home, compiled)
     described_else = "in ('good', 'kept')"  # by a yml, by the audit
     asked = {
         "views": "select view_name, sql, if(view_name = 'good', null, comment)"
@@ -350,7 +351,7 @@ def test_models_when_they_are_not_sure_to_be_dbts_then_are_left_to_it(
     compiled = shipped_or_kept(home)
     assert compiled is not None
     with pytest.raises(NeedsDbt, match=reason):
-        build_rendered_models(home, compiled)
+        build_rendered_models(duckdb.connect(), home, compiled)
 
 
 def test_preview_when_a_file_is_as_built_then_gives_the_rows_of_its_view(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from warehouse.build.meta.rows import Described, write_meta
 from warehouse.build.meta.tables import META
 from warehouse.build.months.lake_months import Kept, LakeByMonth, kept_in
 from warehouse.config import Settings
+from warehouse.generations import read_catalog
 from warehouse.home import Home
 from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_folder import sync_folder
@@ -119,7 +121,7 @@ def test_meta_when_changed_in_a_copy_then_equals_one_written_whole_and_reads_cha
             before = set(manifest.months())
         for _ in range(chooser.randint(1, 4)):
             change_lake(home, files, chooser)
-        kept = kept_in(home, catalog)
+        kept = kept_in(home, partial(read_catalog, home, catalog))
         read.clear()
         with Manifest(home.manifest) as manifest, duckdb.connect(catalog) as connection:
             connection.begin()

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.build.build_log import failed_build, last_builds, noting_failure
-    from warehouse.build.checks.lookahead_gate import audit_build, project_by_hand
+    from warehouse.build.build_log import failed_build, last_builds
     from warehouse.build.marts.session_copy import copy_damage, remove_copy
-    from warehouse.build.marts.store import store_marts
     from warehouse.build.meta.inputs import newer_own_files
     from warehouse.build.meta.tables import META
     from warehouse.build.months.stored import month_damage
     from warehouse.build.pipeline import (
         build,
-        build_user_models,
-        copy_published,
         prepare,
+        publish_by_hand,
         write_docs,
     )
 else:

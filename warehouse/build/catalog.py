@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.gathered_months import gather
 from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.rows import Described, write_meta, write_stored
@@ -22,7 +23,7 @@ from warehouse.build.months.stored import OnMonth, StoredMonth
 from warehouse.build.ticks.kept import KeptDay, keep_ticks, show_kept, write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
-from warehouse.engine import abandoned_spills, attach, connect, translating
+from warehouse.engine import abandoned_spills, translating
 from warehouse.errors import ROOM_OR_RIGHTS, DiskError
 from warehouse.home import Home
 from warehouse.lake import Manifest
@@ -55,16 +56,26 @@ def prepare_catalog(
     Path
         The build file, closed, without a WAL beside it.
     """
-    home = Home.of(settings)
-    home.require_lake()
-    with beginning(home):
-        _write(settings, home, generation, inputs, progress)
-    return home.build_catalog
+    Home.of(settings).require_lake()
+    with BuildFile(settings) as file:
+        write_catalog(file, generation=generation, inputs=inputs, progress=progress)
+        file.close()
+        return file.home.build_catalog
+
+
+def write_catalog(
+    file: BuildFile, *, generation: int, inputs: Inputs | None, progress: OnMonth | None
+) -> None:
+    """The same; the build file stays open."""
+    with beginning(file):
+        _write(file, generation, inputs, progress)
 
 
 @contextmanager
-def beginning(home: Home) -> Iterator[None]:
+def beginning(file: BuildFile) -> Iterator[None]:
     """Remove an earlier build file before a new one is written, and translate DuckDB's errors."""
+    home = file.home
+    file.close()
     try:
         home.build.mkdir(parents=True, exist_ok=True)
         for leftover in home.build.glob("warehouse.duckdb*"):
@@ -80,27 +91,22 @@ def beginning(home: Home) -> Iterator[None]:
 
 
 def read_lake(
-    settings: Settings, home: Home, manifest: Manifest, progress: OnMonth | None
+    file: BuildFile, manifest: Manifest, progress: OnMonth | None
 ) -> tuple[LakeByMonth, dict[str, list[StoredMonth]], list[KeptDay]]:
     """The lake including kept bars, the gathered months of each dataset, and the kept bars."""
-    lake = LakeByMonth(home, manifest, kept_in(home, home.catalog))
-    kept = keep_ticks(settings, lake, manifest, progress)
+    lake = LakeByMonth(file.home, manifest, kept_in(file.home, file.published))
+    kept = keep_ticks(file.settings, lake, manifest, progress)
     show_kept(lake, kept)
-    return lake, gather(settings, lake, progress=progress), kept
+    return lake, gather(file.settings, lake, progress=progress), kept
 
 
 def _write(
-    settings: Settings,
-    home: Home,
-    generation: int,
-    inputs: Inputs | None,
-    progress: OnMonth | None,
+    file: BuildFile, generation: int, inputs: Inputs | None, progress: OnMonth | None
 ) -> None:
-    with Manifest(home.manifest) as manifest, connect(settings.session) as connection:
-        storage = f"storage_version {literal(STORAGE_VERSION)}"
-        attach(connection, home.build_catalog, options=storage)
-        connection.execute("use warehouse")
-        lake, gathered, kept = read_lake(settings, home, manifest, progress)
+    home, settings = file.home, file.settings
+    with Manifest(home.manifest) as manifest:
+        lake, gathered, kept = read_lake(file, manifest, progress)
+        connection = file.open(options=f"storage_version {literal(STORAGE_VERSION)}")
         connection.execute("begin")
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
@@ -111,9 +117,6 @@ def _write(
         write_ticks(connection, home, kept)
         _write_macros(connection)
         connection.execute("commit")
-        connection.execute("checkpoint warehouse")
-        connection.execute("use memory")
-        connection.execute("detach warehouse")
 
 
 # -- macros --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.catalog import beginning, read_lake
 from warehouse.build.meta.change import change_meta
 from warehouse.build.meta.inputs import Inputs
@@ -19,8 +20,6 @@ from warehouse.build.meta.rows import Described, set_build, write_stored
 from warehouse.build.months.stored import OnMonth
 from warehouse.build.ticks.kept import write_ticks
 from warehouse.build.vendor_views import write_vendor
-from warehouse.config import Settings
-from warehouse.engine import connect
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError
 from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
@@ -29,6 +28,7 @@ from warehouse.project import DATABASE, PACKAGE, bar_end_in
 
 _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'
 _PATHS = "select model[8:], path from meta.stored where starts_with(model, 'vendor.')"
+_TICKS = "select 1 from meta.stored where starts_with(model, 'ticks.') limit 1"
 _HELD = "select distinct dataset from meta.months where is_shown"
 _KNOWS_MONTHS = """
 select 1 from duckdb_tables() where database_name = 'warehouse' and schema_name = 'meta'
@@ -37,7 +37,7 @@ and table_name = 'months'
 
 
 def begin_with_copy(
-    settings: Settings,
+    file: BuildFile,
     *,
     generation: int,
     inputs: Inputs,
@@ -46,8 +46,8 @@ def begin_with_copy(
 ) -> bool:
     """Write the private build file as a copy of the published catalog that shows the current lake.
 
-    It contains the built-in models, and none of the user's. If the lake has changed, the outcomes
-    of tests are removed, and the marts still show their former months.
+    The file is left open. It contains the built-in models, and none of the user's. If the lake has
+    changed, the outcomes of tests are removed, and the marts still show their former months.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ def begin_with_copy(
     bool
         Whether the copy was made; if not, the catalog must be written from the lake.
     """
-    home = Home.of(settings)
+    home = file.home
     if published is None or published.project != inputs.project or not _is_as_published(home):
         return False
-    with beginning(home):
+    with beginning(file):
         try:
             shutil.copyfile(home.catalog, home.build_catalog)
         except OSError as error:
@@ -72,19 +72,17 @@ def begin_with_copy(
                 f"{home.build_catalog}: cannot be written ({error.strerror})",
                 next_step=ROOM_OR_RIGHTS,
             ) from error
-        with connect(settings.session, home.build_catalog, options="") as connection:
-            connection.execute("use warehouse")
-            if _is_mostly_free(connection):
-                return False
-            connection.begin()
-            if inputs.lake == published.lake:
-                set_build(connection, generation, inputs)
-            elif not _show_lake(connection, settings, home, generation, inputs, progress):
-                return False
-            _forget_own_models(connection)
-            connection.commit()
-            connection.execute("use memory")
-            connection.execute("detach warehouse")
+        connection = file.open()
+        if _is_mostly_free(connection):
+            return False
+        connection.begin()
+        if inputs.lake == published.lake:
+            set_build(connection, generation, inputs)
+        elif not _show_lake(connection, file, generation, inputs, progress):
+            connection.rollback()
+            return False
+        _forget_own_models(connection)
+        connection.commit()
     return True
 
 
@@ -116,8 +114,7 @@ def _forget_own_models(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _show_lake(
     connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    home: Home,
+    file: BuildFile,
     generation: int,
     inputs: Inputs,
     progress: OnMonth | None,
@@ -129,18 +126,21 @@ def _show_lake(
     """
     if not _rows(connection, _KNOWS_MONTHS):
         return False
+    home = file.home
     with Manifest(home.manifest) as manifest:
-        lake, gathered, kept = read_lake(settings, home, manifest, progress)
+        lake, gathered, kept = read_lake(file, manifest, progress)
         columns, paths, held = (_rows(connection, text) for text in (_COLUMNS, _PATHS, _HELD))
-        end = bar_end_in(connection, DATABASE)
-        described = Described(lake, manifest, settings, generation, inputs)
+        had_ticks = _rows(connection, _TICKS)
+        end = bar_end_in(connection, DATABASE) if kept or had_ticks else None
+        described = Described(lake, manifest, file.settings, generation, inputs)
         changed = change_meta(connection, described)
         connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
         for months in gathered.values():
             write_stored(connection, home, months)
-        write_ticks(connection, home, kept)
-        if end != bar_end_in(connection, DATABASE):  # the functions contain it
-            return False
+        if kept or had_ticks:
+            write_ticks(connection, home, kept)
+            if end != bar_end_in(connection, DATABASE):  # the functions contain it
+                return False
         if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
             return False
         changed |= {dataset for dataset, _ in set(paths) ^ set(_rows(connection, _PATHS))}

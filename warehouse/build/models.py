@@ -11,11 +11,10 @@ from typing import Any
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.meta.rows import add_rows
-from warehouse.config import Settings
-from warehouse.engine import connect, translating
+from warehouse.engine import translating
 from warehouse.errors import BuildError
-from warehouse.home import Home
 from warehouse.project import (
     BAR_END,
     DATABASE,
@@ -30,34 +29,36 @@ from warehouse.sql import comment_all, identifier
 OURS = "warehouse"
 
 
-def create_models(settings: Settings, compiled: CompiledProject) -> None:
-    """Create seeds, models and table macros in the build file.
+def create_models(file: BuildFile, compiled: CompiledProject) -> None:
+    """Create seeds, models and table macros in the build file, and close it.
+
+    DuckDB writes the macros of a file otherwise than those that it has just created, and what
+    audits found is kept by their text.
 
     Raises
     ------
     BuildError
         A model's SQL fails on its inputs, or its columns differ from its yml.
     """
-    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
-        connection.execute("use warehouse")
-        connection.execute("begin")
-        create_schemas(connection, compiled.project)
-        create_seeds(connection, compiled.project)
-        results: list[tuple[Any, ...]] = []
-        for seed in compiled.seeds:
-            ((rows,),) = connection.execute(f"select count(*) from {seed.relation.sql}").fetchall()
-            _describe(connection, "table", seed)
-            results.append((seed.relation.name, "seed", OURS, "success", None, f"INSERT {rows}"))
-        for model in compiled.models:
-            _create(connection, model, settings.home)
-            results.append((model.relation.name, "model", OURS, "success", None, "OK"))
-        connection.execute(compiled.table_macros)
-        connection.execute("commit")
-        results += _create_functions(connection, compiled.functions)
-        add_rows(connection, "results", results)
-        rows = [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models]
-        add_rows(connection, "models", rows)
-        connection.execute("use memory")
+    connection = file.open()
+    connection.execute("begin")
+    create_schemas(connection, compiled.project)
+    create_seeds(connection, compiled.project)
+    results: list[tuple[Any, ...]] = []
+    for seed in compiled.seeds:
+        ((rows,),) = connection.execute(f"select count(*) from {seed.relation.sql}").fetchall()
+        _describe(connection, "table", seed)
+        results.append((seed.relation.name, "seed", OURS, "success", None, f"INSERT {rows}"))
+    for model in compiled.models:
+        _create(connection, model, file.home.root)
+        results.append((model.relation.name, "model", OURS, "success", None, "OK"))
+    connection.execute(compiled.table_macros)
+    connection.execute("commit")
+    results += _create_functions(connection, compiled.functions)
+    add_rows(connection, "results", results)
+    rows = [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models]
+    add_rows(connection, "models", rows)
+    file.close()
 
 
 def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel, home: Path) -> None:

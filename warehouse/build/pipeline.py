@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.build_log import note_build, noting_failure
-from warehouse.build.catalog import prepare_catalog
+from warehouse.build.catalog import prepare_catalog, write_catalog
 from warehouse.build.catalog_change import begin_with_copy
 from warehouse.build.checks.model_tests import test_models
 from warehouse.build.marts.session_copy import copy_marts
@@ -38,6 +39,7 @@ from warehouse.generations import (
     Published,
     next_generation,
     publish_build,
+    require_build,
     require_catalog,
 )
 from warehouse.home import Home, writing
@@ -99,11 +101,12 @@ def build(
         writing(home, "build") as lock,
         noting_failure(home),
         _freeing(home),
+        BuildFile(settings) as file,
         _timed(home, progress) as tell,
     ):
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
-        before = None if force else published_inputs(home)
+        before = None if force else _apart(file, lambda: published_inputs(file))
         published = None
         if inputs != before:
             from warehouse.build.checks.lookahead_gate import (
@@ -112,29 +115,35 @@ def build(
 
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
-            is_copy = _apart(lambda: _begin(settings, inputs, before, tell))
+            is_copy = _apart(file, lambda: _begin(file, inputs, before, tell))
             has_new_data = not is_copy or before is None or before.lake != inputs.lake
             with _explained(home):
                 if not is_copy:
-                    _apart(lambda: _create(settings, compiled, tell))
+                    _apart(file, lambda: _create(file, compiled, tell))
                 if has_new_data:
-                    _store_and_test(settings, compiled, tell, lock=lock)
-                _add_own_models(settings, compiled, tell, lock=lock)
+                    _store_and_test(file, compiled, tell, lock=lock)
+                _add_own_models(file, compiled, tell, lock=lock)
                 tell({"step": "audit"})
                 project = with_user_models(home, compiled.project)
                 counts = _apart(
-                    lambda: audit_build(settings, project, is_same_lake=not has_new_data)
+                    file, lambda: audit_build(file, project, is_same_lake=not has_new_data)
                 )
                 tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
             tell({"step": "publish"})
-            published = publish_build(home)
-        _apart(lambda: copy_published(settings, tell))
+            published = _apart(file, lambda: _publish(file))
+        _apart(file, lambda: copy_published(settings, tell))
         return published
 
 
-def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEvent) -> bool:
+def _publish(file: BuildFile) -> Published:
+    with _explained(file.home):
+        file.close()
+    return publish_build(file.home, file.engine)
+
+
+def _begin(file: BuildFile, inputs: Inputs, before: Inputs | None, tell: OnEvent) -> bool:
     """Prepare the build file; returns whether it is a copy of the published catalog."""
-    generation = next_generation(Home.of(settings))
+    generation = next_generation(file.home)
 
     step = "catalog"
 
@@ -148,16 +157,17 @@ def _begin(settings: Settings, inputs: Inputs, before: Inputs | None, tell: OnEv
         tell(event)
 
     if begin_with_copy(
-        settings, generation=generation, inputs=inputs, published=before, progress=progress
+        file, generation=generation, inputs=inputs, published=before, progress=progress
     ):
         return True
-    prepare_catalog(settings, generation=generation, inputs=inputs, progress=progress)
+    write_catalog(file, generation=generation, inputs=inputs, progress=progress)
     return False
 
 
-def _apart(act: Callable[[], T]) -> T:
+def _apart(file: BuildFile, act: Callable[[], T]) -> T:
     """Let DuckDB work on another thread: during a long step it misses a Ctrl-C on the main one."""
     opened = Opened()
+    opened.add(file)
     return run(opened, lambda: opened.during(act))
 
 
@@ -176,16 +186,16 @@ def _compiled_project(settings: Settings, tell: OnEvent, *, lock: int) -> Compil
     return compiled
 
 
-def _create(settings: Settings, compiled: CompiledProject, tell: OnEvent) -> None:
+def _create(file: BuildFile, compiled: CompiledProject, tell: OnEvent) -> None:
     tell({"step": "models"})
-    create_models(settings, compiled)
+    create_models(file, compiled)
 
 
 def _store_and_test(
-    settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int
+    file: BuildFile, compiled: CompiledProject, tell: OnEvent, *, lock: int
 ) -> None:
     """Store the marts' months, computed by DuckDB or by a Spark server, and run the tests."""
-    home = Home.of(settings)
+    home, settings = file.home, file.settings
 
     def run_dbt(marts: Sequence[str], remote: str) -> None:
         tell({"step": "spark"})
@@ -195,24 +205,24 @@ def _store_and_test(
     def act(spark: SparkMarts | None) -> None:
         tell({"step": "store"})
         store_marts(
-            settings,
+            file,
             compiled.project,
             progress=lambda month: tell(stored_event(month)),
             spark=spark,
         )
         tell({"step": "tests"})
-        tested = test_models(settings, compiled)
+        tested = test_models(file, compiled)
         reused = sum(month.reused for month in tested)
         tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
 
     with spark_marts(home, run_dbt) if settings.engine == "spark" else nullcontext() as spark:
-        _apart(lambda: act(spark))
+        _apart(file, lambda: act(spark))
 
 
 def _add_own_models(
-    settings: Settings, compiled: CompiledProject, tell: OnEvent, *, lock: int
+    file: BuildFile, compiled: CompiledProject, tell: OnEvent, *, lock: int
 ) -> None:
-    home = Home.of(settings)
+    home = file.home
     keep_project(home, compiled)
     if not user_model_files(home):
         forget_user_models(home)
@@ -225,13 +235,14 @@ def _add_own_models(
 
     tell({"step": "user models"})
     try:
-        _apart(lambda: build_rendered_models(home, compiled))
+        _apart(file, lambda: build_rendered_models(file.open(), home, compiled))
     except NeedsDbt as reason:
         if _is_dbt_installed():
             tell({"step": "dbt builds", "message": str(reason).splitlines()[0]})
-            _run_child(settings, home, ["user"], tell, lock=lock)
+            file.close()
+            _run_child(file.settings, home, ["user"], tell, lock=lock)
             return
-        for out in _apart(lambda: build_without_dbt(home, compiled)):
+        for out in _apart(file, lambda: build_without_dbt(file.open(), home, compiled)):
             tell({"step": "left out", "model": str(out.path), "message": out.reason})
 
 
@@ -311,22 +322,39 @@ def prepare(settings: Settings) -> Path:
         path = prepare_catalog(settings, generation=next_generation(home))
         if settings.engine == "spark":
             compiled = _compiled_project(settings, lambda _: None, lock=lock)
-            with spark_marts(home, lambda *_: None) as spark:
-                show_on_spark(settings, compiled.project, spark)
+            with BuildFile(settings) as file, spark_marts(home, lambda *_: None) as spark:
+                show_on_spark(file, compiled.project, spark)
         return path
 
 
-def build_user_models(settings: Settings, progress: OnEvent | None = None, *, lock: int) -> None:
-    """Add the user's own models to a build file that dbt has filled by hand.
-
-    The caller holds the home's lock.
+def publish_by_hand(
+    settings: Settings, target: Path, *, progress: OnEvent | None = None
+) -> Published:
+    """Publish a build file that dbt has filled by hand; ``target`` is the folder of its files.
 
     Raises
     ------
+    NotFoundError
+        There is no build file.
     BuildError
-        dbt could not run; models that fail are named in ``meta.results`` instead.
+        A model failed, was not built or has changed since; dbt could not run for the user's own
+        models; a structural test failed. The old catalog stays.
     """
-    _run_child(settings, Home.of(settings), ["user"], progress, lock=lock)
+    from warehouse.build.checks.lookahead_gate import audit_build, project_by_hand
+
+    home = Home.of(settings)
+    with writing(home, "publish") as lock, noting_failure(home), BuildFile(settings) as file:
+        require_build(home)
+        project = project_by_hand(file, target)
+        store_marts(file, project)
+        if user_model_files(home):
+            file.close()
+            _run_child(settings, home, ["user"], progress, lock=lock)
+            project = with_user_models(home, project)
+        audit_build(file, project)
+        published = _publish(file)
+        copy_published(settings, progress)
+        return published
 
 
 def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:

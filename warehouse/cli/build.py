@@ -17,7 +17,7 @@ from warehouse.cli.common import home_option, indented, put, say
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
-from warehouse.generations import Published, require_build
+from warehouse.generations import Published
 from warehouse.generations import publish_build as publish_build
 from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
@@ -105,28 +105,9 @@ def publish(settings: Settings, target: Path) -> int:
     look-ahead. A model that failed, was not built, or has changed since it was built stops the
     publication, whichever dbt command ran last.
     """
-    from warehouse.build import (
-        audit_build,
-        build_user_models,
-        copy_published,
-        noting_failure,
-        project_by_hand,
-        store_marts,
-    )
-    from warehouse.project import user_model_files, with_user_models
+    from warehouse.build import publish_by_hand
 
-    home = Home.of(settings)
-    with writing(home, "publish") as lock, noting_failure(home):
-        require_build(home)
-        project = project_by_hand(settings, target)
-        store_marts(settings, project)
-        if user_model_files(home):
-            build_user_models(settings, _Steps(), lock=lock)
-            project = with_user_models(home, project)
-        audit_build(settings, project)
-        published = publish_build(home)
-        copy_published(settings, _Steps())
-        return _report(published)
+    return _report(publish_by_hand(settings, target, progress=_Steps()))
 
 
 @click.command(

@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 
 from warehouse.display import counted, render_table
-from warehouse.engine import connect, reading_catalog
+from warehouse.engine import attach, connect, reading_catalog
 from warehouse.errors import (
     BEGIN,
     BUILD,
@@ -201,10 +201,11 @@ def require_as_published(home: Home, catalog: Path, generation: int) -> None:
         )
 
 
-def publish_build(home: Home) -> Published:
+def publish_build(home: Home, engine: duckdb.DuckDBPyConnection | None = None) -> Published:
     """Make the build file the catalog, if every model was built and every structural test passed.
 
-    The caller holds the home's lock.
+    The caller holds the home's lock. The file is opened to be read, as readers will open it, by
+    ``engine`` or a new DuckDB.
 
     Raises
     ------
@@ -214,7 +215,7 @@ def publish_build(home: Home) -> Published:
         dbt did not run on it, or a model or structural test failed; the old catalog stays.
     """
     require_build(home)
-    generation, results = _inspect(home, home.build_catalog)
+    generation, results = _inspect(home, home.build_catalog, engine)
     _require_passed(home, results)
     target = generation_path(home, generation)
     if target.exists():
@@ -310,8 +311,9 @@ def read_catalog(home: Home, catalog: Path, *queries: str) -> list[list[tuple[An
 
 @contextmanager
 def _opened(home: Home, catalog: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a catalog as ``warehouse``; errors of DuckDB become DamagedError."""
+    """Use a catalog as ``warehouse``; errors of DuckDB become DamagedError."""
     with reading_catalog(catalog), connect(home.session, catalog) as connection:
+        connection.execute("use warehouse")
         yield connection
 
 
@@ -366,13 +368,21 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
     return Reads(int(generation), str(place), objects, dict(months))
 
 
-def _inspect(home: Home, catalog: Path) -> tuple[int, tuple[NodeResult, ...]]:
-    with _opened(home, catalog) as connection:
-        rows = connection.execute("select generation from warehouse.meta.build").fetchall()
-        results = connection.execute(
-            "select name, resource_type, package, status, failures, message"
-            " from warehouse.meta.results"
-        ).fetchall()
+def _inspect(
+    home: Home, catalog: Path, engine: duckdb.DuckDBPyConnection | None = None
+) -> tuple[int, tuple[NodeResult, ...]]:
+    queries = (
+        "select generation from warehouse.meta.build",
+        "select name, resource_type, package, status, failures, message"
+        " from warehouse.meta.results",
+    )
+    if engine is None:
+        rows, results = read_catalog(home, catalog, *queries)
+    else:
+        with reading_catalog(catalog):
+            attach(engine, catalog)
+            rows, results = [engine.execute(query).fetchall() for query in queries]
+            engine.execute("detach warehouse")
     if not rows:
         raise DamagedError(
             f"{catalog}: not a catalog of this package, meta.build is empty", next_step=BUILD
@@ -404,7 +414,6 @@ def _with_rows(home: Home, message: str) -> str:
         return message
     count, text, condition = found.groups()
     with _opened(home, home.build_catalog) as connection:
-        connection.execute("use warehouse")
         broken = connection.execute(f"{text}\nlimit {_MOST_ROWS}")
         names = [column[0] for column in broken.description or ()]
         rows = broken.fetchall()

@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.engine import connect, translating
+from warehouse.engine import translating
 from warehouse.errors import how_to_install
 from warehouse.files import appearing
 from warehouse.home import Home, own_files
@@ -75,9 +75,14 @@ class _Own:
 
 
 def build_rendered_models(
-    home: Home, compiled: CompiledProject, without: Sequence[LeftOut] = ()
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    compiled: CompiledProject,
+    without: Sequence[LeftOut] = (),
 ) -> None:
     """Create the user's models in the build file, with the comments and records that dbt leaves.
+
+    The connection uses the build file.
 
     Files that it is to do ``without`` are recorded as broken ones are.
 
@@ -87,9 +92,8 @@ def build_rendered_models(
         They are not sure to be what dbt makes of them; the build file is as before.
     """
     models = _in_order(_rendered(home, without))
-    with connect(home.session, home.build_catalog, options="") as connection:
-        connection.execute("use warehouse")
-        connection.begin()
+    connection.begin()
+    try:
         _create(connection, home, models)
         _test(connection, home, models)
         record_left_out(connection, without)
@@ -106,17 +110,21 @@ def build_rendered_models(
                 for m in models
             ],
         )
-        connection.commit()
-        connection.execute("use memory")
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
     _keep_manifest(home, compiled, models)
 
 
-def build_without_dbt(home: Home, compiled: CompiledProject) -> list[LeftOut]:
+def build_without_dbt(
+    connection: duckdb.DuckDBPyConnection, home: Home, compiled: CompiledProject
+) -> list[LeftOut]:
     """The same where dbt is not installed; models that it would have to build are left out."""
     left_out = refused_models(home)
     while True:
         try:
-            build_rendered_models(home, compiled, left_out)
+            build_rendered_models(connection, home, compiled, left_out)
             return left_out
         except NeedsDbt as reason:
             gone = {out.path for out in left_out}

@@ -21,8 +21,8 @@ from typing import Any
 import duckdb
 
 from warehouse.audit import ModelAudit, Verdict
-from warehouse.engine import attach
-from warehouse.home import Home
+from warehouse.build.build_file import BuildFile
+from warehouse.errors import DamagedError
 from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, literal
 from warehouse.times import utc_now
@@ -33,10 +33,10 @@ AUDIT_VERSION = 2
 # Models with a more recent audit are not audited in turn.
 _BETWEEN_AUDITS = timedelta(days=1)
 
-_MONTHS = "select model, path from {}.meta.stored where rows > 0"
+_MONTHS = "select model, path from meta.stored where rows > 0"
 _FILES = """
-select dataset, shown from {}.meta.months
-union all select model, path from {}.meta.stored where starts_with(model, 'ticks.')
+select dataset, shown from meta.months
+union all select model, path from meta.stored where starts_with(model, 'ticks.')
 """
 _MACROS = """
 select function_name, parameters::varchar, macro_definition from duckdb_functions()
@@ -48,7 +48,7 @@ where database_name = 'warehouse' and schema_name = 'vendor'
 """
 _AUDITED = """
 select schema, name, key, verdict, rows, untested, empty, generation, audited_at
-from {}.meta.audited
+from meta.audited
 """
 _WITHOUT_FAULT = (Verdict.CLEAN, Verdict.LABELS, Verdict.IN_SAMPLE, Verdict.UNTESTED)
 
@@ -105,21 +105,20 @@ class KeptAudit:
 class KeptAudits:
     """The earlier audits of the models of a build file, from the published catalog.
 
-    ``connection`` has the build file as ``warehouse``. With ``is_same_lake`` it is a copy of the
-    published catalog in which only the user's models may differ.
+    With ``is_same_lake`` the build file is a copy of the published catalog in which only the user's
+    models may differ.
     """
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
-        home: Home,
+        file: BuildFile,
         project: Project,
         *,
         is_same_lake: bool,
     ) -> None:
-        self._connection, self._home, self._project = connection, home, project
+        self._file, self._project = file, project
         self._now = utc_now().replace(microsecond=0)
-        self._stored = {name for (name,) in self._rows("select model from {}.meta.stored")}
+        self._stored = {name for (name,) in self._rows("select model from meta.stored")}
         self._months = set(self._rows(_MONTHS))
         self._files = set(self._rows(_FILES))
         macros = sorted(
@@ -136,14 +135,9 @@ class KeptAudits:
             rows = self._rows(_AUDITED)
             self._old_months, self._old_files = self._months, self._files
         else:
-            with suppress(
-                duckdb.Error
-            ):  # nothing was published, or an earlier version published it
-                attach(connection, home.catalog, "published")
-                rows = self._rows(_AUDITED, "published")
-                self._old_months = set(self._rows(_MONTHS, "published"))
-                self._old_files = set(self._rows(_FILES, "published"))
-            connection.execute("detach database if exists published")
+            with suppress(DamagedError):  # nothing, or an earlier version
+                rows, months, files = file.published(_AUDITED, _MONTHS, _FILES)
+                self._old_months, self._old_files = set(months), set(files)
         kept = map(_kept_audit, rows)
         self._kept = {k.audit.model: k for k in kept if self._keys.get(k.audit.model) == k.key}
 
@@ -234,15 +228,15 @@ class KeptAudits:
         """Which of the columns have a value in these months."""
         if not columns:
             return set()
-        listed = ", ".join(literal(str(self._home.root / path)) for path in paths)
+        listed = ", ".join(literal(str(self._file.home.root / path)) for path in paths)
         counts = ", ".join(f"count({identifier(name)})" for name in columns)
         (found,) = self._rows(
             f"select {counts} from read_parquet([{listed}], hive_partitioning = false)"
         )
         return {name for name, count in zip(columns, found, strict=True) if count}
 
-    def _rows(self, query: str, database: str = "warehouse") -> list[tuple[Any, ...]]:
-        return self._connection.execute(query.replace("{}", database)).fetchall()
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._file.open().execute(query).fetchall()
 
 
 def _facts(model: Model) -> list[Any]:

@@ -13,14 +13,12 @@ from pathlib import Path
 import duckdb
 
 from warehouse.audit import ModelAudit, Verdict, audit_sample
+from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.kept_audits import KeptAudits, is_without_fault
 from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
-from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.engine import connect
 from warehouse.errors import BuildError
-from warehouse.home import Home
 from warehouse.project import PACKAGE, BuiltModel, Model, Project, Relation, load_project
 from warehouse.sql import comment, identifier
 
@@ -33,56 +31,51 @@ class AuditCounts:
     reused: int
 
 
-def audit_build(settings: Settings, project: Project, *, is_same_lake: bool = False) -> AuditCounts:
+def audit_build(file: BuildFile, project: Project, *, is_same_lake: bool = False) -> AuditCounts:
     """Audit models in the build file on a sample and record the verdicts.
 
     Models that are due (see :mod:`kept_audits`) are audited with seed 0, so that the next build of
     the same data finds the same. Then the model whose turn it is, if any, is audited with the
     generation's number as seed, unless only the user's models have changed.
     """
-    home = Home.of(settings)
-    with connect(settings.session, home.build_catalog) as connection:
-        standing = _user_relations(connection)
-        models = [
-            model
-            for model in project.models
-            if (model.relation.schema == "user" and model.name in standing)
-            or model.relation.schema not in ("staging", "user")
-        ]
-        ((generation,),) = connection.execute(
-            "select generation from warehouse.meta.build"
-        ).fetchall()
-        kept = KeptAudits(connection, home, project, is_same_lake=is_same_lake)
-        due = [model for model in models if kept.is_due(model)]
-        others = [model for model in models if model not in due]
-        turn = None if is_same_lake else kept.turn(others)
-        found = _audit(settings, project, due, seed=0)
-        if turn is not None:
-            found |= _audit(settings, project, [turn], seed=generation)
-        outcomes = [kept.with_new(model, found.get(model.relation), generation) for model in models]
-    with connect(settings.session, home.build_catalog, options="") as connection:
-        connection.execute("use warehouse")
-        connection.execute("begin")
-        _record(connection, [outcome.audit for outcome in outcomes], standing)
-        connection.execute("delete from meta.audited")
-        rows = [outcome.row() for outcome in outcomes if is_without_fault(outcome.audit)]
-        add_rows(connection, "audited", rows)
-        connection.execute("commit")
-        connection.execute("use memory")
+    standing = _user_relations(file.open())
+    models = [
+        model
+        for model in project.models
+        if (model.relation.schema == "user" and model.name in standing)
+        or model.relation.schema not in ("staging", "user")
+    ]
+    (((generation,),),) = file.built("select generation from meta.build")
+    kept = KeptAudits(file, project, is_same_lake=is_same_lake)
+    due = [model for model in models if kept.is_due(model)]
+    others = [model for model in models if model not in due]
+    turn = None if is_same_lake else kept.turn(others)
+    found = _audit(file, project, due, seed=0)
+    if turn is not None:
+        found |= _audit(file, project, [turn], seed=generation)
+    outcomes = [kept.with_new(model, found.get(model.relation), generation) for model in models]
+    connection = file.open()
+    connection.execute("begin")
+    _record(connection, [outcome.audit for outcome in outcomes], standing)
+    connection.execute("delete from meta.audited")
+    rows = [outcome.row() for outcome in outcomes if is_without_fault(outcome.audit)]
+    add_rows(connection, "audited", rows)
+    connection.execute("commit")
     return AuditCounts(len(found), len(outcomes) - len(found))
 
 
 def _audit(
-    settings: Settings, project: Project, models: Sequence[Model], *, seed: int
+    file: BuildFile, project: Project, models: Sequence[Model], *, seed: int
 ) -> dict[Relation, ModelAudit]:
     if not models:
         return {}
+    file.close()  # the audit opens it in a DuckDB of its own
     report = audit_sample(
-        Home.of(settings).build_catalog,
+        file.home.build_catalog,
         project,
         models=[f"{model.relation.schema}.{model.name}" for model in models],
         seed=seed,
-        session=settings.session,
+        session=file.settings.session,
     )
     return {audit.model: audit for audit in report.models}
 
@@ -145,7 +138,7 @@ def _user_relations(
     return {str(name): (str(kind), text) for name, kind, text in rows.fetchall()}
 
 
-def project_by_hand(settings: Settings, target: Path) -> Project:
+def project_by_hand(file: BuildFile, target: Path) -> Project:
     """The models that dbt commands by hand have built, with their SQL.
 
     Raises
@@ -153,21 +146,16 @@ def project_by_hand(settings: Settings, target: Path) -> Project:
     BuildError
         A model was not built or has changed since, or another version prepared the build file.
     """
-    catalog = Home.of(settings).build_catalog
     try:
-        with connect(settings.session, catalog, options="") as connection:
-            built = _built(connection)
+        rows = file.open().execute("select schema, name, sql, checksum from meta.models").fetchall()
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise BuildError(
-            f"{catalog}: prepared by another version of warehouse; the old catalog stays",
+            f"{file.home.build_catalog}: prepared by another version of warehouse; the old catalog"
+            " stays",
             next_step="run: warehouse build --no-dbt && dbt build && warehouse publish",
         ) from error
+    built = {Relation(row[0], row[1]): BuiltModel(row[2], row[3]) for row in rows}
     return load_project(target, built=built)
-
-
-def _built(connection: duckdb.DuckDBPyConnection) -> dict[Relation, BuiltModel]:
-    rows = connection.execute("select schema, name, sql, checksum from warehouse.meta.models")
-    return {Relation(row[0], row[1]): BuiltModel(row[2], row[3]) for row in rows.fetchall()}
 
 
 def _message(audit: ModelAudit) -> str:

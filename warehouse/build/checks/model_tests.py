@@ -8,33 +8,32 @@ from typing import Any
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.month_tests import TestedMonth, test_months
 from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
-from warehouse.config import Settings
-from warehouse.engine import connect, translating
-from warehouse.home import Home
+from warehouse.engine import translating
 from warehouse.project import CompiledProject, DataTest, broken_test
 
 _MOST_DOUBTS = 20
 
 
-def test_models(settings: Settings, compiled: CompiledProject) -> list[TestedMonth]:
+def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]:
     """Run the tests on the build file.
 
     Returns the results of tests that go by month.
     """
-    by_month = test_months(settings, compiled)
+    by_month = test_months(file, compiled)
     tested = [month for months in by_month.values() for month in months]
-    with connect(settings.session, Home.of(settings).build_catalog, options="") as connection:
-        connection.execute("use warehouse")
-        outcomes = [
-            _outcome(connection, test, by_month.get(test.name), settings.home)
-            for test in compiled.tests
-        ]
-        add_rows(connection, "results", outcomes)
-        add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
-        connection.execute("use memory")
+    connection = file.open()
+    outcomes = [
+        _outcome(connection, test, by_month.get(test.name), file.home.root)
+        for test in compiled.tests
+    ]
+    connection.begin()
+    add_rows(connection, "results", outcomes)
+    add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
+    connection.commit()
     return tested
 
 

@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from warehouse.config import Settings
-from warehouse.engine import attach, connect
+from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
-from warehouse.generations import read_catalog
-from warehouse.home import Home
-from warehouse.project import (
-    BAR_END,
-    CompiledProject,
-    DataTest,
-    Model,
-    bar_end_in,
-    create_schemas,
-)
+from warehouse.project import DATABASE, CompiledProject, DataTest, Model, Relation
 from warehouse.sql import identifier, literal
+
+_RELATION = re.compile(rf'"{DATABASE}"\."(\w+)"\."(\w+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,112 +44,122 @@ class TestedMonth:
     reused: bool
 
 
-def test_months(settings: Settings, compiled: CompiledProject) -> dict[str, list[TestedMonth]]:
+def test_months(file: BuildFile, compiled: CompiledProject) -> dict[str, list[TestedMonth]]:
     """Run each test that goes by month on the months of the build file; results by test name.
 
-    Tests whose SQL fails are left out.
+    Tests whose SQL fails are left out: they also fail on the whole mart, which gives the reason.
     """
-    home = Home.of(settings)
-    known = _known(home)
+    known, connection = _known(file), file.open()
+    months = defaultdict(list)
+    stored = connection.execute("select model, path from meta.stored order by all").fetchall()
+    for model, path in stored:
+        months[model].append(path)
+    tests = [
+        test
+        for test in compiled.tests
+        if months[test.model] and _goes_by_month(test, compiled.project.model(test.model))
+    ]
+    rows = {
+        name: sorted(map(str, connection.execute(f"from meta.{identifier(name)}").fetchall()))
+        for name in {name for test in tests for name in test.by_month or ()}
+    }
+    keys = {test.name: _key(test, rows) for test in tests}
+    new: dict[tuple[str, tuple[str, ...]], list[DataTest]] = defaultdict(list)
+    for test in tests:
+        paths = [path for path in months[test.model] if (keys[test.name], path) not in known]
+        new[test.model, tuple(paths)].append(test)
+    counts: dict[tuple[str, str], int] = {}
+    for (name, new_paths), of_months in new.items():
+        if new_paths:
+            relation = compiled.project.model(name).relation
+            counts |= _counts(file, relation, new_paths, of_months)
     found = {}
-    with connect(settings.session) as connection:
-        connection.execute("attach ':memory:' as warehouse")
-        connection.execute("use warehouse")
-        create_schemas(connection, compiled.project)
-        connection.execute("create schema if not exists meta")
-        attach(connection, home.build_catalog, "built")
-        connection.execute(
-            f"create or replace macro main.{BAR_END} as {bar_end_in(connection, 'built')}"
-        )
-        months = defaultdict(list)
-        stored = connection.execute("select model, path from built.meta.stored order by all")
-        for model, path in stored.fetchall():
-            months[model].append(path)
-        for table in {name for test in compiled.tests for name in test.by_month or ()}:
-            name = identifier(table)
-            connection.execute(f"create table meta.{name} as from built.meta.{name}")
-        for test in compiled.tests:
-            if not months[test.model]:
-                continue
-            model = compiled.project.model(test.model)
-            if _goes_by_month(test, model):
-                try:
-                    found[test.name] = _test(
-                        connection, home, test, model, months[test.model], known
-                    )
-                except duckdb.Error:
-                    continue  # the test also fails on the whole mart, and reports the reason there
+    for test in tests:
+        key = keys[test.name]
+        tested = [
+            TestedMonth(test.name, key, path, failures, reused=(test.name, path) not in counts)
+            for path in months[test.model]
+            if (failures := counts.get((test.name, path), known.get((key, path)))) is not None
+        ]
+        if len(tested) == len(months[test.model]):
+            found[test.name] = tested
     return found
 
 
-def _known(home: Home) -> dict[tuple[str, str], int]:
+def _known(file: BuildFile) -> dict[tuple[str, str], int]:
     """Failing rows of tests in the published catalog, by the test's key and the month's path.
 
     Empty for a catalog of an earlier version, and if nothing was published.
     """
     try:
-        (rows,) = read_catalog(
-            home, home.catalog, "select key, path, failures from warehouse.meta.tested"
-        )
+        (rows,) = file.published("select key, path, failures from meta.tested")
     except DamagedError:
         return {}
     return {(key, path): failures for key, path, failures in rows}
 
 
 def _goes_by_month(test: DataTest, model: Model) -> bool:
-    """Whether the test goes by month on this mart; running columns continue from month to month."""
+    """Whether the test goes by month on this mart; running columns continue from month to month.
+
+    It may read only the mart and the tables that it declares.
+    """
+    read = {Relation(*names) for names in _RELATION.findall(test.sql)}
+    if read - {model.relation, *(Relation("meta", name) for name in test.by_month or ())}:
+        return False
     reads_running = any(column in test.sql for column in model.accumulates)
     counts = test.fail_calc == "count(*)" and test.limit is None
     return test.by_month is not None and counts and not reads_running
 
 
-def _test(
-    connection: duckdb.DuckDBPyConnection,
-    home: Home,
-    test: DataTest,
-    model: Model,
-    paths: Sequence[str],
-    known: dict[tuple[str, str], int],
-) -> list[TestedMonth]:
-    key = _key(connection, test)
-    new = [path for path in paths if (key, path) not in known]
-    broken = _failures(connection, home, test, model, new) if new else 0
-    if broken and len(new) > 1:
-        counts = {path: _failures(connection, home, test, model, [path]) for path in new}
-    else:
-        counts = dict.fromkeys(new, broken)
-    return [
-        TestedMonth(test.name, key, path, counts[path], reused=False)
-        if path in counts
-        else TestedMonth(test.name, key, path, known[key, path], reused=True)
-        for path in paths
-    ]
-
-
-def _key(connection: duckdb.DuckDBPyConnection, test: DataTest) -> str:
-    """Hash of everything that the outcome depends on, other than the month's file."""
-    beside = [
-        sorted(map(str, connection.execute(f"from meta.{identifier(table)}").fetchall()))
-        for table in test.by_month or ()
-    ]
+def _key(test: DataTest, rows: Mapping[str, Sequence[str]]) -> str:
+    """Hash of what the outcome depends on, other than the month's file; ``rows`` are of tables."""
+    beside = [rows[table] for table in test.by_month or ()]
     facts = [duckdb.__version__, test.sql, beside]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
+def _counts(
+    file: BuildFile, mart: Relation, paths: Sequence[str], tests: Sequence[DataTest]
+) -> dict[tuple[str, str], int]:
+    """The number of rows that fail each test in each file, without tests whose SQL fails."""
+    together = _failures(file, mart, paths, tests)
+    counts = {(name, path): 0 for name, failures in together.items() for path in paths}
+    broken = [test for test in tests if together.get(test.name)]
+    for path in paths if broken else ():
+        alone = together if len(paths) == 1 else _failures(file, mart, [path], broken)
+        counts |= {(test.name, path): alone[test.name] for test in broken}
+    return counts
+
+
 def _failures(
-    connection: duckdb.DuckDBPyConnection,
-    home: Home,
-    test: DataTest,
-    model: Model,
-    paths: Sequence[str],
-) -> int:
-    """The number of rows that fail the test if its mart shows these files."""
-    listed = ", ".join(literal(str(home.root / path)) for path in paths)
-    connection.execute(
-        f"create or replace view {model.relation.sql} as"
-        f" select * from read_parquet([{listed}], hive_partitioning = false)"
-    )
-    ((failures,),) = connection.execute(
-        f"select count(*) from (\n{test.sql}\n) as broken"
-    ).fetchall()
-    return int(failures)
+    file: BuildFile, mart: Relation, paths: Sequence[str], tests: Sequence[DataTest]
+) -> dict[str, int]:
+    """The number of rows that fail each test if the mart shows these files.
+
+    Tests whose SQL fails are left out. The mart shows the files in transactions that are rolled
+    back.
+    """
+    connection = file.open()
+    listed = ", ".join(literal(str(file.home.root / path)) for path in paths)
+    found = {}
+
+    def show() -> None:
+        connection.begin()
+        connection.execute(
+            f"create or replace view {mart.sql} as"
+            f" select * from read_parquet([{listed}], hive_partitioning = false)"
+        )
+
+    show()
+    for test in tests:
+        try:
+            ((failures,),) = connection.execute(
+                f"select count(*) from (\n{test.sql}\n) as broken"
+            ).fetchall()
+        except duckdb.Error:
+            connection.rollback()
+            show()
+        else:
+            found[test.name] = int(failures)
+    connection.rollback()
+    return found

@@ -36,6 +36,8 @@ def write_running(
     connection: duckdb.DuckDBPyConnection, model: str, columns: Sequence[str], rows: str
 ) -> None:
     """Fill ``meta.running`` for a mart whose stored months are read by ``from <rows>``."""
+    if not columns:
+        return
     first, months, series = connection.execute(
         "select date_trunc('month', min(\"time\"))::date,"
         ' datediff(\'month\', min("time"), max("time")) + 1, max(series_id)'

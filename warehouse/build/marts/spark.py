@@ -18,15 +18,14 @@ from typing import Protocol, cast
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.meta.tables import META
 from warehouse.build.months.jobs import Job, JobRunner
 from warehouse.build.months.lake_months import Kept
 from warehouse.build.months.stored import OnMonth, StoredMonth
 from warehouse.build.months.wanted import Wanted, found_or_computed
 from warehouse.build.vendor_views import months_of
-from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.engine import connect
 from warehouse.errors import BuildError
 from warehouse.home import Home
 from warehouse.project import Relation
@@ -46,7 +45,7 @@ class _MartTask(Protocol):
     """Inputs of the jobs of a mart: datasets with their columns, and other tables."""
 
     columns: dict[str, list[DatasetColumn]]
-    tables: tuple[Relation, ...]
+    tables: Mapping[Relation, object]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class SparkMarts:
 
     def compute(
         self,
-        settings: Settings,
+        file: BuildFile,
         jobs: Sequence[Job],
         months: Mapping[str, Sequence[str]],
         running: Mapping[str, Sequence[str]],
@@ -78,7 +77,7 @@ class SparkMarts:
 
         A month may have no rows.
         """
-        self.show(settings, jobs)
+        self.show(file, jobs)
         self.run_dbt(list(months), self.cluster.server.remote)
         return {
             (mart, month): found
@@ -86,7 +85,7 @@ class SparkMarts:
             for month, found in self.cluster.export(mart, months[mart], running[mart]).items()
         }
 
-    def show(self, settings: Settings, jobs: Sequence[Job]) -> None:
+    def show(self, file: BuildFile, jobs: Sequence[Job]) -> None:
         """Make the server's tables show what these jobs read."""
         files: dict[str, set[str]] = defaultdict(set)
         types: dict[str, dict[str, str]] = {}
@@ -100,11 +99,10 @@ class SparkMarts:
         self.cluster.show_datasets(
             {name: (types[name], [Path(path) for path in sorted(files[name])]) for name in types}
         )
-        with connect(settings.session, Home.of(settings).build_catalog) as connection:
-            for relation in sorted(tables):
-                rows = connection.execute(f"from {relation.sql}").fetchall()
-                kinds = {name: kind for name, kind, _ in META[relation.name][1]}
-                self.cluster.show_rows(f"{relation.schema}.{relation.name}", kinds, rows)
+        for relation in sorted(tables):
+            (rows,) = file.built(f"from {relation.sql}")
+            kinds = {name: kind for name, kind, _ in META[relation.name][1]}
+            self.cluster.show_rows(f"{relation.schema}.{relation.name}", kinds, rows)
 
 
 @contextmanager
@@ -118,7 +116,7 @@ def spark_marts(home: Home, run_dbt: Callable[[Sequence[str], str], None]) -> It
 
 
 def found_or_computed_by_spark(
-    settings: Settings,
+    file: BuildFile,
     spark: SparkMarts,
     wanted: Sequence[Wanted],
     kept: Kept,
@@ -134,6 +132,7 @@ def found_or_computed_by_spark(
     BuildError
         A month differs from what DuckDB computes.
     """
+    settings = file.settings
     missing = {one.place: one for one in wanted if one.found(kept) is None}
     if not missing:
         return found_or_computed(settings, wanted, kept, progress)
@@ -141,7 +140,7 @@ def found_or_computed_by_spark(
     months: dict[str, list[str]] = defaultdict(list)
     for one in missing.values():
         months[one.model].append(one.month)
-    files = spark.compute(settings, list(jobs.values()), months, running)
+    files = spark.compute(file, list(jobs.values()), months, running)
 
     new_ones = {(one.model, one.month) for one in missing.values()}
 

@@ -23,14 +23,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.gathered_months import gather
 from warehouse.build.marts.running_columns import continued, sums_within, write_running
 from warehouse.build.marts.spark import SparkMarts, found_or_computed_by_spark
 from warehouse.build.marts.views import show_instead
-from warehouse.build.meta.rows import write_stored
+from warehouse.build.meta.rows import create_with_rows, write_stored
 from warehouse.build.months.jobs import Job, Lists, set_lists, set_moments
 from warehouse.build.months.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
 from warehouse.build.months.stored import DUCKDB, OnMonth, StoredMonth, month_path
@@ -44,8 +46,6 @@ from warehouse.build.vendor_views import (
     view_columns,
     view_sql,
 )
-from warehouse.config import Settings
-from warehouse.engine import attach, connect
 from warehouse.errors import UsageError
 from warehouse.files import leftovers
 from warehouse.home import Home
@@ -67,12 +67,14 @@ from warehouse.vendor import (
     is_raw,
 )
 
+Rows = list[tuple[Any, ...]]
+
 # Increase it when the way months are computed changes, so that no older file is reused.
 STORE_VERSION = 7
 
 
 def store_marts(
-    settings: Settings,
+    file: BuildFile,
     project: Project,
     *,
     progress: OnMonth | None = None,
@@ -82,32 +84,30 @@ def store_marts(
 
     With ``spark`` the server computes them, and a sample is compared with DuckDB's results.
 
-    The caller holds the home's lock; the build file contains the models.
+    The build file contains the models.
     """
-    home = Home.of(settings)
+    home, settings = file.home, file.settings
     home.marts.mkdir(parents=True, exist_ok=True)
     for leftover in leftovers(home.root, of_lake=False):
         leftover.unlink()
-    with _lake(settings) as lake:
-        wanted = _wanted(settings, lake, project, DUCKDB if spark is None else spark.engine)
+    with _lake(file) as lake:
+        wanted = _wanted(file, lake, project, DUCKDB if spark is None else spark.engine)
         if spark is None:
             stored = found_or_computed(settings, wanted, lake.kept, progress)
         else:
             _require_prompt(lake)
             running = {model.name: model.accumulates for model in project.models}
-            stored = found_or_computed_by_spark(
-                settings, spark, wanted, lake.kept, running, progress
-            )
-    _show(settings, home, project, stored)
+            stored = found_or_computed_by_spark(file, spark, wanted, lake.kept, running, progress)
+    _show(file, project, stored)
     return stored
 
 
-def show_on_spark(settings: Settings, project: Project, spark: SparkMarts) -> None:
+def show_on_spark(file: BuildFile, project: Project, spark: SparkMarts) -> None:
     """Make the server's tables show everything that the marts read, for dbt by hand."""
-    with _lake(settings) as lake:
+    with _lake(file) as lake:
         _require_prompt(lake)
-        wanted = _wanted(settings, lake, project, spark.engine)
-        spark.show(settings, [month.job(month.place) for month in wanted])
+        wanted = _wanted(file, lake, project, spark.engine)
+        spark.show(file, [month.job(month.place) for month in wanted])
 
 
 def _require_prompt(lake: LakeByMonth) -> None:
@@ -121,23 +121,26 @@ def _require_prompt(lake: LakeByMonth) -> None:
 
 
 @contextmanager
-def _lake(settings: Settings) -> Iterator[LakeByMonth]:
-    home = Home.of(settings)
+def _lake(file: BuildFile) -> Iterator[LakeByMonth]:
+    home = file.home
     with Manifest(home.manifest) as manifest:
-        lake = LakeByMonth(home, manifest, kept_in(home, home.catalog, home.build_catalog))
-        show_kept(lake, keep_ticks(settings, lake, manifest))
+        lake = LakeByMonth(home, manifest, kept_in(home, file.published, file.built))
+        show_kept(lake, keep_ticks(file.settings, lake, manifest))
         yield lake
 
 
-def _wanted(settings: Settings, lake: LakeByMonth, project: Project, engine: str) -> list[Wanted]:
+def _wanted(file: BuildFile, lake: LakeByMonth, project: Project, engine: str) -> list[Wanted]:
     """All months of all marts that can be stored."""
-    gathered = gather(settings, lake)
+    gathered = gather(file.settings, lake)
     marts = [model for model in project.models if is_storable(project, model)]
-    tables = _tables_beside(settings, lake.home, project.with_ancestors(marts))
+    tables = _tables_beside(file, project.with_ancestors(marts))
+    names = _column_names(file)
     return [
         month
         for model in marts
-        for month in _Mart(lake, project, model, gathered, tables, engine).months()
+        for month in _Mart(
+            lake, project, model, names[model.relation], gathered, tables, engine
+        ).months()
     ]
 
 
@@ -160,11 +163,11 @@ class _Opening:
 
     home: Home
     project: Project
-    model: Model
+    names: tuple[str, ...]  # of the mart's columns
     lineage: tuple[Model, ...]
     columns: dict[str, list[DatasetColumn]]  # of each dataset
     gathered: frozenset[str]  # datasets that have months
-    tables: tuple[Relation, ...]
+    tables: dict[Relation, Rows]
     series: Lists
     inputs: Lists
     moments: dict[str, str]
@@ -193,14 +196,9 @@ class _Opening:
                 " where database_name = 'warehouse'"
             ).fetchall()
         }
-        if tables := [relation for relation in self.tables if relation not in there]:
-            attach(connection, self.home.build_catalog, "built")
-            for relation in tables:
-                connection.execute(
-                    f"create table {relation.sql} as from built.{identifier(relation.schema)}"
-                    f".{identifier(relation.name)}"
-                )
-            connection.execute("detach built")
+        for relation, rows in self.tables.items():
+            if relation not in there:
+                create_with_rows(connection, relation.sql, relation.name, rows)
         set_lists(connection, self.inputs)
         set_moments(connection, self.moments)
         for dataset, columns in self.columns.items():
@@ -217,8 +215,7 @@ class _Opening:
         for model in self.lineage[:-1]:
             if model.relation not in there:
                 connection.execute(f"create view {model.relation.sql} as\n{model.sql}")
-        names = [row[0] for row in connection.execute(f"describe {self.model.sql}").fetchall()]
-        written = {name: identifier(name) for name in names}
+        written = {name: identifier(name) for name in self.names}
         for key in written.keys() & set(SERIES_COLUMNS):
             written[key] = key_of_series(key)
         return ", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items())
@@ -232,8 +229,9 @@ class _Mart:
         lake: LakeByMonth,
         project: Project,
         model: Model,
+        names: Sequence[str],
         gathered: Mapping[str, Sequence[StoredMonth]],
-        tables: Mapping[Relation, list[str]],
+        tables: Mapping[Relation, Rows],
         engine: str,
     ) -> None:
         reach = _reach(project, model)
@@ -259,11 +257,11 @@ class _Mart:
         self.opening = _Opening(
             lake.home,
             project,
-            model,
+            tuple(names),
             self.lineage,
             self.columns,
             frozenset(dataset for dataset, months in self.gathered.items() if months),
-            tuple(self.tables),
+            self.tables,
             lists_of_series(lake.series),
             self._lists([]),
             _moments(0, 0, 0),
@@ -330,7 +328,7 @@ class _Mart:
                 for seed in self.project.seeds
                 if any(seed.relation in model.depends_on for model in self.lineage)
             ],
-            "tables": [(str(relation), rows) for relation, rows in self.tables.items()],
+            "tables": [(str(name), [*map(str, rows)]) for name, rows in self.tables.items()],
             "columns": [[(c.name, c.type) for c in columns] for columns in self.columns.values()],
         }
 
@@ -402,48 +400,53 @@ def _reach(project: Project, model: Model) -> tuple[int, int] | None:
     )
 
 
-def _tables_beside(
-    settings: Settings, home: Home, models: Sequence[Model]
-) -> dict[Relation, list[str]]:
-    """The rows, as text, of other tables that models read, such as declared schedules."""
+def _tables_beside(file: BuildFile, models: Sequence[Model]) -> dict[Relation, Rows]:
+    """The rows of tables of ``meta`` that models read, such as declared schedules."""
     read = sorted({s for m in models for s in m.sources if s.schema != "vendor"})
-    if not read:
-        return {}
-    with connect(settings.session, home.build_catalog) as connection:
-        return {
-            relation: [str(row) for row in connection.execute(f"from {relation.sql}").fetchall()]
-            for relation in read
-        }
+    connection = file.open()
+    return {relation: connection.execute(f"from {relation.sql}").fetchall() for relation in read}
+
+
+def _column_names(file: BuildFile) -> dict[Relation, list[str]]:
+    """The columns of every model, in their order."""
+    names: dict[Relation, list[str]] = defaultdict(list)
+    for schema, table, column in (
+        file.open()
+        .execute(
+            "select schema_name, table_name, column_name from duckdb_columns()"
+            " where database_name = 'warehouse' order by column_index"
+        )
+        .fetchall()
+    ):
+        names[Relation(schema, table)].append(column)
+    return names
 
 
 # -- showing -------------------------------------------------------------------------------------
 
 
-def _show(settings: Settings, home: Home, project: Project, stored: list[StoredMonth]) -> None:
+def _show(file: BuildFile, project: Project, stored: list[StoredMonth]) -> None:
     """Make the views of the build file read the stored months; their comments stay.
 
     In a copy of the published catalog, views that already read these months are left unchanged.
     """
-    with connect(settings.session, home.build_catalog, options="") as connection:
-        connection.execute("use warehouse")
-        connection.execute("begin")
-        shown = defaultdict(set)
-        for name, path in connection.execute("select model, path from meta.stored").fetchall():
-            shown[name].add(path)
-        sources = {}
-        for name in dict.fromkeys(month.model for month in stored):
-            paths = [str(m.path.relative_to(home.root)) for m in stored if m.model == name]
-            if shown[name] == set(paths):
-                continue
-            listed = files_below(home.root, paths)
-            model = project.model(name)
-            source = f"read_parquet({listed}, hive_partitioning = false)"
-            sources[model.relation.schema, name] = source
-            connection.execute("delete from meta.running where model = ?", [name])
-            write_running(connection, name, model.accumulates, source)
-        show_instead(connection, continued(connection, sources))
-        connection.execute("delete from meta.stored where not contains(model, '.')")
-        write_stored(connection, home, stored)
-        connection.execute("commit")
-        connection.execute("use memory")
-        connection.execute("detach warehouse")
+    home, connection = file.home, file.open()
+    connection.execute("begin")
+    shown = defaultdict(set)
+    for name, path in connection.execute("select model, path from meta.stored").fetchall():
+        shown[name].add(path)
+    sources = {}
+    for name in dict.fromkeys(month.model for month in stored):
+        paths = [str(m.path.relative_to(home.root)) for m in stored if m.model == name]
+        if shown[name] == set(paths):
+            continue
+        listed = files_below(home.root, paths)
+        model = project.model(name)
+        source = f"read_parquet({listed}, hive_partitioning = false)"
+        sources[model.relation.schema, name] = source
+        connection.execute("delete from meta.running where model = ?", [name])
+        write_running(connection, name, model.accumulates, source)
+    show_instead(connection, continued(connection, sources))
+    connection.execute("delete from meta.stored where not contains(model, '.')")
+    write_stored(connection, home, stored)
+    connection.execute("commit")

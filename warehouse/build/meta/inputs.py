@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import duckdb
 
 from warehouse._version import __version__
+from warehouse.build.build_file import BuildFile
 from warehouse.build.declared_funding import declared_spans
 from warehouse.build.declared_ticks import tick_settings
 from warehouse.build.meta.tables import META
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
-from warehouse.generations import read_catalog
 from warehouse.home import Home, own_files
 from warehouse.lake import Manifest
 from warehouse.project import project_key
@@ -84,16 +84,15 @@ def newer_own_files(home: Home, built: Mapping[str, str]) -> list[str]:
     return sorted([*gone, *(path for path, digest in now.items() if built.get(path) != digest)])
 
 
-def published_inputs(home: Home) -> Inputs | None:
+def published_inputs(file: BuildFile) -> Inputs | None:
     """The inputs of the published catalog; None if it does not have them.
 
     This is the case if nothing was published, by an earlier version, or after dbt by hand.
     """
-    if not home.catalog.is_file():
+    if not file.home.catalog.is_file():
         return None
     try:
-        query = "select inputs from warehouse.meta.build"
-        (((inputs,),),) = read_catalog(home, home.catalog, query)
+        (((inputs,),),) = file.published("select inputs from meta.build")
         lake, project, own_models = str(inputs).split()
         return Inputs(lake, project, own_models)
     except (DamagedError, ValueError, TypeError):

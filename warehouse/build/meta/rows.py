@@ -352,6 +352,13 @@ def add_rows(
     _write_rows(connection, f"insert into meta.{identifier(name)}", name, rows)
 
 
+def create_with_rows(
+    connection: duckdb.DuckDBPyConnection, table: str, name: str, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Create a table like one of ``meta``."""
+    _write_rows(connection, f"create table {table} as", name, rows)
+
+
 def _place(lake: LakeByMonth, series_id: int) -> tuple[Any, ...]:
     key = lake.series[series_id]
     return series_id, key.exchange, key.symbol, key.interval, key.clock

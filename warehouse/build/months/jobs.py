@@ -146,14 +146,16 @@ def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
 
 def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]:
     """The number of processes, and the settings of each: its share of threads and memory."""
-    if not jobs or settings.workers == 1:
+    size_bytes = sum(job.size_bytes for job in jobs)
+    is_worth = settings.workers is not None or size_bytes >= 2 * _WORTH_A_WORKER
+    if len(jobs) < 2 or settings.workers == 1 or not is_worth:
         return 1, settings
     with connect(settings.session) as connection:
         ((threads, memory),) = connection.execute(
             "select current_setting('threads')::int, current_setting('memory_limit')"
         ).fetchall()
     count = settings.workers or worth_using(
-        sum(job.size_bytes for job in jobs), threads=threads, memory_bytes=_in_bytes(memory)
+        size_bytes, threads=threads, memory_bytes=_in_bytes(memory)
     )
     count = min(count, len(jobs))
     limit = f"{max(_in_bytes(memory) // count >> 20, 1)}MiB"

@@ -10,35 +10,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 
 from warehouse._version import __version__
 from warehouse.build.months.late import LateSeries
 from warehouse.build.months.stored import StoredMonth, month_damage
 from warehouse.errors import DamagedError
-from warehouse.generations import read_catalog
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.sql import literal
 from warehouse.vendor import Period, SeriesKey, is_raw
 
+# Gives the rows of some queries on a catalog; raises DamagedError where it cannot be read.
+Catalog = Callable[..., list[list[tuple[Any, ...]]]]
+
 # Name and type of every column of a file.
 Columns = tuple[tuple[str, str], ...]
 
-_OF_VERSION = (
-    f"(select bool_and(product_version = {literal(__version__)}) from warehouse.meta.build)"
-)
+_OF_VERSION = f"(select bool_and(product_version = {literal(__version__)}) from meta.build)"
 _MONTHS = (
     "select dataset, month, shown, described, is_shown, columns, columns_shown"
-    f" from warehouse.meta.months where {_OF_VERSION}"
+    f" from meta.months where {_OF_VERSION}"
 )
 _STORED = (
     "select model, month, key, path, rows, size_bytes, engine"
-    f" from warehouse.meta.stored where key <> '' and {_OF_VERSION}"
+    f" from meta.stored where key <> '' and {_OF_VERSION}"
 )
 
 # Files that are kept in memory, about 3 kB each.
@@ -87,17 +86,15 @@ class Kept:
         return stored
 
 
-def kept_in(home: Home, *catalogs: Path) -> Kept:
+def kept_in(home: Home, *catalogs: Catalog) -> Kept:
     """The facts in these catalogs; catalogs that are missing or of another version are ignored.
 
     Another version may read other facts from the same files.
     """
     kept = Kept()
-    for catalog in catalogs:
-        if not catalog.is_file():
-            continue
+    for rows_of in catalogs:
         try:
-            months, stored = read_catalog(home, catalog, _MONTHS, _STORED)
+            months, stored = rows_of(_MONTHS, _STORED)
         except DamagedError:
             continue
         for dataset, text, shown, described, is_shown, *columns in months:
