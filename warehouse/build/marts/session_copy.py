@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -90,14 +90,19 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
     current = current_generation(home)
     reason = None
     try:
-        if not _is_kept(settings, home, native_copy(home, current)):
-            stored, size_bytes = _stored(home, generation_path(home, current))
-            if not stored or size_bytes > settings.native_gb * 1e9:
-                remove_copy(home, current)
-            elif not native_copy(home, current).is_complete():
-                if begins is not None:
-                    begins()
-                _make(settings, home, current, stored)
+        if settings.native_gb <= 0:
+            remove_copy(home, current)
+        elif not _is_kept(settings, home, native_copy(home, current)):
+            with _aside(home, current) as made, connect(settings.session) as connection:
+                attach(connection, made.catalog, options="")
+                connection.execute("use warehouse")
+                stored, size_bytes = _stored(connection)
+                if not stored or size_bytes > settings.native_gb * 1e9:
+                    remove_copy(home, current)
+                elif not native_copy(home, current).is_complete():
+                    if begins is not None:
+                        begins()
+                    _make(connection, home, current, made, stored)
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
     except DamagedError as error:
@@ -147,30 +152,47 @@ def copy_damage(home: Home, generation: int) -> str | None:
 # -- making --------------------------------------------------------------------------------------
 
 
-def _make(settings: Settings, home: Home, generation: int, stored: Months) -> None:
-    """Write the files aside and put them in place, the catalog last."""
-    copy = native_copy(home, generation)
+@contextmanager
+def _aside(home: Home, generation: int) -> Iterator[NativeCopy]:
+    """Places where a native copy can be written, with a copy of its generation's catalog."""
     aside = home.build / "native"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    made = NativeCopy(*(aside / path.name for path in copy))
+    try:
+        made = NativeCopy(*(aside / path.name for path in native_copy(home, generation)))
+        shutil.copyfile(generation_path(home, generation), made.catalog)
+        yield made
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _make(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    generation: int,
+    made: NativeCopy,
+    stored: Months,
+) -> None:
+    """Write the files aside and put them in place, the catalog last.
+
+    The connection uses the catalog.
+    """
+    copy = native_copy(home, generation)
     try:
         earlier = _newest_copy(home)
         parts = _split(stored, {} if earlier is None else earlier[1][copy.closed.name].months)
-        with connect(settings.session, generation_path(home, generation)) as connection:
-            written: dict[str, Written] = {}
-            connection.execute("use warehouse")  # `continued` reads the sums there
-            for path, months in zip((made.closed, made.recent), parts, strict=True):
-                if earlier is not None and _linked(*earlier, months, path):
-                    written[path.name] = earlier[1][path.name]
-                else:
-                    _write_tables(connection, home, months, path)
-                    written[path.name] = Written(sha256_of(path), months, is_continued=True)
-                    earlier = None
-            connection.execute("use memory")
-            connection.execute("detach warehouse")
-            shutil.copyfile(generation_path(home, generation), made.catalog)
-            _show_tables(connection, made, parts)
+        written: dict[str, Written] = {}
+        for path, months in zip((made.closed, made.recent), parts, strict=True):
+            if earlier is not None and _linked(*earlier, months, path):
+                written[path.name] = earlier[1][path.name]
+            else:
+                _write_tables(connection, home, months, path)
+                written[path.name] = Written(sha256_of(path), months, is_continued=True)
+                earlier = None
+        _show_tables(connection, made, parts)
+        connection.execute("use memory")
+        for database in (*COPY_DATABASES, "warehouse"):
+            connection.execute(f"detach {database}")
         written[made.catalog.name] = Written(sha256_of(made.catalog), {})
         facts = {name: asdict(each) for name, each in written.items()}
         write(made.facts, json.dumps(facts).encode())
@@ -181,8 +203,6 @@ def _make(settings: Settings, home: Home, generation: int, stored: Months) -> No
     except BaseException:
         remove_copy(home, generation)
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _newest_copy(home: Home) -> tuple[NativeCopy, dict[str, Written]] | None:
@@ -267,28 +287,25 @@ def _show_tables(
         for model, held in months.items():
             if held:
                 tables.setdefault(("main", model), []).append(f"from {_table(database, model)}")
-    attach(connection, made.catalog, options="")
     sources = {name: f"({' union all '.join(texts)})" for name, texts in tables.items()}
     connection.execute("begin")
     show_instead(connection, sources)
     connection.execute("commit")
-    connection.execute("detach warehouse")
 
 
-def _stored(home: Home, catalog: Path) -> tuple[Months, int]:
+def _stored(connection: duckdb.DuckDBPyConnection) -> tuple[Months, int]:
     """The stored months of a catalog's marts that are not too wide, and their bytes."""
     stored: Months = {}
     size_bytes = 0
-    with connect(home.session, catalog) as connection:
-        for model, path, size in connection.execute(
-            "select model, path, size_bytes from warehouse.meta.stored"
-            " where model in (select table_name from duckdb_columns()"
-            "   where database_name = 'warehouse' and schema_name = 'main'"
-            f"   group by table_name having count(*) <= {MOST_COLUMNS})"
-            " order by model, month"
-        ).fetchall():
-            stored.setdefault(model, []).append(path)
-            size_bytes += size
+    for model, path, size in connection.execute(
+        "select model, path, size_bytes from meta.stored"
+        " where model in (select table_name from duckdb_columns()"
+        "   where database_name = 'warehouse' and schema_name = 'main'"
+        f"   group by table_name having count(*) <= {MOST_COLUMNS})"
+        " order by model, month"
+    ).fetchall():
+        stored.setdefault(model, []).append(path)
+        size_bytes += size
     return stored, size_bytes
 
 
