@@ -38,12 +38,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
 # the others read, each on a worker of its own.
 _LONGEST = (
     "test_build.py", "test_user_models.py", "test_verify.py", "test_store.py", "test_audit.py",
-    "test_notebooks.py", "test_native.py", "test_cli.py", "test_crash.py",
-    "test_readers_under_load.py", "test_simulated.py", "test_mirror.py", "test_kept_ticks.py",
-    "test_ordinary_files.py", "test_retention.py", "test_disk.py", "test_sync_faults.py",
-    "test_numerics.py", "test_ask.py", "test_small_tables.py", "test_extras.py",
-    "test_funding.py", "test_fuzz_parquet.py", "test_folders.py", "test_models.py",
-    "test_command_line.py", "test_metrics.py", "test_kept_audits.py",
+    "test_notebooks.py", "test_small_tables.py", "test_simulated.py", "test_native.py",
+    "test_late_bars.py", "test_kept_ticks.py", "test_cli.py", "test_ask.py", "test_mirror.py",
+    "test_retention.py", "test_ticks.py", "test_numerics.py", "test_disk.py", "test_extras.py",
+    "test_sync_faults.py", "test_crash.py", "test_fuzz_api.py", "test_readers_under_load.py",
+    "test_fuzz_parquet.py", "test_kept_audits.py", "test_funding.py", "test_metrics.py",
+    "test_client.py", "test_macros.py", "test_folders.py", "test_answers.py", "test_page.py",
+    "test_ordinary_files.py", "test_models.py", "test_command_line.py", "test_month_tests.py",
 )  # fmt: skip
 
 _LOOPBACK = ("127.", "localhost", "::1")

@@ -23,10 +23,10 @@ from warehouse.vendor.request import Wanted
 
 BTC = "perpetual-BTC-USDT:USDT"
 VENUE = "binance-futures"
-START, END = date(2025, 9, 1), date(2026, 3, 1)
+START, END = date(2025, 9, 1), date(2026, 2, 1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-DAILY_FROM = date(2026, 2, 24)
-FILES_PER_SERIES = 6 + 5
+DAILY_FROM = date(2026, 1, 29)
+FILES_PER_SERIES = 5 + 3
 METRICS = tuple(DATASETS)
 OF_5M = ("flow", "ohlcv", "l2_imbalance", "funding")
 IMPATIENT = Patience(first_wait_s=0.01, longest_wait_s=0.05, longest_hint_s=2.0, timeout_s=1.0)
@@ -34,7 +34,7 @@ IMPATIENT = Patience(first_wait_s=0.01, longest_wait_s=0.05, longest_hint_s=2.0,
 
 @pytest.fixture(scope="session")
 def market_home(shared_folder: Path) -> Home:
-    """All 19 metric datasets at 1h and ``OF_5M`` at 5m, both clocks, six months, the last one
+    """All 19 metric datasets at 1h and ``OF_5M`` at 5m, both clocks, five months, the last one
     partly by day; and a month of raw data. For reading only."""
     home = Home(shared_folder / "market-home")
     with (shared_folder / "market-home.lock").open("w") as lock:

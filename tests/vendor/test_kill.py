@@ -24,7 +24,7 @@ ALL_MOMENTS = range(20)
 
 def command(home: Home) -> list[str]:
     place = ["--exchange", VENUE, "--symbol", BTC, "--interval", "5m", "--clock", "exchange"]
-    days = ["--start", "2025-09-01", "--end", "2026-02-28"]
+    days = ["--start", "2025-09-01", "--end", "2026-01-31"]
     root = ["--home", str(home.root)]
     return [sys.executable, "-m", "warehouse", "sync", *DATASETS, *place, *days, *root]
 
