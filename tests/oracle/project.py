@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pytest
 
-from tests.support import ROOT, once
+from tests.support import ROOT
 from warehouse.home import Home
-from warehouse.project import Project, create_schemas, create_seeds, create_views, shipped_or_kept
+from warehouse.project import (
+    Project,
+    Relation,
+    Renderer,
+    create_schemas,
+    create_seeds,
+    create_views,
+    shipped_or_kept,
+)
+from warehouse.project.compiled import SHIPPED
 from warehouse.sql import identifier
 from warehouse.vendor.contracts import KEY_COLUMNS, load_contracts
 from warehouse.vendor.keys import interval_us
@@ -24,23 +31,6 @@ from warehouse.vendor.keys import interval_us
 LOOSENED = 0.25
 """The var ``min_window_coverage`` of the tests that loosen the window rule."""
 KEYS = tuple(column.name for column in KEY_COLUMNS)
-
-_DBT = "import sys; from dbt.cli.main import cli; sys.exit(cli())"
-
-
-def dbt(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run dbt on our project, with an empty home, target and log below ``folder``."""
-    (folder / ".build").mkdir(parents=True, exist_ok=True)
-    project = ["--project-dir", str(ROOT), "--profiles-dir", str(ROOT)]
-    places = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
-    return subprocess.run(
-        [sys.executable, "-c", _DBT, "--no-use-colors", *arguments, *project, *places],
-        cwd=ROOT,
-        env=os.environ | {"WAREHOUSE_HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def bare_project(folder: Path) -> list[str]:
@@ -55,14 +45,6 @@ def bare_project(folder: Path) -> list[str]:
     return [part for name, place in options.items() for part in (f"--{name}", str(place))]
 
 
-def compile_models(folder: Path, **variables: object) -> Path:
-    """Compile all models, with dbt's vars as given; the target folder."""
-    chosen = ["--vars", json.dumps(variables)] if variables else []
-    finished = dbt(folder, "--quiet", "compile", *chosen)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "target"
-
-
 def shipped_project() -> Project:
     """The models as the package ships them; ``test_audit.py`` compares them with dbt's."""
     compiled = shipped_or_kept(Home(Path("nowhere")))
@@ -70,15 +52,30 @@ def shipped_project() -> Project:
     return compiled.project
 
 
-def loosened_models(shared_folder: Path) -> Path:
-    """The target folder of all models with ``LOOSENED``, compiled once for all workers."""
-    made = once(
-        shared_folder / "loosened.json",
-        lambda: {
-            "target": str(compile_models(shared_folder / "loosened", min_window_coverage=LOOSENED))
-        },
-    )
-    return Path(made["target"])
+def loosened_models(folder: Path) -> Path:
+    """The target folder of all models where ``min_window_coverage`` was edited to ``LOOSENED``.
+
+    The renderer's text is that of dbt: see ``test_render.py``.
+    """
+    for part in ("macros", "models", "seeds", "tests/dbt"):
+        shutil.copytree(ROOT / part, folder / part)
+    text = (ROOT / "dbt_project.yml").read_text("utf-8")
+    strict, loosened = (f"min_window_coverage: {value}" for value in (1.0, LOOSENED))
+    assert strict in text
+    (folder / "dbt_project.yml").write_text(text.replace(strict, loosened), "utf-8")
+    manifest = json.loads(SHIPPED.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warehouse.project.render.dbt_project_dir", lambda: folder)
+        renderer = Renderer()
+        for node in manifest["nodes"].values():
+            node["root_path"] = str(folder)
+            path = folder / node["original_file_path"]
+            if node["resource_type"] == "model":
+                relation = Relation(node["schema"], node["name"])
+                node["compiled_code"] = renderer.render(path.read_text("utf-8"), relation).sql
+    (folder / "target").mkdir()
+    (folder / "target" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return folder / "target"
 
 
 class Models:

@@ -16,9 +16,9 @@ SYMBOL = "perpetual-BTC-USDT:USDT"
 
 
 def test_windows_with_a_quarter_of_the_bars_as_pandas_min_periods(
-    models: Models, shared_folder: Path
+    models: Models, tmp_path: Path
 ) -> None:
-    loosened = Models(load_project(loosened_models(shared_folder)))
+    loosened = Models(load_project(loosened_models(tmp_path)))
     market = Market(
         symbols=(SYMBOL,), start=date(2025, 9, 1), end=date(2025, 9, 21), missing_bars=0.05
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.project import LOOSENED, loosened_models
-from tests.support import ROOT, run_warehouse
+from tests.oracle.project import loosened_models
+from tests.support import run_warehouse
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError
 from warehouse.upkeep.numerics import compare_numerics
@@ -55,15 +55,13 @@ def test_numerics_when_a_model_computes_otherwise_then_it_is_named(
 
 
 def test_numerics_when_the_window_rule_is_loosened_then_agree_by_that_rule(
-    shared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "home" / TARGET
     target.parent.mkdir(parents=True)
-    shutil.copyfile(loosened_models(shared_folder) / "manifest.json", target)
-    text = (ROOT / "dbt_project.yml").read_text("utf-8")
-    loosened = text.replace("min_window_coverage: 1.0", f"min_window_coverage: {LOOSENED}")
-    (tmp_path / "dbt_project.yml").write_text(loosened, "utf-8")
-    monkeypatch.setattr("warehouse.upkeep.numerics.dbt_project_dir", lambda: tmp_path)
+    project = tmp_path / "project"
+    shutil.copyfile(loosened_models(project) / "manifest.json", target)
+    monkeypatch.setattr("warehouse.upkeep.numerics.dbt_project_dir", lambda: project)
     found = compare_numerics(Settings(tmp_path / "home"))
     assert [one for one in found if not one.agrees] == []
     (sums,) = (one for one in found if one.column == "rolling_net_delta_1d")
