@@ -1,7 +1,7 @@
 """Columns of a query that files of the series and months it selects do not have, so they are NULL.
 
-Which files lack a column of their contract is in ``meta.drift``; columns that are retired or
-optional by contract are not listed there.
+``meta.drift`` lists the files that lack a column of their contract, except for columns that the
+contract calls retired or optional.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def find_absent_columns(
     tree: Tree | None,
     catalog: Names,
 ) -> tuple[AbsentColumn, ...]:
-    """Vendor columns that a query names, or computes a named column from, and that files lack."""
+    """Vendor columns that a query uses, directly or through other columns, and that files lack."""
     found: set[AbsentColumn] = set()
     for scope in scopes:
         if scope.datasets and scope.place.schema != "meta":
@@ -74,7 +74,7 @@ def find_absent_columns(
 
 
 def absent_lines(absent: Sequence[AbsentColumn]) -> Iterator[str]:
-    """A line for each dataset; the series are named if there is one, else counted."""
+    """One line per dataset; a single series is named, several are counted."""
     for _, group in groupby(absent, key=lambda one: one.dataset):
         yield _line(list(group))
 
@@ -96,7 +96,7 @@ def _line(group: Sequence[AbsentColumn]) -> str:
 
 
 def _lacking(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[AbsentColumn]:
-    """Columns that the files of the selected series and span lack, whether the query uses them."""
+    """Columns that files of the selected series and span lack, even if the query ignores them."""
     where, params = series_filter(scope)
     if scope.start is not None:
         where += " and period >= left($start, len(period))"

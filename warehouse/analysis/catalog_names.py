@@ -1,7 +1,7 @@
 """The catalog's names: columns with units, and the datasets behind each table.
 
-Read once per generation, from the catalog itself. The view of a mart whose months are stored does
-not contain the SQL that computed it; that is in ``meta.models``.
+They are read once per generation, from the catalog. The SQL of a stored mart is in ``meta.models``,
+because its view only reads the months.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
     r"^\s*create\s.*?\bas\b\s*(?=[\s(](?:with|select|from|values)\b|\()", re.I | re.S
 )
-# Appears in the text of views that read stored months or their native copy.
+# Text that occurs in views of stored months or of their native copy.
 _STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
-# Schemas in which a session looks up a bare name; none of the second is one of the first's.
+# Schemas in which a session looks up a bare name; their names do not overlap.
 _SEARCHED = ("main", "user")
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 _UNKNOWN_COLUMN = re.compile(
@@ -61,7 +61,7 @@ T = TypeVar("T")
 def _locked(
     method: Callable[Concatenate[Names, P], T],
 ) -> Callable[Concatenate[Names, P], T]:
-    """Hold the lock of Names during a method, because threads share its cursor and caches."""
+    """Hold the lock during a method, because threads share the cursor and caches."""
 
     @wraps(method)
     def locked(self: Names, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,7 +72,7 @@ def _locked(
 
 
 class Names:
-    """Names of one generation; any thread may use it."""
+    """The names of one generation; any thread may use them."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._lock = RLock()
@@ -123,7 +123,7 @@ class Names:
 
     @_locked
     def definition(self, place: Place) -> str | None:
-        """The SELECT of a view or stored mart; None if it is not kept."""
+        """The SELECT of a view or stored mart; None if it is unknown."""
         return self._definitions.get(place)
 
     @_locked
@@ -138,8 +138,8 @@ class Names:
             return (
                 f"the nearest tables: {listed}"
                 if listed
-                else "list the tables with: warehouse describe; in Python a frame of yours is an"
-                f" argument: wh.sql(..., {table[1]}={table[1]})"
+                else "list the tables with: warehouse describe; in Python pass your own frame as"
+                f" an argument: wh.sql(..., {table[1]}={table[1]})"
             )
         column = _UNKNOWN_COLUMN.search(message)
         if column is None or tree is None:
@@ -155,7 +155,7 @@ class Names:
     # -- the data behind a table -----------------------------------------------------------------
 
     def _tables_behind(self, place: Place) -> frozenset[Place]:
-        """The vendor views, and tables without inputs, behind a table."""
+        """The vendor views and tables without inputs behind a table."""
         if place not in self._known_behind:
             self._known_behind[place] = frozenset({place})
             if place.schema != "vendor":
@@ -166,9 +166,9 @@ class Names:
 
     def _read_by(self, place: Place) -> list[Place]:
         text = self.definition(place)
-        if text and _STORED.search(text):  # a stored mart whose SQL is not kept
+        if text and _STORED.search(text):  # a stored mart whose SQL is unknown
             kept = self._vendor_with_files
-            if place.schema == "ticks":  # a dataset's own series, computed from raw ticks
+            if place.schema == "ticks":  # kept bars of a dataset, computed from raw ticks
                 return [p for p in kept if p.table == place.table or p.table.startswith("raw_")]
             return kept
         found = self.tables_in(text) if text else []
@@ -188,7 +188,7 @@ class Names:
 
     @_locked
     def parse(self, text: str) -> Tree | None:
-        """The engine's tree of a SELECT; None where it has none."""
+        """The engine's tree of a SELECT; None if it has none."""
         row = self._cursor.execute(f"select json_serialize_sql({literal(text)})").fetchone()
         reply = json.loads(row[0]) if row else {"error": True}
         return None if reply.get("error") else reply["statements"][0]["node"]
@@ -220,15 +220,15 @@ class Names:
     def _model_definitions(self) -> dict[Place, str]:
         if Place("meta", "models") not in self.columns:
             raise NotFoundError(
-                "this catalog was built by an earlier version, which kept no SQL of its models;"
-                " so the data behind its tables is not known",
+                "this catalog was built by an earlier version, which did not store the SQL of"
+                " its models, so the data behind its tables is unknown",
                 next_step=BUILD,
             )
         rows = self._cursor.execute('select "schema", name, sql from meta.models').fetchall()
         return {Place(schema, name): text for schema, name, text in rows}
 
     def tables_by_sqlglot(self, text: str) -> list[Place]:
-        """The catalog's tables in a text of which the engine gives no tree."""
+        """The catalog's tables in a text for which the engine has no tree."""
         import sqlglot
         from sqlglot import exp
 
@@ -238,7 +238,7 @@ class Names:
 
 
 def table_names(tree: Tree) -> list[tuple[str, ...]]:
-    """Names of all tables in a tree, names of CTEs among them."""
+    """Names of all tables in a tree, including CTEs."""
     return [
         names(node, "catalog_name", "schema_name", "table_name")
         for node in nodes(tree)
@@ -264,7 +264,7 @@ def text_parameters(tree: Tree | None, catalog: Names) -> frozenset[str]:
 
 
 def _compared_types(tree: Tree | None, catalog: Names) -> Iterator[tuple[str, set[str]]]:
-    """Parameters, and the types of the catalog's columns of the name each is compared with."""
+    """Parameters, with the types of the catalog's columns with which they are compared."""
     for name, column in _parameter_columns(tree) if tree else ():
         yield name, {facts[column].type for facts in catalog.columns.values() if column in facts}
 

@@ -1,4 +1,4 @@
-"""Why a result is empty: the table, series or span of the query that is not in this home."""
+"""Explains an empty result: the table, series or span of the query that is not in this home."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _IN_THIS_HOME = "is in this home; see: warehouse status"
 def explain_empty(
     cursor: duckdb.DuckDBPyConnection, scopes: Sequence[QueryScope], *, has_rows: bool = False
 ) -> str | None:
-    """One line on what a query selects that is not in this home, and on what is.
+    """One line on what a query selects but this home lacks, and on what the home has.
 
-    A result with a row of 0 and NULL is explained only if something is not here.
+    A result with one row of 0 and NULL is explained only if something is missing.
     """
     tables, is_lacking = [], False
     for scope in scopes:
@@ -61,7 +61,7 @@ def _no_data(scope: QueryScope) -> str:
 def _what_is_here(
     scope: QueryScope, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]
 ) -> str:
-    """Which of the datasets behind a table are here, and which are not."""
+    """The datasets behind a table that the home has, and those that it lacks."""
     by_span: dict[str, list[str]] = {}
     for dataset, rows in here.items():
         asked = _restricted_keys(scope, rows)

@@ -1,4 +1,4 @@
-"""Windows of a query that are no whole number of the bars it selects, so they have no values."""
+"""Windows in a query that are not a whole number of the selected bars, so they have no values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _OF_LENGTH = re.compile(
     "rolling_(mean|sum|min|max|std|zscore|rank|percentile)|value_(before|after)"
     "|(past|forward)_return"
 )
-# What the macro windows('7 minutes') writes.
+# Names that the macro windows('7 minutes') writes.
 _WINDOW = re.compile(r"\blast_([1-9][0-9]{0,9})_((?:second|minute|hour|day)s?) as \(")
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyWindow:
-    """A length of time that is no whole number of bars, so measures over it are NULL.
+    """A length of time that is not a whole number of bars, so that measures over it are NULL.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class EmptyWindow:
 
     def __str__(self) -> str:
         bars = " or ".join(self.intervals)
-        return f"measures over {self.length} are NULL: that is no whole number of {bars} bars"
+        return f"measures over {self.length} are NULL: it is not a whole number of {bars} bars"
 
 
 def find_empty_windows(
@@ -48,9 +48,10 @@ def find_empty_windows(
     text: str,
     scopes: Sequence[QueryScope],
 ) -> tuple[EmptyWindow, ...]:
-    """Lengths in a query that fit none of the intervals it selects.
+    """Lengths in a query that fit none of the selected intervals.
 
-    A length that fits one of several intervals is no mistake: the others have no such measure.
+    A length that fits one of several intervals is not reported, because it may be meant for that
+    one.
     """
     lengths = list(dict.fromkeys(_lengths(tree, text)))
     if not lengths:

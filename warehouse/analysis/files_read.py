@@ -1,7 +1,7 @@
 """The files of the home that a query may read, for a home whose files are in a bucket.
 
-They are those behind the tables of the query: all months of a mart, all files of a dataset. DuckDB
-opens every file that a view lists, whatever the query selects of it.
+These are all files behind the tables of the query: all months of a mart, all files of a dataset,
+because DuckDB opens every file that a view lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from warehouse.analysis.parse_tree import Tree, function_name, nodes, texts_in
 
 _FILE = re.compile(r"'((?:objects|marts)/[^']+\.parquet)'")
 _SELECT = re.compile(r"^\s*create\s.*?\bas\b(?=[\s(])", re.I | re.S)
-# Macros of the product that read ticks, whose tables they name by default.
+# Macros of the product that read ticks; their default arguments name the tables.
 _OF_TICKS = "ticks"
 
 
@@ -42,7 +42,7 @@ class CatalogFiles:
         self._known: dict[Place, frozenset[str]] = {}
 
     def read_by(self, tree: Tree | None, text: str, params: Mapping[str, object]) -> frozenset[str]:
-        """Names below the home of all files that a query may read."""
+        """Paths below the home of all files that a query may read."""
         if tree is None:
             places: Iterable[Place] = self._names.tables_by_sqlglot(text)
         else:
@@ -56,7 +56,7 @@ class CatalogFiles:
                 yield place
 
     def _by_macros(self, tree: Tree, params: Mapping[str, object]) -> Iterator[Place]:
-        """Tables that a query names in calls of table macros, or that these read."""
+        """Tables that a query names in calls of table macros, or that the macros read."""
         called = {function_name(n) for n in nodes(tree) if n.get("function_name")}
         called &= self._macros.keys()
         if not called:
@@ -73,7 +73,7 @@ class CatalogFiles:
 
     def _behind(self, place: Place) -> frozenset[str]:
         if place not in self._known:
-            self._known[place] = frozenset()  # while it is looked for
+            self._known[place] = frozenset()  # marked while it is searched
             text = self._views.get(place, "")
             found = frozenset(_FILE.findall(text))
             inner = [] if found else self._names.tables_in(_SELECT.sub("", text)) if text else []

@@ -1,4 +1,4 @@
-"""Missing bars and refused files in what a query selects."""
+"""Finds missing bars and refused files in the selection of a query."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _UNKNOWN = "no such series"
 
 
 class IncompleteError(WarehouseError):
-    """Bars are missing from what a strict query selects; ``fields["gaps"]`` lists them."""
+    """Bars are missing from the selection of a strict query; ``fields["gaps"]`` lists them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class Gap:
         Number of missing bars; None if unknown.
     reason
         The cause: missing in the vendor's files, refused, never synced, after its last file, before
-        the series starts, the vendor has no file, synced but not in this build, no such series, or
-        for bars from ticks that the lake has none.
+        the series starts, the vendor has no file, synced but not in this build, no such series, or,
+        for kept bars, no ticks in the lake.
     next_step
-        The command that may fill it; None if there is none.
+        The command that may fill the gap; None if there is none.
     """
 
     dataset: str
@@ -95,9 +95,9 @@ def find_gaps(
     tree: Tree | None,
     catalog: Names,
 ) -> tuple[Gap, ...]:
-    """Gaps in what a query selects, each once, by dataset, series and time.
+    """The gaps in a query's selection, each once, by dataset, series and time.
 
-    A series that does not exist is one only if the query names a column computed from it.
+    A series that does not exist counts only if the query names a column computed from it.
     """
     found: set[Gap] = set()
     sources = _LakeToday(home)
@@ -113,9 +113,9 @@ def find_gaps(
 
 
 def by_clock(scope: QueryScope) -> Iterator[QueryScope]:
-    """The scope, and apart from it that of datasets which exist under one clock only.
+    """The scope, split off the scope of datasets that exist under one clock only.
 
-    A mart joins those to the bars of either clock, by the time at which they are known.
+    A mart joins those to the bars of either clock by ``known_at``.
     """
     contracts = load_contracts()
     only: dict[tuple[str, ...], list[str]] = {}
@@ -153,18 +153,18 @@ def _gap_lines(gap: Gap, label: str = "incomplete") -> list[str]:
 
 
 def require_whole(gaps: Sequence[Gap]) -> None:
-    """Raise if there are gaps.
+    """Raise an error if there are gaps.
 
     Raises
     ------
     IncompleteError
-        There are; the message names the first ten.
+        There are gaps; the message lists the first ten.
     """
     if gaps:
         listed = "\n".join(f"  {gap}" for gap in gaps[:10])
         more = f"\n  and {len(gaps) - 10:,} more" if len(gaps) > 10 else ""
         raise IncompleteError(
-            f"the data has {counted(len(gaps), 'gap')} where the query looks:\n{listed}{more}",
+            f"the data has {counted(len(gaps), 'gap')} in the selection:\n{listed}{more}",
             next_step="narrow the span, sync what is missing, or leave strict out",
             gaps=tuple(gaps),
         )
@@ -175,8 +175,8 @@ class _Series:
     """One series of a dataset with its spans in the catalog, in microseconds.
 
     ``first`` and ``after`` bound its bars; ``held`` are the periods of its files, ``refused`` those
-    of files in quarantine, ``gaps`` the stretches without bars in between. ``is_of_ticks`` if the
-    bars were computed from ticks.
+    of files in quarantine, ``gaps`` the missing bars in between. ``is_of_ticks`` if the bars were
+    computed from ticks.
     """
 
     name: tuple[Any, ...]
@@ -261,7 +261,7 @@ def _of_ticks(
 def _gaps_by_reason(
     series: _Series, span: Span, sources: _LakeToday, *, counts: bool = False
 ) -> Iterator[Gap]:
-    """A span without bars, split where the cause changes; refused files have gaps of their own."""
+    """A span without bars, split where the cause changes; refused files are separate gaps."""
     if series.is_of_ticks:
         yield from _gaps(series, [span], _NO_TICKS, counts=counts)
         return
@@ -324,7 +324,7 @@ def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Gap:
 def _unknown_series(
     scope: QueryScope, series: Sequence[_Series], refused: Sequence[Gap]
 ) -> set[Gap]:
-    """Series in the query that have no file here, good or refused."""
+    """Series in the query that have no file in this home, good or refused."""
     if not scope.keys:
         return set()
     here = {one.name[0] for one in series} | {gap.dataset for gap in refused}
@@ -359,7 +359,7 @@ class _LakeToday:
         self._known: dict[tuple[Any, ...], tuple[list[Span], list[Span]]] = {}
 
     def of(self, name: tuple[Any, ...]) -> tuple[list[Span], list[Span]]:
-        """Periods of its files, and spans for which the vendor has no more than these."""
+        """Periods of a series' files, and spans for which the vendor has no others."""
         if name not in self._known:
             self._known[name] = self._read(name)
         return self._known[name]
@@ -401,7 +401,7 @@ class _LakeToday:
         return shlex.join(words)
 
     def _importer(self, name: tuple[Any, ...]) -> str | None:
-        """The importer of a series of ticks that are not the vendor's own."""
+        """The importer of a series of imported ticks."""
         dataset, *parts = name
         with suppress(WarehouseError), Manifest(self._home.manifest) as manifest:
             for file in manifest.files_of(dataset, SeriesKey(*parts), most=1):
@@ -410,7 +410,7 @@ class _LakeToday:
 
 
 def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Gap]:
-    """Files in quarantine, apart from those of which the lake has a good version."""
+    """Files in quarantine, except those of which the lake has a good version."""
     keys = {name: values for name, values in scope.keys.items() if name != "series_id"}
     where, params = series_filter(scope, keys)
     if "series_id" in scope.keys:
@@ -442,7 +442,7 @@ def _overlaps(span: Span, scope: QueryScope) -> bool:
 
 
 def _meets(one: _Series, start: int | None, end: int | None) -> bool:
-    """Whether any of its bars can lie in the span."""
+    """Whether any of its bars can be in the span."""
     return (start is None or start < one.after) and (end is None or one.first < end)
 
 
@@ -490,5 +490,5 @@ def _now_us() -> int:
 
 
 def _today_us() -> int:
-    """When this UTC day began: the vendor's files end with yesterday's."""
+    """Start of the current UTC day; the vendor's files end with yesterday."""
     return _now_us() // DAY_US * DAY_US

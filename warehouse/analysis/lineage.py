@@ -1,8 +1,8 @@
 """The origin of a result's columns: through views and models, down to the vendor's columns.
 
 Works on DuckDB's parse trees of the user's text and of the SQL behind each view;
-nothing is run. A column is traced through every expression that it is computed by, the frames of
-windows among them; filters and join conditions are not counted.
+nothing is run. A column is traced through all expressions that compute it, including window frames;
+filters and join conditions do not count.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ class ColumnOf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an output column comes from.
+    """The origin of an output column.
 
     Attributes
     ----------
     shows
-        The catalog's column whose quantity it shows, as it is or by a function that keeps the
-        unit; None for one that the query computes.
+        The catalog's column that it shows, unchanged or through a function that keeps the unit;
+        None if the query computes it.
     is_plain
-        Whether it shows that column as it is.
+        Whether it shows that column unchanged.
     inputs
-        Every column of the tables read that it is computed from.
+        All columns of the tables from which it is computed.
     """
 
     shows: ColumnOf | None
@@ -103,7 +103,7 @@ def trace(
     Parameters
     ----------
     tree
-        The query's parse tree; None where the engine has none to give.
+        The query's parse tree; None if the engine has none.
     types
         Type of each column of the result by its name, in order.
     scope
@@ -146,7 +146,7 @@ def _origins(tree: Tree | None, columns: Sequence[str], catalog: Names) -> Outpu
 
 
 class Ancestry:
-    """What the columns of views are computed from, through all views below them."""
+    """The columns from which columns of views are computed, through all views below them."""
 
     def __init__(self, catalog: Names) -> None:
         self._catalog = catalog
@@ -154,7 +154,7 @@ class Ancestry:
         self._behind: dict[ColumnOf, frozenset[ColumnOf]] = {}
 
     def outputs_of(self, place: Place) -> Outputs:
-        """Columns of a view with what they are computed from; none where it is a table."""
+        """Columns of a view with the columns from which they are computed; empty for a table."""
         if place not in self._outputs:
             text = self._catalog.definition(place)
             tree = self._catalog.parse(text) if text else None
@@ -162,10 +162,10 @@ class Ancestry:
         return self._outputs[place]
 
     def behind(self, column: ColumnOf) -> frozenset[ColumnOf]:
-        """The vendor's columns, or those of tables computed from nothing, behind a column."""
+        """The columns of the vendor, or of tables without inputs, behind a column."""
         known = self._behind
         if column not in known:
-            known[column] = frozenset({column})  # a name that leads to itself ends here
+            known[column] = frozenset({column})  # stops at a name that refers to itself
             inputs = self.outputs_of(column.place).get(column.column)
             if inputs is not None and column.place.schema != "vendor":
                 known[column] = frozenset(
@@ -177,8 +177,8 @@ class Ancestry:
 def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
     """Output columns of a query by name, in order, named as the engine names them.
 
-    Where columns are not known, as those of a table function, an entry that :func:`_is_unknown`
-    recognises takes the place of any number of them.
+    An entry that :func:`_is_unknown` recognises stands for any number of unknown columns, such as
+    those of a table function.
     """
     heed_the_wait()
     ctes = with_ctes(tree, outer or {})
@@ -197,10 +197,10 @@ def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
 
 
 def match_names(found: Outputs, columns: Sequence[str]) -> Outputs:
-    """Outputs under the names that the engine gives, as far as both agree on them.
+    """Outputs under the engine's names, as far as both agree.
 
-    Names are compared from either end up to the first column of which nothing is known; where they
-    differ otherwise, the match is uncertain, and no column has an origin.
+    Names are compared from either end up to the first unknown column; if they differ otherwise, the
+    match is uncertain, and no column has an origin.
     """
     known = list(found.items())
     unknown = [place for place, (name, _) in enumerate(known) if _is_unknown(name)]
@@ -238,14 +238,14 @@ def _is_unknown(name: str) -> bool:
 
 
 def _fits(name: str, column: str, *, is_after_unknown: bool = False) -> bool:
-    """Whether the engine may name a column so; unknown ones may have taken its name."""
+    """Whether the engine may give a column this name; unknown columns may have taken its own."""
     known, given = name.lower(), column.lower()
     is_numbered = is_after_unknown and re.fullmatch(re.escape(known) + r"(_\d+)+", given)
     return _is_unnamed(name) or known == given or bool(is_numbered)
 
 
 class _UniqueNames:
-    """Columns of a SELECT as they come; a name that is taken gets a number, as the engine does."""
+    """The columns of a SELECT in order; a duplicate name gets a number, as in the engine."""
 
     def __init__(self) -> None:
         self.columns: Outputs = {}
@@ -263,7 +263,7 @@ class _UniqueNames:
 
 
 def _renamed(columns: Outputs, aliases: Sequence[str]) -> Outputs:
-    """Columns under the names that ``as t(a, b)`` gives to the first of them."""
+    """Columns of which the first are renamed as by ``as t(a, b)``."""
     if not aliases:
         return columns
     if any(map(_is_unknown, columns)):
@@ -277,14 +277,14 @@ def _renamed(columns: Outputs, aliases: Sequence[str]) -> Outputs:
 
 @dataclass(frozen=True, slots=True)
 class _From:
-    """What a FROM offers.
+    """The columns that a FROM offers.
 
     Attributes
     ----------
     sources
         Columns by alias, in the order in which names are looked up.
     star
-        What ``*`` gives: a name may occur twice.
+        Columns of ``*``; a name may occur twice.
     """
 
     sources: list[tuple[str, Outputs]]
@@ -324,7 +324,7 @@ def _joined(join: Tree, left: _From, right: _From) -> _From:
 
 
 def _merged(kind: str, left: Origin, right: Origin) -> Origin:
-    """A column of USING, which shows the side that is always there."""
+    """A column of USING, which shows the side that is always present."""
     if kind in ("FULL", "OUTER"):
         return _common(left, right)
     return right if kind == "RIGHT" else left
@@ -338,7 +338,7 @@ def _by_name(star: list[tuple[str, Origin]]) -> Outputs:
 
 
 def _columns_of(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
-    """Columns that one thing in a FROM offers."""
+    """Columns of one source in a FROM."""
     aliases = node.get("column_name_alias") or []
     if node["type"] == "SUBQUERY":
         return _renamed(outputs(query_of(node["subquery"]), catalog, ctes), aliases)
@@ -368,7 +368,7 @@ def _item_outputs(
     ctes: Ctes,
     catalog: Names,
 ) -> Iterator[tuple[str, Origin]]:
-    """Columns that one item of a SELECT list gives; the name is empty for an expression."""
+    """Columns of one item of a SELECT list; the name is empty for an expression."""
     stars = [node for node in _outside_queries(item) if node.get("class") == "STAR"]
     if not stars:
         if item["class"] == "FUNCTION" and function_name(item) in ("unnest", "unlist"):
@@ -393,7 +393,7 @@ def _item_outputs(
 
 
 def _star_of(star: Tree, scope: _From) -> list[tuple[str, Origin]] | None:
-    """Columns of ``*``, ``t.*`` and ``columns('…')``, before what EXCLUDE and the like change."""
+    """Columns of ``*``, ``t.*`` and ``columns('…')``, before EXCLUDE, REPLACE and RENAME."""
     wanted = (star.get("relation_name") or "").lower()
     found = scope.star
     if wanted:
@@ -429,7 +429,7 @@ def _origin(item: Tree, sources: list[tuple[str, Outputs]], ctes: Ctes, catalog:
 
 
 def _shown_column(item: Tree, sources: list[tuple[str, Outputs]]) -> ColumnOf | None:
-    """The column whose quantity an expression shows: its own, or that of a function's first."""
+    """The column that an expression shows: itself, or a function's first argument."""
     while item["class"] in ("FUNCTION", "WINDOW") and function_name(item) in _KEEPS_UNIT:
         arguments = arguments_of(item)
         if not arguments:
@@ -452,7 +452,7 @@ def _lookup(reference: Tree, sources: list[tuple[str, Outputs]]) -> Origin | Non
 
 
 def _union(parts: list[Outputs], tree: Tree) -> Outputs:
-    """Columns of a UNION: BY NAME, or by position."""
+    """Columns of a UNION, by name or by position."""
     if any(_is_unknown(name) for part in parts for name in part):
         return dict(_UNKNOWN)
     by_name = str(tree.get("setop_type", "")).endswith("BY_NAME")
@@ -494,6 +494,6 @@ def _column_name(item: Tree) -> str:
 
 
 def _informative(columns: frozenset[ColumnOf]) -> tuple[str, ...]:
-    """Names of columns, without keys and times where there are others."""
+    """Names of columns, without keys and times if there are others."""
     values = [column for column in columns if column.column not in _GRID]
     return tuple(sorted(map(str, values or columns)))

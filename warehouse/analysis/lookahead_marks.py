@@ -70,7 +70,7 @@ Remark = LookAhead | EmptyWindow | AbsentColumn | Gap
 def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
     """Lines of text: models that look ahead, empty windows, absent columns, then the gaps.
 
-    ``hint`` is that of the result; if there is one, it names the series that are not here.
+    ``hint`` is that of the result; if given, it already names the missing series.
     """
     others = [w for w in warnings if not isinstance(w, (AbsentColumn, Gap))]
     lines = [*map(str, others), *absent_lines(_absent(warnings))]
@@ -78,14 +78,14 @@ def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
 
 
 def require_clean(warnings: Sequence[Remark]) -> None:
-    """Raise if a strict query has warnings.
+    """Raise an error if a strict query has warnings.
 
     Raises
     ------
     LooksAheadError
-        It reads models that look ahead.
+        The query reads models that look ahead.
     IncompleteError
-        Bars or columns are missing from what it selects, or a window is no whole number of bars.
+        Bars or columns are missing from the selection, or a window is not a whole number of bars.
     """
     marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
     if marks:

@@ -15,7 +15,7 @@ KEY_COLUMNS = ("series_id", *SERIES_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing in a FROM: its alias, and the tree that names it."""
+    """One source in a FROM: its alias, and its tree."""
 
     alias: str
     node: Tree
@@ -30,12 +30,12 @@ class Cte:
     query
         Its tree.
     around
-        The names that it may use.
+        The CTEs that it may use.
     aliases
-        Names that its first columns are given.
+        Names given to its first columns.
     columns
-        Its columns, once they are known: where each query names another one twice, walking
-        through each one again would take exponential time.
+        Its columns, once known, because walking each query again would take exponential time if
+        each names another one twice.
     """
 
     query: Tree
@@ -48,7 +48,7 @@ Ctes = dict[str, Cte]
 
 
 def nodes(tree: object) -> Iterator[Tree]:
-    """Every node of a tree, however deep."""
+    """Every node of a tree at any depth."""
     waiting = [tree]
     while waiting:
         item = waiting.pop()
@@ -60,7 +60,7 @@ def nodes(tree: object) -> Iterator[Tree]:
 
 
 def names(node: Tree, *keys: str) -> tuple[str, ...]:
-    """The parts of a table's or function's name, in the way of either version of the engine."""
+    """The parts of a table's or function's name, in the form of either version of the engine."""
     path = (node.get("qualified_name") or {}).get("path")
     return tuple(path) if path else tuple(node[key] for key in keys if node.get(key))
 
@@ -86,7 +86,7 @@ def sides(node: Tree) -> list[Tree]:
 
 
 def sources_of(node: Tree) -> tuple[list[Source], dict[str, frozenset[str]]]:
-    """What a FROM names, and per alias the columns that joins make equal everywhere."""
+    """The sources of a FROM, and the columns per alias that inner joins make equal."""
     sources: list[Source] = []
     equal: set[str] | None = None
     waiting = [node]
@@ -106,7 +106,7 @@ def sources_of(node: Tree) -> tuple[list[Source], dict[str, frozenset[str]]]:
 
 
 def _equated(condition: Tree | None) -> Iterator[str]:
-    """Columns of one name that a join condition sets equal."""
+    """Columns of the same name that a join condition makes equal."""
     if not condition:
         return
     if condition["type"] == "CONJUNCTION_AND":
@@ -141,7 +141,7 @@ def passes_through(node: Tree) -> Callable[[str], bool]:
 
 
 def excluded(star: Tree, *keys: str) -> Iterator[str]:
-    """Names of columns in some of a star's lists: EXCLUDE's and, by default, REPLACE's too."""
+    """Names of columns in some of a star's lists: EXCLUDE and, by default, REPLACE."""
     for key in keys or ("exclude_list", "qualified_exclude_list", "replace_list"):
         for entry in star.get(key) or []:
             if isinstance(entry, str):
@@ -151,7 +151,7 @@ def excluded(star: Tree, *keys: str) -> Iterator[str]:
 
 
 def key_or_time(node: Tree) -> tuple[str | None, str] | None:
-    """Qualifier and name, where an expression is a key column or time."""
+    """Qualifier and name, if an expression is a key column or time."""
     if node.get("class") != "COLUMN_REF":
         return None
     *qualifier, name = node["column_names"]
@@ -203,7 +203,7 @@ def _join_conditions(node: Tree) -> Iterator[Tree]:
 
 
 def queries_within(value: object) -> Iterator[Tree]:
-    """The outermost query nodes inside something that is none itself."""
+    """The outermost query nodes inside a node that is not a query."""
     waiting = list(value.values()) if isinstance(value, dict) else [value]
     while waiting:
         item = waiting.pop()
@@ -217,7 +217,7 @@ def queries_within(value: object) -> Iterator[Tree]:
 
 
 def texts_in(node: Tree) -> Iterator[str]:
-    """String constants, as table macros take names of tables."""
+    """String constants, which may be names of tables for table macros."""
     for item in nodes(node):
         if item.get("class") == "CONSTANT":
             literal = item.get("literal") or {}

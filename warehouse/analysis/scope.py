@@ -2,7 +2,7 @@
 
 A condition counts if it certainly restricts what is read: a comparison of a key column or
 ``time`` with a value, joined by AND, in the WHERE of the query that reads the table or of one
-around it that passes the column through. Others are ignored, so that a scope is never too small.
+around it that passes the column through. Others are ignored, so a scope is never too small.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class QueryScope:
     datasets
         The vendor's datasets behind it.
     keys
-        Values that key columns may have; a column that is not here may have any.
+        Values that key columns may have; columns that are missing here may have any.
     start, end
-        Span of ``time``, naive UTC, half-open; None where it is not bounded.
+        Span of ``time``, naive UTC, half-open; None if it is unbounded.
     """
 
     place: Place
@@ -100,7 +100,7 @@ def query_scope(
     Parameters
     ----------
     tree
-        The query's parse tree; None where the engine has none to give, then ``text`` is read.
+        The query's parse tree; None if the engine has none, then ``text`` is read.
     """
     if tree is None:
         places = catalog.tables_by_sqlglot(text)
@@ -174,7 +174,7 @@ class _Walk:
                     self._source(Source("", table), ctes, _Filter())
 
     def _cte(self, cte: Cte, found: _Filter) -> None:
-        """What a query of a WITH reads, once for each filter on it."""
+        """Walk a query of a WITH, once for each filter on it."""
         way = (cte, frozenset(found.keys.items()), found.start, found.end)
         if way not in self._walked:
             self._walked.add(way)
@@ -213,7 +213,7 @@ class _Walk:
             yield found
 
     def _without_null_check(self, node: Tree) -> Tree | None:
-        """The rest of ``$x is null or ...``, which selects everything if $x is not given."""
+        """The right side of ``$x is null or ...``, which selects everything if $x is not given."""
         first, *rest = node["children"]
         if first["type"] != "OPERATOR_IS_NULL" or len(rest) != 1:
             return None
@@ -297,7 +297,7 @@ class _Values:
 
 
 def _key(name: str, value: Any) -> Any:
-    """A value in the type of the key column that DuckDB compares it with."""
+    """A value in the type of the key column with which DuckDB compares it."""
     if value is None or (isinstance(value, str) and name != "series_id"):
         return value
     if name == "series_id" and (isinstance(value, str) or value == int(value)):

@@ -1,4 +1,4 @@
-"""The vendor's columns and datasets that a query uses of a table: those behind what it names."""
+"""The vendor's columns and datasets that a query uses through the columns of a table."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from warehouse.analysis.parse_tree import Tree, nodes
 
 
 def used_columns(tree: Tree | None, place: Place, catalog: Names) -> frozenset[ColumnOf]:
-    """Columns of the vendor behind the columns of a table that a query names anywhere.
+    """The vendor's columns behind the columns of a table that a query names anywhere.
 
-    Those behind all of its columns where it names ``*``, or where it has no tree. None of kept
-    bars, which are computed from ticks.
+    Those behind all columns of the table if the query uses ``*`` or has no tree. Kept bars have
+    none, because they are computed from ticks.
     """
     if place.schema == "ticks":
         return frozenset()
@@ -33,10 +33,10 @@ def used_columns(tree: Tree | None, place: Place, catalog: Names) -> frozenset[C
 
 
 def used_datasets(tree: Tree | None, place: Place, catalog: Names) -> frozenset[str]:
-    """Datasets behind the columns of a table that a query names anywhere; all where unsure.
+    """Datasets behind the columns of a table that a query names anywhere; all if this is uncertain.
 
-    None of kept bars, because a series of theirs need not be one of the vendor's files, nor of all
-    kinds of ticks.
+    Kept bars have none, because the vendor's files may lack their series, and so may some kinds of
+    ticks.
     """
     if place.schema == "ticks":
         return frozenset()

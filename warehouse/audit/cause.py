@@ -1,4 +1,4 @@
-"""Finds why a row depends on later data, by building it on less and less of that data."""
+"""Finds out why a row depends on later data, by building it on less and less of that data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The cause as text; how far after its ``known_at`` the row's inputs lie, if measured."""
+    """The cause as text, and how far inputs reach beyond the row's ``known_at``, if measured."""
 
     text: str
     reach_us: int | None = None
@@ -39,7 +39,7 @@ def explain_leaks(
     Parameters
     ----------
     tainted
-        Models that look ahead, and in what way; reading one of them is part of the cause.
+        Models that look ahead, and how; reading one of them is part of the cause.
     """
     if differences:
         scratch.restore_views(model)
@@ -65,7 +65,7 @@ def _origin(scratch: Scratch, model: Model, tainted: Mapping[Relation, str]) -> 
 
 
 class _Probe:
-    """One row of a model, built on selected parts of the data; each part once."""
+    """One row of a model, built on selected parts of the data, once for each part."""
 
     def __init__(
         self, scratch: Scratch, model: Model, columns: Sequence[str], row: Row, rows: str
@@ -95,7 +95,7 @@ class _Probe:
         return World(self._rows, conditions=((dataset, condition),))
 
     def value(self, column: str | None, world: World, *, again: bool = False) -> list[object]:
-        """The column's value in the row (a list: none where the row is not there)."""
+        """The column's value in the row, as a list that is empty if the row does not exist."""
         if again or world not in self._seen:
             self._seen[world] = self._scratch.rows(
                 world, self._model, self._columns, self.row.condition
@@ -134,8 +134,8 @@ def _measure(probe: _Probe, difference: Difference) -> Cause:
     whole = probe.value(column, probe.whole())
     if not _same(whole, probe.value(column, probe.whole(), again=True)):
         return Cause(
-            "two builds of the same data differ: something is drawn at random, or rows are put in"
-            " an order that ties leave open"
+            "two builds of the same data differ: something is random, or rows are ordered by"
+            " columns with ties"
         )
     if not probe.later or _same(whole, probe.value(column, probe.until(-1))):
         return Cause("changes with data from after the row, but in no way that could be measured")
@@ -174,7 +174,7 @@ def _described(
         )
     elif to_the_end:
         text = (
-            f"uses {named} to the end of the data looked at, {far} after the row is known:"
+            f"uses {named} to the end of the examined data, {far} after the row is known:"
             " a statistic of all rows, or a frame without an end"
         )
     else:

@@ -1,6 +1,6 @@
 """Compares two builds of a model on the rows that both should contain.
 
-First by a fingerprint of all rows, which is all that a clean model costs; then column by column.
+A fingerprint of all rows is compared first, which suffices for clean models; then each column.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from warehouse.audit.scratch import KEYS, Scratch, stored
 from warehouse.project import Model
 from warehouse.sql import identifier, literal
 
-# Reals are equal up to this share of the larger one, or of the column's mean size in the series:
-# two builds may add up a window in another order.
+# Reals are equal up to this share of the larger one, or of the column's mean size in the series,
+# because two builds may add up a window in another order.
 RELATIVE_TOLERANCE = 1e-9
 
 _REALS = ("DOUBLE", "FLOAT")
@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A column that differs (``None``: rows that only one build has), and the first row where."""
+    """A column that differs (``None``: rows that only one build has), and the first such row."""
 
     column: str | None
     rows: int
@@ -61,7 +61,7 @@ def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> i
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Some rows of a build in one pass: how many, a fingerprint, and values by column."""
+    """Summary of some rows of a build: number, fingerprint, and non-NULL values by column."""
 
     rows: int
     fingerprint: int | None
@@ -71,9 +71,9 @@ class Summary:
 def summarise(
     scratch: Scratch, model: Model, result: str, condition: str, without: Sequence[str] = ()
 ) -> Summary:
-    """A summary of the rows under ``condition``, and of the columns but those ``without``.
+    """A summary of the rows under ``condition``, without the columns in ``without``.
 
-    It is kept as long as the build is.
+    It is kept as long as the build.
     """
     kept, place = scratch.kept[result], (model.relation, condition, tuple(without))
     if place not in kept:
@@ -141,9 +141,9 @@ def _joined_sql(
     keys: Sequence[str],
     measures: Sequence[tuple[str, str]],
 ) -> str:
-    """``joined``: left rows beside right ones, whose columns are named ``… on the right``.
+    """``joined``: left rows joined with right ones, whose columns are named ``… on the right``.
 
-    Rows with the same key are distinguished by their place among them.
+    Rows with the same key are numbered.
     """
     key = ", ".join(identifier(name) for name in keys) or "1"
     order = ", ".join(identifier(name) for name, _ in measures) or "1"

@@ -1,4 +1,4 @@
-"""The look-ahead audit: the rows of a model must not depend on data from after them.
+"""The look-ahead audit: the rows of a model must not depend on later data.
 
 Every model is built from its compiled SQL in a scratch database: on all data around a random
 moment, on the data known by then, and with noise after it. The values of a row that was known by
@@ -54,7 +54,7 @@ _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
 
-# Cuts of a model that are worth a scratch database of their own.
+# Number of cuts of a model for which another scratch database pays.
 _LEAST_WORK = 4
 
 
@@ -70,17 +70,17 @@ def audit_lookahead(
 ) -> AuditReport:
     """Search models for values that depend on data that was not known yet.
 
-    A model without rows in the sample is audited once more, alone and on series that have rows
-    in it, or else in the stored marts that it reads.
+    A model without rows in the sample is audited again, alone and on series that have rows in it,
+    or in the stored marts that it reads.
 
     Parameters
     ----------
     catalog
-        A catalog whose ``vendor`` and ``meta`` schemas give the data; it is only read.
+        A catalog with the data in its schemas ``vendor`` and ``meta``; it is only read.
     project
         The models, as :func:`warehouse.project.load_project` gives them.
     models
-        Names of those to audit; all but the staging views if empty.
+        Names of the models to audit; if empty, all but the staging views.
     cuts
         Number of random moments.
     seed
@@ -125,7 +125,7 @@ def audit_lookahead(
 def _series_of(
     connection: duckdb.DuckDBPyConnection, project: Project, model: Model
 ) -> frozenset[int]:
-    """Series that have rows in a model, or else in all stored marts that it is or reads."""
+    """Series that have rows in a model, or else in all of the stored marts that it reads."""
     stored = [
         other.relation
         for other in project.with_ancestors([model])
@@ -136,7 +136,7 @@ def _series_of(
             if found := series_with_rows(connection, relations):
                 return found
         except (duckdb.CatalogException, duckdb.BinderException):
-            # the model was not built, or its view reads views by a name that is unknown here
+            # the model was not built, or its view reads views under names that are unknown here
             continue
     return frozenset()
 
@@ -224,7 +224,7 @@ def audit_sample(
     seed: int = 0,
     session: Mapping[str, str] = _UTC,
 ) -> AuditReport:
-    """The audit of every build: three cuts, one of them early, few bars, in about a second."""
+    """The audit in a build: three cuts, one of them early, with few bars, in about a second."""
     return audit_lookahead(
         catalog, project, models=models, cuts=3, seed=seed, size=QUICK, session=session
     )
@@ -232,7 +232,7 @@ def audit_sample(
 
 @dataclass(frozen=True, slots=True)
 class _Future:
-    """The data after the cut in a world: its rows, and the name under which results are kept."""
+    """The data after the cut in a world: its rows, and the name of its results."""
 
     mode: Mode
     rows: str
@@ -329,7 +329,7 @@ class _Audit:
         self._look_for_labels(model, cut, futures[0])
 
     def _count(self, model: Model, cut: Cut, future: _Future) -> None:
-        """Columns that have a value in any world, and so were tested."""
+        """Add the columns that have a value in any world, and so were tested."""
         tally = self.tallies[model.relation]
         whole, known = (
             summarise(self._scratch, model, result, _known(cut))
@@ -365,7 +365,7 @@ class _Audit:
         return tainted
 
     def _look_for_labels(self, model: Model, cut: Cut, future: _Future) -> None:
-        """Labels of a row known at the cut must change without the data after it."""
+        """Check that labels of a row known at the cut change without the data after it."""
         tally = self.tallies[model.relation]
         names = model.labels
         if model.is_labels:
@@ -390,21 +390,21 @@ class _Audit:
                 tally.labels_differing.add(difference.column)
 
     def _check_horizon(self, model: Model, cut: Cut, future: _Future) -> None:
-        """Labels may look as far ahead as declared, no further."""
+        """Check that labels look no further ahead than declared."""
         if model.horizon_us is None:
             return
-        # A horizon is a length of time from bar to bar, and its last bar may be known late.
+        # A horizon is a span of bars, the last of which may be known late.
         settled_us = cut.at_us - model.horizon_us - self._scratch.latest_us(model, future.rows)
         settled = f"known_at <= make_timestamp({settled_us})"
         cause = Cause(
-            "needs rows from further ahead than config.meta.horizon declares; where bars are "
-            "missing, lead() counts rows and so reaches further in time; join_at does not"
+            "needs rows from further ahead than config.meta.horizon declares; if bars are "
+            "missing, lead(), which counts rows, reaches further in time; join_at does not"
         )
         for difference in find_differences(self._scratch, model, (future.result, "known"), settled):
             self._record(Kind.HORIZON, model, difference, cut, future.mode, cause)
 
     def _check_lookbacks(self, models: Sequence[Model], cut: Cut) -> None:
-        """Rows must not change when data further back than their lookback is removed."""
+        """Check that rows do not change when data further back than their lookback is removed."""
         groups: dict[int, list[Model]] = defaultdict(list)
         for model in models:
             lookback_us = total_lookback_us(model, self._project)

@@ -1,7 +1,7 @@
-"""The audit of the vendor's metrics: every value against the same one from raw ticks.
+"""The audit of the vendor's metrics: compares every value with the same one from raw ticks.
 
-The formulas are those of ``macros/ticks/``. Where these give several readings of a column, the
-one with the fewest differing bars is the best, and the column is judged by it.
+The formulas are those of ``macros/ticks/``. If a column has several readings, it is judged by the
+one with the fewest differing bars.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ _OF_SIZES = ("flow", "trade_size")
 # Relative difference of sums in another order, and of values that were rounded to float32.
 _EQUAL = 1e-9
 _EQUAL_FLOAT32 = 1.2e-7
-# Relative to the largest value of a column: what cancellation leaves of a difference.
+# Rounding error after cancellation, relative to the largest value of a column.
 _ROUNDING = 1e-12
-# Values per bar up to which the vendor's medians and percentiles are exact; beyond, they come from
-# a sketch that is off by half a percent of the values at most: the readings rank_low, rank_high.
+# Values per bar up to which the vendor's medians and percentiles are exact; for more values they
+# come from a sketch with an error of at most half a percent of the ranks, which the readings
+# rank_low and rank_high bound.
 _EXACT_VALUES = 256
 _RANKS = ("rank_low", "rank_high")
 _LATE_MS = 50
@@ -64,9 +65,9 @@ def audit_metrics(
     Parameters
     ----------
     start, end
-        Naive UTC, ``end`` excluded; all bars in the span of the ticks where not given.
+        Naive UTC, ``end`` excluded; by default all bars in the span of the ticks.
     notional_usd_rate
-        Dollars of a unit of the quote currency, for the size classes of trades.
+        Dollars per unit of the quote currency, for the size classes of trades.
 
     Raises
     ------
@@ -104,14 +105,14 @@ def audit_metrics(
 
 
 def keep_audit(home: Home, report: MetricsReport) -> None:
-    """Record what an audit found, for ``meta.audit`` of the next catalog.
+    """Record the results of an audit, for ``meta.audit`` of the next catalog.
 
     Raises
     ------
     LockedError
         Another process writes to this home.
     DiskError
-        The home may not be written.
+        The home is not writable.
     """
     with writing(home, "audit"), Manifest(home.manifest) as manifest, manifest.transaction():
         for audit in report.audits:
@@ -145,7 +146,7 @@ def _series(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> l
 
 
 class _Auditor:
-    """Audits one series, by spans of whole UTC days that hold a bounded number of ticks."""
+    """Audits one series, in spans of whole UTC days with a bounded number of ticks."""
 
     def __init__(
         self,
@@ -201,7 +202,7 @@ class _Auditor:
     # -- what can be compared --------------------------------------------------------------------
 
     def _unfit(self) -> str | None:
-        """Why the ticks cannot be compared with the vendor's bars."""
+        """Why the ticks cannot be compared with the vendor's bars; None if they can."""
         ((is_replaced,),) = self._run(
             "select bool_and(len(owns_from) = 0) from warehouse.meta.files"
             " where dataset = $1 and series_id = $2",
@@ -226,7 +227,7 @@ class _Auditor:
         return None
 
     def _spans(self) -> Iterator[tuple[datetime, datetime]]:
-        """UTC days with bars and ticks, joined to spans of a bounded number of ticks."""
+        """UTC days with bars and ticks, merged into spans with a bounded number of ticks."""
         series = self._series
         bounds = f"series_id = {series.series_id}"
         bars = self._run(
@@ -359,7 +360,7 @@ class _Auditor:
                 found += [BadValue(**row, outcome=ValueOutcome(outcome)) for row in worst]
                 found.sort(key=lambda bad: (not bad.outcome.is_problem, -(bad.relative or 0)))
                 del found[_WORST:]
-        for one in known.values():  # the default reading first: it wins where others are as good
+        for one in known.values():  # the default reading first, so that it wins a tie
             one.by_reading = dict(sorted(one.by_reading.items()))
 
     def _judged(self, column: str, name: str, *, has_ranks: bool) -> str:
@@ -405,7 +406,7 @@ class _Auditor:
     # -- the ticks behind a difference -----------------------------------------------------------
 
     def _ticks_behind(self) -> list[str]:
-        """What is special in the ticks of the worst bars, such as those that arrived late."""
+        """Peculiarities of the ticks in the worst bars, such as late arrival."""
         bad = [
             value for column in self._report.columns for value in column.worst
             if value.outcome.is_problem

@@ -1,4 +1,4 @@
-"""The audit of the vendor's metrics as values: verdicts by series, column and reading."""
+"""Results of the audit of the vendor's metrics: verdicts by series, column and reading."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ValueOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MetricSeries:
-    """A series of the vendor's bars that ticks can be compared with."""
+    """A series of the vendor's bars that can be compared with ticks."""
 
     dataset: str
     series_id: int
@@ -57,7 +57,7 @@ class BadValue:
 
     @property
     def relative(self) -> float | None:
-        """Difference relative to the larger value; None where one is missing."""
+        """Difference relative to the larger value; None if one is missing."""
         if self.vendor is None or self.ticks is None:
             return None
         return abs(self.vendor - self.ticks) / max(abs(self.vendor), abs(self.ticks))
@@ -73,7 +73,7 @@ class ColumnAudit:
 
     @property
     def best(self) -> str:
-        """The reading with the fewest problems; the default one where it is as good."""
+        """The reading with the fewest problems; the default one if it has as few."""
         return min(
             self.by_reading,
             key=lambda reading: sum(
@@ -135,7 +135,7 @@ class SeriesAudit:
         return self.bars[ValueOutcome.NO_BAR] + sum(column.problems for column in self.columns)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Rows of ``meta.audit`` but for the series: one per column, reading and verdict."""
+        """Rows of ``meta.audit`` without the series: one per column, reading and verdict."""
         for outcome in (ValueOutcome.NO_BAR, ValueOutcome.NO_TICKS):
             if self.bars[outcome]:
                 yield None, None, False, str(outcome), self.bars[outcome], None, None, None, None
@@ -158,7 +158,7 @@ class SeriesAudit:
 
 @dataclass(frozen=True, slots=True)
 class MetricsReport:
-    """The audit of all series that were asked for."""
+    """The audit of all selected series."""
 
     audits: tuple[SeriesAudit, ...]
 

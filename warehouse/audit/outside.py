@@ -1,8 +1,8 @@
 """Inputs of a model that an audit cannot reduce to a moment: files, other databases, seeds.
 
-Such inputs are the same in every build of an audit, so that no comparison shows a leak
-through them. The model is *unproven*, unless ``config.meta.outside`` gives the reason why they
-contain nothing from the future.
+Such inputs are the same in every build of an audit, so no comparison can find a leak through them.
+The model is *unproven*, unless ``config.meta.outside`` gives the reason why they contain nothing
+from the future.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def find_outside(
     Parameters
     ----------
     connection
-        One beside which the audited catalog is attached as ``origin``.
+        A connection to which the audited catalog is attached as ``origin``.
     """
 
     @cache
     def macros() -> set[str]:
-        """Table macros of the catalog; DuckDB writes out all of them when it lists any."""
+        """Table macros of the catalog, read once because DuckDB renders all macros to list any."""
         listed = connection.execute(
             "select distinct function_name from duckdb_functions()"
             f" where database_name = {literal(ORIGIN)} and function_type = 'table_macro'"
@@ -70,9 +70,9 @@ def may_read_ticks(model: Model) -> bool:
 
 
 def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> Project:
-    """The project with the views ``ticks.*`` that models name among their sources.
+    """The project, with the views ``ticks.*`` that models read among its sources.
 
-    No file of dbt declares these, because only some homes have them.
+    They are not declared in dbt, because only some homes have them.
     """
     kept = connection.execute(
         f"select view_name from duckdb_views() where database_name = {literal(ORIGIN)}"
@@ -123,12 +123,12 @@ def _first_outside(
         written = ".".join(path)
         if relation is not None and relation in known:
             return (
-                f"reads {written} by its name, past dbt: write {{{{ ref('{relation.name}') }}}}"
-                " in its place"
+                f"reads {written} by its name and not through dbt: write"
+                f" {{{{ ref('{relation.name}') }}}} in its place"
             )
         if relation is not None and relation.schema == "vendor":
             return (
-                f"reads {written} by its name, past dbt: write"
+                f"reads {written} by its name and not through dbt: write"
                 f" {{{{ source('vendor', '{relation.name}') }}}} in its place"
             )
         return (
@@ -139,7 +139,7 @@ def _first_outside(
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Tree]:
-    """All nodes of the parse tree; none if DuckDB gives none, and building the model shows why."""
+    """All nodes of the parse tree; empty if DuckDB has none, and building the model shows why."""
     row = connection.execute("select json_serialize_sql(?)", [sql]).fetchone()
     tree: Tree = json.loads(row[0]) if row else {"error": True}
     return [] if tree.get("error") else list(nodes(tree))
@@ -152,7 +152,7 @@ def _table_functions(parsed: Sequence[Tree]) -> Iterator[str]:
 
 
 def _tables(parsed: Sequence[Tree]) -> Iterator[tuple[str, ...]]:
-    """Names of tables as they are written, without those of WITH."""
+    """Names of tables as written, without those of WITH."""
     defined = {
         str(entry["key"]).lower()
         for node in parsed

@@ -46,7 +46,7 @@ class Verdict(StrEnum):
     LABELS = "labels"
     # Declared as a statistic of the whole sample, so not usable at the time of its rows.
     IN_SAMPLE = "in-sample"
-    # No row of it was compared; ``ModelAudit.reason`` is the cause.
+    # None of its rows was compared; ``ModelAudit.reason`` is the cause.
     UNTESTED = "untested"
 
 
@@ -61,11 +61,12 @@ class ModelFinding:
     series, time
         The first affected row: its series as text, its ``time`` (UTC).
     value_known
-        What the model gives for that row on the data known by the cut.
+        The model's value in that row, computed from the data known by the cut.
     value_whole
-        What it gives on all data (or with the noise).
+        Its value computed from all data (or with the noise).
     reach_us, reach_bars
-        How far after its ``known_at`` the row's inputs lie, and the same in bars of the row.
+        How far the row's inputs reach beyond its ``known_at``, in microseconds and in bars of the
+        row.
     cause
         The probable cause as text.
     """
@@ -114,7 +115,7 @@ class ModelAudit:
     untested
         Columns that were NULL in every compared row and so could not be tested.
     reason
-        Why none of its rows was compared, where it has rows all the same; else empty.
+        Why none of its rows was compared, if it has rows; else empty.
     """
 
     model: Relation

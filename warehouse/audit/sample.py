@@ -1,6 +1,6 @@
 """The data that an audit uses: a few series, and for each cut a range of their bars around it.
 
-Planning reads ``meta.coverage`` only; a cut's stretches are read when it is its turn.
+Planning reads ``meta.coverage`` only; the data of a cut is read when the cut is examined.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ class SampleSize:
     Attributes
     ----------
     series
-        Most series; those of one instrument first, then others.
+        Maximum number of series; those of one instrument first, then others.
     bars
-        Most bars of one series before a cut; after it at most a quarter of that.
+        Maximum number of bars of one series before a cut; after it at most a quarter of that.
     takes_turns
-        Whether cuts are tried without the future and with noise for it in turn, instead of both.
+        Whether cuts alternate between removing the future and replacing it by noise, instead of
+        both.
     """
 
     series: int = 6
@@ -99,7 +100,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The plan: series by number, cuts in order."""
+    """The plan of an audit: series by number, cuts in order."""
 
     series: dict[int, SeriesKey]
     cuts: tuple[Cut, ...]
@@ -107,7 +108,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Month:
-    """A month of a series in a dataset that holds rows."""
+    """A month of a series in a dataset that has rows."""
 
     dataset: str
     series_id: int
@@ -128,15 +129,15 @@ def plan_sample(
 ) -> Sample:
     """Choose series and cuts at random, the same for the same seed and catalog.
 
-    ``among`` are the numbers of the series to choose from; all where it is None.
+    ``among`` are the numbers of the series to choose from; None for all.
 
-    Cuts lie on the edge of a bar of a chosen series, in months by how many rows they hold, and
-    late enough for windows before them to be full where they can. Every third, the first among
-    them, lies within the bars of the slower series of an instrument, because only there does a
-    slower bar that is read too early show. Every third lies soon after the first row instead, with
-    as much after it as other cuts have before: there values of the warm-up and of a first
-    calibration show. Where bars of the chosen series are known late, half of the other cuts
-    lie at the end of one that is not known then.
+    Cuts are on the edge of a bar of a chosen series, in months weighted by their number of rows,
+    and late enough for windows before them to be full if possible. Every third, beginning with the
+    first, is within a bar of a slower series of an instrument, because only there can a slower bar
+    that is read too early be found. Every third is soon after the first row instead, with as much
+    data after it as other cuts have before, to test warm-ups and first calibrations. If bars of the
+    chosen series are known late, half of the other cuts are at the end of a bar that is not known
+    then.
     """
     random = Random(seed)
     rows, keys, late = _held(connection, datasets, among)
@@ -191,7 +192,7 @@ def total_lookback_us(model: Model, project: Project) -> int | None:
 def series_with_rows(
     connection: duckdb.DuckDBPyConnection, relations: Sequence[Relation]
 ) -> frozenset[int]:
-    """Series that have rows in every one of these stored relations of the catalog."""
+    """Series that have rows in all of these stored relations of the catalog."""
     common: frozenset[int] | None = None
     for relation in relations:
         place = f"{ORIGIN}.{identifier(relation.schema)}.{identifier(relation.name)}"
@@ -202,7 +203,7 @@ def series_with_rows(
 
 
 def place_of(dataset: str) -> Relation:
-    """The view that shows a dataset: the vendor's, or kept bars where it is named ``ticks.flow``.
+    """The view of a dataset: the vendor's, or that of kept bars for a name such as ``ticks.flow``.
 
     Examples
     --------
@@ -214,7 +215,7 @@ def place_of(dataset: str) -> Relation:
 
 
 def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> None:
-    """Read a cut's stretches of one dataset into the table ``memory.cut.<dataset>``."""
+    """Read a cut's data of one dataset into the table ``memory.cut.<dataset>``."""
     stretches = [stretch for stretch in cut.stretches if stretch.dataset == dataset]
     condition = "false"
     if stretches:
@@ -232,7 +233,7 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
 def _listed(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> str:
     """SQL of the months with rows of each series in these datasets.
 
-    ``is_late``: whether bars of the series may be known after their end, as some of ticks are.
+    ``is_late``: whether bars of the series may be known after their end, like some kept bars.
     """
     late = "false"
     if bar_end_in(connection, ORIGIN) is not None:
@@ -261,7 +262,7 @@ def _held(
     datasets: Sequence[str],
     among: frozenset[int] | None,
 ) -> tuple[dict[tuple[int, str], int], dict[int, SeriesKey], set[int]]:
-    """Rows by series and dataset, the keys of the series, and those that have late bars."""
+    """Rows by series and dataset, the keys of the series, and the series that have late bars."""
     found = connection.execute(
         "select series_id, dataset, sum(rows)::bigint, bool_or(is_late),"
         ' exchange, symbol, "interval", clock'
@@ -321,7 +322,7 @@ def _choose_series(
 ) -> set[int]:
     """The series with most rows, then its instrument's other intervals, then other series.
 
-    Series with late bars come before others, because there a model can fail to wait.
+    Series with late bars come first, because models may read these bars too early.
     """
     worth: Counter[int] = Counter()
     for (series_id, _), count in rows.items():
@@ -345,9 +346,9 @@ def _choose_series(
 def _choose_moment(
     months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
 ) -> int:
-    """The end of a bar, with a bar after it, of a series drawn first and a month drawn then.
+    """The end of a bar, with a bar after it, in a random month of a random series.
 
-    Raw data have no bars: any moment will do.
+    For raw data, which has no bars, any moment.
     """
     series_id = random.choice(sorted({month.series_id for month in months}))
     pool = [month for month in months if month.series_id == series_id]
@@ -366,7 +367,7 @@ def _choose_moment(
 def _choose_moment_within(
     months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
 ) -> int:
-    """The end of a bar of an instrument's fastest series, within a bar of a slower one.
+    """The end of a bar of an instrument's fastest series that is inside a bar of a slower one.
 
     Any moment, if no instrument has bars of two lengths.
     """
@@ -392,7 +393,7 @@ def _choose_moment_within(
 def _choose_early_moment(
     months: list[_Month], keys: dict[int, SeriesKey], reach: Reach, random: Random
 ) -> int:
-    """The end of one of the first bars of a series: a few bars in as likely as some days in."""
+    """The end of an early bar: with equal chance a few bars or some days after the first."""
     series_id = random.choice(sorted({month.series_id for month in months}))
     pool = [month for month in months if month.series_id == series_id]
     first_us, last_us = min(m.first_us for m in pool), max(m.last_us for m in pool)

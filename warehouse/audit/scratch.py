@@ -1,7 +1,7 @@
-"""A scratch database in which the models are built repeatedly, each time on another world.
+"""A scratch database in which the models are built repeatedly, each time on other data.
 
-It is in memory under the name ``warehouse``, which compiled SQL uses. A world is what
-``vendor.<dataset>`` shows: all of a cut's data, the data known at the cut, or noise after it.
+It is in memory under the name ``warehouse``, which compiled SQL uses. A world is the content of
+``vendor.<dataset>``: all data of a cut, the data known at the cut, or noise after it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class World:
     Attributes
     ----------
     rows
-        Where from: ``cut`` (the data) or ``noise`` (the data, with noise after the cut).
+        Source: ``cut`` (the data) or ``noise`` (the data, with noise after the cut).
     condition
-        Which rows of all datasets; empty for all.
+        Condition on the rows of all datasets; empty for all.
     conditions
-        Further ones, each with the one dataset that it is for.
+        Further conditions, each with its dataset.
     """
 
     rows: str
@@ -58,12 +58,12 @@ class World:
 
 
 class Scratch:
-    """The models of a project, to be built on any world of the cut that is loaded.
+    """The models of a project, which can be built on any world of the loaded cut.
 
     Parameters
     ----------
     project
-        What is to be built: the audited models and all that they read.
+        The audited models and all that they read.
     stored
         Models whose rows each build keeps as a table; the others are views.
 
@@ -87,7 +87,7 @@ class Scratch:
         self._others = sorted(source for source in read if source.schema not in (VENDOR, TICKS))
 
     def prepare(self) -> None:
-        """Schemas, seeds, table macros and the tables beside ``vendor`` that models read."""
+        """Create schemas, seeds, table macros and the tables outside ``vendor`` that models read."""
         self.connection.execute(f"create table {_FACTORS} as {_factors_sql()}")
         create_schemas(self.connection, self._project)
         create_seeds(self.connection, self._project)
@@ -113,7 +113,7 @@ class Scratch:
             )
 
     def build(self, world: World, result: str, models: Sequence[Model]) -> dict[Relation, str]:
-        """Build models on a world, in order; returns what went wrong, by model.
+        """Build models on a world, in order; returns the errors by model.
 
         Afterwards the rows of stored models are in ``memory.<result>``.
         """
@@ -133,14 +133,14 @@ class Scratch:
         return failures
 
     def restore_views(self, model: Model) -> None:
-        """Turn what a model reads into views again, so that ``rows`` reads the vendor's data."""
+        """Make the inputs of a model views again, so that ``rows`` reads the vendor's data."""
         for ancestor in self.ancestors(model):
             self._create_view(ancestor)
 
     def rows(
         self, world: World, model: Model, columns: Sequence[str], condition: str
     ) -> list[tuple[object, ...]]:
-        """Some rows of a model after :meth:`restore_views`, on any world; in no order."""
+        """Some rows of a model after :meth:`restore_views`, on any world, in no order."""
         self._show(world, self.datasets_of(model))
         selected = ", ".join(identifier(column) for column in columns) or "true"
         return self.connection.execute(
@@ -148,7 +148,7 @@ class Scratch:
         ).fetchall()
 
     def ancestors(self, model: Model) -> tuple[Model, ...]:
-        """What a model reads, directly or not, in order."""
+        """The models that a model reads, directly or not, in order."""
         return tuple(m for m in self._project.with_ancestors([model]) if m is not model)
 
     def datasets_of(self, model: Model) -> list[str]:
@@ -156,7 +156,7 @@ class Scratch:
         return vendor_datasets(self._project.with_ancestors([model]))
 
     def latest_us(self, model: Model, rows: str) -> int:
-        """How long after its end a bar that a model reads was known at most, in microseconds."""
+        """The longest time from end to ``known_at`` of a bar that a model reads, in microseconds."""
         return max(
             (
                 self.connection.execute(
@@ -191,7 +191,7 @@ class Scratch:
         self.connection.execute(f"create or replace view {model.relation.sql} as from {table}")
 
     def _create_view(self, model: Model) -> None:
-        """Create the views once: a view reads what its relations show at that time."""
+        """Create the views once, because a view reads the current content of its relations."""
         self._views.add(model.relation)
         self.connection.execute(f"create or replace view {model.relation.sql} as\n{model.sql}")
 
@@ -211,7 +211,7 @@ class Scratch:
         def copy_called(text: str) -> None:
             words = _words(text)
             for number, (schema, name, parameters, kind, definition) in enumerate(macros):
-                # the text that query() runs may call any
+                # the text that query() runs may call any of them
                 if number in copied or not (_words(name) <= words or "query" in words):
                     continue
                 copied.add(number)
@@ -233,20 +233,20 @@ def _words(text: str) -> set[str]:
 
 
 def vendor_datasets(models: Iterable[Model]) -> list[str]:
-    """The vendor datasets that models read; those of kept bars as ``ticks.flow``."""
+    """The vendor datasets that models read; kept bars are named like ``ticks.flow``."""
     read = {source for model in models for source in model.sources}
     names = {VENDOR: "{0.name}", TICKS: "{0.schema}.{0.name}"}
     return sorted(names[source.schema].format(source) for source in read if source.schema in names)
 
 
 def stored(result: str, model: Model) -> str:
-    """The table that holds a model's rows of one build."""
+    """The table with a model's rows of one build."""
     return f"memory.{result}.{identifier(f'{model.relation.schema}.{model.name}')}"
 
 
 @contextmanager
 def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection in memory beside which a catalog is attached, to be read only.
+    """An in-memory connection with a catalog attached read-only.
 
     Raises
     ------
@@ -265,7 +265,7 @@ def scratch_beside(
     project: Project,
     stored: Sequence[Model],
 ) -> Scratch:
-    """A scratch database beside a catalog, on a connection of :func:`open_catalog`.
+    """A scratch database on a connection of :func:`open_catalog`.
 
     Raises
     ------
@@ -299,8 +299,8 @@ _WHOLES = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT")
 
 
 def _holed_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int) -> str:
-    """The data with the last bars before the cut lost here, NULL in some columns there."""
-    # rounded down: `//` rounds towards 0, which would count the bar that the cut lies in
+    """The data, with some of the last bars before the cut removed, and NULL in some columns."""
+    # rounded down, because `//` rounds towards 0, which would count the bar around the cut
     bars_before = (
         f"floor(({cut.at_us} - epoch_us(known_at))"
         ' / greatest(epoch_us(known_at) - epoch_us("time"), 1))::bigint'
@@ -332,7 +332,7 @@ def _holed_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int
 
 
 def _noised_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int) -> str:
-    """The data with rows after the cut lost, or of another magnitude, NULL, NaN, infinite."""
+    """The data with rows after the cut removed, of another magnitude, NULL, NaN or infinite."""
     table, known = f"memory.cut.{identifier(dataset)}", f"known_at <= make_timestamp({cut.at_us})"
     chosen = ", ".join(
         _noised(column, kind, number % _DRAWS) for number, (column, kind) in enumerate(columns)
@@ -356,9 +356,9 @@ def _noised(column: str, kind: str, number: int) -> str:
 
 
 def _factors_sql() -> str:
-    """What noise is made of, by slot: factors for reals, values for whole numbers.
+    """The noise, by slot: factors for reals, values for whole numbers.
 
-    Every seventh slot is missing: the rows that draw it are lost.
+    Every seventh slot is missing, which removes the rows that draw it.
     """
     drawn = ", ".join(
         f"(hash(slot, {number}) >> 4)::bigint as draw_{number}" for number in range(_DRAWS)
@@ -376,7 +376,7 @@ def _factors_sql() -> str:
 
 
 def _draw(dataset: str, seed: int, cut: Cut, number: int, *, of_series: bool = False) -> str:
-    """A number that looks random, the same in every run; for each row, or for each series."""
+    """A pseudo-random number for each row or series, the same in every run."""
     what = literal(f"{dataset} {seed} {cut.number} {number}")
     row = "series_id" if of_series else 'series_id, "time", known_at'
     return f"(hash({row}, {what}) >> 4)::bigint"

@@ -12,7 +12,7 @@ from warehouse.project import Model, Relation
 
 @dataclass(slots=True)
 class Tally:
-    """What the cuts so far say of one model; each finding with the number of its cut."""
+    """The results of the cuts so far for one model; each finding with the number of its cut."""
 
     rows: int = 0
     later_rows: int = 0
@@ -47,7 +47,7 @@ def merge(shares: Sequence[Mapping[Relation, Tally]]) -> dict[Relation, Tally]:
 
 
 def conclude(model: Model, tally: Tally, outside: str | None) -> ModelAudit:
-    """The verdict on one model after all cuts; what it reads ``outside`` leaves it unproven."""
+    """The verdict on one model after all cuts; it is unproven if it has inputs ``outside``."""
     findings = [finding for _, finding in tally.findings.values()]
     if outside is not None:
         findings = [finding for finding in findings if finding.kind is not Kind.UNPROVEN]

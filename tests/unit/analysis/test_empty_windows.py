@@ -1,4 +1,4 @@
-"""Lengths of windows that are no whole number of bars are named, not silently NULL."""
+"""Lengths of windows that are not a whole number of bars are named, not silently NULL."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def windows(wh: warehouse.Warehouse, text: str) -> list[str]:
 def test_a_window_that_fits_no_bar_is_null_and_says_so(wh: warehouse.Warehouse, text: str) -> None:
     assert {row[0] for row in wh.sql(text).fetchall()} == {None}
     assert windows(wh, text) == [
-        "measures over 90 minutes are NULL: that is no whole number of 1h bars"
+        "measures over 90 minutes are NULL: it is not a whole number of 1h bars"
     ]
     with pytest.raises(IncompleteError, match="90 minutes"):
         wh.sql(text, strict=True)
@@ -67,4 +67,4 @@ def test_the_command_line_warns_of_it(demo_home: Path, tmp_path: Path) -> None:
     text = "select rolling_mean(close, '7 min') as m from flow_features"
     done = run_warehouse("sql", text, "--home", demo_home, cwd=tmp_path)
     assert done.exit_code == 0
-    assert "measures over 7 min are NULL: that is no whole number of" in done.stderr
+    assert "measures over 7 min are NULL: it is not a whole number of" in done.stderr
