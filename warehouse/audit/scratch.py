@@ -87,7 +87,7 @@ class Scratch:
         self._others = sorted(source for source in read if source.schema not in (VENDOR, TICKS))
 
     def prepare(self) -> None:
-        """Create schemas, seeds, table macros and the tables outside ``vendor`` that models read."""
+        """Create schemas, seeds, table macros, and tables outside ``vendor`` that models read."""
         self.connection.execute(f"create table {_FACTORS} as {_factors_sql()}")
         create_schemas(self.connection, self._project)
         create_seeds(self.connection, self._project)
@@ -156,7 +156,7 @@ class Scratch:
         return vendor_datasets(self._project.with_ancestors([model]))
 
     def latest_us(self, model: Model, rows: str) -> int:
-        """The longest time from end to ``known_at`` of a bar that a model reads, in microseconds."""
+        """The longest time from end to ``known_at`` of the bars that a model reads, in µs."""
         return max(
             (
                 self.connection.execute(
