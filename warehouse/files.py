@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from warehouse.errors import UsageError
+
 # Result of :func:`sha256_of`, and so the name of an object of the lake.
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -48,12 +50,23 @@ def leftovers(home: Path, *, of_lake: bool = True) -> list[Path]:
 def absolute(path: Path) -> Path:
     """The path from the root, without ``..`` unless that follows a link to another folder.
 
+    Raises
+    ------
+    UsageError
+        The path is relative, and the working folder was deleted.
+
     Examples
     --------
     >>> absolute(Path("/usr/../usr/bin"))
     PosixPath('/usr/bin')
     """
-    whole = path.absolute()
+    try:
+        whole = path.absolute()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the folder that this was started in no longer exists",
+            next_step="cd to another folder, and run it again",
+        ) from error
     plain = Path(os.path.normpath(whole))
     return plain if os.path.realpath(plain) == os.path.realpath(whole) else whole
 

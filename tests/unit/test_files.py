@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from warehouse.cli import run
+from warehouse.errors import ExitCode
 from warehouse.files import absolute, put, show
 
 
@@ -44,3 +46,15 @@ def test_absolute_when_the_path_goes_up_then_is_the_short_one_of_the_same_place(
     monkeypatch.chdir(folder)
     assert absolute(Path("../x.csv")) == tmp_path / "x.csv"
     assert absolute(Path("link/../x.csv")) == folder / "link" / ".." / "x.csv"  # far/x.csv
+
+
+def test_a_command_in_a_folder_that_was_deleted_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("WAREHOUSE_HOME", raising=False)
+    folder.rmdir()
+    assert run(["status"]) == ExitCode.USAGE
+    assert "no longer exists\n  next: cd to another folder" in capsys.readouterr().err
