@@ -58,7 +58,7 @@ class _View:
 
     def __init__(self, warehouse: Any) -> None:
         from warehouse.ui.asking import Asking
-        from warehouse.ui.points import Tiles
+        from warehouse.ui.chart_tiles import Tiles
 
         self._asking = Asking(warehouse)
         self._tiles = Tiles()
@@ -66,7 +66,7 @@ class _View:
 
     def seconds(self, share: float) -> float:
         """How long all tiles of a view take that shows the last part of the series."""
-        from warehouse.ui.points import TILE_BUCKETS, encoded
+        from warehouse.ui.chart_tiles import TILE_BUCKETS, encoded
 
         source = self.source
         span = (source.last_us - source.first_us) * share

@@ -11,8 +11,7 @@ from warehouse.config import Settings
 from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
-from warehouse.upkeep import Selection, find_files
-from warehouse.upkeep import forget_files as forget_files
+from warehouse.upkeep import Selection, find_files, forget_files
 
 _SHOWN = 40
 
@@ -21,7 +20,6 @@ _SHOWN = 40
     epilog="\b\nExamples:\n"
     "  warehouse forget --symbol 'perpetual-BTC-USTD:*'         list the files\n"
     "  warehouse forget --symbol 'perpetual-BTC-USTD:*' --yes   remove them",
-    short_help="Remove series from the lake.",
 )
 @grouped(
     "selection",

@@ -36,7 +36,6 @@ _LINES_SHOWN = 20
     "  warehouse import binance_trades BTCUSDT-trades-2025-06-*.zip --try \\\n"
     "      --exchange binance --symbol spot-BTC-USDT\n\n"
     "Write your own in ten lines: docs/importing.md",
-    short_help="Import ticks of other formats, by one SQL file per format.",
 )
 @click.argument("name", required=False)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))

@@ -65,7 +65,6 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     "  warehouse sync                               the subscriptions in warehouse.toml\n"
     "  warehouse sync --from ~/files --dry-run      a folder of the vendor's files\n\n"
     "\b\nLayouts of a folder:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS),
-    short_help="Download vendor files, or import a folder of them.",
 )
 @grouped(
     "asked",

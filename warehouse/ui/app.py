@@ -33,8 +33,8 @@ from warehouse.serving import create_server, listen
 from warehouse.times import us_datetime
 from warehouse.ui import facts, pages, questions
 from warehouse.ui.asking import Asking, Catalogs
-from warehouse.ui.drawing import drawing
-from warehouse.ui.points import Tiles, encoded
+from warehouse.ui.chart_tiles import Tiles, encoded
+from warehouse.ui.query_charts import drawing
 from warehouse.ui.security import API_PATH, Guarded
 from warehouse.ui.values import plain
 

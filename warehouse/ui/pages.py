@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from warehouse.home import Home
 from warehouse.sql import identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
-from warehouse.ui.points import MOST_COLUMNS, Source
+from warehouse.ui.chart_tiles import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
 from warehouse.vendor import SERIES_COLUMNS, load_contracts
 
@@ -24,7 +23,11 @@ _SHOWN = ("main", "user", "vendor")
 _KEYS = frozenset({"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"})
 _RECENT_DAYS = 30
 _COURSE = 48
-_LOOKS_AHEAD = re.compile(r"\blooks? ahead\b", re.IGNORECASE)
+
+# Verdicts on models whose rows hold data from after their time, as they declare.
+_DECLARED = ("labels", "in-sample")
+# How the comment of a model of the user begins that looks ahead without declaring it.
+_LEAK = "LOOKS AHEAD"
 
 _AUDITED = 'select "schema", name, verdict from meta.audited'
 _MEANINGS = (
@@ -44,15 +47,19 @@ def catalog(asking: Asking) -> dict[str, Any]:
     said = {Place(row["s"], row["n"]): row["comment"] or "" for row in asking.rows(_MEANINGS)}
     places = [place for place in asking.names.columns if place.schema in _SHOWN]
     places.sort(key=lambda place: (_SHOWN.index(place.schema), place.table))
-    labels = {place for place, verdict in verdicts.items() if verdict == "labels"}
-    labels |= {place for place in places if place not in labels and _marked(said.get(place, ""))}
+    ahead = {
+        place
+        for place in places
+        if verdicts.get(place) in _DECLARED
+        or (place.schema == "user" and said.get(place, "").startswith(_LEAK))
+    }
     held = {row["dataset"] for row in asking.rows("select distinct dataset from meta.coverage")}
     (build,) = asking.rows("select generation, built_at, home from meta.build")
     return {
         "generation": asking.warehouse.generation,
         "built_at": plain(build["built_at"]),
         "tables": [
-            _table(asking, place, said.get(place, ""), labels)
+            _table(asking, place, said.get(place, ""), ahead)
             | {"has_data": not held.isdisjoint(asking.names.datasets(place))}
             for place in places
         ],
@@ -61,17 +68,12 @@ def catalog(asking: Asking) -> dict[str, Any]:
     }
 
 
-def _marked(meaning: str) -> bool:
-    """Whether a comment says that its table looks ahead."""
-    return bool(_LOOKS_AHEAD.search(meaning))
-
-
-def _table(asking: Asking, place: Place, meaning: str, labels: set[Place]) -> dict[str, Any]:
+def _table(asking: Asking, place: Place, meaning: str, ahead: set[Place]) -> dict[str, Any]:
     columns = asking.names.columns[place]
     return {
         "name": str(place),
         "meaning": meaning,
-        "looks_ahead": place in labels,
+        "looks_ahead": place in ahead,
         "has_bars": "series_id" in columns and "time" in columns,
         "known_at": "known_at" in columns,
         "columns": [

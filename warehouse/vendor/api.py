@@ -28,13 +28,12 @@ from warehouse.vendor.http import (
     describe_failure,
     is_certificate_failure,
     is_loopback,
-    plain_url,
-    redact,
     retry_after_s,
     server_time,
     whole_number,
 )
 from warehouse.vendor.keys import RAW_PREFIX, Period, SeriesKey, is_raw
+from warehouse.vendor.redaction import plain_url, redact
 from warehouse.vendor.request import Wanted
 
 # The slice that the vendor gives to everybody: one series, one month; ends excluded.

@@ -23,10 +23,10 @@ from warehouse.vendor.http import (
     Transport,
     describe_failure,
     is_certificate_failure,
-    plain_url,
     retry_after_s,
     whole_number,
 )
+from warehouse.vendor.redaction import plain_url
 
 _PROGRESS_BYTES = 1 << 20
 _MOST_LINKS = 4

@@ -1,7 +1,7 @@
 """HTTP as the vendor needs it: one GET at a time, redirects within bounds, patience, no secrets.
 
-Nothing here depends on the vendor's API. No text from this module, log records of the HTTP
-library included, contains a query string (a presigned URL is a secret) or a key.
+Nothing here depends on the vendor's API. No text from this module contains a query string or a key:
+see :mod:`warehouse.vendor.redaction`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import random
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,21 +23,13 @@ import httpx
 
 from warehouse._version import __version__
 from warehouse.errors import VendorError
+from warehouse.vendor.redaction import plain_url, redact, redact_logs
 
 # Status codes that are worth another try.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LONGEST_CHAIN = 5
-_QUERY = re.compile(r"\?[^\s'\"<>]*")
-_HTTP_LOGGERS = (
-    "httpx",
-    "httpcore.connection",
-    "httpcore.http11",
-    "httpcore.http2",
-    "httpcore.proxy",
-    "httpcore.socks",
-)
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +87,7 @@ class Transport:
         stop: threading.Event,
         trusted_host: str | None = None,
     ) -> None:
-        _keep_quiet()
+        redact_logs()
         self.patience = patience
         self._stop = stop
         self._trusted_host = trusted_host
@@ -227,36 +218,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def plain_url(url: str) -> str:
-    """A URL without query string, fragment, user and password, for messages.
-
-    Examples
-    --------
-    >>> plain_url("https://user:pw@host:8443/2025-09.parquet?X-Amz-Signature=abc")
-    'https://host:8443/2025-09.parquet'
-    """
-    try:
-        parts = urlsplit(url)
-        place = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "a link that is not a URL"
-    return _printable(f"{parts.scheme}://{place}{parts.path}")[:300]
-
-
-def redact(text: str, *secrets: str | None) -> str:
-    """One line of text from outside, cut short, without query strings and the given secrets.
-
-    Examples
-    --------
-    >>> redact("bad key k-123 in https://host/a?sig=1", "k-123")
-    'bad key [key] in https://host/a?[...]'
-    """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[key]")
-    return _QUERY.sub("?[...]", " ".join(_printable(text).split()))[:300]
-
-
 def whole_number(text: str) -> int | None:
     """A number as servers write it, in at most 18 digits; None for anything else.
 
@@ -319,29 +280,6 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         raise _refused_link(location) from None
-
-
-def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor or cannot be written at all."""
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-class _Redacting(logging.Filter):
-    """Removes query strings from the records of the HTTP library, which logs whole URLs."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), None
-        return True
-
-
-_REDACTING = _Redacting()
-
-
-def _keep_quiet() -> None:
-    for name in _HTTP_LOGGERS:
-        logger = logging.getLogger(name)
-        if _REDACTING not in logger.filters:
-            logger.addFilter(_REDACTING)
 
 
 def _http_date(text: str) -> datetime | None:

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from warehouse.progress import show_progress
-from warehouse.vendor.http import plain_url, redact, retry_after_s
+from warehouse.vendor.http import retry_after_s
+from warehouse.vendor.redaction import plain_url, redact
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from warehouse.display import counted
 from warehouse.errors import UsageError
 from warehouse.sql import identifier
 from warehouse.ui.asking import Asking, is_number
+from warehouse.ui.chart_tiles import Floats, bucketed
 from warehouse.ui.pages import scattered
-from warehouse.ui.points import Floats, bucketed
 
 _MOST_LINES = 7
 _MOST_PIXELS = 4_000
