@@ -310,7 +310,7 @@ def test_a_million_files_in_a_list_end_the_run_soon_and_in_little_memory(
     outcome = sync(Home(tmp_path / "home"), hostile)
     assert outcome.seconds < 30
     said = outcome.error or outcome.failures[0]
-    assert "not one of the vendor's API" in str(said)
+    assert "not from the vendor's API" in str(said)
 
 
 def test_an_endless_list_is_given_up(tmp_path: Path, hostile: Hostile) -> None:
@@ -318,7 +318,7 @@ def test_an_endless_list_is_given_up(tmp_path: Path, hostile: Hostile) -> None:
     hostile.say = lambda path: Answer(body=body, has_length=False)
     outcome = sync(Home(tmp_path / "home"), hostile)
     said = outcome.error or outcome.failures[0]
-    assert "not one of the vendor's API" in str(said)
+    assert "not from the vendor's API" in str(said)
 
 
 def test_files_outside_of_what_was_asked_are_not_fetched(tmp_path: Path, hostile: Hostile) -> None:

@@ -309,7 +309,7 @@ def test_a_receipt_says_whether_its_answer_can_still_be_had(home: Home) -> None:
         return done.stdout
 
     assert "other inputs, another result\n  restated: flow" in verified()
-    assert "generation 2 still gives it: warehouse sql --generation 2" in verified()
+    assert "generation 2 still has it: warehouse sql --generation 2" in verified()
     prune_home(home, keep=1)
     said = verified()
     assert "its own generation is not kept" in said

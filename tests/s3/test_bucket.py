@@ -504,7 +504,7 @@ def test_addresses_of_nothing_say_what_is_missing(bucket: Bucket) -> None:
     assert "there is no such bucket" in done.stderr
     done = bucket.run(bucket.address, "sql", "select 1")
     assert done.exit_code == 2
-    assert "holds no home" in done.stderr
+    assert "has no home" in done.stderr
     for server in ("nonsense", f"http://user:{SECRET}@127.0.0.1"):
         done = bucket.run(bucket.address, "sql", "select 1", AWS_ENDPOINT_URL=server)
         assert done.exit_code == 2

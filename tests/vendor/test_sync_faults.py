@@ -172,7 +172,7 @@ def test_storage_that_refuses_every_link_is_given_up(home: Home, test_vendor: Te
 def test_a_vendor_that_is_down_ends_the_run(home: Home) -> None:
     with (
         VendorClient("http://127.0.0.1:1/api/v1", "k", patience=_quick()) as ours,
-        pytest.raises(NoAnswerError, match="does not answer"),
+        pytest.raises(NoAnswerError, match="does not respond"),
     ):
         sync_vendor(home, want(*METRICS), ours, now=NOW)
 
@@ -303,7 +303,7 @@ def test_the_key_goes_to_the_api_only(home: Home, test_vendor: TestVendor) -> No
 def test_an_answer_that_is_no_json_is_said_so(home: Home, test_vendor: TestVendor) -> None:
     test_vendor.faults.append(Fault("html", LIST, times=FOR_EVER))
     report = run(home, test_vendor, "flow", **TWO_MONTHS)
-    assert "the answer is not one of the vendor's API" in report.failures[0].what
+    assert "the response is not from the vendor's API" in report.failures[0].what
     assert report.exit_code is ExitCode.VENDOR
 
 

@@ -1,4 +1,4 @@
-"""Brings a home up to what its bucket holds: all of it, or only the catalogs for a reader."""
+"""Updates a home from its bucket: completely, or only the catalogs for a reader."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from warehouse.lake import Lake, Manifest, StoredFile
 
 
 def pull_home(home: Home, store: Store) -> int | None:
-    """Make the home hold all that the bucket holds, to write there; returns the generation.
+    """Fetch everything in the bucket, so that the home can write there; returns the generation.
 
-    Files that were synced here and not pushed yet stay in the lake, for the next build. A catalog
-    that was built here and not pushed is replaced, its months are found by the next build.
+    Files that were synced here but not pushed stay in the lake for the next build. A catalog that
+    was built here but not pushed is replaced; the next build finds its months.
     """
     with writing(home, "pull"):
         head = require_head(store, store.read_head())

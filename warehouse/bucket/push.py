@@ -1,6 +1,6 @@
 """Publishes a home to its bucket: first the files, under the names of their content, then HEAD.
 
-Killed anywhere before HEAD moves, a push leaves files that nobody reads; the next push uses them.
+A push that is killed before HEAD moves leaves files that nobody reads; the next push uses them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from warehouse.home import Home, generation_path, writing
 from warehouse.lake import Manifest
 
 _ATTEMPTS = 5
-# From so many files on, those that an interrupted push has sent are looked for first.
+# From this number of files on, a push first lists those that an interrupted push has sent.
 _WORTH_LISTING = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push has moved HEAD to, and what it sent."""
+    """The new state of HEAD after a push, and the sent files."""
 
     generation: int | None
     files: int
@@ -43,12 +43,12 @@ class Pushed:
 
 
 def require_pulled(home: Home, store: Store) -> None:
-    """Raise OvertakenError if this home lacks what the bucket holds, before work is done on it."""
+    """Raise OvertakenError if the bucket has something that this home lacks, before any work."""
     require_newest(store, store.read_head(), read_record(home, store))
 
 
 def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None:
-    """Publish the home; None if the bucket holds the same.
+    """Publish the home; None if the bucket is up to date.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None
     OvertakenError
         Another machine has published since this home last pulled, or is pruning.
     StoreError
-        The bucket cannot be reached or refuses; it holds what it held before.
+        The bucket cannot be reached or refuses; it is unchanged.
     """
     with writing(home, "push"):
         now = store.require_conditions()
@@ -77,7 +77,7 @@ def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None
             try:
                 tag = store.move_head(head, state)
             except OvertakenError:
-                continue  # by a prune, or by a publication: then the next look says so
+                continue  # by a prune or a publication, which the next attempt finds
             write_record(home, Record(store.address, state, tag))
             return Pushed(state.current, len(sizes), sum(sizes))
     raise OvertakenError(
@@ -102,7 +102,7 @@ def needed_names(home: Home, numbers: Collection[int]) -> set[str]:
 
 
 def _state_of(home: Home, store: Store, head: Head | None) -> tuple[State, set[str]]:
-    """The state of the home, whose catalogs, journal and manifest are sent."""
+    """The state of the home; its catalogs, journal and manifest are sent."""
     known = {part for blob in (head.state.blobs if head else ()) for part in blob.parts}
     numbers = generations(home)
     kept = tuple(_generation(home, store, number, head, known) for number in numbers)
@@ -139,7 +139,7 @@ def _generation(
 
 
 def _copy_manifest(manifest: Path, copy: Path) -> None:
-    """Copy page by page, so that a manifest that grew has most parts in common with before."""
+    """Copy page by page, so that a grown manifest has most parts in common with the former one."""
     copy.unlink(missing_ok=True)
     with (
         closing(sqlite3.connect(manifest)) as source,

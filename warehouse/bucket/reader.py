@@ -1,8 +1,8 @@
-"""A home that only reads from a bucket: its catalogs, and the files that were asked for.
+"""A home that only reads from a bucket: its catalogs, and the fetched files.
 
-Such a home has no manifest. Its ``objects/`` and ``marts/`` are a cache: what a question needs is
-fetched before it runs and held until its result is gone, and the least recently used of the rest
-is removed where the cache is larger than its limit.
+Such a home has no manifest. Its ``objects/`` and ``marts/`` are a cache: the files of a query are
+fetched before it runs and kept until its result is deleted. The least recently used other files are
+removed if the cache exceeds its limit.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class Reader:
         self._settings = settings
 
     def refresh(self, *, every: bool = False) -> None:
-        """Take the newest generation, or with ``every`` all kept ones and the journal.
+        """Fetch the newest generation, or with ``every`` all kept ones and the journal.
 
-        Where the bucket cannot be reached, what was taken before stays, with a warning.
+        If the bucket cannot be reached, earlier generations stay, with a warning.
 
         Raises
         ------
         NotFoundError
             The bucket holds no home or no build.
         StoreError
-            It cannot be reached or refuses, and nothing was taken before.
+            The bucket cannot be reached or refuses, and nothing was fetched before.
         """
         home = self.home
         _name_store(home, self.store)
@@ -96,12 +96,12 @@ class Reader:
                 take_generations(home, self.store, state, tag, wanted)
 
     def hold(self, names: Collection[str]) -> Hold:
-        """Fetch the files of these names that are not here, and keep all from being removed.
+        """Fetch those of these files that are missing here, and protect all from removal.
 
         Raises
         ------
         StoreError
-            A file is not here and cannot be fetched.
+            A file is missing here and cannot be fetched.
         DamagedError
             The bytes of a file in the bucket do not match the hash in its name.
         """
@@ -113,7 +113,7 @@ class Reader:
                 os.utime(self.home.root / name)  # the time of its last use
             except FileNotFoundError:
                 missing.append(name)
-            except PermissionError:  # of another user, who shares the cache
+            except PermissionError:  # owned by another user, who shares the cache
                 pass
         if missing:
             self._fetch(missing)
@@ -139,7 +139,7 @@ class Reader:
             ) from error
 
     def _shrink(self) -> None:
-        """Remove what was not used for longest until the cache is within its limit."""
+        """Remove the least recently used files until the cache is within its limit."""
         with locked(self.home, "cache.lock"):
             held = _held(self.home)
             found = []
@@ -173,7 +173,7 @@ def _name_store(home: Home, store: Store) -> None:
 
 
 def _hold(home: Home, names: Collection[str]) -> Hold:
-    """Write names into a locked file; the lock is gone when this process is."""
+    """Write names into a locked file, whose lock ends with this process."""
     folder = home.store / "held"
     folder.mkdir(exist_ok=True)
     path = folder / f"{os.getpid()}-{secrets.token_hex(4)}"

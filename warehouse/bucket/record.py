@@ -1,4 +1,4 @@
-"""What a home remembers of its bucket: the HEAD that it has last pulled or pushed."""
+"""A home's record of its bucket: the HEAD that it last pulled or pushed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Record:
 
 
 def read_record(home: Home, store: Store) -> Record:
-    """What is remembered; nothing where the home was not connected with this bucket."""
+    """The record of the bucket; empty if the home was never connected with it."""
     try:
         facts = json.loads(home.bucket_record.read_text("utf-8"))
         states = (facts["state"], facts["pending"])
@@ -48,7 +48,7 @@ def read_record(home: Home, store: Store) -> Record:
 
 
 def write_record(home: Home, record: Record) -> None:
-    """Remember a HEAD."""
+    """Record a HEAD."""
     home.store.mkdir(parents=True, exist_ok=True)
     facts = {
         "address": record.address,
@@ -60,12 +60,12 @@ def write_record(home: Home, record: Record) -> None:
 
 
 def note_pending(home: Home, record: Record, state: State) -> None:
-    """Remember a state before HEAD is moved to it, because a killed process cannot afterwards."""
+    """Record a state before HEAD is moved to it, in case the process is killed in between."""
     write_record(home, replace(record, pending=state))
 
 
 def require_newest(store: Store, head: Head | None, record: Record) -> None:
-    """Raise OvertakenError if the bucket holds what this home has not pulled."""
+    """Raise OvertakenError if the bucket has something that this home has not pulled."""
     if head is None or head.state in (record.state, record.pending):
         return
     raise OvertakenError(
@@ -76,7 +76,7 @@ def require_newest(store: Store, head: Head | None, record: Record) -> None:
 
 
 def _difference(theirs: State, ours: State | None) -> str:
-    """What the bucket holds, in terms of what this home last pulled from it or pushed to it."""
+    """Describe the bucket's state relative to the one that this home last pulled or pushed."""
     number = theirs.current
     held = "vendor files without a build" if number is None else f"generation {number}"
     if ours is None:
@@ -93,7 +93,7 @@ def _difference(theirs: State, ours: State | None) -> str:
 
 
 def require_not_pruned(store: Store, head: Head | None, server_now: datetime) -> None:
-    """Raise OvertakenError while a prune is at work; that of a killed process ends in time."""
+    """Raise OvertakenError during a prune; one that was killed counts for a limited time."""
     if head is None or not head.is_pruned:
         return
     age_s = (server_now - head.at).total_seconds()
@@ -109,7 +109,7 @@ def require_head(store: Store, head: Head | None) -> Head:
     """Raise NotFoundError if there is no home in the bucket."""
     if head is None:
         raise NotFoundError(
-            f"{store.address}: holds no home",
+            f"{store.address}: has no home",
             next_step="publish one: warehouse build, in a home whose warehouse.toml has"
             f' store = "{store.address}"; or correct the address',
         )
@@ -118,7 +118,7 @@ def require_head(store: Store, head: Head | None) -> Head:
 
 @contextmanager
 def locked(home: Home, name: str) -> Iterator[None]:
-    """Hold a lock of the processes that share this home, waiting for it."""
+    """Wait for and hold a lock among the processes that share this home."""
     home.store.mkdir(parents=True, exist_ok=True)
     with (home.store / name).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """The content of HEAD, a home in a bucket: its generations, its journal and its manifest.
 
-A file of any size is kept as parts that are named by their sha256, so that a manifest or catalog
-that grew by little is sent in little. HEAD has the names of the parts.
+Large files are stored as parts that are named by their sha256, so that only the changed parts of a
+manifest or catalog are sent. HEAD has the names of the parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class KeptGeneration:
-    """A generation: its catalog, and the names that snapshots gave it."""
+    """A generation: its catalog, and its snapshot names."""
 
     number: int
     catalog: Blob
@@ -34,7 +34,7 @@ class KeptGeneration:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that a HEAD stands for.
+    """The state of a home that HEAD describes.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class State:
         The publications and rollbacks; None before the first.
     names
         The names of all vendor files and stored months that the generations and the manifest need,
-        a line each.
+        one per line.
     """
 
     current: int | None
@@ -55,7 +55,7 @@ class State:
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
-        """Every file that is kept in parts."""
+        """Every file that is stored in parts."""
         journal = () if self.journal is None else (self.journal,)
         return (*(kept.catalog for kept in self.generations), *journal, self.manifest, self.names)
 
@@ -64,12 +64,12 @@ class State:
         return next((kept for kept in self.generations if kept.number == number), None)
 
     def means(self, other: State) -> bool:
-        """Whether a reader of both finds the same; manifests also record what was looked for."""
+        """Whether readers see the same in both; manifests may differ in records of requests."""
         ours = (self.current, self.generations, self.names.sha256)
         return ours == (other.current, other.generations, other.names.sha256)
 
     def to_json(self, *, is_pruned: bool = False) -> bytes:
-        """The content of HEAD, never twice the same, because servers make the tag from it."""
+        """The content of HEAD, different each time, because servers derive the tag from it."""
         move = secrets.token_hex(8)
         facts = {"warehouse": VERSION, "move": move, "is_pruned": is_pruned, **asdict(self)}
         return json.dumps(facts, indent=1).encode()
@@ -81,7 +81,7 @@ class State:
         Raises
         ------
         ValueError
-            The content is of something else or of a newer version.
+            The content is something else, or a newer version wrote it.
         """
         try:
             facts = json.loads(content)

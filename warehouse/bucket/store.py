@@ -1,7 +1,8 @@
 """One home in a bucket that speaks S3's protocol: bytes by name, and HEAD by compare-and-swap.
 
 Every other object is named by its content and never changes. Keys and the endpoint come from the
-environment (``AWS_*``). No error shows what the server or the library wrote, which may name them.
+environment (``AWS_*``). Errors never show texts of the server or the library, which may contain the
+keys.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ from warehouse.errors import (
 )
 
 HEAD = "HEAD"
-# Variables that may be in ``.env`` too; the library reads all of AWS_* in the environment itself.
+# Variables that may also be in ``.env``; the library itself reads AWS_* in the environment.
 _VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
 )
-# A large file over a slow line may take hours, a piece of it may not.
+# A large file over a slow line may take hours, but not a piece of it.
 _CLIENT = {"connect_timeout": "5s", "read_timeout": "300s", "timeout": "86400s"}
 _RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
-# Waits, each varied by a half, before an object is asked for again where the server is busy.
+# Waits before a request to a busy server is repeated, each randomly varied by up to a half.
 _WAITS_S = (1, 2, 4, 8)
 _BLOCK_BYTES = 1 << 20
 _DELETED_AT_ONCE = 1000
 
 _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN) to keys for it"
-# Answers of S3 servers, what they mean and what to do.
+# Error codes of S3 servers, with their meaning and a next step.
 _ANSWERS = {
     "NoSuchBucket": ("there is no such bucket", "create it, or correct the address of the store"),
     "InvalidBucketName": ("the bucket's name is invalid", "correct the address of the store"),
@@ -59,14 +60,14 @@ _ANSWERS = {
     "PermanentRedirect": ("the region is wrong", "set AWS_REGION to the bucket's"),
     "IllegalLocationConstraintException": ("the region is wrong", "set AWS_REGION to the bucket's"),
     "NotImplemented": (
-        "the server does not know what was asked, such as the condition of a write",
+        "the server does not support the request, such as the condition of a write",
         "use a server that supports If-Match and If-None-Match for PUT",
     ),
     "QuotaExceeded": ("the bucket is full", "make room there, for example: warehouse prune"),
     "XMinioStorageFull": ("the bucket is full", "make room there, for example: warehouse prune"),
 }
 _BUSY = ("SlowDown", "RequestTimeout", "TooManyRequests", "ServiceUnavailable")
-_REDIRECTED = "redirect without LOCATION"  # in place of the answer PermanentRedirect
+_REDIRECTED = "redirect without LOCATION"  # instead of the response PermanentRedirect
 _NO_KEYS = ("169.254.169.254", "169.254.170.2", "InvalidCredential", "MissingCredentials")
 
 
@@ -75,7 +76,7 @@ class MissingError(StoreError):
 
 
 class UnreachableError(StoreError):
-    """The server could not be reached, or did not answer."""
+    """The server could not be reached, or did not respond."""
 
 
 class BusyError(UnreachableError):
@@ -93,11 +94,11 @@ class Head:
     Attributes
     ----------
     state
-        What the bucket holds.
+        The state of the home in the bucket.
     tag
         Changes with each change of HEAD.
     is_pruned
-        Whether a prune is at work, during which nobody else may move HEAD.
+        Whether a prune is running, during which nobody else may move HEAD.
     at
         When it was written, by the server's clock.
     """
@@ -149,7 +150,7 @@ class Store:
     # -- HEAD ------------------------------------------------------------------------------------
 
     def read_head(self, known: str | None = None) -> Head | None:
-        """HEAD, or None where there is none.
+        """HEAD, or None if there is none.
 
         Parameters
         ----------
@@ -161,7 +162,7 @@ class Store:
         NotChanged
             HEAD still has the known tag.
         DamagedError
-            HEAD is not what this product writes.
+            This product did not write HEAD.
         """
         options = {"if_none_match": known} if known else None
         try:
@@ -180,7 +181,7 @@ class Store:
         return Head(state, str(meta["e_tag"]), is_pruned, meta["last_modified"])
 
     def move_head(self, before: Head | None, state: State, *, prunes: bool = False) -> str:
-        """Replace HEAD if nobody has since it was read; returns its tag.
+        """Replace HEAD if nobody has replaced it since it was read; returns the new tag.
 
         Raises
         ------
@@ -193,7 +194,7 @@ class Store:
             with self._errors(HEAD):
                 return str(self._api.put(self._store, HEAD, content, mode=mode)["e_tag"])
         except (OvertakenError, MissingError):
-            now = self.read_head()  # a repeated request meets what the first one wrote
+            now = self.read_head()  # a repeated request finds what the first one wrote
             if now is not None and now.state == state and now.is_pruned == prunes:
                 return now.tag
             raise OvertakenError(
@@ -202,13 +203,13 @@ class Store:
             ) from None
 
     def require_conditions(self) -> datetime:
-        """The server's clock, after a test that the server honours conditions.
+        """Test that the server honours conditions; returns the server's clock.
 
         Raises
         ------
         StoreError
-            It replaces an object in spite of ``If-None-Match`` or ``If-Match``, so two writers
-            could not notice each other.
+            The server replaces an object in spite of ``If-None-Match`` or ``If-Match``, so two
+            writers would not notice each other.
         """
         name = f"probe/{secrets.token_hex(8)}"
         modes: tuple[Any, ...] = ("create", {"e_tag": '"00000000000000000000000000000000"'})
@@ -245,7 +246,7 @@ class Store:
                 yield bytes(block)
 
     def put(self, name: str, content: bytes | Path) -> None:
-        """Write an object that is named by its content, which may be there already."""
+        """Write an object that is named by its content and may already exist."""
         self._patiently(name, lambda: self._api.put(self._store, name, content))
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
@@ -256,7 +257,7 @@ class Store:
                     yield Listed(one["path"], one["size"], one["last_modified"])
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove objects; those that are gone already are no error."""
+        """Remove objects; objects that no longer exist are not an error."""
         listed = [*names]
         for start in range(0, len(listed), _DELETED_AT_ONCE):
             some = listed[start : start + _DELETED_AT_ONCE]
@@ -264,9 +265,9 @@ class Store:
                 self._patiently(some[0], partial(self._api.delete, self._store, some))
 
     def _patiently(self, name: str, act: Callable[[], Any]) -> Any:
-        """What an action on objects named by their content returns; it is repeated where busy.
+        """Run an action on objects named by their content; it is repeated while the server is busy.
 
-        Amazon's server also answers with a conflict where two machines write the same object.
+        Amazon's server also responds with a conflict if two machines write the same object.
         """
         for wait_s in _WAITS_S:
             try:
@@ -279,7 +280,7 @@ class Store:
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        """Translate errors of the library; nothing of their text is kept."""
+        """Translate errors of the library without their texts."""
         try:
             yield
         except (self._api.exceptions.BaseError, OSError, ValueError) as error:
@@ -304,7 +305,7 @@ class Store:
         if code in _BUSY or (status and status[1] in ("429", "503")):
             return BusyError(
                 f"{self.address}: the server is too busy ({code})",
-                next_step="run the same command again later; it goes on where this one ended",
+                next_step="run the same command again later; it continues where this one ended",
             )
         if kind in ("PermissionDeniedError", "UnauthenticatedError"):
             return StoreError(f"{self.address}: the keys were refused ({code})", next_step=_KEYS)

@@ -25,12 +25,12 @@ PARTS = "parts"
 FOLDERS = ("objects", "marts")
 _PART_BYTES = 4 << 20
 _AT_ONCE = 8
-# What waits for a thread takes 2 kB each, and there may be a million files.
+# Waiting work takes 2 kB each, and there may be a million files.
 _SUBMITTED = 1000
 
 
 def in_parallel(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The results in order; the first error ends the work that has not begun.
+    """Run in threads; results in order. The first error cancels work that has not begun.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def in_parallel(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def send_blob(store: Store, content: Path | bytes, known: Collection[str] = ()) -> Blob:
-    """Send a file in parts; those in ``known`` are in the bucket already."""
+    """Send a file in parts; those in ``known`` are already in the bucket."""
     whole, size, parts = hashlib.sha256(), 0, list[str]()
     sent = set(known)
 
@@ -91,7 +91,7 @@ def fetch_bytes(store: Store, blob: Blob) -> bytes:
 
 
 def fetch_blob(store: Store, blob: Blob, place: Path, *, mode: int = 0o644) -> None:
-    """Fetch a file that was sent in parts; it appears whole or not at all."""
+    """Fetch a file that was sent in parts; it appears atomically."""
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _unfinished(place)
     try:
@@ -148,7 +148,7 @@ def fetch_file(store: Store, home: Home, name: str) -> int:
     Raises
     ------
     DamagedError
-        Its bytes are not those of its name; nothing is kept.
+        Its bytes do not match its name; nothing is kept.
     """
     place = home.root / name
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def fetch_file(store: Store, home: Home, name: str) -> int:
 
 
 def is_as_named(store: Store, name: str) -> bool:
-    """Whether the bytes in the bucket are those of a name: of a part, vendor file or month."""
+    """Whether the bytes in the bucket match their name, for a part, vendor file or month."""
     digest = hashlib.sha256()
     for block in store.blocks(name):
         digest.update(block)
@@ -179,7 +179,7 @@ def is_as_named(store: Store, name: str) -> bool:
 
 
 def _unfinished(place: Path) -> Path:
-    """A temporary name of this thread alone, because several processes may fetch a file."""
+    """A temporary name for this thread only, because several processes may fetch a file."""
     return place.with_name(f".{place.name}.{os.getpid()}-{threading.get_ident()}.new")
 
 

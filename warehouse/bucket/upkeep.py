@@ -1,4 +1,4 @@
-"""Checks, repairs and prunes what a bucket holds."""
+"""Checks, repairs and prunes the objects of a bucket."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _DELETED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class BucketDamage:
-    """An object of the bucket that is missing, or not what it should be."""
+    """An object of the bucket that is missing or damaged."""
 
     name: str
     what: str
 
 
 def check_bucket(home: Home, store: Store, *, quick: bool = False) -> list[BucketDamage]:
-    """All damage of what HEAD needs; reads every byte unless ``quick``.
+    """All damage of the objects that HEAD needs; reads every byte unless ``quick``.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def check_bucket(home: Home, store: Store, *, quick: bool = False) -> list[Bucke
 
 
 def _damage(store: Store, name: str) -> BucketDamage | None:
-    return None if is_as_named(store, name) else BucketDamage(name, "holds other bytes")
+    return None if is_as_named(store, name) else BucketDamage(name, "has other bytes")
 
 
 def _size(home: Home, name: str) -> int | None:
@@ -90,7 +90,7 @@ def _size(home: Home, name: str) -> int | None:
 
 
 def repair_bucket(home: Home, store: Store, damage: Collection[BucketDamage]) -> list[str]:
-    """Send again what is damaged there and undamaged here; returns a line for each object."""
+    """Send objects again that are damaged there and intact here; returns a line for each."""
     lines = []
     for one in damage:
         if one.name.partition("/")[0] in FOLDERS:
@@ -116,8 +116,8 @@ def prune_bucket(
 ) -> list[str]:
     """Remove the objects that HEAD does not need and that are older than ``grace``.
 
-    Nobody moves HEAD meanwhile, because it is marked; who has begun to publish before that begins
-    again afterwards. So no publication counts on an object that is removed here.
+    Meanwhile HEAD is marked and nobody moves it; publications that have already begun start again
+    afterwards. So no publication relies on an object that is removed here.
 
     Returns
     -------

@@ -1,10 +1,10 @@
-"""The vendor client's functions, answered from the lake: a notebook changes its import only.
+"""The vendor client's functions on the lake, so that a notebook only changes its import.
 
 Arguments are those of the vendor's Python client 4.3.1; key and network arguments are accepted and
-ignored. Frames are read from the lake's own files, so columns, their order and their types are the
-files'; rows are trimmed to the UTC days asked for, both included, and sorted by ``time``. Where
-daily and monthly files overlap a bar appears once. Days that are not in the lake are an error with
-the command that downloads them.
+ignored. Frames are read from the lake's files, so they have the same columns, order and types; rows
+are limited to the requested UTC days, both included, and sorted by ``time``. If daily and monthly
+files overlap, each bar appears once. Days that are not in the lake are an error with the command
+that downloads them.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _frame(
     _require_one_of("output", output, ("polars", "pandas"))
     first, last = _day(start), _day(end)
     if last < first:
-        raise UsageError(f"end_date {last} lies before start_date {first}")
+        raise UsageError(f"end_date {last} is before start_date {first}")
     wanted = (date_us(first), date_us(last) + DAY_US)
     opened = Home.of(load_settings(home))
     with _manifest(opened) as manifest:
@@ -295,7 +295,7 @@ def _require_held(
     settled: Sequence[Span],
     home: HomePath,
 ) -> None:
-    """Raise NotFoundError unless files, or the vendor's answer that there are none, cover it."""
+    """Raise NotFoundError unless files, or the vendor's response that there are none, cover it."""
     held = [span for file in owned for span in file.spans]
     missing = subtract([wanted], merge([*held, *settled]))
     if not missing or _is_never_served(dataset, series):

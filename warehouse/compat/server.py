@@ -1,8 +1,8 @@
 """The mirror: a server of the vendor's API that reads from the lake.
 
-The vendor's own client, pointed here by ``APERIODIC_API_URL``, gets the frames that it would get
+The vendor's own client, with ``APERIODIC_API_URL`` set to this server, returns the same frames as
 from the vendor. Links to files look and behave like the vendor's: signed, and with an expiry.
-Nothing is written; a sync may run meanwhile, and its files are served at once.
+Nothing is written; files of a sync are served as soon as they are imported.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def create_app(
     key
         Required as ``X-API-KEY``, except where the vendor accepts the public key, unless None.
     hosts
-        Names under which it may be addressed; a web page that rebinds its own name is refused.
+        Host names that are accepted; a web page that rebinds its own name is refused.
     link_s
-        Lifetime of a link in seconds; None is that of the vendor's.
+        Lifetime of a link in seconds; None for the vendor's.
     """
     mirror = _Mirror(home, key, link_s)
     routes = [
@@ -97,7 +97,7 @@ def create_app(
 def run_server(
     home: Home, *, host: str, port: int, key: str | None, ready: Callable[[str], None]
 ) -> None:
-    """Serve until interrupted; ``ready`` is called with the base URL once requests are answered.
+    """Serve until interrupted; ``ready`` is called with the base URL once requests are accepted.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def run_server(
 
 
 class _Mirror:
-    """Answers from the manifest of one home, read again for each request."""
+    """The endpoints of one home; its manifest is read again for each request."""
 
     def __init__(self, home: Home, key: str | None, link_s: int | None) -> None:
         self.home = home
@@ -143,8 +143,7 @@ class _Mirror:
         if wanted.series != PREVIEW_SERIES or start >= end:
             raise HTTPException(
                 400,
-                "the preview holds one series and month: "
-                f"{PREVIEW_SERIES}, {PREVIEW_DAYS[0]:%Y-%m}",
+                f"the preview has one series and month: {PREVIEW_SERIES}, {PREVIEW_DAYS[0]:%Y-%m}",
             )
         return self._list_metric(request, wanted.within(start, end))
 
@@ -184,7 +183,7 @@ class _Mirror:
         return JSONResponse(_raw_coverage(files, self._contracts))
 
     def file(self, request: Request) -> Response:
-        """The bytes of one object, as the vendor's storage serves them: by a signed link."""
+        """The bytes of one object by a signed link, as the vendor's storage serves them."""
         path, query = request.scope["path"], request.query_params
         sha256, date_, lifetime = (
             query.get(name, "") for name in ("object", "X-Amz-Date", "X-Amz-Expires")
@@ -296,7 +295,7 @@ def _wanted(request: Request, dataset: str, *, grid: bool = False) -> Wanted:
     if last < start:
         raise HTTPException(400, "end_date must be on or after start_date")
     if not _FIRST_DAY <= start <= _LAST_DAY:
-        raise HTTPException(400, f"start_date must lie between {_FIRST_DAY} and {_LAST_DAY}")
+        raise HTTPException(400, f"start_date must be between {_FIRST_DAY} and {_LAST_DAY}")
     return _checked(dataset, series, start, min(last, _LAST_DAY) + timedelta(days=1))
 
 
@@ -355,7 +354,7 @@ def _metric(contract: Contract) -> dict[str, Any]:
 
 
 def _raw_coverage(files: list[StoredFile], contracts: Mapping[str, Contract]) -> dict[str, Any]:
-    """The answer of ``/metadata/raw``: columns, totals per venue, days per symbol."""
+    """The response of ``/metadata/raw``: columns, totals per venue, days per symbol."""
     by_place: dict[tuple[str, str, str], list[StoredFile]] = defaultdict(list)
     for file in files:
         name = file.key.dataset.removeprefix(RAW_PREFIX)

@@ -1,11 +1,11 @@
 """Find a generation by its number, by the name of a snapshot, or by a moment.
 
 Publications and rollbacks are a sequence; each is recorded with the time of this machine's clock.
-``as_of`` means the last one in that sequence whose time is not after the moment. So where a clock
-was set back, later publications win over earlier ones with later times.
+``as_of`` means the last one in that sequence whose time is not after the moment. So if a clock was
+set back, later publications take precedence over earlier ones with later times.
 
-Where nothing was recorded, as in a home of an earlier version, the time of the build is used. If
-the generation that was current at a moment is no longer kept, no other takes its place.
+If nothing was recorded, as in a home of an earlier version, the time of the build is used. If the
+generation that was current at a moment is no longer kept, no other is used instead.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Generation:
 
 
 def list_generations(home: Home) -> list[Generation]:
-    """Every kept generation, the oldest first.
+    """All kept generations, the oldest first.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def find_generation(
     Raises
     ------
     NotFoundError
-        There is none, or it is no longer kept; the message lists what is kept.
+        There is none, or it is no longer kept; the message lists the kept ones.
     UsageError
         Not exactly one of the three is given, or ``as_of`` is not a date or time.
     """
@@ -132,7 +132,7 @@ def _published_by(home: Home, moment: dt.datetime, kept: list[int]) -> int:
 
 
 def _sequence(home: Home, kept: list[int]) -> list[tuple[dt.datetime, int]]:
-    """Publications in order; those that were not recorded have the time of their build."""
+    """Publications in order; unrecorded ones have the time of their build."""
     sequence = [(note.at, note.generation) for note in publications(home)]
     noted = {number for _, number in sequence}
     current = current_generation(home) if home.catalog.is_file() else None
@@ -152,7 +152,7 @@ def _listed(home: Home) -> str:
     try:
         kept = list_generations(home)
     except (DamagedError, NotFoundError):
-        return "list what is kept with: warehouse snapshot"
+        return "list kept generations with: warehouse snapshot"
     lines = [
         f"{g.number}{''.join(f' ({name})' for name in g.snapshots)} of {g.published_at:%F %T} UTC"
         for g in kept

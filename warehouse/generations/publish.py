@@ -41,7 +41,7 @@ from warehouse.times import utc_now
 
 STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
-# The message of a broken test of the kind ``holds``, and the columns that name its rows.
+# The message of a failed test of the kind ``holds``, and the columns that identify its rows.
 _SHOWN = re.compile(
     r'(\d+ of its rows), shown by: warehouse sql "(from \w+ where \((.*)\) is distinct from true)"',
     re.DOTALL,
@@ -85,7 +85,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What a published catalog reads.
+    """The files that a published catalog reads.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ def next_generation(home: Home) -> int:
 
 
 def _numbers(home: Home) -> list[int]:
-    """Folders of generations; that of a killed or pruned one may be without a catalog."""
+    """Folders of generations; that of a killed or pruned one may have no catalog."""
     if not home.generations.is_dir():
         return []
     names = (path.name for path in home.generations.iterdir())
@@ -133,7 +133,7 @@ def _is_held(path: Path) -> bool:
     """Whether a session or a DuckDB of another process has the file open."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError):  # where files know no such lock
+        with suppress(OSError):  # the file system has no such lock
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -182,7 +182,7 @@ def write_publications(path: Path, entries: Iterable[Publication]) -> None:
 
 
 def journal_copy(home: Home, generation: int) -> Path:
-    """The copy of the journal from the last time a generation became current."""
+    """The generation's copy of the journal from the last time it became current."""
     return generation_path(home, generation).with_name(home.publications.name)
 
 
@@ -298,7 +298,7 @@ def require_build(home: Home) -> None:
 
 
 def read_catalog(home: Home, catalog: Path, *queries: str) -> list[list[tuple[Any, ...]]]:
-    """The rows of some queries on a catalog file, which they call ``warehouse``.
+    """The rows of queries on a catalog file, which is attached as ``warehouse``.
 
     Raises
     ------
@@ -321,19 +321,19 @@ _OBJECTS = "select object from warehouse.meta.files"
 
 
 def _each(connection: duckdb.DuckDBPyConnection, text: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of a query that may have a million."""
+    """Iterate over the rows of a query, which may be a million."""
     connection.execute(text)
     while rows := connection.fetchmany(10_000):
         yield from rows
 
 
 def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
-    """What a catalog of this product, or of an earlier one, reads.
+    """The files that a catalog of this or an earlier version reads.
 
     Parameters
     ----------
     whole
-        Read every table too: DuckDB checks the sum of each block.
+        Also read every table, so that DuckDB checks the checksum of each block.
 
     Raises
     ------
@@ -394,7 +394,7 @@ def _require_passed(home: Home, results: tuple[NodeResult, ...]) -> None:
     ours = [result for result in results if result.package == "warehouse"]
     if not any(r.resource_type == "model" and r.status == "success" for r in ours):
         raise BuildError(
-            "the build file holds no models", next_step="run dbt build first, or: warehouse build"
+            "the build file has no models", next_step="run dbt build first, or: warehouse build"
         )
     failed = [r for r in ours if r.status in STRUCTURAL_FAILURES or r.status == "skipped"]
     if failed:
@@ -408,7 +408,7 @@ def _require_passed(home: Home, results: tuple[NodeResult, ...]) -> None:
 
 
 def _with_rows(home: Home, message: str) -> str:
-    """The message of a test with the first rows that broke it, which only the build file has."""
+    """The message of a test with the first failing rows, which only the build file has."""
     found = _SHOWN.fullmatch(message)
     if found is None:
         return message
@@ -446,12 +446,12 @@ def point_to(home: Home, target: Path) -> None:
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
     show(target, home.catalog)
     flush(home.root)
-    with suppress(OSError):  # it is published all the same: the time of its build is used
+    with suppress(OSError):  # it is still published; the time of its build is used
         _note(home, int(target.parent.name))
 
 
 def _note(home: Home, generation: int) -> None:
-    """Add an entry to the journal, of which the generation gets a copy afterwards."""
+    """Add an entry to the journal, then copy the journal to the generation."""
     digest = published_sum(home, generation) or sha256_of(generation_path(home, generation))
     entries = [*publications(home), Publication(utc_now(), generation, digest)]
     write_publications(home.publications, entries)

@@ -1,8 +1,7 @@
 """A simulated market: files in the vendor's shape, for the demo, the test vendor and benchmarks.
 
 A deterministic process (prices, trades, books, funding) is simulated minute by minute and folded
-into the vendor's datasets. It makes files and tables only: nothing here touches a lake or a
-catalog.
+into the vendor's datasets. It makes files and tables only, and uses no lake or catalog.
 """
 
 from __future__ import annotations

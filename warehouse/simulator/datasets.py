@@ -1,4 +1,4 @@
-"""The vendor's 19 metric datasets by name, and the table that one of them makes of a month."""
+"""The vendor's 19 metric datasets by name, and their tables for a month."""
 
 from __future__ import annotations
 

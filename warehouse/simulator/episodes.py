@@ -1,7 +1,7 @@
-"""Episodes of a market: days of a rougher regime, spreads that jump, books that are empty beneath.
+"""Episodes of a market: higher volatility, jumping spreads, books that are empty below the top.
 
 They are simulated on request (``Market.episodes``), and drawn for each symbol and month from its
-seed. All lie within their month, so that months still join without a seam.
+seed. All are within their month, so that months still join seamlessly.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from warehouse.simulator.noise import DAY_MINUTES, Floats
 
 ROUGH_HEAT = 0.9  # volatility is 2.5 times as high
-HOLLOW = 0.12  # what is left of the quantity below the best prices
-JUMP_SHARE = 0.4  # of the minutes of a nervous spell
+HOLLOW = 0.12  # remaining share of the quantity below the best prices
+JUMP_SHARE = 0.4  # share of the minutes of a nervous spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Episodes:
     beneath
         Factor of the quantity below the best prices.
     jump_start, jump_end
-        Part of the minute in which the spread is wide, as fractions; both 0 where it is not. A jump
-        that ends after 1 is still there at the end of the minute.
+        Part of the minute in which the spread is wide, as fractions; both 0 if it is not wide. A
+        jump that ends after 1 is still there at the end of the minute.
     jump_ticks
-        How many ticks wider it is then.
+        Number of ticks by which it is wider.
     """
 
     heat: Floats
@@ -48,12 +48,12 @@ class Episodes:
 
     @property
     def last_ticks(self) -> Floats:
-        """How many ticks wider the spread is at the end of the minute."""
+        """Number of ticks by which the spread is wider at the end of the minute."""
         return np.where(self.jump_end > 1, self.jump_ticks, 0.0)
 
 
 def draw_episodes(rng: np.random.Generator, minutes: int) -> Episodes:
-    """The episodes of a month of so many minutes.
+    """The episodes of a month with this number of minutes.
 
     One rough regime of 4 to 6 days that begins within an hour and ends within a day; three hollow
     books of 2 to 5 hours; four nervous spells of 2 to 4 hours, in which the spread jumps for 3 to

@@ -1,8 +1,8 @@
 """Raw datasets: single events inside the minutes of the base process.
 
-A busy market has thousands of trades a minute; at most 12 of them are written, so that a month is
-small. Prices stay within the minute's range and end at its close, and the last quote of a minute is
-the book of ``l1_price``, both under the clock ``true``. Sums of amounts do not equal those of bars.
+A busy market has thousands of trades a minute; at most 12 of them are written, to keep files small.
+Prices stay within the minute's range and end at its close, and the last quote of a minute is the
+book of ``l1_price``, both under the clock ``true``. Sums of amounts do not equal those of bars.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which files a simulated market consists of, and writing them in the vendor's layout.
+"""Plans the files of a simulated market, and writes them in the vendor's layout.
 
 The plan of files is pure; each file is written under a temporary name and renamed. Every file has
 ``warehouse.simulated = true`` in its key-value metadata.
@@ -32,7 +32,7 @@ SIMULATED = {"warehouse.simulated": "true"}
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What to simulate: which symbols, datasets, intervals and clocks, over which span.
+    """The market to simulate: symbols, datasets, intervals, clocks and span.
 
     Parameters
     ----------
@@ -45,19 +45,19 @@ class Market:
     start, end
         UTC days, ``end`` excluded.
     seed
-        Another seed is another market.
+        Seed of the random market.
     missing_bars
         Probability that a bar is missing from a metric file; the same bars under both clocks.
     gaps
         Spans without activity per symbol and half-year (from March, from September), the same in
         all datasets and intervals: 1 to 60 bars of 5m, 1h and 1m, in turn.
     episodes
-        Whether each month has a few days of a rougher regime, hours in which the spread jumps for
+        Whether each month has a few days of higher volatility, hours in which the spread jumps for
         seconds, and hours in which the book is empty below the best prices.
     daily_from
         From this day on there is one file per day; its month has a monthly file up to that day.
     overlap_days
-        How many days that monthly file reaches beyond ``daily_from``.
+        Number of days by which that monthly file reaches beyond ``daily_from``.
     from_ticks
         Whether bars are made from the market's ticks, so that the audit of metrics finds them
         equal; within one month, and not those of the order book's depth.
@@ -111,7 +111,7 @@ def write_market(
     Parameters
     ----------
     folder
-        Made if it is not there. Files of the same name are replaced, others left alone.
+        Created if it does not exist. Files of the same name are replaced, others stay.
     market
         What to simulate.
     progress
@@ -163,7 +163,7 @@ def bars(
     dataset, symbol, interval, clock
         The series; no interval and clock for a raw dataset.
     start, end
-        UTC days, ``end`` excluded; the market's own where not given.
+        UTC days, ``end`` excluded; by default the market's own.
 
     Returns
     -------
@@ -279,7 +279,7 @@ def _months(start: date, end: date) -> Iterator[date]:
 
 
 def _periods(market: Market, month: date) -> Iterator[tuple[Period, date, date]]:
-    """The files that a month is cut into: name, first day, day after the last."""
+    """The files of a month: name, first day, day after the last."""
     first, end = max(month, market.start), min(next_month(month), market.end)
     daily_from = market.daily_from or market.end
     if month <= daily_from:
@@ -337,7 +337,7 @@ def _write(rows: pa.Table, path: Path) -> None:
 def _keep_freed_memory() -> None:
     """Free one large block, after which malloc hands later ones back to the system more rarely.
 
-    Without it a third of the time goes into fetching the same pages again for every month.
+    Without it a third of the time is spent on fetching the same pages again for every month.
     """
     np.empty(31 << 20, dtype=np.uint8)
 

@@ -1,7 +1,7 @@
 """From minutes to bars: sums, extremes, first and last values of the minutes in each bar.
 
 Bars are folded stepwise (1m, 5m, 15m, 30m, 1h, 4h, 1d): a long bar is exactly the sum of the short
-ones. Minutes without activity count for nothing; a bar made of such minutes only has no row.
+ones. Minutes without activity are ignored; a bar of only such minutes has no row.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _Combine: TypeAlias = Callable[[Floats, Floats], Floats]
 
 
 class Fold:
-    """How one interval's bars gather the minutes of a month.
+    """Folds the minutes of a month into the bars of one interval.
 
     Parameters
     ----------
     month
         First day of the month.
     minutes
-        How many minutes the month has.
+        Number of minutes in the month.
     interval
         One of ``WIDTHS``.
     active
         Minutes with activity; ``None`` means all.
     missing
-        Bars left out for no reason; ``None`` means none.
+        Bars left out at random; ``None`` means none.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Fold:
         return 60 * self.width
 
     def sum(self, values: Floats) -> Floats:
-        """Sum over the active minutes; of several rows of minutes at once if there are such."""
+        """Sum over the active minutes; also of several rows of minutes at once."""
         return self._total(values)[..., self._bars]
 
     def mean(self, values: Floats) -> Floats:

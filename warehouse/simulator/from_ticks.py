@@ -1,7 +1,7 @@
 """Bars computed from the market's own ticks, by the formulas of ``macros/ticks/``.
 
-Other bars of the simulator are those of a busy market, of which its ticks are a thinned tape. These
-are small, but equal what anyone computes from the ticks.
+The simulator's other bars are those of a busy market, of which its ticks are a sample. These bars
+are small, but equal those computed from the ticks.
 """
 
 from __future__ import annotations

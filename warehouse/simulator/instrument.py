@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from warehouse.simulator.noise import DAY_MINUTES, Floats, generator, normals
 from warehouse.vendor import Symbol
 
-ANCHOR = date(2025, 9, 1)  # the month at whose start a symbol stands at its profile's price
+ANCHOR = date(2025, 9, 1)  # the month at whose start a symbol has its profile's price
 MONTHLY_VOLATILITY = 0.09
 SETTLEMENT_MINUTES = 480  # funding: 00, 08, 16 UTC
 HOLE_UNITS_MINUTES = (5, 60, 1)
@@ -24,7 +24,7 @@ _FACTORS = ("slow", "fast", "activity", "pressure", "depth", "basis", "gap", "pr
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What sets one symbol apart: levels around which its market moves."""
+    """Parameters of a symbol: the levels around which its market moves."""
 
     price: float
     decimals: int  # of the tick: 1 means 0.1
@@ -99,7 +99,7 @@ class Instrument:
         return float(self._edges[_FACTORS.index(name), _month_index(month)])
 
     def active(self, month: date) -> NDArray[np.bool_] | None:
-        """Minutes of a month in which anything happens; ``None`` where that is all of them.
+        """Minutes of a month with activity; ``None`` if all have.
 
         Gaps are drawn for the half-year from March or September; they last 1 to 60 bars of 5m, 1h
         and 1m, in turn, and begin on such a bar.

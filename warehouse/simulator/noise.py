@@ -1,9 +1,9 @@
-"""Randomness that depends on names alone, and the shapes over time that a market is built of.
+"""Random numbers that depend on names only, and the paths of which a market is built.
 
 Every draw comes from a generator whose seed is a hash of words (seed, symbol, month, purpose),
 never from one generator passed along: any part of the market can be made without the rest, in any
-order, and is the same. Shapes are made here from numpy's uniform draws, which do not change from
-version to version; another kind of processor may differ in the last bit of an exponential.
+order, and is the same. Paths are made from numpy's uniform draws, which do not change between
+versions; another kind of processor may differ in the last bit of an exponential.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The base process: one symbol's market in one month, minute by minute, under one clock.
 
 Everything the simulator writes is an aggregate of these minutes. A part (prices, trades, book, ...)
-is computed when first asked for, from its own random stream, so that flow costs no order book. All
-arrays have one value per minute of the month, or one more where the value before the first minute
-belongs to it (``path``).
+is computed on first use, from its own random stream, so that flow needs no order book. All arrays
+have one value per minute of the month, or one more where the value before the first minute belongs
+to it (``path``).
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Minutes:
     """One month of an instrument, under the clock ``true``; given ``true``, under ``exchange``.
 
     Under ``exchange`` events are stamped some 0.1 to 0.4 seconds later: that share of a minute's
-    trades falls into the next one, and what was last seen is a little older.
+    trades falls into the next one, and the last values are a little older.
     """
 
     def __init__(self, instrument: Instrument, month: date, *, true: Minutes | None = None) -> None:
@@ -144,12 +144,12 @@ class Minutes:
 
     @cached_property
     def active(self) -> NDArray[np.bool_] | None:
-        """Minutes with activity, ``None`` where that is all of them."""
+        """Minutes with activity; ``None`` if all have."""
         return self.instrument.active(self.month)
 
     @cached_property
     def episodes(self) -> Episodes | None:
-        """Episodes of the month, ``None`` where the market has none."""
+        """Episodes of the month; ``None`` if the market has none."""
         if not self.instrument.has_episodes:
             return None
         return draw_episodes(self._draw("episodes", of_symbol=True), self.count)
@@ -263,7 +263,7 @@ class Minutes:
         ask = (bid + spread).round(shape.decimals)
         deep = np.exp(0.45 * self._factor("depth", waves[1], 90)[1:] - 0.4 * prices.heat)
         deep *= shape.top_amount
-        coming = 0.12 * np.append(prices.shock[1:], 0.0)  # books know a little of the next minute
+        coming = 0.12 * np.append(prices.shock[1:], 0.0)  # the book anticipates the next minute
         amounts = deep * np.exp(0.8 * waves[2:4] + np.stack((coming, -coming)))
         means = deep * np.exp(0.25 * waves[4:6] + 0.3 * np.stack((coming, -coming)))
         if self._true is not None:
@@ -352,7 +352,7 @@ class Minutes:
     def _lateness(self) -> tuple[Floats, Floats]:
         """Share of a minute that is stamped into the next one, and a uniform to round counts with.
 
-        Nothing leaves the month, nor a minute after which there is no activity.
+        No trade leaves the month, or a minute that is followed by no activity.
         """
         share, dither = self._draw("lateness").random((2, self.count))
         share = 0.002 + 0.004 * share

@@ -1,4 +1,4 @@
-"""Datasets made from what is quoted: the order book, mark and index, funding, open interest.
+"""Datasets made from quotes: the order book, mark and index, funding, open interest.
 
 A function returns the columns after ``time`` in the vendor's order; formulas and units are the
 vendor's (models/vendor/*.yml). ``*_avg`` averages over the bar, the plain column is its last value.
@@ -175,7 +175,7 @@ def _middle(path: Floats) -> Floats:
 
 
 def _deviation(path: Floats, fold: Fold) -> Floats:
-    """Standard deviation over a bar of what moves evenly, and a little noisily, in each minute."""
+    """Standard deviation over a bar of a value that moves evenly with a little noise."""
     within = (path[1:] - path[:-1]) ** 2 / 12 + 0.01
     return np.sqrt(fold.moments(_middle(path), within, np.ones(path.size - 1))[1])
 

@@ -283,7 +283,7 @@ def _whole(values: Floats) -> NDArray[np.int64]:
 
 
 def _entropy(share: Floats) -> Floats:
-    """Entropy of a two-way split, natural logarithm; 0 where all is on one side."""
+    """Entropy of a two-way split, natural logarithm; 0 if all is on one side."""
     rest = 1 - share
     return -(
         share * np.log(np.where(share > 0, share, 1)) + rest * np.log(np.where(rest > 0, rest, 1))

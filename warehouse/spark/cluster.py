@@ -26,7 +26,7 @@ from warehouse.files import link_or_copy
 from warehouse.home import Home
 
 DEFAULT_PORT = 15002
-# host and port, and what may stand around them: a user, and parameters such as a token
+# host and port, with an optional user, and parameters such as a token
 _ADDRESS = re.compile(
     r"sc://([^@/]*@)?(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?(/.*)?"
 )
@@ -54,7 +54,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class SparkServer:
-    """Where the server is, and the home's path as its workers see it."""
+    """The server's address, and the home's path as its workers see it."""
 
     remote: str
     lake: str | None = None
@@ -68,7 +68,7 @@ class SparkServer:
 
     @property
     def shown(self) -> str:
-        """The address as messages name it, without a token."""
+        """The address for messages, without a token."""
         return "sc://{}:{}".format(*self.address)
 
 
@@ -113,8 +113,8 @@ class Cluster:
     ) -> None:
         """Make ``vendor.<dataset>`` show these files, by columns with their DuckDB types.
 
-        A table is a folder of links to the files: Spark plans a folder at once, and a union of
-        files one by one. Columns of types that no contract has are left out.
+        A table is a folder of links to the files, because Spark plans a folder at once but a union
+        file by file. Columns of types that no contract has are left out.
         """
         for schema in ("vendor", "meta", "staging", "main"):
             self._run(f"create schema if not exists {schema}")
@@ -146,8 +146,8 @@ class Cluster:
     ) -> dict[str, list[Path]]:
         """Write months of a mart that dbt has built to parquet; their files by month.
 
-        Columns in ``running`` are sums from the first bar of a series: from each the sum before its
-        month is taken away.
+        Columns in ``running`` are sums from the first bar of a series; the sum before each month is
+        subtracted.
         """
         from pyspark.sql import functions as f
 
@@ -211,7 +211,7 @@ class Cluster:
 
 @contextmanager
 def connected(home: Home) -> Iterator[Cluster]:
-    """A session of the home's server; what still runs in it is stopped at the end.
+    """A session of the home's server; queries that still run are stopped at the end.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def connected(home: Home) -> Iterator[Cluster]:
     """
     server = spark_server(home)
     with needing_extras(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyspark warns of pandas 3 at each import
+        warnings.simplefilter("ignore")  # pyspark warns about pandas 3 at each import
         from pyspark.errors import PySparkException
     _require_reachable(server)
     try:
@@ -246,7 +246,7 @@ def connected(home: Home) -> Iterator[Cluster]:
 
 
 def new_session(remote: str) -> Any:
-    """A new session, also for dbt in this process; it soon gives up a server that has gone."""
+    """A new session, also for dbt in this process; it soon gives up on a server that has gone."""
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
@@ -256,11 +256,11 @@ def new_session(remote: str) -> Any:
 
 
 def _require_reachable(server: SparkServer) -> None:
-    """Raise BuildError unless something listens there: the client would try for minutes."""
+    """Raise BuildError if nothing listens there, because the client would try for minutes."""
     try:
         socket.create_connection(server.address, timeout=_REACH_S).close()
     except OSError as error:
         raise BuildError(
-            f"{server.shown}: no Spark Connect server answers ({error}); the old catalog stays",
+            f"{server.shown}: no Spark Connect server responds ({error}); the old catalog stays",
             next_step="start it or correct its address, or run: warehouse build",
         ) from error

@@ -1,7 +1,7 @@
 """``warehouse ui``: the page and its API, on this machine only.
 
-Every query goes through ``Warehouse.sql``, whose guard decides what may run. Each answer belongs to
-one generation, which a link to the page names. When the client leaves, its queries stop.
+Every query goes through ``Warehouse.sql``, whose guard decides what may run. Each response belongs
+to one generation, which links to the page name. When the client disconnects, its queries stop.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def run_page(
     port: int,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until interrupted; ``ready`` gets the page's address, with the token, before that.
+    """Serve until interrupted; before that, ``ready`` is called with the page's address and token.
 
     Raises
     ------
@@ -125,11 +125,11 @@ def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starl
 
 
 class _Page:
-    """Answers of the API."""
+    """Endpoints of the API."""
 
     def __init__(self, settings: Settings, past: Mapping[str, Any]) -> None:
         self._home = Home.of(settings)
-        # Long queries of the user leave threads free for the rest of the page.
+        # Limits the user's queries, so that threads stay free for the rest of the page.
         self._queries = asyncio.Semaphore(_MOST_QUERIES)
         self._catalogs = Catalogs(settings, past)
         self._tiles = Tiles()
@@ -161,7 +161,7 @@ class _Page:
         answer: Callable[[Asking], Any],
         turn: AbstractAsyncContextManager[Any],
     ) -> Response:
-        """Work on another thread, which is stopped when the client leaves."""
+        """Run work on another thread; it is stopped when the client disconnects."""
         number = _integer(request, "generation", None)
         warehouse = await run_in_threadpool(self._catalogs.get, number)
         asking = Asking(warehouse)
@@ -199,7 +199,7 @@ class _Page:
         return {"current": current, "first": self._catalogs.first(), "kept": kept}
 
     def series(self, request: Request, asking: Asking) -> Any:
-        """Where a series lies in a table, for the choice of tiles."""
+        """Span and step of a series in a table, for the choice of tiles."""
         table, number = _text(request, "table"), _integer(request, "series")
         source = self._tiles.source(asking, table, _known(number))
         if source is None:
@@ -362,7 +362,7 @@ def _texts(request: Request, name: str) -> list[str]:
 
 
 def _integer(request: Request, name: str, otherwise: int | None = -1) -> int | None:
-    """A whole number of the URL; ``otherwise`` where it is not given, -1 for one that must be."""
+    """A whole number from the URL; ``otherwise`` if it is missing, or required if that is -1."""
     text = request.query_params.get(name)
     if text is None and otherwise is None:
         return None
@@ -372,7 +372,7 @@ def _integer(request: Request, name: str, otherwise: int | None = -1) -> int | N
 
 
 def _seconds(request: Request, name: str) -> float:
-    """Seconds since the epoch in the URL."""
+    """Seconds since the epoch from the URL."""
     try:
         found = float(_text(request, name))
         us_datetime(round(found * 1e6))

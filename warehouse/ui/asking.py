@@ -1,4 +1,4 @@
-"""The queries of one request, which stop when its client leaves, and the catalogs they read."""
+"""The queries of one request, which stop when its client disconnects, and open generations."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Asking:
         return session_of(self.warehouse).names
 
     def sql(self, text: str, params: Mapping[str, object] | None = None) -> Result:
-        """A query, which runs when it is read.
+        """A query; it runs when its result is read.
 
-        A value that the query compares with a text column, such as true with clock, is text.
+        Values that the query compares with text columns, such as true with clock, stay text.
         """
         result = self.warehouse.sql(text, params)
         others = {n for n, value in (params or {}).items() if isinstance(value, (bool, int, float))}
@@ -52,7 +52,7 @@ class Asking:
         return self.keep(result)
 
     def keep(self, result: Result) -> Result:
-        """Stop a result with this request."""
+        """Stop this result when the request is stopped."""
         with self._lock:
             self._results.append(result)
             if self._is_stopped:
@@ -65,14 +65,14 @@ class Asking:
         return found
 
     def stop(self) -> None:
-        """Stop the queries of this request, also those that it has yet to begin."""
+        """Stop the queries of this request, including those that have not begun."""
         with self._lock:
             self._is_stopped = True
             for result in self._results:
                 result.cancel()
 
     def place(self, table: str) -> Place:
-        """A table of the catalog by the name that a query would give it."""
+        """A table of the catalog by its name in queries."""
         parts = tuple(table.split(".", 1))
         found = self.names.find(parts)
         if found is None:
@@ -117,7 +117,7 @@ def is_number(kind: str) -> bool:
 
 
 class Catalogs:
-    """The open generations: the one that the server began with, and others that links name."""
+    """The open generations: the server's first one, and others that links name."""
 
     def __init__(self, settings: Settings, past: Mapping[str, Any]) -> None:
         self._settings = settings
@@ -130,7 +130,7 @@ class Catalogs:
         self._open[self._first] = first
 
     def first(self) -> int:
-        """The generation that a page without a link begins with."""
+        """The generation of a page that is opened without a link."""
         return self._first if self._is_pinned else self.current()
 
     def current(self) -> int:
@@ -138,7 +138,7 @@ class Catalogs:
         return current_generation(self._home)
 
     def get(self, generation: int | None) -> Warehouse:
-        """The warehouse of a generation; the few used last stay open."""
+        """The warehouse of a generation; the most recently used stay open."""
         number = self.first() if generation is None else generation
         with self._lock:
             found = self._open.get(number)

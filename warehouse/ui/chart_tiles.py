@@ -1,9 +1,9 @@
 """Points of a chart: tiles of a column, in which each bucket shows its first, low, high and last.
 
 A bucket of level L is 2^L steps wide, a tile holds 512 buckets, and both begin at multiples of
-their width since the epoch, so a view that moves needs only the tiles at its edge. Of a bucket come
+their width since the epoch, so a view that moves needs only the tiles at its edge. A bucket has
 four points at 0, 1/4, 2/4 and 3/4 of its width: first, low and high in the order of their times,
-last. Level 0 holds every row. A missing bar is NaN, so that no line is drawn across it.
+last. Level 0 has every row. A missing bar is NaN, so that no line is drawn across it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOST_COLUMNS = 32
 MOST_ROWS = 200_000
 
 _CACHE_BYTES = 128 << 20
-# Rows at the start of a series from which its step is taken.
+# Number of rows at the start of a series from which its step is determined.
 _SAMPLE = 2_000
 
 
@@ -75,7 +75,7 @@ class Tile:
 
 
 def find_source(asking: Asking, table: str, series_id: int) -> Source | None:
-    """The rows of a series in a table; None where it has none."""
+    """The rows of a series in a table; None if it has none."""
     place = asking.place(table)
     asking.require_columns(place, "series_id", "time")
     name = _table(place)
@@ -106,7 +106,7 @@ def find_source(asking: Asking, table: str, series_id: int) -> Source | None:
 
 
 class Tiles:
-    """Tiles of all open generations, the least recently used forgotten first."""
+    """Cached tiles of all open generations, the least recently used are removed first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -115,7 +115,7 @@ class Tiles:
         self._sources: dict[tuple[Any, ...], Source | None] = {}
 
     def source(self, asking: Asking, table: str, series_id: int) -> Source | None:
-        """The series of a table, looked up once a generation."""
+        """The series of a table, looked up once per generation."""
         key = asking.warehouse.generation, table, series_id
         if key not in self._sources:
             if len(self._sources) > 100_000:
@@ -165,7 +165,7 @@ class Tiles:
 
 
 def encoded(tile: Tile, columns: Sequence[str]) -> bytes:
-    """A tile for the page: length of the head, the head as JSON, and the doubles one by one."""
+    """A tile for the page: length of the head, the head as JSON, and the doubles."""
     head = json.dumps(
         {
             "points": len(tile.x),

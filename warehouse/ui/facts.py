@@ -1,4 +1,4 @@
-"""What the pages on quality, status and lineage show."""
+"""Data of the views on quality, status and lineage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warehouse.ui.values import plain
 
 _MOST = 500
 
-# Sections of the page on quality, with the query behind each.
+# Sections of the quality view, with their queries.
 _QUALITY = {
     "Missing bars, the longest gaps first": (
         "select dataset, exchange, symbol, interval, clock, gap_from, gap_until, bars"
@@ -53,7 +53,7 @@ _QUALITY = {
 
 
 def quality(asking: Asking) -> dict[str, Any]:
-    """Tables of what is missing, refused, restated, different from the contract or untested."""
+    """Tables of missing bars, refused and restated files, drift, and tests."""
     sections = []
     for title, text in _QUALITY.items():
         table = text.split("meta.")[1].split()[0]
@@ -78,7 +78,7 @@ def quality(asking: Asking) -> dict[str, Any]:
 
 
 def _command(row: tuple[Any, ...]) -> str:
-    """The line that may fill a gap."""
+    """The command that may fill a gap."""
     dataset, exchange, symbol, interval, clock, start, end, _ = row
     return (
         f"warehouse sync {dataset} --exchange {exchange} --symbol {shlex.quote(symbol)}"
@@ -87,7 +87,7 @@ def _command(row: tuple[Any, ...]) -> str:
 
 
 def status(asking: Asking, home: Home) -> dict[str, Any]:
-    """The build of this generation, what it holds, and the last runs of the home."""
+    """The build and contents of this generation, and the last runs of the home."""
     with Manifest(home.manifest) as manifest:
         runs = manifest.runs()[:30]
     return {
@@ -137,7 +137,7 @@ def lineage(asking: Asking) -> dict[str, Any]:
 
 
 def columns_behind(asking: Asking, table: str) -> dict[str, Any]:
-    """Each column of a table with those that it is computed from, down to the vendor's."""
+    """Each column of a table with the columns from which it is computed, down to the vendor's."""
     place = asking.place(table)
     trace = asking.sql(f"from {shown_table(place)}").trace()
     return {

@@ -1,4 +1,4 @@
-"""What the pages show besides charts: the catalog's tables, series, coverage and cross-sections."""
+"""Data of the pages besides charts: the catalog's tables, series, coverage and cross-sections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warehouse.ui.chart_tiles import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
 from warehouse.vendor import SERIES_COLUMNS, load_contracts
 
-# Schemas that people look at, in the order in which the page lists them.
+# Schemas in the page's menus, in order.
 _SHOWN = ("main", "user", "vendor")
 _KEYS = frozenset({"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"})
 _RECENT_DAYS = 30
@@ -38,7 +38,7 @@ _MEANINGS = (
 
 
 def catalog(asking: Asking) -> dict[str, Any]:
-    """All tables with their columns, and all series: what the page's menus are made of."""
+    """All tables with their columns, and all series, for the page's menus."""
     has_audits = Place("meta", "audited") in asking.names.columns
     verdicts = {
         Place(row["schema"], row["name"]): row["verdict"]
@@ -104,7 +104,7 @@ def series(asking: Asking) -> list[dict[str, Any]]:
 
 
 def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -> dict[str, Any]:
-    """Which of some columns have a value in a series."""
+    """Which of these columns have a value in a series."""
     place = asking.place(table)
     asking.require_columns(place, "series_id", *columns)
     if not columns or len(columns) > MOST_COLUMNS:
@@ -121,7 +121,7 @@ def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -
 def absent(
     asking: Asking, home: Home, table: str, columns: Sequence[str], series_id: int
 ) -> dict[str, Any]:
-    """Datasets that columns are computed from and a series lacks; commands that fetch them."""
+    """Datasets of columns that a series lacks, and the commands that fetch them."""
     place = asking.place(table)
     asking.require_columns(place, "series_id", *columns)
     selected = ", ".join(map(identifier, columns))
@@ -152,7 +152,7 @@ def absent(
 
 
 def _update_line(home: Home, datasets: Sequence[str], of: Mapping[str, Any]) -> str:
-    """The command that fetches datasets of a series, from the day on that its others begin."""
+    """The command that fetches datasets of a series from the first day of its other datasets."""
     words = [*program(home.root), "update", *datasets]
     for name in SERIES_COLUMNS:
         words += [f"--{name}", str(of[name])] if of[name] is not None else []
@@ -160,7 +160,7 @@ def _update_line(home: Home, datasets: Sequence[str], of: Mapping[str, Any]) -> 
 
 
 def empty(asking: Asking, source: Source | None) -> dict[str, Any]:
-    """The measures of a series that have no value in its last days, for menus."""
+    """Measures without a value in the last days of a series, for menus."""
     if source is None:
         return {"columns": None, "days": _RECENT_DAYS}
     facts = asking.names.columns[source.place]
@@ -234,7 +234,7 @@ def calendar(asking: Asking, dataset: str | None) -> dict[str, Any]:
 
 
 def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -> dict[str, Any]:
-    """Of each series the last row that was known at a moment, and the course before it."""
+    """The last row of each series that was known at a moment, and the values before it."""
     place = asking.place(table)
     asking.require_columns(place, "series_id", "time", "known_at")
     asking.require_measures(place, *columns)
@@ -296,7 +296,7 @@ def scatter(
 
 
 def scattered(asking: Asking, pairs: str, params: Mapping[str, object]) -> dict[str, Any]:
-    """Of x and y in SQL the deciles, least squares, and a sample by the lowest places."""
+    """Deciles, least squares and a sample of x and y, which are SQL."""
     bins = asking.rows(
         "select bin, count(*) as n, min(x) as low, max(x) as high, median(x) as x, avg(y) as mean,"
         " quantile_cont(y, [0.25, 0.5, 0.75]) as q, stddev_samp(y) as sd"
@@ -318,7 +318,7 @@ def scattered(asking: Asking, pairs: str, params: Mapping[str, object]) -> dict[
 
 
 def shown_table(place: Place) -> str:
-    """A table as a query names it."""
+    """The name of a table in queries."""
     if place.schema == "main":
         return shown(place.table)
     return f"{shown(place.schema)}.{shown(place.table)}"

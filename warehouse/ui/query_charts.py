@@ -1,4 +1,4 @@
-"""Charts of any query: all its rows, however many, as the points that a screen can show."""
+"""Charts of any query: all its rows, reduced to the points that a screen can show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIME = re.compile(r"TIMESTAMP|DATE\b")
 def drawing(
     asking: Asking, text: str, params: dict[str, Any], x: str, ys: Sequence[str], pixels: int
 ) -> dict[str, Any]:
-    """Columns of a query over one of its times as lines, or over a number as a cloud of points.
+    """Columns of a query as lines over a time column, or as points over a number.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What belongs to the SQL box: named queries, functions, remarks on a result, files of it."""
+"""Functions of the SQL view: named queries, completion, remarks on a result, exports."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def functions(asking: Asking) -> dict[str, Any]:
 
 
 def remarks(asking: Asking, text: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Lines on what a result lacks, on models that look ahead, and on why it is empty."""
+    """Remarks on a result: missing bars, models that look ahead, the reason why it is empty."""
     result = asking.sql(text, params)
     hint = result.hint
     lines = warning_lines(result.warnings, hint)
@@ -74,7 +74,7 @@ def remarks(asking: Asking, text: str, params: dict[str, Any]) -> dict[str, Any]
 
 
 def export(asking: Asking, text: str, params: dict[str, Any], form: str) -> BinaryIO:
-    """Every row of a query as a file, which the caller closes, and which is gone then."""
+    """Export every row of a query to a temporary file, which is deleted when it is closed."""
     if form not in FORMATS:
         raise UsageError(f"{form[:40]}: no such format", next_step=f"one of {', '.join(FORMATS)}")
     with ExitStack() as opened:
@@ -86,7 +86,7 @@ def export(asking: Asking, text: str, params: dict[str, Any], form: str) -> Bina
 
 
 def save(asking: Asking, home: Home, name: str, purpose: str, text: str) -> Path:
-    """Save a query among the home's named ones.
+    """Save a query as one of the home's named queries.
 
     Raises
     ------

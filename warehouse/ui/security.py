@@ -1,8 +1,8 @@
-"""Who may ask: a token for the API, our own page as the only origin, and a strict policy.
+"""Access control: a token for the API, the page as the only origin, and a strict policy.
 
 The token is in the fragment of the page's URL, so no server, log or Referer ever has it; the page
-sends it as a Bearer header, which no other web page can make a browser do. The Host check stops a
-web page that rebinds its own name to this machine.
+sends it as a Bearer header, which other web pages cannot make a browser send. The Host check stops
+a web page that rebinds its own name to this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 class Guarded:
-    """An application whose API needs the token, and all of whose answers carry the policy."""
+    """An application whose API requires the token, and whose responses all have the policy."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app

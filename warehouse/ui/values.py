@@ -25,7 +25,7 @@ _RESERVED = {
 
 
 def shown(name: str) -> str:
-    """A name as a person would write it in SQL, quoted only where it must be.
+    """A name as in SQL, quoted only if necessary.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def shown(name: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON; what JSON cannot hold becomes text.
+    """A value as JSON; values without a JSON form become text.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Findings on a home in a bucket, and on the files that a home which only reads has fetched."""
+"""Findings on a home in a bucket, and on the cache of a home that only reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHERE_WRITTEN = "where the data is written: warehouse verify --repair"
 
 
 def verify_bucket(settings: Settings, *, quick: bool = False) -> list[Finding]:
-    """What is damaged in the bucket, and in this home's cache if it only reads.
+    """Damage in the bucket, and in this home's cache if it only reads.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def verify_bucket(settings: Settings, *, quick: bool = False) -> list[Finding]:
 
 
 def repair_with_bucket(settings: Settings) -> list[str]:
-    """Send again what is damaged in the bucket, or forget what is damaged in a cache."""
+    """Send damaged objects again, or remove damaged files from a cache."""
     home, store = Home.of(settings), Store(str(settings.store))
     if home.manifest.is_file():
         return repair_bucket(home, store, check_bucket(home, store))

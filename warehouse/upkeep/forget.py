@@ -15,7 +15,7 @@ from warehouse.lake import Lake, Manifest, StoredFile
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which files: each part is a name or a pattern with ``*`` and ``?``, ``None`` is any."""
+    """Selected files: each part is a name or a pattern with ``*`` and ``?``; ``None`` means any."""
 
     dataset: str | None = None
     exchange: str | None = None

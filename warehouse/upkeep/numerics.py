@@ -1,9 +1,9 @@
 """Checks that the installed DuckDB computes the models correctly, against exact arithmetic.
 
 The models of the last build run on a small simulated market with a gap, NaN and infinity planted,
-and are compared with the definitions, computed here from the same bars with exact sums, bar by bar.
-The measures are those whose rounding, NULL or tie rule a DuckDB version could change: sums, means,
-standard deviations, z-scores, ranks, running totals, returns over a horizon.
+and are compared, bar by bar, with the definitions, computed here from the same bars with exact
+sums. Tested are measures whose rounding, NULL or tie rule a DuckDB version could change: sums,
+means, standard deviations, z-scores, ranks, running totals, returns over a horizon.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ _MEASURES = {
 
 
 def _spoilt(dataset: str) -> pa.Table:
-    """Three weeks of hourly bars, some missing, with NaN and infinity in what is measured."""
+    """Three weeks of hourly bars, some missing, with NaN and infinity in measured columns."""
     import pyarrow as pa
 
     from warehouse.simulator import Market, bars
@@ -247,7 +247,7 @@ Measure = Callable[[Sequence[float]], Value]
 
 
 def _windows(values: list[Value], measure: Measure, share: float) -> list[Value]:
-    """A measure of the day's bars up to each; None unless this share of them is there."""
+    """A measure of the day's bars up to each; None if less than this share of them exists."""
     found: list[Value] = []
     for end in range(1, len(values) + 1):
         window = [v for v in values[max(0, end - _DAY) : end] if v is not None]
@@ -271,7 +271,7 @@ def _std(window: Sequence[float]) -> Value:
 
 
 def _scores(values: list[Value], share: float) -> list[Value]:
-    """How many standard deviations of the day's bars each lies above their mean."""
+    """The z-score of each bar among the day's bars."""
     means, deviations = _windows(values, _mean, share), _windows(values, _std, share)
     return [
         (x - mean) / std
@@ -282,9 +282,9 @@ def _scores(values: list[Value], share: float) -> list[Value]:
 
 
 def _ranks(values: list[Value], share: float) -> list[tuple[float, int]]:
-    """Rank of each among the week's bars up to it, from 1, ties averaged; and of how many.
+    """Rank of each among the week's bars up to it, from 1, ties averaged; and their number.
 
-    Of none where it is NULL itself, or too few of the bars are there.
+    None if the value is NULL, or too few of the bars exist.
     """
     least = min(share, _RANKED_SHARE) * _WEEK
     found = []
@@ -316,7 +316,7 @@ def _plain(values: list[Value]) -> Expected:
 
 
 def _running(values: list[Value]) -> Expected:
-    """A total that goes over gaps and is NULL where its input is."""
+    """A running total that continues across gaps and is NULL where its input is."""
     seen: list[float] = []
     found: Expected = []
     for value in values:
@@ -328,7 +328,7 @@ def _running(values: list[Value]) -> Expected:
 
 
 def _returns(values: list[Value], bars_ahead: int) -> list[Value]:
-    """Change in basis points from each bar to the one exactly so many bars later."""
+    """Change in basis points from each bar to the one this many bars later."""
     later = [*values[bars_ahead:], *[None] * bars_ahead]
     return [
         None if now is None or then is None else (then / now - 1) * 1e4

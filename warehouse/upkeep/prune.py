@@ -1,9 +1,9 @@
 """Snapshots, and the removal of old generations; no other code removes vendor files.
 
 A kept generation keeps every object and every stored month that it reads, so its results never
-change. ``prune_home`` removes generations first and then what no kept one needs: killed
-at any moment, it leaves nothing broken and the next prune finishes the work. A generation that
-another process has open stays.
+change. ``prune_home`` removes generations first and then what no kept one needs: if it is killed,
+nothing is broken and the next prune finishes the work. A generation that another process has open
+stays.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def prune_home(
             generation_path(home, number).unlink()
         _sweep_folders(home)
         objects = {home.object_path(object) for object in plan.objects}
-        # first what the manifest does not record: on a full disk it cannot be written before
+        # first files that the manifest does not record, because it cannot be written on a full disk
         for path in plan.files:
             if path not in objects:
                 path.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def prune_home(
 
 
 def _objects_on_disk(home: Home) -> Iterable[str]:
-    """All objects, including those that a killed sync left without a row."""
+    """All objects on disk, including those that a killed sync left without a row."""
     return (path.stem for path in home.objects.glob("*.parquet") if SHA256.fullmatch(path.stem))
 
 

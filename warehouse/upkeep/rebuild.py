@@ -70,7 +70,7 @@ def rebuild_manifest(home: Home, path: Path) -> str:
 def _files(home: Home, catalogs: list[Path]) -> list[_File]:
     """Former files in the order of the kept catalogs, then current ones by the links of the lake.
 
-    A file whose link is lost is the one that the newest catalog with it shows.
+    For a file whose link is lost, the newest catalog that shows it decides.
     """
     known: dict[str, tuple[FileKey, str]] = {}  # key and origin by object, the oldest first
     for row in _rows(home, catalogs[::-1], "files", f"{_KEY}, object, origin"):

@@ -26,11 +26,11 @@ class ReceiptVerdict:
     """A receipt compared with the current catalog.
 
     ``restated`` files have other bytes now, ``gone`` ones are no longer shown, ``new`` ones were
-    added; ``problem`` is the reason why the query no longer runs, if it does not.
+    added; ``problem`` is the error if the query no longer runs.
 
-    If the result differs, ``kept`` is the receipt's own generation if it is kept and still
-    gives the result, ``unlike`` that generation if it is kept and gives another too, and ``pruned``
-    are the files whose bytes are no longer in this home.
+    If the result differs, ``kept`` is the receipt's own generation if it still returns the result,
+    ``unlike`` that generation if it also returns another, and ``pruned`` are the files whose bytes
+    are no longer in this home.
     """
 
     verdict: Verdict
@@ -61,14 +61,14 @@ class ReceiptVerdict:
         return "\n".join([*lines, *self._past()])
 
     def _past(self) -> Iterator[str]:
-        """Lines on whether a kept generation still gives the result."""
+        """Lines on whether a kept generation still returns the result."""
         if self.same_result:
             return
         if self.kept is not None:
-            yield f"  generation {self.kept} still gives it: warehouse sql --generation {self.kept}"
+            yield f"  generation {self.kept} still has it: warehouse sql --generation {self.kept}"
             return
         if self.unlike is not None:
-            yield f"  its own generation, {self.unlike}, is kept and gives another result too"
+            yield f"  its own generation, {self.unlike}, is kept, but also returns another result"
         else:
             yield "  its own generation is not kept in this home"
         for file in sorted({*self.pruned} - {*self.gone}, key=str):
@@ -123,8 +123,8 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
     for name, frame in receipt.frames.items():
         if name not in given:
             raise QueryError(
-                f"the result was computed beside {name}, a frame of {counted(frame.rows, 'row')}"
-                f" ({', '.join(frame.columns)}), which its receipt does not hold",
+                f"the result was computed with {name}, a frame of {counted(frame.rows, 'row')}"
+                f" ({', '.join(frame.columns)}), which its receipt does not contain",
                 next_step="pass it in Python: from warehouse import verify_receipt;"
                 f" verify_receipt(wh.settings, receipt, {{{name!r}: frame}})",
             )
@@ -140,7 +140,7 @@ def _require_frames(receipt: Receipt, given: Mapping[str, object]) -> None:
 def _own_generation(
     settings: Settings, receipt: Receipt, values: Mapping[str, object]
 ) -> tuple[int | None, int | None]:
-    """The receipt's generation: first if it gives the result, second if it is kept and does not."""
+    """The receipt's generation: first if it returns the result, second if it does not."""
     number = receipt.generation
     try:
         with Warehouse(settings, generation=number) as past:

@@ -99,7 +99,7 @@ def _repair_objects(home: Home, manifest: Manifest) -> Iterator[str]:
             if wrong_facts(home, file) is not None:
                 facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
                 manifest.correct(file, facts=facts, size_bytes=path.stat().st_size)
-                yield f"recorded again what {file.key} holds"
+                yield f"recorded the facts of {file.key} again"
         except FileRefusedError as refused:
             if file.superseded_at is None:
                 yield _take_out(home, manifest, file, refused.what)
@@ -117,7 +117,7 @@ def _restore(home: Home, file: StoredFile) -> str | None:
     for source, name in _sources(home, file):
         if source.is_file() and sha256_of(source) == file.object:
             copy(source, home.object_path(file.object))
-            return f"brought {file.key} again from {name}"
+            return f"restored {file.key} from {name}"
     return None
 
 
@@ -133,7 +133,7 @@ def _sources(home: Home, file: StoredFile) -> Iterator[tuple[Path, str]]:
             check_file(refused, file.key, load_contracts().get(file.key.dataset))
         except BadRowsError as bad:
             write_salvaged(refused, made, file.facts.original, bad)
-            yield made, "the vendor's file in quarantine/, salvaged once more"
+            yield made, "the vendor's file in quarantine/, salvaged again"
         except FileRefusedError:
             return
         finally:
@@ -193,7 +193,7 @@ def _repair_catalogs(home: Home) -> Iterator[str]:
     for number in reversed(generations(home)):
         if not isinstance(readable(home, generation_path(home, number)), str):
             point_to(home, generation_path(home, number))
-            yield f"went back to generation {number}, which is readable"
+            yield f"returned to generation {number}, which is readable"
             return
     if home.catalog.is_file():
         _set_aside(home, home.catalog)
@@ -217,7 +217,7 @@ def _rewrite_journal(home: Home, damaged: list[Path]) -> str:
 
 
 def _retire(home: Home, findings: list[Finding]) -> Iterator[str]:
-    """Move generations that are still damaged to quarantine; snapshots stay."""
+    """Move generations that are still damaged to quarantine, except snapshots."""
     broken = {f.subject for f in findings if f.kind is Severity.DAMAGED}
     for number in generations(home):
         path = generation_path(home, number)

@@ -1,9 +1,8 @@
-"""Check that nothing in a home is damaged. Reads all of it and changes nothing.
+"""Check that nothing in a home is damaged; reads everything and changes nothing.
 
-Manifest, objects, links, catalogs and stored months are compared with each other. What a finding
-calls damaged cannot be trusted until it is repaired (``upkeep.repair``); what is stale is
-replaced by the next build; what is stray does no harm; a note is about the data, not the
-home.
+Manifest, objects, links, catalogs and stored months are compared with each other. Damaged files
+cannot be trusted until they are repaired (``upkeep.repair``); stale ones are replaced by the next
+build; stray ones do no harm; a note is about the data, not the home.
 """
 
 from __future__ import annotations
@@ -132,7 +131,7 @@ def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the rows of the manifest name, and the findings on that.
+    """Objects and links named by the manifest, and the findings on them.
 
     Attributes
     ----------
@@ -141,7 +140,7 @@ class _Seen:
     shown
         The objects of current files.
     links
-        Paths in ``lake/`` that are to be links.
+        Paths in ``lake/`` that should be links.
     gaps
         The bars of each gap, by dataset.
     outside
@@ -161,7 +160,7 @@ class _Seen:
 
 
 def object_damage(home: Home, file: StoredFile, *, quick: bool = False) -> str | None:
-    """Damage of a file's bytes; None if they are as they were imported."""
+    """Damage of a file's bytes; None if they are unchanged since the import."""
     path = home.object_path(file.object)
     if not path.is_file():
         return "is missing"
@@ -179,7 +178,7 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
     Raises
     ------
     FileRefusedError
-        The file passed the check of an earlier version and does not pass that of this one.
+        The file passed the check of an earlier version, but not that of this one.
     """
     path = home.object_path(file.object)
     facts = check_file(path, file.key, load_contracts().get(file.key.dataset))
@@ -206,7 +205,7 @@ def _brief(value: object) -> str:
 
 
 def _look_through(home: Home, manifest: Manifest, *, quick: bool) -> _Seen:
-    """Go once through the rows of the manifest, series by series, with their objects and links."""
+    """Check the rows of the manifest with their objects and links, series by series."""
     seen = _Seen()
     with connect(home.session) as connection:
         rows = manifest.files(superseded=True)
@@ -257,7 +256,7 @@ def _check_link(home: Home, path: Path, stored: Path) -> Iterator[Finding]:
 def _check_stray_objects(home: Home, known: Collection[str]) -> Iterator[Finding]:
     paths = home.objects.iterdir() if home.objects.is_dir() else ()
     for path in sorted(p for p in paths if p.stem not in known and not p.name.startswith(".")):
-        step = "a sync uses it if its file comes again, else: warehouse prune"
+        step = "a sync reuses it if the same file arrives again, else: warehouse prune"
         what = "is not in the manifest"
         yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
@@ -281,7 +280,7 @@ def _check_stray_links(home: Home, expected: Collection[str]) -> Iterator[Findin
             if not home.has_links and is_link(path):  # the next sync removes it
                 continue
             lake = shlex.quote(str(home.lake))
-            step = f"import it: warehouse sync --from {lake}, or move it away"
+            step = f"import it with: warehouse sync --from {lake}, or move it elsewhere"
             what = "is not in the manifest"
             yield Finding(Severity.STRAY, About.LINK, _below(home, path), what, step)
 
@@ -318,7 +317,7 @@ def _check_journal(home: Home) -> Iterator[Finding]:
         if path.is_file():
             copies[number], is_whole = read_publications(path)
             if not is_whole:
-                what = "is cut, or was written to"
+                what = "is truncated or changed"
                 yield Finding(Severity.DAMAGED, About.JOURNAL, _below(home, path), what, REPAIR)
     subject = _below(home, home.publications)
     if not home.publications.is_file():
@@ -328,21 +327,21 @@ def _check_journal(home: Home) -> Iterator[Finding]:
     entries, is_whole = read_publications(home.publications)
     lacking = [n for n, noted in copies.items() if entries[: len(noted)] != noted]
     if not is_whole or lacking:
-        what = "is cut, or was written to" + "".join(
+        what = "is truncated or changed" + "".join(
             f": generation {number} remembers more" for number in lacking[-1:]
         )
         yield Finding(Severity.DAMAGED, About.JOURNAL, subject, what, REPAIR)
 
 
 class _Catalogs:
-    """Reads the current catalog once, although it is a link to a generation."""
+    """Reads catalogs, the current one only once although it is a link to a generation."""
 
     def __init__(self, home: Home, *, quick: bool) -> None:
         self.home, self.quick = home, quick
         self._first: tuple[int, Reads | str] | None = None
 
     def reads(self, catalog: Path) -> Reads | str:
-        """What a catalog reads; that of the first one asked for, the current one, is kept."""
+        """The files that a catalog reads; the first result, of the current catalog, is cached."""
         place = catalog.stat().st_ino
         if self._first is not None and self._first[0] == place:
             return self._first[1]
@@ -387,7 +386,7 @@ def _check_generation(
 
 
 def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
-    """What a catalog reads, or a description of its damage.
+    """The files that a catalog reads, or a description of its damage.
 
     Unless ``quick`` all its tables are read, and its bytes must be those that were published.
     """
@@ -401,7 +400,7 @@ def readable(home: Home, catalog: Path, *, quick: bool = False) -> Reads | str:
 
 
 def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator[Finding]:
-    """Files of ``marts/`` that no catalog reads: the next build may find them and reuse them."""
+    """Check files of ``marts/`` that no catalog reads, because the next build may reuse them."""
     read = {home.root / name for name in months}
     for path in sorted(home.marts.rglob("*")):
         if path.suffix == ".parquet" and path not in read:
@@ -411,9 +410,9 @@ def _check_unread(home: Home, months: Iterable[str], *, quick: bool) -> Iterator
 
 
 def _check_leftovers(home: Home) -> Iterator[Finding]:
-    """Files that only a killed process leaves."""
+    """Find the leftovers of killed processes."""
     for path in leftovers(home.root):
-        step = "the next sync or build removes it, as does: warehouse verify --repair"
+        step = "the next sync or build removes it; so does: warehouse verify --repair"
         what = "was left by a killed process"
         yield Finding(Severity.STRAY, About.LEFTOVER, _below(home, path), what, step)
 
@@ -422,7 +421,7 @@ def _check_leftovers(home: Home) -> Iterator[Finding]:
 
 
 def _note_data(seen: _Seen) -> Iterator[Finding]:
-    """Notes on gaps, and on values outside the contract's range, which are data too."""
+    """Notes on gaps, and on values outside the contract's range, which are not damage."""
     for dataset, missing in sorted(seen.gaps.items()):
         what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
         yield Finding(Severity.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
@@ -452,7 +451,7 @@ def _outside(
         row = connection.execute(
             f"select {counts} from read_parquet({literal(str(path))}, hive_partitioning = false)"
         ).fetchone()
-    except duckdb.Error:  # its damage is a finding already
+    except duckdb.Error:  # its damage is already a finding
         return []
     return list(zip((column.name for column in columns), row or (), strict=True))
 

@@ -1,8 +1,8 @@
-"""The vendor's API: which files there are, where their bytes lie now, which symbols there are.
+"""The vendor's API: lists of files with links to their bytes, and lists of symbols.
 
-Requests have inclusive dates, as the vendor wants them; all spans of this package are half-open.
+Requests have inclusive dates, as the vendor requires; all spans of this package are half-open.
 Links are secrets that expire after minutes, so they are kept in memory only, never shown, and
-requested again when they age.
+requested again before they expire.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from warehouse.vendor.keys import RAW_PREFIX, Period, SeriesKey, is_raw
 from warehouse.vendor.redaction import plain_url, redact
 from warehouse.vendor.request import Wanted
 
-# The slice that the vendor gives to everybody: one series, one month; ends excluded.
+# The vendor's public sample: one series, one month; ends excluded.
 PREVIEW_SERIES = SeriesKey("binance-futures", "perpetual-BTC-USDT:USDT", "5m", "exchange")
 PREVIEW_DAYS = (date(2025, 5, 1), date(2025, 6, 1))
 PREVIEW_RAW_DAYS = (date(2025, 6, 1), date(2025, 7, 1))
 
-# Most days of raw data that the vendor answers in one request.
+# Maximum number of days of raw data in one request.
 LONGEST_RAW_DAYS = 366
 
 _LINK_LIFETIME_S = 300.0
@@ -56,7 +56,7 @@ class KeyRefusedError(VendorError):
 
 
 class NoAnswerError(VendorError):
-    """No answer, or no usable one, after all tries."""
+    """No response, or no usable one, after all tries."""
 
 
 class RequestRefusedError(VendorError):
@@ -65,7 +65,7 @@ class RequestRefusedError(VendorError):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The vendor's answer to one request: links by period, and sizes where it gives them."""
+    """The vendor's response to one request: links by period, and sizes if known."""
 
     links: Mapping[Period, str] = field(repr=False)
     sizes: Mapping[Period, int | None]
@@ -124,7 +124,7 @@ class VendorClient:
         self.transport.__exit__(*error)
 
     def list_files(self, wanted: Wanted) -> Listing:
-        """Files with days of ``wanted``; an empty listing is a valid answer.
+        """Files with days of ``wanted``; an empty list is a valid response.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class VendorClient:
         RequestRefusedError
             The plan does not include it, or it does not exist.
         NoAnswerError
-            The vendor could not be reached, or its answer is invalid.
+            The vendor could not be reached, or its response is invalid.
         """
         links: dict[Period, str] = {}
         sizes: dict[Period, int | None] = {}
@@ -159,7 +159,7 @@ class VendorClient:
         return sorted({str(symbol) for symbol in found})
 
     def _ranges(self, wanted: Wanted) -> list[tuple[date, date]]:
-        """The span in parts that the vendor answers: raw requests span at most 366 days."""
+        """The span in parts that the vendor accepts: raw requests span at most 366 days."""
         longest = timedelta(days=LONGEST_RAW_DAYS)
         if not is_raw(wanted.dataset) or self.preview:
             return [(wanted.start, wanted.end)]
@@ -184,7 +184,7 @@ class VendorClient:
         return f"data/{preview}{quote(wanted.dataset)}", grid | params | days
 
     def _ask(self, path: str, params: Mapping[str, str], *, about: str) -> Any:
-        """The JSON answer of one endpoint, with retries as ``Patience`` allows."""
+        """The JSON response of one endpoint, with retries as ``Patience`` allows."""
         url, patience = f"{self.api_url}/{path}", self.transport.patience
         for failures in range(1, patience.tries + 1):
             hint_s = None
@@ -210,7 +210,7 @@ class VendorClient:
         raise self._no_answer(about, problem)
 
     def _whole_body(self, response: httpx.Response, about: str) -> bytes:
-        """The body of an answer, unless it is larger than any valid one."""
+        """The body of a response, unless it is larger than any valid one."""
         body = bytearray()
         for block in self.transport.blocks(response):
             body += block
@@ -255,7 +255,7 @@ class VendorClient:
             "the proxy refused": "check HTTPS_PROXY and NO_PROXY",
         }
         return NoAnswerError(
-            f"{about}: {host} does not answer ({problem})",
+            f"{about}: {host} does not respond ({problem})",
             next_step=steps.get(
                 problem, "check the network and try again later; what was fetched is kept"
             ),
@@ -288,12 +288,12 @@ class VendorClient:
 
 
 class Links:
-    """Where the files of one series are, for several threads; requested again when they age.
+    """Links to the files of one series, for several threads; requested again before they expire.
 
     Parameters
     ----------
     listing
-        The first answer of the vendor for ``wanted``.
+        The vendor's first response for ``wanted``.
     """
 
     def __init__(self, vendor: VendorClient, wanted: Wanted, listing: Listing) -> None:
@@ -328,7 +328,7 @@ class Links:
 
 
 def clock_warning(skew_s: float | None) -> str | None:
-    """A warning where this machine's clock is more than five minutes off the vendor's."""
+    """A warning if this machine's clock differs from the vendor's by more than five minutes."""
     if skew_s is None or abs(skew_s) <= 300:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -376,7 +376,7 @@ def _lifetime_s(url: str) -> float:
 
 
 def _vendor_message(answer: Any, key: str) -> str:
-    """The text of the vendor's error, without the key, to end a message with."""
+    """The text of the vendor's error, without the key, as the end of a message."""
     if not isinstance(answer, dict):
         return ""
     details = answer.get("details")
@@ -387,8 +387,8 @@ def _vendor_message(answer: Any, key: str) -> str:
 
 def _invalid_answer(about: str) -> NoAnswerError:
     return NoAnswerError(
-        f"{about}: the answer is not one of the vendor's API",
-        next_step="check APERIODIC_API_URL, and whether a proxy or login page answers instead",
+        f"{about}: the response is not from the vendor's API",
+        next_step="check APERIODIC_API_URL, and whether a proxy or login page responds instead",
     )
 
 

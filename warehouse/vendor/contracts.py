@@ -1,4 +1,4 @@
-"""Contracts: what each dataset's files contain, from the dbt source YAML under ``models/vendor``.
+"""Contracts: the content of each dataset's files, from the dbt source YAML in ``models/vendor``.
 
 The YAML is the only place for names, types, units, meanings and ranges. Sync checks files against
 it, the catalog takes its comments from it, dbt documents it.
@@ -23,10 +23,10 @@ TYPES = {
 }
 
 
-# The var ``largest_value`` of the dbt project: larger numbers read NULL in staging and marts.
+# The var ``largest_value`` of the dbt project: larger numbers are NULL in staging and marts.
 LARGEST_VALUE = 1e100
 
-# The var ``smallest_value``: smaller numbers that are not 0 read NULL there too.
+# The var ``smallest_value``: smaller numbers other than 0 are NULL there too.
 SMALLEST_VALUE = 1e-100
 
 # How the type of a file's column begins that not every DuckDB names: shown as text.
@@ -42,8 +42,8 @@ NO_TYPE = "NONE"
 class DatasetColumn:
     """One column of a dataset.
 
-    ``minimum`` and ``maximum`` are inclusive and only warn; where a file lacks an ``expected``
-    column, that is reported as drift. Every file must have the :func:`time_columns`.
+    ``minimum`` and ``maximum`` are inclusive and only warn; a missing ``expected`` column is
+    reported as drift. Every file must have the :func:`time_columns`.
     """
 
     name: str
@@ -56,7 +56,7 @@ class DatasetColumn:
 
     @property
     def is_price(self) -> bool:
-        """Whether it is the price of something, and so above 0; differences of prices may be 0."""
+        """Whether it is a price, and so above 0; differences of prices may be 0."""
         others = ("spread", "basis", "range", "std", "slippage", "percentage")
         return self.unit == "quote/base" and not any(word in self.name for word in others)
 

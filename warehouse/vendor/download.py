@@ -1,7 +1,7 @@
-"""Download one vendor file to disk by its presigned link: resumable, complete or not at all.
+"""Download one vendor file to disk by its presigned link, resumable and atomic.
 
-The bytes grow under a name that never ends in ``.parquet``, with a note beside them (``.json``) of
-what version they are, so that a later run can go on where this one stopped.
+The bytes are written under a name that never ends in ``.parquet``, with the version in a ``.json``
+file beside them, so that a later run can resume the download.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Body:
 
 
 class LinkSource(Protocol):
-    """Returns a valid link; its argument is the one that storage refused."""
+    """Returns a valid link; its argument is the link that storage refused."""
 
     def __call__(self, *, dead: str | None = None) -> str: ...
 
@@ -59,19 +59,19 @@ def download_file(
     known_stamp: str | None = None,
     received: Callable[[int], None] = lambda size_bytes: None,
 ) -> Body | None:
-    """Download one file to ``part``, resuming what is there already.
+    """Download one file to ``part``, resuming an existing part.
 
     Parameters
     ----------
     known_stamp
-        Stamp of the version that the lake holds: the server is asked for another one only.
+        Stamp of the lake's version; only another version is requested.
     received
         Called with the number of bytes of each block, from the calling thread.
 
     Returns
     -------
     Body or None
-        None when the server has no version but the known one.
+        None if the server has only the known version.
 
     Raises
     ------
@@ -180,7 +180,7 @@ class _Download:
         return begun if usable else None
 
     def _write(self, response: httpx.Response) -> int:
-        """Write the body to its place; return the size of the complete file."""
+        """Write the body at its offset; return the size of the complete file."""
         start, whole = 0, _length(response)
         if response.status_code == 206:
             begun = self._begun()
@@ -212,7 +212,7 @@ class _Download:
         return Body(self.part, size, stamp, plain_url(url))
 
     def _not_modified(self, response: httpx.Response, url: str) -> Body | None:
-        """The part was complete already, or the lake has this version."""
+        """The part was already complete, or the lake has this version."""
         begun = self._begun()
         if begun is None:
             return None
@@ -271,7 +271,7 @@ def stamp_of(response: httpx.Response) -> str:
 
 
 def _length(response: httpx.Response) -> int | None:
-    """Size of the complete body, if the server gives it and does not compress."""
+    """Size of the complete body, if the server sends it and does not compress."""
     said = response.headers.get("content-length", "")
     return None if "content-encoding" in response.headers else whole_number(said)
 

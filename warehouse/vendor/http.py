@@ -1,4 +1,4 @@
-"""HTTP as the vendor needs it: one GET at a time, redirects within bounds, patience, no secrets.
+"""HTTP for the vendor's API: GET with retries and limited redirects, without leaking secrets.
 
 Nothing here depends on the vendor's API. No text from this module contains a query string or a key:
 see :mod:`warehouse.vendor.redaction`.
@@ -36,16 +36,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often and how long a request is tried.
+    """Number and duration of attempts.
 
     Attributes
     ----------
     tries
         Attempts without progress before a request is given up.
     first_wait_s, longest_wait_s
-        The wait doubles from the first to the longest, plus up to as much again by chance.
+        The wait doubles from the first to the longest, plus a random part of up to the same length.
     longest_hint_s
-        A server may ask for at most this wait (``Retry-After``); beyond it the request is given up.
+        Longest wait that a server may request (``Retry-After``); beyond it the request is given up.
     timeout_s
         Longest silence while connecting or reading.
     """
@@ -71,12 +71,12 @@ class Transport:
     Parameters
     ----------
     connections
-        How many requests may be under way at once.
+        Maximum number of simultaneous requests.
     stop
-        Once set, waits end and no further block is read: :class:`StoppedError`.
+        If set, waits end and no further block is read: :class:`StoppedError`.
     trusted_host
-        A host that may be reached by plain http although it is not this machine: the one that the
-        user named as the vendor's.
+        A host that may be reached by plain http although it is not this machine, because the user
+        named it as the vendor's.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         secret_headers: Mapping[str, str] | None = None,
     ) -> Iterator[httpx.Response]:
-        """One GET, its body not yet read.
+        """One GET, whose body is not read yet.
 
         Redirects are followed to https only (and to http on this machine); ``secret_headers`` go to
         the host of ``url`` and to no other.
@@ -124,7 +124,7 @@ class Transport:
         Raises
         ------
         httpx.TransportError
-            No answer, or a broken one.
+            No response, or a broken one.
         RefusedLinkError
             The URL or a redirect is an address that must not be requested.
         """
@@ -153,7 +153,7 @@ class Transport:
         )
 
     def pause(self, failures: int, url: str, *, hint_s: float | None = None) -> None:
-        """Wait before the next try, after so many failures; a server's hint holds for all threads.
+        """Wait before the next try, after so many failures; a server's hint applies to all threads.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Transport:
         self._sleep(wait_s)
 
     def blocks(self, response: httpx.Response) -> Iterator[bytes]:
-        """The body in blocks as they come, until the run is stopped."""
+        """The body in blocks as they arrive, until the run is stopped."""
         for block in response.iter_bytes():
             self._check_stop()
             yield block
@@ -240,7 +240,7 @@ def retry_after_s(response: httpx.Response) -> float | None:
 
 
 def server_time(response: httpx.Response) -> datetime | None:
-    """The server's clock, as its ``Date`` header has it."""
+    """The server's clock, from its ``Date`` header."""
     return _http_date(response.headers.get("date", ""))
 
 
@@ -248,7 +248,7 @@ def describe_failure(error: httpx.RequestError) -> str:
     """A short description of a transport error."""
     match error:
         case httpx.TimeoutException():
-            return "no answer in time"
+            return "no response in time"
         case httpx.ProxyError():
             return "the proxy refused"
         case httpx.ConnectError() if is_certificate_failure(error):
@@ -258,7 +258,7 @@ def describe_failure(error: httpx.RequestError) -> str:
         case httpx.RemoteProtocolError():
             return "the connection broke off"
         case httpx.DecodingError():
-            return "the body is encoded in a way that was not asked for"
+            return "the body has an encoding that was not requested"
         case _:
             return f"the connection failed ({type(error).__name__})"
 

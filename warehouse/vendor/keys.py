@@ -24,7 +24,7 @@ RAW_PREFIX = "raw_"
 SERIES_COLUMNS = ("exchange", "symbol", "interval", "clock")
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-# Every length that divides a UTC day, by its name.
+# All lengths that divide a UTC day, by name.
 _LENGTHS_US = {
     f"{seconds // unit}{name}": seconds * SECOND_US
     for seconds in range(1, 86_401)
@@ -40,14 +40,14 @@ _LONGEST_SEGMENT = 240
 
 
 def is_raw(dataset: str) -> bool:
-    """Whether a dataset holds raw events; all others hold bars."""
+    """Whether a dataset has raw events; all others have bars."""
     return dataset.startswith(RAW_PREFIX)
 
 
 def time_columns(dataset: str) -> tuple[str, ...]:
-    """The columns with which the vendor dates the rows of a file, which is sorted by the first.
+    """The time columns of a file, which is sorted by the first.
 
-    Raw data has two: when the venue made a row, and when the vendor knew it.
+    Raw data has two: the venue's time, and the time of receipt.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def require_vendor_interval(interval: str) -> None:
 
 
 def _as_length(text: str) -> str:
-    """How to write a length of a bar in place of this text."""
+    """Next step for an invalid length of a bar."""
     match = _LENGTH.fullmatch(text)
     if match is None:
         return "write one as 15s, 45m, 4h or 1d"
@@ -109,7 +109,7 @@ class Symbol:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Split ``<type>-<BASE>-<QUOTE>[:<MARGIN>][-<YYYYMMDD>]``; the base may hold a colon.
+        """Split ``<type>-<BASE>-<QUOTE>[:<MARGIN>][-<YYYYMMDD>]``; the base may contain a colon.
 
         Examples
         --------
@@ -259,7 +259,7 @@ class Period:
 
 @cache
 def _span(period: Period) -> Span:
-    """Computed once for each period: a build asks for those of every file."""
+    """Cached, because a build needs the spans of every file."""
     return date_us(period.start), date_us(period.end)
 
 

@@ -1,4 +1,4 @@
-"""The files of one series over a range of days, as asked of the vendor."""
+"""The files of one series over a range of days, as requested from the vendor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Wanted:
                 f"{self.dataset} {self.series}: the range ends before it starts",
                 next_step="give --start and --end as inclusive UTC dates, the earlier one first",
             )
-        FileKey(self.dataset, self.series, Period(self.start.isoformat()))  # or is no name
+        FileKey(self.dataset, self.series, Period(self.start.isoformat()))  # or is not a valid name
 
     def __str__(self) -> str:
         last = self.end - timedelta(days=1)
