@@ -8,9 +8,9 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.bucket.pull import pull_home
-    from warehouse.bucket.push import Pushed, push_home, require_pulled
+    from warehouse.bucket.push import push_home, require_pulled
     from warehouse.bucket.reader import Hold, Reader
     from warehouse.bucket.store import Store, UnreachableError
-    from warehouse.bucket.upkeep import BucketDamage, check_bucket, prune_bucket, repair_bucket
+    from warehouse.bucket.upkeep import check_bucket, prune_bucket, repair_bucket
 else:
     __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -13,20 +13,21 @@ import os
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from warehouse.config import load_settings
-from warehouse.errors import NotFoundError, UsageError, needing_extras
+from warehouse.errors import NotFoundError, UsageError
 from warehouse.home import Home
 from warehouse.interrupts import run
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
+from warehouse.query import as_pandas, as_polars
 from warehouse.times import DAY_US, Span, date_us, intersect, merge, subtract, us_datetime
 from warehouse.vendor import CLOCKS, INTERVALS, RAW_PREFIX, SeriesKey, load_contracts, time_columns
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
+    import pyarrow as pa
 
 Frame = Any
 Output = Literal["polars", "pandas"]
@@ -238,53 +239,28 @@ def _frame(
         if file.file.facts.rows and (spans := intersect(file.spans, [wanted]))
     ]
     time = time_columns(dataset)[0]
-    read = _read_polars if output == "polars" else _read_pandas
-    return run(None, lambda: read(parts, time, is_sorted=time == "time"))
+    as_frame = as_polars if output == "polars" else as_pandas
+    frame = run(None, lambda: as_frame(_read(parts, time, is_sorted=time == "time")))
+    return frame if parts else type(frame)()  # as the vendor's, down to the type of its index
 
 
-def _read_polars(
-    parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
-) -> pl.DataFrame:
-    with needing_extras():
-        import polars
-
-    frames = []
-    for path, spans in parts:
-        frame = polars.read_parquet(path, hive_partitioning=False)
-        zone = getattr(frame.schema[time], "time_zone", None)
-        column = polars.col(time)
-        within = [
-            (column >= polars.lit(_moment(low, zone))) & (column < polars.lit(_moment(high, zone)))
-            for low, high in spans
-        ]
-        frames.append(frame.filter(polars.any_horizontal(within)))
-    if not frames:
-        return polars.DataFrame()
-    joined = polars.concat(frames, how="diagonal_relaxed")
-    return joined.sort(time, maintain_order=True) if is_sorted else joined
-
-
-def _read_pandas(
-    parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool
-) -> pd.DataFrame:
-    with needing_extras():
-        import pandas
+def _read(parts: Sequence[tuple[Path, Sequence[Span]]], time: str, *, is_sorted: bool) -> pa.Table:
+    """The rows of files within their spans, by ``time`` or in the order of the files."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    frames = []
+    tables = []
     for path, spans in parts:
-        frame = pq.ParquetFile(path).read().to_pandas()
-        zone = getattr(frame[time].dtype, "tz", None)
-        within = pandas.Series(False, index=frame.index)
-        for low, high in spans:
-            within |= (frame[time] >= _moment(low, zone)) & (frame[time] < _moment(high, zone))
-        frames.append(frame.loc[within])
-    if not frames:
-        return pandas.DataFrame()
-    joined: pd.DataFrame = pandas.concat(frames, ignore_index=True)
-    if is_sorted:
-        joined = joined.sort_values(time, kind="stable").reset_index(drop=True)
-    return joined
+        table = pq.ParquetFile(path).read().replace_schema_metadata(None)
+        zone = getattr(table.schema.field(time).type, "tz", None)
+        us = table[time].cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+        within = [pc.and_(pc.greater_equal(us, low), pc.less(us, high)) for low, high in spans]
+        tables.append(table.filter(reduce(pc.or_, within)))
+    if not tables:
+        return pa.table({})
+    joined = pa.concat_tables(tables, promote_options="permissive")
+    return joined.take(pc.sort_indices(joined[time])) if is_sorted else joined
 
 
 def _require_held(
@@ -330,11 +306,6 @@ def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: H
 def _manifest(home: Home) -> Manifest:
     home.require_lake()
     return Manifest(home.manifest)
-
-
-def _moment(microseconds: int, zone: object) -> datetime:
-    moment = us_datetime(microseconds)
-    return moment if zone is None else moment.replace(tzinfo=UTC)
 
 
 def _day(value: date | str) -> date:

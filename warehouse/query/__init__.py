@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         render,
         texts_among_parameters,
     )
+    from warehouse.query.results.tabular import as_pandas, as_polars
     from warehouse.query.results.writers import write_rows
     from warehouse.query.session import one_clock
     from warehouse.query.sql_text.frames import frame_table

@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.spark.cluster import Cluster, SparkServer, connected, new_session, spark_server
+    from warehouse.spark.cluster import Cluster, connected, new_session
 else:
     __getattr__, __dir__ = lazy_face(__name__, __file__)
