@@ -136,7 +136,7 @@ def test_publish_when_a_test_fails_then_shows_rows_that_broke_it(home: Home, bui
 
 def test_publish_when_dbt_did_not_run_then_refuses(home: Home, build: Build) -> None:
     build(home, [])
-    with pytest.raises(BuildError, match="holds no models"):
+    with pytest.raises(BuildError, match="has no models"):
         publish_build(home)
     assert not home.catalog.exists()
 
