@@ -156,7 +156,7 @@
 {%- endmacro %}
 
 {#- Rank in the window, ties averaged; one pass over the inputs of the window. -#}
-{% macro spark___average_rank(expression, length, over) -%}
+{% macro spark___average_rank(expression, over) -%}
     (aggregate(
                     collect_list(cast({{ expression }} as double)) over {{ over }},
                     cast(0.5 as double),

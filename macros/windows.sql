@@ -189,7 +189,7 @@ window
 {% macro default__rolling_rank(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        '(' ~ warehouse._average_rank(expression, length, over) ~ ' - 1)\n                / nullif('
+        '(' ~ warehouse._average_rank(expression, over) ~ ' - 1)\n                / nullif('
         ~ warehouse._count(expression, over) ~ ' - 1, 0)',
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
@@ -209,7 +209,7 @@ window
 {% macro default__rolling_percentile(expression, length, min_bars, min_coverage) -%}
     {%- set over = warehouse._frame(length, min_bars, min_coverage) -%}
     {{ warehouse._rolling(
-        warehouse._average_rank(expression, length, over) ~ '\n                / '
+        warehouse._average_rank(expression, over) ~ '\n                / '
         ~ warehouse._count(expression, over),
         expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
     ) }}
@@ -467,18 +467,15 @@ window
 {%- endmacro %}
 
 
-{% macro _average_rank(expression, length, over) -%}
-    {{ return(adapter.dispatch('_average_rank', 'warehouse')(expression, length, over)) }}
+{#- From the numbers of lower and of higher inputs: a count of equal ones is another sort. -#}
+{% macro _average_rank(expression, over) -%}
+    {{ return(adapter.dispatch('_average_rank', 'warehouse')(expression, over)) }}
 {%- endmacro %}
 
-{% macro default___average_rank(expression, length, over) -%}
+{% macro default___average_rank(expression, over) -%}
     (
                     rank(order by {{ expression }} nulls last) over {{ over }}
-                    + (
-                        count(*) over (
-                            partition by series_id, {{ expression }} order by "time"
-                            range between {{ warehouse.just_less_than(length) }} preceding and current row
-                        ) - 1
-                    ) / 2
-                )
+                    - rank(order by {{ expression }} desc nulls last) over {{ over }}
+                    + {{ warehouse._count(expression, over) }} + 1
+                ) / 2
 {%- endmacro %}

@@ -58,8 +58,8 @@ looked_back as (
         {{ rolling_min('"close"', '1 hour', min_bars=1) }} as lowest_close_1h,
         {{ rolling_min('"close"', '6 hours', min_bars=1) }} as lowest_close_6h,
         {{ rolling_min('"close"', '1 day', min_bars=1) }} as lowest_close_1d
-    from priced
-    {{ windows('1 hour', '6 hours', '1 day') }}
+    from {{ counted('priced', '1 hour', '6 hours', '1 day') }}
+    {{ windows('1 hour', '6 hours', '1 day', counted=true) }}
 ),
 
 -- at most one row of each joined relation per bar

@@ -24,10 +24,11 @@ def sums_within(sql: str, columns: Sequence[str], since: str, until: str) -> str
     names = [identifier(column) for column in columns]
     within = ", ".join(f"whole.{name} - coalesce(earlier.{name}, 0) as {name}" for name in names)
     last = ", ".join(f'arg_max({name}, "time") as {name}' for name in names)
-    return f"""select whole.* replace ({within})
-from ({sql}) as whole
+    return f"""with whole as materialized ({sql})
+select whole.* replace ({within})
+from whole
 left join (
-    select series_id, {last} from ({sql}) where "time" < {since} group by series_id
+    select series_id, {last} from whole where "time" < {since} group by series_id
 ) as earlier on whole.series_id = earlier.series_id
 where whole."time" >= {since} and whole."time" < {until}"""
 
