@@ -82,14 +82,12 @@ def render_table(
     return "\n".join(lines)
 
 
-def render_arrow(
-    table: pa.Table, *, limit: int, width: int | None = None, wrap: bool = False
-) -> str:
+def render_arrow(table: pa.Table, *, limit: int, width: int | None = None) -> str:
     """A table's first rows, and a last line if there are more."""
     head = table.slice(0, limit)
     columns = [column.to_pylist() for column in head.columns]
     rows = list(zip(*columns, strict=True))
-    text = render_table(table.column_names, rows, width=width, wrap=wrap)
+    text = render_table(table.column_names, rows, width=width)
     if len(table) > limit:
         text += f"\n… {len(table) - limit:,} more of {counted(len(table), 'row')}"
     return text
@@ -155,15 +153,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def first_few(names: Sequence[str], count: int = 4) -> str:
+def first_few(names: Sequence[str]) -> str:
     """``a, b, c, d and 3 more``."""
-    more = f" and {len(names) - count:,} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+    more = f" and {len(names) - 4:,} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
-def terminal_width(otherwise: int = 100) -> int:
-    """Columns of the terminal; ``otherwise`` if there is none."""
-    return shutil.get_terminal_size((otherwise, 24)).columns
+def terminal_width() -> int:
+    """Columns of the terminal; 100 if there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _format_column(values: Sequence[Any]) -> list[str]:

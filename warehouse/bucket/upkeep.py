@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -112,7 +112,6 @@ def prune_bucket(
     *,
     grace: timedelta = GRACE,
     dry_run: bool = False,
-    clock: Callable[[], float] = time.monotonic,
 ) -> list[str]:
     """Remove the objects that HEAD does not need and that are older than ``grace``.
 
@@ -137,13 +136,13 @@ def prune_bucket(
 
     if dry_run or not unneeded():
         return unneeded()
-    began = clock()
+    began = time.monotonic()
     store.move_head(head, head.state, prunes=True)
     marked = require_head(store, store.read_head())
     try:
         names = unneeded()
         for start in range(0, len(names), _DELETED_AT_ONCE):
-            if clock() - began > _DELETES_FOR_S:
+            if time.monotonic() - began > _DELETES_FOR_S:
                 raise OvertakenError(
                     f"{store.address}: one prune cannot remove all of it",
                     next_step="run the same command again",

@@ -93,7 +93,7 @@ def build_on_spark(settings: Settings) -> bool:
     return _tell("done") if built.success else _tell("failed", message=_failures(built))
 
 
-def invoke_dbt(arguments: list[str], *, manifest: Any = None) -> Any:
+def invoke_dbt(arguments: list[str]) -> Any:
     """Run one dbt command and close the build file afterwards.
 
     The file is opened once for all nodes of the command, because opening takes some 20 ms.
@@ -101,7 +101,7 @@ def invoke_dbt(arguments: list[str], *, manifest: Any = None) -> Any:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    done = dbtRunner(manifest=manifest).invoke(arguments)
+    done = dbtRunner().invoke(arguments)
     try:
         environment = DuckDBConnectionManager.env()
     except Exception:  # raised if the command needed no connection

@@ -101,7 +101,6 @@ class VendorClient:
         preview: bool = False,
         connections: int = 8,
         patience: Patience | None = None,
-        stop: threading.Event | None = None,
     ) -> None:
         self.api_url = api_url.rstrip("/")
         self.preview = preview
@@ -109,7 +108,7 @@ class VendorClient:
         self.skew_s: float | None = None
         self._key = PREVIEW_KEY if preview else (api_key or "").strip()
         host = self._check()
-        self.stop = stop or threading.Event()
+        self.stop = threading.Event()
         self.transport = Transport(
             connections=connections,
             patience=patience or Patience(),
