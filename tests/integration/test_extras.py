@@ -52,7 +52,7 @@ def test_light_installation_when_used_then_syncs_builds_asks_and_names_what_is_m
     assert (asked.returncode, asked.stdout.split()) == (0, ['"n"', "48"])
     models = {
         "good": "select series_id, time, known_at, close from {{ ref('flow_features') }}",
-        "daily": "{{ config(materialized='incremental') }} select * from {{ ref('good') }}",
+        "daily": "{{ config(materialized='ephemeral') }} select * from {{ ref('good') }}",
         "reader": "select * from {{ ref('typo') }}",
         "typo": "select series_id, tine from {{ ref('good') }}",
     }
@@ -61,7 +61,7 @@ def test_light_installation_when_used_then_syncs_builds_asks_and_names_what_is_m
         (home / "models" / f"{name}.sql").write_text(text)
     built = light(home, "build")
     assert built.returncode == 1, built.stderr
-    assert "models/daily.sql\n    materialized as incremental\n" in built.stderr
+    assert "models/daily.sql\n    materialized as ephemeral\n" in built.stderr
     assert "pip install 'microstructure-warehouse[dbt]'" in built.stderr
     assert "models/reader.sql\n    reads typo, which was not built\n" in built.stderr
     assert 'Referenced column "tine" not found' in built.stderr

@@ -437,8 +437,14 @@ OWN_MODELS = {
         "select series_id, time, known_at, net_delta + {} as a from {{{{ ref('flow_features') }}}}",
         "select *, {} as a from {{{{ source('vendor', 'flow') }}}}",
     ),
+    "growing": (
+        "{{{{ config(materialized='incremental', unique_key=['series_id', 'time']) }}}}"
+        "select series_id, time, known_at, net_delta * {} as a from {{{{ ref('flow_features') }}}}"
+        " {{% if is_incremental() %}} where time > (select max(time) from {{{{ this }}}})"
+        " {{% endif %}}",
+    ),
 }
-"""Versions of models of the user's: view and table, one that reads another and leaks."""
+"""Versions of models of the user's: view, table and incremental, one reads another and leaks."""
 
 EVERYTHING = {
     **{
@@ -450,6 +456,7 @@ EVERYTHING = {
     "meta.build": "select * exclude (generation, built_at, home, inputs) from warehouse.meta.build",
     "meta.audited": "select schema, name, key, verdict from warehouse.meta.audited",
     "base": "from warehouse.user.base",
+    "growing": "select bit_xor(hash(m)), count(*) from warehouse.user.growing as m",
     "rows": "select bit_xor(hash(m)), count(*) from warehouse.flow_features as m",
     "seasonality": "select * replace (round(mean, 9) as mean) from warehouse.seasonality",
     "running": "select bit_xor(hash(m)), count(*) from warehouse.vendor.l1_price as m",

@@ -34,6 +34,11 @@ from {{ ref('l1_features') }}
 select series_id, "interval", "time", known_at, lead(spread_bps) over w as next_spread
 from {{ ref('l1_features') }} window w as (partition by series_id order by "time")
 """,
+    "growing.sql": """
+{{ config(materialized='incremental', unique_key=['series_id', 'time']) }}
+select series_id, "time", known_at, spread_bps as s from {{ ref('l1_features') }}
+{% if is_incremental() %} where "time" > (select max("time") from {{ this }}) {% endif %}
+""",
     "no_ref.sql": "select *\nfrom {{ ref('flow_featurez') }}\n",
     "no_jinja.sql": "select a,\n  {{ rolling_zscore('a', }}\nfrom {{ ref('l1_features') }}\n",
     "deeper/no_column.sql": "select series_id,\n  x + 1 as y\nfrom {{ ref('l1_features') }}\n",
@@ -202,7 +207,7 @@ def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
     with warehouse.open(built[0]) as wh:
         told = {name: meaning for schema, name, meaning in wh.tables().fetchall()
                 if schema == "user"}  # fmt: skip
-    assert set(told) == {"far", "good", "kept", "leaves", "reads", "spreads", "windows"}
+    assert set(told) == {"far", "good", "growing", "kept", "leaves", "reads", "spreads", "windows"}
     assert told["kept"].startswith("LOOKS AHEAD")
     assert told["kept"].endswith("Spread of the next bar.")
 
@@ -263,7 +268,7 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
     built: tuple[Path, Run], tmp_path: Path
 ) -> None:
     home = Home(copy_home(built[0], tmp_path / "home"))
-    names = ("good", "hostile", "kept", "leaf", "reads", "windows")
+    names = ("good", "growing", "hostile", "kept", "leaf", "reads", "windows")
     for path in home.models.rglob("*"):
         if path.is_file() and path.name not in {"plain.yml", *(f"{name}.sql" for name in names)}:
             path.unlink()
@@ -294,7 +299,7 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         " ('success', 'pass', 'fail') and resource_type in ('model', 'test')",
         "models": "select * from meta.models where schema = 'user' and checksum <> ''",
         "rows": "select (select count(next_spread) from user.kept),"
-        " (select round(sum(x), 3) from user.reads)",
+        " (select round(sum(x), 3) from user.reads), (select count(s) from user.growing)",
     }
     for what, text in asked.items():
         with duckdb.connect(home.build_catalog, read_only=True) as connection:

@@ -33,6 +33,10 @@ from warehouse.project.sandbox import (
 )
 from warehouse.vendor import dbt_project_dir, load_contracts, project_vars
 
+# The kind of relation of each materialization of the user's models. A build makes them from
+# nothing, so an incremental model is computed whole.
+MATERIALIZED = {"view": "view", "table": "table", "incremental": "table"}
+
 _OURS, _THEIRS = "warehouse", "user_models"
 _EPHEMERAL = "__dbt__cte__"
 _COMMENTS = re.compile(r"\{#.*?#\}", re.DOTALL)
@@ -182,6 +186,7 @@ class Renderer:
             "var": self._var,
             "return": _return,
             "execute": True,
+            "is_incremental": lambda: False,
             "adapter": {"dispatch": self._dispatch, "quote": _quote},
             "exceptions": {"raise_compiler_error": _wrong},
             "graph": _Graph(),
@@ -305,7 +310,7 @@ class _Rendering:
         text = model_for_dbt(path.read_bytes()).decode("utf-8", errors="replace")
         _, config, _ = self._text(text, path.name, Relation("user", name))
         self._open.pop()
-        if config.get("materialized", "view") not in ("view", "table"):
+        if config.get("materialized", "view") not in MATERIALIZED:
             raise UnsupportedTemplate(f"{path.name}: materialized as {config['materialized']}")
         return str(config.get("alias") or name)
 

@@ -32,7 +32,7 @@ from warehouse.project.model_texts import (
 )
 from warehouse.project.own_yml import Described, NeedsDbt, described_models
 from warehouse.project.project import Relation
-from warehouse.project.render import Rendered, Renderer
+from warehouse.project.render import MATERIALIZED, Rendered, Renderer
 from warehouse.project.sandbox import TemplateMistake
 from warehouse.project.user_models import (
     PACKAGE,
@@ -46,7 +46,8 @@ from warehouse.project.user_models import (
 )
 
 _KEYS = frozenset({"alias", "materialized", "meta"})
-_KINDS = frozenset({"view", "table"})
+# What dbt asks of an incremental model only where it is there already, which it never is.
+_INCREMENTAL_KEYS = frozenset({"unique_key", "incremental_strategy", "on_schema_change"})
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]\w*)")
 
 
@@ -65,7 +66,7 @@ class _Own:
         return Relation("user", str(self.rendered.config.get("alias") or self.name))
 
     @property
-    def kind(self) -> str:
+    def materialized(self) -> str:
         return str(self.rendered.config.get("materialized", "view"))
 
     @property
@@ -203,10 +204,11 @@ def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> 
     own = _Own(name, path, text, found, described)
     if "execute" in text:
         raise NeedsDbt(f"{place}: asks whether dbt executes")
-    if others := sorted(found.config.keys() - _KEYS):
+    keys = _KEYS | _INCREMENTAL_KEYS if own.materialized == "incremental" else _KEYS
+    if others := sorted(found.config.keys() - keys):
         raise NeedsDbt(f"{place}: config({others[0]}=...)")
-    if own.kind not in _KINDS:
-        raise NeedsDbt(f"{place}: materialized as {own.kind}")
+    if own.materialized not in MATERIALIZED:
+        raise NeedsDbt(f"{place}: materialized as {own.materialized}")
     return own
 
 
@@ -243,7 +245,8 @@ def _create(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[
         sql = model.rendered.sql.strip()
         with _about(home, model.path):
             connection.execute(
-                f"create or replace {model.kind} {model.relation.sql} as (\n{sql}\n)"
+                f"create or replace {MATERIALIZED[model.materialized]} {model.relation.sql} as"
+                f" (\n{sql}\n)"
             )
         connection.execute(
             "insert into meta.results values (?, 'model', ?, 'success', null, 'OK')",
@@ -315,7 +318,10 @@ def _node(home: Home, model: _Own, by_name: Mapping[str, str]) -> dict[str, Any]
         "description": model.described.description,
         "compiled_code": model.rendered.sql,
         "depends_on": {"nodes": sorted(set(read))},
-        "config": {"materialized": model.kind, "meta": model.rendered.config.get("meta", {})},
+        "config": {
+            "materialized": model.materialized,
+            "meta": model.rendered.config.get("meta", {}),
+        },
         "columns": {
             name: {"name": name, **column} for name, column in model.described.columns.items()
         },
