@@ -1,32 +1,21 @@
 """The look-ahead audit: tests by rebuilding that no model uses data from after its rows."""
 
-from warehouse.audit.lookahead import audit_lookahead, audit_sample
-from warehouse.audit.metrics import audit_metrics, keep_audit
-from warehouse.audit.metrics_report import (
-    ColumnAudit,
-    MetricsReport,
-    SeriesAudit,
-    ValueOutcome,
-)
-from warehouse.audit.report import AuditReport, Kind, Mode, ModelAudit, ModelFinding, Verdict
-from warehouse.audit.sample import FULL, QUICK, SampleSize
+from __future__ import annotations
 
-__all__ = [
-    "FULL",
-    "QUICK",
-    "AuditReport",
-    "ColumnAudit",
-    "Kind",
-    "MetricsReport",
-    "Mode",
-    "ModelAudit",
-    "ModelFinding",
-    "SampleSize",
-    "SeriesAudit",
-    "ValueOutcome",
-    "Verdict",
-    "audit_lookahead",
-    "audit_metrics",
-    "audit_sample",
-    "keep_audit",
-]
+from typing import TYPE_CHECKING
+
+from warehouse.faces import lazy_face
+
+if TYPE_CHECKING:
+    from warehouse.audit.lookahead import audit_lookahead, audit_sample
+    from warehouse.audit.metrics import audit_metrics, keep_audit
+    from warehouse.audit.metrics_report import (
+        ColumnAudit,
+        MetricsReport,
+        SeriesAudit,
+        ValueOutcome,
+    )
+    from warehouse.audit.report import AuditReport, Kind, Mode, ModelAudit, ModelFinding, Verdict
+    from warehouse.audit.sample import FULL, QUICK, SampleSize
+else:
+    __getattr__, __dir__ = lazy_face(__name__, __file__)

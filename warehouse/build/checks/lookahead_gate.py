@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.audit import ModelAudit, Verdict, audit_sample
+from warehouse.audit import ModelAudit, Verdict
 from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.kept_audits import KeptAudits, is_without_fault
 from warehouse.build.meta.rows import add_rows
@@ -69,6 +69,8 @@ def _audit(
 ) -> dict[Relation, ModelAudit]:
     if not models:
         return {}
+    from warehouse.audit import audit_sample  # here, because most builds audit nothing
+
     file.close()  # the audit opens it in a DuckDB of its own
     report = audit_sample(
         file.home.build_catalog,
