@@ -384,7 +384,7 @@ def test_any_sequence_of_changes_when_built_equals_a_full_rebuild(
     """
     monkeypatch.setattr(lookahead_gate, "_audit", own_models_audited(lookahead_gate._audit))
     chooser = random.Random(seed)
-    arriving = sorted(market.rglob("*.parquet"))
+    arriving = [path for path in sorted(market.rglob("*.parquet")) if "2025-12" not in path.name]
     chooser.shuffle(arriving)
     home, seen = Home(tmp_path / "home"), tmp_path / "market"
     home.models.mkdir(parents=True)
@@ -392,7 +392,7 @@ def test_any_sequence_of_changes_when_built_equals_a_full_rebuild(
         edit(home, chooser, name)
     steps: list[str] = []
     while arriving:
-        for _ in range(chooser.randint(20, 30)):
+        for _ in range(chooser.randint(13, 20)):
             if arriving:
                 source = arriving.pop()
                 target = seen / source.relative_to(market)
