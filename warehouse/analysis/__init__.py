@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from warehouse.analysis.files_read import CatalogFiles
     from warehouse.analysis.gaps import Gap, IncompleteError, find_gaps
     from warehouse.analysis.lineage import Trace, column_facts, trace
-    from warehouse.analysis.lookahead_marks import (
+    from warehouse.analysis.parse_tree import Tree, function_name, names, nodes, texts_in
+    from warehouse.analysis.result_warnings import (
         LookAhead,
         LooksAheadError,
         Remark,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         require_clean,
         warning_lines,
     )
-    from warehouse.analysis.parse_tree import Tree, function_name, names, nodes, texts_in
     from warehouse.analysis.scope import QueryScope, query_scope
 else:
     __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Warnings of a result: look-ahead of the user's models behind it, and all warnings as text."""
+"""Warnings of a result: models behind it that look ahead, and all warnings as text."""
 
 from __future__ import annotations
 
