@@ -11,9 +11,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from warehouse.display import counted, render_size
 
@@ -57,30 +57,17 @@ def phase(name: str) -> Iterator[Phase]:
         log.debug("%8.3f s  %s", current.seconds, current)
 
 
-class Meter(Protocol):
-    """Receives the progress of a long step; its methods may be called from any thread."""
+class Meter:
+    """Receives the progress of a long step, from any thread; this one discards it."""
 
-    def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
-        """Add to the expected work; sizes as far as they are known."""
+    def expect(self, files: int) -> None:
+        """Add to the expected files."""
 
     def received(self, size_bytes: int) -> None:
         """Count received bytes."""
 
     def finished(self, files: int = 1) -> None:
         """Count finished files."""
-
-
-class SilentMeter:
-    """Discards all progress."""
-
-    def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
-        pass
-
-    def received(self, size_bytes: int) -> None:
-        pass
-
-    def finished(self, files: int = 1) -> None:
-        pass
 
 
 @contextmanager
@@ -104,67 +91,53 @@ def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
         task = progress.add_task(title, total=0, size="0 B", rate="0 B")
 
-        def show(done: _Count) -> None:
+        def show(done: _Counting) -> None:
             progress.update(
-                task,
-                completed=done.files,
-                total=done.files_expected,
-                size=render_size(done.size_bytes),
-                rate=render_size(int(done.rate)),
+                task, completed=done.files, total=done.expected, size=done.size, rate=done.rate
             )
 
         yield _Counting(show)
 
 
-class _Count:
-    """The counts so far."""
-
-    def __init__(self) -> None:
-        self.files = self.files_expected = 0
-        self.size_bytes = self.size_expected = 0
-        self._since = time.monotonic()
-
-    @property
-    def rate(self) -> float:
-        """Bytes per second, over the whole step."""
-        return self.size_bytes / max(time.monotonic() - self._since, 0.001)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Remaining seconds, by the share of finished files; None before the first is finished."""
-        if not self.files:
-            return None
-        elapsed = time.monotonic() - self._since
-        return elapsed / self.files * (self.files_expected - self.files)
-
-
-class _Counting:
+class _Counting(Meter):
     """Counts, and updates the display after each change."""
 
-    def __init__(self, show: _Show) -> None:
+    def __init__(self, show: Callable[[_Counting], None]) -> None:
+        self.files = self.expected = self._size_bytes = 0
         self._show = show
-        self._count = _Count()
+        self._began = time.monotonic()
         self._lock = threading.Lock()
 
-    def expect(self, *, files: int = 0, size_bytes: int = 0) -> None:
-        with self._lock:
-            self._count.files_expected += files
-            self._count.size_expected += size_bytes
-            self._show(self._count)
+    @property
+    def size(self) -> str:
+        """What was received."""
+        return render_size(self._size_bytes)
+
+    @property
+    def rate(self) -> str:
+        """What was received per second, over the whole step."""
+        return render_size(int(self._size_bytes / max(self.seconds, 0.001)))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the step began."""
+        return time.monotonic() - self._began
+
+    def expect(self, files: int) -> None:
+        self._add(expected=files)
 
     def received(self, size_bytes: int) -> None:
-        with self._lock:
-            self._count.size_bytes += size_bytes
-            self._show(self._count)
+        self._add(size_bytes=size_bytes)
 
     def finished(self, files: int = 1) -> None:
+        self._add(files=files)
+
+    def _add(self, *, files: int = 0, expected: int = 0, size_bytes: int = 0) -> None:
         with self._lock:
-            self._count.files += files
-            self._show(self._count)
-
-
-class _Show(Protocol):
-    def __call__(self, done: _Count) -> None: ...
+            self.files += files
+            self.expected += expected
+            self._size_bytes += size_bytes
+            self._show(self)
 
 
 class _Lines(_Counting):
@@ -174,16 +147,18 @@ class _Lines(_Counting):
         super().__init__(self._line)
         self._title = title
         self._stream = stream
-        self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
+        self._next = _SECONDS_BETWEEN_LINES
 
-    def _line(self, done: _Count) -> None:
-        if time.monotonic() < self._next:
+    def _line(self, _: _Counting) -> None:
+        if self.seconds < self._next:
             return
-        self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
-        left = done.seconds_left
-        remaining = "" if left is None else f", about {left:,.0f} s left"
+        self._next = self.seconds + _SECONDS_BETWEEN_LINES
+        remaining = ""
+        if self.files:  # by the share of finished files
+            left = self.seconds / self.files * (self.expected - self.files)
+            remaining = f", about {left:,.0f} s left"
         self._stream.write(
-            f"{self._title}: {done.files:,} of {counted(done.files_expected, 'file')},"
-            f" {render_size(done.size_bytes)}, {render_size(int(done.rate))}/s{remaining}\n"
+            f"{self._title}: {self.files:,} of {counted(self.expected, 'file')},"
+            f" {self.size}, {self.rate}/s{remaining}\n"
         )
         self._stream.flush()

@@ -29,7 +29,7 @@ from warehouse.imports.importer import ContractSize, Importer
 from warehouse.imports.source import SourceFile, source_files
 from warehouse.imports.stage import Stage, Staged
 from warehouse.lake import Admission, Lake, StoredFile
-from warehouse.progress import Meter, SilentMeter
+from warehouse.progress import Meter
 from warehouse.sync import SyncReport, sync_run
 from warehouse.vendor import FileKey, Period, SeriesKey, Symbol
 
@@ -157,7 +157,7 @@ def import_files(
     sources, warnings = source_files(paths)
     home = Home.of(settings)
     with sync_run(home, salvage=False, verb="import") as (lake, finish):
-        job = _Job(settings, home, lake, importer, series, contract_size, meter or SilentMeter())
+        job = _Job(settings, home, lake, importer, series, contract_size, meter or Meter())
         job.warnings += warnings
         job.run(sources)
         return job.report(finish)
@@ -185,7 +185,7 @@ class _Job:
         held = self._held()
         _require_one_kind(self.importer, self.series, held.values())
         wanted = [source for source in sources if not self._is_known(source, held)]
-        self.meter.expect(files=len(wanted), size_bytes=sum(s.size_bytes for s in wanted))
+        self.meter.expect(len(wanted))
         for batch in _batches(wanted):
             with self._folder() as folder, translating(self.home.root):
                 self._take_in(batch, folder)

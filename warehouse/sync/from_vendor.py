@@ -20,7 +20,7 @@ from warehouse.display import counted, render_size
 from warehouse.errors import DiskError, FileRefusedError, VendorError
 from warehouse.home import Home
 from warehouse.lake import Admission, Lake, Manifest, Outcome
-from warehouse.progress import Meter, SilentMeter
+from warehouse.progress import Meter
 from warehouse.sync.listings import ListedSeries, Listings
 from warehouse.sync.plan import (
     PlannedFetch,
@@ -115,7 +115,7 @@ def sync_vendor(
 
     with sync_run(home, salvage=salvage, clock=clock) as (lake, finish):
         asking = Listings(lake.manifest, vendor, now=now, recheck=recheck)
-        fetching = _Fetching(lake, asking, meter or SilentMeter())
+        fetching = _Fetching(lake, asking, meter or Meter())
         fetching.run(wanted)
         warning = clock_warning(vendor.skew_s)
         return finish(
@@ -169,7 +169,7 @@ class _Fetching:
         fetches = series.plan.fetches
         known_bytes = sum(fetch.size_bytes or 0 for fetch in fetches)
         self._require_space(series.plan.asked, known_bytes)
-        self._meter.expect(files=len(fetches), size_bytes=known_bytes)
+        self._meter.expect(len(fetches))
         self._ready.extend((series, fetch, False) for fetch in fetches)
         if series.plan.unchanged and not fetches:
             self._asking.settle(series)

@@ -77,7 +77,7 @@ def test_progress_elsewhere_than_on_a_terminal_is_lines(monkeypatch: pytest.Monk
     monkeypatch.setattr("warehouse.progress._SECONDS_BETWEEN_LINES", 0.0)
     stream = io.StringIO()
     with show_progress("sync", stream=stream) as meter:
-        meter.expect(files=2)
+        meter.expect(2)
         meter.received(1_000_000)
         meter.finished()
     last = stream.getvalue().splitlines()[-1]
@@ -92,6 +92,6 @@ def test_progress_on_a_terminal_is_a_bar_that_vanishes() -> None:
 
     stream = Terminal()
     with show_progress("sync", stream=stream) as meter:
-        meter.expect(files=1)
+        meter.expect(1)
         meter.finished()
     assert "sync" in stream.getvalue() or stream.getvalue() == ""
