@@ -1,6 +1,6 @@
 {#-
-    The measures as functions of the catalog, for SQL that dbt does not compile: made of the same
-    text as the macros, so that both give the same bits.
+    The measures as functions of the catalog, for SQL that dbt does not compile: made from the same
+    text as the macros, so that the results are identical.
 
         select time, rolling_zscore(spread_bps, '1 day') as spread_z from l1_features
 
@@ -25,7 +25,7 @@ comment on macro main.{{ function.name }} is {{ _comment(
 {%- endmacro %}
 
 
-{#- The call itself where a project is compiled for builds without dbt: these replace it. -#}
+{#- Returns the call itself if a project is compiled for builds without dbt, which replace it. -#}
 {% macro _bar_end_definition() -%}
     {%- if not execute or flags is not defined or flags.WHICH not in ['build', 'run'] -%}
         {{ return(warehouse.bar_end()) }}
@@ -99,8 +99,8 @@ comment on macro main.{{ function.name }} is {{ _comment(
 
 
 {#-
-    The value one length before (asc) or after (desc). A frame that ends in the future is slow: the
-    order is turned instead, so that all frames lie before their row.
+    The value one length before (asc) or after (desc). A frame that ends in the future is slow, so
+    the order is reversed instead and all frames are before their row.
 -#}
 {% macro _value_at(expression, length, direction) -%}
     {%- set over -%}

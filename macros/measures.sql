@@ -6,8 +6,8 @@
 
 
 {#-
-    x / y; NULL where y is 0, either is NULL, or the quotient is no number that finite() keeps: a
-    denominator that small is what rounding leaves of 0.
+    x / y; NULL if y is 0, either is NULL, or finite() does not keep the quotient: such a small
+    denominator is a rounding error of 0.
 -#}
 {% macro ratio(numerator, denominator) -%}
     {{ return(adapter.dispatch('ratio', 'warehouse')(numerator, denominator)) }}
@@ -82,7 +82,7 @@
 
 
 {#-
-    The moment a bar ends: known_at, or earlier where ticks of the bar arrived after its end. Then it
+    The end of a bar: known_at, or earlier if ticks of the bar arrived after its end. Then it
     is `time` plus the length of the series' bars: the catalog's function bar_end knows such series.
 -#}
 {% macro bar_end(relation=none) -%}
@@ -108,10 +108,10 @@
 
 
 {#-
-    Joins the row of the same series exactly `offset` away, as `alias`; all NULL where there is
-    none, and so where the offset is no whole number of bars. '1 hour' looks ahead, '-1 hour' looks
-    back, 'next bar' is the bar that begins when this one ends. The row comes from `other`, or from
-    `relation` itself; both are names that the select can read.
+    Joins the row of the same series exactly `offset` away, as `alias`; all NULL if there is none,
+    for example because the offset is not a whole number of bars. '1 hour' looks ahead, '-1 hour'
+    looks back, 'next bar' is the bar that begins when this one ends. The row comes from `other`, or
+    from `relation` itself; both are names that the select can read.
 -#}
 {% macro join_at(relation, alias, offset, other=none) -%}
     {{ return(adapter.dispatch('join_at', 'warehouse')(relation, alias, offset, other or relation)) }}
@@ -135,9 +135,9 @@ left join {{ other }} as {{ alias }}
 
 {#-
     Joins to each row of `relation` the last row of `other` (as `alias`) that was known by then:
-    the greatest known_at <= `at`, never a bar that is still open. Rows belong together where all
-    columns of `by` are equal. A row that is older than `max_age` must not be used: select its
-    columns through asof_value(column, alias, max_age).
+    the greatest known_at <= `at`, never a bar that is still open. Rows match if all columns of `by`
+    are equal. A row that is older than `max_age` must not be used: select its columns through
+    asof_value(column, alias, max_age).
 -#}
 {% macro asof_join(relation, other, alias, by=['series_id'], at='known_at') -%}
     {{ return(adapter.dispatch('asof_join', 'warehouse')(relation, other, alias, by, at)) }}

@@ -1,7 +1,7 @@
 {#-
-    panel(datasets): one row per bar that any of the datasets has, with all their columns side by
-    side. Columns of the first dataset keep their names, all others are <dataset>__<column>. The
-    columns are those of the contracts, in their order.
+    panel(datasets): one row per bar of any of the datasets, with the columns of all. Columns of the
+    first dataset keep their names, all others are <dataset>__<column>. The columns are those of the
+    contracts, in their order.
 -#}
 {% macro panel(datasets) -%}
     {%- set keys = ['series_id', 'exchange', 'symbol', '"interval"', 'clock', '"time"', 'known_at'] -%}
@@ -20,7 +20,7 @@ with every_row as (
     {%- endfor %}
 ),
 
--- every bar once, whichever dataset has it; the keys of a series are the same in all its rows
+-- every bar of any dataset once; the keys of a series are the same in all its rows
 spine as (
     select
         {%- for key in keys if key not in bar %}

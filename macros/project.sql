@@ -1,4 +1,4 @@
-{#- How this project sits in dbt: schema names, comments, and the record of what ran. -#}
+{#- Hooks of this project in dbt: schema names, comments, and records of what was built. -#}
 
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{- custom_schema_name or target.schema -}}
@@ -30,7 +30,7 @@
 {%- endmacro %}
 
 
-{#- How the rows that break a `holds` test are shown; nothing for other nodes. -#}
+{#- The query that shows the rows that fail a `holds` test; nothing for other nodes. -#}
 {% macro _shown(node) -%}
     {%- set test = node.test_metadata if node.resource_type == 'test' else none -%}
     {%- if test and test.name == 'holds' and node.attached_node -%}
@@ -50,9 +50,9 @@
 
 
 {#-
-    Name, status and message of a node. A broken `holds` test goes by its model's name, and its
-    message is the query that shows the rows. Models of `--empty` or `--sample` lack rows, so they
-    count as failed.
+    Name, status and message of a node. A failed `holds` test is reported under its model's name,
+    and its message is the query that shows the rows. Models of `--empty` or `--sample` lack rows,
+    so they count as failed.
 -#}
 {% macro _outcome(result) -%}
     {%- set node, status = result.node, result.status ~ '' -%}
@@ -72,7 +72,7 @@
 {%- endmacro %}
 
 
-{#- The doubts that the test of the funding schedules found, with lines for warehouse.toml. -#}
+{#- The doubtful funding schedules that the test found, with lines for warehouse.toml. -#}
 {% macro _funding_doubts(result) -%}
     {%- set found = run_query(result.node.compiled_code) -%}
     {%- set lines = found.columns['toml_lines'].values()[:20] | join('\n') -%}
@@ -89,7 +89,7 @@
 {%- endmacro %}
 
 
-{#- A comment as an SQL text, on one line however it is laid out here. -#}
+{#- A comment as an SQL string on one line. -#}
 {% macro _comment(text) -%}
     {{ return(warehouse._text(text.split() | join(' '))) }}
 {%- endmacro %}
@@ -145,7 +145,7 @@
 {%- endmacro %}
 
 
-{#- What an engine needs before the first model runs. -#}
+{#- Statements that an engine needs before the first model runs. -#}
 {% macro begin_run() -%}
     {{ return(adapter.dispatch('begin_run', 'warehouse')()) }}
 {%- endmacro %}

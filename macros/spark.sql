@@ -1,6 +1,6 @@
 {#-
     What Spark needs to run these models: `dbt build --target spark`, or `warehouse build --engine
-    spark`, which also brings the marts back into the lake.
+    spark`, which also stores the resulting marts in the home.
 
     Models quote names with "…". dbt-spark turns off the setting by which Spark would read them so,
     and would make text of them, without an error: every statement that is made of a model's SQL is
@@ -132,7 +132,7 @@
 
 -- windows -----------------------------------------------------------------------------------------
 
-{#- Spark takes no expression as a number of rows: every window is a span of time. -#}
+{#- Spark accepts no expression as a number of rows, so every window is a span of time. -#}
 {% macro spark__windows_of(length, counted) -%}
     {{ warehouse._window(length) }} as {{ warehouse._window_definition(length) }}
 {%- endmacro %}
@@ -184,8 +184,8 @@
 -- joins -------------------------------------------------------------------------------------------
 
 {#-
-    Spark reads `asof` as an alias, without an error. Both relations are laid into one order of time
-    instead, and each row takes the last one of the other relation before it, as the struct `found`.
+    Spark reads `asof` as an alias, without an error. Instead both relations are sorted together by
+    time, and each row gets the last row of the other relation before it, as the struct `found`.
 -#}
 {% macro spark__asof_join(relation, other, alias, by, at) -%}
 left join (

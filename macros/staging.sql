@@ -18,10 +18,10 @@
 
 
 {#-
-    staged(dataset): the select that makes one vendor dataset fit to count on. Keys and times as
-    they are, then the contract's columns in its order and type, reals through finite(), counts NULL
-    where they are beyond 2^53, so that sums of a few of them do not overflow. Grain and
-    row count are those of vendor.<dataset>, which stays readable with its NaN and infinities.
+    staged(dataset): the select of a staging view. Keys and times unchanged, then the contract's
+    columns in its order and type, reals through finite(), counts NULL where they are beyond 2^53,
+    so that sums of a few of them do not overflow. Grain and row count are those of
+    vendor.<dataset>, which stays readable with its NaN and infinities.
 -#}
 {% macro staged(dataset) -%}
     {%- set relation = source('vendor', dataset) -%}

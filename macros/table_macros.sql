@@ -1,6 +1,6 @@
 {#-
-    Table macros of the catalog, for what a view cannot do because it depends on an argument. They
-    are made after every run, so that they are there whichever models ran.
+    Table macros of the catalog, for queries that depend on an argument. They are created after
+    every run, whichever models ran.
 -#}
 {% macro create_macros(create) -%}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}

@@ -1,11 +1,11 @@
 {#-
     Windows over time, by one rule for all.
 
-    A window of length L at bar t holds the bars with t - L < time <= t of the same series: it is
-    a span of time, so a gap never stretches it. A value exists where L is a whole number of bars
+    A window of length L at bar t has the bars with t - L < time <= t of the same series: it is a
+    span of time, so a gap does not lengthen it. A value exists if L is a whole number of bars
     and all of them are present with an input that is not NULL. `min_bars` requires that many inputs
-    instead, `min_coverage` for that share of the bars; the var min_window_coverage loosens the
-    rule for all. Inputs must be finite: staging makes them so.
+    instead, `min_coverage` for that share of the bars; the var min_window_coverage relaxes the rule
+    for all. Inputs must be finite, as staging makes them.
 
     The macros name a window by its length, `windows(...)` at the end of the select defines it:
 
@@ -16,17 +16,17 @@
         from {{ ref('l1_features') }}
         {{ windows('1 day') }}
 
-    The relation has series_id, time and known_at, and one row per bar. A second engine takes part
-    by `<engine>__<macro>`, dbt's dispatch. The length of a bar is that of its series: see bar_end.
+    The relation has series_id, time and known_at, and one row per bar. Other engines use
+    `<engine>__<macro>`, by dbt's dispatch. The length of a bar is that of its series: see bar_end.
 
     Each length gives two windows: `last_1_day` is the span of time, `bars_1_day` as many rows as
-    the span has bars. Where no bar is missing the two hold the same rows, and the second is much
-    faster; a measure that wants all its bars takes it, once it has seen that none is missing.
+    the span has bars. If no bar is missing, both have the same rows, and the second is much faster;
+    measures that need all bars use it after a check that none is missing.
 -#}
 
 
 {#-
-    The last rows of a select: the windows of these lengths, by name. `counted=true` says that the
+    The last rows of a select: the windows of these lengths, by name. `counted=true` means that the
     select reads from counted(...) of the same lengths.
 -#}
 {% macro windows() -%}
@@ -48,8 +48,8 @@ window
 
 {#-
     A relation with the number of rows in each window of these lengths, to select from. The engine
-    looks for the beginning of a span of time for every measure again, which is a third of the time of
-    several measures over one window; a number of rows needs no search.
+    searches the beginning of a span of time again for every measure, which takes a third of the
+    time of several measures over one window; a number of rows needs no search.
 -#}
 {% macro counted(relation) -%}
     {{ return(adapter.dispatch('counted', 'warehouse')(relation, varargs)) }}
@@ -71,7 +71,7 @@ window
 {%- endmacro %}
 
 
-{#- How many inputs in the window are not NULL. -#}
+{#- Number of inputs in the window that are not NULL. -#}
 {% macro rolling_count(expression, length) -%}
     {{ return(adapter.dispatch('rolling_count', 'warehouse')(expression, length)) }}
 {%- endmacro %}
@@ -155,8 +155,8 @@ window
 
 
 {#-
-    (of - mean(x)) / std(x) over the window; `of` defaults to x. NULL where x does not vary: a
-    deviation below 1e-12 of the mean is what rounding leaves of equal values, no scale.
+    (of - mean(x)) / std(x) over the window; `of` defaults to x. NULL if x does not vary: a
+    deviation below 1e-12 of the mean is a rounding error of equal values.
 -#}
 {% macro rolling_zscore(expression, length, of=none, min_bars=none, min_coverage=none) -%}
     {{ return(adapter.dispatch('rolling_zscore', 'warehouse')(
@@ -219,8 +219,8 @@ window
 {#-
     Whether a bar is needed where a build computes one month of a mart and this select looks no
     further back than `length`; true everywhere else. A mart with one long window reads the bars of
-    that length; its other selects leave most of them out and cost as little as their own windows.
-    Values do not depend on it.
+    that length; its other selects leave most of them out, which saves time. Values do not depend on
+    it.
 -#}
 {% macro within_reach(length) -%}
     {{ return(adapter.dispatch('within_reach', 'warehouse')(length)) }}
@@ -349,7 +349,7 @@ window
 {%- endmacro %}
 
 
-{#- Rows of a window that misses no bar. -#}
+{#- Number of rows of a window without missing bars. -#}
 {% macro _bars_of(length) -%}
     greatest({{ warehouse.length_us(length) }} // (epoch_us({{ warehouse.bar_end() }}) - epoch_us("time")), 1)
 {%- endmacro %}
@@ -361,7 +361,7 @@ window
 {%- endmacro %}
 
 
-{#- Share of the window's bars that must be there. -#}
+{#- Share of the window's bars that must exist. -#}
 {% macro _coverage(min_coverage) -%}
     {%- set wanted = 1.0 if min_coverage is none else min_coverage | float -%}
     {%- set loosened = var('min_window_coverage') | float -%}
@@ -375,7 +375,7 @@ window
 {%- endmacro %}
 
 
-{#- The window that a measure looks at: by rows where it wants every bar, else by time. -#}
+{#- The window of a measure: by rows if it needs every bar, else by time. -#}
 {% macro _frame(length, min_bars, min_coverage) -%}
     {{ return(adapter.dispatch('_frame', 'warehouse')(length, min_bars, min_coverage)) }}
 {%- endmacro %}
@@ -389,9 +389,9 @@ window
 
 
 {#-
-    One value under the window rule. All bars are present if the one so many rows before began a
-    length before this one ended. Measures made of sums then need no count of their inputs, because a
-    sum shows whether one is missing.
+    One value under the window rule. All bars are present if the bar that many rows before began one
+    length before this one ended. Measures made of sums then need no count of their inputs, because
+    a sum shows whether one is missing.
 -#}
 {% macro _rolling(
     value, expression, length, min_bars, min_coverage, of_sums=false, also=none
@@ -435,7 +435,7 @@ window
 
 
 {#-
-    The sum, DOUBLE; over bars it is NULL where one of them lacks its input, for NaN spreads. The
+    The sum, DOUBLE; over bars it is NULL if one of them lacks its input, because NaN spreads. The
     engine computes equal sums of a select once: the text is the same wherever one is needed.
 -#}
 {% macro _sum(expression, over) -%}
@@ -448,7 +448,7 @@ window
 {%- endmacro %}
 
 
-{#- The mean as DuckDB's avg has it; over bars it is NULL where one of them lacks its input. -#}
+{#- The mean, as by DuckDB's avg; over bars it is NULL where one of them lacks its input. -#}
 {% macro _mean(expression, length, over) -%}
     {{ warehouse._sum(expression, over) }} / {% if warehouse._is_bars(over) -%}
         {{ warehouse._bars_of(length) }}
@@ -459,8 +459,8 @@ window
 
 
 {#-
-    How many inputs are not NULL, DOUBLE: in a long window the engine adds numbers in a quarter of the
-    time in which it counts.
+    Number of inputs that are not NULL, DOUBLE, because in a long window the engine adds numbers
+    four times as fast as it counts.
 -#}
 {% macro _count(expression, over) -%}
     sum(({{ warehouse._operand(expression) }} is not null)::double) over {{ over }}

@@ -1,14 +1,14 @@
-{#- Arguments of the table macros: what they mean in microseconds, and what is refused. -#}
+{#- Arguments of the table macros: conversion to microseconds, and checks. -#}
 
 
-{#- Length of a bar in microseconds; NULL where `every` is no length, which _checked refuses. -#}
+{#- Length of a bar in microseconds; NULL if `every` is not a length, which _checked refuses. -#}
 {% macro _width() -%}
     nullif(epoch_us(try_cast(every as interval)), 0)
 {%- endmacro %}
 
 {#-
-    A moment that the caller gave, in microseconds; without one, the least or the most there is. What
-    is no moment is refused by _checked.
+    A moment that the caller gave, in microseconds; by default the least or the greatest one.
+    _checked refuses anything else.
 -#}
 {% macro _moment_us(parameter) -%}
     {%- set missing = '-62135596800000000' if parameter == 'start_time' else '253370764800000000' -%}
@@ -29,7 +29,7 @@
     case when clock::varchar = 'true' then source.local_timestamp else source.exchange_timestamp end
 {%- endmacro %}
 
-{#- Whether a row of a source belongs to what was asked, whatever its time. -#}
+{#- Whether a row of a source is of the selected series. -#}
 {% macro _is_asked() -%}
     (exchange is null or source.exchange = exchange) and (symbol is null or source.symbol = symbol)
 {%- endmacro %}

@@ -1,17 +1,19 @@
 {#-
-    The vendor's metrics from raw ticks: one table macro per dataset, the only home of its formula.
-    A dataset is a body that ends with the CTE bars, columns in the vendor's order, and readings.
+    The vendor's metrics from raw ticks: one table macro per dataset, which is the only place of its
+    formula. A dataset is a body that ends with the CTE bars, columns in the vendor's order, and
+    readings.
 
         from ticks_flow('45m', symbol := 'perpetual-BTC-USDT:USDT', start_time := '2026-02-16')
 
-    ticks_flow gives the vendor's columns. ticks_flow_readings adds, as <column>__<reading>, the
-    other readings of columns that the vendor's texts leave open. A source is the name of a relation
-    with the columns of vendor.raw_trades (raw_quotes, …) and its keys series_id, exchange, symbol.
+    ticks_flow has the vendor's columns. ticks_flow_readings adds, as <column>__<reading>, the other
+    readings of columns that the vendor does not define completely. A source is the name of a
+    relation with the columns of vendor.raw_trades (raw_quotes, …) and its keys series_id, exchange,
+    symbol.
 
-    Rules: a bar holds the ticks with start <= t < end by the clock that was asked; series never mix;
-    what a bar takes from before its start goes back to UTC midnight at most, so that a day's bars do
-    not depend on where the data begin. Ticks are ordered by time, id as a number, id as text, and
-    ticks without an id by their place in the file.
+    Rules: a bar has the ticks with start <= t < end by the selected clock; series never mix; a bar
+    uses earlier ticks back to UTC midnight only, so that a day's bars do not depend on where the
+    data begins. Ticks are ordered by time, id as a number, id as text, and ticks without an id by
+    their place in the file.
 -#}
 
 {% macro duckdb__create_ticks() -%}
@@ -63,7 +65,7 @@ comment on macro table main.ticks is {{ _comment(meaning) }};
 {%- endmacro %}
 
 
-{#- Dollars of a quote unit, for the datasets that class trades by size. -#}
+{#- Dollars per quote unit, for the datasets that classify trades by size. -#}
 {% macro _rate_parameter(dataset) -%}
     {{ ', notional_usd_rate := 1' if dataset.name in ['flow', 'trade_size'] }}
 {%- endmacro %}
@@ -99,8 +101,8 @@ comment on macro table main.ticks is {{ _comment(meaning) }};
 
 
 {#-
-    The whole query of a dataset: checks, ticks, bars, the columns in the vendor's order. Of a day
-    that lies in order, has_before and has_after say whether ticks lie beside it.
+    The whole query of a dataset: checks, ticks, bars, the columns in the vendor's order. For a
+    sorted day, has_before and has_after tell whether the days before and after have ticks.
 -#}
 {% macro _tick_query(dataset, with_readings, of_day=false) -%}
 with checked as (

@@ -1,18 +1,17 @@
 {#-
     A UTC day of one series, for bars that are kept: its ticks are put in order once, in a temporary
-    table per source, and all datasets read them there. A day at a time needs the memory of a day.
+    table per source, and all datasets read them there. So the memory is that of a day.
 
         from day_trades_around(clock, exchange, symbol, start_time, end_time);
         create temp table day_trades as from day_trades_read(…, since);
         from day_flow('45m', clock, exchange, symbol, start_time, end_time, has_before, has_after);
 
-    day_<source>_around has one row: whether ticks lie on the day before and after, and since which
-    moment the day's table is to have rows.
-    day_<source>_read has the rows as they lie, for which the caller knows that they are in order.
-    day_<source>_compared has the same rows; they are in order if is_next is true of each.
-    day_<source>_sorted has the rows in order.
-    day_trades_by_text_id_sorted has trades of one moment in the order of their ids as text. That is
-    the table of trades if is_next_by_text_id is true of each.
+    day_<source>_around has one row: whether the days before and after have ticks, and the moment
+    from which on the day's table has rows. day_<source>_read has the rows in file order, which the
+    caller knows to be sorted. day_<source>_compared has the same rows; they are in order if is_next
+    is true of each. day_<source>_sorted has the rows in order. day_trades_by_text_id_sorted has
+    trades of one moment in the order of their ids as text. That is the table of trades if
+    is_next_by_text_id is true of each.
 -#}
 
 
@@ -58,7 +57,7 @@ create or replace macro main.day_{{ dataset.name }}(
 {%- endmacro %}
 
 
-{#- Tables of a day: name, source, how its rows are read, how those of one moment are sorted. -#}
+{#- Tables of a day: name, source, way of reading, order of rows of one moment. -#}
 {% macro _day_tables() -%}
     {%- set tables = [['trades_by_text_id', 'trades', 'sorted', warehouse._by_text_id()]] -%}
     {%- for source in warehouse._raw_names() -%}
@@ -71,7 +70,7 @@ create or replace macro main.day_{{ dataset.name }}(
     {{ return(tables) }}
 {%- endmacro %}
 
-{#- Rows of a source as they lie, from the moment `since` on. -#}
+{#- Rows of a source in file order, from the moment `since` on. -#}
 {% macro _day_rows(source) -%}
     {%- set relation = warehouse._relation_of(source) -%}
     {%- set condition -%}
@@ -106,8 +105,8 @@ checked as (
 {%- endmacro %}
 
 {#-
-    Whether ticks lie on the day before and after, and since when the day's table has rows: of quotes
-    since the last moment of the day before, because a trade may meet its quote.
+    Whether the days before and after have ticks, and the moment from which on the day's table has
+    rows: for quotes the last moment of the day before, which a trade may need.
 -#}
 {% macro _around_day(source) -%}
     {%- set clock_column = warehouse._clock_column() -%}

@@ -280,7 +280,7 @@ bars as (
     }) }}
 {%- endmacro %}
 
-{#- Bars with a mark price; index and trades of the same bar beside it. -#}
+{#- Bars with a mark price; with index and trades of the same bar. -#}
 {% macro _derivative_price_bars(with_readings, of_day) -%}
 {{ warehouse._updates(of_day, 'marks', 'mark_prices') }},
 

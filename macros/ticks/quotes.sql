@@ -1,7 +1,7 @@
-{#- Datasets of quotes, and of trades beside them. -#}
+{#- Datasets of quotes, and of trades with their quotes. -#}
 
 
-{#- Columns that are made of others, by the suffix of these. -#}
+{#- Columns computed from others, by the suffix of these. -#}
 {% macro _slippage_expressions(suffix) -%}
     {%- set buy, sell = 'placed.slippage_bps_buy_mean' ~ suffix, 'placed.slippage_bps_sell_mean' ~ suffix -%}
     {{ return({
@@ -13,7 +13,7 @@
     }) }}
 {%- endmacro %}
 
-{#- How old the quote of a trade may be in microseconds, by reading; by default up to a day. -#}
+{#- Maximum age of a trade's quote in microseconds, by reading; by default a day. -#}
 {% macro _quote_ages() -%}
     {{ return({'within_5s': 5000000, 'within_1m': 60000000}) }}
 {%- endmacro %}
@@ -41,7 +41,7 @@
     }) }}
 {%- endmacro %}
 
-{#- A trade meets the last quote at or before it that is less than a day old. -#}
+{#- The quote of a trade is the last one at or before it that is less than a day old. -#}
 {% macro _slippage_bars(with_readings, of_day) -%}
 {{ warehouse._trades(of_day, name='trade_ticks') }},
 
@@ -67,7 +67,7 @@ last_quotes as (
     where quote_moments.next_us is null or quote_moments.next_us > quote_moments.us
 ),
 
-{#- Trades of one moment meet the same quote: an as-of join sorts, a join by the moment does not. #}
+{#- Trades of one moment have the same quote: a join by the moment avoids the sort of an as-of join. #}
 trade_moments as (
     select
         trade_ticks.us,
@@ -157,7 +157,7 @@ bars as (
 )
 {%- endmacro %}
 
-{#- What is summed over the trades of a bar, or over those of them that meet a condition. -#}
+{#- Sums over the trades of a bar, or over those that satisfy a condition. -#}
 {% macro _slippage_sums(suffix, condition) -%}
     {%- set where = 'filter (where ' ~ condition ~ ')' if condition else '' -%}
     {%- set count = 'nullif(count(*) ' ~ where ~ ', 0)' if condition else 'count(*)' -%}
@@ -177,7 +177,7 @@ fsum(ticks.cost) {{ where }} / {{ count }} as slippage_mean{{ suffix }},
         {%- endfor %}
 {%- endmacro %}
 
-{#- For the series of a second source, own_id, the series of the first of the same symbol. -#}
+{#- Maps own_id, the series of a second source, to the series of the first with the same symbol. -#}
 {% macro _series_of(first, second) -%}
 {{ second }}_series as (
     select

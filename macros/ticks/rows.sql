@@ -1,15 +1,15 @@
 {#-
-    Rows of the sources in bars: which are read, their order, what several datasets take of them.
+    Rows of the sources in bars: selection, order, and what several datasets compute from them.
 
     Each body has two forms. For ticks_<dataset> it reads a source as it is and sorts for itself, by
-    series and UTC day. For day_<dataset> (of_day) it reads rows of one series and UTC day that lie in
-    their order already, so that windows need no sort: see days.sql.
+    series and UTC day. For day_<dataset> (of_day) it reads rows of one series and UTC day that are
+    already sorted, so that windows need no sort: see days.sql.
 -#}
 
 
 {#-
-    Rows of a source within what was asked, with their time `us` by the clock, the moment `seen` at
-    which they arrived, and some of its columns. `days_before` reads that much more of the past.
+    Selected rows of a source, with their time `us` by the clock, the time of receipt `seen`, and
+    some columns. `days_before` extends the selection into the past.
 -#}
 {% macro _ticks(name, source, columns, condition='true', days_before=0) -%}
 {{ name }} as not materialized (
@@ -31,7 +31,7 @@
 )
 {%- endmacro %}
 
-{#- The same for a UTC day whose rows lie in order in a table, each with its `place` there. -#}
+{#- The same for a UTC day whose rows are sorted in a table, each with its `place` there. -#}
 {% macro _of_day(name, source, condition='true') -%}
 {{ name }} as not materialized (
     select
@@ -46,7 +46,7 @@
 {%- endmacro %}
 
 
-{#- What is read of each source, beside its time and receipt. -#}
+{#- Columns that are read from each source, besides times. -#}
 {% macro _columns_of(source) -%}
     {%- set in_file = 'row_number() over ()' -%}
     {%- if source == 'trades' -%}
@@ -57,7 +57,7 @@
             'price': warehouse._finite('price'), 'amount': warehouse._finite('amount'),
         }) }}
     {%- elif source == 'quotes' -%}
-        {#- A price of 0 is none. #}
+        {#- A price of 0 is not a price. #}
         {{ return({
             'place': in_file,
             'bid_price': 'nullif(' ~ warehouse._finite('bid_price') ~ ', 0)',
@@ -69,7 +69,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- A value of a source; NaN and infinity are none. -#}
+{#- A value of a source; NaN and infinity are not values. -#}
 {% macro _finite(column) -%}
     case when isfinite(source.{{ column }}::double) then source.{{ column }}::double end
 {%- endmacro %}
@@ -204,7 +204,7 @@ ordered as (
     {{ return('lead(ticks.' ~ column ~ ', ' ~ rows ~ ') over by_order') }}
 {%- endmacro %}
 
-{#- Bars with what others measured of them. -#}
+{#- Bars with the columns that other CTEs computed of them. -#}
 {% macro _joined_bars(keys, measured) -%}
 bars as (
     select
@@ -230,7 +230,7 @@ bars as (
     [{{ (rank - 0.005) | round(4) }}, {{ (rank + 0.005) | round(4) }}]
 {%- endmacro %}
 
-{#- These two readings of a column, from the list that has them. -#}
+{#- These two readings of a column, from the list of readings. -#}
 {% macro _rank_readings(column, ranks) -%}
     {{ return([
         [column, 'rank_low', 'placed.' ~ ranks ~ '[1]'], [column, 'rank_high', 'placed.' ~ ranks ~ '[2]'],
@@ -239,9 +239,9 @@ bars as (
 
 
 {#-
-    Bars with moments of their values, and whatever else is `measured` of the ticks. The moments are
-    sums of powers around the bar's median: DuckDB 1.5's own skewness and kurtosis cancel for prices
-    (-2e11 instead of -2). NULL where all values are equal.
+    Bars with moments of their values, and other measures of the ticks, `measured`. The moments are
+    sums of powers around the bar's median: DuckDB 1.5's own skewness and kurtosis suffer
+    cancellation for prices (-2e11 instead of -2). NULL where all values are equal.
 -#}
 {% macro _bars_with_moments(value, prefix, measured, with_readings) -%}
 keys as (
@@ -348,7 +348,9 @@ min(ticks.us) as first_us,
         {%- endif %}
 {%- endmacro %}
 
-{#- The averages of these sums. A mean of values lies among them, whatever the last bit. -#}
+{#-
+    The averages of these sums. A mean is limited to the range of its values, because of rounding.
+-#}
 {% macro _time_averages(sums, twap, with_readings) -%}
     {%- set end = '(' ~ sums ~ '.bar + ' ~ warehouse._width() ~ ')' -%}
     {%- set averages = {

@@ -1,4 +1,7 @@
-{#- Datasets of trades, whatever their order but for first and last: body, columns in the vendor's order, readings. -#}
+{#-
+    Datasets of trades that need no order except for first and last: body, columns in the vendor's
+    order, readings.
+-#}
 
 
 {% macro _ohlcv() -%}

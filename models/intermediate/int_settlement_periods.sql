@@ -36,7 +36,7 @@ series as (
     from funding
 ),
 
--- at most one schedule of the venue and one of the symbol: the seed has each once
+-- at most one schedule of the venue and one of the symbol, because the seed has each once
 seeded as (
     select
         series.series_id,
@@ -48,7 +48,7 @@ seeded as (
         on series.exchange = of_symbol.exchange and series.symbol = of_symbol.symbol
 ),
 
--- NULL where one of the two bars is missing or has no rate
+-- NULL if one of the two bars is missing or has no rate
 compared as (
     select
         funding.series_id,
@@ -95,7 +95,7 @@ marked as (
     from held
 ),
 
--- the shorter of the last two stretches between changes
+-- the shorter of the last two distances between changes
 recent as (
     select
         series_id,
@@ -122,7 +122,7 @@ moved as (
     from marked
 ),
 
--- no week without a moving rate has one of the bars that this leaves out
+-- bars without a change of the rate in the week before cannot have a pattern
 steady as (
     select *
     from moved
@@ -179,7 +179,7 @@ longest as (
     where moved_at is null or moved_at < week_began
 ),
 
--- a period is sure where changes lie as close as it allows, lately too
+-- a period is certain if changes are as close as it allows, recently too
 inferred as (
     select
         series_id,
@@ -196,7 +196,7 @@ inferred as (
     where bar_us < fitting_hours * 3600000000
 ),
 
--- a payment ends the span that it lies in; spans of a symbol do not overlap
+-- a payment belongs to the span that it ends; spans of a symbol do not overlap
 final as (
     select
         funding.series_id,

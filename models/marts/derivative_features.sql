@@ -45,7 +45,7 @@ ohlcv as (
     from {{ ref('stg_ohlcv') }}
 ),
 
--- one row per bar that any of the three has: (series_id, time) is unique in each
+-- one row per bar of any of the three: (series_id, time) is unique in each
 derivatives as (
     select
         funding.funding_rate,

@@ -30,7 +30,7 @@ l1_price as (
     from {{ ref('stg_l1_price') }}
 ),
 
--- one row per bar that either has: (series_id, time) is unique in both
+-- one row per bar of either: (series_id, time) is unique in both
 priced as (
     select
         ohlcv."close",
@@ -48,7 +48,7 @@ priced as (
         on ohlcv.series_id = l1_price.series_id and ohlcv."time" = l1_price."time"
 ),
 
--- what the last hours held: seen from a horizon earlier, what the next ones will hold
+-- past values, which become future values of the rows one horizon earlier
 looked_back as (
     select
         *,

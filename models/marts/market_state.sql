@@ -106,7 +106,7 @@ books as (
     where clock = 'exchange'
 ),
 
--- one row per bar that either has: (series_id, time) is unique in both
+-- one row per bar of either: (series_id, time) is unique in both
 paired as (
     select
         l1_price.top_amount,

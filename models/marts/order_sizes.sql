@@ -35,7 +35,7 @@ trade_size as (
     from {{ ref('stg_trade_size') }}
 ),
 
--- one row per bar that either has: (series_id, time) is unique in both
+-- one row per bar of either: (series_id, time) is unique in both
 sized as (
     select
         coalesce(flow.series_id, trade_size.series_id) as series_id,

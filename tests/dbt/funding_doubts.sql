@@ -1,4 +1,4 @@
-{#- Schedules that are missing or doubtful, each with what a user can do about it. -#}
+{#- Missing or doubtful schedules, each with what a user can do about it. -#}
 {{ config(severity='warn') }}
 
 with unsure as (
@@ -100,7 +100,7 @@ lengthened as (
         switches.period_hours, switches.period_hours_before
 ),
 
--- moments of payment that the venue announced, where raw files with them are here
+-- payment times that the venue announced, if the lake has raw files with them
 announced as (
     select
         exchange,
@@ -122,7 +122,8 @@ announced_periods as (
     where epoch("time" - since) in (3600, 7200, 10800, 14400, 21600, 28800, 43200, 86400)
 ),
 
--- a distance that came three times is no gap between files; at most one bar of a series at each
+-- a distance that occurred three times is not a gap between files; at most one bar of a series at
+-- each
 announced_otherwise as (
     select
         announced_periods.exchange,

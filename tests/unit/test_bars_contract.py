@@ -16,9 +16,9 @@ CONTRACT = PROJECT / "models" / "marts" / "bars.yml"
 MODEL = PROJECT / "models" / "marts" / "bars.sql"
 
 DESCRIPTION = (
-    "One row per bar that any metric dataset of the series has, with the columns of all of them"
-    " side by side: those of ohlcv under their own names, all others as <dataset>__<column>. Where"
-    " a dataset lacks the bar its columns are NULL, as are NaN and infinity."
+    "One row per bar of any metric dataset of the series, with the columns of all: those of ohlcv"
+    " under their own names, all others as <dataset>__<column>. Where a dataset lacks the bar its"
+    " columns are NULL, as are NaN and infinity."
 )
 
 

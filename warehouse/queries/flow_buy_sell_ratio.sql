@@ -5,8 +5,8 @@ parameters:
   exchange: {type: text, default: binance-futures, meaning: Venue.}
   interval: {type: text, default: 1h, meaning: Length of a bar.}
   clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
-  start: {type: time, default: null, meaning: First bar shown; the first there is by default.}
-  end: {type: time, default: null, meaning: Bars before it are shown; all by default.}
+  start: {type: time, default: null, meaning: First bar shown; by default the first of the series.}
+  end: {type: time, default: null, meaning: End of the bars shown, excluded; by default all are shown.}
 */
 select
     "time",

@@ -1,12 +1,12 @@
 /*
-purpose: How unusual a bar's net delta is against the return of the hour after it.
+purpose: Z-score of each bar's net delta, and the return of the next hour.
 parameters:
   symbol: {type: text, default: "perpetual-BTC-USDT:USDT", meaning: Instrument in Atlas symbology.}
   exchange: {type: text, default: binance-futures, meaning: Venue.}
   interval: {type: text, default: 1h, meaning: Length of a bar.}
   clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
-  start: {type: time, default: null, meaning: First bar shown; the first there is by default.}
-  end: {type: time, default: null, meaning: Bars before it are shown; all by default.}
+  start: {type: time, default: null, meaning: First bar shown; by default the first of the series.}
+  end: {type: time, default: null, meaning: End of the bars shown, excluded; by default all are shown.}
 */
 select
     flow."time",
