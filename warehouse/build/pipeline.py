@@ -131,7 +131,7 @@ def build(
                 tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
             tell({"step": "publish"})
             published = _apart(file, lambda: _publish(file))
-        _apart(file, lambda: copy_published(settings, tell))
+        _apart(file, lambda: _copy_published(file, tell))
         return published
 
 
@@ -303,10 +303,10 @@ def _timed(home: Home, progress: OnEvent | None) -> Iterator[OnEvent]:
             note_build(home, began, outcome, phases[1:])
 
 
-def copy_published(settings: Settings, progress: OnEvent | None) -> None:
+def _copy_published(file: BuildFile, progress: OnEvent | None) -> None:
     """Make the native copy of the published catalog, which is optional."""
     tell = progress or (lambda _: None)
-    reason = copy_marts(settings, begins=lambda: tell({"step": "native"}))
+    reason = copy_marts(file.settings, engine=file.engine, begins=lambda: tell({"step": "native"}))
     if reason is not None:
         tell({"step": "no native copy", "message": reason})
 
@@ -353,7 +353,7 @@ def publish_by_hand(
             project = with_user_models(home, project)
         audit_build(file, project)
         published = _publish(file)
-        copy_published(settings, progress)
+        _copy_published(file, progress)
         return published
 
 

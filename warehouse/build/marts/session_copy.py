@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,7 +70,12 @@ class Written:
     is_continued: bool = False
 
 
-def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) -> str | None:
+def copy_marts(
+    settings: Settings,
+    *,
+    engine: duckdb.DuckDBPyConnection | None = None,
+    begins: Callable[[], None] | None = None,
+) -> str | None:
     """Give the current generation its native copy, and remove those of others.
 
     The caller holds the home's lock. A complete copy stays; marts that are larger in all than the
@@ -78,6 +83,8 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
 
     Parameters
     ----------
+    engine
+        The DuckDB of a build that has ended, else a new one.
     begins
         Called before something is copied.
 
@@ -93,7 +100,8 @@ def copy_marts(settings: Settings, *, begins: Callable[[], None] | None = None) 
         if settings.native_gb <= 0:
             remove_copy(home, current)
         elif not _is_kept(settings, home, native_copy(home, current)):
-            with _aside(home, current) as made, connect(settings.session) as connection:
+            opened = connect(settings.session) if engine is None else nullcontext(engine)
+            with _aside(home, current) as made, opened as connection:
                 attach(connection, made.catalog, options="")
                 connection.execute("use warehouse")
                 stored, size_bytes = _stored(connection)
