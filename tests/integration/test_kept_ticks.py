@@ -132,8 +132,10 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
     assert run("prune", "--keep", "0", "--yes").exit_code == 0
     write_trades(tmp_path / "more", date(2025, 10, 5), 5)
     assert run("sync", "--from", tmp_path / "more").exit_code == 0
+    for name in ("peeking", "late", "early", "asking"):
+        (home / "models" / f"{name}.sql").unlink()
     again = run("build")
-    assert again.exit_code == 1, again.stderr
+    assert again.exit_code == 0, again.stderr
     with warehouse.open(home) as wh:
         months = wh.sql(
             "select model, month, count(*), bool_and(reused) from meta.stored"
