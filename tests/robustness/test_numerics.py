@@ -40,7 +40,7 @@ def test_numerics_of_this_duckdb_agree(home: Path) -> None:
         ("/ 1e6", "/ 1.00001e6", "rolling_net_delta_1d"),
         ("sum(net_delta)", "1.00001 * sum(net_delta)", "cumulative_delta"),
         ("rank(order by", "percent_rank(order by", "toxicity_rank_7d"),
-        ("nulls last", "desc nulls last", "rank_funding"),
+        ("desc nulls last", "nulls last", "rank_funding"),
     ],
 )
 def test_numerics_when_a_model_computes_otherwise_then_it_is_named(
