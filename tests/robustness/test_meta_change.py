@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import bar_table, file_key, grid, without_comments, write_file
 from warehouse.build.meta.change import change_meta
-from warehouse.build.meta.rows import Described, write_meta
+from warehouse.build.meta.rows import Subject, write_meta
 from warehouse.build.meta.tables import META
 from warehouse.build.months.lake_months import Kept, LakeByMonth, kept_in
 from warehouse.config import Settings
@@ -70,8 +70,8 @@ def sync(home: Home, files: Path, key: FileKey, chooser: random.Random) -> None:
     sync_folder(home, folder)
 
 
-def described(home: Home, manifest: Manifest, kept: Kept) -> Described:
-    return Described(LakeByMonth(home, manifest, kept), manifest, Settings(home.root), 1, None)
+def described(home: Home, manifest: Manifest, kept: Kept) -> Subject:
+    return Subject(LakeByMonth(home, manifest, kept), manifest, Settings(home.root), 1, None)
 
 
 def write_whole(connection: duckdb.DuckDBPyConnection, home: Home, manifest: Manifest) -> None:

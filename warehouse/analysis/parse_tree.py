@@ -14,7 +14,7 @@ KEY_COLUMNS = ("series_id", *SERIES_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FromSource:
     """One source in a FROM: its alias, and its tree."""
 
     alias: str
@@ -85,16 +85,16 @@ def sides(node: Tree) -> list[Tree]:
     return [query_of(node["left"]), query_of(node["right"])]
 
 
-def sources_of(node: Tree) -> tuple[list[Source], dict[str, frozenset[str]]]:
+def sources_of(node: Tree) -> tuple[list[FromSource], dict[str, frozenset[str]]]:
     """The sources of a FROM, and the columns per alias that inner joins make equal."""
-    sources: list[Source] = []
+    sources: list[FromSource] = []
     equal: set[str] | None = None
     waiting = [node]
     while waiting:
         item = waiting.pop()
         if item["type"] != "JOIN":
             alias = item.get("alias") or (names(item, "table_name") or ("",))[-1]
-            sources.append(Source(alias, item))
+            sources.append(FromSource(alias, item))
             continue
         columns = set(item.get("using_columns") or []) | set(_equated(item.get("condition")))
         equal = columns if equal is None else equal & columns

@@ -18,7 +18,7 @@ from warehouse.analysis.catalog_names import Names, Place
 from warehouse.analysis.parse_tree import (
     Cte,
     Ctes,
-    Source,
+    FromSource,
     Tree,
     key_or_time,
     membership,
@@ -150,7 +150,7 @@ class _Walk:
         for part in subqueries(node):
             self.query(part, ctes, _Filter())
 
-    def _source(self, source: Source, ctes: Ctes, found: _Filter) -> None:
+    def _source(self, source: FromSource, ctes: Ctes, found: _Filter) -> None:
         node = source.node
         if node["type"] == "BASE_TABLE":
             parts = names(node, "catalog_name", "schema_name", "table_name")
@@ -171,7 +171,7 @@ class _Walk:
                 self.query(part, ctes, _Filter())
             for table in nodes(node):
                 if table.get("type") == "BASE_TABLE" and table is not node:
-                    self._source(Source("", table), ctes, _Filter())
+                    self._source(FromSource("", table), ctes, _Filter())
 
     def _cte(self, cte: Cte, found: _Filter) -> None:
         """Walk a query of a WITH, once for each filter on it."""

@@ -17,7 +17,7 @@ import duckdb
 from warehouse.build.build_file import BuildFile
 from warehouse.build.gathered_months import gather
 from warehouse.build.meta.inputs import Inputs
-from warehouse.build.meta.rows import Described, write_meta, write_stored
+from warehouse.build.meta.rows import Subject, write_meta, write_stored
 from warehouse.build.months.lake_months import LakeByMonth, kept_in
 from warehouse.build.months.stored import OnMonth, StoredMonth
 from warehouse.build.ticks.kept import KeptDay, keep_ticks, show_kept, write_ticks
@@ -111,7 +111,7 @@ def _write(
         for schema in ("vendor", "meta", "user"):
             connection.execute(f"create schema {identifier(schema)}")
         write_vendor(connection, lake, gathered)
-        write_meta(connection, Described(lake, manifest, settings, generation, inputs))
+        write_meta(connection, Subject(lake, manifest, settings, generation, inputs))
         for months in gathered.values():
             write_stored(connection, home, months)
         write_ticks(connection, home, kept)

@@ -16,7 +16,7 @@ from warehouse.build.build_file import BuildFile
 from warehouse.build.catalog import beginning, read_lake
 from warehouse.build.meta.change import change_meta
 from warehouse.build.meta.inputs import Inputs
-from warehouse.build.meta.rows import Described, set_build, write_stored
+from warehouse.build.meta.rows import Subject, set_build, write_stored
 from warehouse.build.months.stored import OnMonth
 from warehouse.build.ticks.kept import write_ticks
 from warehouse.build.vendor_views import write_vendor
@@ -132,7 +132,7 @@ def _show_lake(
         columns, paths, held = (_rows(connection, text) for text in (_COLUMNS, _PATHS, _HELD))
         had_ticks = _rows(connection, _TICKS)
         end = bar_end_in(connection, DATABASE) if kept or had_ticks else None
-        described = Described(lake, manifest, file.settings, generation, inputs)
+        described = Subject(lake, manifest, file.settings, generation, inputs)
         changed = change_meta(connection, described)
         connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
         for months in gathered.values():

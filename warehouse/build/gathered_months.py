@@ -18,7 +18,7 @@ import duckdb
 from warehouse.build.months.jobs import Job, Lists, set_lists
 from warehouse.build.months.lake_months import LakeByMonth, stored_key
 from warehouse.build.months.stored import OnMonth, StoredMonth, month_path
-from warehouse.build.months.wanted import Wanted, found_or_computed
+from warehouse.build.months.wanted import WantedMonth, found_or_computed
 from warehouse.build.vendor_views import (
     lists_of_series,
     view_columns,
@@ -63,13 +63,13 @@ class _Gathering:
         return "*"
 
 
-def _months(lake: LakeByMonth, task: _Gathering, dataset: str) -> Iterator[Wanted]:
+def _months(lake: LakeByMonth, task: _Gathering, dataset: str) -> Iterator[WantedMonth]:
     columns = view_columns(dataset, lake.columns_shown(dataset))
     name = f"vendor.{dataset}"
     folder = lake.home.marts / name
     folder.mkdir(parents=True, exist_ok=True)
     for month in lake.shown_months(dataset):
-        yield Wanted(
+        yield WantedMonth(
             name,
             month.month,
             stored_key(_facts(columns) | {"token": month.shown}),

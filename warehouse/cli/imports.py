@@ -84,7 +84,7 @@ def import_(
     size = None if contract_size is None else ContractSize.parse(contract_size)
     if tries:
         trial = try_import(settings, importer, files, symbol=symbol, contract_size=size)
-        _print_trial(trial, importer, as_json)
+        _print_trial(trial, as_json)
         return ExitCode.DATA_PROBLEMS if trial.staged.faults else ExitCode.DONE
     from warehouse.progress import phase, show_progress
 
@@ -124,7 +124,7 @@ def _print_importers(importers: list[Importer], as_json: bool) -> None:
     say("next: warehouse import NAME FILES --exchange EXCHANGE --symbol SYMBOL --try")
 
 
-def _print_trial(trial: Trial, importer: Importer, as_json: bool) -> None:
+def _print_trial(trial: Trial, as_json: bool) -> None:
     staged = trial.staged
     if as_json:
         rows = [dict(zip(trial.columns, row, strict=True)) for row in trial.rows]

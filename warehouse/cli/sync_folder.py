@@ -8,20 +8,20 @@ from typing import Any
 
 from warehouse.cli.common import put_json, put_table, say
 from warehouse.display import counted, render_size
-from warehouse.sync import LAYOUTS, Fault, FolderPlan, SyncReport, other_data
+from warehouse.sync import LAYOUTS, FolderFault, FolderPlan, SyncReport, other_data
 
 _FILES_SHOWN = 5
 _NEXT = {
-    Fault.MISNAMED: "rename them so that they end in .parquet, then sync again",
-    Fault.UNNAMED: "give what the paths do not contain, for all files of the folder: --dataset "
-    "--exchange --symbol --interval --clock",
+    FolderFault.MISNAMED: "rename them so that they end in .parquet, then sync again",
+    FolderFault.UNNAMED: "give what the paths do not contain, for all files of the folder:"
+    " --dataset --exchange --symbol --interval --clock",
 }
 
 
 def say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> None:
     """Print the files that are not imported: their number by kind, examples and a next step."""
     root = (folder or Path()).resolve()
-    for fault in Fault:
+    for fault in FolderFault:
         some = [one for one in found.unrecognised if one.fault is fault]
         if not some:
             continue
@@ -33,9 +33,9 @@ def say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> Non
             say(f"  and {len(some) - _FILES_SHOWN:,} more, see --json")
         if fault in _NEXT:
             say(f"  next: {_NEXT[fault]}")
-        if fault is Fault.UNNAMED and found.layouts_shown:
+        if fault is FolderFault.UNNAMED and found.layouts_shown:
             say("  or arrange the files as shown at the end of warehouse sync --help")
-        elif fault is Fault.UNNAMED:
+        elif fault is FolderFault.UNNAMED:
             say("  or arrange the files in one of these ways:")
             for layout in LAYOUTS:
                 say(f"    {layout}")

@@ -114,7 +114,7 @@ def _verify_numerics(settings: Settings, *, as_json: bool) -> int:
 
 def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
     from warehouse.query import Receipt
-    from warehouse.upkeep import Verdict, verify_receipt
+    from warehouse.upkeep import ReceiptStatus, verify_receipt
 
     try:
         text = path.read_text("utf-8")
@@ -129,7 +129,7 @@ def _verify_receipt(settings: Settings, path: Path, *, as_json: bool) -> int:
         put_json(asdict(outcome))
     else:
         put(str(outcome))
-    return ExitCode.DONE if outcome.verdict is Verdict.IDENTICAL else ExitCode.DATA_PROBLEMS
+    return ExitCode.DONE if outcome.verdict is ReceiptStatus.IDENTICAL else ExitCode.DATA_PROBLEMS
 
 
 def _print(findings: list[Finding]) -> None:

@@ -63,7 +63,7 @@ class OwnedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class BarGap:
     """Bars missing between the first and the last bar of a series in one dataset."""
 
     dataset: str
@@ -167,7 +167,7 @@ def series_months(owned: Iterable[OwnedFile]) -> list[SeriesMonth]:
     return found
 
 
-def find_gaps(months: Iterable[SeriesMonth]) -> list[Gap]:
+def find_gaps(months: Iterable[SeriesMonth]) -> list[BarGap]:
     """Missing bars of every series in every dataset, in order; a gap may span several months."""
     gaps = []
     for (dataset, series_id), group in _by_series(months):
@@ -176,7 +176,7 @@ def find_gaps(months: Iterable[SeriesMonth]) -> list[Gap]:
             continue
         present = merge(run for month in group for run in month.runs)
         for (_, left), (right, _) in pairwise(present):
-            gaps.append(Gap(dataset, series_id, left, right, (right - left) // bar))
+            gaps.append(BarGap(dataset, series_id, left, right, (right - left) // bar))
     return gaps
 
 

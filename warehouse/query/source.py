@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from warehouse.generations import Moment
 
 
-class Source:
+class SessionSource:
     """The selected generation of a home."""
 
     def __init__(

@@ -21,7 +21,7 @@ from warehouse.home import Home
 from warehouse.interrupts import Limits, run
 from warehouse.query.results.result import Result
 from warehouse.query.session import Session, one_clock
-from warehouse.query.source import Source
+from warehouse.query.source import SessionSource
 from warehouse.query.sql_text.frames import (
     frame_table,
     is_frame,
@@ -116,7 +116,9 @@ class Warehouse:
         self.settings = settings
         self._home = Home.of(settings)
         self._templates = Templates(self._home)
-        self._source = Source(settings, generation=generation, as_of=as_of, snapshot=snapshot)
+        self._source = SessionSource(
+            settings, generation=generation, as_of=as_of, snapshot=snapshot
+        )
         self._session = self._source.open()
 
     def __enter__(self) -> Self:

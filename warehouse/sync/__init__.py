@@ -9,7 +9,7 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.sync.from_folder import FolderPlan, other_data, plan_folder, sync_folder
     from warehouse.sync.from_vendor import plan_vendor, sync_vendor
-    from warehouse.sync.layout import LAYOUTS, Fault, Naming, printable, scan_folder
+    from warehouse.sync.layout import LAYOUTS, FolderFault, Naming, printable, scan_folder
     from warehouse.sync.plan import VendorPlan
     from warehouse.sync.report import SyncReport, sync_run
     from warehouse.sync.subscription import (

@@ -17,7 +17,7 @@ from warehouse.files import sha256_of
 from warehouse.home import Home
 from warehouse.lake import Admission, Manifest, Outcome
 from warehouse.progress import phase
-from warehouse.sync.layout import Fault, FoundFile, Naming, printable, same_key, scan_folder
+from warehouse.sync.layout import FolderFault, FoundFile, Naming, printable, same_key, scan_folder
 from warehouse.sync.report import SOME_UNNAMED, SyncReport, sync_run
 from warehouse.vendor import FileKey, load_contracts
 
@@ -100,9 +100,9 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
     return FolderPlan(
         tuple(files),
         tuple(unchanged),
-        tuple(f for f in scanned if f.key is None and f.fault is not Fault.NO_PARQUET),
+        tuple(f for f in scanned if f.key is None and f.fault is not FolderFault.NO_PARQUET),
         tuple(ambiguous),
-        tuple(f for f in scanned if f.key is None and f.fault is Fault.NO_PARQUET),
+        tuple(f for f in scanned if f.key is None and f.fault is FolderFault.NO_PARQUET),
         layouts_shown,
     )
 

@@ -66,7 +66,7 @@ class Naming:
     pattern: str | None = None
 
 
-class Fault(StrEnum):
+class FolderFault(StrEnum):
     """Why a file of a folder has no key; in messages the text follows a number of files."""
 
     UNUSABLE = "not usable as found"
@@ -82,7 +82,7 @@ class FoundFile:
     path: Path
     key: FileKey | None
     problem: str | None = None
-    fault: Fault = Fault.UNUSABLE
+    fault: FolderFault = FolderFault.UNUSABLE
 
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.problem}"
@@ -153,7 +153,7 @@ def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> 
     if pattern is not None:
         read = pattern.read(path.relative_to(root))
         if isinstance(read, str):
-            return FoundFile(path, None, read, Fault.UNNAMED)
+            return FoundFile(path, None, read, FolderFault.UNNAMED)
         naming, period = read
         return _recognise(path, root, naming, period)
     return _recognise(path, root, naming, None)
@@ -165,11 +165,11 @@ def _misnamed(path: Path) -> FoundFile | None:
     begins, ends = _magic(path)
     if begins and ends:
         problem = "is a parquet file, but its name does not end in .parquet"
-        return FoundFile(path, None, problem, Fault.MISNAMED)
+        return FoundFile(path, None, problem, FolderFault.MISNAMED)
     if begins:
         return FoundFile(path, None, "is the beginning of a parquet file: an unfinished download")
     if name.endswith(_OTHER_DATA) or ".parquet" in name:
-        return FoundFile(path, None, "is not a parquet file", Fault.NO_PARQUET)
+        return FoundFile(path, None, "is not a parquet file", FolderFault.NO_PARQUET)
     return None
 
 
@@ -218,7 +218,7 @@ def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> Fo
     symbol = naming.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
     if dataset is None or exchange is None or symbol is None:
         problem = f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
-        return FoundFile(path, None, problem + _unread(path, root, first_pair), Fault.UNNAMED)
+        return FoundFile(path, None, problem + _unread(path, root, first_pair), FolderFault.UNNAMED)
     interval, clock = (
         naming.interval or parts.get("interval"),
         naming.clock or parts.get("timestamp"),
@@ -227,7 +227,7 @@ def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> Fo
         interval = clock = None
     elif interval is None or clock is None:
         problem = f"no {_listed(interval=interval, clock=clock)}"
-        return FoundFile(path, None, problem, Fault.UNNAMED)
+        return FoundFile(path, None, problem, FolderFault.UNNAMED)
     try:
         if interval is not None:
             require_vendor_interval(interval)
@@ -238,7 +238,7 @@ def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> Fo
         if original != path.stem:
             what = f"is named like a copy of {original}{path.suffix}: rename it, or leave it out"
             return FoundFile(path, None, what)
-        return FoundFile(path, None, error.what, Fault.UNNAMED)
+        return FoundFile(path, None, error.what, FolderFault.UNNAMED)
     wrong = Symbol.problem(symbol)
     return FoundFile(path, None, wrong) if wrong else FoundFile(path, key)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.home import Home, writing
 from warehouse.lake import Admission, Lake, Manifest, Outcome
-from warehouse.sync.layout import Fault, FoundFile
+from warehouse.sync.layout import FolderFault, FoundFile
 from warehouse.sync.plan import EmptyAnswer
 from warehouse.vendor import FileKey
 
@@ -118,7 +118,7 @@ def _recorded(
         outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
         if report.failures:
             outcome += f", {len(report.failures)} failed"
-        if any(found.fault is Fault.UNNAMED for found in report.unrecognised):
+        if any(found.fault is FolderFault.UNNAMED for found in report.unrecognised):
             outcome += SOME_UNNAMED
         return report
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         prune_home,
         take_snapshot,
     )
-    from warehouse.upkeep.receipts import Verdict, verify_receipt
+    from warehouse.upkeep.receipts import ReceiptStatus, verify_receipt
     from warehouse.upkeep.repair import repair_home
     from warehouse.upkeep.verify import Finding, Severity, verify_home
 else:

@@ -13,7 +13,7 @@ from warehouse.home import Home
 from warehouse.query import Receipt, ReceiptFile, Warehouse, frame_facts, frame_table
 
 
-class Verdict(StrEnum):
+class ReceiptStatus(StrEnum):
     """The outcome of verifying a receipt."""
 
     IDENTICAL = "identical"
@@ -33,7 +33,7 @@ class ReceiptVerdict:
     are no longer in this home.
     """
 
-    verdict: Verdict
+    verdict: ReceiptStatus
     same_result: bool
     generation: int
     restated: tuple[ReceiptFile, ...] = ()
@@ -46,7 +46,7 @@ class ReceiptVerdict:
 
     def __str__(self) -> str:
         lines = [str(self.verdict)]
-        if self.verdict is Verdict.OTHER_INPUTS:
+        if self.verdict is ReceiptStatus.OTHER_INPUTS:
             lines[0] += ", the same result" if self.same_result else ", another result"
         lost = [file for file in self.gone if file in self.pruned]
         listed = {
@@ -101,7 +101,7 @@ def verify_receipt(
             again = warehouse.sql(receipt.sql, values).receipt
         except (QueryError, NotFoundError) as error:
             found = ReceiptVerdict(
-                Verdict.OTHER_CODE, False, warehouse.generation, problem=error.what
+                ReceiptStatus.OTHER_CODE, False, warehouse.generation, problem=error.what
             )
         else:
             found = _compare(receipt, again)
@@ -161,9 +161,9 @@ def _compare(receipt: Receipt, again: Receipt) -> ReceiptVerdict:
     new = [now[key] for key in now.keys() - before.keys()]
     same = (receipt.content, receipt.columns) == (again.content, again.columns)
     if restated or gone or new:
-        verdict = Verdict.OTHER_INPUTS
+        verdict = ReceiptStatus.OTHER_INPUTS
     else:
-        verdict = Verdict.IDENTICAL if same else Verdict.OTHER_CODE
+        verdict = ReceiptStatus.IDENTICAL if same else ReceiptStatus.OTHER_CODE
     return ReceiptVerdict(
         verdict,
         same,

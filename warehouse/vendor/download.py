@@ -124,7 +124,7 @@ class _Download:
                     if status in (200, 206):
                         return self._finish(response, url, self._write(response))
                     if status == 304 and conditions:
-                        return self._not_modified(response, url)
+                        return self._not_modified(url)
                     if status not in (403, 416, *TRANSIENT_STATUS):
                         raise self._refused(status)
                     hint_s = retry_after_s(response)
@@ -211,7 +211,7 @@ class _Download:
         stamp = stamp_of(response) or (begun.stamp if begun else f"size:{size}")
         return Body(self.part, size, stamp, plain_url(url))
 
-    def _not_modified(self, response: httpx.Response, url: str) -> Body | None:
+    def _not_modified(self, url: str) -> Body | None:
         """The part was already complete, or the lake has this version."""
         begun = self._begun()
         if begun is None:

@@ -57,7 +57,7 @@ class Patience:
     timeout_s: float = 60.0
 
 
-class StoppedError(Exception):
+class RunStoppedError(Exception):
     """The run is being stopped; this is not an error in itself."""
 
 
@@ -73,7 +73,7 @@ class Transport:
     connections
         Maximum number of simultaneous requests.
     stop
-        If set, waits end and no further block is read: :class:`StoppedError`.
+        If set, waits end and no further block is read: :class:`RunStoppedError`.
     trusted_host
         A host that may be reached by plain http although it is not this machine, because the user
         named it as the vendor's.
@@ -157,7 +157,7 @@ class Transport:
 
         Raises
         ------
-        StoppedError
+        RunStoppedError
             The run is being stopped.
         """
         wait_s = min(self.patience.first_wait_s * 2 ** (failures - 1), self.patience.longest_wait_s)
@@ -187,7 +187,7 @@ class Transport:
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
-            raise StoppedError
+            raise RunStoppedError
 
     def _require_safe(self, url: str) -> None:
         try:

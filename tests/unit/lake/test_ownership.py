@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support import file_key, grid
 from warehouse.lake.manifest.records import FileFacts, StoredFile
 from warehouse.lake.ownership import (
-    Gap,
+    BarGap,
     OwnedFile,
     assign_ownership,
     cover_months,
@@ -222,7 +222,7 @@ def test_gap_when_it_crosses_a_month_then_is_one_gap() -> None:
         ]
     )
     assert find_gaps(series_months(owned)) == [
-        Gap("flow", 1, september[-1] + HOUR_US, october[0], 720 - 700 + 3)
+        BarGap("flow", 1, september[-1] + HOUR_US, october[0], 720 - 700 + 3)
     ]
 
 

@@ -19,7 +19,7 @@ import warehouse
 from tests.support import BTC, run_warehouse, utc
 from warehouse.errors import QueryError
 from warehouse.query.results.receipt import Receipt
-from warehouse.upkeep.receipts import Verdict, verify_receipt
+from warehouse.upkeep.receipts import ReceiptStatus, verify_receipt
 
 DOCS = Path(__file__).parents[3] / "docs" / "asking.md"
 TIMES = [utc(f"2025-09-01 0{hour}:00") for hour in (3, 1, 2)]
@@ -200,7 +200,7 @@ def test_receipt_when_a_frame_was_read_then_is_verified_with_that_frame_only(
     receipt = Receipt.from_json(path.read_text())
     assert receipt.frames["mine"].rows == 3
     same = verify_receipt(wh.settings, receipt, {"mine": pl.from_pandas(MINE)})
-    assert same.verdict is Verdict.IDENTICAL
+    assert same.verdict is ReceiptStatus.IDENTICAL
     with pytest.raises(QueryError, match="mine is not the receipt's frame"):
         verify_receipt(wh.settings, receipt, {"mine": MINE[:2]})
     run = run_warehouse("verify", path, "--home", wh.settings.home, cwd=tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import BTC, VENUE, file_key
 from warehouse.errors import NotFoundError, UsageError
-from warehouse.sync.layout import Fault, FoundFile, Naming, scan_folder
+from warehouse.sync.layout import FolderFault, FoundFile, Naming, scan_folder
 from warehouse.vendor.keys import FileKey, Period, SeriesKey
 
 PERCENT = "perpetual-BTC-USDT%3AUSDT"
@@ -133,7 +133,7 @@ def test_scan_when_data_is_no_parquet_then_names_it(tmp_path: Path, name: str) -
     file = found(tmp_path, name)
     assert (file.key, file.fault, file.problem) == (
         None,
-        Fault.NO_PARQUET,
+        FolderFault.NO_PARQUET,
         "is not a parquet file",
     )
 
@@ -159,9 +159,9 @@ def test_scan_when_a_name_is_that_of_no_file_then_names_it(tmp_path: Path) -> No
     (tmp_path / "2025-11.parquet").mkdir()
     (tmp_path / "2025-11.parquet" / "2025-11.parquet").touch()
     pipe, folder, backup, file = scan_folder(tmp_path, Naming("flow", VENUE, BTC, "1h", "true"))
-    assert (pipe.problem or "").startswith("is a pipe") and pipe.fault is Fault.UNUSABLE
-    assert (folder.problem or "").startswith("is a folder") and folder.fault is Fault.UNUSABLE
-    assert backup.path.name == "2025-10.parquet~" and backup.fault is Fault.NO_PARQUET
+    assert (pipe.problem or "").startswith("is a pipe") and pipe.fault is FolderFault.UNUSABLE
+    assert (folder.problem or "").startswith("is a folder") and folder.fault is FolderFault.UNUSABLE
+    assert backup.path.name == "2025-10.parquet~" and backup.fault is FolderFault.NO_PARQUET
     assert file.key == file_key("flow", "2025-11")
 
 

@@ -23,7 +23,7 @@ from warehouse.build.meta.tables import META
 from warehouse.build.months.jobs import Job, JobRunner
 from warehouse.build.months.lake_months import Kept
 from warehouse.build.months.stored import OnMonth, StoredMonth
-from warehouse.build.months.wanted import Wanted, found_or_computed
+from warehouse.build.months.wanted import WantedMonth, found_or_computed
 from warehouse.build.vendor_views import months_of
 from warehouse.display import counted
 from warehouse.errors import BuildError
@@ -118,7 +118,7 @@ def spark_marts(home: Home, run_dbt: Callable[[Sequence[str], str], None]) -> It
 def found_or_computed_by_spark(
     file: BuildFile,
     spark: SparkMarts,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[WantedMonth],
     kept: Kept,
     running: Mapping[str, Sequence[str]],
     progress: OnMonth | None,
@@ -144,7 +144,7 @@ def found_or_computed_by_spark(
 
     new_ones = {(one.model, one.month) for one in missing.values()}
 
-    def by_spark(one: Wanted, place: Path) -> Job:
+    def by_spark(one: WantedMonth, place: Path) -> Job:
         job = jobs[place]
         return replace(job, rows=_rows_of(files[one.model, one.month], job.rows))
 

@@ -36,7 +36,7 @@ from warehouse.build.meta.rows import create_with_rows, write_stored
 from warehouse.build.months.jobs import Job, Lists, set_lists, set_moments
 from warehouse.build.months.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
 from warehouse.build.months.stored import DUCKDB, OnMonth, StoredMonth, month_path
-from warehouse.build.months.wanted import Wanted, found_or_computed
+from warehouse.build.months.wanted import WantedMonth, found_or_computed
 from warehouse.build.ticks.kept import keep_ticks, show_kept
 from warehouse.build.vendor_views import (
     gathered_sql,
@@ -129,7 +129,7 @@ def _lake(file: BuildFile) -> Iterator[LakeByMonth]:
         yield lake
 
 
-def _wanted(file: BuildFile, lake: LakeByMonth, project: Project, engine: str) -> list[Wanted]:
+def _wanted(file: BuildFile, lake: LakeByMonth, project: Project, engine: str) -> list[WantedMonth]:
     """All months of all marts that can be stored."""
     gathered = gather(file.settings, lake)
     marts = [model for model in project.models if is_storable(project, model)]
@@ -268,7 +268,7 @@ class _Mart:
             {series_id: series.bar_us for series_id, series in lake.late.items()},
         )
 
-    def months(self) -> Iterator[Wanted]:
+    def months(self) -> Iterator[WantedMonth]:
         """Every month with a file of the datasets that the mart reads."""
         self.folder.mkdir(exist_ok=True)
         shown = [
@@ -281,7 +281,7 @@ class _Mart:
             reach = self._reach_of(text)
             within = [month for month, span in shown if _overlaps(reach, span)]
             tokens = [(month.dataset, month.month, month.shown) for month in within]
-            yield Wanted(
+            yield WantedMonth(
                 self.model.name,
                 text,
                 stored_key([facts, tokens]),

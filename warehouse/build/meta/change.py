@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 
 from warehouse.build.meta.rows import (
-    Described,
     Filling,
+    Subject,
     add_month,
     add_rows,
     coverage_rows,
@@ -30,7 +30,7 @@ from warehouse.times import Span, subtract
 from warehouse.vendor import interval_us
 
 
-def change_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> set[str]:
+def change_meta(connection: duckdb.DuckDBPyConnection, described: Subject) -> set[str]:
     """Make the tables that describe the lake, in a copy of a catalog, show the current lake.
 
     Returns the datasets whose files or facts have changed.

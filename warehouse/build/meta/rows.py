@@ -42,7 +42,7 @@ _ROWS_TOGETHER = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class Subject:
     """The subject of ``meta``: the lake and the build."""
 
     lake: LakeByMonth
@@ -52,7 +52,7 @@ class Described:
     inputs: Inputs | None
 
 
-def write_meta(connection: duckdb.DuckDBPyConnection, described: Described) -> None:
+def write_meta(connection: duckdb.DuckDBPyConnection, described: Subject) -> None:
     """Create the tables, and fill those that describe the lake month by month."""
     lake = described.lake
     for name in META:
@@ -207,7 +207,7 @@ def restatement_rows(
         )
 
 
-def write_rest(connection: duckdb.DuckDBPyConnection, described: Described) -> None:
+def write_rest(connection: duckdb.DuckDBPyConnection, described: Subject) -> None:
     """Write the tables whose rows do not belong to one file, once ``meta.files`` is complete."""
     for name, rows in _of_lake(connection, described).items():
         connection.execute(f"delete from meta.{identifier(name)}")
@@ -215,7 +215,7 @@ def write_rest(connection: duckdb.DuckDBPyConnection, described: Described) -> N
 
 
 def _of_lake(
-    connection: duckdb.DuckDBPyConnection, described: Described
+    connection: duckdb.DuckDBPyConnection, described: Subject
 ) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables that describe the lake as a whole, and the build."""
     lake, settings, inputs = described.lake, described.settings, described.inputs

@@ -20,7 +20,7 @@ from warehouse.config import Settings
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedMonth:
     """A month of a mart or dataset.
 
     Attributes
@@ -62,7 +62,7 @@ class Wanted:
 
 
 def found_or_computed(
-    settings: Settings, wanted: Sequence[Wanted], kept: Kept, progress: OnMonth | None
+    settings: Settings, wanted: Sequence[WantedMonth], kept: Kept, progress: OnMonth | None
 ) -> list[StoredMonth]:
     """All months in order; ``progress`` is called with each as soon as it exists.
 
@@ -70,7 +70,7 @@ def found_or_computed(
     """
     stored: dict[tuple[str, str], StoredMonth] = {}
 
-    def add(one: Wanted, month: StoredMonth) -> None:
+    def add(one: WantedMonth, month: StoredMonth) -> None:
         stored[one.model, one.month] = month
         if progress is not None:
             progress(month)
