@@ -7,10 +7,11 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow.csv
@@ -18,6 +19,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+import warehouse
 from tests.support import BTC, Run, bar_table, copy_home, file_key, grid, run_warehouse, write_file
 from warehouse.cli import run as run_here
 from warehouse.errors import ExitCode
@@ -315,6 +317,26 @@ def test_sql_when_the_format_of_a_file_is_unclear_then_is_refused(
     assert (run.exit_code, run.stdout) == (2, "")
     assert told in run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_infinite_moments_are_shown_as_duckdb_writes_them(demo_home: Path, tmp_path: Path) -> None:
+    text = (
+        "select unnest(['infinity', '-infinity', '9999-12-31 23:59:59.999999', null]::timestamp[])"
+        " as t, unnest(['infinity', '-infinity', '9999-12-31', null]::date[]) as d"
+    )
+    shown = [["infinity"] * 2, ["-infinity"] * 2, ["9999-12-31 23:59:59.999999", "9999-12-31"]]
+    lines = sql(demo_home, tmp_path, text).stdout.splitlines()[2:]
+    assert [re.split("  +", line) for line in lines] == [*shown, ["·", "·"]]
+    lines = sql(demo_home, tmp_path, text, "--format", "csv").stdout.splitlines()
+    assert [line.replace('"', "").split(",") for line in lines] == [["t", "d"], *shown, ["", ""]]
+    rows = json.loads(sql(demo_home, tmp_path, text, "--format", "json").stdout)
+    assert [list(row.values()) for row in rows] == [*shown, [None, None]]
+    with warehouse.open(demo_home) as wh:
+        result = wh.sql(text)
+        assert "<tr><td>-infinity</td><td>-infinity</td></tr>" in result._repr_html_()
+        first, *_, last = result.fetchall()
+        assert first == (datetime.max, date.max) and last == (None, None)  # noqa: DTZ901
+        assert result.head(1) == [first]
 
 
 @pytest.mark.parametrize("value", ["to_timestamp(1756684800000)", "['-infinity'::date]"])

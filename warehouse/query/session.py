@@ -51,6 +51,7 @@ from warehouse.home import (
     published_copies,
 )
 from warehouse.interrupts import Limits, run
+from warehouse.query.results.moments import python_rows
 from warehouse.query.sql_text.guard import Statement, check
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 
@@ -485,5 +486,4 @@ def fetch(
     """
     if _IS_LAZY:
         return list(cursor.sql(text, params=params).fetchall())
-    columns = bind_late(cursor, text, params).table().columns
-    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+    return python_rows(bind_late(cursor, text, params).table())

@@ -7,14 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from html import escape
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    NoReturn,
-    ParamSpec,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import duckdb
 
@@ -29,6 +22,7 @@ from warehouse.errors import (
     WarehouseError,
 )
 from warehouse.interrupts import Limits, heeding, run
+from warehouse.query.results.moments import python_rows, with_infinity
 from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polars
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.sql_text.guard import Statement, engine_message
@@ -144,16 +138,14 @@ class Result(Tabular):
         return run(None, lambda: as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rows as a list of tuples of Python values; a TIMESTAMP is a naive datetime, UTC."""
-        table = self.arrow()
-        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        """The rows as tuples of Python values; a TIMESTAMP is naive UTC, infinity the largest."""
+        return python_rows(self.arrow())
 
     @_retry_without_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
         """The first ``rows`` rows as tuples, as in :meth:`fetchall`; the rest is not read."""
         if self._table is not None:
-            columns = self._table.slice(0, rows).columns
-            return list(zip(*(column.to_pylist() for column in columns), strict=True))
+            return python_rows(self._table.slice(0, rows))
         if self._head is not None and rows <= self._head[0]:
             return self._head[1][:rows]
         text = self._statement.text
@@ -161,6 +153,14 @@ class Result(Tabular):
             text = f"select * from (\n{text}\n) limit {int(rows)}"
         self._head = rows, self._run(lambda c: fetch(c, text, self._params))
         return list(self._head[1])
+
+    def _shown(self, rows: int) -> list[tuple[Any, ...]]:
+        """The first rows for people; see :func:`with_infinity`."""
+
+        def read(text: str) -> list[tuple[Any, ...]]:
+            return self._run(lambda c: fetch(c, text, self._params))
+
+        return with_infinity(self.head(rows), self._types, self._statement.text, read)
 
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Stream the result as Arrow record batches of 1 to ``rows`` rows, without storing it.
@@ -345,7 +345,7 @@ class Result(Tabular):
 
     def _repr_html_(self) -> str:
         """The first rows with types and units in the header, then a line on size and warnings."""
-        head, columns, hint = self.head(_HTML_ROWS + 1), self.columns, self.hint
+        head, columns, hint = self._shown(_HTML_ROWS + 1), self.columns, self.hint
         names = "".join(
             f'<th title="{escape(column.meaning or column.type)}">{escape(name)}'
             f"<br><small>{escape(column.unit or column.type)}</small></th>"
@@ -474,7 +474,7 @@ def render(
     """
     if result._statement.explains:
         return "\n".join(str(plan) for _, plan in result.fetchall())
-    head = result.head(rows + 1)
+    head = result._shown(rows + 1)
     text = render_table(result.keys(), head[:rows], width=width, wrap=wrap, hint=hint)
     if len(head) > rows:
         text += f"\n… {len(result) - rows:,} more of {counted(len(result), 'row')}"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from warehouse.errors import QueryError, UsageError
+from warehouse.errors import UsageError
+from warehouse.query.results.moments import as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,29 +40,25 @@ def _is_blank(batch: pa.RecordBatch) -> bool:
 
 
 def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Refuse moments that text formats cannot represent: Arrow would write other years.
+    """Batches whose infinite moments are text.
 
     Raises
     ------
     QueryError
-        A date or timestamp is infinite, or outside the years 1 to 9999.
+        Another moment is outside the years 1 to 9999: Arrow would write other years in its place.
     """
-    from pyarrow import compute, types
+    from pyarrow import RecordBatch, types
 
     for batch in batches:
-        for field, column in zip(batch.schema, batch.columns, strict=True):
-            try:
-                if types.is_timestamp(field.type) or types.is_date(field.type):
-                    compute.min_max(column).as_py()
-                elif types.is_nested(field.type):
-                    column.to_pylist()
-            except (OverflowError, ValueError) as error:
-                raise QueryError(
-                    f"column {field.name!r} has a moment outside the years 1 to 9999",
-                    next_step=f"write {field.name}::varchar; if it comes from an epoch, check"
-                    " its unit: to_timestamp takes seconds, make_timestamp microseconds",
-                ) from error
-        yield batch
+        columns = [
+            as_text(column, name)
+            if types.is_nested(column.type)
+            or types.is_date(column.type)
+            or types.is_timestamp(column.type)
+            else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        yield RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _chain(
@@ -77,15 +74,18 @@ def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Binar
     import pyarrow.csv
 
     flat = pa.schema([(f.name, pa.string() if _is_text_in_csv(f.type) else f.type) for f in schema])
-    with pyarrow.csv.CSVWriter(sink, flat) as writer:
-        for batch in batches:
-            columns = [
-                pa.array([_text(value) for value in column.to_pylist()], pa.string())
-                if _is_text_in_csv(column.type)
-                else column
-                for column in batch.columns
-            ]
-            writer.write(pa.record_batch(columns, flat))
+    with pyarrow.csv.CSVWriter(sink, flat):
+        pass  # the header
+    plain = pyarrow.csv.WriteOptions(include_header=False)
+    for batch in batches:
+        columns = [
+            pa.array([_text(value) for value in column.to_pylist()], pa.string())
+            if _is_text_in_csv(column.type)
+            else column
+            for column in batch.columns
+        ]
+        # a column is text in batches that have an infinite moment
+        pyarrow.csv.write_csv(pa.record_batch(columns, flat.names), sink, plain)
 
 
 def _is_text_in_csv(kind: pa.DataType) -> bool:
