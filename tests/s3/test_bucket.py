@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import warehouse
-from tests.robustness.support import ROUND_SQL, quick_build, sync_round
+from tests.robustness.support import ROUND_SQL, quick_build, sync_round, write_round
 from tests.s3.conftest import SECRET, Bucket, ok
 from tests.support import BTC, bar_table, copy_home, file_key, grid, utc, write_file
 from warehouse.bucket.push import names_of, push_home
@@ -160,6 +160,22 @@ def test_of_two_writers_at_once_one_wins_and_the_other_loses_nothing(
         counted = ok(bucket.run(home, "sql", f"{files} order by all", "--format", "csv")).stdout
         assert counted.split()[1:] == ['"flow",1', '"ohlcv",1']
     assert "nothing is damaged" in ok(bucket.run(loser, "verify")).stderr
+
+
+def test_files_that_were_restated_before_any_build_are_no_damage_elsewhere(
+    bucket: Bucket, writer: Path
+) -> None:
+    """No generation reads the first restatement, so it is on the writer's machine only."""
+    for number in (2, 3):
+        write_round(bucket.folder / "rounds", number)
+        ok(bucket.run(writer, "sync", "--from", bucket.folder / "rounds"))
+    ok(bucket.run(writer, "build"))
+    other = bucket.home("other")
+    ok(bucket.run(other, "pull"))
+    assert "nothing is damaged" in ok(bucket.run(other, "verify")).stderr
+    ok(bucket.run(other, "snapshot", "of_other"))
+    ok(bucket.run(writer, "pull"))
+    assert "damaged:" not in ok(bucket.run(writer, "verify")).stderr
 
 
 def test_a_home_that_never_pulled_does_not_replace_another_one(

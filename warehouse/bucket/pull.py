@@ -57,6 +57,9 @@ def _take_manifest(home: Home, store: Store, state: State) -> None:
                         current=other,
                     )
         manifest.distrust_links()
+        # former files that no generation reads are on the machine that synced them only
+        superseded = {object for object, is_current, _ in manifest.objects() if not is_current}
+        manifest.forget_superseded(o for o in superseded if not home.object_path(o).is_file())
     unfinished.replace(home.manifest)
     with Manifest(home.manifest) as manifest:
         Lake(home, manifest).sweep()
