@@ -51,7 +51,7 @@ from warehouse.home import (
     published_copies,
 )
 from warehouse.interrupts import Limits, run
-from warehouse.query.results.moments import python_rows
+from warehouse.query.infinity import python_rows
 from warehouse.query.sql_text.guard import Statement, check
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 

@@ -22,7 +22,7 @@ from warehouse.errors import (
     WarehouseError,
 )
 from warehouse.interrupts import Limits, heeding, run
-from warehouse.query.results.moments import python_rows, with_infinity
+from warehouse.query.infinity import python_rows, with_infinity
 from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polars
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.sql_text.guard import Statement, engine_message

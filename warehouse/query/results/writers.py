@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from warehouse.errors import UsageError
-from warehouse.query.results.moments import as_text
+from warehouse.query.infinity import as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
