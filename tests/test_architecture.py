@@ -235,7 +235,8 @@ def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> No
 # -- words ---------------------------------------------------------------------------------------
 
 ODD_WORDS = re.compile(
-    r"\b(whence|anew|mend(s|ed|ing)?|thereof|(is|are|was|were) (said|told)|who asks|for ever)\b",
+    r"\b(whence|anew|mend(s|ed|ing)?|thereof|(is|are|was|were) (said|told)|who asks|for ever"
+    r"|of now|wish(ed|es)?|amid|our words|(asked|said) (of|for)|all the same)\b",
     re.I,
 )
 TEXTS = ("warehouse", "docs", "models", "macros", "tests/dbt", "README.md", "CONTRIBUTING.md")

@@ -115,7 +115,7 @@ PLACES = {
     "bars": ("models/bars.sql", "the name of a built-in model"),
     "models/broken.yml": ("models/broken.yml:5", "expected token"),
     "models/indent.yml": ("models/indent.yml:3", "is not valid YAML"),
-    "circle": ("models/circle.sql", "read each other in a circle: circle -> circle"),
+    "circle": ("models/circle.sql", "depend on each other in a circle: circle -> circle"),
     "TWIN": ("models/deeper/TWIN.sql", "deeper/TWIN.sql and models/twin.sql have the same name"),
     "elsewhere": ("models/elsewhere.sql", "built into the schema user, not mine"),
     "frame": ("models/frame.py", "models in Python are not built"),

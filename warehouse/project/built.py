@@ -19,7 +19,7 @@ def built_project(home: Home) -> Project:
     Raises
     ------
     NotFoundError
-        Nothing was built in this home, or ``.build`` was removed.
+        This home has no build, or ``.build`` was removed.
     """
     ours = home.build / "dbt" / "target"
     if not _manifest(ours).is_file():
@@ -31,7 +31,7 @@ def built_project(home: Home) -> Project:
 
 
 def keep_project(home: Home, compiled: CompiledProject) -> None:
-    """Save the built-in models as they were built, where ``built_project`` finds them."""
+    """Save the built-in models of this build for ``built_project``."""
     place = _manifest(home.build / "dbt" / "target")
     place.parent.mkdir(parents=True, exist_ok=True)
     with appearing(place) as sink:

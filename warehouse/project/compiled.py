@@ -1,7 +1,7 @@
 """Built-in models, tests, table macros and functions compiled by dbt, so that builds need no dbt.
 
 ``compiled.json`` beside this module ships in the package and is written by ``make compiled``. It
-contains the SQL of the project files whose hash it names. If the files differ, in a checkout
+contains the SQL of the project files whose hash it names. If the files differ, as in a checkout
 that is being edited, dbt compiles them, and the home keeps the result.
 """
 
@@ -43,11 +43,11 @@ class CompiledModel:
     sql
         Its query; empty for a seed.
     columns
-        The texts of its columns by name, in the order of its yml.
+        Descriptions of its columns by name, in the order of its yml.
     types
-        The types that its yml promises, in that order; None where it promises none.
+        Types of its columns in the yml, in that order; None if the yml has none.
     shows
-        The vendor's dataset whose comments it gets, for a staging view.
+        The vendor's dataset from which a staging view gets its comments.
     """
 
     relation: Relation
@@ -62,17 +62,17 @@ class CompiledModel:
 
 @dataclass(frozen=True, slots=True)
 class DataTest:
-    """A test: a query for rows that break it, and what a number of them means.
+    """A test: a query for failing rows, and the numbers of them that warn or fail.
 
     Attributes
     ----------
     model
-        Name of the model or seed that it is about; empty for a test of its own file.
+        Name of the tested model or seed; empty for a test in its own file.
     expression
-        What must hold of each row, for tests of the kind ``holds``; else empty.
+        Condition on each row, for tests of the kind ``holds``; else empty.
     by_month
-        For a test that finds in each month of its model what it finds in all of them together: the
-        tables of ``meta`` that it reads besides. None for other tests.
+        For a test that can run on single months of its model: the tables of ``meta`` that it also
+        reads. None for other tests.
     """
 
     name: str
@@ -88,14 +88,14 @@ class DataTest:
 
 
 def broken_test(failures: int, condition: str, *, relation: str = "", expression: str = "") -> str:
-    """The message of a test that found something, as dbt and ``record_results`` write it.
+    """The message of a failed test, as dbt and ``record_results`` write it.
 
     Parameters
     ----------
     condition
         When it fails or warns.
     relation, expression
-        For tests of the kind ``holds``: of which rows it must be true.
+        For tests of the kind ``holds``: the rows, and the condition on them.
     """
     if expression:
         return (
@@ -107,7 +107,7 @@ def broken_test(failures: int, condition: str, *, relation: str = "", expression
 
 @dataclass(frozen=True, slots=True)
 class CompiledProject:
-    """What a build creates and tests, in order, read from ``manifest``."""
+    """Everything that a build creates and tests, in order, read from ``manifest``."""
 
     project: Project
     seeds: tuple[CompiledModel, ...]
@@ -131,7 +131,7 @@ def shipped_or_kept(home: Home) -> CompiledProject | None:
     return None
 
 
-# Parameters of the tick macros that name a source, and the dataset that it is.
+# Parameters of the tick macros for sources, and the dataset of each.
 TICK_SOURCES = {
     "trades": "raw_trades",
     "quotes": "raw_quotes",
@@ -154,7 +154,7 @@ def tick_macros() -> str:
 def tick_day_macros() -> str:
     """SQL that creates the table macros ``main.day_<dataset>`` and those of their sources.
 
-    They read a UTC day of one series that lies in order: see ``macros/ticks/days.sql``.
+    They read a sorted UTC day of one series: see ``macros/ticks/days.sql``.
     """
     return _analysis("tick_days")
 

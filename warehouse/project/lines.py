@@ -1,4 +1,4 @@
-"""The line of a file that an error of dbt or DuckDB is about."""
+"""Finds the line of a file to which an error of dbt or DuckDB refers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _STACK = re.compile(r"\s*> (?:in|called by) (?:macro|model) ")
 def at_line(place: str, text: str, reason: str) -> str:
     """The place and line as ``models/mine.sql:3``, then the message, line by line.
 
-    DuckDB counts lines of the statement that was made of the text: its ``LINE 9:`` becomes the line
-    of the text.
+    DuckDB counts lines of the compiled statement: its ``LINE 9:`` becomes the line of the text.
     """
     line = _line_of(text.splitlines(), reason)
     reason = _COUNTED.sub(lambda match: " " * len(match[0]), reason)
@@ -28,11 +27,11 @@ def at_line(place: str, text: str, reason: str) -> str:
 
 
 def _line_of(lines: Sequence[str], reason: str) -> int | None:
-    """The line that a message is about, counted from 1; None where it cannot be found.
+    """The line to which a message refers, counted from 1; None if it cannot be found.
 
-    Jinja counts lines of the file, or of a text in a yml. DuckDB counts those of the statement that
-    dbt made, but shows the text: the line that is most like it is taken, since Jinja may stand for
-    a part of it. Else the first name that is quoted is looked for.
+    Jinja counts lines of the file, or of a text in a yml. DuckDB counts those of the compiled
+    statement, but shows the text: the most similar line is used, because parts of it may be Jinja
+    in the file. Else the first quoted name is searched.
     """
     counted = re.search(r"^\s*line (\d+)\s*\n\s*(\S.*?)\s*$", reason, re.MULTILINE)
     shown = re.search(r"^\s*LINE \d+: (.*)$", reason, re.MULTILINE)

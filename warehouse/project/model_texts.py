@@ -1,7 +1,7 @@
 """The description of a user's model in the catalog: from its yml, else from its file's comment.
 
-Such a comment is text, whatever it holds: Jinja in it never reaches dbt. A line ``column: meaning``
-describes a column. Key columns without a description get the texts of the built-in marts.
+Such a comment is plain text: Jinja in it never reaches dbt. A line ``column: meaning`` describes a
+column. Key columns without a description get the texts of the built-in marts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OF_COLUMN = re.compile(r'"?(?P<name>\w+)"?:\s+(?P<text>.+)')
 
 @dataclass(frozen=True, slots=True)
 class ModelTexts:
-    """A model's description and those of its columns by name; empty texts count as none."""
+    """The description of a model and those of its columns by name; empty texts are ignored."""
 
     schema: str
     name: str
@@ -57,10 +57,10 @@ def leading_comment(text: str) -> tuple[str, ...]:
 
 
 def model_for_dbt(file: bytes) -> bytes:
-    """A model's file as dbt gets it: without byte order mark, last semicolon, Jinja in comments.
+    """A model's text for dbt: without byte order mark, last semicolon, and Jinja in comments.
 
-    Only comments that the file begins with are emptied; lines keep their numbers, and
-    ``-- depends_on: {{ ref('…') }}`` is kept.
+    Only comments at the beginning of the file are emptied; lines keep their numbers, and ``--
+    depends_on: {{ ref('…') }}`` is kept.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def model_comments(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str
 
 
 def _sorted_out(model: ModelTexts, names: list[str]) -> tuple[str, dict[str, str]]:
-    """The description of a model, and those of its columns in lower case: the yml's come first."""
+    """The description of a model, and those of its columns in lower case; those of the yml win."""
     known = {name.lower() for name in names}
     of_columns: dict[str, str] = {}
     rest = []

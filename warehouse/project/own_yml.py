@@ -1,7 +1,7 @@
-"""The yml files of the user's models, where all that they contain is known to mean the same to dbt.
+"""Reads yml files of the user's models whose whole content is supported with dbt's meaning.
 
 These are descriptions of models and columns, types, dbt's four own data tests on columns, and
-``warehouse.holds``. Anything else leaves the models to dbt: `NeedsDbt` names it.
+``warehouse.holds``. Anything else leaves the models to dbt, and `NeedsDbt` names it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OF_DBT = {
 
 
 class NeedsDbt(Exception):
-    """What keeps a set of models from being built without dbt: the file, then the reason.
+    """Why a set of models cannot be built without dbt: the file, then the reason.
 
     ``path`` is the file of the model at fault, where it is one; ``is_broken`` if dbt will not be
     able to build it either.
@@ -51,14 +51,14 @@ class NeedsDbt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnTest:
-    """A data test of a model; ``column`` is empty where it is about the whole model."""
+    """A data test of a model; ``column`` is empty for a test of the whole model."""
 
     kind: str
     column: str
     arguments: Mapping[str, Any]
 
     def name(self, model: str) -> str:
-        """As dbt calls it.
+        """The name that dbt gives the test.
 
         Examples
         --------
@@ -74,7 +74,7 @@ class OwnTest:
 
     @property
     def expression(self) -> str:
-        """What ``holds`` asserts of each row; else empty."""
+        """The condition of ``holds``; else empty."""
         return str(self.arguments.get("expression", "")).strip()
 
     @property
@@ -84,7 +84,7 @@ class OwnTest:
         return found and found[2]
 
     def sql(self, model: str, other: str) -> str:
-        """The query for what breaks it; ``model`` and the ``other`` are relations."""
+        """The query for failing rows; ``model`` and the ``other`` are relations."""
         values = ", ".join(literal(str(value)) for value in self.arguments.get("values", ()))
         named = {**self.arguments, "model": model, "to": other, "values": values}
         return _OF_DBT[self.kind].format(**named, column=self.column)
@@ -92,7 +92,7 @@ class OwnTest:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a yml file has of a model: texts, types and tests."""
+    """The content of a yml file for a model: descriptions, types and tests."""
 
     description: str = ""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -100,12 +100,12 @@ class Described:
 
 
 def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
-    """What these files have, by the name of the model.
+    """The contents of these files, by the name of the model.
 
     Raises
     ------
     NeedsDbt
-        One of them has something that only dbt knows.
+        One of them has something that only dbt supports.
     """
     found: dict[str, Described] = {}
     for path in paths:
@@ -135,7 +135,7 @@ class _Unknown(Exception):
 
 
 def _part(entry: Any, known: set[str]) -> dict[str, Any]:
-    """A mapping with no other keys than these."""
+    """Check that an entry is a mapping with these keys only."""
     if not isinstance(entry, dict):
         raise _Unknown(f"{entry!r} is not understood here")
     if others := sorted(map(str, entry.keys() - known)):

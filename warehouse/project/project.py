@@ -1,7 +1,7 @@
-"""The dbt project as values: models with their compiled SQL in the order they need each other.
+"""The dbt project as values: models with their compiled SQL, in the order of their dependencies.
 
-Reads the ``manifest.json`` in dbt's target folder and never imports dbt. Used by what
-works on models outside dbt: the look-ahead audit, stored marts, oracles.
+Reads the ``manifest.json`` in dbt's target folder and never imports dbt. Used by code that works on
+models without dbt: the look-ahead audit, stored marts, oracles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from warehouse.sql import comment, identifier, literal
 # The name under which compiled SQL expects its database.
 DATABASE = "warehouse"
 
-# The call, as in compiled SQL, of the macro that gives the end of a bar.
+# The call, in compiled SQL, of the macro for the end of a bar.
 BAR_END = 'bar_end(series_id, "time", known_at)'
 _BAR_END = f"{DATABASE}.main.{BAR_END}"
 
@@ -56,7 +56,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class ModelColumn:
-    """A column as the model's yml declares it; ``type`` is empty where the yml gives none."""
+    """A column in the model's yml; ``type`` is empty if the yml has none."""
 
     name: str
     type: str
@@ -73,24 +73,24 @@ class Model:
     sql
         Compiled: plain DuckDB SQL over relations of the database ``warehouse``.
     depends_on
-        Models and seeds that it reads, ephemeral ones resolved to what they read.
+        Models and seeds that it reads; ephemeral ones are replaced by what they read.
     sources
-        What it reads that dbt does not build: ``vendor.<dataset>``, ``meta.<table>``.
+        Inputs that dbt does not build: ``vendor.<dataset>``, ``meta.<table>``.
     columns
-        Those that the yml declares, in its order.
+        Columns in the yml, in its order.
     is_labels
         Declared to look ahead (``config.meta.labels``).
     is_whole_sample
         Declared to be a statistic of all data (``config.meta.whole_sample``).
     is_stored
-        Whether its months are to be stored (``config.meta.stored``; of marts yes by default).
+        Whether its months are stored (``config.meta.stored``; by default yes for marts).
     lookback_us, horizon_us
-        How far before ``time`` and after ``known_at`` a row's inputs may lie, in microseconds;
-        ``None`` where this is unbounded or not declared.
+        How far a row's inputs may reach back before ``time`` and ahead of ``known_at``, in
+        microseconds; ``None`` if unbounded or not declared.
     accumulates
         Columns that run from the first bar of a series, whatever ``lookback_us`` is.
     outside
-        Why files, seeds and other databases that it reads hold no future (``config.meta.outside``).
+        Why other inputs, such as files, contain nothing from the future (``config.meta.outside``).
     """
 
     relation: Relation
@@ -115,7 +115,7 @@ class Model:
 
     @property
     def labels(self) -> frozenset[str]:
-        """Columns declared to look ahead one by one; those of a labels model are not listed."""
+        """Columns declared as labels one by one; those of a labels model are not listed."""
         return frozenset(column.name for column in self.columns if column.is_label)
 
 
@@ -141,7 +141,7 @@ class Project:
         Raises
         ------
         NotFoundError
-            There is none; the message lists those that there are.
+            There is no such model; the message lists the existing ones.
         """
         for model in self.models:
             if name in (model.name, f"{model.relation.schema}.{model.name}"):
@@ -160,7 +160,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """What a build file holds of a model: its compiled SQL, the hash of its file."""
+    """A model in a build file: its compiled SQL, and the hash of its file."""
 
     sql: str
     checksum: str
@@ -181,7 +181,7 @@ def load_project(
         The project that this run builds on (the built-in one for a user's models): its
         models are part of the result and replace those that this run did not compile.
     built
-        What was built; its SQL replaces the manifest's, because the last run may have compiled
+        The built models; their SQL replaces the manifest's, because the last run may have compiled
         other models, or none.
 
     Raises
@@ -212,12 +212,12 @@ def load_project(
 def create_bar_end(connection: duckdb.DuckDBPyConnection, widths_us: Mapping[int, int]) -> None:
     """Create the macro ``bar_end`` in the attached ``warehouse``, in place of an earlier one.
 
-    A bar ends when it is known, unless ticks of it arrive late.
+    A bar ends when it is known, unless its ticks arrived late.
 
     Parameters
     ----------
     widths_us
-        Length of the bars of each series that has late ones, in microseconds.
+        Length of the bars of each series with late bars, in microseconds.
     """
     connection.execute(f"create or replace macro {_BAR_END} as {_definition(widths_us)}")
     comment(
@@ -230,7 +230,7 @@ def create_bar_end(connection: duckdb.DuckDBPyConnection, widths_us: Mapping[int
 
 
 def bar_end_in(connection: duckdb.DuckDBPyConnection, database: str) -> str | None:
-    """Definition of the macro ``bar_end`` in an attached catalog; None in one of a version before.
+    """Definition of the macro ``bar_end`` in an attached catalog; None in an older catalog.
 
     Its parameters are the columns series_id, time and known_at.
     """
@@ -257,7 +257,7 @@ def _definition(widths_us: Mapping[int, int]) -> str:
 def create_schemas(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
     """Create the schemas of the project's relations in the attached ``warehouse``, and ``bar_end``.
 
-    A ``bar_end`` that is there already stays: that of a home knows its series.
+    An existing ``bar_end`` is kept, because that of a home knows its series.
     """
     relations = [relation for model in project.models for relation in model.sources]
     relations += [model.relation for model in project.models]
@@ -284,7 +284,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, project: Project) -> Non
     Raises
     ------
     BuildError
-        A model's SQL does not fit what it reads; the message names the model.
+        A model's SQL does not fit its inputs; the message names the model.
     """
     for model in project.models:
         with translating(blaming=partial(_broken, model)):
@@ -324,7 +324,7 @@ _Node = Mapping[str, Any]
 
 
 def project_of(manifest: _Node, base: Project | None = None) -> Project:
-    """Models and seeds of a manifest, or of the parts of one that are kept."""
+    """Models and seeds of a manifest, or of its stored parts."""
     nodes: dict[str, _Node] = {**manifest["nodes"], **manifest["sources"]}
     models = {} if base is None else {model.relation: model for model in base.models}
     seeds = {} if base is None else {seed.relation: seed for seed in base.seeds}
@@ -369,7 +369,7 @@ def _not_as_built(relation: Relation, what: str, command: str) -> BuildError:
 
 
 def _in_order(models: Mapping[Relation, Model]) -> tuple[Model, ...]:
-    """A source of one run may be a model of another: both are edges."""
+    """Models in order; a source of one run may be a model of another."""
     graph = {
         relation: [r for r in sorted({*model.depends_on, *model.sources}) if r in models]
         for relation, model in sorted(models.items())
@@ -416,7 +416,7 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
 
 
 def _reads(node: _Node, nodes: Mapping[str, _Node]) -> list[_Node]:
-    """What a node reads; for ephemeral models, whose SQL is part of the node's, what those read."""
+    """The inputs of a node, with those of ephemeral models, whose SQL is part of the node's."""
     found = []
     for unique_id in node["depends_on"]["nodes"]:
         read = nodes[unique_id]

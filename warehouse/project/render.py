@@ -1,8 +1,9 @@
-"""Models and SQL with Jinja, rendered without dbt: the text is the one that dbt compiles.
+"""Renders models and SQL with Jinja without dbt; the text is the one that dbt would compile.
 
-It knows our macros, those in ``HOME/macros``, ``ref``, ``source``, ``var``, ``config``, ``this``
-and what our macros use. Whatever else dbt may know is refused by name as `UnsupportedTemplate`,
-never guessed. Templates run in a sandbox: each step is counted, and what grows is limited.
+It supports the built-in macros, those in ``HOME/macros``, ``ref``, ``source``, ``var``, ``config``,
+``this`` and the functions that the built-in macros use. Anything else is refused by name as
+`UnsupportedTemplate`, never guessed. Templates run in a sandbox that counts steps and limits the
+size of values.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from warehouse.project.sandbox import (
     TemplateMistake,
     TemplateValue,
     UnsupportedTemplate,
-    told_by_line,
+    naming_lines,
 )
 from warehouse.vendor import dbt_project_dir, load_contracts, project_vars
 
@@ -57,11 +58,11 @@ class Rendered:
     Attributes
     ----------
     sql
-        As dbt compiles it, with ephemeral models as CTEs before it.
+        The SQL as dbt compiles it, preceded by CTEs for ephemeral models.
     config
-        What ``config()`` was called with.
+        Arguments of ``config()``.
     refs, sources
-        Models and seeds that it names, and sources, in order.
+        Models and seeds, and sources, that it names, in order.
     """
 
     sql: str
@@ -71,7 +72,7 @@ class Rendered:
 
 
 class Renderer:
-    """Our macros and relations, and the user's, ready to render texts."""
+    """Renders texts with the macros and relations of the package and of the user."""
 
     def __init__(self, macros: Path | None = None, own_models: Mapping[str, Path] | None = None):
         """``macros`` is the user's folder of macros, ``own_models`` their files by name."""
@@ -94,7 +95,7 @@ class Renderer:
         theirs = self._macros(macros) if macros is not None else {}
         for name in sorted(theirs.keys() & (ours.keys() | self._builtins().keys())):
             raise UnsupportedTemplate(f"macro {name}: one of this name is there already")
-        self._packages = [ours | theirs, ours]  # dbt looks into the root project first
+        self._packages = [ours | theirs, ours]  # dbt searches the root project first
         self._globals = {
             **self._packages[0],
             **self._builtins(),
@@ -108,31 +109,31 @@ class Renderer:
         Parameters
         ----------
         this
-            What ``this`` stands for.
+            The relation ``this``.
         inline
-            Whether the user's own models that it reads are CTEs, as their files are now, or the
-            views of the catalog.
+            Whether the user's own models that it reads become CTEs, from their current files, or
+            stay views of the catalog.
 
         Raises
         ------
         TemplateMistake
-            The text is wrong, or not known here; a line is one of ``text``.
+            The text is wrong or not supported; the line is one of ``text``.
         """
         self._environment.begin()
         return _Rendering(self, inline=inline).whole(text, this)
 
     def test(self, name: str, model: Relation, arguments: Mapping[str, Any]) -> str:
-        """The query of a generic test of ours."""
+        """The query of a built-in generic test."""
         self._environment.begin()
         return str(self._globals[f"test_{name}"](_Reference(model), **arguments))
 
     def relation(self, name: str) -> Relation | None:
-        """A model of ours or seed by its name; None where there is none."""
+        """A built-in model or seed by its name; None if there is none."""
         node = self._nodes.get(name)
         return node and Relation(node["schema"], node.get("alias") or name)
 
     def file_of_ephemeral(self, name: str) -> Path | None:
-        """The file of a model of ours that has no view."""
+        """The file of a built-in ephemeral model."""
         node = self._nodes.get(name)
         if node is None or node["config"].get("materialized") != "ephemeral":
             return None
@@ -140,14 +141,14 @@ class Renderer:
 
     @property
     def macros(self) -> list[str]:
-        """Names of the macros that a text may call, ours and the user's."""
+        """Names of the macros that a text may call, built-in and the user's."""
         return list(self._packages[0])
 
     def own_file(self, name: str) -> Path | None:
         return self._own_models.get(name)
 
     def template(self, text: str, name: str) -> tuple[Template, dict[str, Any]]:
-        """A text as a template, and what it can see."""
+        """A text as a template, and its namespace."""
         return self._environment.loaded(text, name), self._globals
 
     def source(self, *names: str) -> _Reference:
@@ -215,7 +216,7 @@ class Renderer:
 
 
 class _Graph(TemplateValue):
-    """What templates see of the project: the vendor's datasets."""
+    """The project as templates see it: the vendor's datasets."""
 
     @property
     def sources(self) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class _Graph(TemplateValue):
 
 
 class _Rendering:
-    """One text on its way: what it configures, and what it reads."""
+    """The rendering of one text: its configuration, and the relations that it reads."""
 
     def __init__(self, renderer: Renderer, *, inline: bool) -> None:
         self._renderer = renderer
@@ -278,7 +279,7 @@ class _Rendering:
         if this is not None:
             here["this"] = _Reference(this)
         before = text[: len(text) - len(text.lstrip())].count("\n")
-        with told_by_line(name, before):
+        with naming_lines(name, before):
             template, known = self._renderer.template(text.strip(), name)
             # macros see the same ref and config, so they are set where macros look names up
             former = {key: known[key] for key in here}
@@ -303,7 +304,7 @@ class _Rendering:
         return _Reference(Relation("user", self._alias(name, path)))
 
     def _alias(self, name: str, path: Path) -> str:
-        """The name of the view that was built of a file of the user's."""
+        """The name of the view that is built from a file of the user's."""
         if name in self._open:
             return name
         self._open.append(name)
@@ -349,14 +350,14 @@ class _Reference(TemplateValue):
 
 
 class _Return(BaseException):
-    """Ends a macro with a value; no template can catch it."""
+    """Raised to end a macro with a value; templates cannot catch it."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class _Macro:
-    """A macro, compiled when it is first called."""
+    """A macro, compiled on its first call."""
 
     def __init__(self, renderer: Renderer, path: Path, text: str, name: str) -> None:
         self._renderer = renderer
@@ -375,7 +376,7 @@ class _Macro:
 
 
 def _alone(text: str) -> dict[str, str]:
-    """The text of each macro of a file on its line; nothing where something stands between them.
+    """The text of each macro of a file, on its line; empty if there is other text between them.
 
     So only the macros that are called are compiled.
     """
@@ -402,7 +403,7 @@ def _wrong(message: str) -> NoReturn:
 
 
 def _config_of_test(*, meta: object = None, **options: object) -> str:
-    """What a test declares of itself changes no SQL; other options may."""
+    """Accept the options of a test that do not change its SQL; refuse others."""
     if options:
         raise UnsupportedTemplate(f"config({', '.join(options)}) in a test")
     return ""
@@ -417,7 +418,7 @@ def _quote(name: str) -> str:
 
 
 def _with_ephemeral(sql: str, ctes: Mapping[str, str]) -> str:
-    """The text with CTEs put in front, as dbt puts them."""
+    """The text with CTEs in front, as dbt inserts them."""
     if not ctes:
         return sql
     listed = ", ".join(f" {name} as (\n{text}\n)" for name, text in ctes.items())

@@ -1,7 +1,8 @@
-"""The user's own models without dbt, where all of them are sure to be what dbt would make of them.
+"""Builds the user's own models without dbt, if the result is certain to be the same as dbt's.
 
-They are views and tables that our renderer knows, with yml files of which :mod:`own_yml` knows all.
-Anything else, and any error, leaves the whole set to dbt: `NeedsDbt` names the file and the reason.
+This covers views and tables that the renderer supports, with yml files that :mod:`own_yml`
+supports. Anything else, and any error, leaves the whole set to dbt: `NeedsDbt` names the file and
+the reason.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class _Own:
 
     @property
     def checksum(self) -> str:
-        """The hash of its text, as dbt has it."""
+        """The hash of its text, as dbt computes it."""
         return hashlib.sha256(self.text.strip().encode()).hexdigest()
 
 
@@ -81,16 +82,16 @@ def build_rendered_models(
     compiled: CompiledProject,
     without: Sequence[LeftOut] = (),
 ) -> None:
-    """Create the user's models in the build file, with the comments and records that dbt leaves.
+    """Create the user's models in the build file, with the same comments and records as dbt.
 
     The connection uses the build file.
 
-    Files that it is to do ``without`` are recorded as broken ones are.
+    Files in ``without`` are recorded as left out.
 
     Raises
     ------
     NeedsDbt
-        They are not sure to be what dbt makes of them; the build file is as before.
+        The result might differ from dbt's; the build file is unchanged.
     """
     models = _in_order(_rendered(home, without))
     connection.begin()
@@ -121,7 +122,7 @@ def build_rendered_models(
 def build_without_dbt(
     connection: duckdb.DuckDBPyConnection, home: Home, compiled: CompiledProject
 ) -> list[LeftOut]:
-    """The same where dbt is not installed; models that it would have to build are left out."""
+    """Build without dbt if it is not installed; models that need it are left out."""
     left_out = refused_models(home)
     while True:
         try:
@@ -213,7 +214,7 @@ def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> 
 
 
 def _require_plain_macros(home: Home) -> None:
-    """Raise where a macro of the user's may stand for one of dbt's own, or asks what dbt does."""
+    """Raise an error if a user's macro may replace one of dbt's, or depends on dbt's mode."""
     files = own_files(home.macros, ".sql")
     found = importlib.util.find_spec("dbt") if files else None
     theirs: set[str] = set()
@@ -230,7 +231,7 @@ def _require_plain_macros(home: Home) -> None:
 
 
 def _in_order(models: Sequence[_Own]) -> list[_Own]:
-    """Each model after those that it reads."""
+    """The models in order, each after those that it reads."""
     by_name = {model.name: model for model in models}
     graph = {m.name: [ref for ref in m.rendered.refs if ref in by_name] for m in models}
     try:
@@ -259,7 +260,7 @@ def _create(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[
 
 
 def _test(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[_Own]) -> None:
-    """Run the tests of the yml files; raise where dbt would skip models after one that failed."""
+    """Run the tests of the yml files; an error if dbt would skip models after a failed one."""
     relations = {model.name: model.relation.sql for model in models}
     read = {name for model in models for name in model.rendered.refs}
     for model in models:
@@ -287,7 +288,7 @@ def _test(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[_O
 
 
 def _keep_manifest(home: Home, compiled: CompiledProject, models: Sequence[_Own]) -> None:
-    """Write what ``load_project`` reads of a dbt run."""
+    """Write the parts of a manifest that ``load_project`` reads."""
     ours = {
         unique_id: node
         for unique_id, node in compiled.manifest["nodes"].items()

@@ -1,7 +1,7 @@
 """A sandbox for Jinja in which every template ends, and whose errors name a line.
 
-Steps are counted, and values that would grow without end are refused, so that a template may run
-inside a process that serves others.
+Steps are counted, and the size of values is limited, so that a template may run inside a process
+that serves others.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _METHODS: dict[type, str] = {
 
 
 class TemplateMistake(QueryError):
-    """A template that dbt could not render either; ``line`` is that of its text, or None."""
+    """A template that dbt could not render either; ``line`` is its line in the text, or None."""
 
     def __init__(self, what: str, line: int | None = None) -> None:
         self.reason = what
@@ -66,15 +66,15 @@ class TemplateMistake(QueryError):
 
 
 class UnsupportedTemplate(TemplateMistake):
-    """A template that holds what only dbt knows, or that does more than it should."""
+    """A template that needs dbt itself, or exceeds the limits."""
 
 
 class TemplateValue:
-    """A value of ours that templates may write as text."""
+    """A value of this package that templates may write as text."""
 
 
 @contextmanager
-def told_by_line(name: str, before: int = 0) -> Iterator[None]:
+def naming_lines(name: str, before: int = 0) -> Iterator[None]:
     """Errors of the template ``name`` become `TemplateMistake` with the line of its text.
 
     ``before`` are the lines of the text that the template does not have.
@@ -101,7 +101,7 @@ def told_by_line(name: str, before: int = 0) -> Iterator[None]:
 
 
 def _lines(trace: TracebackType | None, name: str) -> Iterator[int]:
-    """Lines of the template called ``name`` that an error came through, the outermost first."""
+    """Lines of the template ``name`` in an error's traceback, the outermost first."""
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == name:
             yield trace.tb_lineno
@@ -136,14 +136,14 @@ class Sandbox(SandboxedEnvironment):
         }
 
     def begin(self) -> None:
-        """Count the steps of another text."""
+        """Begin to count the steps of another text."""
         self._left = _MOST_STEPS
 
     def loaded(self, text: str, name: str) -> Template:
         """A template of a text, compiled once."""
         template = self._templates.get(text)
         if template is None:
-            with warnings.catch_warnings():  # of Python, on texts such as '\\w'
+            with warnings.catch_warnings():  # from Python, for texts such as '\\w'
                 warnings.simplefilter("ignore")
                 code = self.compile(self._parse(text, name, name), name, name)
             template = Template.from_code(self, code, self.globals)
@@ -182,7 +182,7 @@ class Sandbox(SandboxedEnvironment):
         return __self._limited(super().call(__context, __obj, *args, **named))
 
     def _charged(self, act: Any) -> Any:
-        """A filter or test whose work is counted."""
+        """A filter or test whose steps are counted."""
 
         @wraps(act)
         def charged(*args: Any, **named: Any) -> Any:
@@ -202,7 +202,7 @@ class Sandbox(SandboxedEnvironment):
         return text.replace(old, new, count)
 
     def _require_no_growth(self, name: str, owner: object, args: Any) -> None:
-        """Refuse what would make a far larger text than its parts are."""
+        """Refuse operations whose result would be far larger than their operands."""
         if not isinstance(owner, str):
             return
         if name == "join" and args:
@@ -211,7 +211,7 @@ class Sandbox(SandboxedEnvironment):
             self._require_small(owner.count(str(args[0])) * len(str(args[1])))
 
     def _limited(self, value: Any) -> Any:
-        """A value whose size is counted, and may not be too large."""
+        """Count the size of a value, and refuse one that is too large."""
         if _bits(value) > _LARGEST_BITS:
             raise UnsupportedTemplate("a number that large")
         self._require_small(_size(value))
@@ -221,7 +221,7 @@ class Sandbox(SandboxedEnvironment):
     @staticmethod
     def _require_small(size: int) -> None:
         if size > _LONGEST:
-            raise UnsupportedTemplate("the template makes a text or list that is too long")
+            raise UnsupportedTemplate("the template creates a text or list that is too long")
 
     def _range(self, *bounds: int) -> range:
         found = range(*bounds)
@@ -229,7 +229,7 @@ class Sandbox(SandboxedEnvironment):
         return found
 
     def _shown(self, value: Any) -> str:
-        """A value as text; a list within a list may be endless to write, and no SQL needs it."""
+        """A value as text; lists of lists are refused, because they may be endless."""
         parts = value.values() if isinstance(value, dict) else value
         if isinstance(value, (list, tuple, dict)):
             if any(isinstance(part, (list, tuple, dict)) for part in parts):
@@ -270,7 +270,7 @@ def _bits(value: object) -> int:
 
 
 def _cost(value: object) -> int:
-    """Steps that a value counts: one for each item, or for a thousand characters.
+    """Steps for a value: one for each item, or for a thousand characters.
 
     Items of lists in lists count as often as they occur, because a comparison looks at each.
     """
@@ -286,7 +286,7 @@ def _cost(value: object) -> int:
 
 
 class _Parser(Parser):
-    """Counts rounds of loops and compared items, joins texts by a function of ours, renames macros.
+    """Counts iterations and compared items, limits the joining of texts, and renames macros.
 
     A macro that calls another one of its file then goes through `_Macro`, as in dbt.
     """

@@ -1,9 +1,9 @@
 """The user's own models: SQL files in ``HOME/models`` become views in the schema ``user``.
 
-They are a dbt project of their own, written for each build below ``.build``, with the built-in
-one as its package: ``ref('flow_features')`` and the built-in macros work, and so do macros in
+They are a separate dbt project, written for each build below ``.build``, with the built-in one as
+its package: ``ref('flow_features')`` and the built-in macros work, and so do macros in
 ``HOME/macros`` and yml files and doc blocks beside the models. dbt stops a whole run at the first
-file that it cannot read; here that file is named and left out, and the rest is built.
+file that it cannot read; here that file is reported and left out, and the others are built.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def user_model_files(home: Home) -> list[Path]:
 
 
 def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
-    """Build and test the user's models in the build file; what cannot be read is returned.
+    """Build and test the user's models in the build file; returns the files that dbt cannot read.
 
     Outcomes of all are in ``meta.results`` under the package ``user_models``; a model that failed
     has the file and line there, then dbt's message.
@@ -77,7 +77,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
         chosen = ["--select", f"package:{PACKAGE}", "--exclude-resource-type", "unit_test"]
         run = invoke(["--quiet", "build", *chosen, *options])
         built, skipped = _built(home, run), _skipped(run)
-        if getattr(run.result, "results", None) is None:  # dbt stopped before the first model
+        if getattr(run.result, "results", None) is None:  # dbt stopped before it built a model
             gone = {out.path for out in left_out}
             rest = [path for path in user_model_files(home) if path not in gone]
             left_out += [left_out_file(home, path, _reason(run)) for path in rest]
@@ -102,7 +102,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 
 
 def record_left_out(connection: duckdb.DuckDBPyConnection, left_out: Sequence[LeftOut]) -> None:
-    """Write to ``meta.results`` of the build file which files are left out, and why."""
+    """Record the left-out files with the reasons in ``meta.results`` of the build file."""
     for out in left_out:
         connection.execute(
             "insert into warehouse.meta.results values (?, ?, ?, 'error', null, ?)",
@@ -111,7 +111,7 @@ def record_left_out(connection: duckdb.DuckDBPyConnection, left_out: Sequence[Le
 
 
 def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str], list[LeftOut]]:
-    """A dbt project of the files that dbt can read: its options, none where no model is left."""
+    """Write a dbt project of the readable files; returns its options, empty without models."""
     left_out = refused_models(home)
     while True:
         gone = {out.path for out in left_out}
@@ -135,11 +135,11 @@ def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str
 def _parsed(
     home: Home, invoke: Invoke, files: Sequence[Path], target: Path
 ) -> tuple[Any, list[str]]:
-    """What dbt makes of a project of these files, and its options.
+    """The result of dbt's parse of a project of these files, and its options.
 
-    dbt goes on from its parse of the built-in models with the macros among the files, which takes
-    six times as long as all else and is kept for the next build. Models, yml files and doc blocks
-    are always read from the beginning.
+    dbt starts from its stored parse of the built-in models and the macros among the files, which
+    takes six times as long as everything else. Models, yml files and doc blocks are always parsed
+    again.
     """
     macros = [path for path in files if path.is_relative_to(home.macros)]
     folder = home.build / "dbt-user" / "macros"
@@ -159,7 +159,7 @@ def _parsed(
 
 
 def _state(home: Home, macros: Sequence[Path]) -> str:
-    """What a kept parse depends on besides what dbt checks itself: folders, and these macros."""
+    """Inputs of a stored parse that dbt does not check itself: folders, and these macros."""
     found = hashlib.sha256(f"{home.root}\n{dbt_project_dir()}\n".encode())
     for path in macros:
         held = path.read_bytes()
@@ -177,16 +177,16 @@ def _is_model(home: Home, path: Path) -> bool:
 
 
 def left_out_file(home: Home, path: Path, reason: str) -> LeftOut:
-    """A file of the user's as one that is left out."""
+    """A file of the user's and why it is left out."""
     place = path.relative_to(home.root).as_posix()
     kind, name = ("model", path.stem) if _is_model(home, path) else ("file", place)
     return LeftOut(path, name, kind, located(home, path, reason))
 
 
 def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut]:
-    """Models that dbt can read, but that it would build in place of others, or not at all.
+    """Models that dbt can read, but would build in place of others or not at all.
 
-    Two names that differ in case only are one in DuckDB, so the second would replace the first. A
+    Names that differ in case only are the same in DuckDB, so the second would replace the first. A
     circle stops dbt before its first model.
     """
     nodes = [
@@ -207,27 +207,27 @@ def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut
         TopologicalSorter({n.unique_id: n.depends_on.nodes for n in nodes}).prepare()
     except CycleError as error:
         circle = [manifest.nodes[unique_id].name for unique_id in error.args[1]]
-        told = f"these models read each other in a circle: {' -> '.join(circle)}"
+        told = f"these models depend on each other in a circle: {' -> '.join(circle)}"
         reasons |= dict.fromkeys(circle, told)
     models = [path for path in files if _is_model(home, path)]
     return [left_out_file(home, p, reasons[p.stem]) for p in models if p.stem in reasons]
 
 
 def _our_names() -> set[str]:
-    """Names of the built-in models and seeds, which the user's must not have."""
+    """Names of the built-in models and seeds, which user models must not have."""
     ours = dbt_project_dir()
     taken = {path.stem for path in (ours / "models").rglob("*.sql")}
     return taken | {path.stem for path in (ours / "seeds").rglob("*.csv")}
 
 
 def _results(run: Any, status: str) -> list[Any]:
-    """Models that came out of a run with this status."""
+    """Models with this status in a run."""
     results = getattr(run.result, "results", None) or []
     return [r.node for r in results if r.status == status and r.node.resource_type == "model"]
 
 
 def _skipped(run: Any) -> dict[str, str]:
-    """Why dbt skipped models: what they read was not built, or a test of it failed."""
+    """Why dbt skipped models: a model that they read was not built, or its test failed."""
     missing = {node.unique_id for s in ("error", "skipped") for node in _results(run, s)}
     reasons = {}
     for node in _results(run, "skipped"):
@@ -238,7 +238,7 @@ def _skipped(run: Any) -> dict[str, str]:
 
 
 def _built(home: Home, run: Any) -> list[ModelTexts]:
-    """The models that a run built, with the texts of their yml and of their files."""
+    """The models that a run built, with the descriptions in their yml and files."""
     return [
         ModelTexts(
             node.schema,
@@ -256,7 +256,7 @@ def _read(path: Path) -> str:
 
 
 def refused_models(home: Home) -> list[LeftOut]:
-    """Models that are kept from dbt, because it would stop the whole run or confuse them."""
+    """Models that are not passed to dbt, because it would stop the whole run or confuse them."""
     taken, files = _our_names(), user_model_files(home)
     by_name: dict[str, list[Path]] = {}
     for path in files:
@@ -281,7 +281,7 @@ def _yaml_error(path: Path) -> str | None:
         if mark is None or mark.line >= len(lines):
             return f"is not valid YAML: {error.problem}"
         return f"is not valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
-    except (yaml.YAMLError, ValueError) as error:  # the latter for a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # the latter for an invalid date
         return f"is not valid YAML: {error}"
     return None
 
@@ -303,7 +303,7 @@ def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
 
 
 def _write_project(home: Home, files: Sequence[Path], target: Path) -> list[str]:
-    """A project that holds just these files; returns dbt's options for it."""
+    """Write a project of just these files; returns dbt's options for it."""
     project = home.build / "user"
     shutil.rmtree(project, ignore_errors=True)
     ours = dbt_project_dir()
@@ -338,7 +338,7 @@ def user_target(home: Home) -> Path:
 
 
 def forget_user_models(home: Home) -> None:
-    """Remove dbt's files of models that no longer exist."""
+    """Remove dbt's files for models that no longer exist."""
     shutil.rmtree(user_target(home), ignore_errors=True)
 
 
@@ -374,7 +374,7 @@ def located(home: Home, path: Path, reason: str) -> str:
 
 
 def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
-    """The files that dbt's message names by path, by their text, or by name."""
+    """The files that dbt's message refers to by path, text or name."""
 
     def named(texts: Callable[[Path], str]) -> list[Path]:
         return [
@@ -397,7 +397,7 @@ def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
 def _found_by_trying(
     home: Home, target: Path, files: Sequence[Path], reason: str, invoke: Invoke
 ) -> list[Path]:
-    """For a message without a path: the first file without which dbt does not give it."""
+    """For a message without a path: the first file without which the message disappears."""
     for path in sorted(files, key=lambda path: _is_model(home, path)):
         others = [other for other in files if other != path]
         parsed, _ = _parsed(home, invoke, others, target)

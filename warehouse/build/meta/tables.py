@@ -62,10 +62,10 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("owns_from", "TIMESTAMP[]", "Starts of the spans that the file owns, included."),
             ("owns_until", "TIMESTAMP[]", "Ends of these spans, excluded."),
             ("nulls", "BIGINT", "NULLs over all columns."),
-            ("is_sorted", "BOOLEAN", "Whether rows stand in the order of time."),
+            ("is_sorted", "BOOLEAN", "Whether the rows are ordered by time."),
             ("simulated", "BOOLEAN", "Whether the file is marked as simulated data."),
             ("origin", "VARCHAR", "Where it came from."),
-            ("fetched_at", "TIMESTAMP", "When it was taken in, UTC."),
+            ("fetched_at", "TIMESTAMP", "When it was imported, UTC."),
             ("importer", "VARCHAR", "Importer that wrote it; NULL for the vendor's own file."),
             (
                 "grain",
@@ -87,7 +87,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("dataset", "VARCHAR", "Dataset."),
             ("month", "VARCHAR", "UTC month."),
             ("shown", "VARCHAR", "The manifest's token: another one after each change of a file."),
-            ("described", "VARCHAR", "The same, and after a change of where one came from."),
+            ("described", "VARCHAR", "The same, but it also changes with the origin of a file."),
             ("is_shown", "BOOLEAN", "Whether any file owns a span of time."),
             ("columns", "VARCHAR", "Names and types of the files' columns, as JSON."),
             ("columns_shown", "VARCHAR", "The same of the files that own a span of time."),
@@ -124,16 +124,20 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("row_number", "BIGINT", "Place in the vendor's file; the first row is 0."),
             ("time", "TIMESTAMP", "Its time, UTC; NULL where it has none."),
             ("reason", "VARCHAR", "Why it was left out."),
-            ("original", "VARCHAR", "sha256 of the vendor's file: quarantine/<original>.refused."),
+            ("original", "VARCHAR", "sha256 of the vendor's file, quarantine/<original>.refused."),
         ],
     ),
     "notes": (
-        "One row per oddity of a vendor file that is shown all the same.",
+        "One row per unusual value of a vendor file, which is still shown.",
         [
             ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
             ("period", "VARCHAR", "UTC month or day."),
-            ("kind", "VARCHAR", "Kind of oddity, such as: price not positive, open last bar."),
+            (
+                "kind",
+                "VARCHAR",
+                "Kind of the unusual value, such as: price not positive, open last bar.",
+            ),
             ("text", "VARCHAR", "What was seen."),
         ],
     ),
@@ -148,7 +152,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("expected_rows", "BIGINT", "Bars of the grid between the series' first and last."),
             ("first_time", "TIMESTAMP", "First bar, UTC."),
             ("last_time", "TIMESTAMP", "Last bar, UTC."),
-            ("gaps", "BIGINT", "Stretches of missing bars."),
+            ("gaps", "BIGINT", "Gaps: runs of missing bars."),
             ("duplicates", "BIGINT", "Bars shown twice; always 0, files with such are refused."),
             ("nulls", "BIGINT", "NULLs over all columns of these files."),
             (
@@ -160,7 +164,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "gaps": (
-        "One row per stretch of missing bars between the first and last bar of a series.",
+        "One row per gap: missing bars between the first and last bar of a series.",
         [
             ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
@@ -232,7 +236,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "build": (
-        "One row: what this catalog was built by and from.",
+        "One row: versions, inputs and settings of the build of this catalog.",
         [
             ("generation", "BIGINT", "Number of the generation."),
             ("built_at", "TIMESTAMP", "When the build began, UTC."),
@@ -267,7 +271,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("size_bytes", "BIGINT", "Size."),
             ("reused", "BOOLEAN", "Whether an earlier build had computed it."),
             ("engine", "VARCHAR", "What computed it, with its version."),
-            ("key", "VARCHAR", "Hash of what it was made from, for the next build."),
+            ("key", "VARCHAR", "Hash of its inputs, for the next build."),
         ],
     ),
     "running": (
@@ -300,11 +304,11 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("test", "VARCHAR", "Test, as in meta.results."),
             ("key", "VARCHAR", "Hash of its SQL, of what it reads besides, of DuckDB's version."),
             ("path", "VARCHAR", "File of the month, below the home."),
-            ("failures", "BIGINT", "Rows of the month that broke the test."),
+            ("failures", "BIGINT", "Rows of the month that failed the test."),
         ],
     ),
     "audited": (
-        "One row per model that the look-ahead audits of builds have not found fault with.",
+        "One row per model in which the look-ahead audits of builds found no fault.",
         [
             ("schema", "VARCHAR", "Schema of the model."),
             ("name", "VARCHAR", "Model."),
@@ -334,7 +338,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("resource_type", "VARCHAR", "model, seed or test."),
             ("package", "VARCHAR", "dbt project that it belongs to."),
             ("status", "VARCHAR", "success, pass, warn, fail, error, skipped."),
-            ("failures", "BIGINT", "Rows that broke a test."),
+            ("failures", "BIGINT", "Rows that failed a test."),
             ("message", "VARCHAR", "The message of dbt, or of the test."),
         ],
     ),
