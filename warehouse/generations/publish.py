@@ -238,6 +238,11 @@ def require_catalog(home: Home) -> None:
     """Raise NotFoundError unless a catalog was published."""
     if not home.catalog.is_file():
         next_step = BUILD if home.manifest.is_file() else BEGIN
+        if home.settings is not None and home.settings.store is not None:
+            next_step = (
+                "run: warehouse pull, which also completes an interrupted one; or, if the bucket"
+                " has no catalog either, warehouse build"
+            )
         raise NotFoundError(f"{home.root}: no catalog yet", next_step=next_step)
 
 

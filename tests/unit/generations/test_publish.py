@@ -22,7 +22,7 @@ from tests.support import (
     write_file,
 )
 from warehouse.build.catalog import prepare_catalog
-from warehouse.config import Settings
+from warehouse.config import Settings, load_settings
 from warehouse.errors import BuildError, DamagedError, NotFoundError
 from warehouse.generations.publish import (
     current_generation,
@@ -30,6 +30,7 @@ from warehouse.generations.publish import (
     next_generation,
     publish_build,
     read_catalog,
+    require_catalog,
     rollback,
 )
 from warehouse.home import Home, generation_path
@@ -244,3 +245,16 @@ def test_a_catalog_when_read_then_within_the_settings_and_a_spill_folder_of_its_
     )
     assert first == second == [1, "200.0 MiB", "UTC"]
     assert one != other and Path(one).parent == home.build
+
+
+def test_a_home_whose_pull_was_interrupted_is_sent_to_pull_again(tmp_path: Path) -> None:
+    """It has a manifest and no catalog, as a home that was synced and never built."""
+    home = Home.of(load_settings(tmp_path))
+    home.manifest.touch()
+    with pytest.raises(NotFoundError) as synced:
+        require_catalog(home)
+    assert synced.value.next_step == "run: warehouse build"
+    (tmp_path / "warehouse.toml").write_text('store = "s3://team/home"')
+    with pytest.raises(NotFoundError) as pulled:
+        require_catalog(Home.of(load_settings(tmp_path)))
+    assert str(pulled.value.next_step).startswith("run: warehouse pull,")
