@@ -191,7 +191,8 @@ window
     {{ warehouse._rolling(
         '(' ~ warehouse._average_rank(expression, over) ~ ' - 1)\n                / nullif('
         ~ warehouse._count(expression, over) ~ ' - 1, 0)',
-        expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
+        expression, length, min_bars, min_coverage,
+        also=warehouse._operand(expression) ~ ' is not null'
     ) }}
 {%- endmacro %}
 
@@ -211,7 +212,8 @@ window
     {{ warehouse._rolling(
         warehouse._average_rank(expression, over) ~ '\n                / '
         ~ warehouse._count(expression, over),
-        expression, length, min_bars, min_coverage, also=expression ~ ' is not null'
+        expression, length, min_bars, min_coverage,
+        also=warehouse._operand(expression) ~ ' is not null'
     ) }}
 {%- endmacro %}
 
@@ -459,11 +461,18 @@ window
 
 
 {#-
-    Number of inputs that are not NULL, DOUBLE, because in a long window the engine adds numbers
-    four times as fast as it counts.
+    Number of inputs that are not NULL, by a sum, because in a long window the engine adds numbers
+    four times as fast as it counts. `*` and `distinct x` are arguments of `count` only, which also
+    refuses a list of columns.
 -#}
 {% macro _count(expression, over) -%}
-    sum(({{ warehouse._operand(expression) }} is not null)::double) over {{ over }}
+    {%- set text = expression | string | trim | lower -%}
+    {%- set outside_calls = text.split('(') | first ~ text.split(')') | last -%}
+    {%- if text.startswith('distinct ') or text.endswith('*') or ',' in outside_calls -%}
+        count({{ expression }}) over {{ over }}
+    {%- else -%}
+        sum(({{ warehouse._operand(expression) }} is not null)::double) over {{ over }}
+    {%- endif -%}
 {%- endmacro %}
 
 

@@ -298,6 +298,27 @@ def test_batches_when_fifty_million_rows_then_take_under_500_mb(
 # -- cold start ----------------------------------------------------------------------------------
 
 
+def test_rolling_count_when_given_what_only_count_takes_then_counts_or_refuses_as_it_does(
+    demo_home: Path,
+) -> None:
+    counts = (
+        "select count(*) > 100, bool_and(n = bars_1d), max(days) from (select bars_1d,"
+        " {{ rolling_count('*', '1 day') }} as n,"
+        " {{ rolling_count('distinct time::date', '1 day') }} as days"
+        " from l1_features {{ windows('1 day') }}) where bars_1d = 24"
+    )
+    with warehouse.open(demo_home) as wh:
+        assert wh.sql(counts).fetchall() == [(True, True, 2)]
+        either = "{{ rolling_percentile('spread_bps > 1 or time is null', '1 day') }}"
+        either = f"select bars_1d, {either} as p from l1_features {{{{ windows('1 day') }}}}"
+        assert wh.sql(f"select max(p), count(p) from ({either}) where bars_1d < 24").fetchall() == [
+            (None, 0)
+        ]
+        listed = "{{ rolling_count('bid_price, ask_price', '1 day') }}"
+        with pytest.raises(QueryError, match=r"count\(DOUBLE, DOUBLE\)"):
+            wh.sql(f"select {listed} as n from l1_features {{{{ windows('1 day') }}}}").fetchall()
+
+
 def test_query_path_when_asked_then_loads_neither_arrow_nor_sqlglot(
     demo_home: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,11 @@ ACCEPTED = {
     "{{ bps('a', 'b') }}": f"{quotient('a')} * 1e4",
     "{{ change_pct('a', 'b') }}": f"100 * ({quotient('a')} - 1)",
     "{{ rolling_count('x', '7 days') }}": "sum((x is not null)::double) over last_7_days::bigint",
+    "{{ rolling_count('*', '7 days') }}": "count(*) over last_7_days::bigint",
+    "{{ rolling_count('distinct x', '7 days') }}": "count(distinct x) over last_7_days::bigint",
+    "{{ rolling_count('a, b', '7 days') }}": "count(a, b) over last_7_days::bigint",
+    "{{ rolling_count('coalesce(a, b)', '7 days') }}": "sum(((coalesce(a, b)) is not null)::double)"
+    " over last_7_days::bigint",
     "{{ windows('1 hour', '90 minutes') }}": "window"
     ' last_1_hour as ( partition by series_id order by "time"'
     " range between interval '00:59:59.999999' preceding and current row ),"
