@@ -65,10 +65,10 @@ EXPECTED: dict[str, dict[str | None, tuple[Kind, str]]] = {
     "second_hand": {
         "twice_next_close": (Kind.LEAK, "; it reads user.next_bar, which looks ahead itself")
     },
-    "label_that_is_none": {"last_return": (Kind.BROKEN_LABEL, "declared to look ahead")},
+    "label_that_is_none": {"last_return": (Kind.BROKEN_LABEL, "declared as a label")},
     "too_short_a_lookback": {"volume_3h": (Kind.LOOKBACK, "further back than")},
     "too_short_a_horizon": {
-        "close_in_3h": (Kind.HORIZON, "lead() counts rows and so reaches further")
+        "close_in_3h": (Kind.HORIZON, "lead(), which counts rows, reaches further")
     },
     "without_known_at": {ROWS: (Kind.UNPROVEN, "has no column known_at")},
     "warm_up_from_later": {"net_delta_filled": (Kind.LEAK, "uses flow ")},
