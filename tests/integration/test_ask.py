@@ -351,7 +351,8 @@ def test_functions_when_asked_then_are_there_in_every_session_with_their_meaning
         (meaning,) = wh.sql("from help() where name = 'forward_return()'").fetchall()
         assert "LOOKS AHEAD" in meaning[2] and "[bps]" in meaning[2]
         for text, next_step in (
-            ("from l1_features where rolling_mean(spread_bps, '1 day') > 1", "in qualify instead of where"),
+            ("from l1_features where rolling_mean(spread_bps, '1 day') > 1",
+             "in qualify instead of where"),
             ("select rolling_mean(spread_bps, '1 day') as m from l1_features qualify m > 1",
              "write the measure out instead of its alias"),
             ("select rolling_mean(spread_bps, 24) from l1_features", "not a number of rows"),
