@@ -348,8 +348,12 @@ def publish_by_hand(
         project = project_by_hand(file, target)
         store_marts(file, project)
         if user_model_files(home):
-            file.close()
-            _run_child(settings, home, ["user"], progress, lock=lock)
+            compiled = shipped_or_kept(home)
+            if compiled is None:
+                file.close()
+                _run_child(settings, home, ["user"], progress, lock=lock)
+            else:
+                _add_own_models(file, compiled, progress or (lambda _: None), lock=lock)
             project = with_user_models(home, project)
         audit_build(file, project)
         published = _publish(file)
