@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("starlette")
 
+import duckdb
 import httpx
 
+from tests.asking import write_small_home
 from tests.pages import TOKEN, busy, served, until
-from tests.support import copy_home
+from tests.support import BTC, copy_home
 from warehouse.config import load_settings
 from warehouse.query import Warehouse
 from warehouse.ui.vendored import FOLDER, vendored
@@ -327,3 +329,15 @@ def test_queries_when_their_clients_leave_then_stop_and_never_keep_the_page_wait
             url = f"http://{address[0]}:{address[1]}/api/v1/generations"
             assert httpx.get(url, headers=BEARER, timeout=20).status_code == 200
         assert until(lambda: busy() < 0.1, 20), "a query goes on without its client"
+
+
+def test_cross_section_of_a_model_whose_only_key_is_series_id(tmp_path: Path) -> None:
+    home = write_small_home(tmp_path / "home", symbols=(BTC,))
+    with duckdb.connect(home / "warehouse.duckdb") as connection:
+        columns = "series_id, time, known_at, net_delta as x"
+        connection.execute(f'create view "user".bare as select {columns} from main.mart')
+    with served(home) as (host, port), httpx.Client(base_url=f"http://{host}:{port}") as client:
+        client.headers["authorization"] = f"Bearer {TOKEN}"
+        answer = client.get("/api/v1/table?table=user.bare&column=x&at=2025-09-05").json()
+    (row,) = answer["rows"]
+    assert row[:4] == ["binance-futures", BTC, "1h", "true"]

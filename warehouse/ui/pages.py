@@ -238,12 +238,16 @@ def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -
     place = asking.place(table)
     asking.require_columns(place, "series_id", "time", "known_at")
     asking.require_measures(place, *columns)
-    listed = "".join(f", {shown(name)}" for name in columns)
+    # a model of the user's own may have no other key than series_id
+    has_keys = {*SERIES_COLUMNS} <= asking.names.columns[place].keys()
+    series_keys = "" if has_keys else " as bars left join meta.series as s using (series_id)"
+    of, bars = ("", "") if has_keys else ("s.", "bars.")
+    listed = "".join(f", {bars}{shown(name)}" for name in columns)
     text = (
-        f'select exchange, symbol, "interval", clock, series_id, time, known_at{listed}\n'
-        f"from {shown_table(place)}\nwhere known_at <= $at\n"
+        f'select {of}exchange, {of}symbol, {of}"interval", {of}clock, series_id, time,'
+        f" known_at{listed}\nfrom {shown_table(place)}{series_keys}\nwhere known_at <= $at\n"
         "qualify row_number() over (partition by series_id order by known_at desc) = 1\n"
-        "order by exchange, symbol, series_id"
+        f"order by {of}exchange, {of}symbol, series_id"
     )
     answer = answer_of(asking, text, {"at": at}, limit=5_000)
     if columns:
