@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Result,
         quick_warnings,
         render,
+        shown_rows,
         texts_among_parameters,
     )
     from warehouse.query.results.tabular import as_pandas, as_polars

@@ -11,6 +11,7 @@ from warehouse.config import program
 from warehouse.display import counted
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home
+from warehouse.query import shown_rows
 from warehouse.sql import identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
@@ -331,7 +332,7 @@ def shown_table(place: Place) -> str:
 def answer_of(asking: Asking, text: str, params: dict[str, Any], *, limit: int) -> dict[str, Any]:
     """The first rows of a query with its columns, and the query itself."""
     result = asking.sql(text, params)
-    rows = result.head(limit + 1)
+    rows = shown_rows(result, limit + 1)
     return {
         "sql": text,
         "params": plain(params),

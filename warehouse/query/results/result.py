@@ -154,14 +154,6 @@ class Result(Tabular):
         self._head = rows, self._run(lambda c: fetch(c, text, self._params))
         return list(self._head[1])
 
-    def _shown(self, rows: int) -> list[tuple[Any, ...]]:
-        """The first rows for people; see :func:`with_infinity`."""
-
-        def read(text: str) -> list[tuple[Any, ...]]:
-            return self._run(lambda c: fetch(c, text, self._params))
-
-        return with_infinity(self.head(rows), self._types, self._statement.text, read)
-
     def batches(self, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Stream the result as Arrow record batches of 1 to ``rows`` rows, without storing it.
 
@@ -345,7 +337,7 @@ class Result(Tabular):
 
     def _repr_html_(self) -> str:
         """The first rows with types and units in the header, then a line on size and warnings."""
-        head, columns, hint = self._shown(_HTML_ROWS + 1), self.columns, self.hint
+        head, columns, hint = shown_rows(self, _HTML_ROWS + 1), self.columns, self.hint
         names = "".join(
             f'<th title="{escape(column.meaning or column.type)}">{escape(name)}'
             f"<br><small>{escape(column.unit or column.type)}</small></th>"
@@ -474,11 +466,20 @@ def render(
     """
     if result._statement.explains:
         return "\n".join(str(plan) for _, plan in result.fetchall())
-    head = result._shown(rows + 1)
+    head = shown_rows(result, rows + 1)
     text = render_table(result.keys(), head[:rows], width=width, wrap=wrap, hint=hint)
     if len(head) > rows:
         text += f"\n… {len(result) - rows:,} more of {counted(len(result), 'row')}"
     return text
+
+
+def shown_rows(result: Result, rows: int) -> list[tuple[Any, ...]]:
+    """:meth:`Result.head` for people: infinite dates and timestamps are text."""
+
+    def read(text: str) -> list[tuple[Any, ...]]:
+        return result._run(lambda c: fetch(c, text, result._params))
+
+    return with_infinity(result.head(rows), result._types, result._statement.text, read)
 
 
 @_within_limits
