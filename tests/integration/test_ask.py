@@ -102,7 +102,7 @@ def test_receipt_when_written_then_verifies(demo_home: Path, tmp_path: Path) -> 
     other = ask(demo_home, tmp_path, "verify", path)
     assert other.exit_code == 1
     assert "restated: flow binance-futures" in other.stdout
-    for generation, told in ((1, "1, is kept and gives another"), (99, "is not kept")):
+    for generation, told in ((1, "1, is kept, but also returns another"), (99, "is not kept")):
         path.write_text(json.dumps(facts | {"content": "0" * 64, "generation": generation}))
         assert told in ask(demo_home, tmp_path, "verify", path).stdout
     path.write_text("not a receipt")

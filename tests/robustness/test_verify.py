@@ -282,7 +282,8 @@ PLANTS = [
         "old generation written to", lambda h: write_into(generation_path(h, 1)), Severity.DAMAGED,
         About.GENERATION, "something has written to it", seen_quickly=False,
     ),
-    Plant("journal cut", lambda h: cut(h.publications), Severity.DAMAGED, About.JOURNAL, "is cut"),
+    Plant("journal cut", lambda h: cut(h.publications), Severity.DAMAGED, About.JOURNAL,
+          "is truncated"),
     Plant(
         "a line of the journal gone", lambda h: drop_line(h.publications), Severity.DAMAGED,
         About.JOURNAL, "generation 2 remembers more",

@@ -6,7 +6,7 @@ parameters:
   interval: {type: text, default: 1h, meaning: Length of a bar.}
   clock: {type: text, default: "true", meaning: Clock that sorted events into bars.}
   start: {type: time, default: null, meaning: First bar shown; by default the first of the series.}
-  end: {type: time, default: null, meaning: End of the bars shown, excluded; by default all are shown.}
+  end: {type: time, default: null, meaning: Bars that start before it are shown; by default all.}
 */
 select
     "time",

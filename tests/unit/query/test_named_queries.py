@@ -112,6 +112,7 @@ def test_query_when_there_is_none_then_lists_the_nearest(queries: Path, name: st
     ["purpose: [", "parameters: {}", "purpose: a\nparameters: {x: {type: text}}", "3",
      "purpose: a\nparameters: {x: {type: colour, meaning: b}}",
      "purpose: a\nparameters: {x: {type: identifier, meaning: b}}",
+     "purpose: a\nparameters: {x: {type: text, meaning: b, excluded; c}}",
      "purpose: a\nparameters: {x: {type: text, meaning: b, choices: [c]}}"],
 )  # fmt: skip
 def test_query_when_its_header_is_wrong_then_names_the_file(tmp_path: Path, header: str) -> None:

@@ -172,6 +172,9 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
         raise KeyError(
             f"parameter {name} has type {kind}, but must have one of {', '.join(_TYPES)}"
         )
+    for part, value in entry.items():
+        if value is None and part != "default":  # YAML takes what follows a comma for a key
+            raise KeyError(f"parameter {name}: put quotes around the text that ends with {part!r}")
     default = entry.get("default", _REQUIRED)
     return Parameter(
         name,
