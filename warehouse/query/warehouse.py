@@ -7,11 +7,9 @@ units, missing bars and receipt only when these are accessed.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -95,8 +93,6 @@ def open(
     1
     """
     settings = load_settings(home)
-    # every result needs it, and the engine starts without Python's lock
-    threading.Thread(target=import_module, args=("pyarrow",)).start()
     return run(
         None, lambda: Warehouse(settings, generation=generation, as_of=as_of, snapshot=snapshot)
     )
