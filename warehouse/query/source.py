@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from warehouse.config import Settings
@@ -75,8 +73,6 @@ class SessionSource:
                 require_catalog(home)
             else:
                 find_generation(home, generation=wanted)
-        # loaded meanwhile: every result needs it, and the engine starts without Python's lock
-        threading.Thread(target=import_module, args=("pyarrow",)).start()
         return open_session(self._settings, catalog)
 
     def hold(
