@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 _IMPORT = re.compile(r"^    from (\S+) import (\([^)]*\)|.*)", re.MULTILINE)
@@ -29,6 +28,8 @@ def lazy_face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
 
     @cache
     def homes() -> dict[str, str]:
+        from pathlib import Path  # imported here, so that `import warehouse` loads less
+
         text = Path(file).read_text(encoding="utf-8")
         return {
             name: module
