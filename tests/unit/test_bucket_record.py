@@ -1,4 +1,4 @@
-"""What a writer is told of a bucket that another machine has written to meanwhile."""
+"""The message for a writer whose bucket another machine has written to since."""
 
 from __future__ import annotations
 
