@@ -353,7 +353,8 @@ def publish_by_hand(
                 file.close()
                 _run_child(settings, home, ["user"], progress, lock=lock)
             else:
-                _add_own_models(file, compiled, progress or (lambda _: None), lock=lock)
+                with _explained(home):
+                    _add_own_models(file, compiled, progress or (lambda _: None), lock=lock)
             project = with_user_models(home, project)
         audit_build(file, project)
         published = _publish(file)
