@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 import warehouse
-from tests.support import Run, bar_table, file_key, grid, run_warehouse, write_file
+from tests.support import VENUE, Run, bar_table, file_key, grid, run_warehouse, write_file
 from warehouse.times import date_us
 
 TICKS = """
@@ -147,3 +147,34 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
         ("ticks.flow", "2025-09", 6, True), ("ticks.flow", "2025-10", 4, False),
         ("vendor.flow", "2025-09", 1, True), ("vendor.flow", "2025-10", 1, False),
     ]  # fmt: skip
+
+
+def test_kept_bars_when_some_ticks_have_no_receipt_then_the_others_are_kept(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def run(*words: object) -> Run:
+        return run_warehouse("--home", home, *words, cwd=tmp_path, audits=False)
+
+    file = tmp_path / "BTCUSDT-trades-2025-09-10.csv"
+    start = date_us(date(2025, 9, 10)) // 1000
+    file.write_text(
+        "\n".join(f"{n},100,1,100,{start + 60_000 * n},true" for n in range(1, 100)), "utf-8"
+    )
+    write_trades(tmp_path / "files", date(2025, 9, 10), 10)
+    assert run("sync", "--from", tmp_path / "files").exit_code == 0
+    imported = ("--symbol", "spot-BTC-USDT", "--exchange", "binance-files")
+    assert run("import", "binance_trades", file, *imported).exit_code == 0
+    clocks = KEPT.replace('"exchange"', '"true", "exchange"')
+    (home / "warehouse.toml").write_text(clocks.replace('"ohlcv"', '"ohlcv", "flow"'))
+    built = run("build")
+    assert built.exit_code == 1, built.stderr
+    warning = "no bars on the clock 'true' of binance-files spot-BTC-USDT (flow, ohlcv), because"
+    assert built.stderr.count(warning) == 1 and warning in run("status").stdout
+    kept = "select exchange, clock from ticks.ohlcv group by all order by all"
+    (home / "warehouse.toml").write_text(clocks + f'exchanges = ["{VENUE}"]\n')
+    with warehouse.open(home) as wh:
+        assert wh.sql(kept).fetchall() == [
+            ("binance-files", "exchange"), (VENUE, "exchange"), (VENUE, "true"),
+        ]  # fmt: skip
+    silenced = run("build")
+    assert (silenced.exit_code, warning in run("status").stdout) == (0, False), silenced.stderr

@@ -20,7 +20,8 @@ from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.rows import Subject, write_meta, write_stored
 from warehouse.build.months.lake_months import LakeByMonth, kept_in
 from warehouse.build.months.stored import OnMonth, StoredMonth
-from warehouse.build.ticks.kept import KeptDay, keep_ticks, show_kept, write_ticks
+from warehouse.build.ticks.kept import KeptTicks, keep_ticks, show_kept
+from warehouse.build.ticks.views import warn_of_left_out, write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
 from warehouse.engine import abandoned_spills, translating
@@ -92,11 +93,11 @@ def beginning(file: BuildFile) -> Iterator[None]:
 
 def read_lake(
     file: BuildFile, manifest: Manifest, progress: OnMonth | None
-) -> tuple[LakeByMonth, dict[str, list[StoredMonth]], list[KeptDay]]:
+) -> tuple[LakeByMonth, dict[str, list[StoredMonth]], KeptTicks]:
     """The lake including kept bars, the gathered months of each dataset, and the kept bars."""
     lake = LakeByMonth(file.home, manifest, kept_in(file.home, file.published))
     kept = keep_ticks(file.settings, lake, manifest, progress)
-    show_kept(lake, kept)
+    show_kept(lake, kept.days)
     return lake, gather(file.settings, lake, progress=progress), kept
 
 
@@ -114,7 +115,8 @@ def _write(
         write_meta(connection, Subject(lake, manifest, settings, generation, inputs))
         for months in gathered.values():
             write_stored(connection, home, months)
-        write_ticks(connection, home, kept)
+        write_ticks(connection, home, kept.days)
+        warn_of_left_out(connection, kept)
         _write_macros(connection)
         connection.execute("commit")
 

@@ -18,7 +18,7 @@ from warehouse.build.meta.change import change_meta
 from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.rows import Subject, set_build, write_stored
 from warehouse.build.months.stored import OnMonth
-from warehouse.build.ticks.kept import write_ticks
+from warehouse.build.ticks.views import warn_of_left_out, write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError
 from warehouse.generations import current_generation, require_as_published
@@ -131,14 +131,15 @@ def _show_lake(
         lake, gathered, kept = read_lake(file, manifest, progress)
         columns, paths, held = (_rows(connection, text) for text in (_COLUMNS, _PATHS, _HELD))
         had_ticks = _rows(connection, _TICKS)
-        end = bar_end_in(connection, DATABASE) if kept or had_ticks else None
+        end = bar_end_in(connection, DATABASE) if kept.days or had_ticks else None
         described = Subject(lake, manifest, file.settings, generation, inputs)
         changed = change_meta(connection, described)
         connection.execute("delete from meta.stored where starts_with(model, 'vendor.')")
         for months in gathered.values():
             write_stored(connection, home, months)
-        if kept or had_ticks:
-            write_ticks(connection, home, kept)
+        warn_of_left_out(connection, kept)
+        if kept.days or had_ticks:
+            write_ticks(connection, home, kept.days)
             if end != bar_end_in(connection, DATABASE):  # the functions contain it
                 return False
         if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):

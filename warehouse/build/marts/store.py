@@ -125,7 +125,7 @@ def _lake(file: BuildFile) -> Iterator[LakeByMonth]:
     home = file.home
     with Manifest(home.manifest) as manifest:
         lake = LakeByMonth(home, manifest, kept_in(home, file.published, file.built))
-        show_kept(lake, keep_ticks(file.settings, lake, manifest))
+        show_kept(lake, keep_ticks(file.settings, lake, manifest).days)
         yield lake
 
 

@@ -332,10 +332,10 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "results": (
-        "One row per model, seed and test that dbt ran for this catalog.",
+        "One row per model, seed, test and audit of this catalog, and per warning about a setting.",
         [
             ("name", "VARCHAR", "Node of the dbt project."),
-            ("resource_type", "VARCHAR", "model, seed or test."),
+            ("resource_type", "VARCHAR", "model, seed, test, audit, macro or setting."),
             ("package", "VARCHAR", "dbt project that it belongs to."),
             ("status", "VARCHAR", "success, pass, warn, fail, error, skipped."),
             ("failures", "BIGINT", "Rows that failed a test."),

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -22,13 +22,10 @@ from typing import Any, Self
 import duckdb
 
 from warehouse.build.declared_ticks import ForMarts, TickSetting, tick_settings
-from warehouse.build.meta.rows import write_stored
 from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.build.months.late import (
     LateDay,
     LateSeries,
-    known_sql,
-    late_sql,
     write_late_days,
 )
 from warehouse.build.months.stored import (
@@ -46,11 +43,10 @@ from warehouse.engine import connect
 from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
 from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
-from warehouse.project import TICK_SOURCES, create_bar_end, tick_day_macros, tick_macros
-from warehouse.sql import comment_all, files_below, identifier
+from warehouse.project import TICK_SOURCES, tick_day_macros, tick_macros
+from warehouse.sql import identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
-    KEY_COLUMNS,
     FileKey,
     Period,
     SeriesKey,
@@ -105,6 +101,18 @@ class KeptDay:
         return OwnedFile(file, spans, runs, kept_at=str(path.relative_to(home.root)))
 
 
+@dataclass(frozen=True, slots=True)
+class KeptTicks:
+    """The days of all kept bars.
+
+    ``left_out`` are the series of ticks that have no bars on the clock ``true``, because the times
+    of receipt are unknown, each with the datasets that the settings select.
+    """
+
+    days: tuple[KeptDay, ...] = ()
+    left_out: Mapping[SeriesKey, frozenset[str]] = field(default_factory=dict)
+
+
 # Types of the columns of a kept day: times, and others, which are cast to the contract's types.
 _TIME, _CAST = "TIMESTAMP", "ANY"
 
@@ -114,7 +122,7 @@ def keep_ticks(
     lake: LakeByMonth,
     manifest: Manifest,
     progress: OnMonth | None = None,
-) -> list[KeptDay]:
+) -> KeptTicks:
     """Write the new days of all kept bars; returns every day of them.
 
     The caller holds the home's lock.
@@ -126,9 +134,9 @@ def keep_ticks(
     """
     wanted = tick_settings(lake.home.subscription)
     if not wanted:
-        return []
+        return KeptTicks()
     with _Keeping(settings, lake) as keeping:
-        chosen = _chosen(keeping, wanted, manifest)
+        chosen, left_out = _chosen(keeping, wanted, manifest)
         # Compute all bars of a day together, because they share its ticks.
         bars = sorted(
             (series.clock, series.exchange, series.symbol, start, dataset, series)
@@ -144,7 +152,8 @@ def keep_ticks(
             for_marts = chosen[dataset, series].marts is not ForMarts.NO
             days.append(KeptDay(key, manifest.series_id(series), for_marts, stored))
         days = _with_late(lake.home, keeping, days)
-        return sorted(days, key=lambda day: (day.key.dataset, day.key.series, day.key.period.text))
+        days.sort(key=lambda day: (day.key.dataset, day.key.series, day.key.period.text))
+        return KeptTicks(tuple(days), left_out)
 
 
 def _with_late(home: Home, keeping: _Keeping, days: Iterable[KeptDay]) -> list[KeptDay]:
@@ -198,65 +207,15 @@ def show_kept(lake: LakeByMonth, days: Iterable[KeptDay]) -> None:
     lake.show_beside([day.as_file(lake.home) for day in for_marts], late_series(for_marts))
 
 
-def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequence[KeptDay]) -> None:
-    """Create a view of the schema ``ticks`` for each dataset, and the rows of ``meta.stored``."""
-    connection.execute("drop schema if exists ticks cascade")
-    connection.execute("delete from meta.stored where starts_with(model, 'ticks.')")
-    late = late_series(days)
-    create_bar_end(connection, {number: series.bar_us for number, series in late.items()})
-    if not days:
-        return
-    connection.execute("create schema ticks")
-    of_late = {day.stored.path: day.stored for series in late.values() for day in series.days}
-    write_stored(connection, home, [*(day.stored for day in days), *of_late.values()])
-    by_series: dict[str, dict[int, list[KeptDay]]] = defaultdict(lambda: defaultdict(list))
-    for day in days:
-        # Bars that the vendor's views do not show have their own series number, so that no join by
-        # number matches them with the vendor's bars.
-        by_series[day.key.dataset][day.number].append(day)
-    for dataset, series in sorted(by_series.items()):
-        view = f"ticks.{identifier(dataset)}"
-        branches = []
-        for number, of_series in series.items():
-            files = [day.stored for day in of_series if day.stored.rows] or [of_series[0].stored]
-            rows = f"read_parquet({_listed(home, files)}, hive_partitioning = false) as bars"
-            replaced = f"{number}::integer as series_id"
-            if number in late:
-                series_late = late[number]
-                listed = _listed(home, [late_day.stored for late_day in series_late.days])
-                rows += f' asof left join {late_sql(listed)} on bars."time" >= late_time'
-                known = known_sql('bars."time"', "bars.known_at", series_late.bar_us)
-                replaced += f", {known} as known_at"
-            branches.append(f"select bars.* replace ({replaced}) from {rows}")
-        connection.execute(f"create view {view} as\n" + "\nunion all\n".join(branches))
-        _describe(connection, dataset, view)
-
-
-def _listed(home: Home, files: Iterable[StoredMonth]) -> str:
-    return files_below(home.root, (str(file.path.relative_to(home.root)) for file in files))
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, dataset: str, view: str) -> None:
-    contract = load_contracts()[dataset]
-    meaning = f"Kept bars from ticks ([[ticks]]): {contract.description}"
-    texts = {c.name: c.comment for c in (*KEY_COLUMNS, *contract.columns)} | {
-        "known_at": "End of the bar, or later if its ticks or those of an earlier bar arrived late."
-        " [UTC]",
-        "n_events": "Number of ticks in the bar. [count]",
-        "is_partial": "Whether the ticks may begin or end inside the bar.",
-    }
-    shown = connection.execute(f"select column_name from (describe {view})").fetchall()
-    comment_all(connection, "view", view, meaning, {name: texts[name] for (name,) in shown})
-
-
 # -- which bars ----------------------------------------------------------------------------------
 
 
 def _chosen(
     keeping: _Keeping, wanted: Sequence[TickSetting], manifest: Manifest
-) -> dict[tuple[str, SeriesKey], TickSetting]:
-    """Each series of each dataset to keep, with its setting."""
+) -> tuple[dict[tuple[str, SeriesKey], TickSetting], dict[SeriesKey, frozenset[str]]]:
+    """Each series of each dataset to keep, with its setting; and those that are left out."""
     chosen: dict[tuple[str, SeriesKey], TickSetting] = {}
+    left_out: dict[SeriesKey, frozenset[str]] = defaultdict(frozenset)
     for setting in wanted:
         found = [raw for raw in keeping.series(setting.dataset) if setting.covers(raw)]
         if not found and (setting.symbol or setting.exchange):
@@ -267,6 +226,9 @@ def _chosen(
                 next_step=f"run: warehouse sync {source}, or remove the entry",
             )
         for raw in found:
+            if setting.clock == "true" and not keeping.has_receipts(setting.dataset, raw):
+                left_out[raw] |= {setting.dataset}
+                continue
             series = SeriesKey(raw.exchange, raw.symbol, setting.every, setting.clock)
             place = setting.dataset, series
             other = chosen.setdefault(place, setting)
@@ -285,7 +247,7 @@ def _chosen(
                     next_step='write marts = "replace" to use the bars from ticks in the marts,'
                     ' or marts = "no" to use the vendor\'s',
                 )
-    return chosen
+    return chosen, left_out
 
 
 # -- computing -----------------------------------------------------------------------------------
@@ -320,6 +282,14 @@ class _Keeping:
     def series(self, dataset: str) -> list[SeriesKey]:
         """Series of ticks from which bars of a dataset can be computed."""
         return sorted({f.file.key.series for f in self._files[self.sources(dataset)[0]]})
+
+    def has_receipts(self, dataset: str, raw: SeriesKey) -> bool:
+        """Whether the ticks from which bars are computed have times of receipt."""
+        return not any(
+            (imported := file.file.facts.imported) and imported.receive_clock == "none"
+            for source in self.sources(dataset)
+            for file in self._of_series[source, raw]
+        )
 
     def starts(self, dataset: str, series: SeriesKey) -> list[int]:
         """Start of each UTC day with ticks."""
