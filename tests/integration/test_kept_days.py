@@ -127,6 +127,37 @@ def test_kept_bars_when_files_are_not_in_order_then_are_those_of_the_order(tmp_p
                 assert found == wanted and len(found) > 4
 
 
+def test_kept_bars_when_the_quote_is_no_dollar_then_sizes_are_classed_in_dollars(
+    tmp_path: Path,
+) -> None:
+    home, rate = Home(tmp_path / "home"), "notional_usd_rate = 0.5\n"
+    add_day(home, tmp_path / "0", SEPTEMBER)
+    home.subscription.write_text(TICKS.replace("ohlcv", 'ohlcv", "trade_size'))
+    sizes = "select count(*), sum(small_order_count) from warehouse.ticks.trade_size"
+    found = []
+    for text in ("", rate):
+        home.subscription.write_text(home.subscription.read_text() + text)
+        path, reused = prepared(home)
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{path}' as warehouse (read_only)")
+            connection.execute(tick_macros())
+            asked = (
+                "ticks_trade_size('45m', clock := 'exchange', notional_usd_rate := "
+                f"{0.5 if text else 1}, trades := 'warehouse.vendor.raw_trades')"
+            )
+            found += connection.execute(
+                f"{sizes} union all {sizes.split(' from ')[0]} from {asked}"
+            ).fetchall()
+    assert found[0] == found[1] and found[2] == found[3]
+    assert found[0][1] == 0 and found[2][1] > 0 and reused == [True]
+    other = rate.replace("0.5", "2")
+    home.subscription.write_text(
+        home.subscription.read_text() + TICKS.replace("ohlcv", "trade_size") + other
+    )
+    with pytest.raises(UsageError, match=r"notional_usd_rate is 2.0 here and 0.5 in \[\[ticks"):
+        prepared(home)
+
+
 def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     add_day(home, tmp_path / "0", SEPTEMBER)
@@ -138,6 +169,8 @@ def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
         ),
         ("exchange", "local", "no clock 'local'"),
         ('["45m"]', '"45m"', "every = '45m' is not a list of names"),
+        ("[[ticks]]", "[[ticks]]\nnotional_usd_rate = 0.5", "changes no column of ohlcv"),
+        ("[[ticks]]", "[[ticks]]\nnotional_usd_rate = 0", "= 0 is not a number above 0"),
     ):
         home.subscription.write_text(TICKS.replace(old, new))
         with pytest.raises(UsageError, match=message):

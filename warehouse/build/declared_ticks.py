@@ -9,6 +9,7 @@
     exchanges = ["binance-futures"]             # leave it out for all that have ticks
     symbols = ["perpetual-BTC-USDT:USDT"]       # leave it out for all that have ticks
     marts = "add"                               # no (default), add, replace
+    notional_usd_rate = 0.0067                  # of flow and trade_size; 1 if it is left out
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from warehouse.errors import UsageError, did_you_mean
 from warehouse.vendor import CLOCKS, SeriesKey, interval_us, load_contracts
 
 _LISTS = ("datasets", "every", "clocks", "exchanges", "symbols")
+_RATE = "notional_usd_rate"
 _OPTIONAL = ("exchanges", "symbols")
+# Datasets whose size classes are by notional in dollars.
+RATED = ("flow", "trade_size")
 _EXAMPLE = '[[ticks]] datasets = ["ohlcv"], every = ["45m"], clocks = ["true"]'
 
 
@@ -42,7 +47,11 @@ class ForMarts(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class TickSetting:
-    """Bars of a dataset to keep, for one exchange and symbol; empty for all."""
+    """Bars of a dataset to keep, for one exchange and symbol; empty for all.
+
+    ``notional_usd_rate`` is the dollars per unit of the quote currency; 1 if the dataset has no
+    size classes.
+    """
 
     dataset: str
     every: str
@@ -50,6 +59,7 @@ class TickSetting:
     exchange: str
     symbol: str
     marts: ForMarts
+    notional_usd_rate: float
     where: str = field(compare=False, repr=False)
 
     def covers(self, series: SeriesKey) -> bool:
@@ -66,7 +76,7 @@ def tick_settings(path: Path) -> list[TickSetting]:
         A table is invalid; the message names it.
     """
     try:
-        tables = read_tables(path, "ticks", (*_LISTS, "marts"), _EXAMPLE)
+        tables = read_tables(path, "ticks", (*_LISTS, "marts", _RATE), _EXAMPLE)
     except FileNotFoundError:
         return []
     found: set[TickSetting] = set()
@@ -77,8 +87,18 @@ def tick_settings(path: Path) -> list[TickSetting]:
                 f"{where}: marts = {marts!r:.80}", next_step='write "no", "add" or "replace"'
             )
         lists = [_texts(table, name, where) for name in _LISTS]
+        rate = _rate(table, where)
         for dataset, every, clock, exchange, symbol in product(*lists):
-            setting = TickSetting(dataset, every, clock, exchange, symbol, ForMarts(marts), where)
+            setting = TickSetting(
+                dataset,
+                every,
+                clock,
+                exchange,
+                symbol,
+                ForMarts(marts),
+                rate if dataset in RATED else 1.0,
+                where,
+            )
             _require_known(setting)
             found.add(setting)
     return sorted(found)
@@ -92,6 +112,22 @@ def _texts(table: dict[str, Any], name: str, where: str) -> list[str]:
             next_step=f"write: {_EXAMPLE}",
         )
     return value
+
+
+def _rate(table: dict[str, Any], where: str) -> float:
+    """Dollars per unit of the quote currency."""
+    rate = table.get(_RATE, 1)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < inf:
+        raise UsageError(
+            f"{where}: {_RATE} = {rate!r:.80} is not a number above 0",
+            next_step="write the dollars of one unit of the quote currency, such as 0.0067 for JPY",
+        )
+    if _RATE in table and not set(table["datasets"]) & set(RATED):
+        raise UsageError(
+            f"{where}: {_RATE} changes no column of {', '.join(table['datasets'])}",
+            next_step=f"remove it: only {' and '.join(RATED)} have size classes",
+        )
+    return float(rate)
 
 
 def _require_known(setting: TickSetting) -> None:

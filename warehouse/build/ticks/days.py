@@ -43,6 +43,7 @@ class TickDays:
         start: int,
         *,
         in_order: Container[str] = (),
+        notional_usd_rate: float = 1.0,
     ) -> str:
         """The query for a dataset's bars of the day that begins at ``start``.
 
@@ -62,6 +63,8 @@ class TickDays:
         tables = [f"{source} := {literal(self._tables[source])}" for source in sources]
         *beside, _ = self._day_around(sources[0])
         given = [literal(every), day, *map(str, beside), *tables]
+        if notional_usd_rate != 1:  # only datasets with size classes have the parameter
+            given.append(f"notional_usd_rate := {notional_usd_rate!r}")
         return f"from {_PREFIX}{dataset}({', '.join(given)})"
 
     def forget(self) -> None:

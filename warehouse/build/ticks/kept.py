@@ -145,7 +145,8 @@ def keep_ticks(
         )
         days = []
         for *_, start, dataset, series in bars:
-            stored = keeping.day(dataset, series, start)
+            rate = chosen[dataset, series].notional_usd_rate
+            stored = keeping.day(dataset, series, start, rate)
             if progress is not None:
                 progress(stored)
             key = FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}"))
@@ -232,13 +233,15 @@ def _chosen(
             series = SeriesKey(raw.exchange, raw.symbol, setting.every, setting.clock)
             place = setting.dataset, series
             other = chosen.setdefault(place, setting)
-            if other.marts is not setting.marts:
-                raise UsageError(
-                    f"{setting.where}: {setting.dataset} {series}: marts is"
-                    f" {str(setting.marts)!r} here and {str(other.marts)!r} in"
-                    f" {other.where.rpartition(': ')[2]}",
-                    next_step="give it the same value in both",
-                )
+            for name in ("marts", "notional_usd_rate"):
+                value, other_value = getattr(setting, name), getattr(other, name)
+                if value != other_value:
+                    raise UsageError(
+                        f"{setting.where}: {setting.dataset} {series}: {name} is"
+                        f" {value} here and {other_value} in"
+                        f" {other.where.rpartition(': ')[2]}",
+                        next_step="give it the same value in both",
+                    )
             held = manifest.files_of(*place) if setting.marts is ForMarts.ADD else []
             if any(file.facts.rows for file in held):
                 raise UsageError(
@@ -301,7 +304,7 @@ class _Keeping:
         days = {day for a, b in spans for day in range(a // DAY_US, -(-b // DAY_US) + after)}
         return [day * DAY_US for day in sorted(days)]
 
-    def day(self, dataset: str, series: SeriesKey, start: int) -> StoredMonth:
+    def day(self, dataset: str, series: SeriesKey, start: int, rate: float) -> StoredMonth:
         """The file of a day of bars, which is written if it does not exist."""
         raw = SeriesKey(series.exchange, series.symbol)
         around = start - DAY_US, start + 2 * DAY_US
@@ -319,6 +322,8 @@ class _Keeping:
                 if (spans := [s for s in f.spans if s[0] < around[1] and s[1] > around[0]])
             ],
         }
+        if rate != 1:
+            facts["notional_usd_rate"] = rate
         folder = self._home.marts / name
         folder.mkdir(parents=True, exist_ok=True)
         place = month_path(folder, month, facts)
@@ -326,7 +331,7 @@ class _Keeping:
         reused = path is not None
         if path is None:
             try:
-                path = self._written(dataset, series, start, place)
+                path = self._written(dataset, series, start, place, rate)
             except duckdb.InvalidInputException as error:
                 raise BuildError(
                     f"[[ticks]] {dataset} of {series}; the old catalog stays\n{error}",
@@ -335,13 +340,22 @@ class _Keeping:
                 ) from error
         return stored_month(name, month, path, reused=reused)
 
-    def _written(self, dataset: str, series: SeriesKey, start: int, place: Path) -> Path:
+    def _written(
+        self, dataset: str, series: SeriesKey, start: int, place: Path, rate: float
+    ) -> Path:
         """Compute a day; the metadata of the file has the facts that builds need."""
         connection, ticks = self._ready()
         every, clock = series.interval or "", series.clock or ""
         known = [name for name in TICK_SOURCES if self._is_in_order(name, series, start)]
         query = ticks.query(
-            dataset, every, clock, series.exchange, series.symbol, start, in_order=known
+            dataset,
+            every,
+            clock,
+            series.exchange,
+            series.symbol,
+            start,
+            in_order=known,
+            notional_usd_rate=rate,
         )
         connection.execute(f"create or replace temp table day as {query}")
         bar = interval_us(every)

@@ -62,7 +62,7 @@ def warn_of_left_out(connection: duckdb.DuckDBPyConnection, kept: KeptTicks) -> 
         ]
         message = (
             f"no bars on the clock 'true' of {first_few(series)}, because these ticks have no"
-            " times of receipt; in warehouse.toml, choose clocks = [\"exchange\"] for them, or"
+            ' times of receipt; in warehouse.toml, choose clocks = ["exchange"] for them, or'
             " limit exchanges or symbols to others"
         )
         row = ("[[ticks]]", _SETTING, "warehouse", "warn", None, message)
