@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -239,11 +240,16 @@ def _add_own_models(
     except NeedsDbt as reason:
         if _is_dbt_installed():
             tell({"step": "dbt builds", "message": str(reason).splitlines()[0]})
-            file.close()
-            _run_child(file.settings, home, ["user"], tell, lock=lock)
+            _let_dbt_add(file, tell, lock=lock)
             return
         for out in _apart(file, lambda: build_without_dbt(file.open(), home, compiled)):
             tell({"step": "left out", "model": str(out.path), "message": out.reason})
+
+
+def _let_dbt_add(file: BuildFile, tell: OnEvent, *, lock: int) -> None:
+    """Let dbt build the user's own models in the build file, which it opens itself."""
+    file.close()
+    _run_child(file.settings, file.home, ["user"], tell, lock=lock)
 
 
 def _is_dbt_installed() -> bool:
@@ -258,9 +264,10 @@ def _freeing(home: Home) -> Iterator[None]:
     """Remove the build file where the disk is full, because it may be what fills it."""
     try:
         yield
-    except (DiskError, OSError):
-        for path in (home.build_catalog, home.build_wal):
-            path.unlink(missing_ok=True)
+    except (DiskError, OSError) as error:
+        if isinstance(error, DiskError) or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            for path in (home.build_catalog, home.build_wal):
+                path.unlink(missing_ok=True)
         raise
 
 
@@ -349,12 +356,12 @@ def publish_by_hand(
         store_marts(file, project)
         if user_model_files(home):
             compiled = shipped_or_kept(home)
+            tell = progress or (lambda _: None)
             if compiled is None:
-                file.close()
-                _run_child(settings, home, ["user"], progress, lock=lock)
+                _let_dbt_add(file, tell, lock=lock)
             else:
                 with _explained(home):
-                    _add_own_models(file, compiled, progress or (lambda _: None), lock=lock)
+                    _add_own_models(file, compiled, tell, lock=lock)
             project = with_user_models(home, project)
         audit_build(file, project)
         published = _publish(file)

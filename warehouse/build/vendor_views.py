@@ -7,7 +7,7 @@ that is not in the contract is kept. Values are unchanged.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -203,11 +203,9 @@ def _select_sql(
     """Files of the same columns, under the names and in the types of the view."""
     types = dict(files[0].file.facts.columns)
     keys = {name: _unused_name(f"key_{name}", types) for name in ("series_id", *_OF_SERIES)}
-    of_first = files[0].file.key
-    contract = load_contracts().get(of_first.dataset)
-    source_names = {_free_name(name, contract).lower(): name for name in types}
+    dataset = files[0].file.key.dataset
     spelled = {name.lower(): name for name in types}
-    clocks = [spelled[name] for name in time_columns(of_first.dataset)]
+    clocks = [spelled[name] for name in time_columns(dataset)]
     time, *known = (_utc(identifier(name), types[name]) for name in clocks)
     if files[0].kept_at:
         known = [identifier("known_at")]
@@ -219,28 +217,11 @@ def _select_sql(
         *(f"{keys[name]} as {identifier(name)}" for name in ("series_id", *SERIES_COLUMNS)),
         f'{time} as "time"',
         f"{known_at} as known_at",
+        *_values(columns, types, clocks, load_contracts().get(dataset)),
     ]
-    for column in columns:
-        source = source_names.get(column.name.lower())
-        value = f"null::{column.type}"
-        if source is not None and not types[source].startswith(NO_TYPE):
-            value = _converted(source, types[source], column.type, is_clock=source in clocks)
-        selected.append(f"{value} as {identifier(column.name)}")
-    if "file_index" in map(str.lower, types):  # hides DuckDB's own column of this name
+    if "file_index" in spelled:  # hides DuckDB's own column of this name
         lists = None
-    branches: dict[tuple[int | None, tuple[Span, ...]], list[OwnedFile]] = defaultdict(list)
-    for owned_file in files:
-        partial = () if owned_file.owns_all else owned_file.spans
-        branches[owned_file.file.series_id if lists is None else None, partial].append(owned_file)
-    rows = "\nunion all\n".join(
-        (
-            _rows_of_series(group, home, keys)
-            if lists is None
-            else _rows_of_files(group, home, keys, lists)
-        )
-        + _inside(time, spans)
-        for (_, spans), group in sorted(branches.items(), key=lambda b: b[1][0].file.file_id)
-    )
+    rows = "\nunion all\n".join(_branches(files, home, keys, lists, time))
     joined = ""
     if late := sorted({path for file in files for path in file.late}):
         joined = (
@@ -248,6 +229,38 @@ def _select_sql(
             f" on {keys['series_id']} = {prefix}_series_id and {time} >= {prefix}_time"
         )
     return f"select {', '.join(selected)}\nfrom (\n{rows}\n){joined}"
+
+
+def _values(
+    columns: list[DatasetColumn],
+    types: Mapping[str, str],
+    clocks: Container[str],
+    contract: Contract | None,
+) -> Iterator[str]:
+    """The view's columns from files with columns of these types; NULL for those they lack."""
+    sources = {_free_name(name, contract).lower(): name for name in types}
+    for column in columns:
+        source = sources.get(column.name.lower())
+        value = f"null::{column.type}"
+        if source is not None and not types[source].startswith(NO_TYPE):
+            value = _converted(source, types[source], column.type, is_clock=source in clocks)
+        yield f"{value} as {identifier(column.name)}"
+
+
+def _branches(
+    files: list[OwnedFile], home: Home, keys: dict[str, str], lists: Lists | None, time: str
+) -> Iterator[str]:
+    """The rows that files own: of all series together with ``lists``, else one SELECT each."""
+    branches: dict[tuple[int | None, tuple[Span, ...]], list[OwnedFile]] = defaultdict(list)
+    for owned_file in files:
+        partial = () if owned_file.owns_all else owned_file.spans
+        branches[owned_file.file.series_id if lists is None else None, partial].append(owned_file)
+    for (_, spans), group in sorted(branches.items(), key=lambda b: b[1][0].file.file_id):
+        if lists is None:
+            rows = _rows_of_series(group, home, keys)
+        else:
+            rows = _rows_of_files(group, home, keys, lists)
+        yield rows + _inside(time, spans)
 
 
 def _rows_of_series(files: list[OwnedFile], home: Home, keys: dict[str, str]) -> str:

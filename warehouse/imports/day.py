@@ -18,7 +18,7 @@ from warehouse.errors import FileRefusedError
 from warehouse.imports.importer import ContractSize, Importer
 from warehouse.imports.stage import Stage, Staged
 from warehouse.interrupts import run
-from warehouse.lake import IMPORTED, Imported, Source, StoredFile
+from warehouse.lake import IMPORTED, Imported, ImportedSource, StoredFile
 from warehouse.sql import identifier, literal
 from warehouse.vendor import Period
 
@@ -33,7 +33,7 @@ class DayFile:
     """A written day: its file, and warnings about its rows."""
 
     path: Path
-    sources: tuple[Source, ...]
+    sources: tuple[ImportedSource, ...]
     warnings: tuple[str, ...]
 
 
@@ -193,7 +193,9 @@ class Days:
             " every column; all are kept, because without ids each may be a separate event"
         ]
 
-    def _sources(self, kept: Sequence[Source], read: Iterable[Staged]) -> tuple[Source, ...]:
+    def _sources(
+        self, kept: Sequence[ImportedSource], read: Iterable[Staged]
+    ) -> tuple[ImportedSource, ...]:
         """The files of the day, with the number of rows from each."""
         found = {
             name: (rows, left_out)
@@ -207,16 +209,20 @@ class Days:
         for source in kept:
             rows, left_out = found.get(source.name, (0, 0))
             sources.append(
-                Source(source.name, source.sha256, rows, source.duplicates + left_out, source.total)
+                ImportedSource(
+                    source.name, source.sha256, rows, source.duplicates + left_out, source.total
+                )
             )
         for staged in read:
             rows, left_out = found.get(staged.source.name, (0, 0))
             sources.append(
-                Source(staged.source.name, staged.source.sha256, rows, left_out, staged.rows)
+                ImportedSource(
+                    staged.source.name, staged.source.sha256, rows, left_out, staged.rows
+                )
             )
         return tuple(sorted(sources, key=lambda source: source.name))
 
-    def _copy(self, path: Path, sources: tuple[Source, ...]) -> None:
+    def _copy(self, path: Path, sources: tuple[ImportedSource, ...]) -> None:
         importer = self._importer
         note = Imported(
             importer.name,
@@ -248,7 +254,7 @@ class Days:
         )
 
 
-def _kept_sources(current: StoredFile | None, staged: Mapping[int, Staged]) -> list[Source]:
+def _kept_sources(current: StoredFile | None, staged: Mapping[int, Staged]) -> list[ImportedSource]:
     """Files of the lake's version of the day that this import does not read."""
     if current is None or current.facts.imported is None:
         return []

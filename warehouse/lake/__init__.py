@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
-    from warehouse.lake.imported import GRAINS, IMPORTED, RECEIVE_CLOCKS, Imported, Source
+    from warehouse.lake.imported import GRAINS, IMPORTED, RECEIVE_CLOCKS, Imported, ImportedSource
     from warehouse.lake.manifest.manifest import Manifest
     from warehouse.lake.manifest.records import BadRow, FileFacts, Refusal, Restatement, StoredFile
     from warehouse.lake.notes import Note, notes_of

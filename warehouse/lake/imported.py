@@ -23,7 +23,7 @@ _NUMBERS = ("rows", "duplicates", "total")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImportedSource:
     """A file of another format from which rows of an imported file come.
 
     Attributes
@@ -67,7 +67,7 @@ class Imported:
     checksum: str
     grain: str
     receive_clock: str
-    sources: tuple[Source, ...]
+    sources: tuple[ImportedSource, ...]
 
     def text(self) -> str:
         """The JSON text that :func:`imported_of` reads."""
@@ -79,7 +79,9 @@ class Imported:
         if plain is None:
             return None
         sources = tuple(
-            Source(_text(s["name"]), _text(s["sha256"]), *(int(s[number]) for number in _NUMBERS))
+            ImportedSource(
+                _text(s["name"]), _text(s["sha256"]), *(int(s[number]) for number in _NUMBERS)
+            )
             for s in plain["sources"]
         )
         if len(sources) > _MOST_SOURCES or any(

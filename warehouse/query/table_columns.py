@@ -4,40 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from warehouse.analysis import Names, Place
 from warehouse.errors import NotFoundError, did_you_mean
 from warehouse.query.results.result import Result
 
+# Schemas in which a bare name is looked up, after those of a query.
+_SCHEMAS = ("vendor", "ticks", "meta", "staging")
 
-def find_columns(ask: Callable[..., Result], name: str) -> Result:
+
+def find_columns(ask: Callable[..., Result], names: Names, name: str) -> tuple[Place, Result]:
     """See :meth:`warehouse.Warehouse.describe`; ``ask`` is :meth:`warehouse.Warehouse.sql`."""
-    schema, _, table = name.rpartition(".")
-    found = ask(
+    parts = tuple(name.split("."))
+    places = [names.find(parts), *(names.find((s, *parts)) for s in _SCHEMAS if len(parts) == 1)]
+    place = next(filter(None, places), None)
+    if place is None:
+        raise _unknown(ask, names, name)
+    columns = ask(
         'select column_name as "column", data_type as type, comment as meaning'
         " from duckdb_columns() where database_name = 'warehouse'"
-        " and lower(table_name) = lower($table)"
-        " and ($schema = '' or schema_name = lower($schema))"
-        " and schema_name = (select schema_name from duckdb_columns()"
-        "   where database_name = 'warehouse' and lower(table_name) = lower($table)"
-        "   and ($schema = '' or schema_name = lower($schema))"
-        "   order by position(schema_name in 'main user vendor ticks meta staging') limit 1)"
-        " order by column_index",
-        table=table,
-        schema=schema,
+        " and schema_name = $schema and table_name = $table order by column_index",
+        schema=place.schema,
+        table=place.table,
     )
-    if not len(found):
-        for (meaning,) in ask(
-            "select comment from duckdb_functions() where not internal"
-            " and database_name = 'warehouse' and function_name = lower($name)",
-            name=table.removesuffix("()"),
-        ).fetchall():
-            raise NotFoundError(
-                f"{name} is a function, not a table: {meaning}",
-                next_step="list all with: warehouse sql \"from help() where name like '%()'\"",
-            )
-        names = [row[1] for row in ask("from help()").fetchall()]
-        raise NotFoundError(
-            f"{name}: no such table or view{did_you_mean(table, names)}",
-            next_step="list them with: warehouse describe",
-            name=name,
+    return place, columns
+
+
+def _unknown(ask: Callable[..., Result], names: Names, name: str) -> NotFoundError:
+    table = name.rpartition(".")[2]
+    for (meaning,) in ask(
+        "select comment from duckdb_functions() where not internal"
+        " and database_name = 'warehouse' and function_name = lower($name)",
+        name=table.removesuffix("()"),
+    ).fetchall():
+        return NotFoundError(
+            f"{name} is a function, not a table: {meaning}",
+            next_step="list all with: warehouse sql \"from help() where name like '%()'\"",
         )
-    return found
+    return NotFoundError(
+        f"{name}: no such table or view{did_you_mean(table, (p.table for p in names.columns))}",
+        next_step="list them with: warehouse describe",
+        name=name,
+    )

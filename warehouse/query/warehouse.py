@@ -458,8 +458,8 @@ class Warehouse:
         """
         from warehouse.query.table_columns import find_columns
 
-        found = find_columns(self.sql, name)
-        found._described = session_of(self).names.find(tuple(name.split(".")))
+        place, found = find_columns(self.sql, session_of(self).names, name)
+        found._described = place
         return found
 
     def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:

@@ -200,63 +200,83 @@ def _folder_problem(path: Path) -> str:
 
 
 def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> FoundFile:
-    parts: dict[str, str] = {}
-    first_pair = None
-    for index, segment in reversed(list(enumerate(path.parts[:-1]))):
-        name, equals, value = segment.partition("=")
-        if not (equals and value and name in _SEGMENTS):
-            break
-        parts.setdefault(name, value)
-        first_pair = index
-    dataset = naming.dataset
-    if first_pair is not None and dataset is None:
-        dataset = path.parts[first_pair - 1]
-        of_raw = path.parts[first_pair - 2] == "raw" or "year" in parts or "interval" not in parts
-        if of_raw and not is_raw(dataset):
-            dataset = RAW_PREFIX + dataset
-    exchange = naming.exchange or parts.get("exchange")
-    symbol = naming.symbol or (decode(parts["symbol"]) if "symbol" in parts else None)
-    if dataset is None or exchange is None or symbol is None:
-        problem = f"no {_listed(dataset=dataset, exchange=exchange, symbol=symbol)}"
-        return FoundFile(path, None, problem + _unread(path, root, first_pair), FolderFault.UNNAMED)
-    interval, clock = (
-        naming.interval or parts.get("interval"),
-        naming.clock or parts.get("timestamp"),
-    )
+    pairs, above = _pairs_of(path)
+    match named := _completed(naming, pairs, above):
+        case Naming(str(dataset), str(exchange), str(symbol), interval, clock):
+            pass
+        case _:
+            problem = f"no {_missing(named, 'dataset', 'exchange', 'symbol')}"
+            problem += "" if pairs else _unread(path, root)
+            return FoundFile(path, None, problem, FolderFault.UNNAMED)
     if is_raw(dataset):
         interval = clock = None
     elif interval is None or clock is None:
-        problem = f"no {_listed(interval=interval, clock=clock)}"
+        problem = f"no {_missing(named, 'interval', 'clock')}"
         return FoundFile(path, None, problem, FolderFault.UNNAMED)
     try:
         if interval is not None:
             require_vendor_interval(interval)
         series = SeriesKey(exchange, symbol, interval, clock)
-        key = FileKey(dataset, series, Period(period or _period(path, parts)))
+        key = FileKey(dataset, series, Period(period or _period(path, pairs)))
     except UsageError as error:
-        original = _COPY.sub("", path.stem)
-        if original != path.stem:
-            what = f"is named like a copy of {original}{path.suffix}: rename it, or leave it out"
-            return FoundFile(path, None, what)
-        return FoundFile(path, None, error.what, FolderFault.UNNAMED)
+        return _without_key(path, error)
     wrong = Symbol.problem(symbol)
     return FoundFile(path, None, wrong) if wrong else FoundFile(path, key)
 
 
-def _unread(path: Path, root: Path, first_pair: int | None) -> str:
+def _pairs_of(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The pairs such as ``symbol=…`` that end a path's folders, and the folders above them."""
+    folders = path.parts[:-1]
+    pairs: dict[str, str] = {}
+    while folders:
+        name, equals, value = folders[-1].partition("=")
+        if not (equals and value and name in _SEGMENTS):
+            break
+        pairs.setdefault(name, value)
+        folders = folders[:-1]
+    return pairs, folders
+
+
+def _completed(naming: Naming, pairs: dict[str, str], above: tuple[str, ...]) -> Naming:
+    """Add what the path gives to what the options give."""
+    dataset = naming.dataset
+    if pairs and dataset is None:
+        *_, parent, dataset = ("", *above)
+        of_raw = parent == "raw" or "year" in pairs or "interval" not in pairs
+        if of_raw and not is_raw(dataset):
+            dataset = RAW_PREFIX + dataset
+    return replace(
+        naming,
+        dataset=dataset,
+        exchange=naming.exchange or pairs.get("exchange"),
+        symbol=naming.symbol or (decode(pairs["symbol"]) if "symbol" in pairs else None),
+        interval=naming.interval or pairs.get("interval"),
+        clock=naming.clock or pairs.get("timestamp"),
+    )
+
+
+def _missing(naming: Naming, *names: str) -> str:
+    return " and no ".join(name for name in names if getattr(naming, name) is None)
+
+
+def _without_key(path: Path, error: UsageError) -> FoundFile:
+    """A file whose name is that of a second copy, or whose fields are invalid."""
+    original = _COPY.sub("", path.stem)
+    if original == path.stem:
+        return FoundFile(path, None, error.what, FolderFault.UNNAMED)
+    what = f"is named like a copy of {original}{path.suffix}: rename it, or leave it out"
+    return FoundFile(path, None, what)
+
+
+def _unread(path: Path, root: Path) -> str:
     """A hint at folders whose bare names are not read, such as ``BTCUSDT``."""
     folders = path.relative_to(root).parts[:-1]
-    if first_pair is not None or not folders:
+    if not folders:
         return ""
     return (
         f"; the folder name {folders[-1]!r} is used only as a pair such as symbol=..., or with "
         "--pattern, such as '{symbol}/{period}'"
     )
-
-
-def _listed(**parts: str | None) -> str:
-    missing = [name for name, value in parts.items() if value is None]
-    return " and no ".join(missing)
 
 
 _SEGMENTS = frozenset({"exchange", "symbol", "interval", "timestamp", "year", "month", "day"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -98,17 +98,23 @@ def plan_prune(
     DamagedError
         A generation cannot be read; nothing may be removed, because its files are unknown.
     """
-    kept = list_generations(home)
-    newest = {generation.number for generation in kept[max(len(kept) - keep, 0) :]}
+    found = list_generations(home)
     aged = [
         g.number
-        for g in kept
-        if not (g.is_current or g.snapshots or g.number in newest)
-        and (older_than is None or g.built_at < older_than)
+        for g in found[: max(len(found) - keep, 0)]
+        if not (g.is_current or g.snapshots) and (older_than is None or g.built_at < older_than)
     ]
     in_use = tuple(n for n in aged if is_open(home, n))
-    dropped = [number for number in aged if number not in in_use]
-    staying = [g.number for g in kept if g.number not in dropped]
+    dropped = tuple(n for n in aged if n not in in_use)
+    objects, files = _unneeded(home, [g.number for g in found if g.number not in dropped])
+    catalogs = [generation_path(home, number) for number in dropped]
+    catalogs += [file for number in dropped for file in native_copy(home, number)]
+    size = sum(path.stat().st_size for path in (*files, *catalogs) if path.is_file())
+    return PrunePlan(dropped, objects, files, size, in_use)
+
+
+def _unneeded(home: Home, staying: Sequence[int]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Objects that neither the lake nor a staying generation needs, and all such files."""
     with Manifest(home.manifest) as manifest:
         refused = {refusal.object for refusal in manifest.quarantine()}
         needed_objects = set[str]()
@@ -124,14 +130,11 @@ def plan_prune(
         needed_objects |= reads.objects
         needed_marts |= {home.root / path for path in reads.months}
     refused |= {original for object, original in salvaged.items() if object in needed_objects}
-    objects -= needed_objects
-    unneeded = [home.object_path(object) for object in sorted(objects)]
-    unneeded += [path for path in _mart_files(home) if path not in needed_marts]
-    unneeded += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
-    catalogs = [generation_path(home, number) for number in dropped]
-    catalogs += [file for number in dropped for file in native_copy(home, number)]
-    size = sum(path.stat().st_size for path in (*unneeded, *catalogs) if path.is_file())
-    return PrunePlan(tuple(dropped), tuple(sorted(objects)), tuple(unneeded), size, in_use)
+    unneeded = tuple(sorted(objects - needed_objects))
+    files = [home.object_path(object) for object in unneeded]
+    files += [p for p in sorted(home.marts.rglob("*")) if p.is_file() and p not in needed_marts]
+    files += [p for p in sorted(home.quarantine.glob("*.refused")) if p.stem not in refused]
+    return unneeded, tuple(files)
 
 
 def prune_home(
@@ -168,7 +171,3 @@ def _sweep_folders(home: Home) -> None:
     for folder in folders:
         if folder != last and not (folder / "warehouse.duckdb").exists():
             shutil.rmtree(folder)
-
-
-def _mart_files(home: Home) -> Iterable[Path]:
-    return sorted(path for path in home.marts.rglob("*") if path.is_file())

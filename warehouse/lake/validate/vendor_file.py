@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -69,31 +70,22 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     FileRefusedError
         With the reason as text for the user.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            schema = file.schema_arrow
-            _check_size(file.metadata, path.stat().st_size, key)
-            _check_schema(file, key, contract)
-            _require_engine_reads(path, schema.names)
-            columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
-            names = _names(schema, contract)
-            imported = imported_of(schema.metadata) if key.is_raw else None
-            is_clockless = imported is not None and imported.receive_clock == "none"
-            values = _read_all(file, Values(key, contract, is_clockless=is_clockless), key)
-    except FileRefusedError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = unlike_parquet(path) or reason[:200]
-        raise FileRefusedError(f"cannot be read as parquet: {reason}") from error
-
+    with _as_parquet(path) as file:
+        schema = file.schema_arrow
+        _check_size(file.metadata, path.stat().st_size, key)
+        _check_schema(file, key, contract)
+        _require_engine_reads(path, schema.names)
+        columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
+        imported = imported_of(schema.metadata) if key.is_raw else None
+        is_clockless = imported is not None and imported.receive_clock == "none"
+        values = _read_all(file, Values(key, contract, is_clockless=is_clockless), key)
     times = values.times
     is_sorted = bool((times[1:] >= times[:-1]).all())
     ordered = times if is_sorted else np.sort(times)
     if values.has_bad_times or not _is_good(ordered, key):
         bad = find_bad_rows(times, values.null_times, key, is_finer=values.finer_bars)
         raise BadRowsError(bad, len(times))
-    declared = () if contract is None else contract.columns
+    missing, unexpected = _drift(schema.names, contract)
     original, left_out = left_out_of(schema.metadata)
     return FileFacts(
         rows=len(ordered),
@@ -101,10 +93,8 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         last_us=int(ordered[-1]) if len(ordered) else None,
         runs=() if key.is_raw else _bar_runs(ordered, key),
         columns=columns,
-        missing=tuple(c.name for c in declared if c.expected and c.name not in names),
-        unexpected=()
-        if contract is None
-        else tuple(name for name, _ in columns if contract.column(name.lower()) is None),
+        missing=missing,
+        unexpected=unexpected,
         nulls=values.nulls,
         is_sorted=is_sorted,
         simulated=(schema.metadata or {}).get(SIMULATED) == b"true",
@@ -116,6 +106,18 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     )
 
 
+@contextmanager
+def _as_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file; errors while it is read, also by the caller, are the reason of its refusal."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = unlike_parquet(path) or reason[:200]
+        raise FileRefusedError(f"cannot be read as parquet: {reason}") from error
+
+
 def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for name, kind in columns:
         if kind.startswith(NO_TYPE):
@@ -125,11 +127,15 @@ def _not_shown(columns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             )
 
 
-def _names(schema: pa.Schema, contract: Contract | None) -> set[str]:
-    """The file's columns under the names of the contract, ignoring case."""
+def _drift(
+    names: Sequence[str], contract: Contract | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of the contract that a file lacks, and its columns that the contract lacks."""
     if contract is None:
-        return set(schema.names)
-    return {name.lower() if contract.column(name.lower()) else name for name in schema.names}
+        return (), ()
+    lowered = {name.lower() for name in names}
+    missing = tuple(c.name for c in contract.columns if c.expected and c.name not in lowered)
+    return missing, tuple(name for name in names if contract.column(name.lower()) is None)
 
 
 def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> None:

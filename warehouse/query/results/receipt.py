@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from warehouse._version import __version__
 from warehouse.errors import QueryError
 from warehouse.files import appearing
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from warehouse.analysis import LookAhead, QueryScope
+    from warehouse.analysis import QueryScope
 
 # Fields that a receipt contains only if they are not empty, by the version that introduced them, so
 # that earlier versions can read all other receipts.
@@ -153,39 +152,6 @@ class Receipt:
             ) from error
 
 
-def make_receipt(
-    sql: str,
-    params: Mapping[str, object],
-    types: dict[str, str],
-    batches: Iterable[pa.RecordBatch],
-    *,
-    is_ordered: bool,
-    scope: Sequence[QueryScope],
-    cursor: duckdb.DuckDBPyConnection,
-    frames: Mapping[str, pa.Table],
-    looks_ahead: Sequence[LookAhead],
-    template: str,
-) -> Receipt:
-    """The receipt of a result, from its batches; ``cursor`` reads the catalog."""
-    rows, content = content_hash(types, batches, ordered=is_ordered)
-    built = cursor.execute("select generation, product_version from meta.build").fetchone()
-    return Receipt(
-        sql=sql,
-        params=dict(params),
-        generation=int(built[0]) if built else 0,
-        product_version=str(built[1]) if built else __version__,
-        duckdb_version=duckdb.__version__,
-        files=tuple(_files_behind(cursor, scope)),
-        rows=rows,
-        columns=types,
-        is_ordered=is_ordered,
-        content=content,
-        frames={name: frame_facts(table) for name, table in frames.items()},
-        looks_ahead=tuple(map(str, looks_ahead)),
-        template=template,
-    )
-
-
 def frame_facts(table: pa.Table) -> ReceiptFrame:
     """A frame's columns, number of rows and hash for a receipt."""
     batches = table.to_batches(max_chunksize=BATCH_ROWS)
@@ -194,9 +160,9 @@ def frame_facts(table: pa.Table) -> ReceiptFrame:
     return ReceiptFrame(rows, names, content)
 
 
-def _files_behind(
+def files_behind(
     cursor: duckdb.DuckDBPyConnection, scope: Sequence[QueryScope]
-) -> list[ReceiptFile]:
+) -> tuple[ReceiptFile, ...]:
     """The vendor files that a result may depend on, in order.
 
     Series restrict the files of built-in tables. Spans of time restrict only the files of views
@@ -230,7 +196,7 @@ def _files_behind(
                 {"datasets": list(one.datasets)},
             ).fetchall()
             found |= {ReceiptFile(*row) for row in rows}
-    return sorted(found, key=lambda file: tuple(map(str, (*file.key, file.object))))
+    return tuple(sorted(found, key=lambda file: tuple(map(str, (*file.key, file.object)))))
 
 
 # -- content -------------------------------------------------------------------------------------

@@ -14,13 +14,7 @@ import duckdb
 from warehouse import analysis
 from warehouse.display import counted, render_cells, render_table
 from warehouse.engine import Fault, fault_of, translated
-from warehouse.errors import (
-    REPAIR,
-    CopyDamagedError,
-    QueryError,
-    UsageError,
-    WarehouseError,
-)
+from warehouse.errors import REPAIR, CopyDamagedError, QueryError, UsageError, WarehouseError
 from warehouse.interrupts import Limits, heeding, run
 from warehouse.query.infinity import python_rows, with_infinity
 from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polars
@@ -281,19 +275,26 @@ class Result(Tabular):
 
         For this the result is read once more, without being stored.
         """
-        from warehouse.query.results.receipt import BATCH_ROWS, make_receipt
+        from warehouse.query.results import receipt
 
-        scope = self._scope()
-        return make_receipt(
-            self._statement.bare,
-            self._params,
-            self._types,
-            self.batches(BATCH_ROWS),
-            is_ordered=self._statement.is_ordered,
-            scope=scope,
-            cursor=self._session.root.new_cursor(),
-            frames=self._frames,
-            looks_ahead=self._marks(scope),
+        scope, cursor = self._scope(), self._session.root.new_cursor()
+        ordered = self._statement.is_ordered
+        batches = self.batches(receipt.BATCH_ROWS)
+        rows, content = receipt.content_hash(self._types, batches, ordered=ordered)
+        ((version,),) = fetch(cursor, "select product_version from meta.build", {})
+        return receipt.Receipt(
+            sql=self._statement.bare,
+            params=dict(self._params),
+            generation=self._session.generation,
+            product_version=version,
+            duckdb_version=duckdb.__version__,
+            files=receipt.files_behind(cursor, scope),
+            rows=rows,
+            columns=self._types,
+            is_ordered=ordered,
+            content=content,
+            frames={name: receipt.frame_facts(frame) for name, frame in self._frames.items()},
+            looks_ahead=tuple(map(str, self._marks(scope))),
             template=self._template or "",
         )
 
