@@ -232,7 +232,7 @@ class Fault(Enum):
 # between versions, pyarrow replaces them while it reads, and dbt passes on the text only. Messages
 # may quote the user's values, so a pattern begins where a message does, or with a kind of error.
 _FAULTS = {
-    Fault.DISK: r"^\s*(IO|TransactionContext|FATAL|INTERNAL) Error: .*(Could not write"
+    Fault.DISK: r"^\s*(IO|TransactionContext|FATAL|INTERNAL) Error: .*\n?.*(Could not write"
     r"|No space left|File too large|Read-only file system|[Qq]uota exceeded|Permission denied)"
     r"|^\s*Out of Memory Error: failed to offload",
     Fault.MEMORY: r"^\s*Out of Memory Error: ",
@@ -295,6 +295,14 @@ def translated(
         message = message.splitlines()[0]
     if (fault := fault_of(error, home)) is None:
         return None
+    import json  # imported here, because sessions start without it
+
+    # DuckDB 2.0 reports a failed write of parquet as JSON within its message
+    message = re.sub(
+        r'Async write failed for range .*?"exception_message":("(?:[^"\\]|\\.)*").*',
+        lambda found: str(json.loads(found[1])),
+        message,
+    )
     kind, next_step = _ERRORS[fault]
     return kind(f"{context}\n{message}" if context else message, next_step=next_step)
 

@@ -7,6 +7,7 @@ code.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -143,6 +144,25 @@ class DiskError(WarehouseError):
     """The disk is full, or a folder is not writable."""
 
     exit_code = ExitCode.DISK
+
+
+# Errors of the disk or of permissions, not of the program.
+_OF_DISK = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EROFS", "EACCES", "EPERM", "EDQUOT"),
+        *("EFBIG", "EIO", "EISDIR", "ENOTDIR", "ENAMETOOLONG"),
+    )
+)
+
+
+def of_disk(error: OSError) -> DiskError | None:
+    """The error of this package for one of the disk, with the file's name; None for others."""
+    if error.errno not in _OF_DISK:
+        return None
+    # if a copy fails because the disk is full, the second file is the one that was written
+    name = error.filename2 or error.filename or "a file that was being written"
+    return DiskError(f"{name}: {error.strerror}", next_step=ROOM_OR_RIGHTS)
 
 
 class FaultError(WarehouseError):

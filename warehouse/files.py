@@ -110,10 +110,25 @@ def put(finished: Path, place: Path) -> None:
     flush(place.parent)
 
 
+@contextmanager
+def naming(written: Path | str) -> Iterator[None]:
+    """Add the name of a file to an error of its disk.
+
+    The error of a failed write, as on a full disk, has no name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(written)
+        raise
+
+
 def write(place: Path, content: bytes) -> None:
     """Write a small file atomically; hard links to the former file keep its content."""
     unfinished = temporary(place)
-    unfinished.write_bytes(content)
+    with naming(place):
+        unfinished.write_bytes(content)
     put(unfinished, place)
 
 
@@ -144,13 +159,13 @@ def appearing(target: Path) -> Iterator[BinaryIO]:
     A pipe or device, such as ``/dev/stdout``, is never replaced: it is written into.
     """
     if target.exists() and not target.is_file():
-        with target.open("wb") as sink:
+        with naming(target), target.open("wb") as sink:
             yield sink
         return
     place = Path(os.path.realpath(target))
     unfinished = temporary(place)
     try:
-        with unfinished.open("wb") as sink:
+        with naming(target), unfinished.open("wb") as sink:
             yield sink
         unfinished.replace(place)
     finally:

@@ -168,6 +168,15 @@ def test_a_real_full_disk_while_building(tmp_path: Path) -> None:
                 file.write(b"x" * 4096)
 
         assert shutil.disk_usage(disk).free == 0
+        for words, written in (
+            (("sql", "from range(9)", "-o", disk / "rows.csv"), disk / "rows.csv"),
+            (("docs",), home.build_catalog),
+        ):
+            done = run_warehouse(*words, "--home", home.root, cwd=tmp_path)
+            require_plain(done)
+            assert f"error: {written}: No space left on device\n" in done.stderr
+        unfinished = run_warehouse("publish", "--home", home.root, cwd=tmp_path)
+        assert (unfinished.exit_code, "nothing to publish" in unfinished.stderr) == (2, True)
         freed = run_warehouse("prune", "--keep", "1", "--yes", "--home", home.root, cwd=tmp_path)
         assert freed.exit_code == 0, freed.stderr
         assert shutil.disk_usage(disk).free > 1_000_000

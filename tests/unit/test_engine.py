@@ -22,7 +22,7 @@ from warehouse.engine import (
     translated,
     translating,
 )
-from warehouse.errors import LockedError, MemoryLimitError, UsageError, WarehouseError
+from warehouse.errors import DiskError, LockedError, MemoryLimitError, UsageError, WarehouseError
 
 ROWS = "select range as i, md5(range::varchar) as s from range(20000)"
 SESSION = {"threads": "1", "temp_directory": ""}
@@ -181,6 +181,15 @@ def test_a_mistake_in_the_sql_is_blamed_and_a_fault_is_not() -> None:
             raise error
     with pytest.raises(duckdb.BinderException), translating():
         raise wrong
+
+
+def test_a_full_disk_is_found_in_a_message_of_several_lines_or_json() -> None:
+    reason = 'Could not write file "x.parquet": No space left on device'
+    detached = "IO Error: Detached database 'w', but CHECKPOINT during DETACH failed. \n"
+    assert isinstance(translated(f"{detached}Original error: {reason}"), DiskError)
+    facts = json.dumps({"exception_type": "IO", "exception_message": reason, "errno": "28"})
+    error = translated(f"IO Error: Async write failed for range [offset=27, size=9]: {facts}")
+    assert isinstance(error, DiskError) and error.what == f"IO Error: {reason}"
 
 
 def test_a_fault_is_found_in_what_dbt_passes_on() -> None:

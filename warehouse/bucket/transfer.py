@@ -14,7 +14,7 @@ from typing import TypeVar
 from warehouse.bucket.state import Blob
 from warehouse.bucket.store import Store
 from warehouse.errors import REPAIR, BuildError, DamagedError
-from warehouse.files import put, sum_in_name
+from warehouse.files import naming, put, sum_in_name
 from warehouse.home import Home
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ def fetch_blob(store: Store, blob: Blob, place: Path, *, mode: int = 0o644) -> N
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _unfinished(place)
     try:
-        with unfinished.open("wb") as file:
+        with naming(place), unfinished.open("wb") as file:
             for start in range(0, len(blob.parts), _AT_ONCE):
                 some = blob.parts[start : start + _AT_ONCE]
                 for part in in_parallel(lambda name: fetch_part(store, name), some):
@@ -155,7 +155,7 @@ def fetch_file(store: Store, home: Home, name: str) -> int:
     unfinished = _unfinished(place)
     digest = hashlib.sha256()
     try:
-        with unfinished.open("wb") as file:
+        with naming(place), unfinished.open("wb") as file:
             for block in store.blocks(name):
                 digest.update(block)
                 file.write(block)

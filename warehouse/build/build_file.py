@@ -6,6 +6,7 @@ processor time, and a build of an hour of new data takes one or two in all.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Self
 
 import duckdb
@@ -57,7 +58,9 @@ class BuildFile:
         """
         connection = self.engine
         if not self._is_open:
-            attach(connection, self.home.build_catalog, options=options)
+            new = nullcontext() if options else reading_catalog(self.home.build_catalog)
+            with new:
+                attach(connection, self.home.build_catalog, options=options)
             self._is_open = True
             connection.execute("use warehouse")
         return connection

@@ -19,8 +19,8 @@ from typing import Any
 import duckdb
 
 from warehouse.config import Settings, load_settings, variable
-from warehouse.errors import WarehouseError
-from warehouse.home import Home
+from warehouse.errors import DiskError, WarehouseError, of_disk
+from warehouse.home import Home, removed_meanwhile
 from warehouse.project import (
     kept_compiled,
     readable_project,
@@ -154,7 +154,13 @@ def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
     try:
         return act(settings)
     except WarehouseError as error:
-        return _tell("failed", message=error.what)
+        return _tell("failed", message=error.what, is_disk=isinstance(error, DiskError))
+    except OSError as error:
+        if (disk := of_disk(error)) is not None:
+            return _tell("failed", message=disk.what, is_disk=True)
+        if (removed := removed_meanwhile(Home.of(settings), error)) is not None:
+            return _tell("failed", message=removed.what)
+        raise
     except duckdb.Error as error:
         return _tell("failed", message=str(error).strip())
 

@@ -31,6 +31,7 @@ from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
 from warehouse.errors import (
     BUILD,
+    ROOM_OR_RIGHTS,
     BuildError,
     DiskError,
     WarehouseError,
@@ -43,7 +44,7 @@ from warehouse.generations import (
     require_build,
     require_catalog,
 )
-from warehouse.home import Home, writing
+from warehouse.home import Home, removed_meanwhile, writing
 from warehouse.interrupts import run
 from warehouse.progress import Phase, phase
 from warehouse.project import (
@@ -273,11 +274,15 @@ def _freeing(home: Home) -> Iterator[None]:
 
 @contextmanager
 def _explained(home: Home) -> Iterator[None]:
-    """Translate DuckDB's errors on the build file into errors with a next step."""
+    """Translate errors of DuckDB, and of a model that was removed, into ones with a next step."""
     try:
         yield
     except duckdb.Error as error:
         raise _failure(home, str(error).strip()) from error
+    except FileNotFoundError as error:
+        if (removed := removed_meanwhile(home, error)) is None:
+            raise
+        raise removed from error
 
 
 @contextmanager
@@ -385,8 +390,8 @@ def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:
     with writing(home, "docs") as lock:
         home.build.mkdir(exist_ok=True)
         home.build_catalog.unlink(missing_ok=True)
-        shutil.copyfile(home.catalog, home.build_catalog)
         try:
+            shutil.copyfile(home.catalog, home.build_catalog)
             _run_child(settings, home, ["docs"], progress, lock=lock)
             (home.build / "dbt" / "target" / "static_index.html").replace(page)
         finally:
@@ -413,7 +418,7 @@ def _run_child(
     log = home.build / "dbt" / "dbt.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with (home.build / "transform.err").open("w+", encoding="utf-8") as errors:
-        failure = None
+        failure, is_disk = None, False
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "warehouse.build.dbt_process", str(home.root), *arguments],
             env=child_environment(settings) | environment,
@@ -428,6 +433,7 @@ def _run_child(
                     event = _event(line)
                     if event.get("step") == "failed":
                         failure = str(event["message"])
+                        is_disk = event.get("is_disk") is True
                     if progress is not None and event:
                         progress(event)
                 code = child.wait()
@@ -438,16 +444,20 @@ def _run_child(
             errors.seek(0)
             ended = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with {code}"
             failure = f"the process of dbt {ended}\n{errors.read().strip()[-2000:]}".strip()
+    if is_disk and failure is not None:
+        raise DiskError(f"{_NOT_BUILT}\n{failure}", next_step=ROOM_OR_RIGHTS)
     if failure is not None:
         raise _failure(home, failure, log)
 
 
+_NOT_BUILT = "the models could not be built; the old catalog stays"
+
+
 def _failure(home: Home, message: str, log: Path | None = None) -> WarehouseError:
-    context = "the models could not be built; the old catalog stays"
-    if (ours := translated(message, home.root, context=context)) is not None:
+    if (ours := translated(message, home.root, context=_NOT_BUILT)) is not None:
         return ours
     correct = "correct the error above" + (f" (more in {log})" if log else "")
-    return BuildError(f"{context}\n{message}", next_step=f"{correct}, then run: warehouse build")
+    return BuildError(f"{_NOT_BUILT}\n{message}", next_step=f"{correct}, then run: warehouse build")
 
 
 def _event(line: str) -> dict[str, Any]:

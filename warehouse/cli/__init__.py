@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -14,7 +13,7 @@ import click
 
 from warehouse._version import __version__
 from warehouse.cli.common import Verbs, as_ours, debug_option
-from warehouse.errors import ROOM_OR_RIGHTS, DiskError, ExitCode, FaultError, WarehouseError
+from warehouse.errors import ExitCode, FaultError, WarehouseError, of_disk
 from warehouse.interrupts import held_back, is_interrupt, leave
 
 # Module of ``warehouse.cli`` for each verb, in the order of ``--help``.
@@ -117,16 +116,6 @@ def cli(ctx: click.Context, home: str | None) -> None:
     ctx.obj = {"home": home}
 
 
-# Errors of the disk or of permissions, not of the program.
-_OF_DISK = frozenset(
-    getattr(errno, name)
-    for name in (
-        *("ENOSPC", "EROFS", "EACCES", "EPERM", "EDQUOT"),
-        *("EFBIG", "EIO", "EISDIR", "ENOTDIR", "ENAMETOOLONG"),
-    )
-)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_closed_streams()
@@ -174,9 +163,8 @@ def report_interrupt() -> int:
 
 def _explained(error: Exception) -> WarehouseError:
     """Translate an unexpected exception: an error of the disk, or a bug."""
-    if isinstance(error, OSError) and error.errno in _OF_DISK:
-        named = f"{error.filename}: " if error.filename else ""
-        return DiskError(f"{named}{error.strerror}", next_step=ROOM_OR_RIGHTS)
+    if isinstance(error, OSError) and (disk := of_disk(error)) is not None:
+        return disk
     return FaultError(
         f"internal error: {type(error).__name__}: {error}",
         next_step="run the same command with --debug and report its output",

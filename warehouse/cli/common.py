@@ -16,6 +16,7 @@ from warehouse.cli.completion import completed
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted, render_table, terminal_width
 from warehouse.errors import UsageError, did_you_mean
+from warehouse.files import naming
 from warehouse.lake import Note
 from warehouse.vendor import FileKey
 
@@ -155,7 +156,8 @@ def say(text: str = "") -> None:
 
 def put(text: str) -> None:
     """Data: stdout."""
-    click.echo(text)
+    with naming("stdout"):
+        click.echo(text)
 
 
 def indented(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from warehouse.errors import FileRefusedError, NotFoundError, UsageError
-from warehouse.files import absolute, sha256_of
+from warehouse.files import absolute, naming, sha256_of
 from warehouse.sync import printable
 
 _BLOCK_BYTES = 1 << 20
@@ -73,7 +73,11 @@ def unpack(source: SourceFile, folder: Path, *, unzips: bool) -> list[Path]:
                 if member.is_dir() or member.filename.startswith(_NOT_DATA) or name[:1] == ".":
                     continue
                 place = folder / f"{len(members)}{_ending(name)}"
-                with archive.open(member) as packed, place.open("wb") as plain:
+                with (
+                    naming(place),
+                    archive.open(member) as packed,
+                    place.open("wb") as plain,
+                ):
                     shutil.copyfileobj(packed, plain, _BLOCK_BYTES)
                 _require_whole(place)
                 members.append(place)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.errors import UsageError
-from warehouse.files import temporary
+from warehouse.files import naming, temporary
 from warehouse.project import TICK_SOURCES
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY, table
 from warehouse.simulator.events import EVENTS_PER_MINUTE, event_table
@@ -322,15 +322,16 @@ def _write(rows: pa.Table, path: Path) -> None:
     schema = rows.schema
     whole = [field.name for field in schema if field.type in (pa.timestamp("us"), pa.int64())]
     unfinished = temporary(path)
-    pq.write_table(
-        rows.replace_schema_metadata(SIMULATED),
-        unfinished,
-        compression="zstd",
-        use_dictionary=["side", "exchange_timestamp_kind"],
-        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
-        write_statistics=True,
-        row_group_size=1 << 20,
-    )
+    with naming(path):
+        pq.write_table(
+            rows.replace_schema_metadata(SIMULATED),
+            unfinished,
+            compression="zstd",
+            use_dictionary=["side", "exchange_timestamp_kind"],
+            column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+            write_statistics=True,
+            row_group_size=1 << 20,
+        )
     unfinished.replace(path)
 
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -418,7 +419,7 @@ def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command
         assert "incomplete: 5 gaps in 1 series: 3 never synced, 1 " in shown
         assert shown.count("incomplete") == 1 and shown.count("\n  next: ") == 1
         october = "from vendor.flow where time >= '2025-10-01' and time < '2025-11-02'"
-        for text in (repr(opened.sql(october)), opened.sql(october)._repr_html_()):
+        for text in (repr(opened.sql(october)), unescape(opened.sql(october)._repr_html_())):
             assert line("2025-10-01", "2025-10-31", *ours) in text
         assert run([*ours, "sql", f"select count(*) {october}", "--format", "csv"]) == 0
         printed = capsys.readouterr()
