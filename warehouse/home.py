@@ -13,16 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from warehouse.config import SETTINGS_FILE, Settings
-from warehouse.errors import (
-    BEGIN,
-    BUILD,
-    REPAIR,
-    BuildError,
-    DamagedError,
-    DiskError,
-    LockedError,
-    NotFoundError,
-)
+from warehouse.errors import BEGIN, REPAIR, DamagedError, DiskError, LockedError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +170,14 @@ class Home:
             )
 
 
-def removed_meanwhile(home: Home, error: OSError) -> BuildError | None:
-    """The error of a model or macro of the user's that was removed while it was read."""
+def removed_meanwhile(home: Home, error: OSError) -> str | None:
+    """The message for a model or macro of the user's that was removed while it was read."""
     path = Path(str(error.filename))
     if not isinstance(error, FileNotFoundError) or not any(
         path.is_relative_to(folder) for folder in (home.models, home.macros)
     ):
         return None
-    name = path.relative_to(home.root).as_posix()
-    return BuildError(
-        f"{name}: was removed while the build read it; the old catalog stays", next_step=BUILD
-    )
+    return f"{path.relative_to(home.root).as_posix()}: was removed while the build read it"
 
 
 def own_files(folder: Path, *suffixes: str) -> list[Path]:

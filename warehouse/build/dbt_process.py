@@ -159,7 +159,7 @@ def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
         if (disk := of_disk(error)) is not None:
             return _tell("failed", message=disk.what, is_disk=True)
         if (removed := removed_meanwhile(Home.of(settings), error)) is not None:
-            return _tell("failed", message=removed.what)
+            return _tell("failed", message=removed)
         raise
     except duckdb.Error as error:
         return _tell("failed", message=str(error).strip())

@@ -282,7 +282,7 @@ def _explained(home: Home) -> Iterator[None]:
     except FileNotFoundError as error:
         if (removed := removed_meanwhile(home, error)) is None:
             raise
-        raise removed from error
+        raise _failure(home, removed) from error
 
 
 @contextmanager
