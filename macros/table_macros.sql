@@ -1,9 +1,14 @@
 {#-
     Table macros of the catalog, for queries that depend on an argument. They are created after
-    every run, whichever models ran.
+    every run, whichever models ran; those of ticks only where the lake has any, because each opening
+    of a catalog parses them.
 -#}
-{% macro create_macros(create) -%}
-    {%- if execute and flags.WHICH in ['build', 'run'] -%}
+{% macro create_macros(create, only_with=none) -%}
+    {%- set found = 'select 1 from meta.months where is_shown and starts_with(dataset, ' -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] and (
+        only_with is none or target.type == 'spark'
+        or run_query(found ~ "'" ~ only_with ~ "') limit 1").rows
+    ) -%}
         {{ return(create()) }}
     {%- else -%}
         select 1

@@ -25,8 +25,10 @@ from tests.support import (
     BTC,
     ROOT,
     Run,
+    bar_table,
     catalog_differences,
     file_key,
+    grid,
     once,
     quoted,
     run_warehouse,
@@ -164,6 +166,8 @@ def story(shared_folder: Path) -> dict[str, Any]:
             (folder / f"{name}.py").write_text("raise SystemExit('a stray module was loaded')")
         said: dict[str, Any] = {}
         write_market(folder / "files", SMALL)
+        ticks = file_key("raw_funding_rate", "2025-09-01")  # so that the macros of ticks are made
+        write_file(folder / "files", ticks, bar_table(ticks.dataset, grid(ticks.period.start, 3)))
         said["sync"] = run("sync", "--from", folder / "files")
         said["no-dbt"] = run("build", "--no-dbt")
         said["publish too early"] = run("publish")

@@ -38,7 +38,7 @@ print(next((path for path in opened if path.endswith(".duckdb")), "closed"))
 
 def test_sync_when_files_are_whole_then_all_are_in(story: Story) -> None:
     assert story["sync"]["exit_code"] == 0, story["sync"]["stderr"]
-    assert "6 files imported" in story["sync"]["stderr"]
+    assert "7 files imported" in story["sync"]["stderr"]
     assert story["sync"]["stdout"] == ""
 
 
@@ -99,7 +99,7 @@ def test_status_when_a_build_warned_then_lists_the_warning(story: Story) -> None
     assert story["status"]["exit_code"] == 0
     assert "warnings of the last build" in story["status"]["stdout"]
     assert "large_trade_share" in story["status"]["stdout"]
-    assert "9 files" in story["status"]["stdout"]
+    assert "10 files" in story["status"]["stdout"]
 
 
 def test_build_when_nothing_changed_then_does_nothing_and_says_so(story: Story) -> None:
@@ -163,8 +163,8 @@ def test_home_when_all_is_done_then_no_step_left_scaffolding(story: Story) -> No
     assert list(home.rglob("*.wal")) == []
     assert list(home.glob(".warehouse*")) == []
     assert [p for p in (home / "objects").iterdir() if p.suffix != ".parquet"] == []
-    assert story["sync"]["objects"] == 6
-    assert story["update"]["objects"] == story["rollback to 2"]["objects"] == 9
+    assert story["sync"]["objects"] == 7
+    assert story["update"]["objects"] == story["rollback to 2"]["objects"] == 10
 
 
 def test_build_when_stray_modules_lie_in_the_working_folder_then_they_are_not_loaded(

@@ -14,6 +14,8 @@ import pytest
 
 import warehouse
 from tests.support import BTC
+from warehouse.build.catalog import STORAGE_VERSION
+from warehouse.project import tick_macros
 
 DOCS = Path(__file__).parents[2] / "docs" / "asking.md"
 BARS = 112_944
@@ -134,13 +136,17 @@ def _shell(request: pytest.FixtureRequest) -> None:
     shell = Path(sys.executable).parent / "duckdb"
     if not shell.is_file():
         pytest.skip("no DuckDB shell is installed")
-    with duckdb.connect(_file(_wh(request)), read_only=True) as connection:
+    macros = request.getfixturevalue("tmp_path") / "t.duckdb"  # of ticks, which the demo lacks
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{macros}' as t (storage_version '{STORAGE_VERSION}'); use t")
+        connection.execute(tick_macros())
         found = connection.execute(
             "select distinct function_name from duckdb_functions()"
             " where function_name like 'ticks%readings'"
         ).fetchall()
     assert len(found) == 17
-    understood = "".join(f"explain from {name}('1h');" for (name,) in found)
+    understood = f"attach '{macros}' as t (read_only);"
+    understood += "".join(f"explain from t.{name}('1h');" for (name,) in found)
     done = subprocess.run(
         [
             shell,

@@ -8,6 +8,7 @@ so the catalog is the same as after one.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from typing import Any
 
 import duckdb
@@ -25,6 +26,7 @@ from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.project import DATABASE, PACKAGE, bar_end_in
+from warehouse.vendor import is_raw
 
 _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'
 _PATHS = "select model[8:], path from meta.stored where starts_with(model, 'vendor.')"
@@ -122,7 +124,7 @@ def _show_lake(
     """Show the current lake; False if the columns of a dataset changed, or it lost all its rows.
 
     Then the models must be created again, because they read the columns, and a mart without months
-    is a plain view.
+    is a plain view. False also with the first ticks, because their macros are missing.
     """
     if not _rows(connection, _KNOWS_MONTHS):
         return False
@@ -142,13 +144,20 @@ def _show_lake(
             write_ticks(connection, home, kept.days)
             if end != bar_end_in(connection, DATABASE):  # the functions contain it
                 return False
-        if columns != _rows(connection, _COLUMNS) or set(held) - set(_rows(connection, _HELD)):
+        now_held = _rows(connection, _HELD)
+        if columns != _rows(connection, _COLUMNS) or set(held) - set(now_held):
+            return False
+        if _has_ticks(held) != _has_ticks(now_held):
             return False
         changed |= {dataset for dataset, _ in set(paths) ^ set(_rows(connection, _PATHS))}
         write_vendor(connection, lake, gathered, only=changed)
     connection.execute("delete from meta.results where resource_type = 'test'")
     connection.execute("delete from meta.tested")
     return True
+
+
+def _has_ticks(datasets: Iterable[tuple[str]]) -> bool:
+    return any(is_raw(name) for (name,) in datasets)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[Any, ...]]:

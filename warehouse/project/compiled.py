@@ -114,6 +114,7 @@ class CompiledProject:
     models: tuple[CompiledModel, ...]
     tests: tuple[DataTest, ...]
     table_macros: str
+    ticks: str
     functions: str
     manifest: Mapping[str, Any]
 
@@ -225,11 +226,10 @@ def _compiled(manifest: dict[str, Any]) -> CompiledProject:
         seeds=tuple(by_relation[relation] for relation in ours),
         models=tuple(by_relation[model.relation] for model in project.models),
         tests=tuple(_tests(nodes)),
-        table_macros=";\n".join(
-            nodes[f"analysis.warehouse.{name}"]["compiled_code"]
-            for name in ("table_macros", "ticks")
-        ),
-        functions=nodes["analysis.warehouse.functions"]["compiled_code"],
+        **{
+            name: nodes[f"analysis.warehouse.{name}"]["compiled_code"]
+            for name in ("table_macros", "ticks", "functions")
+        },
         manifest=manifest,
     )
 

@@ -54,6 +54,7 @@ def test_check_when_a_query_ends_oddly_then_its_meaning_stays(
         ("drop table t", "DROP"),
         ("update extensions", "is not allowed"),
         ("from read_csv('a')", "read_csv()"),
+        ("from ticks_flow('1h')", "ticks_flow(): this home has no ticks"),
         ("from 'a.parquet'", "a.parquet"),
         ("select 1\x00", "NUL"),
         ("select ?", "by name"),

@@ -60,6 +60,7 @@ _FILE_NAME = re.compile(
     r"|feather|ipc|sql|env|toml|ya?ml)$",
     re.IGNORECASE,
 )
+_OF_TICKS = re.compile(r"ticks(_\w+)?", re.IGNORECASE)
 _COMMENT = re.compile(r"\s+|--[^\n]*(?:\n|$)|/\*.*?\*/", re.DOTALL)
 _TAIL = re.compile(r";(?:\s+|;|--[^\n]*(?:\n|$)|/\*.*?\*/)+$", re.DOTALL)
 _EXPLAIN = re.compile(
@@ -257,6 +258,12 @@ def _check_table(name: str) -> None:
 
 def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
     if name.lower() not in _TABLE_FUNCTIONS and not is_macro(name):
+        if _OF_TICKS.fullmatch(name) and not is_macro("ticks"):
+            raise QueryError(
+                f"{name}(): this home has no ticks, so its catalog has no functions for them",
+                next_step="fetch some with warehouse sync raw_trades, or import them with warehouse"
+                " import; then run: warehouse build",
+            )
         raise QueryError(
             f"{name}(): this table function is not allowed, because it reads more than the catalog",
             next_step="query the catalog's tables; wh.connection() returns the raw connection",
