@@ -299,7 +299,7 @@ def translated(
 
     # DuckDB 2.0 reports a failed write of parquet as JSON within its message
     message = re.sub(
-        r'Async write failed for range .*?"exception_message":("(?:[^"\\]|\\.)*").*',
+        r'Async write failed for range .*?"exception_message": ?("(?:[^"\\]|\\.)*").*',
         lambda found: str(json.loads(found[1])),
         message,
     )
