@@ -106,7 +106,7 @@ def invoke_dbt(arguments: list[str]) -> Any:
         environment = DuckDBConnectionManager.env()
     except Exception:  # raised if the command needed no connection
         return done
-    environment.close()  # type: ignore[no-untyped-call]
+    environment.close()
     return done
 
 
