@@ -294,10 +294,9 @@ def _show_tables(
         attach(connection, path, database)
         for model, held in months.items():
             if held:
-                tables.setdefault(("main", model), []).append(f"from {_table(database, model)}")
-    sources = {name: f"({' union all '.join(texts)})" for name, texts in tables.items()}
+                tables.setdefault(("main", model), []).append(_table(database, model))
     connection.execute("begin")
-    show_instead(connection, sources)
+    show_instead(connection, tables)
     connection.execute("commit")
 
 

@@ -446,7 +446,8 @@ def _show(file: BuildFile, project: Project, stored: list[StoredMonth]) -> None:
         sources[model.relation.schema, name] = source
         connection.execute("delete from meta.running where model = ?", [name])
         write_running(connection, name, model.accumulates, source)
-    show_instead(connection, continued(connection, sources))
+    shows = continued(connection, sources)
+    show_instead(connection, {name: [source] for name, source in shows.items()})
     connection.execute("delete from meta.stored where not contains(model, '.')")
     write_stored(connection, home, stored)
     connection.execute("commit")
