@@ -258,6 +258,9 @@ def _check_stray_objects(home: Home, known: Collection[str]) -> Iterator[Finding
     for path in sorted(p for p in paths if p.stem not in known and not p.name.startswith(".")):
         step = "a sync reuses it if the same file arrives again, else: warehouse prune"
         what = "is not in the manifest"
+        if home.bucket_record.is_file():
+            what += "; former files that no generation reads leave it with the push of a machine"
+            what += " that never had them"
         yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
 
