@@ -19,6 +19,19 @@
 {%- endmacro %}
 
 
+{#-
+    Mean of a column of a group. The sum is compensated; otherwise its last digits would vary with
+    the order of the rows, which threads decide.
+-#}
+{% macro exact_mean(expression) -%}
+    {{ return(adapter.dispatch('exact_mean', 'warehouse')(expression)) }}
+{%- endmacro %}
+
+{% macro default__exact_mean(expression) -%}
+    favg({{ expression }})
+{%- endmacro %}
+
+
 {#- x as basis points of y: 1e4 * x / y; NULL where y is 0. -#}
 {% macro bps(numerator, denominator) -%}
     {{ return(adapter.dispatch('bps', 'warehouse')(numerator, denominator)) }}

@@ -169,6 +169,12 @@
 {%- endmacro %}
 
 
+{#- Spark has no compensated sum. -#}
+{% macro spark__exact_mean(expression) -%}
+    avg({{ expression }})
+{%- endmacro %}
+
+
 {#- Homes with late bars are refused; the function of this name is for tests of rows. -#}
 {% macro spark__bar_end(of) -%}
     {{ of }}known_at

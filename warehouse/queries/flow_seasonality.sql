@@ -11,7 +11,7 @@ parameters:
 select
     isodow("time") as weekday,
     hour("time") as hour,
-    avg(taker_buy_sell_ratio) as taker_buy_sell_ratio,
+    favg(taker_buy_sell_ratio) as taker_buy_sell_ratio,
     count(taker_buy_sell_ratio) as bars
 from flow_features
 where

@@ -12,10 +12,10 @@ select
     count(*) as bars,
     min("time") as first_time,
     max("time") as last_time,
-    avg(taker_buy_sell_ratio) as mean_buy_sell_ratio,
+    favg(taker_buy_sell_ratio) as mean_buy_sell_ratio,
     median(flow_toxicity_score_filled) as median_toxicity_filled,
-    avg(net_delta) as mean_net_delta,
-    avg(large_trade_share) as mean_large_trade_share
+    favg(net_delta) as mean_net_delta,
+    favg(large_trade_share) as mean_large_trade_share
 from flow_features
 where
     exchange = $exchange

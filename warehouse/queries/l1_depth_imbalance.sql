@@ -11,7 +11,7 @@ parameters:
 select
     date_trunc('day', "time") as day,
     quantile_cont(depth_imbalance, 0.1) as depth_imbalance_q10,
-    avg(depth_imbalance) as depth_imbalance_mean,
+    favg(depth_imbalance) as depth_imbalance_mean,
     quantile_cont(depth_imbalance, 0.9) as depth_imbalance_q90,
     count(depth_imbalance) as bars
 from l1_features

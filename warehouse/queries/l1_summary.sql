@@ -12,9 +12,9 @@ select
     count(*) as bars,
     min("time") as first_time,
     max("time") as last_time,
-    avg(spread_bps) as mean_spread_bps,
-    avg(bid_amount) as mean_bid_amount,
-    avg(ask_amount) as mean_ask_amount
+    favg(spread_bps) as mean_spread_bps,
+    favg(bid_amount) as mean_bid_amount,
+    favg(ask_amount) as mean_ask_amount
 from l1_features
 where
     exchange = $exchange

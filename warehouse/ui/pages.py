@@ -272,7 +272,7 @@ def seasonality(asking: Asking, table: str, column: str, series_id: int) -> dict
     asking.require_measures(place, column)
     text = (
         "select isodow(time) as weekday, hour(time) as hour,"
-        f" avg({shown(column)}) as mean, median({shown(column)}) as median,"
+        f" favg({shown(column)}::double) as mean, median({shown(column)}) as median,"
         f" count({shown(column)}) as count\n"
         f"from {shown_table(place)}\nwhere series_id = $series_id"
         f" and isfinite({shown(column)}::double)\ngroup by all\norder by all"
