@@ -231,3 +231,12 @@ ROOM_OR_RIGHTS = "free disk space or fix permissions, then run the same command 
 MORE_MEMORY = (
     "read fewer series or a shorter span, or raise the limit: memory=, --memory or WAREHOUSE_MEMORY"
 )
+
+
+@contextmanager
+def disk_errors(what: str, outcome: str = "", *, next_step: str = ROOM_OR_RIGHTS) -> Iterator[None]:
+    """Translate an error of the disk: ``what`` failed, the reason, and the ``outcome``."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{what} ({error.strerror}){outcome}", next_step=next_step) from error

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from warehouse.config import SETTINGS_FILE, Settings
-from warehouse.errors import BEGIN, REPAIR, DamagedError, DiskError, LockedError, NotFoundError
+from warehouse.errors import (
+    BEGIN,
+    REPAIR,
+    DamagedError,
+    LockedError,
+    NotFoundError,
+    disk_errors,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,14 +278,12 @@ def writing(home: Home, verb: str) -> Iterator[int]:
     """
     if verb not in _BEGINNING and not home.root.is_dir():
         raise NotFoundError(f"{home.root}: this folder is not a home", next_step=BEGIN)
-    try:
+    with disk_errors(
+        f"{home.root}: cannot be written",
+        next_step="choose another folder with --home, or fix its permissions",
+    ):
         home.root.mkdir(parents=True, exist_ok=True)
         handle = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise DiskError(
-            f"{home.root}: cannot be written ({error.strerror})",
-            next_step="choose another folder with --home, or fix its permissions",
-        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,6 +28,7 @@ _SELECT = re.compile(
 _STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
 # Schemas in which a session looks up a bare name; their names do not overlap.
 _SEARCHED = ("main", "user")
+_OTHER_SCHEMAS = ("vendor", "ticks", "meta", "staging")
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I
@@ -115,6 +116,14 @@ class Names:
             ):
                 return place
         return None
+
+    def find_anywhere(self, name: str) -> Place | None:
+        """The table that a user names; unlike in a query, a bare name may be in any schema."""
+        place = self.find(parts := tuple(name.split(".")))
+        if place is None and len(parts) == 1:
+            others = (self.find((schema, name)) for schema in _OTHER_SCHEMAS)
+            return next(filter(None, others), None)
+        return place
 
     @_locked
     def datasets(self, place: Place) -> tuple[str, ...]:

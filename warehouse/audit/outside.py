@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -46,13 +46,11 @@ def find_outside(
         return {str(name).lower() for (name,) in listed.fetchall()}
 
     ours = {path.stem for path in (dbt_project_dir() / "seeds").glob("*.csv")}
-    known = {model.relation: model for model in project.models}
     found = {
         model.relation: reason
         for model in project.models
         if not model.outside
-        for reason in [_first_outside(connection, model, project, macros, ours, known)]
-        if reason
+        if (reason := next(_outside(connection, model, project, macros, ours), None))
     }
     reasons = {}
     for model in models:
@@ -88,17 +86,17 @@ def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> P
     return replace(project, models=tuple(models)) if views else project
 
 
-def _first_outside(
+def _outside(
     connection: duckdb.DuckDBPyConnection,
     model: Model,
     project: Project,
     macros: Callable[[], set[str]],
     ours: set[str],
-    known: Mapping[Relation, Model],
-) -> str | None:
+) -> Iterator[str]:
+    """The outside inputs of a model, seeds and functions before tables."""
     for seed in project.seeds:
         if seed.relation in model.depends_on and seed.relation.name not in ours:
-            return (
+            yield (
                 f"reads the seed {seed.relation}, which is the same at every moment: compute it in"
                 f" a model, {_DECLARE}"
             )
@@ -106,36 +104,33 @@ def _first_outside(
     for function in _table_functions(parsed):
         if function == TICKS or function.startswith(f"{TICKS}_"):
             dataset = function.removeprefix(TICKS).removeprefix("_") or "<dataset>"
-            return (
+            yield (
                 f"computes {function}(…) from all ticks: keep these bars by [[ticks]] in"
                 f" warehouse.toml and read {TICKS}.{dataset}, {_DECLARE}"
             )
-        if function not in _MAKES_ROWS and function not in macros():
-            return (
+        elif function not in _MAKES_ROWS and function not in macros():
+            yield (
                 f"reads {function}(…), which is the same at every moment: write {{{{ ref('…') }}}}"
                 f" or {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
             )
     declared = {*model.depends_on, *model.sources}
+    models = {other.relation for other in project.models}
     for path in _tables(parsed):
         relation = _relation(path)
-        if relation in declared:
-            continue
-        written = ".".join(path)
-        if relation is not None and relation in known:
-            return (
-                f"reads {written} by its name and not through dbt: write"
-                f" {{{{ ref('{relation.name}') }}}} in its place"
-            )
-        if relation is not None and relation.schema == "vendor":
-            return (
-                f"reads {written} by its name and not through dbt: write"
-                f" {{{{ source('vendor', '{relation.name}') }}}} in its place"
-            )
-        return (
-            f"reads {written}, which is the same at every moment: write {{{{ ref('…') }}}} or"
-            f" {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
-        )
-    return None
+        if relation not in declared:
+            yield f"reads {'.'.join(path)}{_instead(relation, models)}"
+
+
+def _instead(relation: Relation | None, models: set[Relation]) -> str:
+    """What to write in place of a name that was not declared to dbt."""
+    if relation is not None and (relation in models or relation.schema == "vendor"):
+        name = relation.name
+        call = f"ref('{name}')" if relation in models else f"source('vendor', '{name}')"
+        return f" by its name and not through dbt: write {{{{ {call} }}}} in its place"
+    return (
+        ", which is the same at every moment: write {{ ref('…') }} or"
+        f" {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
+    )
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Tree]:

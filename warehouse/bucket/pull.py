@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from pathlib import Path
 
 from warehouse.bucket.push import names_of
 from warehouse.bucket.record import Record, locked, read_record, require_head, write_record
-from warehouse.bucket.state import State
+from warehouse.bucket.state import KeptGeneration, State
 from warehouse.bucket.store import Store
 from warehouse.bucket.transfer import fetch_blob, fetch_file, in_parallel
 from warehouse.files import sha256_of, show, temporary
@@ -81,20 +82,22 @@ def take_generations(
         if kept is None or sha256_of(path) != kept.catalog.sha256:
             shutil.rmtree(path.parent)  # with its native copy
     for number in sorted(numbers):
-        kept = state.generation(number)
-        path = generation_path(home, number)
-        if kept is None:
-            continue
-        if not path.is_file():
-            fetch_blob(store, kept.catalog, path, mode=0o444)
-        marks = {f"{name}{SNAPSHOT_MARK}" for name in kept.snapshots}
-        for mark in path.parent.glob(f"*{SNAPSHOT_MARK}"):
-            if mark.name not in marks:
-                mark.unlink()
-        for name in marks:
-            (path.parent / name).touch()
+        if (kept := state.generation(number)) is not None:
+            _take_generation(store, kept, generation_path(home, number))
     if state.journal is not None:
         fetch_blob(store, state.journal, home.publications)
     if state.current is not None:
         show(generation_path(home, state.current), home.catalog)
     write_record(home, Record(store.address, state, tag))
+
+
+def _take_generation(store: Store, kept: KeptGeneration, path: Path) -> None:
+    """Fetch a catalog unless it is there, and give it the names of its snapshots."""
+    if not path.is_file():
+        fetch_blob(store, kept.catalog, path, mode=0o444)
+    marks = {f"{name}{SNAPSHOT_MARK}" for name in kept.snapshots}
+    for mark in path.parent.glob(f"*{SNAPSHOT_MARK}"):
+        if mark.name not in marks:
+            mark.unlink()
+    for name in marks:
+        (path.parent / name).touch()

@@ -25,7 +25,7 @@ from warehouse.build.ticks.views import warn_of_left_out, write_ticks
 from warehouse.build.vendor_views import write_vendor
 from warehouse.config import Settings
 from warehouse.engine import abandoned_spills, translating
-from warehouse.errors import ROOM_OR_RIGHTS, DiskError
+from warehouse.errors import disk_errors
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.sql import comment, identifier, literal
@@ -77,16 +77,12 @@ def beginning(file: BuildFile) -> Iterator[None]:
     """Remove an earlier build file before a new one is written, and translate DuckDB's errors."""
     home = file.home
     file.close()
-    try:
+    with disk_errors(f"{home.build}: cannot be written"):
         home.build.mkdir(parents=True, exist_ok=True)
         for leftover in home.build.glob("warehouse.duckdb*"):
             leftover.unlink()
         for folder in abandoned_spills(home.build):
             shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise DiskError(
-            f"{home.build}: cannot be written ({error.strerror})", next_step=ROOM_OR_RIGHTS
-        ) from error
     with translating(home.root, context=f"{home.build_catalog}: cannot be written"):
         yield
 

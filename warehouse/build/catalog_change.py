@@ -21,7 +21,7 @@ from warehouse.build.meta.rows import Subject, set_build, write_stored
 from warehouse.build.months.stored import OnMonth
 from warehouse.build.ticks.views import warn_of_left_out, write_ticks
 from warehouse.build.vendor_views import write_vendor
-from warehouse.errors import ROOM_OR_RIGHTS, DamagedError, DiskError
+from warehouse.errors import DamagedError, disk_errors
 from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
 from warehouse.lake import Manifest
@@ -67,13 +67,8 @@ def begin_with_copy(
     if published is None or published.project != inputs.project or not _is_as_published(home):
         return False
     with beginning(file):
-        try:
+        with disk_errors(f"{home.build_catalog}: cannot be written"):
             shutil.copyfile(home.catalog, home.build_catalog)
-        except OSError as error:
-            raise DiskError(
-                f"{home.build_catalog}: cannot be written ({error.strerror})",
-                next_step=ROOM_OR_RIGHTS,
-            ) from error
         connection = file.open()
         if _is_mostly_free(connection):
             return False

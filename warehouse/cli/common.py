@@ -23,6 +23,9 @@ from warehouse.vendor import FileKey
 # Table width that means "unlimited".
 UNCUT = 100_000
 
+# Lines of a list that are printed; --json prints all.
+LINES_SHOWN = 20
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -152,6 +155,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 def say(text: str = "") -> None:
     """Print a line to stderr, for the user."""
     click.echo(text, err=True)
+
+
+def say_some(label: str, lines: Sequence[str]) -> None:
+    """Print the first lines under a label, and the number of others."""
+    for line in lines[:LINES_SHOWN]:
+        say(f"{label}: {line}")
+    if len(lines) > LINES_SHOWN:
+        say(f"{label}: {len(lines) - LINES_SHOWN:,} more, see --json")
 
 
 def put(text: str) -> None:

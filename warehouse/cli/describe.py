@@ -49,7 +49,7 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
 
 def _meaning(warehouse: Warehouse, name: str) -> str | None:
     """The comment of a table or view."""
-    place = session_of(warehouse).names.find(tuple(name.split(".")))
+    place = session_of(warehouse).names.find_anywhere(name)
     if place is None:
         return None
     rows = warehouse.sql(
@@ -65,7 +65,7 @@ def _meaning(warehouse: Warehouse, name: str) -> str | None:
 def _engines(warehouse: Warehouse, name: str) -> str | None:
     """The engines that computed the months of a mart; None if only DuckDB did, or if unknown."""
     names = session_of(warehouse).names
-    place = names.find(tuple(name.split(".")))
+    place = names.find_anywhere(name)
     known = names.columns.get(Place("meta", "stored"), {})  # earlier versions have no engine
     if place is None or place.schema != "main" or "engine" not in known:
         return None

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from warehouse.cli.bucket import published
-from warehouse.cli.common import home_option, json_option, put_json, put_table, say
+from warehouse.cli.common import (
+    LINES_SHOWN,
+    home_option,
+    json_option,
+    put_json,
+    put_table,
+    say,
+    say_some,
+)
 from warehouse.cli.sync import print_report, report_facts
 from warehouse.config import Settings
 from warehouse.display import counted
@@ -25,8 +33,6 @@ from warehouse.imports import (
     list_importers,
     try_import,
 )
-
-_LINES_SHOWN = 20
 
 
 @click.command(
@@ -153,14 +159,11 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is
         return
     for warning in report.warnings:
         say(f"warning: {warning}")
-    for staged in report.files[:_LINES_SHOWN]:
+    for staged in report.files[:LINES_SHOWN]:
         say(f"{staged.source.name}: {_counts(staged)}")
-    if len(report.files) > _LINES_SHOWN:
-        say(f"and {counted(len(report.files) - _LINES_SHOWN, 'file')} more, see --json")
-    for what, why in report.refused[:_LINES_SHOWN]:
-        say(f"refused: {what}: {why}")
-    if len(report.refused) > _LINES_SHOWN:
-        say(f"refused: {len(report.refused) - _LINES_SHOWN:,} more, see --json")
+    if len(report.files) > LINES_SHOWN:
+        say(f"and {counted(len(report.files) - LINES_SHOWN, 'file')} more, see --json")
+    say_some("refused", [f"{what}: {why}" for what, why in report.refused])
     if report.refused:
         copied = "in" if is_own else "in a copy in importers/ of the home of"
         say(f"  next: repair the files, or leave such rows out {copied} {importer.path},")

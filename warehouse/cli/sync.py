@@ -20,6 +20,7 @@ from warehouse.cli.common import (
     put_json,
     put_table,
     say,
+    say_some,
 )
 from warehouse.cli.sync_folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from warehouse.sync import VendorPlan
     from warehouse.vendor import VendorClient
 
-_LINES_SHOWN = 20
 _FILES_SHOWN = 5
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -311,7 +311,7 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
         return
     for warning in report.warnings:
         say(f"warning: {warning}")
-    _say_some("empty", sorted(map(str, report.empty)))
+    say_some("empty", sorted(map(str, report.empty)))
     for admission in report.refused:
         say(f"refused: {admission.key}\n  {admission.reason}; the bytes are kept in quarantine/")
     if any(admission.can_be_salvaged for admission in report.refused):
@@ -332,14 +332,6 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
         say(f"  there is no *.parquet file in {folder}")
     if report.taken_in and not click.get_current_context().find_root().meta.get("builds"):
         say("  next: warehouse build")
-
-
-def _say_some(label: str, lines: list[str]) -> None:
-    """Print the first lines under a label, and the number of others."""
-    for line in lines[:_LINES_SHOWN]:
-        say(f"{label}: {line}")
-    if len(lines) > _LINES_SHOWN:
-        say(f"{label}: {len(lines) - _LINES_SHOWN:,} more, see --json")
 
 
 def _say_salvaged(admissions: Sequence[Admission]) -> None:
@@ -428,7 +420,7 @@ def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
     ]
     if rows:
         put_table(["dataset", "series", "period", "bytes", "why"], rows)
-    _say_some("empty", sorted(map(str, plan.empty)))
+    say_some("empty", sorted(map(str, plan.empty)))
     for failure in plan.failures:
         say(f"failed: {failure}")
     if not rows:

@@ -167,10 +167,9 @@ class _Mirror:
         self._require_key(request)
         exchange = _parameter(request, "exchange")
         with Manifest(self.home.manifest) as manifest:
-            series = [key for _, key in manifest.series()]
-        if exchange not in {key.exchange for key in series}:
+            found = manifest.symbols_of(exchange)
+        if not found:
             raise HTTPException(400, f"unknown exchange {exchange}")
-        found = sorted({key.symbol for key in series if key.exchange == exchange})
         return JSONResponse({"symbols": found, "exchange": exchange})
 
     def catalog(self, request: Request) -> Response:

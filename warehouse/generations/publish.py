@@ -28,11 +28,10 @@ from warehouse.errors import (
     BEGIN,
     BUILD,
     REPAIR,
-    ROOM_OR_RIGHTS,
     BuildError,
     DamagedError,
-    DiskError,
     NotFoundError,
+    disk_errors,
 )
 from warehouse.files import flush, put, sha256_of, show, write
 from warehouse.home import Home, generation_path, native_copy
@@ -220,17 +219,16 @@ def publish_build(home: Home, engine: duckdb.DuckDBPyConnection | None = None) -
     target = generation_path(home, generation)
     if target.exists():
         raise BuildError(f"generation {generation} is published already", next_step=BUILD)
-    try:
+    with disk_errors(
+        f"{target}: cannot be published",
+        "; the old catalog stays",
+        next_step="free disk space or fix permissions, then run: warehouse build",
+    ):
         target.parent.mkdir(parents=True, exist_ok=True)
         home.build_wal.unlink(missing_ok=True)
         home.build_catalog.chmod(0o444)
         put(home.build_catalog, target)
         point_to(home, target)
-    except OSError as error:
-        raise DiskError(
-            f"{target}: cannot be published ({error.strerror}); the old catalog stays",
-            next_step="free disk space or fix permissions, then run: warehouse build",
-        ) from error
     return Published(generation, target, tuple(r for r in results if _is_warning(r)))
 
 
@@ -286,13 +284,8 @@ def rollback(home: Home, generation: int | None = None) -> int:
     target = generation_path(home, wanted)
     _inspect(home, target)
     require_as_published(home, target, wanted)
-    try:
+    with disk_errors(f"{home.catalog}: cannot be replaced", "; it is unchanged"):
         point_to(home, target)
-    except OSError as error:
-        raise DiskError(
-            f"{home.catalog}: cannot be replaced ({error.strerror}); it is unchanged",
-            next_step=ROOM_OR_RIGHTS,
-        ) from error
     return wanted
 
 

@@ -8,16 +8,10 @@ from warehouse.analysis import Names, Place
 from warehouse.errors import NotFoundError, did_you_mean
 from warehouse.query.results.result import Result
 
-# Schemas in which a bare name is looked up, after those of a query.
-_SCHEMAS = ("vendor", "ticks", "meta", "staging")
-
 
 def find_columns(ask: Callable[..., Result], names: Names, name: str) -> tuple[Place, Result]:
     """See :meth:`warehouse.Warehouse.describe`; ``ask`` is :meth:`warehouse.Warehouse.sql`."""
-    parts = tuple(name.split("."))
-    places = [names.find(parts), *(names.find((s, *parts)) for s in _SCHEMAS if len(parts) == 1)]
-    place = next(filter(None, places), None)
-    if place is None:
+    if (place := names.find_anywhere(name)) is None:
         raise _unknown(ask, names, name)
     columns = ask(
         'select column_name as "column", data_type as type, comment as meaning'

@@ -46,8 +46,6 @@ _MOST_ROWS = 5_000
 _MOST_TEXT = 1 << 20
 _MOST_QUERIES = 16
 
-Answer = Callable[[Asking], Response]
-
 
 def run_page(
     settings: Settings,

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,8 @@ from warehouse.home import Home
 from warehouse.lake.manifest.queries import ManifestQueries
 from warehouse.lake.manifest.records import (
     KEY,
+    OF_KEY,
+    OF_SERIES,
     FileFacts,
     Refusal,
     Restatement,
@@ -30,11 +33,6 @@ from warehouse.lake.manifest.schema import HOME_VERSION, STEPS
 from warehouse.lake.manifest.sqlite_errors import is_sqlite_error, translate_error
 from warehouse.times import utc_now_text
 from warehouse.vendor import FileKey, SeriesKey
-
-_INSERT_REFUSAL = (
-    f"insert into quarantine ({KEY}, object, size_bytes, reason, origin, refused_at)"
-    " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 
 
 class Manifest(ManifestQueries):
@@ -152,8 +150,7 @@ class Manifest(ManifestQueries):
             (*place, object, size_bytes, json.dumps(plain_facts(facts)), origin, stamp, now),
         )
         self._connection.execute(
-            "update quarantine set resolved_at = ? where dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? and period = ? and resolved_at is null",
+            f"update quarantine set resolved_at = ? where {OF_KEY} and resolved_at is null",
             (now, *flat_key(key)),
         )
 
@@ -169,15 +166,11 @@ class Manifest(ManifestQueries):
     ) -> None:
         """Record why a file was refused; the same bytes are recorded once."""
         known = self._connection.execute(
-            "select 1 from quarantine where dataset = ? and exchange = ? and symbol = ?"
-            " and interval = ? and clock = ? and period = ? and object = ? and resolved_at is null",
+            f"select 1 from quarantine where {OF_KEY} and object = ? and resolved_at is null",
             (*flat_key(key), object),
         ).fetchone()
         if known is None:
-            self._connection.execute(
-                _INSERT_REFUSAL,
-                (*flat_key(key), object, size_bytes, reason, origin, self._now()),
-            )
+            self._add_refusal(Refusal(key, object, size_bytes, reason, origin, self._now()))
 
     def record_restatement(
         self,
@@ -188,19 +181,9 @@ class Manifest(ManifestQueries):
         new_object: str,
         difference: dict[str, Any],
     ) -> None:
-        self._connection.execute(
-            "insert into restatements (dataset, series_id, period, kind, old_object, new_object,"
-            " difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.dataset,
-                self.series_id(key.series),
-                key.period.text,
-                kind,
-                old_object,
-                new_object,
-                json.dumps(difference),
-                self._now(),
-            ),
+        series_id, now = self.series_id(key.series), self._now()
+        self._add_restatement(
+            Restatement(key, series_id, kind, old_object, new_object, difference, now)
         )
 
     def record_settled(
@@ -209,11 +192,7 @@ class Manifest(ManifestQueries):
         """Replace the settled spans of a series in a dataset by ``spans``, which are disjoint."""
         place = flat_series(dataset, series)
         with self.transaction():
-            self._connection.execute(
-                "delete from settled where dataset = ? and exchange = ? and symbol = ?"
-                " and interval = ? and clock = ?",
-                place,
-            )
+            self._connection.execute(f"delete from settled where {OF_SERIES}", place)
             self._connection.executemany(
                 "insert into settled values (?, ?, ?, ?, ?, ?, ?)",
                 [(*place, start, end) for start, end in spans],
@@ -246,15 +225,10 @@ class Manifest(ManifestQueries):
 
     def forget(self, file: StoredFile) -> None:
         """Drop the row of a file whose bytes are gone, and the settled spans of its series."""
-        series = file.key.series
-        place = (file.key.dataset, series.exchange, series.symbol)
+        place = flat_series(file.key.dataset, file.key.series)
         with self.transaction():
             self._connection.execute("delete from files where file_id = ?", (file.file_id,))
-            self._connection.execute(
-                "delete from settled where dataset = ? and exchange = ? and symbol = ?"
-                " and interval = ? and clock = ?",
-                (*place, series.interval or "", series.clock or ""),
-            )
+            self._connection.execute(f"delete from settled where {OF_SERIES}", place)
 
     def correct(self, file: StoredFile, *, facts: FileFacts, size_bytes: int) -> None:
         """Replace the facts of a file of known bytes."""
@@ -268,37 +242,31 @@ class Manifest(ManifestQueries):
     ) -> None:
         """Restore restatements and refusals in a new manifest, with their times."""
         with self.transaction():
-            self._connection.executemany(
-                "insert into restatements (dataset, series_id, period, kind, old_object,"
-                " new_object, difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        one.key.dataset,
-                        self.series_id(one.key.series),
-                        one.key.period.text,
-                        one.kind,
-                        one.old_object,
-                        one.new_object,
-                        json.dumps(one.difference),
-                        one.seen_at,
-                    )
-                    for one in restatements
-                ],
-            )
-            self._connection.executemany(
-                _INSERT_REFUSAL,
-                [
-                    (
-                        *flat_key(one.key),
-                        one.object,
-                        one.size_bytes,
-                        one.reason,
-                        one.origin,
-                        one.refused_at,
-                    )
-                    for one in refusals
-                ],
-            )
+            for restatement in restatements:
+                series_id = self.series_id(restatement.key.series)
+                self._add_restatement(replace(restatement, series_id=series_id))
+            for refusal in refusals:
+                self._add_refusal(refusal)
+
+    def _add_restatement(self, new: Restatement) -> None:
+        self._connection.execute(
+            "insert into restatements (dataset, series_id, period, kind, old_object, new_object,"
+            " difference, seen_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(new.key.dataset, new.series_id, new.key.period.text, new.kind),
+                *(new.old_object, new.new_object, json.dumps(new.difference), new.seen_at),
+            ),
+        )
+
+    def _add_refusal(self, new: Refusal) -> None:
+        self._connection.execute(
+            f"insert into quarantine ({KEY}, object, size_bytes, reason, origin, refused_at)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *flat_key(new.key),
+                *(new.object, new.size_bytes, new.reason, new.origin, new.refused_at),
+            ),
+        )
 
     def forget_superseded(self, objects: Iterable[str]) -> None:
         """Drop the rows of former files whose objects are about to be removed."""

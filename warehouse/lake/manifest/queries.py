@@ -10,6 +10,8 @@ from pathlib import Path
 
 from warehouse.lake.manifest.records import (
     KEY,
+    OF_KEY,
+    OF_SERIES,
     SELECT_FILES,
     Refusal,
     Restatement,
@@ -89,8 +91,7 @@ class ManifestQueries:
     def files_of(self, dataset: str, series: SeriesKey, *, most: int = -1) -> list[StoredFile]:
         """Current files of one series in one dataset, in the order of their periods."""
         rows = self._connection.execute(
-            f"{SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? order by period limit ?",
+            f"{SELECT_FILES} where superseded_at is null and {OF_SERIES} order by period limit ?",
             (*flat_series(dataset, series), most),
         )
         return [stored_file(row) for row in rows]
@@ -126,9 +127,7 @@ class ManifestQueries:
     def file(self, key: FileKey) -> StoredFile | None:
         """The current file of a key."""
         row = self._connection.execute(
-            f"{SELECT_FILES} where superseded_at is null and dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? and period = ?",
-            flat_key(key),
+            f"{SELECT_FILES} where superseded_at is null and {OF_KEY}", flat_key(key)
         ).fetchone()
         return None if row is None else stored_file(row)
 
@@ -179,8 +178,7 @@ class ManifestQueries:
     def settled(self, dataset: str, series: SeriesKey) -> list[tuple[int, int]]:
         """Spans ``(start_us, end_us)`` for which the vendor's response will not change any more."""
         return self._connection.execute(
-            "select start_us, end_us from settled where dataset = ? and exchange = ?"
-            " and symbol = ? and interval = ? and clock = ? order by start_us",
+            f"select start_us, end_us from settled where {OF_SERIES} order by start_us",
             flat_series(dataset, series),
         ).fetchall()
 

@@ -13,6 +13,9 @@ from warehouse.times import us_datetime
 from warehouse.vendor import SERIES_COLUMNS, FileKey, Period, SeriesKey
 
 KEY = ", ".join(("dataset", *SERIES_COLUMNS, "period"))
+# Conditions on the values of flat_series and flat_key.
+OF_SERIES = "dataset = ? and exchange = ? and symbol = ? and interval = ? and clock = ?"
+OF_KEY = f"{OF_SERIES} and period = ?"
 SELECT_FILES = (
     f"select file_id, {KEY}, series_id, object,"
     " size_bytes, iif(json_valid(facts), json_remove(facts, '$.columns'), facts),"

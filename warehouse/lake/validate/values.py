@@ -175,43 +175,58 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 def _check_exact(values: pa.Array, column: DatasetColumn) -> None:
     """Refuse values that the contract's type would change; NaN in a count becomes NULL."""
-    kind, name = values.type, column.name
-    if pa.types.is_dictionary(kind):
-        values, kind = values.dictionary, kind.value_type
-    if column.type == "DOUBLE" and pa.types.is_integer(kind):
-        reach = pc.min_max(values).as_py()
-        if any(abs(edge or 0) > _EXACT_IN_DOUBLE for edge in reach.values()):
-            raise FileRefusedError(f"column {name!r} holds integers that DOUBLE would round")
-    elif column.type == "DOUBLE" and pa.types.is_decimal(kind):
-        try:
-            is_same = pc.all(pc.equal(values.cast(pa.float64()).cast(kind), values)).as_py()
-        except pa.ArrowInvalid:
-            is_same = False
-        if is_same is False:
-            raise FileRefusedError(f"column {name!r} holds decimals that DOUBLE would round")
-    elif column.type == "BIGINT" and pa.types.is_floating(kind):
-        numbers = _floats(values)
-        if np.isinf(numbers).any():
-            raise FileRefusedError(f"column {name!r} is a count, but has infinity")
-        if (np.abs(numbers) >= 2.0**63).any():
-            raise FileRefusedError(f"column {name!r} holds numbers too large for BIGINT")
-        if (numbers[np.isfinite(numbers)] % 1 != 0).any():
-            raise FileRefusedError(f"column {name!r} has values that are not whole numbers")
-    elif column.type == "BIGINT" and pa.types.is_decimal(kind):
-        _require_cast(
-            values, pa.int64(), f"column {name!r} has decimals out of the range of BIGINT"
-        )
-    elif column.type == "BIGINT":
-        _require_cast(values, pa.int64(), f"column {name!r} holds numbers too large for BIGINT")
-    elif column.type == "VARCHAR" and is_bytes(kind):
-        _require_cast(values, pa.string(), f"column {name!r} has bytes that are not UTF-8 text")
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary
+    if (fault := _inexact(values, column.type)) is not None:
+        raise FileRefusedError(f"column {column.name!r} {fault}")
 
 
-def _require_cast(values: pa.Array, kind: pa.DataType, reason: str) -> None:
+def _inexact(values: pa.Array, wanted: str) -> str | None:
+    """Why values would change as a type of DuckDB; None if they would not."""
+    kind, fault = values.type, None
+    if wanted == "DOUBLE" and pa.types.is_integer(kind):
+        edges = pc.min_max(values).as_py().values()
+        if any(abs(edge or 0) > _EXACT_IN_DOUBLE for edge in edges):
+            fault = "holds integers that DOUBLE would round"
+    elif wanted == "DOUBLE" and pa.types.is_decimal(kind):
+        if not _survive(values, pa.float64()):
+            fault = "holds decimals that DOUBLE would round"
+    elif wanted == "BIGINT" and pa.types.is_floating(kind):
+        fault = _no_count(_floats(values))
+    elif wanted == "BIGINT" and not _can_be(values, pa.int64()):
+        fault = "holds numbers too large for BIGINT"
+        if pa.types.is_decimal(kind):
+            fault = "has decimals out of the range of BIGINT"
+    elif wanted == "VARCHAR" and is_bytes(kind) and not _can_be(values, pa.string()):
+        fault = "has bytes that are not UTF-8 text"
+    return fault
+
+
+def _no_count(numbers: np.ndarray) -> str | None:
+    if np.isinf(numbers).any():
+        return "is a count, but has infinity"
+    if (np.abs(numbers) >= 2.0**63).any():
+        return "holds numbers too large for BIGINT"
+    if (numbers[np.isfinite(numbers)] % 1 != 0).any():
+        return "has values that are not whole numbers"
+    return None
+
+
+def _can_be(values: pa.Array, kind: pa.DataType) -> bool:
     try:
         values.cast(kind)
-    except pa.ArrowInvalid as error:
-        raise FileRefusedError(reason) from error
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _survive(values: pa.Array, kind: pa.DataType) -> bool:
+    """Whether values are the same after a cast there and back."""
+    try:
+        is_same = pc.all(pc.equal(values.cast(kind).cast(values.type), values)).as_py()
+    except pa.ArrowInvalid:
+        return False
+    return is_same is not False
 
 
 def _is_finer(values: pa.Array) -> np.ndarray:

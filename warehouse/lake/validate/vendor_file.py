@@ -257,10 +257,7 @@ def _widens(found: pa.DataType, column: DatasetColumn) -> bool:
     if pa.types.is_dictionary(found):
         found = found.value_type
     match column.type:
-        case "DOUBLE":
-            holds = pa.types.is_floating(found) or pa.types.is_integer(found)
-            holds = holds or pa.types.is_decimal(found)
-        case "BIGINT":
+        case "DOUBLE" | "BIGINT":
             holds = pa.types.is_floating(found) or pa.types.is_integer(found)
             holds = holds or pa.types.is_decimal(found)
         case "TIMESTAMP" | "TIMESTAMPTZ":
