@@ -17,7 +17,7 @@ from warehouse.cli.common import (
     say,
     say_some,
 )
-from warehouse.cli.sync import print_report, report_facts
+from warehouse.cli.sync_output import print_report, report_facts
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode, UsageError

@@ -6,36 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from warehouse.cli.bucket import published
-from warehouse.cli.common import (
-    DRIFT_QUERY,
-    grouped,
-    home_option,
-    json_option,
-    note_lines,
-    put_json,
-    put_table,
-    say,
-    say_some,
+from warehouse.cli.common import grouped, home_option, json_option
+from warehouse.cli.sync_output import (
+    last_line,
+    print_folder_plan,
+    print_report,
+    print_vendor_plan,
 )
-from warehouse.cli.sync_folder import left_out, print_folder_plan, say_unrecognised
 from warehouse.config import Settings
-from warehouse.display import counted, first_few, render_size
 from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.home import Home
-from warehouse.lake import Admission, BadRow, Outcome
-from warehouse.sync import LAYOUTS, Naming, Subscription, SyncReport, plan_folder, sync_folder
+from warehouse.sync import LAYOUTS, Naming, Subscription, plan_folder, sync_folder
 from warehouse.vendor import CLOCKS, INTERVALS, day_after
 
 if TYPE_CHECKING:
-    from warehouse.sync import VendorPlan
     from warehouse.vendor import VendorClient
 
-_FILES_SHOWN = 5
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -200,7 +191,7 @@ def _sync_vendor(
     if options.dry_run:
         plan = plan_vendor(home, wanted, vendor, now=now, recheck=options.recheck)
         plan = replace(plan, failures=(*unfit, *plan.failures))
-        _print_vendor_plan(plan, options.as_json)
+        print_vendor_plan(plan, options.as_json)
         return ExitCode.DATA_PROBLEMS if plan.failures else ExitCode.DONE
     with phase("request, download and check files") as fetching, show_progress("sync") as meter:
         report = sync_vendor(
@@ -212,7 +203,7 @@ def _sync_vendor(
             salvage=options.salvage,
             meter=meter,
         )
-        fetching.detail = _last_line(report, None)
+        fetching.detail = last_line(report, None)
     print_report(replace(report, failures=(*unfit, *report.failures)), options.as_json)
     return report.exit_code or (ExitCode.DATA_PROBLEMS if unfit else ExitCode.DONE)
 
@@ -299,176 +290,3 @@ def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Na
         one("clock", asked.clocks),
         pattern,
     )
-
-
-# -- what is printed -----------------------------------------------------------------------------
-
-
-def print_report(report: SyncReport, as_json: bool = False, folder: Path | None = None) -> None:
-    """Print the outcome of a sync from ``folder`` or the vendor: the problems, then counts."""
-    if as_json:
-        put_json(report_facts(report))
-        return
-    for warning in report.warnings:
-        say(f"warning: {warning}")
-    say_some("empty", sorted(map(str, report.empty)))
-    for admission in report.refused:
-        say(f"refused: {admission.key}\n  {admission.reason}; the bytes are kept in quarantine/")
-    if any(admission.can_be_salvaged for admission in report.refused):
-        say("  next: run the same command with --salvage to import the good rows of such files")
-    _say_salvaged(report.taken_in)
-    for line in note_lines([(a.key, note) for a in report.taken_in for note in a.notes]):
-        say(f"warning: {line}")
-    for found in report.ambiguous:
-        say(f"not imported: {found.problem}\n  next: leave only one of them in the folder")
-    say_unrecognised(report, folder)
-    for failure in report.failures:
-        say(f"failed: {failure}")
-    _say_drift(report.taken_in)
-    say(_last_line(report, folder))
-    if folder is not None and not (
-        report.admissions or report.unchanged or report.unrecognised or report.ambiguous
-    ):
-        say(f"  there is no *.parquet file in {folder}")
-    if report.taken_in and not click.get_current_context().find_root().meta.get("builds"):
-        say("  next: warehouse build")
-
-
-def _say_salvaged(admissions: Sequence[Admission]) -> None:
-    """Print the files from which rows were left out, with the first of these rows."""
-    for admission in admissions:
-        if admission.left_out:
-            rows = [BadRow(*row) for row in admission.left_out]
-            shown = "; ".join(f"{row}: {row.reason}" for row in rows[:_FILES_SHOWN])
-            more = f"; {len(rows) - _FILES_SHOWN:,} more" if len(rows) > _FILES_SHOWN else ""
-            say(f"warning: {admission.key}: {counted(len(rows), 'row')} left out: {shown}{more}")
-    if any(admission.left_out for admission in admissions):
-        say('  list all of them after the build: warehouse sql "from meta.salvaged"')
-
-
-def _say_drift(admissions: Sequence[Admission]) -> None:
-    """Print the columns that differ from the contract, by dataset, with the number of files."""
-    datasets = sorted({admission.key.dataset for admission in admissions})
-    has_drift = False
-    for dataset in datasets:
-        files = [admission for admission in admissions if admission.key.dataset == dataset]
-        for names, meaning in (
-            ([a.missing for a in files], "missing (read NULL)"),
-            ([a.unexpected for a in files], "not in the contract (kept)"),
-        ):
-            columns = list(dict.fromkeys(name for some in names for name in some))
-            if columns:
-                count = sum(bool(some) for some in names)
-                say(
-                    f"drift: {dataset}: {first_few(columns)} {meaning},"
-                    f" in {count:,} of {counted(len(files), 'file')}"
-                )
-                has_drift = True
-    if has_drift:
-        say(f"  list all of them after the build: {DRIFT_QUERY}")
-
-
-def _last_line(report: SyncReport, folder: Path | None) -> str:
-    taken, known = report.taken_in, len(report.unchanged) + report.count(Outcome.UNCHANGED)
-    problems = len(report.refused) + len(report.failures)
-    problems += len(report.unrecognised) + len(report.ambiguous)
-    if not taken:
-        state = "nothing to import" if folder and not known else "up to date"
-        if problems:
-            state = f"nothing imported, problems: {problems:,}"
-        return f"{state}; {counted(known, 'file')} known, nothing new" if known else state
-    rows = sum(admission.rows for admission in taken)
-    size = sum(admission.size_bytes for admission in taken)
-    counts = ", ".join(
-        f"{report.count(outcome):,} {outcome}" for outcome in Outcome if report.count(outcome)
-    )
-    speed = ""
-    if report.received_bytes:
-        rate = render_size(int(report.received_bytes / max(report.seconds, 0.001)))
-        speed = f" in {report.seconds:,.1f} s, {rate}/s"
-    failed = f"; {len(report.failures):,} failed" if report.failures else ""
-    return (
-        f"{counted(len(taken), 'file')} imported"
-        f" ({counted(rows, 'row')}, {render_size(size)}{speed}): {counts}{failed}"
-    )
-
-
-def _print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
-    if as_json:
-        put_json(
-            {
-                "files": [
-                    {
-                        "key": str(fetch.key),
-                        "size_bytes": plan.size_of(fetch),
-                        "held": fetch.held is not None,
-                    }
-                    for fetch in plan.fetches
-                ],
-                "size_bytes": plan.size_bytes,
-                "seconds": round(plan.seconds, 1),
-                "unchanged": len(plan.unchanged),
-                "settled_series": plan.settled,
-                "empty": [str(answer) for answer in plan.empty],
-                "failures": [failure.what for failure in plan.failures],
-            }
-        )
-        return
-    rows = [
-        (f.key.dataset, str(f.key.series), f.key.period.text, plan.size_of(f), _why(f.held))
-        for f in plan.fetches
-    ]
-    if rows:
-        put_table(["dataset", "series", "period", "bytes", "why"], rows)
-    say_some("empty", sorted(map(str, plan.empty)))
-    for failure in plan.failures:
-        say(f"failed: {failure}")
-    if not rows:
-        say("up to date: nothing to fetch")
-        return
-    unknown = sum(plan.size_of(fetch) is None for fetch in plan.fetches)
-    size, files = render_size(plan.size_bytes), counted(len(rows), "file")
-    if unknown == len(rows):
-        say(f"would download {files}; the vendor does not list their sizes")
-    elif unknown:
-        say(
-            f"would download {files}, {size} and {unknown:,} of unknown size;"
-            f" more than {plan.seconds:,.0f} s at 8 MB/s"
-        )
-    else:
-        say(f"would download {files}, {size}; about {plan.seconds:,.0f} s at 8 MB/s")
-
-
-def _why(held: object) -> str:
-    return "new" if held is None else "may have changed"
-
-
-def report_facts(report: SyncReport) -> dict[str, Any]:
-    """The report of a sync as JSON values."""
-    return {
-        "taken_in": len(report.taken_in),
-        "rows": sum(admission.rows for admission in report.taken_in),
-        "size_bytes": sum(admission.size_bytes for admission in report.taken_in),
-        "received_bytes": report.received_bytes,
-        "seconds": round(report.seconds, 3),
-        "outcomes": {str(o): report.count(o) for o in Outcome},
-        "unchanged": len(report.unchanged) + report.count(Outcome.UNCHANGED),
-        "settled_series": report.settled,
-        "refused": [{"key": str(a.key), "reason": a.reason} for a in report.refused],
-        "failures": [
-            {"what": failure.what, "next": failure.next_step} for failure in report.failures
-        ],
-        "empty": [str(answer) for answer in report.empty],
-        "warnings": list(report.warnings),
-        "salvaged": [
-            {"key": str(a.key), "rows": [list(row) for row in a.left_out]}
-            for a in report.taken_in
-            if a.left_out
-        ],
-        "notes": [
-            {"key": str(a.key), "kind": kind, "text": text}
-            for a in report.taken_in
-            for kind, text in a.notes
-        ],
-        **left_out(report),
-    }

@@ -7,7 +7,7 @@ name or by the hash of their bytes, and keeps those of all others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,21 +205,13 @@ class Days:
                 " from ticks left join repeated using (source_file, source_row) group by all"
             )
         }
-        sources = []
-        for source in kept:
+        sources = [
+            *kept,
+            *(ImportedSource(one.source.name, one.source.sha256, 0, 0, one.rows) for one in read),
+        ]
+        for place, source in enumerate(sources):
             rows, left_out = found.get(source.name, (0, 0))
-            sources.append(
-                ImportedSource(
-                    source.name, source.sha256, rows, source.duplicates + left_out, source.total
-                )
-            )
-        for staged in read:
-            rows, left_out = found.get(staged.source.name, (0, 0))
-            sources.append(
-                ImportedSource(
-                    staged.source.name, staged.source.sha256, rows, left_out, staged.rows
-                )
-            )
+            sources[place] = replace(source, rows=rows, duplicates=source.duplicates + left_out)
         return tuple(sorted(sources, key=lambda source: source.name))
 
     def _copy(self, path: Path, sources: tuple[ImportedSource, ...]) -> None:

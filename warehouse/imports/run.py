@@ -224,9 +224,8 @@ class _Job:
     def _folder(self) -> Iterator[Path]:
         """A folder for the files of a batch, on the disk of the home."""
         self.home.build.mkdir(parents=True, exist_ok=True)
-        for leftover in self.home.build.glob(
-            "import-*"
-        ):  # from a killed run, because this one has the lock
+        # from a killed run, because this one has the lock
+        for leftover in self.home.build.glob("import-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         folder = self.home.build.resolve() / f"import-{os.getpid()}"
         folder.mkdir()

@@ -6,7 +6,7 @@ The importer's SQL is not trusted: it must be one SELECT that calls readers only
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from warehouse.imports.source import SourceFile, unpack
 from warehouse.interrupts import run
 from warehouse.query import check, engine_message
 from warehouse.sql import identifier, literal
+from warehouse.vendor import DatasetColumn
 
 _READERS = frozenset(
     {"read_csv", "read_csv_auto", "read_parquet", "parquet_scan", "read_json", "read_json_auto"}
@@ -207,7 +208,7 @@ class Stage:
         days = sorted(path.name.removeprefix("day=") for path in folder.iterdir())
         if not days:
             return Staged(source, 0, (), 0, 0, 0)
-        faults = self._faults()
+        faults = list(self._faults())
         counts = ", ".join(
             f"count(*) filter (where {where}), min(source_row) filter (where {where})"
             for _, where in faults
@@ -246,57 +247,50 @@ class Stage:
             tuple(reasons),
         )
 
-    def _faults(self) -> list[tuple[str, str]]:
+    def _faults(self) -> Iterator[tuple[str, str]]:
         """Reasons for which a row is refused, each with its condition."""
         importer = self._importer
-        found = [
-            ("no exchange_timestamp", "exchange_timestamp is null"),
-            (
-                "a time outside 2009 to tomorrow (is its unit wrong?)",
-                f"exchange_timestamp < {_FIRST_TIME}"
-                " or exchange_timestamp >= now() + interval 1 day",
-            ),
-        ]
+        yield "no exchange_timestamp", "exchange_timestamp is null"
+        yield "a time outside 2009 to tomorrow (is its unit wrong?)", _outside("exchange_timestamp")
         if importer.receive_clock == "none":
-            found.append(
-                (
-                    "a local_timestamp, although the header has receive_clock: none",
-                    "local_timestamp is not null",
-                )
+            yield (
+                "a local_timestamp, although the header has receive_clock: none",
+                "local_timestamp is not null",
             )
         else:
-            found += [
-                ("no local_timestamp", "local_timestamp is null"),
-                (
-                    "a local_timestamp outside 2009 to tomorrow (is its unit wrong?)",
-                    f"local_timestamp < {_FIRST_TIME} or local_timestamp >= now() + interval 1 day",
-                ),
-            ]
+            yield "no local_timestamp", "local_timestamp is null"
+            yield (
+                "a local_timestamp outside 2009 to tomorrow (is its unit wrong?)",
+                _outside("local_timestamp"),
+            )
         is_trades = importer.contract.column("side") is not None
         if is_trades:
-            found.append(
-                (
-                    "a side other than buy, sell, NULL",
-                    "side is not null and side not in ('buy', 'sell')",
-                )
+            yield (
+                "a side other than buy, sell, NULL",
+                "side is not null and side not in ('buy', 'sell')",
             )
         if importer.by_id:
-            found.append(("no id", "coalesce(id, '') = ''"))
+            yield "no id", "coalesce(id, '') = ''"
         for column in importer.columns:
-            name = identifier(column.name)
-            if column.type != "DOUBLE":
-                continue
-            is_positive = column.is_price or column.name.endswith("amount")
-            if is_positive:
-                found.append((f"{column.name} of 0 or below", f"{name} <= 0"))
-            elif column.minimum is not None:
-                found.append(
-                    (f"{column.name} below {column.minimum:g}", f"{name} < {column.minimum!r}")
-                )
-            found.append((f"NaN or infinity in {column.name}", f"not isfinite({name})"))
-            if is_trades or not is_positive:  # one side of a book may be empty
-                found.append((f"no {column.name}", f"{name} is null"))
-        return found
+            if column.type == "DOUBLE":
+                yield from _faults_of_number(column, is_trades=is_trades)
+
+
+def _outside(time: str) -> str:
+    """The condition that a time lies before the first exchange or in the future."""
+    return f"{time} < {_FIRST_TIME} or {time} >= now() + interval 1 day"
+
+
+def _faults_of_number(column: DatasetColumn, *, is_trades: bool) -> Iterator[tuple[str, str]]:
+    name = identifier(column.name)
+    is_positive = column.is_price or column.name.endswith("amount")
+    if is_positive:
+        yield f"{column.name} of 0 or below", f"{name} <= 0"
+    elif column.minimum is not None:
+        yield f"{column.name} below {column.minimum:g}", f"{name} < {column.minimum!r}"
+    yield f"NaN or infinity in {column.name}", f"not isfinite({name})"
+    if is_trades or not is_positive:  # one side of a book may be empty
+        yield f"no {column.name}", f"{name} is null"
 
 
 def _checked(importer: Importer, connection: duckdb.DuckDBPyConnection) -> str:

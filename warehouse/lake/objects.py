@@ -19,10 +19,10 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
 from warehouse.files import copy, flush, leftovers, sha256_of, show, temporary
@@ -32,7 +32,10 @@ from warehouse.lake.manifest.records import FileFacts, StoredFile
 from warehouse.lake.manifest.sqlite_errors import DISK_CODES, primary_code
 from warehouse.lake.notes import Note, notes_of
 from warehouse.times import utc_now
-from warehouse.vendor import Contract, FileKey, load_contracts
+from warehouse.vendor import FileKey, load_contracts
+
+if TYPE_CHECKING:
+    from warehouse.lake.validate.bad_rows import BadRowsError
 
 _BLOCK_BYTES = 1 << 20
 
@@ -136,23 +139,22 @@ class Lake:
                 self.manifest.record_stamp(current, origin=origin, stamp=stamp)
                 return Admission(key, Outcome.UNCHANGED, size, current.facts.rows)
             from warehouse.lake.validate.bad_rows import BadRowsError
-            from warehouse.lake.validate.vendor_file import check_file
 
-            contract = load_contracts().get(key.dataset)
             try:
-                facts = self._of_one_source(key, check_file(incoming, key, contract))
+                facts = self._checked(key, incoming)
             except FileRefusedError as refused:
                 if not quarantine:
                     incoming.unlink()
                     raise
-                is_rows = isinstance(refused, BadRowsError) and refused.can_be_salvaged
-                if not (self._salvages and is_rows):
-                    return self._refuse(
-                        key, incoming, sha256, refused.what, origin, can_be_salvaged=is_rows
-                    )
-                incoming, sha256, facts = self._salvage(
-                    key, incoming, sha256, refused, origin, contract
-                )
+                salvaged, can_be_salvaged = None, False
+                if isinstance(refused, BadRowsError) and refused.can_be_salvaged:
+                    can_be_salvaged = True
+                    if self._salvages:
+                        salvaged = self._salvage(key, incoming, sha256, refused)
+                refusal = self._refuse(key, incoming, sha256, refused.what, origin)
+                if salvaged is None:
+                    return replace(refusal, can_be_salvaged=can_be_salvaged)
+                incoming, sha256, facts = salvaged
                 size = incoming.stat().st_size
             outcome, difference = self._compare(incoming, current, key)
             _move(incoming, self.home.object_path(sha256))
@@ -180,14 +182,17 @@ class Lake:
                 object=sha256,
             )
 
-    def _of_one_source(self, key: FileKey, facts: FileFacts) -> FileFacts:
-        """The facts of a file, if it does not mix the vendor's ticks and imported ones.
+    def _checked(self, key: FileKey, incoming: Path) -> FileFacts:
+        """The facts of a file.
 
         Raises
         ------
         FileRefusedError
-            The series holds files of the other kind.
+            It failed its check, or would mix the vendor's ticks and imported ones in one series.
         """
+        from warehouse.lake.validate.vendor_file import check_file
+
+        facts = check_file(incoming, key, load_contracts().get(key.dataset))
         held = self.manifest.files_of(key.dataset, key.series, most=1) if key.is_raw else []
         for other in held:  # all files of a series are of one kind
             if (other.facts.imported is None) != (facts.imported is None):
@@ -333,24 +338,16 @@ class Lake:
         return incoming, digest.hexdigest()
 
     def _salvage(
-        self,
-        key: FileKey,
-        incoming: Path,
-        sha256: str,
-        bad: FileRefusedError,
-        origin: str,
-        contract: Contract | None,
+        self, key: FileKey, incoming: Path, sha256: str, bad: BadRowsError
     ) -> tuple[Path, str, FileFacts]:
-        """Write the good rows of a file; the file itself goes to quarantine."""
-        from warehouse.lake.validate.bad_rows import BadRowsError, write_salvaged
+        """Write the good rows of a file."""
+        from warehouse.lake.validate.bad_rows import write_salvaged
         from warehouse.lake.validate.vendor_file import check_file
 
-        assert isinstance(bad, BadRowsError)
         kept = temporary(self.home.objects / f"salvaged-{sha256}")
         write_salvaged(incoming, kept, sha256, bad)
         flush(kept)
-        facts = check_file(kept, key, contract)
-        self._refuse(key, incoming, sha256, bad.what, origin)
+        facts = check_file(kept, key, load_contracts().get(key.dataset))
         return kept, sha256_of(kept), facts
 
     def _refuse(
@@ -360,8 +357,6 @@ class Lake:
         sha256: str,
         reason: str,
         origin: str,
-        *,
-        can_be_salvaged: bool = False,
     ) -> Admission:
         kept = self.home.quarantine / f"{sha256}.refused"
         size = incoming.stat().st_size
@@ -369,7 +364,7 @@ class Lake:
         self.manifest.record_refusal(
             key, object=sha256, size_bytes=size, reason=reason, origin=origin
         )
-        return Admission(key, Outcome.REFUSED, size, reason=reason, can_be_salvaged=can_be_salvaged)
+        return Admission(key, Outcome.REFUSED, size, reason=reason)
 
     def _compare(
         self, incoming: Path, current: StoredFile | None, key: FileKey

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -145,19 +145,13 @@ def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
     gone = {out.path for out in without}
     if refused := [out for out in refused_models(home) if out.path not in gone]:
         raise NeedsDbt(": ".join(refused[0].reason.splitlines()[:2]))
-    files = [path for path in own_files(home.models) if path not in gone]
-    for path in files:
-        if path.suffix == ".md" and "{%" in _read(path):
-            raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
-    described = described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
     _require_plain_macros(home)
     paths = {path.stem: path for path in own_files(home.models, ".sql")}
+    described = _described(home, paths, gone)
     try:
         renderer = Renderer(home.macros, paths)
     except TemplateMistake as error:
         raise NeedsDbt(error.what) from error
-    if unknown := sorted(described.keys() - paths.keys()):
-        raise NeedsDbt(f"a yml file describes {unknown[0]}, of which there is no file")
     models = []
     for name, path in paths.items():
         if path not in gone:
@@ -167,13 +161,32 @@ def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
     for model in models:
         if missing := sorted(broken & set(model.rendered.refs)):
             raise _broken(model.path, f"reads {missing[0]}, which was not built")
+    _require_apart(home, models, renderer)
+    return models
+
+
+def _described(
+    home: Home, paths: Mapping[str, Path], gone: Collection[Path]
+) -> dict[str, Described]:
+    """The descriptions of models in yml files; an error for a file that only dbt reads."""
+    files = [path for path in own_files(home.models) if path not in gone]
+    for path in files:
+        if path.suffix == ".md" and "{%" in _read(path):
+            raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
+    described = described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
+    if unknown := sorted(described.keys() - paths.keys()):
+        raise NeedsDbt(f"a yml file describes {unknown[0]}, of which there is no file")
+    return described
+
+
+def _require_apart(home: Home, models: Sequence[_Own], renderer: Renderer) -> None:
+    """Raise an error if two models, or a model and a built-in one, have the same name."""
     names = [model.relation.name.lower() for model in models]
     for model in models:
         name = model.relation.name
         if names.count(name.lower()) > 1 or renderer.relation(name.lower()) is not None:
             with _about(home, model.path):
                 raise NeedsDbt(f"{_place(home, model.path)}: another model is called {name}")
-    return models
 
 
 @contextmanager

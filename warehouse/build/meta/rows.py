@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,7 @@ from warehouse.home import Home
 from warehouse.lake import (
     Manifest,
     OwnedFile,
+    Refusal,
     Restatement,
     SeriesMonth,
     cover_months,
@@ -219,42 +220,14 @@ def _of_lake(
 ) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables that describe the lake as a whole, and the build."""
     lake, settings, inputs = described.lake, described.settings, described.inputs
-    contracts = load_contracts()
-    sums = {
-        dataset: of_files
-        for dataset, *of_files in rows_of(
-            connection,
-            "select dataset, count(*), sum(rows - rows_hidden)::bigint,"
-            " sum(size_bytes)::bigint from meta.files group by dataset",
-        )
-    }
     held = lake.replaced | set(
         rows_of(connection, "select distinct dataset, series_id from meta.files")
     )
-    series = Counter(dataset for dataset, _ in held)
-    rows_beside = Counter[str]()
-    for file in lake.beside:
-        rows_beside[file.file.key.dataset] += file.file.facts.rows
     numbers = {series_id for _, series_id in held}
-    datasets = sorted({*contracts, *lake.datasets})
+    datasets = sorted({*load_contracts(), *lake.datasets})
     return {
         "months": (lake.row(*place) for place in lake.places()),
-        "datasets": (
-            (
-                name,
-                *(
-                    (contracts[name].title, contracts[name].category, contracts[name].description)
-                    if name in contracts
-                    else (name, "uncontracted", "Not in the contracts: taken as it came.")
-                ),
-                series[name],
-                files,
-                rows + rows_beside[name],
-                size_bytes,
-            )
-            for name in datasets
-            for files, rows, size_bytes in [sums.get(name, (0, 0, 0))]
-        ),
+        "datasets": _dataset_rows(connection, lake, Counter(dataset for dataset, _ in held)),
         "columns": (
             (name, column.name, column.type, column.unit, column.description)
             for name in datasets
@@ -265,35 +238,8 @@ def _of_lake(
             for series_id, key in lake.series.items()
             if series_id in numbers
         ),
-        "quarantine": (
-            (
-                refusal.key.dataset,
-                refusal.key.series.exchange,
-                refusal.key.series.symbol,
-                refusal.key.series.interval,
-                refusal.key.series.clock,
-                refusal.key.period.text,
-                refusal.reason,
-                refusal.size_bytes,
-                refusal.object,
-                refusal.origin,
-                datetime.fromisoformat(refusal.refused_at),
-            )
-            for refusal in described.manifest.quarantine()
-        ),
-        "audit": (
-            (
-                dataset,
-                *_place(lake, series_id),
-                *finding[:5],
-                None if finding[5] is None else datetime.fromisoformat(finding[5]),
-                *finding[6:],
-                datetime.fromisoformat(audited_at),
-            )
-            for dataset, series_id, findings, audited_at in described.manifest.audits()
-            if (dataset, series_id) in held
-            for finding in json.loads(findings)
-        ),
+        "quarantine": map(_refusal_row, described.manifest.quarantine()),
+        "audit": _audit_rows(described, held),
         "build": [
             (
                 described.generation,
@@ -302,7 +248,7 @@ def _of_lake(
                 duckdb.__version__,
                 "" if inputs is None else str(inputs),
                 str(settings.home),
-                sum(files for files, *_ in sums.values()),
+                *rows_of(connection, "select count(*) from meta.files")[0],
                 settings.threads,
                 settings.memory_limit,
                 settings.engine,
@@ -314,6 +260,58 @@ def _of_lake(
             ((key.exchange, key.symbol) for key in lake.series.values()),
         ),
     }
+
+
+def _dataset_rows(
+    connection: duckdb.DuckDBPyConnection, lake: LakeByMonth, series: Counter[str]
+) -> Iterator[tuple[Any, ...]]:
+    contracts = load_contracts()
+    sums = {
+        dataset: of_files
+        for dataset, *of_files in rows_of(
+            connection,
+            "select dataset, count(*), sum(rows - rows_hidden)::bigint,"
+            " sum(size_bytes)::bigint from meta.files group by dataset",
+        )
+    }
+    rows_beside = Counter[str]()
+    for file in lake.beside:
+        rows_beside[file.file.key.dataset] += file.file.facts.rows
+    for name in sorted({*contracts, *lake.datasets}):
+        meaning = name, "uncontracted", "Not in the contracts: taken as it came."
+        if (contract := contracts.get(name)) is not None:
+            meaning = contract.title, contract.category, contract.description
+        files, rows, size_bytes = sums.get(name, (0, 0, 0))
+        yield name, *meaning, series[name], files, rows + rows_beside[name], size_bytes
+
+
+def _refusal_row(refusal: Refusal) -> tuple[Any, ...]:
+    return (
+        refusal.key.dataset,
+        refusal.key.series.exchange,
+        refusal.key.series.symbol,
+        refusal.key.series.interval,
+        refusal.key.series.clock,
+        refusal.key.period.text,
+        refusal.reason,
+        refusal.size_bytes,
+        refusal.object,
+        refusal.origin,
+        datetime.fromisoformat(refusal.refused_at),
+    )
+
+
+def _audit_rows(described: Subject, held: Container[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
+    for dataset, series_id, findings, audited_at in described.manifest.audits():
+        for finding in json.loads(findings) if (dataset, series_id) in held else ():
+            yield (
+                dataset,
+                *_place(described.lake, series_id),
+                *finding[:5],
+                None if finding[5] is None else datetime.fromisoformat(finding[5]),
+                *finding[6:],
+                datetime.fromisoformat(audited_at),
+            )
 
 
 def rows_of(

@@ -189,6 +189,20 @@ def _source(path: Path) -> str:
 
 def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> None:
     schema = file.schema_arrow
+    _check_names(schema)
+    required = time_columns(key.dataset)
+    for name in required:
+        _check_time(file, name)
+    others = {name.lower() for name in schema.names}.difference(required)
+    if contract is not None and not any(map(contract.column, others)):
+        raise FileRefusedError(
+            f"has none of the columns of {key.dataset}: is it a file of another dataset?"
+        )
+    for field in schema:
+        _check_type(field, None if contract is None else contract.column(field.name.lower()))
+
+
+def _check_names(schema: pa.Schema) -> None:
     names = [name.lower() for name in schema.names]
     if any(not name or "\0" in name for name in names):
         raise FileRefusedError("a column has no name")
@@ -196,36 +210,36 @@ def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None)
         if count > 1:
             found = [field.name for field in schema if field.name.lower() == name]
             raise FileRefusedError(f"columns have the same name: {', '.join(map(repr, found[:3]))}")
-    required = time_columns(key.dataset)
-    for name in required:
-        if name not in names:
-            raise FileRefusedError(f"has no column {name!r}{other_times(schema)}")
-        kind = schema.types[names.index(name)]
-        if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-            column = schema.names[names.index(name)]
-            raise FileRefusedError(
-                f"column {column!r} is {_named(kind)}, not a timestamp{time_hint(file, column)}"
-            )
-    others = [name for name in names if name not in required]
-    if contract is not None and not any(map(contract.column, others)):
+
+
+def _check_time(file: pq.ParquetFile, name: str) -> None:
+    """Refuse a file that has no column of that name, or one that is no time."""
+    schema = file.schema_arrow
+    field = next((field for field in schema if field.name.lower() == name), None)
+    if field is None:
+        raise FileRefusedError(f"has no column {name!r}{other_times(schema)}")
+    if not (pa.types.is_timestamp(field.type) or pa.types.is_date(field.type)):
         raise FileRefusedError(
-            f"has none of the columns of {key.dataset}: is it a file of another dataset?"
+            f"column {field.name!r} is {_named(field.type)}, not a timestamp"
+            f"{time_hint(file, field.name)}"
         )
-    for field in schema:
-        if not _is_shallow(field.type):
-            raise FileRefusedError(
-                f"column {field.name[:80]!r} is nested more than {_DEEPEST_TYPE} deep"
-            )
-        column = None if contract is None else contract.column(field.name.lower())
-        if column is not None and _has_long_decimals(field.type):
-            raise FileRefusedError(
-                f"column {field.name!r} is {_named(field.type)}, but DuckDB's decimals have at "
-                f"most {_LONGEST_DECIMAL} digits: write shorter ones"
-            )
-        if column is not None and not _widens(field.type, column):
-            raise FileRefusedError(
-                f"column {field.name!r} is {_named(field.type)}, not {_MEANT[column.type]}"
-            )
+
+
+def _check_type(field: pa.Field, column: DatasetColumn | None) -> None:
+    """Refuse a column whose type cannot become that of the contract's ``column``."""
+    if not _is_shallow(field.type):
+        raise FileRefusedError(
+            f"column {field.name[:80]!r} is nested more than {_DEEPEST_TYPE} deep"
+        )
+    if column is not None and _has_long_decimals(field.type):
+        raise FileRefusedError(
+            f"column {field.name!r} is {_named(field.type)}, but DuckDB's decimals have at "
+            f"most {_LONGEST_DECIMAL} digits: write shorter ones"
+        )
+    if column is not None and not _widens(field.type, column):
+        raise FileRefusedError(
+            f"column {field.name!r} is {_named(field.type)}, not {_MEANT[column.type]}"
+        )
 
 
 # Types of the contract, as worded in messages.

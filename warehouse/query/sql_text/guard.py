@@ -304,6 +304,24 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
         if len(kinds) > 1:
             raise _several_statements(len(kinds))
         raise _not_allowed(kinds[0] if kinds else "no statement")
+    from sqlglot import exp
+
+    writes = (exp.Create, exp.Drop, exp.Alter, exp.Insert, exp.Update, exp.Delete, exp.Merge)
+    others = (exp.Copy, exp.Command, exp.Attach, exp.Detach, exp.Set, exp.Pragma, exp.Use)
+    for node in _pivot_tree(bare).walk():
+        if isinstance(node, (*writes, *others)):
+            raise _not_allowed(node.key)
+        if isinstance(node, exp.Table):
+            if isinstance(node.this, exp.Func):
+                _check_table_function(_function_name(node.this), is_macro)
+            for part in node.parts:
+                _check_table(part.name)
+        elif isinstance(node, exp.Func):
+            _check_scalar(_function_name(node))
+
+
+def _pivot_tree(bare: str) -> Any:
+    """sqlglot's tree of a text that is one query."""
     import sqlglot
     from sqlglot import exp
 
@@ -315,18 +333,7 @@ def _check_pivot(bare: str, is_macro: Callable[[str], bool]) -> None:
         raise _several_statements(len(trees))
     if not isinstance(trees[0], (exp.Query, exp.Pivot)):
         raise _not_allowed(trees[0].key)
-    writes = (exp.Create, exp.Drop, exp.Alter, exp.Insert, exp.Update, exp.Delete, exp.Merge)
-    others = (exp.Copy, exp.Command, exp.Attach, exp.Detach, exp.Set, exp.Pragma, exp.Use)
-    for node in trees[0].walk():
-        if isinstance(node, (*writes, *others)):
-            raise _not_allowed(node.key)
-        if isinstance(node, exp.Table):
-            if isinstance(node.this, exp.Func):
-                _check_table_function(_function_name(node.this), is_macro)
-            for part in node.parts:
-                _check_table(part.name)
-        elif isinstance(node, exp.Func):
-            _check_scalar(_function_name(node))
+    return trees[0]
 
 
 def _statement_types(bare: str) -> list[str]:
