@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from warehouse.analysis.files_read import CatalogFiles
     from warehouse.analysis.gaps import Gap, IncompleteError, find_gaps
     from warehouse.analysis.lineage import Trace, column_facts, trace
-    from warehouse.analysis.parse_tree import Tree, function_name, names, nodes, texts_in
+    from warehouse.analysis.parse_tree import (
+        Tree,
+        function_name,
+        names,
+        nodes,
+        parse_query,
+        texts_in,
+    )
     from warehouse.analysis.result_warnings import (
         LookAhead,
         LooksAheadError,

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
-from warehouse.analysis.parse_tree import Tree, names, nodes
+from warehouse.analysis.parse_tree import Tree, names, nodes, parse_query
 from warehouse.errors import BUILD, NotFoundError, nearest
 from warehouse.sql import literal
 
@@ -198,9 +198,7 @@ class Names:
     @_locked
     def parse(self, text: str) -> Tree | None:
         """The engine's tree of a SELECT; None if it has none."""
-        row = self._cursor.execute(f"select json_serialize_sql({literal(text)})").fetchone()
-        reply = json.loads(row[0]) if row else {"error": True}
-        return None if reply.get("error") else reply["statements"][0]["node"]
+        return parse_query(self._cursor, text)
 
     @_locked
     def value(self, expression: Tree, params: Mapping[str, object]) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
+from warehouse.sql import literal
 from warehouse.vendor import SERIES_COLUMNS
 
 Tree = dict[str, Any]
@@ -45,6 +49,13 @@ class Cte:
 
 
 Ctes = dict[str, Cte]
+
+
+def parse_query(connection: duckdb.DuckDBPyConnection, text: str) -> Tree | None:
+    """The engine's tree of a SELECT; None if it has none."""
+    row = connection.execute(f"select json_serialize_sql({literal(text)})").fetchone()
+    reply = json.loads(row[0]) if row else {"error": True}
+    return None if reply.get("error") else reply["statements"][0]["node"]
 
 
 def nodes(tree: object) -> Iterator[Tree]:

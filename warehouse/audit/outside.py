@@ -7,7 +7,6 @@ from the future.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from functools import cache
 
 import duckdb
 
-from warehouse.analysis import Tree, function_name, names, nodes
+from warehouse.analysis import Tree, function_name, names, nodes, parse_query
 from warehouse.audit.sample import ORIGIN, TICKS
 from warehouse.project import DATABASE, Model, Project, Relation
 from warehouse.sql import literal
@@ -135,9 +134,8 @@ def _instead(relation: Relation | None, models: set[Relation]) -> str:
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Tree]:
     """All nodes of the parse tree; empty if DuckDB has none, and building the model shows why."""
-    row = connection.execute("select json_serialize_sql(?)", [sql]).fetchone()
-    tree: Tree = json.loads(row[0]) if row else {"error": True}
-    return [] if tree.get("error") else list(nodes(tree))
+    tree = parse_query(connection, sql)
+    return [] if tree is None else list(nodes(tree))
 
 
 def _table_functions(parsed: Sequence[Tree]) -> Iterator[str]:

@@ -99,8 +99,8 @@ def resolve(
     symbols_of
         Returns all symbols of an exchange; called for patterns only.
     unfit
-        Called with patterns that match no symbol while others match some; by default this is an
-        error.
+        Gets an error for each pattern that matches no symbol, if others match some; by default the
+        first one is raised.
 
     Raises
     ------

@@ -160,7 +160,8 @@ class _Page:
         turn: AbstractAsyncContextManager[Any],
     ) -> Response:
         """Run work on another thread; it is stopped when the client disconnects."""
-        number = _integer(request, "generation", None)
+        is_chosen = "generation" in request.query_params
+        number = _integer(request, "generation") if is_chosen else None
         warehouse = await run_in_threadpool(self._catalogs.get, number)
         asking = Asking(warehouse)
 
@@ -199,7 +200,7 @@ class _Page:
     def series(self, request: Request, asking: Asking) -> Any:
         """Span and step of a series in a table, for the choice of tiles."""
         table, number = _text(request, "table"), _integer(request, "series")
-        source = self._tiles.source(asking, table, _known(number))
+        source = self._tiles.source(asking, table, number)
         if source is None:
             return {"rows": 0}
         return {
@@ -211,9 +212,9 @@ class _Page:
         }
 
     def points(self, request: Request, asking: Asking) -> Response:
-        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        table, number = _text(request, "table"), _integer(request, "series")
         columns = _texts(request, "column")
-        level, tile = _known(_integer(request, "level")), _known(_integer(request, "tile"))
+        level, tile = _integer(request, "level"), _integer(request, "tile")
         source = self._tiles.source(asking, table, number)
         if source is None:
             raise NotFoundError(
@@ -227,19 +228,19 @@ class _Page:
         )
 
     def filled(self, request: Request, asking: Asking) -> Any:
-        number = _known(_integer(request, "series"))
+        number = _integer(request, "series")
         return pages.filled(asking, _text(request, "table"), _texts(request, "column"), number)
 
     def empty(self, request: Request, asking: Asking) -> Any:
-        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        table, number = _text(request, "table"), _integer(request, "series")
         return pages.empty(asking, self._tiles.source(asking, table, number))
 
     def absent(self, request: Request, asking: Asking) -> Any:
-        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        table, number = _text(request, "table"), _integer(request, "series")
         return pages.absent(asking, self._home, table, _texts(request, "column"), number)
 
     def extreme(self, request: Request, asking: Asking) -> Any:
-        table, number = _text(request, "table"), _known(_integer(request, "series"))
+        table, number = _text(request, "table"), _integer(request, "series")
         source = self._tiles.source(asking, table, number)
         span = _seconds(request, "from"), _seconds(request, "to")
         is_high = request.query_params.get("end") == "high"
@@ -253,13 +254,13 @@ class _Page:
         return pages.cross_section(asking, _text(request, "table"), columns, at)
 
     def seasonality(self, request: Request, asking: Asking) -> Any:
-        number = _known(_integer(request, "series"))
+        number = _integer(request, "series")
         return pages.seasonality(asking, _text(request, "table"), _text(request, "column"), number)
 
     def scatter(self, request: Request, asking: Asking) -> Any:
         x = _text(request, "x_table"), _text(request, "x")
         y = _text(request, "y_table"), _text(request, "y")
-        return pages.scatter(asking, x, y, _known(_integer(request, "series")))
+        return pages.scatter(asking, x, y, _integer(request, "series"))
 
     def lineage(self, request: Request, asking: Asking) -> Any:
         return facts.lineage(asking)
@@ -359,11 +360,9 @@ def _texts(request: Request, name: str) -> list[str]:
     return sorted(set(request.query_params.getlist(name)))
 
 
-def _integer(request: Request, name: str, otherwise: int | None = -1) -> int | None:
-    """A whole number from the URL; ``otherwise`` if it is missing, or required if that is -1."""
+def _integer(request: Request, name: str) -> int:
+    """A whole number from the URL."""
     text = request.query_params.get(name)
-    if text is None and otherwise is None:
-        return None
     if text is None or not text.removeprefix("-").isdecimal() or len(text) > 12:
         raise UsageError(f"{name}={str(text)[:40]}: not a whole number")
     return int(text)
@@ -377,11 +376,6 @@ def _seconds(request: Request, name: str) -> float:
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{name}: not a time in seconds since 1970") from error
     return found
-
-
-def _known(number: int | None) -> int:
-    assert number is not None
-    return number
 
 
 # -- refusals ------------------------------------------------------------------------------------

@@ -91,68 +91,61 @@ def discard_part(part: Path) -> None:
     _note_path(part).unlink(missing_ok=True)
 
 
+@dataclass(slots=True)
 class _Download:
     """One download over all its tries."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        link: LinkSource,
-        part: Path,
-        about: str,
-        known_stamp: str | None,
-        received: Callable[[int], None],
-    ) -> None:
-        self.transport = transport
-        self.link = link
-        self.part = part
-        self.about = about
-        self.known_stamp = known_stamp
-        self.received = received
-        self.failures = 0
-        self.links_refused = 0
-        self.most_bytes = 0
+    transport: Transport
+    link: LinkSource
+    part: Path
+    about: str
+    known_stamp: str | None
+    received: Callable[[int], None]
+    failures: int = 0
+    links_refused: int = 0
+    most_bytes: int = 0
 
     def run(self) -> Body | None:
         url = self.link()
-        while True:
-            hint_s = None
-            conditions = self._conditions()
-            try:
-                with self.transport.get(url, headers=conditions) as response:
-                    status = response.status_code
-                    if status in (200, 206):
-                        return self._finish(response, url, self._write(response))
-                    if status == 304 and conditions:
-                        return self._not_modified(url)
-                    if status not in (403, 416, *TRANSIENT_STATUS):
-                        raise self._refused(status)
-                    hint_s = retry_after_s(response)
-                problem = f"status {status}"
-            except httpx.RequestError as error:
-                problem, status = describe_failure(error), 0
-                if is_certificate_failure(error):
-                    raise self._no_answer(problem) from None
-            except _ShortBodyError:
-                problem, status = "the body is shorter than announced", 0
-            except OSError as error:
-                discard_part(self.part)
-                raise DiskError(
-                    f"{self.about}: cannot be stored ({error.strerror or error})",
-                    next_step=ROOM_OR_RIGHTS,
-                ) from error
-            if status == 403:
+        while isinstance(found := self._try(url), _Failure):
+            if found.status == 403:
                 self.links_refused += 1
                 if self.links_refused >= _MOST_LINKS:
-                    raise self._refused(status)
+                    raise self._refused(found.status)
                 url = self.link(dead=url)
                 continue
-            if status == 416:
+            if found.status == 416:
                 discard_part(self.part)
-            self._count_failure(problem, hint_s)
-            log.info("%s: %s, trying again", self.about, problem)
-            self.transport.pause(max(self.failures, 1), url, hint_s=hint_s)
+            self._count_failure(found)
+            log.info("%s: %s, trying again", self.about, found.problem)
+            self.transport.pause(max(self.failures, 1), url, hint_s=found.hint_s)
             url = self.link()
+        return found
+
+    def _try(self, url: str) -> Body | _Failure | None:
+        conditions = self._conditions()
+        try:
+            with self.transport.get(url, headers=conditions) as response:
+                status = response.status_code
+                if status in (200, 206):
+                    return self._finish(response, url, self._write(response))
+                if status == 304 and conditions:
+                    return self._not_modified(url)
+                if status not in (403, 416, *TRANSIENT_STATUS):
+                    raise self._refused(status)
+                return _Failure(f"status {status}", status, retry_after_s(response))
+        except httpx.RequestError as error:
+            if is_certificate_failure(error):
+                raise self._no_answer(describe_failure(error)) from None
+            return _Failure(describe_failure(error))
+        except _ShortBodyError:
+            return _Failure("the body is shorter than announced")
+        except OSError as error:
+            discard_part(self.part)
+            raise DiskError(
+                f"{self.about}: cannot be stored ({error.strerror or error})",
+                next_step=ROOM_OR_RIGHTS,
+            ) from error
 
     # -- one try ---------------------------------------------------------------------------------
 
@@ -220,16 +213,16 @@ class _Download:
 
     # -- when it fails ---------------------------------------------------------------------------
 
-    def _count_failure(self, problem: str, hint_s: float | None) -> None:
+    def _count_failure(self, failure: _Failure) -> None:
         """Count a failed try, unless it made progress."""
         size = self.part.stat().st_size if self.part.exists() else 0
         if size >= self.most_bytes + _PROGRESS_BYTES:
             self.most_bytes, self.failures = size, 0
             return
         self.failures += 1
-        too_long = hint_s is not None and hint_s > self.transport.patience.longest_hint_s
-        if self.failures >= self.transport.patience.tries or too_long:
-            raise self._no_answer(problem)
+        patience = self.transport.patience
+        if self.failures >= patience.tries or (failure.hint_s or 0.0) > patience.longest_hint_s:
+            raise self._no_answer(failure.problem)
 
     def _no_answer(self, problem: str) -> NoAnswerError:
         return NoAnswerError(
@@ -243,6 +236,15 @@ class _Download:
             next_step="run the same command again later; if it fails again, tell the vendor",
             status=status,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a try failed, its status (0 without a response), the wait that the server asks for."""
+
+    problem: str
+    status: int = 0
+    hint_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
