@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.parse_tree import (
         Tree,
+        cte_names,
         function_name,
-        names,
         nodes,
         parse_query,
+        table_name,
+        table_names,
         texts_in,
     )
     from warehouse.analysis.result_warnings import (

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
-from warehouse.analysis.parse_tree import Tree, names, nodes, parse_query
+from warehouse.analysis.parse_tree import Tree, nodes, parse_query, table_names
 from warehouse.errors import BUILD, NotFoundError, nearest
 from warehouse.sql import literal
 
@@ -242,15 +242,6 @@ class Names:
         tree = sqlglot.parse_one(text, dialect="duckdb")
         parts = [tuple(p.name for p in table.parts) for table in tree.find_all(exp.Table)]
         return [place for place in dict.fromkeys(map(self.find, parts)) if place is not None]
-
-
-def table_names(tree: Tree) -> list[tuple[str, ...]]:
-    """Names of all tables in a tree, including CTEs."""
-    return [
-        names(node, "catalog_name", "schema_name", "table_name")
-        for node in nodes(tree)
-        if node.get("type") == "BASE_TABLE"
-    ]
 
 
 def parameter_types(tree: Tree | None, catalog: Names) -> dict[str, str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
 
-from warehouse.analysis.catalog_names import Names, Place, table_names
-from warehouse.analysis.parse_tree import Tree, function_name, nodes, texts_in
+from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.parse_tree import Tree, function_name, nodes, table_names, texts_in
 
 _FILE = re.compile(r"'((?:objects|marts)/[^']+\.parquet)'")
 _SELECT = re.compile(r"^\s*create\s.*?\bas\b(?=[\s(])", re.I | re.S)

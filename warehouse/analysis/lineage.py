@@ -17,13 +17,14 @@ from warehouse.analysis.parse_tree import (
     KEY_COLUMNS,
     Ctes,
     Tree,
+    alias_of,
     arguments_of,
     excluded,
     function_name,
-    names,
     queries_within,
     query_of,
     sides,
+    table_name,
     texts_in,
     with_ctes,
 )
@@ -297,9 +298,8 @@ def _from(node: Tree, ctes: Ctes, catalog: Names) -> _From:
     if node["type"] == "JOIN":
         left = _from(node["left"], ctes, catalog)
         return _joined(node, left, _from(node["right"], ctes, catalog))
-    alias = node.get("alias") or (names(node, "table_name") or ("",))[-1]
     columns = _columns_of(node, ctes, catalog)
-    return _From([(alias, columns)], list(columns.items()))
+    return _From([(alias_of(node), columns)], list(columns.items()))
 
 
 def _joined(join: Tree, left: _From, right: _From) -> _From:
@@ -344,7 +344,7 @@ def _columns_of(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
         return _renamed(outputs(query_of(node["subquery"]), catalog, ctes), aliases)
     if node["type"] != "BASE_TABLE":
         return dict(_UNKNOWN)
-    parts = names(node, "catalog_name", "schema_name", "table_name")
+    parts = table_name(node)
     if len(parts) == 1 and parts[0].lower() in ctes:
         cte = ctes[parts[0].lower()]
         if cte.columns is None:

@@ -70,15 +70,39 @@ def nodes(tree: object) -> Iterator[Tree]:
             waiting.extend(item)
 
 
-def names(node: Tree, *keys: str) -> tuple[str, ...]:
-    """The parts of a table's or function's name, in the form of either version of the engine."""
+def _name(node: Tree, *keys: str) -> tuple[str, ...]:
+    """The parts of a name, in the form of either version of the engine."""
     path = (node.get("qualified_name") or {}).get("path")
     return tuple(path) if path else tuple(node[key] for key in keys if node.get(key))
 
 
+def table_name(node: Tree) -> tuple[str, ...]:
+    """The parts of a table's name, as written."""
+    return _name(node, "catalog_name", "schema_name", "table_name")
+
+
+def table_names(tree: Tree) -> list[tuple[str, ...]]:
+    """Names of all tables in a tree, including CTEs."""
+    return [table_name(node) for node in nodes(tree) if node.get("type") == "BASE_TABLE"]
+
+
+def cte_names(tree: Tree) -> set[str]:
+    """Names of all CTEs in a tree, in lower case."""
+    return {str(entry["key"]).lower() for node in nodes(tree) for entry in _ctes_of(node)}
+
+
+def _ctes_of(node: Tree) -> list[Tree]:
+    return (node.get("cte_map") or {}).get("map") or []
+
+
+def alias_of(source: Tree) -> str:
+    """The name by which a query refers to a source in a FROM; empty if it has none."""
+    return str(source.get("alias") or (_name(source, "table_name") or ("",))[-1])
+
+
 def with_ctes(node: Tree, outer: Ctes) -> Ctes:
     ctes = dict(outer)
-    for entry in (node.get("cte_map") or {}).get("map") or []:
+    for entry in _ctes_of(node):
         value = entry["value"]
         query = value.get("query_node") or query_of(value.get("query") or {})
         ctes[entry["key"].lower()] = Cte(query, dict(ctes), value.get("aliases") or [])
@@ -104,8 +128,7 @@ def sources_of(node: Tree) -> tuple[list[FromSource], dict[str, frozenset[str]]]
     while waiting:
         item = waiting.pop()
         if item["type"] != "JOIN":
-            alias = item.get("alias") or (names(item, "table_name") or ("",))[-1]
-            sources.append(FromSource(alias, item))
+            sources.append(FromSource(alias_of(item), item))
             continue
         columns = set(item.get("using_columns") or []) | set(_equated(item.get("condition")))
         equal = columns if equal is None else equal & columns
@@ -189,7 +212,7 @@ def membership(node: Tree) -> tuple[tuple[str | None, str] | None, list[Tree]]:
 
 
 def function_name(node: Tree) -> str:
-    return names(node, "function_name")[-1].lower()
+    return _name(node, "function_name")[-1].lower()
 
 
 def arguments_of(node: Tree) -> list[Tree]:

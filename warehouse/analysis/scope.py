@@ -22,7 +22,6 @@ from warehouse.analysis.parse_tree import (
     Tree,
     key_or_time,
     membership,
-    names,
     nodes,
     passes_through,
     queries_within,
@@ -30,6 +29,7 @@ from warehouse.analysis.parse_tree import (
     sides,
     sources_of,
     subqueries,
+    table_name,
     texts_in,
     with_ctes,
 )
@@ -153,7 +153,7 @@ class _Walk:
     def _source(self, source: FromSource, ctes: Ctes, found: _Filter) -> None:
         node = source.node
         if node["type"] == "BASE_TABLE":
-            parts = names(node, "catalog_name", "schema_name", "table_name")
+            parts = table_name(node)
             if len(parts) == 1 and parts[0].lower() in ctes:
                 self._cte(ctes[parts[0].lower()], found)
                 return

@@ -8,13 +8,20 @@ from the future.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
 import duckdb
 
-from warehouse.analysis import Tree, function_name, names, nodes, parse_query
+from warehouse.analysis import (
+    Tree,
+    cte_names,
+    function_name,
+    nodes,
+    parse_query,
+    table_names,
+)
 from warehouse.audit.sample import ORIGIN, TICKS
 from warehouse.project import DATABASE, Model, Project, Relation
 from warehouse.sql import literal
@@ -78,8 +85,8 @@ def with_kept_bars(connection: duckdb.DuckDBPyConnection, project: Project) -> P
     views = {Relation(TICKS, name) for (name,) in kept}
     models = []
     for model in project.models if views else ():
-        parsed = _parsed(connection, model.sql) if may_read_ticks(model) else []
-        read = views & {_relation(path) for path in _tables(parsed)}
+        tree = parse_query(connection, model.sql) if may_read_ticks(model) else None
+        read = views & {_relation(path) for path in _tables(tree or {})}
         sources = tuple(sorted({*model.sources, *read}))
         models.append(replace(model, sources=sources) if read else model)
     return replace(project, models=tuple(models)) if views else project
@@ -99,8 +106,9 @@ def _outside(
                 f"reads the seed {seed.relation}, which is the same at every moment: compute it in"
                 f" a model, {_DECLARE}"
             )
-    parsed = _parsed(connection, model.sql)
-    for function in _table_functions(parsed):
+    # a model that DuckDB cannot parse cannot be built either, which the audit reports
+    tree = parse_query(connection, model.sql) or {}
+    for function in _table_functions(tree):
         if function == TICKS or function.startswith(f"{TICKS}_"):
             dataset = function.removeprefix(TICKS).removeprefix("_") or "<dataset>"
             yield (
@@ -114,7 +122,7 @@ def _outside(
             )
     declared = {*model.depends_on, *model.sources}
     models = {other.relation for other in project.models}
-    for path in _tables(parsed):
+    for path in _tables(tree):
         relation = _relation(path)
         if relation not in declared:
             yield f"reads {'.'.join(path)}{_instead(relation, models)}"
@@ -132,30 +140,18 @@ def _instead(relation: Relation | None, models: set[Relation]) -> str:
     )
 
 
-def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Tree]:
-    """All nodes of the parse tree; empty if DuckDB has none, and building the model shows why."""
-    tree = parse_query(connection, sql)
-    return [] if tree is None else list(nodes(tree))
-
-
-def _table_functions(parsed: Sequence[Tree]) -> Iterator[str]:
-    for node in parsed:
+def _table_functions(tree: Tree) -> Iterator[str]:
+    for node in nodes(tree):
         if node.get("type") == "TABLE_FUNCTION":
             yield function_name(node["function"])
 
 
-def _tables(parsed: Sequence[Tree]) -> Iterator[tuple[str, ...]]:
+def _tables(tree: Tree) -> Iterator[tuple[str, ...]]:
     """Names of tables as written, without those of WITH."""
-    defined = {
-        str(entry["key"]).lower()
-        for node in parsed
-        for entry in (node.get("cte_map") or {}).get("map") or []
-    }
-    for node in parsed:
-        if node.get("type") == "BASE_TABLE":
-            path = names(node, "catalog_name", "schema_name", "table_name")
-            if path and not (len(path) == 1 and path[0].lower() in defined):
-                yield path
+    defined = cte_names(tree)
+    for path in table_names(tree):
+        if path and not (len(path) == 1 and path[0].lower() in defined):
+            yield path
 
 
 def _relation(path: tuple[str, ...]) -> Relation | None:

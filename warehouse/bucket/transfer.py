@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from warehouse.bucket.state import Blob
 from warehouse.bucket.store import Store
@@ -92,18 +93,11 @@ def fetch_bytes(store: Store, blob: Blob) -> bytes:
 
 def fetch_blob(store: Store, blob: Blob, place: Path, *, mode: int = 0o644) -> None:
     """Fetch a file that was sent in parts; it appears atomically."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _unfinished(place)
-    try:
-        with naming(place), unfinished.open("wb") as file:
-            for start in range(0, len(blob.parts), _AT_ONCE):
-                some = blob.parts[start : start + _AT_ONCE]
-                for part in in_parallel(lambda name: fetch_part(store, name), some):
-                    file.write(part)
-        unfinished.chmod(mode)
-        put(unfinished, place)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with _appearing(place, mode) as file:
+        for start in range(0, len(blob.parts), _AT_ONCE):
+            some = blob.parts[start : start + _AT_ONCE]
+            for part in in_parallel(lambda name: fetch_part(store, name), some):
+                file.write(part)
 
 
 # -- vendor files and stored months --------------------------------------------------------------
@@ -150,23 +144,14 @@ def fetch_file(store: Store, home: Home, name: str) -> int:
     DamagedError
         Its bytes do not match its name; nothing is kept.
     """
-    place = home.root / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _unfinished(place)
     digest = hashlib.sha256()
-    try:
-        with naming(place), unfinished.open("wb") as file:
-            for block in store.blocks(name):
-                digest.update(block)
-                file.write(block)
+    with _appearing(home.root / name, 0o444) as file:
+        for block in store.blocks(name):
+            digest.update(block)
+            file.write(block)
         if not digest.hexdigest().startswith(digest_of(name)):
             raise _other_bytes(store, name)
-        size = unfinished.stat().st_size
-        unfinished.chmod(0o444)
-        put(unfinished, place)
-        return size
-    finally:
-        unfinished.unlink(missing_ok=True)
+        return file.tell()
 
 
 def is_as_named(store: Store, name: str) -> bool:
@@ -178,9 +163,21 @@ def is_as_named(store: Store, name: str) -> bool:
     return digest.hexdigest().startswith(rest if folder == PARTS else digest_of(name))
 
 
-def _unfinished(place: Path) -> Path:
-    """A temporary name for this thread only, because several processes may fetch a file."""
-    return place.with_name(f".{place.name}.{os.getpid()}-{threading.get_ident()}.new")
+@contextmanager
+def _appearing(place: Path, mode: int) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears atomically.
+
+    Its temporary name is for this thread only, because several processes may fetch a file.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}-{threading.get_ident()}.new")
+    try:
+        with naming(place), unfinished.open("wb") as file:
+            yield file
+        unfinished.chmod(mode)
+        put(unfinished, place)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _other_bytes(store: Store, name: str) -> DamagedError:

@@ -7,11 +7,11 @@ the microsecond. Values that cannot be converted without loss are refused.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from warehouse.analysis import Tree, names, nodes
+from warehouse.analysis import Tree, cte_names, table_names
 from warehouse.errors import QueryError
 
 if TYPE_CHECKING:
@@ -259,23 +259,11 @@ def require_no_catalog_names(frames: Mapping[str, object], tables: set[str]) -> 
 def _tables_and_ctes(tree: Tree | None, bare: str) -> tuple[set[str], set[str]]:
     """Plain names of the tables that a query reads, and those of its CTEs, in lower case."""
     if tree is not None:
-        return {name.lower() for name in _tables(tree)}, {name.lower() for name in _ctes(tree)}
+        plain = {parts[0].lower() for parts in table_names(tree) if len(parts) == 1}
+        return plain, cte_names(tree)
     import sqlglot
     from sqlglot import exp
 
     parsed = sqlglot.parse_one(bare, dialect="duckdb")
     tables = {t.name.lower() for t in parsed.find_all(exp.Table) if len(t.parts) == 1}
     return tables, {cte.alias.lower() for cte in parsed.find_all(exp.CTE)}
-
-
-def _tables(tree: Tree) -> Iterator[str]:
-    for node in nodes(tree):
-        if node.get("type") == "BASE_TABLE":
-            parts = names(node, "catalog_name", "schema_name", "table_name")
-            if len(parts) == 1:
-                yield parts[0]
-
-
-def _ctes(tree: Tree) -> Iterator[str]:
-    for node in nodes(tree):
-        yield from (entry["key"] for entry in (node.get("cte_map") or {}).get("map") or [])

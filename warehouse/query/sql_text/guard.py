@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.analysis import Tree, names, nodes
+from warehouse.analysis import Tree, function_name, nodes, table_name
 from warehouse.errors import QueryError
 from warehouse.query.sql_text.measure_hints import measure_hint
 from warehouse.query.sql_text.moments import lost_offsets
@@ -226,13 +226,13 @@ def _check_tree(tree: Tree, is_macro: Callable[[str], bool]) -> None:
                 kind.removesuffix("_QUERY_NODE").removesuffix("_NODE").replace("_", " ")
             )
         if kind == "BASE_TABLE" or kind == "SHOW_REF":
-            for part in names(node, "catalog_name", "schema_name", "table_name"):
+            for part in table_name(node):
                 _check_table(part)
         elif kind == "TABLE_FUNCTION":
             function = node["function"]
-            _check_table_function(names(function, "function_name")[-1], is_macro)
+            _check_table_function(function_name(function), is_macro)
         elif node.get("class") == "FUNCTION":
-            _check_scalar(names(node, "function_name")[-1])
+            _check_scalar(function_name(node))
 
 
 def _check_moments(tree: Tree) -> None:
