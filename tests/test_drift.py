@@ -194,7 +194,7 @@ def test_readme_when_it_calls_a_verb_then_there_is_such_a_verb() -> None:
     assert called <= set(VERBS)
 
 
-def test_top_help_when_asked_then_every_verb_says_its_own_first_line(tmp_path: Path) -> None:
+def test_top_help_when_asked_then_every_verb_shows_its_own_first_line(tmp_path: Path) -> None:
     text = run_warehouse("--help", cwd=tmp_path).stdout
     assert [line.split()[0] for line in text.split("Commands:")[1].splitlines()
             if re.match(r"  [a-z]", line)] == VERBS  # fmt: skip
@@ -237,7 +237,7 @@ def test_wheel_when_built_then_carries_the_whole_dbt_project() -> None:
     assert {"dbt_project.yml", "profiles.yml"} <= set(included)
 
 
-def test_version_when_said_then_is_one() -> None:
+def test_version_when_printed_then_is_one() -> None:
     assert PROJECT["version"] == warehouse.__version__
     assert warehouse.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
 

@@ -50,7 +50,7 @@ def test_json_when_values_are_of_every_kind_then_holds_them_all(
     assert (row["m"], row["b"], row["d"], row["nu"]) == ([["k", 1]], "aa", 1.5, None)
 
 
-def test_parquet_when_a_column_is_an_interval_then_says_what_to_write(
+def test_parquet_when_a_column_is_an_interval_then_names_what_to_write(
     demo_home: Path, tmp_path: Path
 ) -> None:
     refused = ask(demo_home, tmp_path, ODD, "-o", "x.parquet", "--format", "parquet")
@@ -74,7 +74,7 @@ def test_parquet_when_a_column_is_an_interval_then_says_what_to_write(
         (["select 1", "--memory", "1KB"], "too little"),
     ],
 )
-def test_sql_when_it_cannot_be_done_then_says_why_and_leaves_nothing(
+def test_sql_when_it_cannot_be_done_then_gives_the_reason_and_leaves_nothing(
     demo_home: Path, tmp_path: Path, arguments: list[str], word: str
 ) -> None:
     (tmp_path / "bytes.sql").write_bytes(b"select '\xff'")
@@ -84,7 +84,7 @@ def test_sql_when_it_cannot_be_done_then_says_why_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["bytes.sql"]
 
 
-def test_sql_when_stdin_is_no_text_then_says_so(demo_home: Path, tmp_path: Path) -> None:
+def test_sql_when_stdin_is_no_text_then_reports_it(demo_home: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "warehouse", "--home", str(demo_home), "sql", "-"]
     done = subprocess.run(command, cwd=tmp_path, input=b"\xff\xfe", capture_output=True)
     assert done.returncode == ExitCode.USAGE
@@ -137,7 +137,7 @@ def test_build_when_a_file_of_the_lake_is_lost_that_it_needs_then_is_damage(
         lambda wh: wh.sql("select 1", memory=5),
     ],
 )
-def test_sql_when_an_argument_cannot_be_meant_then_is_refused(
+def test_sql_when_an_argument_is_impossible_then_is_refused(
     demo_home: Path, ask_wrongly: Callable[[Any], object]
 ) -> None:
     with warehouse.open(demo_home) as wh, pytest.raises(UsageError):

@@ -47,14 +47,14 @@ def test_sql_when_a_query_is_named_then_takes_its_parameters(
 
 
 @pytest.mark.parametrize("arguments", [[], ["select 1", "-q", "flow_summary"]])
-def test_sql_when_there_is_no_one_text_then_says_what_to_give(
+def test_sql_when_there_is_no_one_text_then_names_what_to_give(
     demo_home: Path, tmp_path: Path, arguments: list[str]
 ) -> None:
     run = ask(demo_home, tmp_path, "sql", *arguments)
     assert run.exit_code == 2 and "-q" in run.stderr
 
 
-def test_queries_when_listed_or_named_then_are_told(
+def test_queries_when_listed_or_named_then_are_shown(
     demo_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +201,7 @@ def test_timeout_when_batches_are_used_slowly_then_only_the_engine_is_timed(
         (("--memory", "200MB"), "stopped: the process grew by more than 399,"),
     ],
 )
-def test_limit_when_the_engine_does_not_heed_it_then_the_command_ends_and_says_how_long(
+def test_limit_when_the_engine_does_not_heed_it_then_the_command_ends_and_gives_the_seconds(
     demo_home: Path, tmp_path: Path, limits: tuple[str, str], said: str
 ) -> None:
     text = "select len(list_sort(list_transform(range(100000000), lambda x: hash(x))))"
@@ -251,7 +251,7 @@ def test_parameters_when_named_like_an_option_then_go_by_the_mapping(demo_home: 
         assert wh.sql("select $timeout + 1", {"timeout": 2}, timeout=60).fetchall() == [(3,)]
 
 
-def test_result_when_the_warehouse_was_closed_then_says_so(demo_home: Path) -> None:
+def test_result_when_the_warehouse_was_closed_then_reports_it(demo_home: Path) -> None:
     with warehouse.open(demo_home) as wh:
         result = wh.sql("select 1")
     with pytest.raises(UsageError, match="closed"):

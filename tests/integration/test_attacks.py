@@ -301,7 +301,7 @@ def test_attacks_when_past_the_guard_then_form_and_locks_hold_alone(
 
 
 @pytest.mark.parametrize("text", ALLOWED)
-def test_query_when_it_only_reads_then_runs_and_tells_all_about_itself(
+def test_query_when_it_only_reads_then_runs_and_shows_all_about_itself(
     wh: warehouse.Warehouse, text: str
 ) -> None:
     result = wh.sql(text)

@@ -102,7 +102,7 @@ def test_status_when_a_build_warned_then_lists_the_warning(story: Story) -> None
     assert "10 files" in story["status"]["stdout"]
 
 
-def test_build_when_nothing_changed_then_does_nothing_and_says_so(story: Story) -> None:
+def test_build_when_nothing_changed_then_does_nothing_and_reports_it(story: Story) -> None:
     assert story["build again"]["exit_code"] == 0
     assert "up to date" in story["build again"]["stderr"]
 

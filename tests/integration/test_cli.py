@@ -88,7 +88,7 @@ def test_version_when_asked_then_is_the_packages(tmp_path: Path) -> None:
         ["rollback", "many"],
     ],
 )
-def test_usage_when_wrong_then_exits_with_two_and_says_so_on_stderr(
+def test_usage_when_wrong_then_exits_with_two_and_reports_it_on_stderr(
     demo_home: Path, tmp_path: Path, arguments: list[str]
 ) -> None:
     run = run_warehouse("--home", demo_home, *arguments, cwd=tmp_path)
@@ -115,7 +115,7 @@ def test_usage_when_wrong_then_exits_with_two_and_says_so_on_stderr(
         (["sql", "select 1", "--as-of", "2026-01-01", "--generation", "1"], "--generation, --as"),
     ],
 )
-def test_error_when_words_are_wrong_then_names_the_way_on_as_it_is_typed(
+def test_error_when_arguments_are_wrong_then_names_the_way_on_as_a_command(
     demo_home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     assert run_here(["--home", str(demo_home), *arguments]) == ExitCode.USAGE
@@ -150,7 +150,7 @@ def test_interrupt_when_libraries_handle_it_then_the_command_ends_with_its_code(
     assert done.stderr.startswith("interrupted; ")
 
 
-def test_sync_when_a_dataset_is_misspelt_then_is_taken_in_and_said(tmp_path: Path) -> None:
+def test_sync_when_a_dataset_is_misspelt_then_is_taken_in_and_reported(tmp_path: Path) -> None:
     write_file(
         tmp_path / "files",
         file_key("flwo", "2025-09"),
@@ -165,7 +165,7 @@ def test_sync_when_a_dataset_is_misspelt_then_is_taken_in_and_said(tmp_path: Pat
 # -- where the home is ---------------------------------------------------------------------------
 
 
-def test_home_when_said_anywhere_then_is_that_one(demo_home: Path, tmp_path: Path) -> None:
+def test_home_when_given_anywhere_then_is_that_one(demo_home: Path, tmp_path: Path) -> None:
     text = ["sql", "select count(*) as n from flow_features", "--format", "csv"]
     (tmp_path / ".env").write_text(f"WAREHOUSE_HOME={demo_home}\n")
     elsewhere = tmp_path / "elsewhere"
@@ -212,7 +212,7 @@ def test_home_when_its_path_is_odd_then_every_step_works(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("verb", [["sql", "select 1"], ["describe"], ["symbols"], ["status"],
                                   ["build"], ["publish"], ["rollback"], ["shell"]])  # fmt: skip
-def test_home_when_nothing_is_there_then_says_what_to_run(tmp_path: Path, verb: list[str]) -> None:
+def test_home_when_nothing_is_there_then_names_the_command(tmp_path: Path, verb: list[str]) -> None:
     run = run_warehouse("--home", tmp_path / "nowhere", *verb, cwd=tmp_path)
     assert (run.exit_code, run.stdout) == (2, "")
     assert run.stderr.startswith("error: ")
@@ -352,7 +352,7 @@ def test_sql_when_a_moment_is_beyond_what_text_holds_then_is_refused(
     assert run.exit_code == 0, run.stderr
 
 
-def test_sql_when_a_table_goes_to_a_file_then_stderr_says_that_rows_are_left_out(
+def test_sql_when_a_table_goes_to_a_file_then_stderr_reports_that_rows_are_left_out(
     demo_home: Path, tmp_path: Path
 ) -> None:
     run = sql(demo_home, tmp_path, "from range(100)")
@@ -528,7 +528,7 @@ def test_sql_when_the_reader_stops_early_then_ends_quietly(demo_home: Path, tmp_
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_sql_when_nothing_is_found_then_stderr_says_what_there_is(
+def test_sql_when_nothing_is_found_then_stderr_shows_what_there_is(
     demo_home: Path, tmp_path: Path, form: str
 ) -> None:
     for name in ("large_trade_share", "flow_summary"):
@@ -539,7 +539,7 @@ def test_sql_when_nothing_is_found_then_stderr_says_what_there_is(
         )
 
 
-def test_sql_when_a_named_query_is_given_a_bare_value_then_says_how(
+def test_sql_when_a_named_query_is_given_a_bare_value_then_shows_how(
     demo_home: Path, tmp_path: Path
 ) -> None:
     run = sql(demo_home, tmp_path, "-q", "flow_summary", f"symbol={BTC}")
@@ -637,7 +637,7 @@ def test_shell_when_there_is_one_then_reads_the_catalog_in_utc(
     assert "read-only" in run.stderr
 
 
-def test_shell_when_it_is_on_the_path_or_nowhere_then_is_run_or_told_how_to_get(
+def test_shell_when_it_is_on_the_path_or_nowhere_then_is_run_or_its_installation_is_explained(
     demo_home: Path, tmp_path: Path
 ) -> None:
     python = tmp_path / "python"

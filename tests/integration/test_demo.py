@@ -106,7 +106,7 @@ def test_demo_when_the_home_holds_real_files_then_refuses_to_mix(tmp_path: Path)
     assert not (tmp_path / "home" / "warehouse.duckdb").exists()
 
 
-def test_status_when_demo_then_says_what_is_here(demo_home: Path, tmp_path: Path) -> None:
+def test_status_when_demo_then_shows_what_is_here(demo_home: Path, tmp_path: Path) -> None:
     run = run_warehouse("status", "--home", copy_home(demo_home, tmp_path / "home"), cwd=tmp_path)
     assert run.exit_code == 0
     assert "72 files" in run.stdout and "72 simulated" in run.stdout

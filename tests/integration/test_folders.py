@@ -125,7 +125,7 @@ def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(des
     assert len(said["reasons"]) == 8
 
 
-def test_a_restatement_says_which_columns_came_and_went(desk: Desk) -> None:
+def test_a_restatement_names_which_columns_came_and_went(desk: Desk) -> None:
     path = desk.write()
     desk.sync()
     table = pq.read_table(path)

@@ -158,7 +158,7 @@ def test_kept_bars_when_the_quote_is_no_dollar_then_sizes_are_classed_in_dollars
         prepared(home)
 
 
-def test_kept_bars_when_wished_wrongly_then_says_where(tmp_path: Path) -> None:
+def test_kept_bars_when_declared_wrongly_then_names_the_place(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     add_day(home, tmp_path / "0", SEPTEMBER)
     for old, new, message in (

@@ -101,7 +101,7 @@ def test_sync_when_folder_is_the_clients_tree_then_takes_it_in(tmp_path: Path) -
     }
 
 
-def test_sync_when_many_files_are_of_no_known_layout_then_says_so_once(tmp_path: Path) -> None:
+def test_sync_when_many_files_are_of_no_known_layout_then_reports_it_once(tmp_path: Path) -> None:
     for number in range(8):
         (tmp_path / "odd").mkdir(exist_ok=True)
         (tmp_path / "odd" / f"{number}.parquet").write_bytes(b"")
@@ -112,7 +112,7 @@ def test_sync_when_many_files_are_of_no_known_layout_then_says_so_once(tmp_path:
     assert (said[1].split(":")[0], said[6]) == ("  0.parquet", "  and 3 more, see --json")
 
 
-def test_sync_when_folder_holds_no_file_then_says_so(tmp_path: Path) -> None:
+def test_sync_when_folder_holds_no_file_then_reports_it(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     run = sync(tmp_path, "--from", tmp_path / "empty")
     assert run.exit_code == 0
@@ -184,7 +184,7 @@ def test_sync_when_there_is_no_such_folder_then_exits_with_two(tmp_path: Path) -
 # -- again ---------------------------------------------------------------------------------------
 
 
-def test_sync_when_run_again_then_does_nothing_and_says_so(tmp_path: Path, folder: Path) -> None:
+def test_sync_when_run_again_then_does_nothing_and_reports_it(tmp_path: Path, folder: Path) -> None:
     sync_folder(Home(tmp_path / "home"), folder)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "home" / "objects").iterdir()}
     run = sync(tmp_path, "--from", folder)
@@ -205,7 +205,7 @@ def test_sync_when_files_were_touched_or_moved_then_reads_but_changes_nothing(
     assert len(lake(tmp_path)) == 4
 
 
-def test_sync_when_a_file_grew_or_was_restated_then_says_which(
+def test_sync_when_a_file_grew_or_was_restated_then_reports_which(
     tmp_path: Path, folder: Path
 ) -> None:
     sync_folder(Home(tmp_path / "home"), folder)

@@ -310,7 +310,7 @@ def test_copy_when_a_block_is_changed_then_is_found_damaged(made: Published, fil
     assert copy_damage(made.home, 1) is not None
 
 
-def test_query_when_the_copy_is_damaged_then_reads_parquet_and_says_so(
+def test_query_when_the_copy_is_damaged_then_reads_parquet_and_reports_it(
     demo_home: Path, tmp_path: Path
 ) -> None:
     home = Home(copy_home(demo_home, tmp_path / "home"))
@@ -350,7 +350,9 @@ def test_copy_when_a_mart_is_wide_then_leaves_it_as_it_is(tmp_path: Path) -> Non
     assert not made.is_native()
 
 
-def test_copy_when_it_cannot_be_made_then_says_why_and_leaves_nothing(made: Published) -> None:
+def test_copy_when_it_cannot_be_made_then_gives_the_reason_and_leaves_nothing(
+    made: Published,
+) -> None:
     number = made.publish({"bars": {MONTHS[0]: 1}})
     lost = made.home.root / made.month("bars", MONTHS[0], 1)
     lost.write_bytes(b"no parquet")

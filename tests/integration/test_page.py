@@ -119,7 +119,7 @@ def test_sql_when_wrong_or_not_allowed_then_is_refused_in_words(
     assert answer.status_code == 400 and what in answer.json()["what"]
 
 
-def test_sql_when_moments_are_infinite_then_says_so(page: httpx.Client) -> None:
+def test_sql_when_moments_are_infinite_then_reports_it(page: httpx.Client) -> None:
     sql = "select date '-infinity' as d, timestamp 'infinity' as t, timestamp '9999-12-31' as u"
     answer = page.post("/api/v1/sql", json={"sql": sql}).raise_for_status().json()
     assert answer["rows"] == [["-infinity", "infinity", "9999-12-31 00:00:00"]]

@@ -107,7 +107,7 @@ def test_sync_when_run_again_then_brings_the_bad_ones_up_again_and_no_other(
     assert len(list((tmp_path / "home" / "quarantine").iterdir())) == 5
 
 
-def test_sync_when_a_bad_file_was_mended_then_it_leaves_quarantine(
+def test_sync_when_a_bad_file_was_corrected_then_it_leaves_quarantine(
     sync: Sync, tmp_path: Path, folder: Path
 ) -> None:
     sync_folder(Home(tmp_path / "home"), folder)

@@ -177,7 +177,7 @@ def test_running_columns_when_series_pause_and_begin_late_then_go_on(
     assert_as_the_models_say(tmp_path / "home", project)
 
 
-def test_running_column_when_its_mart_reads_windows_then_is_what_the_model_says(
+def test_running_column_when_its_mart_reads_windows_then_is_what_the_model_computes(
     project: Project, market: Path, tmp_path: Path
 ) -> None:
     """What it adds up looks back a day through the mart it reads, though it does not itself."""

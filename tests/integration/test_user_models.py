@@ -201,7 +201,7 @@ def test_inputs_of_a_build_when_a_model_or_a_macro_changes_are_others(
     assert "; edited since: macros/twice.sql, models/good.sql; run: warehouse build\n" in status
 
 
-def test_build_when_a_stored_model_looks_ahead_then_its_comment_says_so(
+def test_build_when_a_stored_model_looks_ahead_then_its_comment_reports_it(
     built: tuple[Path, Run],
 ) -> None:
     with warehouse.open(built[0]) as wh:

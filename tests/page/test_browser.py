@@ -198,7 +198,7 @@ def test_series_when_only_quotes_are_there_then_begins_with_a_band(
     expect(tab.locator("#label")).to_contain_text("has no rows in mart")
 
 
-def test_state_when_opened_then_tells_ranks_and_leads_to_the_series(tab: Any, address: str) -> None:
+def test_state_when_opened_then_shows_ranks_and_leads_to_the_series(tab: Any, address: str) -> None:
     go(tab, address, "/state/1")
     expect(tab.locator(".link")).to_have_count(7)
     spread = tab.locator(".link").nth(1)
@@ -257,7 +257,7 @@ def test_calendar_when_drawn_then_colours_are_the_coverage(tab: Any, address: st
     assert {1, -1} <= set(colours)
 
 
-def test_sql_when_wrong_then_says_what_and_what_next(tab: Any, address: str) -> None:
+def test_sql_when_wrong_then_shows_the_error_and_the_next_step(tab: Any, address: str) -> None:
     go(tab, address, "/sql?q=select symbl from mart")
     expect(tab.locator(".problem")).to_contain_text("symbl")
     expect(tab.locator(".problem .next")).to_contain_text("symbol")
@@ -281,12 +281,12 @@ def test_names_and_values_when_hostile_then_are_text(tab: Any, address: str) -> 
     assert tab.locator("img").count() == 0
 
 
-def test_link_when_without_a_token_then_says_what_to_run(tab: Any, address: str) -> None:
+def test_link_when_without_a_token_then_names_the_command(tab: Any, address: str) -> None:
     tab.goto(f"{address}/#/series/1?g=1")
     expect(tab.locator(".notice")).to_contain_text("warehouse ui --open '/series/1?g=1'")
 
 
-def test_generation_when_a_newer_is_published_then_a_banner_says_so(
+def test_generation_when_a_newer_is_published_then_a_banner_reports_it(
     browser: Any, tab: Any, home: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "home"
@@ -350,7 +350,7 @@ def test_views_when_opened_then_show_their_content(
         ("/nothing", "no such view"),
     ],
 )
-def test_link_when_it_names_what_is_not_there_then_says_so(
+def test_link_when_it_names_what_is_not_there_then_reports_it(
     tab: Any, address: str, view: str, what: str
 ) -> None:
     go(tab, address, view)

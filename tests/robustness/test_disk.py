@@ -78,7 +78,7 @@ def second_round(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     "largest",
     [0, 5_000, 70_000, *(pytest.param(n, marks=pytest.mark.long) for n in (100, 14_000, 40_000))],
 )
-def test_sync_when_the_disk_is_full_then_says_so_and_a_rerun_completes(
+def test_sync_when_the_disk_is_full_then_reports_it_and_a_rerun_completes(
     home: Home, tmp_path: Path, second_round: dict[str, str], largest: int
 ) -> None:
     files = tmp_path / "files"
@@ -212,7 +212,7 @@ def read_only(home: Home) -> Iterator[None]:
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_read_only_home_can_be_read_and_says_why_it_cannot_be_written(
+def test_a_read_only_home_can_be_read_and_gives_the_reason_it_cannot_be_written(
     home: Home, tmp_path: Path
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
@@ -258,7 +258,7 @@ def test_a_read_only_home_can_be_read_and_says_why_it_cannot_be_written(
     assert {path: path.stat().st_mtime_ns for path in home.root.rglob("*")} == before
 
 
-def test_a_home_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_made_reports_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     write_round(tmp_path / "files", 1)
     inside = tmp_path / "file" / "home"

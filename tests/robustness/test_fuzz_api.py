@@ -255,7 +255,7 @@ def odd_answer(chance: random.Random, hostile: Hostile, path: str) -> Answer:
     ("first", "count"),
     [(10_000, FEW)] + [pytest.param(n * MANY, MANY, marks=pytest.mark.long) for n in range(2)],
 )
-def test_whatever_a_vendor_answers_the_run_ends_in_our_words(
+def test_run_ends_with_our_errors_whatever_the_vendor_returns(
     tmp_path: Path, hostile: Hostile, first: int, count: int
 ) -> None:
     homes = [Home(tmp_path / f"home-{n}") for n in range(HOMES)]
@@ -389,7 +389,9 @@ def test_odd_symbols_never_become_names(tmp_path: Path, hostile: Hostile, symbol
     assert {one.series.symbol for one in wanted} <= {BTC}
 
 
-def test_a_misspelt_symbol_among_a_million_is_told_soon(tmp_path: Path, hostile: Hostile) -> None:
+def test_a_misspelt_symbol_among_a_million_is_reported_soon(
+    tmp_path: Path, hostile: Hostile
+) -> None:
     body = json.dumps({"symbols": [f"perpetual-C{n}-USDT:USDT" for n in range(1_000_000)]}).encode()
     hostile.say = lambda path: Answer(body=body if "symbols" in path else listing())
     outcome = sync(Home(tmp_path / "home"), hostile)

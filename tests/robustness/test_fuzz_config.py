@@ -70,7 +70,7 @@ def spoilt_toml(chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
-def test_a_subscription_is_refused_in_words_or_gives_names_that_stay_inside(
+def test_a_subscription_is_refused_with_a_reason_or_gives_names_that_stay_inside(
     tmp_path: Path, count: int
 ) -> None:
     path = tmp_path / "warehouse.toml"

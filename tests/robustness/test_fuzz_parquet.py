@@ -92,7 +92,7 @@ class Judge:
     [(1_000_000, FEW * BATCHES)]
     + [pytest.param(n * MANY, MANY, marks=pytest.mark.long) for n in range(BATCHES)],
 )
-def test_hostile_files_are_refused_in_words_or_shown_as_they_were_checked(
+def test_hostile_files_are_refused_with_a_reason_or_shown_as_they_were_checked(
     tmp_path: Path, first: int, count: int
 ) -> None:
     outcomes: Counter[str] = Counter()

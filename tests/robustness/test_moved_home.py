@@ -59,7 +59,7 @@ def moved(built: Home, tmp_path: Path) -> Home:
         away.rename(built.root)
 
 
-def test_a_moved_home_answers_without_any_command(moved: Home, tmp_path: Path) -> None:
+def test_a_moved_home_can_be_queried_without_any_command(moved: Home, tmp_path: Path) -> None:
     assert answer(moved) == (2, 2.0, 2.0, ANSWER_ROWS)
     done = run_warehouse("sql", ROUND_SQL, "--format", "csv", "--home", moved.root, cwd=tmp_path)
     assert done.stdout.splitlines()[1] == f"2,2,2,{ANSWER_ROWS}", done.stderr
@@ -74,7 +74,7 @@ def test_a_home_that_was_copied_plainly_keeps_its_native_copy(built: Home, tmp_p
     assert answer(copied) == (2, 2.0, 2.0, ANSWER_ROWS)
 
 
-def test_a_moved_homes_connection_answers_in_cursors_of_its_cursors(moved: Home) -> None:
+def test_a_moved_homes_connection_works_in_cursors_of_its_cursors(moved: Home) -> None:
     """Tools open cursors of a connection, and a cursor has none of DuckDB's variables."""
     with warehouse.open(moved.root) as opened:
         connection = opened.connection()
@@ -82,7 +82,7 @@ def test_a_moved_homes_connection_answers_in_cursors_of_its_cursors(moved: Home)
             assert cursor.execute(ROUND_SQL).fetchall() == [(2, 2.0, 2.0, ANSWER_ROWS)]
 
 
-def test_a_moved_homes_snapshots_answer_too(moved: Home) -> None:
+def test_a_moved_homes_snapshots_can_be_queried_too(moved: Home) -> None:
     assert answer(moved, 1) == (1, 1.0, 1.0, ANSWER_ROWS)
 
 
@@ -97,14 +97,14 @@ def test_a_moved_home_reads_its_own_files_though_the_old_ones_are_there(
         opened.sql("select count(taker_buy_volume) from vendor.flow").fetchall()
 
 
-def test_verify_says_what_makes_a_moved_home_whole(moved: Home) -> None:
+def test_verify_names_what_repairs_a_moved_home(moved: Home) -> None:
     (finding,) = faults(moved)
     assert finding.about is About.CATALOG
     assert "when the home was" in finding.what
     assert finding.next_step == "run: warehouse build"
 
 
-def test_one_build_makes_it_whole_for_every_shell(moved: Home) -> None:
+def test_one_build_repairs_it_for_every_shell(moved: Home) -> None:
     path = str(moved.catalog).replace("'", "''")
     with duckdb.connect() as shell:
         shell.execute(f"attach '{path}' as w (read_only)")
@@ -119,7 +119,7 @@ def test_one_build_makes_it_whole_for_every_shell(moved: Home) -> None:
     assert not faults(moved)
 
 
-def test_a_moved_home_goes_on_syncing(moved: Home, built: Home) -> None:
+def test_a_moved_home_can_still_sync(moved: Home, built: Home) -> None:
     files = built.root.with_name("files")
     sync_round(moved, files, 5)
     quick_build(moved)

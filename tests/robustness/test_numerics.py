@@ -68,7 +68,7 @@ def test_numerics_when_the_window_rule_is_loosened_then_agree_by_that_rule(
     assert sums.nulls == 5, "the first five bars are less than a quarter of a day"
 
 
-def test_numerics_when_nothing_was_built_then_says_what_to_run(tmp_path: Path) -> None:
+def test_numerics_when_nothing_was_built_then_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no models of a build") as caught:
         compare_numerics(Settings(tmp_path))
     assert "warehouse build" in str(caught.value)

@@ -84,7 +84,7 @@ def test_an_old_home_that_many_open_at_once_is_upgraded_once(old: Home) -> None:
     assert version(old) == HOME_VERSION
 
 
-def test_an_old_home_on_a_disk_that_may_not_be_written_still_opens_or_says_why(
+def test_an_old_home_on_a_disk_that_may_not_be_written_still_opens_or_gives_the_reason(
     old: Home, tmp_path: Path
 ) -> None:
     quick_build(old)

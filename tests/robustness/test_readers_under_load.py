@@ -39,7 +39,7 @@ ANSWER_ROWS = 3 * len(MONTHS) * ROWS
         pytest.param(10, 6, {*range(1, 11)}, id="10 rounds with dbt", marks=pytest.mark.long),
     ],
 )
-def test_readers_never_fail_and_never_hear_two_generations(
+def test_readers_never_fail_and_never_read_two_generations(
     tmp_path: Path, rounds: int, killed: int, with_dbt: set[int]
 ) -> None:
     home, files, stop = Home(tmp_path / "home"), tmp_path / "files", tmp_path / "stop"

@@ -82,7 +82,7 @@ def age(home: Home, number: int, days: int) -> None:
     path.chmod(0o444)
 
 
-def test_every_kept_generation_answers_as_it_did(home: Home) -> None:
+def test_every_kept_generation_returns_what_it_did(home: Home) -> None:
     for number in range(1, 5):
         assert answer(home, number) == (number, number, number, ANSWER_ROWS)
     assert answer(home) == answer(home, 4)
@@ -299,7 +299,7 @@ def test_the_commands_go_back_too(aged: tuple[Home, datetime]) -> None:
     assert [one["published_at"] for one in listed] == [str(n.at) for n in publications(home)]
 
 
-def test_a_receipt_says_whether_its_answer_can_still_be_had(home: Home) -> None:
+def test_a_receipt_shows_whether_its_result_can_still_be_computed(home: Home) -> None:
     with warehouse.open(home.root, generation=2) as opened:
         path = opened.sql("from flow_features order by time").receipt.save(home.root / "r.json")
 

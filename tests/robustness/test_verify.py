@@ -338,7 +338,7 @@ TOGETHER = (
     [*TOGETHER, *(pytest.param((plant.name,), marks=pytest.mark.long) for plant in PLANTS)],
     ids=", ".join,
 )
-def test_damage_is_found_named_and_healed_to_the_same_bytes(
+def test_damage_is_found_named_and_repaired_to_the_same_bytes(
     home: Home, files: Path, names: tuple[str, ...]
 ) -> None:
     before = current_tree(home)
@@ -394,7 +394,7 @@ def test_verify_changes_nothing(home: Home) -> None:
     assert not after
 
 
-def test_verify_when_there_is_no_home_then_says_so_and_makes_none(tmp_path: Path) -> None:
+def test_verify_when_there_is_no_home_then_reports_it_and_makes_none(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no files were synced"):
         verify_home(Home(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -652,7 +652,7 @@ def test_links_when_the_home_leaves_them_out_then_go_and_come_again(
     assert about_links() == ["lake/flow/mine.txt"]
 
 
-def test_sync_when_an_object_is_missing_then_says_what_to_run(home: Home, files: Path) -> None:
+def test_sync_when_an_object_is_missing_then_names_the_command(home: Home, files: Path) -> None:
     an_object(home).unlink()
     a_link(home).unlink()
     with pytest.raises(DamagedError, match="its object is missing") as caught:
@@ -717,7 +717,7 @@ HARMS: dict[str, Callable[[Path], None]] = {"empty": empty, "cut": cut, "gone": 
 
 @pytest.mark.long
 @pytest.mark.parametrize("harm", HARMS)
-def test_every_single_file_that_is_lost_or_cut_is_healed(
+def test_every_single_file_that_is_lost_or_cut_is_repaired(
     home: Home, files: Path, harm: str
 ) -> None:
     """One after the other, each in the home as it was."""
@@ -755,7 +755,7 @@ def test_the_command_names_what_it_finds_and_exits_with_4(home: Home) -> None:
     assert "findings: 1" in plain.stderr
 
 
-def test_the_command_says_when_all_is_well(home: Home) -> None:
+def test_the_command_reports_when_all_is_well(home: Home) -> None:
     done = run_warehouse("verify", "--home", home.root, cwd=home.root)
     assert (done.exit_code, done.stdout) == (0, "")
     assert "nothing is damaged" in done.stderr

@@ -272,7 +272,9 @@ def test_a_push_that_is_killed_anywhere_leaves_the_old_or_the_new_generation(
 # -- without a network ---------------------------------------------------------------------------
 
 
-def test_offline_a_reader_answers_from_its_cache_and_says_so(bucket: Bucket, writer: Path) -> None:
+def test_offline_a_reader_answers_from_its_cache_and_reports_it(
+    bucket: Bucket, writer: Path
+) -> None:
     address = bucket.address
     online = ok(bucket.run(address, "sql", FEATURES, "--format", "csv"))
     offline = ok(bucket.run(address, "sql", FEATURES, "--format", "csv", **NOWHERE))

@@ -70,7 +70,7 @@ def test_memory_when_a_share_then_is_an_amount_that_every_duckdb_takes() -> None
     assert int(whole[:-3]) // 2 == int(half[:-3])
 
 
-def test_threads_when_no_number_then_says_which_variable_is_wrong() -> None:
+def test_threads_when_no_number_then_names_which_variable_is_wrong() -> None:
     with pytest.raises(UsageError, match="WAREHOUSE_THREADS"):
         load_settings(environment={"WAREHOUSE_THREADS": "many"})
 

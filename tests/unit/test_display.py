@@ -69,7 +69,7 @@ def test_table_when_times_then_to_the_minute_or_as_fine_as_needed() -> None:
     assert shown(utc("2025-09-01 05:00:00.000001")) == ["2025-09-01 05:00:00.000001"]
 
 
-def test_table_when_too_wide_then_leaves_out_the_middle_and_says_so() -> None:
+def test_table_when_too_wide_then_leaves_out_the_middle_and_reports_it() -> None:
     names = [f"column_{i}" for i in range(20)]
     lines = render_table(names, [list(range(20))], width=60).split("\n")
     assert all(len(line) <= 60 for line in lines)
@@ -150,7 +150,7 @@ def test_chart_when_there_are_gaps_then_they_stay_empty() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [None, None], [math.nan]])
-def test_chart_when_nothing_is_known_then_says_so(values: list[float | None]) -> None:
+def test_chart_when_nothing_is_known_then_reports_it(values: list[float | None]) -> None:
     assert render_chart(values, title="t") == "t: no values"
 
 

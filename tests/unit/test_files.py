@@ -48,7 +48,7 @@ def test_absolute_when_the_path_goes_up_then_is_the_short_one_of_the_same_place(
     assert absolute(Path("link/../x.csv")) == folder / "link" / ".." / "x.csv"  # far/x.csv
 
 
-def test_a_command_in_a_folder_that_was_deleted_says_so(
+def test_a_command_in_a_folder_that_was_deleted_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "gone"

@@ -142,7 +142,7 @@ def test_retry_after_is_waited_for(home: Home, test_vendor: TestVendor) -> None:
     assert report.exit_code is ExitCode.DONE
 
 
-def test_a_wait_beyond_patience_is_a_failure_that_says_so(
+def test_a_wait_beyond_patience_is_a_failure_that_reports_it(
     home: Home, test_vendor: TestVendor
 ) -> None:
     test_vendor.faults.append(Fault("429", LIST, times=FOR_EVER, retry_after="3600"))

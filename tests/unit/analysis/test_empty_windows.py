@@ -34,7 +34,9 @@ def windows(wh: warehouse.Warehouse, text: str) -> list[str]:
         " {{ windows('90 minutes') }}",
     ],
 )
-def test_a_window_that_fits_no_bar_is_null_and_says_so(wh: warehouse.Warehouse, text: str) -> None:
+def test_a_window_that_fits_no_bar_is_null_and_reports_it(
+    wh: warehouse.Warehouse, text: str
+) -> None:
     assert {row[0] for row in wh.sql(text).fetchall()} == {None}
     assert windows(wh, text) == [
         "measures over 90 minutes are NULL: it is not a whole number of 1h bars"

@@ -132,7 +132,7 @@ def test_reach_when_a_mart_is_read_then_names_the_datasets_behind_it(
         assert found.datasets == datasets
 
 
-def test_scope_when_the_catalog_has_no_sql_of_its_models_then_says_what_to_run(
+def test_scope_when_the_catalog_has_no_sql_of_its_models_then_names_the_command(
     small_home: Path, tmp_path: Path
 ) -> None:
     home = copy_home(small_home, tmp_path / "home")

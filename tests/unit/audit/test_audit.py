@@ -309,7 +309,7 @@ SECOND = together(
 )
 
 
-def test_a_model_that_reads_a_leaking_one_says_so(report: AuditReport) -> None:
+def test_a_model_that_reads_a_leaking_one_reports_it(report: AuditReport) -> None:
     (finding,) = found(report, SECOND)
     assert finding.cause.endswith("; it reads ahead, which looks ahead itself")
     assert "reads" not in found(report, AHEAD)[0].cause
@@ -413,7 +413,9 @@ HOURS = together("hours", BY_HOUR)
 DECLARED_HOURS = together("declared_hours", BY_HOUR, is_whole_sample=True)
 
 
-def test_a_statistic_of_the_whole_sample_is_in_sample_when_it_says_so(report: AuditReport) -> None:
+def test_a_statistic_of_the_whole_sample_is_in_sample_when_declared(
+    report: AuditReport,
+) -> None:
     assert not found(report, DECLARED_HOURS)
     assert of(report, DECLARED_HOURS).verdict is Verdict.IN_SAMPLE
     (finding,) = found(report, HOURS)

@@ -652,7 +652,7 @@ def test_utc_now_when_zone_is_not_utc_then_is_still_utc(plain: duckdb.DuckDBPyCo
     assert distance[0] < 5
 
 
-def test_prepare_when_nothing_was_synced_then_says_so(tmp_path: Path) -> None:
+def test_prepare_when_nothing_was_synced_then_reports_it(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no files were synced"):
         prepare_catalog(Settings(tmp_path), generation=1)
     assert list(tmp_path.iterdir()) == []

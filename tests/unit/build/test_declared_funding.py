@@ -52,9 +52,7 @@ _ODD_DAYS = ("8", '"now"', "07:32:00", "0001-01-01T00:00:00+12:00", "9999-12-31T
         ('exchange = "v"\nexchange = "w"', "not TOML"),
     ],
 )
-def test_a_table_that_cannot_be_meant_is_refused_by_name(
-    tmp_path: Path, text: str, named: str
-) -> None:
+def test_an_impossible_table_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     home = tmp_path / "warehouse.toml"
     home.write_text(f"[[funding]]\n{text}\n")
     with pytest.raises(UsageError) as refused:
@@ -74,7 +72,7 @@ def test_a_table_that_cannot_be_meant_is_refused_by_name(
         (None, "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_by_name(
+def test_an_impossible_file_is_refused_by_name(
     tmp_path: Path, text: str | None, named: str
 ) -> None:
     home = tmp_path / "warehouse.toml"

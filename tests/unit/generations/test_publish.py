@@ -111,7 +111,7 @@ def test_publish_when_a_stale_wal_lies_beside_then_removes_it(home: Home, build:
     assert shown(home.catalog) == 2
 
 
-def test_publish_when_there_is_no_build_then_says_so(home: Home) -> None:
+def test_publish_when_there_is_no_build_then_reports_it(home: Home) -> None:
     home.build_catalog.unlink()
     with pytest.raises(NotFoundError, match="nothing to publish"):
         publish_build(home)

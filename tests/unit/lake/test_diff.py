@@ -58,7 +58,7 @@ def test_compare_when_rows_went_away_then_it_is_restated(tmp_path: Path) -> None
     assert not difference.only_grew
 
 
-def test_compare_when_values_changed_then_tells_the_largest_change(tmp_path: Path) -> None:
+def test_compare_when_values_changed_then_shows_the_largest_change(tmp_path: Path) -> None:
     old = prices([100.0, 200.0, math.nan, math.inf])
     new = prices([101.0, 150.0, math.nan, math.inf])
     difference = compare(tmp_path, old, new)

@@ -189,7 +189,7 @@ def test_check_when_a_row_group_claims_terabytes_then_is_refused_before_it_is_re
 # -- facts ---------------------------------------------------------------------------------------
 
 
-def test_check_when_file_is_whole_then_tells_what_it_holds(tmp_path: Path) -> None:
+def test_check_when_file_is_whole_then_shows_what_it_holds(tmp_path: Path) -> None:
     table = bar_table("flow", STARTS)
     facts = check(tmp_path, table)
     assert facts.rows == 48
@@ -216,7 +216,7 @@ def test_check_when_bars_are_missing_then_gives_the_unbroken_runs(tmp_path: Path
     )
 
 
-def test_check_when_rows_are_unsorted_then_passes_and_says_so(tmp_path: Path) -> None:
+def test_check_when_rows_are_unsorted_then_passes_and_reports_it(tmp_path: Path) -> None:
     facts = check(tmp_path, bar_table("flow", STARTS[::-1]))
     assert not facts.is_sorted
     assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)

@@ -155,7 +155,7 @@ def test_a_second_run_stands_on_the_first(project: Project, tmp_path: Path) -> N
         load_project(folder)
 
 
-def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_names_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="next: run: warehouse build"):
         load_project(tmp_path)
 

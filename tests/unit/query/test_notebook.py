@@ -76,7 +76,9 @@ def test_line_when_it_is_a_select_then_answers(shell: Any) -> None:
         ("", "copy mart to 'x'", "COPY"),
     ],
 )
-def test_cell_when_it_is_wrong_then_says_why(shell: Any, line: str, cell: str, word: str) -> None:
+def test_cell_when_it_is_wrong_then_gives_the_reason(
+    shell: Any, line: str, cell: str, word: str
+) -> None:
     with pytest.raises(QueryError, match=word):
         shell.run_cell_magic("sql", line, cell)
 

@@ -139,6 +139,6 @@ def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
 
 
 @pytest.mark.parametrize("every", [45, "50 bas", "-5 trades", "nan quote", "1.5h", ""])
-def test_every_when_it_is_no_length_of_a_bar_then_says_what_to_write(every: Any) -> None:
+def test_every_when_it_is_no_length_of_a_bar_then_names_what_to_write(every: Any) -> None:
     with pytest.raises(UsageError, match="'50 base'"):
         ask_bars(lambda *_: None, WantedBars("ohlcv", every))  # type: ignore[arg-type,return-value]

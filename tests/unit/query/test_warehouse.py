@@ -469,7 +469,7 @@ def test_coverage_when_asked_then_narrows_by_dataset_and_symbol(wh: warehouse.Wa
 # -- generations ---------------------------------------------------------------------------------
 
 
-def test_open_when_there_is_no_catalog_then_says_what_to_run(tmp_path: Path) -> None:
+def test_open_when_there_is_no_catalog_then_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="warehouse build"):
         warehouse.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
@@ -493,7 +493,7 @@ def test_error_when_not_of_a_file_then_is_not_called_damage(
     assert wh.sql("select 1").fetchall() == [(1,)]
 
 
-def test_open_when_the_catalog_is_damaged_then_says_so(tmp_path: Path) -> None:
+def test_open_when_the_catalog_is_damaged_then_reports_it(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_bytes(b"torn" * 1000)
     with pytest.raises(DamagedError, match="cannot be read as a catalog"):
         warehouse.open(tmp_path)
@@ -544,7 +544,7 @@ def test_refresh_when_another_generation_was_published_then_goes_over_to_it(
             wh.sql("from flow_features")
 
 
-def test_sql_when_warehouse_was_closed_then_says_so(demo_home: Path) -> None:
+def test_sql_when_warehouse_was_closed_then_reports_it(demo_home: Path) -> None:
     wh = warehouse.open(demo_home)
     wh.close()
     wh.close()

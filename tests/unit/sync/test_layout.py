@@ -206,7 +206,7 @@ def test_scan_when_a_pattern_explains_the_name_then_gives_the_key(
         ("{symbol}_{period}", "BTCUSDT_2025-09", "not an Atlas symbol"),
     ],
 )
-def test_scan_when_a_pattern_does_not_explain_the_name_then_says_why(
+def test_scan_when_a_pattern_does_not_explain_the_name_then_gives_the_reason(
     tmp_path: Path, pattern: str, path: str, problem: str
 ) -> None:
     naming = Naming("flow", None if "exchange" in pattern else VENUE, None, "1h", "true", pattern)
@@ -231,7 +231,7 @@ def test_scan_when_there_are_many_then_comes_in_the_order_of_paths(tmp_path: Pat
     assert periods == ["2025-09", "2025-10", "2025-11"]
 
 
-def test_scan_when_there_is_no_folder_then_says_so(tmp_path: Path) -> None:
+def test_scan_when_there_is_no_folder_then_reports_it(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such folder"):
         scan_folder(tmp_path / "nowhere")
     path = tmp_path / "file"

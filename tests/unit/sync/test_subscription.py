@@ -68,7 +68,7 @@ def test_a_series_named_twice_is_wanted_once_over_both_spans() -> None:
     assert (wanted.start, wanted.end) == (date(2025, 1, 1), date(2025, 4, 1))
 
 
-def test_no_file_says_what_to_write(tmp_path: Path) -> None:
+def test_no_file_names_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there are no subscriptions") as caught:
         load_subscriptions(tmp_path / "warehouse.toml")
     assert "[[sync]]" in str(caught.value)

@@ -35,7 +35,7 @@ def test_a_file_that_another_home_lacks_is_listed_once() -> None:
     assert any("no longer in this home" in line and "(aa)" in line for line in lines)
 
 
-def test_verify_when_nothing_code_or_inputs_changed_then_says_which(
+def test_verify_when_nothing_code_or_inputs_changed_then_reports_which(
     small_home: Path, tmp_path: Path
 ) -> None:
     home = copy_home(small_home, tmp_path / "home")
