@@ -111,9 +111,8 @@ def build(
         before = None if force else _apart(file, lambda: published_inputs(file))
         published = None
         if inputs != before:
-            from warehouse.build.checks.lookahead_gate import (
-                audit_build,
-            )  # imported here, because it loads the audit
+            # imported here, because it loads the audit
+            from warehouse.build.checks.lookahead_gate import audit_build
 
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})

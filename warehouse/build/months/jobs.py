@@ -25,7 +25,7 @@ import duckdb
 
 from warehouse.build.months.stored import write_month
 from warehouse.config import Settings, child_environment
-from warehouse.engine import connect, interrupted_too
+from warehouse.engine import connect, interrupted_too, memory_limit
 from warehouse.errors import BuildError
 from warehouse.files import leftovers
 from warehouse.home import Home, held_lock
@@ -37,7 +37,6 @@ _WORTH_A_WORKER = 24 << 20
 # DuckDB's memory below which a worker would only spill.
 _LEAST_MEMORY = 1 << 30
 
-_UNITS = {"bytes": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40, "PiB": 50}  # powers of 2
 _TRIES = 2
 
 OnDone = Callable[["Job", Path], None]
@@ -151,14 +150,11 @@ def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]
     if len(jobs) < 2 or settings.workers == 1 or not is_worth:
         return 1, settings
     with connect(settings.session) as connection:
-        ((threads, memory),) = connection.execute(
-            "select current_setting('threads')::int, current_setting('memory_limit')"
-        ).fetchall()
-    count = settings.workers or worth_using(
-        size_bytes, threads=threads, memory_bytes=_in_bytes(memory)
-    )
+        ((threads,),) = connection.execute("select current_setting('threads')::int").fetchall()
+        memory_bytes = memory_limit(connection)
+    count = settings.workers or worth_using(size_bytes, threads=threads, memory_bytes=memory_bytes)
     count = min(count, len(jobs))
-    limit = f"{max(_in_bytes(memory) // count >> 20, 1)}MiB"
+    limit = f"{max(memory_bytes // count >> 20, 1)}MiB"
     return count, replace(settings, threads=max(1, threads // count), memory_limit=limit)
 
 
@@ -175,18 +171,6 @@ def worth_using(size_bytes: int, *, threads: int, memory_bytes: int) -> int:
     2
     """
     return max(1, min(threads, size_bytes // _WORTH_A_WORKER, memory_bytes // _LEAST_MEMORY))
-
-
-def _in_bytes(text: str) -> int:
-    """A size as DuckDB writes it.
-
-    Examples
-    --------
-    >>> _in_bytes("1.5 GiB")
-    1610612736
-    """
-    number, unit = text.split()
-    return int(float(number) * 2 ** _UNITS[unit])
 
 
 # -- several processes ---------------------------------------------------------------------------
@@ -218,9 +202,7 @@ class _Workers:
         for child in self._children:
             child.wait()
             for pipe in (child.stdin, child.stdout):
-                with suppress(
-                    OSError
-                ):  # input that the killed process has not read is still buffered
+                with suppress(OSError):  # what the killed process has not read is still buffered
                     if pipe is not None:
                         pipe.close()
             for spilled in self._home.build.glob(f"spill-{child.pid}-*"):
