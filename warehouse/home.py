@@ -161,15 +161,18 @@ class Home:
                 " which fetches everything",
             )
 
+    def require_not_lost(self) -> None:
+        """Raise DamagedError if the lake contains files although its manifest is lost or empty."""
+        if self.holds_objects():
+            raise DamagedError(
+                f"{self.manifest}: missing, although the lake contains files", next_step=REPAIR
+            )
+
     def require_lake(self) -> None:
         """Raise NotFoundError unless files were synced into this home."""
         if not self.manifest.is_file():
             self.require_whole()
-            if self.holds_objects():
-                raise DamagedError(
-                    f"{self.manifest}: missing, although the lake contains files",
-                    next_step=REPAIR,
-                )
+            self.require_not_lost()
             raise NotFoundError(
                 f"{self.root}: no files were synced into this home yet",
                 next_step="run: warehouse demo, or: warehouse sync --from FOLDER",

@@ -45,6 +45,22 @@ def moment(microseconds: int) -> str:
     return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
 
 
+def parquet_rows(listed: str) -> str:
+    """The rows of parquet files, which are an SQL list; folders such as ``day=…`` add no column."""
+    return f"read_parquet({listed}, hive_partitioning = false)"
+
+
+def rows_of_files(paths: Iterable[Path]) -> str:
+    """The rows of parquet files by their paths, which may be patterns.
+
+    Examples
+    --------
+    >>> rows_of_files([Path("a.parquet")])
+    "read_parquet(['a.parquet'], hive_partitioning = false)"
+    """
+    return parquet_rows(f"[{', '.join(literal(str(path)) for path in paths)}]")
+
+
 # DuckDB variable with the current path of the home, for a catalog that was built elsewhere.
 HOME_VARIABLE = "warehouse_home"
 

@@ -18,7 +18,7 @@ from warehouse.build.months.late import known_sql, late_sql
 from warehouse.build.months.stored import StoredMonth
 from warehouse.home import Home
 from warehouse.lake import OwnedFile
-from warehouse.sql import comment_all, files_below, identifier, literal, moment
+from warehouse.sql import comment_all, files_below, identifier, literal, moment, parquet_rows
 from warehouse.times import Span
 from warehouse.vendor import (
     KEY_COLUMNS,
@@ -194,7 +194,7 @@ def gathered_sql(columns: list[DatasetColumn], listed: str) -> str:
     selected = (
         f"{identifier(c.name)}::{c.type} as {identifier(c.name)}" for c in (*KEY_COLUMNS, *columns)
     )
-    return f"select {', '.join(selected)} from read_parquet({listed}, {_PLAIN})"
+    return f"select {', '.join(selected)} from {parquet_rows(listed)}"
 
 
 def _select_sql(
@@ -290,7 +290,7 @@ def _rows_of_files(files: list[OwnedFile], home: Home, keys: dict[str, str], lis
 def _selected(values: Mapping[str, str], keys: Mapping[str, str], listed: str) -> str:
     """Rows of files, with these values as the columns ``keys``."""
     selected = ", ".join(f"{value} as {keys[name]}" for name, value in values.items())
-    return f"select {selected}, {_FILE}.* from read_parquet({listed}, {_PLAIN}) as {_FILE}"
+    return f"select {selected}, {_FILE}.* from {parquet_rows(listed)} as {_FILE}"
 
 
 def _inside(time: str, spans: tuple[Span, ...]) -> str:
@@ -299,7 +299,6 @@ def _inside(time: str, spans: tuple[Span, ...]) -> str:
     return f"\nwhere {' or '.join(owned)}" if spans else ""
 
 
-_PLAIN = "hive_partitioning = false"
 _FILE = "of_lake"
 
 

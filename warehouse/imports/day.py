@@ -19,7 +19,7 @@ from warehouse.imports.importer import ContractSize, Importer
 from warehouse.imports.stage import Stage, Staged
 from warehouse.interrupts import run
 from warehouse.lake import IMPORTED, Imported, ImportedSource, StoredFile
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, literal, rows_of_files
 from warehouse.vendor import Period
 
 # Share of repeated rows without ids above which there is a warning.
@@ -85,7 +85,7 @@ class Days:
             listed = ", ".join(literal(source.name) for source in kept)
             parts.append(
                 f"select {self._columns()}, source_file, sequence_number as source_row"
-                f" from read_parquet({literal(str(known))}, hive_partitioning = false)"
+                f" from {rows_of_files([known])}"
                 f" where source_file in ({listed})"
             )
         read = {n: found for n, found in staged.items() if period.text in found.days}

@@ -26,7 +26,7 @@ from warehouse.imports.importer import ContractSize, Importer
 from warehouse.imports.source import SourceFile, unpack
 from warehouse.interrupts import run
 from warehouse.query import check, engine_message
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, literal, rows_of_files
 from warehouse.vendor import DatasetColumn
 
 _READERS = frozenset(
@@ -104,7 +104,7 @@ class Stage:
     def staged_files(self, number: int, day: str = "*") -> str:
         """SQL that reads the staged rows of a file, or of one of its days."""
         pattern = self.folder / "rows" / str(number) / f"day={day}" / "*.parquet"
-        return f"read_parquet({literal(str(pattern))}, hive_partitioning = false)"
+        return rows_of_files([pattern])
 
     def read(self, number: int, source: SourceFile) -> Staged:
         """Stage one file, and check its rows.

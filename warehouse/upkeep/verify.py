@@ -44,7 +44,7 @@ from warehouse.lake import (
     series_months,
     shows,
 )
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, rows_of_files
 from warehouse.vendor import OTHER_TYPE, DatasetColumn, load_contracts
 
 
@@ -451,9 +451,7 @@ def _outside(
         return []
     counts = ", ".join(f"count(*) filter (where {_beyond(column)})" for column in columns)
     try:
-        row = connection.execute(
-            f"select {counts} from read_parquet({literal(str(path))}, hive_partitioning = false)"
-        ).fetchone()
+        row = connection.execute(f"select {counts} from {rows_of_files([path])}").fetchone()
     except duckdb.Error:  # its damage is already a finding
         return []
     return list(zip((column.name for column in columns), row or (), strict=True))

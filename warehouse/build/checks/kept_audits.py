@@ -24,7 +24,7 @@ from warehouse.audit import ModelAudit, Verdict
 from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
 from warehouse.project import Model, Project, Relation
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, rows_of_files
 from warehouse.times import utc_now
 
 # Increase it when the audit or its sample changes, so that every model is audited again.
@@ -230,11 +230,9 @@ class KeptAudits:
         """Which of the columns have a value in these months."""
         if not columns:
             return set()
-        listed = ", ".join(literal(str(self._file.home.root / path)) for path in paths)
+        rows = rows_of_files(self._file.home.root / path for path in paths)
         counts = ", ".join(f"count({identifier(name)})" for name in columns)
-        (found,) = self._rows(
-            f"select {counts} from read_parquet([{listed}], hive_partitioning = false)"
-        )
+        (found,) = self._rows(f"select {counts} from {rows}")
         return {name for name, count in zip(columns, found, strict=True) if count}
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -20,7 +20,7 @@ import duckdb
 from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
 from warehouse.project import DATABASE, CompiledProject, DataTest, Model, Relation
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, rows_of_files
 
 _RELATION = re.compile(rf'"{DATABASE}"\."(\w+)"\."(\w+)"')
 
@@ -140,15 +140,12 @@ def _failures(
     back.
     """
     connection = file.open()
-    listed = ", ".join(literal(str(file.home.root / path)) for path in paths)
+    rows = rows_of_files(file.home.root / path for path in paths)
     found = {}
 
     def show() -> None:
         connection.begin()
-        connection.execute(
-            f"create or replace view {mart.sql} as"
-            f" select * from read_parquet([{listed}], hive_partitioning = false)"
-        )
+        connection.execute(f"create or replace view {mart.sql} as select * from {rows}")
 
     show()
     for test in tests:

@@ -31,7 +31,7 @@ from warehouse.errors import DamagedError
 from warehouse.files import link_or_copy, put, sha256_of, write
 from warehouse.generations import current_generation, generations, is_open
 from warehouse.home import COPY_DATABASES, Home, NativeCopy, generation_path, native_copy
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, rows_of_files
 
 # Months that stay out of the closed ones, because the next build changes them.
 FIRST_RECENT = 2
@@ -276,8 +276,7 @@ def _write_tables(
         for name in months:
             require_sound(home.root / name)
         if months:
-            listed = ", ".join(literal(str(home.root / name)) for name in months)
-            sources["main", model] = f"read_parquet([{listed}], hive_partitioning = false)"
+            sources["main", model] = rows_of_files(home.root / name for name in months)
     for (_, model), source in continued(connection, sources).items():
         connection.execute(
             f'create table {_table("written", model)} as from {source} order by series_id, "time"'

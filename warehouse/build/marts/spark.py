@@ -30,7 +30,7 @@ from warehouse.errors import BuildError
 from warehouse.home import Home
 from warehouse.project import Relation
 from warehouse.spark import Cluster, connected
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, literal, rows_of_files
 from warehouse.vendor import KEY_COLUMNS, DatasetColumn
 
 # Number of months that DuckDB computes again, for one series each; at least one of every mart.
@@ -166,8 +166,7 @@ def _rows_of(files: Sequence[Path], like: str) -> str:
     none = f"select * from ({like}) where false"
     if not files:
         return none
-    listed = ", ".join(literal(str(path)) for path in files)
-    return f"{none} union all by name from read_parquet([{listed}], hive_partitioning = false)"
+    return f"{none} union all by name from {rows_of_files(files)}"
 
 
 def _sample(months: Sequence[StoredMonth]) -> list[StoredMonth]:

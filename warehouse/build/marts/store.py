@@ -58,7 +58,7 @@ from warehouse.project import (
     create_schemas,
     create_seeds,
 )
-from warehouse.sql import files_below, identifier, literal, moment
+from warehouse.sql import files_below, identifier, literal, moment, parquet_rows
 from warehouse.times import Span
 from warehouse.vendor import (
     SERIES_COLUMNS,
@@ -440,9 +440,8 @@ def _show(file: BuildFile, project: Project, stored: list[StoredMonth]) -> None:
         paths = [str(m.path.relative_to(home.root)) for m in stored if m.model == name]
         if shown[name] == set(paths):
             continue
-        listed = files_below(home.root, paths)
         model = project.model(name)
-        source = f"read_parquet({listed}, hive_partitioning = false)"
+        source = parquet_rows(files_below(home.root, paths))
         sources[model.relation.schema, name] = source
         connection.execute("delete from meta.running where model = ?", [name])
         write_running(connection, name, model.accumulates, source)

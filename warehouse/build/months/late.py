@@ -31,7 +31,7 @@ from warehouse.build.months.stored import (
     write_month,
 )
 from warehouse.home import Home
-from warehouse.sql import literal
+from warehouse.sql import literal, parquet_rows
 from warehouse.times import Span, us_datetime
 
 MODEL = "ticks.late"
@@ -176,7 +176,7 @@ def late_sql(listed: str, prefix: str = "late") -> str:
     columns = ", ".join(
         f'"{name}" as {prefix}_{name}' for name in ("series_id", "time", "known_at")
     )
-    return f"(select {columns} from read_parquet({listed}, hive_partitioning = false))"
+    return f"(select {columns} from {parquet_rows(listed)})"
 
 
 def known_sql(time: str, known_at: str, bar_us: Any, prefix: str = "late") -> str:

@@ -14,7 +14,7 @@ from warehouse.build.ticks.kept import KeptDay, KeptTicks, late_series
 from warehouse.display import first_few
 from warehouse.home import Home
 from warehouse.project import create_bar_end
-from warehouse.sql import comment_all, files_below, identifier
+from warehouse.sql import comment_all, files_below, identifier, parquet_rows
 from warehouse.vendor import KEY_COLUMNS, load_contracts
 
 
@@ -39,7 +39,7 @@ def write_ticks(connection: duckdb.DuckDBPyConnection, home: Home, days: Sequenc
         branches = []
         for number, of_series in series.items():
             files = [day.stored for day in of_series if day.stored.rows] or [of_series[0].stored]
-            rows = f"read_parquet({_listed(home, files)}, hive_partitioning = false) as bars"
+            rows = f"{parquet_rows(_listed(home, files))} as bars"
             replaced = f"{number}::integer as series_id"
             if number in late:
                 series_late = late[number]

@@ -57,7 +57,7 @@ class Manifest(ManifestQueries):
         self, path: Path, *, create: bool = False, clock: Callable[[], str] | None = None
     ) -> None:
         if not path.is_file():
-            self._require_not_lost(path)
+            Home(path.parent).require_not_lost()  # all its files would count as strays
             if not create:
                 raise DamagedError(f"{path}: no manifest", next_step="run: warehouse sync")
         self.path = path
@@ -311,7 +311,7 @@ class Manifest(ManifestQueries):
     def _prepare(self) -> None:
         """Bring the tables to this product's version, in one transaction."""
         if self._version() == 0:
-            self._require_not_lost(self.path)
+            Home(self.path.parent).require_not_lost()
         if self._version() < HOME_VERSION:
             with self.transaction():
                 for step in STEPS[self._version() :]:
@@ -324,14 +324,6 @@ class Manifest(ManifestQueries):
             raise NewerHomeError(
                 f"{self.path}: written by a newer version of the product",
                 next_step="upgrade the package",
-            )
-
-    @staticmethod
-    def _require_not_lost(path: Path) -> None:
-        """Refuse an empty manifest if there are objects, because they would all count as strays."""
-        if Home(path.parent).holds_objects():
-            raise DamagedError(
-                f"{path}: missing, although the lake contains files", next_step=REPAIR
             )
 
     def _version(self) -> int:

@@ -33,7 +33,7 @@ from warehouse.lake.manifest.records import FileFacts, moment_text
 from warehouse.lake.validate.bad_rows import BadRowsError, find_bad_rows, left_out_of
 from warehouse.lake.validate.refusal_hints import other_times, time_hint, unlike_parquet
 from warehouse.lake.validate.values import Values, is_bytes, is_text
-from warehouse.sql import identifier, literal
+from warehouse.sql import identifier, rows_of_files
 from warehouse.times import DAY_US
 from warehouse.vendor import (
     NO_TYPE,
@@ -169,7 +169,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
 def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
     """Let DuckDB decode every value; refuse a file that it cannot show."""
     names = ", ".join(map(identifier, columns))
-    source = _source(path)
+    source = rows_of_files([path])
     try:
         with _engine().cursor() as cursor:
             text = f"select bit_xor(hash({names})) from {source}"
@@ -181,10 +181,6 @@ def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
             _engine.cache_clear()  # the engine refuses everything after this
         reason = str(error).splitlines()[0].replace(str(path), "it")
         raise FileRefusedError(f"cannot be read by DuckDB: {reason[:200]}") from error
-
-
-def _source(path: Path) -> str:
-    return f"read_parquet({literal(str(path))}, hive_partitioning = false)"
 
 
 def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> None:
@@ -343,7 +339,7 @@ def _odd_type(field: pa.Field, path: Path) -> str:
     if is_shown and _is_common(field.type):
         with _engine().cursor() as cursor:
             row = cursor.execute(
-                f"describe select {identifier(field.name)} from {_source(path)}"
+                f"describe select {identifier(field.name)} from {rows_of_files([path])}"
             ).fetchone()
         if row and len(row[1]) <= _LONGEST_TYPE:
             return str(row[1])
