@@ -23,12 +23,54 @@ from warehouse.errors import (
 )
 
 
+class _Below:
+    """A path below the root of a home."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, home: Home, _: type[Home]) -> Path:
+        return home.root / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Paths below one home; reading them creates nothing."""
 
     root: Path
     settings: Settings | None = field(default=None, compare=False, repr=False)
+
+    # the published catalog, and the journal with a line for each time a generation becomes current
+    catalog = _Below("warehouse.duckdb")
+    generations = _Below("generations")
+    publications = _Below("generations/published.jsonl")
+
+    # vendor files by their hash, readable links to them, refused files, and the facts of all
+    objects = _Below("objects")
+    lake = _Below("lake")
+    quarantine = _Below("quarantine")
+    manifest = _Below("manifest.sqlite")
+
+    # the stored months of the marts
+    marts = _Below("marts")
+
+    # what the user writes
+    models = _Below("models")
+    macros = _Below("macros")
+    queries = _Below("queries")
+    importers = _Below("importers")
+    subscription = _Below(SETTINGS_FILE)
+
+    # the private file that a build fills, after whose stem DuckDB names the database; and its WAL
+    build = _Below(".build")
+    build_catalog = _Below(".build/warehouse.duckdb")
+    build_wal = _Below(".build/warehouse.duckdb.wal")
+
+    # records and locks of the bucket that holds the home, without secrets; its last known state
+    store = _Below(".store")
+    bucket_record = _Below(".store/record.json")
+
+    lock = _Below(".lock")
 
     @classmethod
     def of(cls, settings: Settings) -> Home:
@@ -40,90 +82,14 @@ class Home:
         """DuckDB settings of every connection that works on this home."""
         return (self.settings or Settings(self.root)).session
 
-    @property
-    def has_links(self) -> bool:
-        """Whether ``lake/`` has a link for each vendor file."""
-        return (self.settings or Settings(self.root)).links
-
-    @property
-    def catalog(self) -> Path:
-        return self.root / "warehouse.duckdb"
-
-    @property
-    def generations(self) -> Path:
-        return self.root / "generations"
-
-    @property
-    def publications(self) -> Path:
-        """The journal: one line each time a generation becomes current."""
-        return self.generations / "published.jsonl"
-
-    @property
-    def objects(self) -> Path:
-        return self.root / "objects"
-
     def object_path(self, sha256: str) -> Path:
         """Where the bytes with this sha256 are."""
         return self.objects / f"{sha256}.parquet"
 
     @property
-    def lake(self) -> Path:
-        return self.root / "lake"
-
-    @property
-    def marts(self) -> Path:
-        return self.root / "marts"
-
-    @property
-    def manifest(self) -> Path:
-        return self.root / "manifest.sqlite"
-
-    @property
-    def quarantine(self) -> Path:
-        return self.root / "quarantine"
-
-    @property
-    def models(self) -> Path:
-        return self.root / "models"
-
-    @property
-    def macros(self) -> Path:
-        return self.root / "macros"
-
-    @property
-    def queries(self) -> Path:
-        return self.root / "queries"
-
-    @property
-    def importers(self) -> Path:
-        return self.root / "importers"
-
-    @property
-    def subscription(self) -> Path:
-        return self.root / SETTINGS_FILE
-
-    @property
-    def build(self) -> Path:
-        return self.root / ".build"
-
-    @property
-    def build_catalog(self) -> Path:
-        """The private file that a build fills; DuckDB names the database after its stem."""
-        return self.build / "warehouse.duckdb"
-
-    @property
-    def build_wal(self) -> Path:
-        """What DuckDB has yet to write into the build file."""
-        return self.build / "warehouse.duckdb.wal"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / ".lock"
-
-    @property
-    def store(self) -> Path:
-        """Records and locks of the bucket that holds the home; no secrets."""
-        return self.root / ".store"
+    def has_links(self) -> bool:
+        """Whether ``lake/`` has a link for each vendor file."""
+        return (self.settings or Settings(self.root)).links
 
     def owns(self, path: Path) -> bool:
         """Whether a path belongs to the product: one of its files, or inside one of its folders."""
@@ -146,11 +112,6 @@ class Home:
         return self.objects.is_dir() and any(
             path.suffix == ".parquet" for path in self.objects.iterdir()
         )
-
-    @property
-    def bucket_record(self) -> Path:
-        """The last known state of the bucket."""
-        return self.store / "record.json"
 
     def require_whole(self) -> None:
         """Raise NotFoundError if the home only reads from a bucket, so that it has no manifest."""

@@ -16,31 +16,31 @@ from warehouse.cli.common import Verbs, as_ours, debug_option
 from warehouse.errors import ExitCode, FaultError, WarehouseError, of_disk
 from warehouse.interrupts import held_back, is_interrupt, leave
 
-# Module of ``warehouse.cli`` for each verb, in the order of ``--help``.
+# Module of ``warehouse.cli`` and summary of each verb, in the order of ``--help``.
 _VERBS = {
-    "demo": "demo",
-    "sync": "sync",
-    "import": "imports",
-    "build": "build",
-    "publish": "build",
-    "pull": "bucket",
-    "update": "build",
-    "rollback": "build",
-    "docs": "build",
-    "audit": "audit",
-    "verify": "verify",
-    "snapshot": "snapshot",
-    "prune": "snapshot",
-    "forget": "forget",
-    "sql": "query",
-    "preview": "preview",
-    "queries": "query",
-    "describe": "describe",
-    "symbols": "describe",
-    "shell": "query",
-    "status": "status",
-    "serve": "serve",
-    "ui": "ui",
+    "demo": ("demo", "Build a warehouse of a simulated market, with a chart."),
+    "sync": ("sync", "Download vendor files, or import a folder of them."),
+    "import": ("imports", "Import ticks of other formats, by one SQL file per format."),
+    "build": ("build", "Build the catalog and the models, test them, publish them."),
+    "publish": ("build", "Publish a build file that dbt has filled."),
+    "pull": ("bucket", "Update the home from its bucket."),
+    "update": ("build", "Sync, then build."),
+    "rollback": ("build", "Return to an earlier generation."),
+    "docs": ("build", "Write the dbt documentation of all models as one page."),
+    "audit": ("audit", "Check models for look-ahead; compare the vendor's metrics with ticks."),
+    "verify": ("verify", "Check that nothing in the home is damaged."),
+    "snapshot": ("snapshot", "Name the current generation, or list all generations."),
+    "prune": ("snapshot", "Remove old generations and the files that only they need."),
+    "forget": ("forget", "Remove series from the lake, such as a mistyped one."),
+    "sql": ("query", "Run one SELECT and print the result."),
+    "preview": ("preview", "Show rows of your own model, computed from its file without a build."),
+    "queries": ("query", "List the named queries, or show one with its parameters."),
+    "describe": ("describe", "List the tables, or the columns of one with meaning and unit."),
+    "symbols": ("describe", "List the exchanges and symbols in the lake."),
+    "shell": ("query", "Open the DuckDB shell on the catalog, read-only."),
+    "status": ("status", "Show data, gaps, refused files and the state of the catalog."),
+    "serve": ("serve", "Serve the vendor's API from the lake, on this machine."),
+    "ui": ("ui", "Show the catalog in the browser: charts, coverage, quality, SQL."),
 }
 
 
@@ -58,7 +58,7 @@ class _Verbs(Verbs):
         if name not in _VERBS:
             return None
         with held_back():
-            module = import_module(f"warehouse.cli.{_VERBS[name]}")
+            module = import_module(f"warehouse.cli.{_VERBS[name][0]}")
         command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
         return command
 
@@ -72,34 +72,7 @@ class _Verbs(Verbs):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with a summary each, without importing their modules."""
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, _SUMMARIES[verb]) for verb in _VERBS])
-
-
-_SUMMARIES = {
-    "demo": "Build a warehouse of a simulated market, with a chart.",
-    "sync": "Download vendor files, or import a folder of them.",
-    "import": "Import ticks of other formats, by one SQL file per format.",
-    "build": "Build the catalog and the models, test them, publish them.",
-    "publish": "Publish a build file that dbt has filled.",
-    "pull": "Update the home from its bucket.",
-    "update": "Sync, then build.",
-    "rollback": "Return to an earlier generation.",
-    "audit": "Check models for look-ahead; compare the vendor's metrics with ticks.",
-    "verify": "Check that nothing in the home is damaged.",
-    "snapshot": "Name the current generation, or list all generations.",
-    "prune": "Remove old generations and the files that only they need.",
-    "forget": "Remove series from the lake, such as a mistyped one.",
-    "docs": "Write the dbt documentation of all models as one page.",
-    "sql": "Run one SELECT and print the result.",
-    "preview": "Show rows of your own model, computed from its file without a build.",
-    "queries": "List the named queries, or show one with its parameters.",
-    "describe": "List the tables, or the columns of one with meaning and unit.",
-    "symbols": "List the exchanges and symbols in the lake.",
-    "shell": "Open the DuckDB shell on the catalog, read-only.",
-    "status": "Show data, gaps, refused files and the state of the catalog.",
-    "serve": "Serve the vendor's API from the lake, on this machine.",
-    "ui": "Show the catalog in the browser: charts, coverage, quality, SQL.",
-}
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in _VERBS.items()])
 
 
 @click.group(

@@ -15,8 +15,14 @@ from warehouse.errors import ExitCode, UsageError
 from warehouse.generations import list_generations
 from warehouse.home import Home
 from warehouse.times import utc_now
-from warehouse.upkeep import KEEP_GENERATIONS, PrunePlan, drop_snapshot, plan_prune, take_snapshot
-from warehouse.upkeep import prune_home as prune_home
+from warehouse.upkeep import (
+    KEEP_GENERATIONS,
+    PrunePlan,
+    drop_snapshot,
+    plan_prune,
+    prune_home,
+    take_snapshot,
+)
 
 
 @click.command(epilog="Example: warehouse snapshot paper-v1")

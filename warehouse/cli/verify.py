@@ -13,8 +13,7 @@ from warehouse.cli.common import home_option, json_option, put, put_json, put_ta
 from warehouse.config import Settings
 from warehouse.errors import ExitCode, UsageError
 from warehouse.home import Home
-from warehouse.upkeep import Finding, Severity
-from warehouse.upkeep import verify_home as verify_home
+from warehouse.upkeep import Finding, Severity, verify_home
 
 
 @click.command(

@@ -10,6 +10,12 @@ _SERIES = [
     ("clock", "VARCHAR", "exchange or true; NULL for raw data."),
 ]
 
+_FILE = [
+    ("dataset", "VARCHAR", "Dataset."),
+    *_SERIES,
+    ("period", "VARCHAR", "UTC month or day."),
+]
+
 META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "datasets": (
         "One row per dataset that has a contract or a file.",
@@ -49,9 +55,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "One row per vendor file in the lake.",
         [
             ("file_id", "BIGINT", "Number of the file."),
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
-            ("period", "VARCHAR", "UTC month or day."),
+            *_FILE,
             ("object", "VARCHAR", "sha256 of the bytes; objects/<object>.parquet."),
             ("path", "VARCHAR", "Its link below the home, if the home has links."),
             ("size_bytes", "BIGINT", "Size."),
@@ -108,9 +112,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "drift": (
         "One row per column that a file lacks or has beyond its contract.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
-            ("period", "VARCHAR", "UTC month or day."),
+            *_FILE,
             ("column", "VARCHAR", "Column."),
             ("kind", "VARCHAR", "missing: reads NULL; unexpected: kept."),
         ],
@@ -118,9 +120,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "salvaged": (
         "One row per row of a vendor file that sync --salvage left out.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
-            ("period", "VARCHAR", "UTC month or day."),
+            *_FILE,
             ("row_number", "BIGINT", "Place in the vendor's file; the first row is 0."),
             ("time", "TIMESTAMP", "Its time, UTC; NULL where it has none."),
             ("reason", "VARCHAR", "Why it was left out."),
@@ -130,9 +130,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "notes": (
         "One row per unusual value of a vendor file, which is still shown.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
-            ("period", "VARCHAR", "UTC month or day."),
+            *_FILE,
             (
                 "kind",
                 "VARCHAR",
@@ -189,9 +187,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "restatements": (
         "One row per file whose bytes changed at its source.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
-            ("period", "VARCHAR", "UTC month or day."),
+            *_FILE,
             (
                 "kind",
                 "VARCHAR",
