@@ -201,9 +201,13 @@ class SeriesKey:
             interval_us(self.interval)
             _require(self.clock in CLOCKS, "clock", self.clock)
 
+    @property
+    def flat(self) -> tuple[str, str, str, str]:
+        """Its parts as texts, which can be sorted: those of raw data have empty ones."""
+        return self.exchange, self.symbol, self.interval or "", self.clock or ""
+
     def __str__(self) -> str:
-        parts = (self.exchange, self.symbol, self.interval, self.clock)
-        return " ".join(part for part in parts if part is not None)
+        return " ".join(filter(None, self.flat))
 
 
 @dataclass(frozen=True, slots=True, order=True)

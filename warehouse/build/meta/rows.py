@@ -286,12 +286,10 @@ def _dataset_rows(
 
 
 def _refusal_row(refusal: Refusal) -> tuple[Any, ...]:
+    series = refusal.key.series
     return (
         refusal.key.dataset,
-        refusal.key.series.exchange,
-        refusal.key.series.symbol,
-        refusal.key.series.interval,
-        refusal.key.series.clock,
+        *(series.exchange, series.symbol, series.interval, series.clock),
         refusal.key.period.text,
         refusal.reason,
         refusal.size_bytes,

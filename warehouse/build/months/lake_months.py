@@ -270,11 +270,4 @@ def stored_key(facts: object) -> str:
 
 def _in_order(owned: OwnedFile) -> tuple[str, ...]:
     key = owned.file.key
-    series = key.series
-    return (
-        series.exchange,
-        series.symbol,
-        series.interval or "",
-        series.clock or "",
-        key.period.text,
-    )
+    return *key.series.flat, key.period.text

@@ -113,15 +113,14 @@ class Manifest(ManifestQueries):
 
     def series_id(self, series: SeriesKey) -> int:
         """The number of a series; a new series permanently gets the next free number."""
-        values = (series.exchange, series.symbol, series.interval or "", series.clock or "")
         self._connection.execute(
             "insert or ignore into series (exchange, symbol, interval, clock) values (?, ?, ?, ?)",
-            values,
+            series.flat,
         )
         row = self._connection.execute(
             "select series_id from series"
             " where exchange = ? and symbol = ? and interval = ? and clock = ?",
-            values,
+            series.flat,
         ).fetchone()
         return int(row[0])
 
@@ -202,10 +201,7 @@ class Manifest(ManifestQueries):
         """Restore the numbers of series in a new manifest."""
         self._connection.executemany(
             "insert into series values (?, ?, ?, ?, ?)",
-            [
-                (number, key.exchange, key.symbol, key.interval or "", key.clock or "")
-                for number, key in series.items()
-            ],
+            [(number, *key.flat) for number, key in series.items()],
         )
 
     def supersede(self, key: FileKey) -> None:

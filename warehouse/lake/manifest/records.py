@@ -204,7 +204,7 @@ def flat_key(key: FileKey) -> tuple[str, ...]:
 
 
 def flat_series(dataset: str, series: SeriesKey) -> tuple[str, ...]:
-    return (dataset, series.exchange, series.symbol, series.interval or "", series.clock or "")
+    return dataset, *series.flat
 
 
 def stored_file(row: tuple[Any, ...]) -> StoredFile:
