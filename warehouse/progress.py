@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from warehouse.display import counted, render_size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -58,16 +61,38 @@ def phase(name: str) -> Iterator[Phase]:
 
 
 class Meter:
-    """Receives the progress of a long step, from any thread; this one discards it."""
+    """Counts the progress of a long step, from any thread; this one does not show it."""
 
-    def expect(self, files: int) -> None:
-        """Add to the expected files."""
+    def __init__(self) -> None:
+        self.files = self.expected = self._size_bytes = 0
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
 
-    def received(self, size_bytes: int) -> None:
-        """Count received bytes."""
+    def add(self, *, files: int = 0, expected: int = 0, size_bytes: int = 0) -> None:
+        """Count finished files, expected ones, and received bytes."""
+        with self._lock:
+            self.files += files
+            self.expected += expected
+            self._size_bytes += size_bytes
+            self._show()
 
-    def finished(self, files: int = 1) -> None:
-        """Count finished files."""
+    def _show(self) -> None:
+        """Show the counts after a change."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the step began."""
+        return time.monotonic() - self._began
+
+    @property
+    def size(self) -> str:
+        """What was received."""
+        return render_size(self._size_bytes)
+
+    @property
+    def rate(self) -> str:
+        """What was received per second, over the whole step."""
+        return render_size(int(self._size_bytes / max(self.seconds, 0.001)))
 
 
 @contextmanager
@@ -89,67 +114,33 @@ def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
-        task = progress.add_task(title, total=0, size="0 B", rate="0 B")
-
-        def show(done: _Counting) -> None:
-            progress.update(
-                task, completed=done.files, total=done.expected, size=done.size, rate=done.rate
-            )
-
-        yield _Counting(show)
+        yield _Bar(progress, title)
 
 
-class _Counting(Meter):
-    """Counts, and updates the display after each change."""
+class _Bar(Meter):
+    """Updates a bar after each change."""
 
-    def __init__(self, show: Callable[[_Counting], None]) -> None:
-        self.files = self.expected = self._size_bytes = 0
-        self._show = show
-        self._began = time.monotonic()
-        self._lock = threading.Lock()
+    def __init__(self, progress: Progress, title: str) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task = progress.add_task(title, total=0, size="0 B", rate="0 B")
 
-    @property
-    def size(self) -> str:
-        """What was received."""
-        return render_size(self._size_bytes)
-
-    @property
-    def rate(self) -> str:
-        """What was received per second, over the whole step."""
-        return render_size(int(self._size_bytes / max(self.seconds, 0.001)))
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the step began."""
-        return time.monotonic() - self._began
-
-    def expect(self, files: int) -> None:
-        self._add(expected=files)
-
-    def received(self, size_bytes: int) -> None:
-        self._add(size_bytes=size_bytes)
-
-    def finished(self, files: int = 1) -> None:
-        self._add(files=files)
-
-    def _add(self, *, files: int = 0, expected: int = 0, size_bytes: int = 0) -> None:
-        with self._lock:
-            self.files += files
-            self.expected += expected
-            self._size_bytes += size_bytes
-            self._show(self)
+    def _show(self) -> None:
+        self._progress.update(
+            self._task, completed=self.files, total=self.expected, size=self.size, rate=self.rate
+        )
 
 
-class _Lines(_Counting):
+class _Lines(Meter):
     """Prints a line every ten seconds."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
-        super().__init__(self._line)
+        super().__init__()
         self._title = title
         self._stream = stream
         self._next = _SECONDS_BETWEEN_LINES
 
-    def _line(self, _: _Counting) -> None:
+    def _show(self) -> None:
         if self.seconds < self._next:
             return
         self._next = self.seconds + _SECONDS_BETWEEN_LINES

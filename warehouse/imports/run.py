@@ -185,7 +185,7 @@ class _Job:
         held = self._held()
         _require_one_kind(self.importer, self.series, held.values())
         wanted = [source for source in sources if not self._is_known(source, held)]
-        self.meter.expect(len(wanted))
+        self.meter.add(expected=len(wanted))
         for batch in _batches(wanted):
             with self._folder() as folder, translating(self.home.root):
                 self._take_in(batch, folder)
@@ -261,8 +261,7 @@ class _Job:
                 self.refused += [(source.name, fault) for fault in found.faults]
                 if not found.faults:
                     yield number, found
-            self.meter.received(source.size_bytes)
-            self.meter.finished()
+            self.meter.add(files=1, size_bytes=source.size_bytes)
 
     def _write_days(self, stage: Stage, staged: Mapping[int, Staged]) -> None:
         held = self._held()

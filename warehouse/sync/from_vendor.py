@@ -169,7 +169,7 @@ class _Fetching:
         fetches = series.plan.fetches
         known_bytes = sum(fetch.size_bytes or 0 for fetch in fetches)
         self._require_space(series.plan.asked, known_bytes)
-        self._meter.expect(len(fetches))
+        self._meter.add(expected=len(fetches))
         self._ready.extend((series, fetch, False) for fetch in fetches)
         if series.plan.unchanged and not fetches:
             self._asking.settle(series)
@@ -188,7 +188,7 @@ class _Fetching:
             part,
             about=str(fetch.key),
             known_stamp=known,
-            received=self._meter.received,
+            received=lambda size_bytes: self._meter.add(size_bytes=size_bytes),
         )
         self._is_begun = True
         threads.submit(work, partial(self._fetched, series, fetch, is_second, part))
@@ -255,7 +255,7 @@ class _Fetching:
             series.missing.add(fetch.key)
         if not series.left:
             self._asking.settle(series)
-        self._meter.finished()
+        self._meter.add(files=1)
 
     def _require_space(self, asked: Wanted, size_bytes: int) -> None:
         free_bytes = shutil.disk_usage(self._lake.home.root).free

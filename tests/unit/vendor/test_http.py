@@ -77,9 +77,9 @@ def test_progress_elsewhere_than_on_a_terminal_is_lines(monkeypatch: pytest.Monk
     monkeypatch.setattr("warehouse.progress._SECONDS_BETWEEN_LINES", 0.0)
     stream = io.StringIO()
     with show_progress("sync", stream=stream) as meter:
-        meter.expect(2)
-        meter.received(1_000_000)
-        meter.finished()
+        meter.add(expected=2)
+        meter.add(size_bytes=1_000_000)
+        meter.add(files=1)
     last = stream.getvalue().splitlines()[-1]
     assert last.startswith("sync: 1 of 2 files, 1.0 MB, ")
     assert last.endswith(" s left")
@@ -92,6 +92,6 @@ def test_progress_on_a_terminal_is_a_bar_that_vanishes() -> None:
 
     stream = Terminal()
     with show_progress("sync", stream=stream) as meter:
-        meter.expect(1)
-        meter.finished()
+        meter.add(expected=1)
+        meter.add(files=1)
     assert "sync" in stream.getvalue() or stream.getvalue() == ""
