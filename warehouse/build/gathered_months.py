@@ -8,7 +8,7 @@ these files. Raw data is read from the vendor's files.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,8 @@ class _Gathering:
     series: Lists
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
+        # row groups of rows that are not sorted here could depend on the number of threads
+        connection.execute("set threads = 1")
         set_lists(connection, self.series)
         return "*"
 
@@ -101,10 +103,27 @@ def _job(
     place: Path,
 ) -> Job:
     lists: Lists = {}
-    files = _bars(lake, dataset, month)
+    files = sorted(_bars(lake, dataset, month), key=lambda f: (f.file.series_id, f.spans))
     rows = f"select * from (\n{view_sql(columns, files, lake.home, lists=lists)}\n)"
-    size_bytes = sum(f.file.size_bytes for f in files)
-    return Job(f"vendor.{dataset} {month}", task, rows, lists, {}, place, size_bytes)
+    return Job(
+        f"vendor.{dataset} {month}",
+        task,
+        rows,
+        lists,
+        {},
+        place,
+        size_bytes=sum(f.file.size_bytes for f in files),
+        is_sorted=_are_read_in_order(files, lists),
+    )
+
+
+def _are_read_in_order(files: Sequence[OwnedFile], lists: Lists) -> bool:
+    """Whether the rows of files that are sorted by series and time need no sort.
+
+    ``lists`` are those of their view: if one list has all files, they are not read as a union.
+    """
+    are_in_one_list = [len(values) for _, values in lists.values()] == [len(files)] * 2
+    return are_in_one_list and all(f.file.facts.is_sorted and not f.late for f in files)
 
 
 def _facts(columns: list[DatasetColumn]) -> dict[str, object]:

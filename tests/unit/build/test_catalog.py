@@ -295,6 +295,30 @@ def test_values_when_odd_or_unsorted_or_counts_as_floats_then_are_the_files(
 
 
 @in_lake
+def of_series_and_days_in_another_order() -> Files:
+    """The future has the higher number although its name comes first, and begins in October."""
+    turned = grid(date(2025, 9, 1), 24)[::-1]
+    files = {file_key("vtwap", "2025-09"): bar_table("vtwap", turned)}
+    for symbol in (FUTURE, FLOW.series.symbol):
+        for period in ("2025-10", "2025-11-01", "2025-11-02"):
+            key = file_key("vtwap", period, symbol=symbol)
+            files[key] = bar_table("vtwap", grid(key.period.start, 3))
+    return files
+
+
+def test_gathered_months_when_files_come_in_any_order_then_are_sorted(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    ((home,),) = lake.sql("select home from meta.build").fetchall()
+    months = [
+        lake.sql(f"select series_id, time from '{path}'").fetchall()
+        for path in Path(home, "marts").glob("vendor.*/*.parquet")
+    ]
+    assert [len(rows) for rows in months if len({series for series, _ in rows}) == 2]
+    assert all(rows == sorted(rows) for rows in months)
+
+
+@in_lake
 def of_narrow_values() -> Files:
     values = [pa.array([0.1]), pa.array([0.1], pa.float32()), pa.array([3], pa.int64())]
     return {

@@ -69,6 +69,8 @@ class Job:
         The file, without the hash of its bytes.
     size_bytes
         Size of the vendor files that it reads, as an estimate of its cost.
+    is_sorted
+        Whether the rows of the query are already in the order of the file.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Job:
     moments: dict[str, str]
     place: Path
     size_bytes: int
+    is_sorted: bool = False
 
 
 class JobRunner:
@@ -98,7 +101,9 @@ class JobRunner:
     def compute(self, job: Job) -> Path:
         """Write the file of a job and return its path."""
         connection, columns = self.opened(job)
-        return write_month(connection, job.rows, job.place, selected=columns)
+        return write_month(
+            connection, job.rows, job.place, selected=columns, is_sorted=job.is_sorted
+        )
 
     def opened(self, job: Job) -> tuple[duckdb.DuckDBPyConnection, str]:
         """A connection on which the rows of a job can be queried, and the columns of its file."""

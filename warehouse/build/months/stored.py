@@ -80,13 +80,15 @@ def write_month(
     *,
     selected: str = "*",
     metadata: Mapping[str, str] | None = None,
+    is_sorted: bool = False,
 ) -> Path:
     """Write the rows of a query that has series_id and time, as :func:`write_whole` does.
 
-    ``selected`` are the columns of the file, computed from each row after sorting; ``metadata`` are
-    texts that its footer has, by name.
+    ``selected`` are the columns of the file, computed from each row after sorting, which is left
+    out if the query ``is_sorted``; ``metadata`` are texts that its footer has, by name.
     """
-    rows = f'select {selected} from ({query} order by series_id, "time")'
+    order = "" if is_sorted else ' order by series_id, "time"'
+    rows = f"select {selected} from ({query}{order})"
     options = _FORMAT
     if metadata:
         texts = ", ".join(f"{identifier(name)}: {literal(t)}" for name, t in metadata.items())
