@@ -267,8 +267,8 @@ class _Audit:
 
     def examine(self, cut: Cut) -> None:
         """Build all models on the worlds of one cut, and compare."""
-        self._scratch.enter_cut(cut, self._seed)
         futures = self._futures(cut)
+        self._scratch.enter_cut(cut, self._seed, needs_noise=_NOISED in futures)
         failures: dict[Relation, str] = {}
         for result, world in (
             ("known", World.until("cut", cut.at_us)),

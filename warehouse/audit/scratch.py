@@ -96,8 +96,8 @@ class Scratch:
             self.connection.execute(f"create table {other.sql} as from {name}")
         self._copy_macros()
 
-    def enter_cut(self, cut: Cut, seed: int) -> None:
-        """Read the data around a cut into memory, with a copy that has noise after it."""
+    def enter_cut(self, cut: Cut, seed: int, *, needs_noise: bool) -> None:
+        """Read the data around a cut into memory, and make a copy that has noise after it."""
         for dataset in self._datasets:
             name = identifier(dataset)
             load_cut(self.connection, dataset, cut)
@@ -107,10 +107,11 @@ class Scratch:
                     f"create or replace table memory.cut.{name} as"
                     f" {_holed_sql(dataset, columns, cut, seed)}"
                 )
-            self.connection.execute(
-                f"create or replace table memory.noise.{name} as"
-                f" {_noised_sql(dataset, columns, cut, seed)}"
-            )
+            if needs_noise:
+                self.connection.execute(
+                    f"create or replace table memory.noise.{name} as"
+                    f" {_noised_sql(dataset, columns, cut, seed)}"
+                )
 
     def build(self, world: World, result: str, models: Sequence[Model]) -> dict[Relation, str]:
         """Build models on a world, in order; returns the errors by model.
