@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,25 +12,9 @@ import pandas as pd
 import pytest
 
 import warehouse
-from tests.oracle.project import bare_project
 from warehouse.build.dbt_process import forget_other_projects
 
 Story = dict[str, Any]
-
-ASKING = """
-import os, sys
-from warehouse.build.dbt_process import invoke_dbt
-
-done = invoke_dbt(["--quiet", "show", "--inline", "select 1", *sys.argv[1:]])
-opened = []
-for name in os.listdir("/proc/self/fd"):
-    try:
-        opened.append(os.readlink(f"/proc/self/fd/{name}"))
-    except FileNotFoundError:
-        pass
-assert done.success, done.exception
-print(next((path for path in opened if path.endswith(".duckdb")), "closed"))
-"""
 
 
 def test_sync_when_files_are_whole_then_all_are_in(story: Story) -> None:
@@ -174,22 +155,6 @@ def test_build_when_stray_modules_lie_in_the_working_folder_then_they_are_not_lo
     said = [run["stderr"] for run in story.values() if isinstance(run, dict) and "stderr" in run]
     assert len(said) > 10
     assert not any("a stray module was loaded" in text for text in said)
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
-def test_dbt_command_when_it_returns_then_the_build_file_is_closed(tmp_path: Path) -> None:
-    """Two engines of one process on one file would write over each other."""
-    home = tmp_path / "home"
-    (home / ".build").mkdir(parents=True)
-    ran = subprocess.run(
-        [sys.executable, "-c", ASKING, *bare_project(tmp_path)],
-        env=os.environ | {"WAREHOUSE_HOME": str(home), "WAREHOUSE_DBT_KEEPS_OPEN": "true"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stdout.split()[-1]) == (0, "closed"), ran.stdout + ran.stderr
-    assert (home / ".build" / "warehouse.duckdb").is_file(), "dbt has opened it"
 
 
 def test_parse_when_the_product_has_moved_then_is_not_taken_over(tmp_path: Path) -> None:

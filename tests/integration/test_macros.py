@@ -7,12 +7,15 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.oracle.project import bare_project
 from tests.support import ROOT
+from warehouse.project import Relation, Renderer, TemplateMistake
 
 MACROS = ROOT / "macros"
 
@@ -24,7 +27,7 @@ MISTAKES = {
     "{{ rolling_std('x', '1.5 hours') }}": "length '1.5 hours'",
     "{{ rolling_mean('x', '1 day', coverage=0.5) }}": "no keyword argument 'coverage'",
     "{{ rolling_mean('', '1 day') }}": "name a column or write an expression",
-    "{{ rolling_mean(x, '1 day') }}": "name a column or write an expression",
+    "{{ rolling_mean(x, '1 day') }}": "'x' is undefined",
     "{{ rolling_mean('x', '1 day', min_coverage=1.5) }}": "lie in (0, 1], not",
     "{{ rolling_mean('x', '1 day', min_coverage=0) }}": "lie in (0, 1], not",
     "{{ rolling_mean('x', '1 day', min_bars=0) }}": "min_bars must be a whole number of at least 1",
@@ -99,53 +102,82 @@ ACCEPTED = {
 }
 
 # One process for all: each call of dbt alone costs seconds.
-RUNNER = """
-import json, sys
+BY_DBT = """
+import json, os, sys
 from dbt.cli.main import dbtRunner
-places, texts = json.loads(sys.argv[1]), json.loads(sys.stdin.read())
+from warehouse.build.dbt_process import invoke_dbt
+places, accepted, mistake = json.loads(sys.argv[1]), *json.loads(sys.stdin.read())
 parsed = dbtRunner().invoke(["--quiet", "parse", *places])
-answers = []
-for text in texts:
-    ran = dbtRunner(manifest=parsed.result).invoke(
-        ["--quiet", "compile", "--inline", text, *places]
-    )
-    if ran.success:
-        answers.append(ran.result.results[0].node.compiled_code)
-    else:
-        cause = ran.exception.__cause__ or ran.exception.__context__
-        answers.append(f"refused: {ran.exception} {cause}")
+
+def compiled(text):
+    dbt = dbtRunner(manifest=parsed.result)
+    return dbt.invoke(["--quiet", "compile", "--inline", text, *places])
+
+ran, refused = compiled(accepted), compiled(mistake).exception
+shown = invoke_dbt(["--quiet", "show", "--inline", "select 1", *places])
+assert shown.success, shown.exception
+opened = []
+for name in os.listdir("/proc/self/fd"):
+    try:
+        opened.append(os.readlink(f"/proc/self/fd/{name}"))
+    except FileNotFoundError:
+        pass
 with open(sys.argv[2], "w") as file:
-    json.dump(answers, file)
+    json.dump({
+        "accepted": ran.result.results[0].node.compiled_code,
+        "refused": f"{refused} {refused.__cause__ or refused.__context__}",
+        "opened": [path for path in opened if path.endswith(".duckdb")],
+    }, file)
 """
+BETWEEN = "\n-- next\n"
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What dbt makes of each text: SQL, or ``refused: …``."""
-    folder = tmp_path_factory.mktemp("macros")
-    (folder / ".build").mkdir()
-    texts = [*MISTAKES, *ACCEPTED]
+def renderer() -> Renderer:
+    return Renderer()
+
+
+@pytest.fixture(scope="module")
+def by_dbt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What dbt makes of all accepted texts and of a mistake, and the DuckDB files it left open."""
+    home = tmp_path_factory.mktemp("macros")
+    (home / ".build").mkdir()
     subprocess.run(
-        [sys.executable, "-c", RUNNER, json.dumps(bare_project(folder)), str(folder / "answers")],
-        input=json.dumps(texts),
+        [sys.executable, "-c", BY_DBT, json.dumps(bare_project(home)), str(home / "told")],
+        input=json.dumps([BETWEEN.join(ACCEPTED), "{{ rolling_mean(x, '1 day') }}"]),
         text=True,
         capture_output=True,
-        env={**os.environ, "WAREHOUSE_HOME": str(folder)},
-        cwd=folder,
+        env={**os.environ, "WAREHOUSE_HOME": str(home), "WAREHOUSE_DBT_KEEPS_OPEN": "true"},
+        cwd=home,
         check=True,
     )
-    return dict(zip(texts, json.loads((folder / "answers").read_text()), strict=True))
+    assert (home / ".build" / "warehouse.duckdb").is_file(), "dbt has opened it"
+    told: dict[str, Any] = json.loads((home / "told").read_text())
+    return told
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_mistake_stops_compilation_and_is_named(answers: dict[str, str], text: str) -> None:
-    assert answers[text].startswith("refused: ")
-    assert MISTAKES[text] in " ".join(answers[text].split())
+def test_mistake_stops_compilation_and_is_named(renderer: Renderer, text: str) -> None:
+    with pytest.raises(TemplateMistake) as refused:
+        renderer.render(text, Relation("user", "x"))
+    assert MISTAKES[text] in " ".join(str(refused.value).split())
 
 
 @pytest.mark.parametrize("text", ACCEPTED)
-def test_macro_compiles_to_sql_as_if_typed(answers: dict[str, str], text: str) -> None:
-    assert " ".join(answers[text].split()) == ACCEPTED[text]
+def test_macro_compiles_to_sql_as_if_typed(renderer: Renderer, text: str) -> None:
+    assert " ".join(renderer.render(text, Relation("user", "x")).sql.split()) == ACCEPTED[text]
+
+
+def test_macros_when_compiled_by_dbt_then_are_the_same(by_dbt: dict[str, Any]) -> None:
+    compiled = [" ".join(sql.split()) for sql in by_dbt["accepted"].split(BETWEEN)]
+    assert compiled == [*ACCEPTED.values()]
+    assert "name a column or write an expression" in " ".join(by_dbt["refused"].split())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_dbt_command_when_it_returns_then_the_build_file_is_closed(by_dbt: dict[str, Any]) -> None:
+    """Two engines of one process on one file would write over each other."""
+    assert by_dbt["opened"] == []
 
 
 def test_every_macro_is_documented_with_its_arguments() -> None:

@@ -19,7 +19,8 @@ from tests.oracle.project import Models, joined, keyed
 from warehouse.vendor.contracts import load_contracts
 from warehouse.vendor.keys import interval_us
 
-EXAMPLES = min(25, settings.default.max_examples)  # of the profile: fewer where CI is not set
+EXAMPLES = [10, pytest.param(100, marks=pytest.mark.long)]
+"""The same of every run, so that a short run need not try many."""
 
 # Halves add up without rounding, so that a window of equal values deviates by exactly 0.
 VALUES = st.one_of(
@@ -132,11 +133,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("mart", CASES)
-def test_mart_on_nasty_tables_as_pandas_has_it(models: Models, mart: str) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_mart_on_nasty_tables_as_pandas_has_it(models: Models, mart: str, examples: int) -> None:
     base, oracle, datasets = CASES[mart]
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
@@ -157,7 +159,7 @@ def test_mart_on_nasty_tables_as_pandas_has_it(models: Models, mart: str) -> Non
     check()
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_settlements_on_nasty_tables_as_pandas_has_them(
     models: Models, data: st.DataObject
