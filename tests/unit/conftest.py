@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import ETH, write_small_home
-from tests.support import BTC, once
-
 
 @pytest.fixture(scope="session")
 def small_home(shared_folder: Path) -> Path:
     """The home of ``tests.asking`` with two symbols, for reading only."""
+    # Imported here because the process that starts the workers reads this file too, and then waits.
+    from tests.asking import ETH, write_small_home
+    from tests.support import BTC, once
+
     home = shared_folder / "small" / "home"
 
     def make() -> dict[str, str]:
