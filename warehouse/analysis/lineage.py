@@ -33,10 +33,10 @@ from warehouse.interrupts import heed_the_wait
 
 _GRID = {*KEY_COLUMNS, "time", "known_at"}
 _KEEPS_UNIT = {
-    "abs", "any_value", "arg_max", "arg_min", "avg", "ceil", "first", "first_value", "floor", "lag",
-    "last", "last_value", "lead", "mad", "max", "mean", "median", "min", "mode", "quantile",
-    "quantile_cont", "quantile_disc", "round", "round_even", "stddev", "stddev_pop", "stddev_samp",
-    "sum", "trunc",
+    "abs", "any_value", "arg_max", "arg_min", "avg", "ceil", "favg", "first", "first_value",
+    "floor", "fsum", "lag", "last", "last_value", "lead", "mad", "max", "mean", "median", "min",
+    "mode", "quantile", "quantile_cont", "quantile_disc", "round", "round_even", "stddev",
+    "stddev_pop", "stddev_samp", "sum", "trunc",
 }  # fmt: skip
 
 

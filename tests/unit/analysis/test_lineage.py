@@ -67,6 +67,7 @@ def test_trace_when_a_column_is_computed_then_names_its_inputs(
         ("select net_delta from mart", "base", "Bought minus sold."),
         ("select net_delta as d from (from mart)", "base", "Bought minus sold."),
         ("select avg(net_delta) from mart", "base", None),
+        ("select favg(net_delta) from mart", "base", None),
         ("select round(max(net_delta), 2) as m from mart", "base", None),
         ("select lag(net_delta) over (order by time) as m from mart", "base", None),
         ("select net_delta * 2 as net_delta from mart", None, None),
