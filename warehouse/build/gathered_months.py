@@ -61,8 +61,11 @@ class _Gathering:
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
         # row groups of rows that are not sorted here could depend on the number of threads
         connection.execute("set threads = 1")
-        set_lists(connection, self.series)
+        self.begin(connection)
         return "*"
+
+    def begin(self, connection: duckdb.DuckDBPyConnection) -> None:
+        set_lists(connection, self.series)
 
 
 def _months(lake: LakeByMonth, task: _Gathering, dataset: str) -> Iterator[WantedMonth]:

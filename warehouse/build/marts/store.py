@@ -182,11 +182,10 @@ class _Opening:
             "from duckdb_schemas() where database_name = 'warehouse'"
         ).fetchall():
             connection.execute("attach ':memory:' as warehouse")
-            connection.execute("use warehouse")
+            self.begin(connection)
             create_bar_end(connection, self.late)
             create_schemas(connection, self.project)
             create_seeds(connection, self.project)
-            set_lists(connection, self.series)
         there = {
             Relation(*place)
             for place in connection.execute(
@@ -219,6 +218,10 @@ class _Opening:
         for key in written.keys() & set(SERIES_COLUMNS):
             written[key] = key_of_series(key)
         return ", ".join(f"{sql} as {identifier(name)}" for name, sql in written.items())
+
+    def begin(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("use warehouse")
+        set_lists(connection, self.series)
 
 
 class _Mart:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ from warehouse.home import Home, held_lock
 # Bytes of vendor files from which on a second worker pays: they take about a second to compute, and
 # a worker 0.3 s to start (docs/scale.md).
 _WORTH_A_WORKER = 24 << 20
+
+# Bytes of vendor files, some 150,000 rows, up to which one process computes two jobs at once.
+_SMALL = 16 << 20
 
 # DuckDB's memory below which a worker would only spill.
 _LEAST_MEMORY = 1 << 30
@@ -53,6 +57,9 @@ class Task(Protocol):
 
         Other tasks of the same build may have created some of them.
         """
+
+    def begin(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Prepare another connection to compute the jobs of this and of the build's other tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class Job:
 
 
 class JobRunner:
-    """Computes jobs one by one in this process; what they share is created once."""
+    """Computes jobs in this process; what they share is created once."""
 
     def __init__(self, session: dict[str, str]) -> None:
         self._session = session
@@ -100,22 +107,69 @@ class JobRunner:
 
     def compute(self, job: Job) -> Path:
         """Write the file of a job and return its path."""
-        connection, columns = self.opened(job)
-        return write_month(
-            connection, job.rows, job.place, selected=columns, is_sorted=job.is_sorted
-        )
+        return _write(job, *self.opened(job))
+
+    def compute_all(self, jobs: Sequence[Job], done: OnDone) -> None:
+        """Compute jobs in order, small ones two at a time, because each keeps one core busy."""
+        in_pairs = len(jobs) > 1 and max(job.size_bytes for job in jobs) <= _SMALL
+        if in_pairs:
+            threads, memory_bytes = _limits(self._connected())  # before a task sets its own
+            in_pairs = threads > 1 and memory_bytes >= _LEAST_MEMORY
+        if in_pairs:
+            self._compute_in_pairs(jobs, done)
+        else:
+            for job in jobs:
+                done(job, self.compute(job))
+
+    def _compute_in_pairs(self, jobs: Sequence[Job], done: OnDone) -> None:
+        opened = {job.place: self._created(job.task) for job in jobs}
+        connection, _ = opened[jobs[0].place]
+        idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+        def written(job: Job) -> Path:
+            free = idle.get()
+            try:
+                _set_variables(free, job)
+                return _write(job, free, opened[job.place][1])
+            finally:
+                idle.put(free)
+
+        with connection.cursor() as other, ThreadPoolExecutor(2) as pool:
+            interrupted_too(other)
+            jobs[0].task.begin(other)
+            idle.put(connection)
+            idle.put(other)
+            for job, path in zip(jobs, pool.map(written, jobs), strict=True):
+                done(job, path)
 
     def opened(self, job: Job) -> tuple[duckdb.DuckDBPyConnection, str]:
         """A connection on which the rows of a job can be queried, and the columns of its file."""
+        connection, columns = self._created(job.task)
+        _set_variables(connection, job)
+        return connection, columns
+
+    def _created(self, wanted: Task) -> tuple[duckdb.DuckDBPyConnection, str]:
+        """The connection, with all that the jobs of a task read, and the columns of its files."""
+        connection = self._connected()
+        columns = next((known for task, known in self._opened if task == wanted), None)
+        if columns is None:
+            columns = wanted.open(connection)
+            self._opened.append((wanted, columns))
+        return connection, columns
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
             self._connection = connect(self._session)
-        columns = next((known for task, known in self._opened if task == job.task), None)
-        if columns is None:
-            columns = job.task.open(self._connection)
-            self._opened.append((job.task, columns))
-        set_lists(self._connection, job.lists)
-        set_moments(self._connection, job.moments)
-        return self._connection, columns
+        return self._connection
+
+
+def _set_variables(connection: duckdb.DuckDBPyConnection, job: Job) -> None:
+    set_lists(connection, job.lists)
+    set_moments(connection, job.moments)
+
+
+def _write(job: Job, connection: duckdb.DuckDBPyConnection, columns: str) -> Path:
+    return write_month(connection, job.rows, job.place, selected=columns, is_sorted=job.is_sorted)
 
 
 def set_lists(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
@@ -141,8 +195,7 @@ def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
     count, share = _shared_out(settings, jobs)
     if count < 2:
         with JobRunner(settings.session) as runner:
-            for job in jobs:
-                done(job, runner.compute(job))
+            runner.compute_all(jobs, done)
         return
     with tempfile.TemporaryFile() as errors, _Workers(share, count, errors) as workers:
         workers.compute(sorted(jobs, key=lambda job: -job.size_bytes), done)
@@ -155,8 +208,7 @@ def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]
     if len(jobs) < 2 or settings.workers == 1 or not is_worth:
         return 1, settings
     with connect(settings.session) as connection:
-        ((threads,),) = connection.execute("select current_setting('threads')::int").fetchall()
-        memory_bytes = memory_limit(connection)
+        threads, memory_bytes = _limits(connection)
     count = settings.workers or worth_using(size_bytes, threads=threads, memory_bytes=memory_bytes)
     count = min(count, len(jobs))
     limit = f"{max(memory_bytes // count >> 20, 1)}MiB"
@@ -176,6 +228,12 @@ def worth_using(size_bytes: int, *, threads: int, memory_bytes: int) -> int:
     2
     """
     return max(1, min(threads, size_bytes // _WORTH_A_WORKER, memory_bytes // _LEAST_MEMORY))
+
+
+def _limits(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """The number of threads and the bytes of memory that a connection may use."""
+    ((threads,),) = connection.execute("select current_setting('threads')::int").fetchall()
+    return threads, memory_limit(connection)
 
 
 # -- several processes ---------------------------------------------------------------------------
