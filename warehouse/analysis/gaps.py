@@ -385,16 +385,12 @@ class _LakeToday:
         start, end = span
         if start > _now_us():
             return None
-        series = [
-            word
-            for option, value in zip(SERIES_COLUMNS, name[1:], strict=True)
-            for word in (f"--{option}", str(value))
-            if value is not None
-        ]
+        dataset, *parts = name
+        options = SeriesKey(*parts).options
         importer = self._importer(name)
         if importer is not None:
-            return shlex.join([*program(self._home.root), "import", importer, "FILES", *series])
-        words = [*program(self._home.root), "sync", name[0], *series]
+            return shlex.join([*program(self._home.root), "import", importer, "FILES", *options])
+        words = [*program(self._home.root), "sync", dataset, *options]
         words += ["--start", f"{us_datetime(start):%Y-%m-%d}"]
         if end is not None:
             words += ["--end", f"{us_datetime(end - 1):%Y-%m-%d}"]

@@ -293,14 +293,9 @@ def _is_never_served(dataset: str, series: SeriesKey) -> bool:
 
 
 def _sync_line(dataset: str, series: SeriesKey, first: date, last: date, home: HomePath) -> str:
-    words = ["warehouse", "sync", dataset]
-    if home is not None:
-        words[1:1] = ["--home", str(home)]
-    words += ["--exchange", series.exchange, "--symbol", series.symbol]
-    if series.interval is not None:
-        words += ["--interval", series.interval, "--clock", str(series.clock)]
-    words += ["--start", str(first), "--end", str(last)]
-    return shlex.join(words)
+    chosen = [] if home is None else ["--home", str(home)]
+    span = ["--start", str(first), "--end", str(last)]
+    return shlex.join(["warehouse", *chosen, "sync", dataset, *series.options, *span])
 
 
 def _manifest(home: Home) -> Manifest:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from typing import Any
 
 from warehouse.analysis import Place
 from warehouse.build import last_builds
+from warehouse.config import program
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.ui.asking import Asking
 from warehouse.ui.pages import shown_table
 from warehouse.ui.values import plain
+from warehouse.vendor import SeriesKey
 
 _MOST = 500
 
@@ -72,18 +75,18 @@ def quality(asking: Asking) -> dict[str, Any]:
             "is_cut": len(rows) > _MOST,
         }
         if table == "gaps":
-            section["commands"] = [_command(row) for row in rows[:_MOST]]
+            words = program(asking.warehouse.settings.home)
+            section["commands"] = [_command(words, row) for row in rows[:_MOST]]
         sections.append(section)
     return {"sections": sections}
 
 
-def _command(row: tuple[Any, ...]) -> str:
-    """The command that may fill a gap."""
-    dataset, exchange, symbol, interval, clock, start, end, _ = row
-    return (
-        f"warehouse sync {dataset} --exchange {exchange} --symbol {shlex.quote(symbol)}"
-        f" --interval {interval} --clock {clock} --start {start:%Y-%m-%d} --end {end:%Y-%m-%d}"
-    )
+def _command(words: list[str], row: tuple[Any, ...]) -> str:
+    """The command that may fill a gap; it begins with these words."""
+    dataset, *series, start, end, _ = row
+    last = end - timedelta(microseconds=1)
+    span = ["--start", f"{start:%Y-%m-%d}", "--end", f"{last:%Y-%m-%d}"]
+    return shlex.join([*words, "sync", dataset, *SeriesKey(*series).options, *span])
 
 
 def status(asking: Asking, home: Home) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.chart_tiles import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown
-from warehouse.vendor import SERIES_COLUMNS, load_contracts
+from warehouse.vendor import SERIES_COLUMNS, SeriesKey, load_contracts
 
 # Schemas in the page's menus, in order.
 _SHOWN = ("main", "user", "vendor")
@@ -154,10 +154,9 @@ def absent(
 
 def _update_line(home: Home, datasets: Sequence[str], of: Mapping[str, Any]) -> str:
     """The command that fetches datasets of a series from the first day of its other datasets."""
-    words = [*program(home.root), "update", *datasets]
-    for name in SERIES_COLUMNS:
-        words += [f"--{name}", str(of[name])] if of[name] is not None else []
-    return shlex.join([*words, "--start", str(of["from"])[:10]])
+    options = SeriesKey(*(of[name] for name in SERIES_COLUMNS)).options
+    start = ["--start", str(of["from"])[:10]]
+    return shlex.join([*program(home.root), "update", *datasets, *options, *start])
 
 
 def empty(asking: Asking, source: Source | None) -> dict[str, Any]:

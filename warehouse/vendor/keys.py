@@ -206,6 +206,18 @@ class SeriesKey:
         """Its parts as texts, which can be sorted: those of raw data have empty ones."""
         return self.exchange, self.symbol, self.interval or "", self.clock or ""
 
+    @property
+    def options(self) -> list[str]:
+        """The options of a command that select it.
+
+        Examples
+        --------
+        >>> SeriesKey("binance", "spot-BTC-USDT").options
+        ['--exchange', 'binance', '--symbol', 'spot-BTC-USDT']
+        """
+        parts = zip(SERIES_COLUMNS, self.flat, strict=True)
+        return [word for name, value in parts if value for word in (f"--{name}", value)]
+
     def __str__(self) -> str:
         return " ".join(filter(None, self.flat))
 

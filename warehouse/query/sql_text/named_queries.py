@@ -255,16 +255,11 @@ def _moment(value: object) -> dt.date:
     return value
 
 
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
+def _number(value: object, kinds: tuple[type, ...], make: Callable[[Any], object]) -> object:
+    """A number of these kinds, or one written as text; truth values are none."""
+    if isinstance(value, bool) or not isinstance(value, (*kinds, str)):
         raise TypeError
-    return int(value)
-
-
-def _real(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError
-    return float(value)
+    return make(value)
 
 
 def _boolean(value: object) -> bool:
@@ -280,8 +275,8 @@ def _texts(value: object) -> list[str]:
 _TYPES: dict[str, Callable[[Any], object]] = {
     "text": str,
     "texts": _texts,
-    "integer": _integer,
-    "real": _real,
+    "integer": lambda value: _number(value, (int,), int),
+    "real": lambda value: _number(value, (int, float), float),
     "boolean": _boolean,
     "time": _moment,
     "identifier": str,
