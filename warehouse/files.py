@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -186,6 +187,11 @@ def sha256_of(path: Path) -> str:
     """The hash of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_of(facts: object) -> str:
+    """Hash of values that JSON can hold, such as the inputs of a file."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def sum_in_name(path: Path) -> str | None:

@@ -168,6 +168,11 @@ def own_files(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(p for p in found if p.is_file() and (not suffixes or p.suffix in suffixes))
 
 
+def own_text(path: Path) -> str:
+    """A file of the user's as text; what is not UTF-8 is replaced."""
+    return path.read_text("utf-8", errors="replace")
+
+
 def generation_path(home: Home, generation: int) -> Path:
     """Path of the catalog of a generation."""
     return home.generations / str(generation) / "warehouse.duckdb"

@@ -23,7 +23,7 @@ import duckdb
 from warehouse.engine import translating
 from warehouse.errors import how_to_install
 from warehouse.files import appearing
-from warehouse.home import Home, own_files
+from warehouse.home import Home, own_files, own_text
 from warehouse.project.compiled import CompiledProject, broken_test
 from warehouse.project.model_texts import (
     ModelTexts,
@@ -107,7 +107,7 @@ def build_rendered_models(
                     m.relation.name,
                     m.described.description,
                     {name: column["description"] for name, column in m.described.columns.items()},
-                    leading_comment(_read(m.path)),
+                    leading_comment(own_text(m.path)),
                 )
                 for m in models
             ],
@@ -171,7 +171,7 @@ def _described(
     """The descriptions of models in yml files; an error for a file that only dbt reads."""
     files = [path for path in own_files(home.models) if path not in gone]
     for path in files:
-        if path.suffix == ".md" and "{%" in _read(path):
+        if path.suffix == ".md" and "{%" in own_text(path):
             raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
     described = described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
     if unknown := sorted(described.keys() - paths.keys()):
@@ -233,9 +233,9 @@ def _require_plain_macros(home: Home) -> None:
     theirs: set[str] = set()
     for folder in (found and found.submodule_search_locations) or ():
         for path in (Path(folder) / "include").rglob("*.sql"):
-            theirs.update(name for _, name in _DEFINED.findall(_read(path)))
+            theirs.update(name for _, name in _DEFINED.findall(own_text(path)))
     for path in files:
-        text = _read(path)
+        text = own_text(path)
         for kind, name in _DEFINED.findall(text):
             if kind == "test" or name in theirs or name.startswith("test_"):
                 raise NeedsDbt(f"{_place(home, path)}: {name} may stand for a macro of dbt's")
@@ -344,7 +344,3 @@ def _node(home: Home, model: _Own, by_name: Mapping[str, str]) -> dict[str, Any]
 
 def _place(home: Home, path: Path) -> str:
     return path.relative_to(home.root).as_posix()
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace")

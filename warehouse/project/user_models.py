@@ -23,7 +23,7 @@ import duckdb
 import yaml
 
 from warehouse.engine import connect
-from warehouse.home import Home, own_files
+from warehouse.home import Home, own_files, own_text
 from warehouse.project.lines import at_line
 from warehouse.project.model_texts import (
     ModelTexts,
@@ -245,14 +245,10 @@ def _built(home: Home, run: Any) -> list[ModelTexts]:
             node.alias,
             node.description,
             {column.name: column.description for column in node.columns.values()},
-            leading_comment(_read(home.root / node.original_file_path)),
+            leading_comment(own_text(home.root / node.original_file_path)),
         )
         for node in _results(run, "success")
     ]
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace")
 
 
 def refused_models(home: Home) -> list[LeftOut]:
@@ -275,9 +271,9 @@ def refused_models(home: Home) -> list[LeftOut]:
 
 def _yaml_error(path: Path) -> str | None:
     try:
-        yaml.safe_load(_read(path))
+        yaml.safe_load(own_text(path))
     except yaml.MarkedYAMLError as error:
-        lines, mark = _read(path).splitlines(), error.problem_mark
+        lines, mark = own_text(path).splitlines(), error.problem_mark
         if mark is None or mark.line >= len(lines):
             return f"is not valid YAML: {error.problem}"
         return f"is not valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
@@ -297,7 +293,7 @@ def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
         return f"{' and '.join(twins)} have the same name: give one of them another"
     if '"' in path.stem or not path.stem.isprintable():
         return "the name of a model must not contain quotes or control characters: rename the file"
-    if not _read(path).strip():
+    if not own_text(path).strip():
         return "the file is empty: write a query into it, or remove it"
     return None
 
@@ -370,7 +366,7 @@ def _reason(result: Any) -> str:
 
 def located(home: Home, path: Path, reason: str) -> str:
     """The file and line as ``models/mine.sql:3``, then dbt's message, line by line."""
-    return at_line(path.relative_to(home.root).as_posix(), _read(path), reason)
+    return at_line(path.relative_to(home.root).as_posix(), own_text(path), reason)
 
 
 def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
@@ -389,7 +385,7 @@ def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
         return by_path
     missing = re.search(r"depends on doc '([^']+)'", reason)
     shown = missing or re.search(r"^\s*line \d+\n\s*(\S.*?)\s*$", reason, re.MULTILINE)
-    if shown and (by_text := [path for path in files if shown[1] in _read(path)]):
+    if shown and (by_text := [path for path in files if shown[1] in own_text(path)]):
         return by_text
     return [path for path in files if re.search(rf"\.{re.escape(path.stem)}(?![\w-])", reason)]
 

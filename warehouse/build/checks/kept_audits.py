@@ -9,8 +9,6 @@ catalog has the results of earlier builds.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +21,7 @@ import duckdb
 from warehouse.audit import ModelAudit, Verdict
 from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
+from warehouse.files import hash_of, sha256_of
 from warehouse.project import Model, Project, Relation
 from warehouse.sql import identifier, rows_of_files
 from warehouse.times import utc_now
@@ -125,8 +124,8 @@ class KeptAudits:
             (name, parameters, _in_one_order(body))
             for name, parameters, body in self._rows(_MACROS)
         )
-        self._of_all = _hash([AUDIT_VERSION, duckdb.__version__, macros])
-        self._of_each = {model.relation: _hash(_facts(model)) for model in project.models}
+        self._of_all = hash_of([AUDIT_VERSION, duckdb.__version__, macros])
+        self._of_each = {model.relation: hash_of(_facts(model)) for model in project.models}
         self._columns = sorted(self._rows(_COLUMNS))
         self._keys = {model.relation: self._key(model) for model in project.models}
         rows: list[tuple[Any, ...]] = []
@@ -205,7 +204,7 @@ class KeptAudits:
             "all": self._of_all,
             "models": [self._of_each[m.relation] for m in self._project.with_ancestors([model])],
             "seeds": [
-                (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
+                (str(seed.relation), sha256_of(seed.path))
                 for seed in self._project.seeds
                 if seed.relation in read
             ],
@@ -215,7 +214,7 @@ class KeptAudits:
                 for relation in beside
             ],
         }
-        return _hash(facts)
+        return hash_of(facts)
 
     def _read(self, model: Model) -> set[Relation]:
         """Everything that a model reads, directly or not."""
@@ -246,10 +245,6 @@ def _facts(model: Model) -> list[Any]:
         *(model.is_whole_sample, model.lookback_us, model.horizon_us, model.accumulates),
         model.outside,
     ]
-
-
-def _hash(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _in_one_order(body: str) -> str:

@@ -8,8 +8,6 @@ a hash of its bytes, the other tables that the test reads, and DuckDB. It is sto
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ import duckdb
 
 from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
+from warehouse.files import hash_of
 from warehouse.project import DATABASE, CompiledProject, DataTest, Model, Relation
 from warehouse.sql import identifier, rows_of_files
 
@@ -114,8 +113,7 @@ def _goes_by_month(test: DataTest, model: Model) -> bool:
 def _key(test: DataTest, rows: Mapping[str, Sequence[str]]) -> str:
     """Hash of what the outcome depends on, other than the month's file; ``rows`` are of tables."""
     beside = [rows[table] for table in test.by_month or ()]
-    facts = [duckdb.__version__, test.sql, beside]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hash_of([duckdb.__version__, test.sql, beside])
 
 
 def _counts(

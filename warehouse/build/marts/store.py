@@ -16,7 +16,6 @@ when rows are written, so windows and sorts do not carry them.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,7 +46,7 @@ from warehouse.build.vendor_views import (
     view_sql,
 )
 from warehouse.errors import UsageError
-from warehouse.files import leftovers
+from warehouse.files import leftovers, sha256_of
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile
 from warehouse.project import (
@@ -327,7 +326,7 @@ class _Mart:
             "reach": (self.lookback_us, self.horizon_us),
             "accumulates": self.model.accumulates,
             "seeds": [
-                (str(seed.relation), hashlib.sha256(seed.path.read_bytes()).hexdigest())
+                (str(seed.relation), sha256_of(seed.path))
                 for seed in self.project.seeds
                 if any(seed.relation in model.depends_on for model in self.lineage)
             ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from warehouse.build.declared_ticks import tick_settings
 from warehouse.build.meta.tables import META
 from warehouse.config import Settings
 from warehouse.errors import DamagedError
+from warehouse.files import hash_of, sha256_of
 from warehouse.home import Home, own_files
 from warehouse.lake import Manifest
 from warehouse.project import project_key
@@ -70,9 +69,9 @@ def fingerprint(settings: Settings) -> Inputs:
         versions.append(settings.engine)
     own_files = _own_files(home)
     return Inputs(
-        lake=_hash(lake),
-        project=_hash([project_key(dbt_project_dir()), META, *versions]),
-        own_models=_hash(own_files),
+        lake=hash_of(lake),
+        project=hash_of([project_key(dbt_project_dir()), META, *versions]),
+        own_models=hash_of(own_files),
         own_files=own_files,
     )
 
@@ -105,10 +104,6 @@ def _own_files(home: Home) -> dict[str, str]:
     for folder in (home.models, home.macros):
         for path in own_files(folder):
             with suppress(FileNotFoundError):  # an editor has just renamed it
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest = sha256_of(path)
                 found[path.relative_to(home.root).as_posix()] = digest
     return found
-
-
-def _hash(facts: object) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -7,7 +7,6 @@ and the stored months (``meta.stored``). So time and memory depend on what is ne
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from warehouse._version import __version__
 from warehouse.build.months.late import LateSeries
 from warehouse.build.months.stored import StoredMonth, month_damage
 from warehouse.errors import DamagedError
+from warehouse.files import hash_of
 from warehouse.home import Home
 from warehouse.lake import Manifest, OwnedFile, assign_ownership
 from warehouse.sql import literal
@@ -265,7 +265,7 @@ def _place(owned: OwnedFile) -> tuple[str, str]:
 
 def stored_key(facts: object) -> str:
     """Hash of the inputs of a stored month, with tokens in place of files."""
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+    return hash_of(facts)[:20]
 
 
 def _in_order(owned: OwnedFile) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ bytes. So a build finds the months of earlier builds, catalogs of any generation
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import duckdb
 
 from warehouse.display import counted
 from warehouse.errors import REPAIR, DamagedError
-from warehouse.files import SUM_DIGITS, put, sha256_of, sum_in_name, temporary
+from warehouse.files import SUM_DIGITS, hash_of, put, sha256_of, sum_in_name, temporary
 from warehouse.sql import identifier, literal
 
 # The default engine of stored months.
@@ -69,8 +67,7 @@ def month_path(folder: Path, month: str, facts: object) -> Path:
     >>> month_path(Path("marts/bars"), "2025-09", ["sql", "files"]).name
     '2025-09-bb621a45e8636707eebe.parquet'
     """
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return folder / f"{month}-{digest[:20]}.parquet"
+    return folder / f"{month}-{hash_of(facts)[:20]}.parquet"
 
 
 def write_month(
