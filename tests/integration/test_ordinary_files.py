@@ -12,6 +12,7 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -29,6 +30,7 @@ from warehouse.vendor.keys import FileKey
 SEPTEMBER = date(2025, 9, 1)
 BARS = 720
 HOUR = timedelta(hours=1)
+RESTATED = pa.array([1.01 if bar == 100 else 1.0 for bar in range(BARS)])
 SPAN = datetime.fromisoformat("2025-09-01"), datetime.fromisoformat("2025-10-01")
 COUNT_UP = pa.array(np.arange(100, 100 + BARS, dtype=float))
 ODD = [5e-324, -5e-324, 1e300, -1e300, 1.7e308, 1e-300, 1e154, 0.0, -0.0, math.inf, math.nan, None]
@@ -140,6 +142,11 @@ def write_files(folder: Path) -> None:
         key("DAY", "raw_trades", "2025-06"): trades(3, date(2025, 6, 8)),
         key("DAY", "raw_trades", "2025-06-10"): trades(0.5, date(2025, 6, 10)),
         key("DAY", "raw_trades", "2025-06-11"): trades(1, date(2025, 6, 11)),
+        # a day of bars over its month, which was restated in one bar, or only by rounding
+        key("OVER"): month(close=pc.multiply(COUNT_UP, RESTATED)),
+        key("OVER", period="2025-09-05"): whole.slice(96, 24),
+        key("ROUNDED"): month(close=pc.multiply(COUNT_UP, pa.scalar(1 + 1e-15))),
+        key("ROUNDED", period="2025-09-05"): whole.slice(96, 24),
         # refused
         key("ALONE"): whole.select(["time"]),
         key("TEXT"): month(volume=pa.array(["1"] * BARS)),
@@ -315,6 +322,21 @@ def test_a_raw_day_hides_only_what_it_holds_itself(built: Built) -> None:
     assert built.row(f"select sum(rows) from meta.coverage {where}") == (96,)
     assert built.row(f"select sum(rows_hidden) from meta.files {where}") == (12,)
     assert "12 rows" in built.row(f"select text from meta.notes {where}")[0]
+
+
+def test_bars_of_a_month_that_differ_from_the_day_shown_are_a_warning(built: Built) -> None:
+    name = "binance-futures perpetual-OVER-USDT:USDT 1h true 2025-09"
+    text = (
+        "1 bar of this monthly file differs from that of a daily file, which is shown instead, in"
+        " close (by up to 1 %)"
+    )
+    assert built.rows(
+        "select split_part(text, '. ', 1) from meta.notes where kind = 'hidden bars differ'"
+        " and dataset = 'ohlcv'"
+    ) == [(text,)]
+    warning = f"warning: dataset ohlcv: {name}: {text}. To show the monthly file, remove"
+    assert warning in built.salvaged.stderr
+    assert f"ohlcv: {name}: {text}" in built.status.stdout
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,8 @@ def _add_built(facts: _LakeFacts, catalog: _Catalog, same: list[str], changed: s
         ):
             facts.salvaged[_key_of(row)] = row["count"]
         for row in catalog.rows(
-            f"select {_KEY}, kind, text from meta.notes where {is_same} and kind <> 'rows hidden'",
+            f"select {_KEY}, kind, text from meta.notes where {is_same}"
+            " and kind not in ('rows hidden', 'hidden bars differ')",  # shown elsewhere
             same=same,
         ):
             facts.notes.append((_key_of(row), (row["kind"], row["text"])))

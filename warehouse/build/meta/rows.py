@@ -15,6 +15,7 @@ import duckdb
 
 from warehouse._version import __version__
 from warehouse.build.declared_funding import declared_spans, spans_of
+from warehouse.build.meta.hidden_bars import DIFFERING, notes_on_hidden_bars
 from warehouse.build.meta.inputs import Inputs
 from warehouse.build.meta.tables import META
 from warehouse.build.months.lake_months import LakeByMonth
@@ -113,6 +114,13 @@ def add_month(
     owned = count_hidden(connection, lake.files(dataset, month), lake.home)
     for name, rows in _of_files(lake, [file for file in owned if not file.kept_at]).items():
         filling.add(name, rows)
+    filling.add(
+        "notes",
+        (
+            (*_of_file(lake, file), *note)
+            for file, note in notes_on_hidden_bars(connection, owned, lake.home)
+        ),
+    )
     return series_months(
         file
         for file in owned
@@ -122,11 +130,7 @@ def add_month(
 
 def _of_files(lake: LakeByMonth, owned: list[OwnedFile]) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables whose rows belong to one file."""
-
-    def place(owned_file: OwnedFile) -> tuple[Any, ...]:
-        key = owned_file.file.key
-        return key.dataset, *_place(lake, owned_file.file.series_id), key.period.text
-
+    place = partial(_of_file, lake)
     return {
         "files": (_file_row(owned_file, partial(_place, lake)) for owned_file in owned),
         "sources": (
@@ -213,6 +217,25 @@ def write_rest(connection: duckdb.DuckDBPyConnection, described: Subject) -> Non
     for name, rows in _of_lake(connection, described).items():
         connection.execute(f"delete from meta.{identifier(name)}")
         add_rows(connection, name, list(rows))
+    _warn_of_hidden_bars(connection)
+
+
+def _warn_of_hidden_bars(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write a warning per dataset with monthly files that would show other bars."""
+    connection.execute("delete from meta.results where resource_type = 'dataset'")
+    connection.execute(
+        """
+        insert into meta.results
+        select
+            dataset, 'dataset', 'warehouse', 'warn', count(*),
+            case when count(*) > 1 then format('{} monthly files, such as ', count(*)) else '' end
+            || min_by(
+                concat_ws(' ', exchange, symbol, "interval", clock, period) || ': ' || text, rowid
+            )
+        from meta.notes where kind = ? group by dataset order by dataset
+        """,
+        [DIFFERING],
+    )
 
 
 def _of_lake(
@@ -358,6 +381,11 @@ def create_with_rows(
 def _place(lake: LakeByMonth, series_id: int) -> tuple[Any, ...]:
     key = lake.series[series_id]
     return series_id, key.exchange, key.symbol, key.interval, key.clock
+
+
+def _of_file(lake: LakeByMonth, owned_file: OwnedFile) -> tuple[Any, ...]:
+    key = owned_file.file.key
+    return key.dataset, *_place(lake, owned_file.file.series_id), key.period.text
 
 
 def _file_row(owned_file: OwnedFile, place: Any) -> tuple[Any, ...]:

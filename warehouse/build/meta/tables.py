@@ -328,10 +328,11 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "results": (
-        "One row per model, seed, test and audit of this catalog, and per warning about a setting.",
+        "One row per model, seed, test and audit of this catalog, and per warning about a setting"
+        " or a dataset.",
         [
             ("name", "VARCHAR", "Node of the dbt project."),
-            ("resource_type", "VARCHAR", "model, seed, test, audit, macro or setting."),
+            ("resource_type", "VARCHAR", "model, seed, test, audit, macro, setting or dataset."),
             ("package", "VARCHAR", "dbt project that it belongs to."),
             ("status", "VARCHAR", "success, pass, warn, fail, error, skipped."),
             ("failures", "BIGINT", "Rows that failed a test."),
