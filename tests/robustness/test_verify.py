@@ -432,9 +432,8 @@ def test_a_home_whose_manifest_names_a_type_less_exactly_is_sound(tmp_path: Path
     write_file(tmp_path / "files", file_key("flow", "2025-09"), table.append_column("odd", odd))
     sync_folder(home, tmp_path / "files")
     change_manifest(home, "update files set facts = replace(facts, 'OTHER time64[ns]', 'OTHER')")
-    ((_, kind),) = [
-        c for f in Manifest(home.manifest).files() for c in f.facts.columns if c[0] == "odd"
-    ]
+    with Manifest(home.manifest) as manifest:
+        ((_, kind),) = [c for f in manifest.files() for c in f.facts.columns if c[0] == "odd"]
     assert kind == "OTHER"
     assert [finding for finding in verify_home(home) if finding.about is About.OBJECT] == []
 
