@@ -67,6 +67,12 @@ def test_files_when_refused_then_are_named_and_the_exit_code_is_1(tmp_path: Path
     )
     assert done.exit_code == 1
     assert f"refused: {bad}: 1 row with price of 0 or below, the first is row 1" in done.stderr
+    assert "nothing imported, problems: 1" in done.stderr and "up to date" not in done.stderr
+    bad.write_text('1,"100,5",1,100,1748736000000,true\n', "utf-8")
+    comma = run_warehouse(
+        *command, "--symbol", "spot-BTC-USDT", "--exchange", "binance", cwd=tmp_path
+    )
+    assert "'100,5'" in comma.stderr and "such as decimal commas" in comma.stderr
     unnamed = run_warehouse(*command, cwd=tmp_path)
     assert unnamed.exit_code == 2
     assert "give --exchange and --symbol" in unnamed.stderr

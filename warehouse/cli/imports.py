@@ -165,14 +165,14 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is
         say(f"and {counted(len(report.files) - LINES_SHOWN, 'file')} more, see --json")
     say_some("refused", [f"{what}: {why}" for what, why in report.refused])
     if report.refused:
-        copied = "in" if is_own else "in a copy in importers/ of the home of"
-        say(f"  next: repair the files, or leave such rows out {copied} {importer.path},")
-        say("  so that it is written down")
+        copied = "" if is_own else " a copy in importers/ of the home of"
+        say(f"  next: repair the files, or change{copied} {importer.path}:")
+        say("  its SQL can leave such rows out, or read other separators, such as decimal commas")
     if report.duplicates:
         say(f"{counted(report.duplicates, 'row')} left out as duplicates: the same id and values")
     if report.unchanged:
         say(f"{counted(len(report.unchanged), 'file')} known and unchanged")
-    print_report(report.sync)
+    print_report(report.sync, refused=len(report.refused))
 
 
 def _counts(staged: Staged) -> str:

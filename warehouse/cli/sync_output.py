@@ -32,8 +32,13 @@ _NEXT = {
 }
 
 
-def print_report(report: SyncReport, as_json: bool = False, folder: Path | None = None) -> None:
-    """Print the outcome of a sync from ``folder`` or the vendor: the problems, then counts."""
+def print_report(
+    report: SyncReport, as_json: bool = False, folder: Path | None = None, *, refused: int = 0
+) -> None:
+    """Print the outcome of a sync from ``folder`` or the vendor: the problems, then counts.
+
+    ``refused`` files were already printed.
+    """
     if as_json:
         put_json(report_facts(report))
         return
@@ -53,7 +58,7 @@ def print_report(report: SyncReport, as_json: bool = False, folder: Path | None 
     for failure in report.failures:
         say(f"failed: {failure}")
     _say_drift(report.taken_in)
-    say(last_line(report, folder))
+    say(last_line(report, folder, refused))
     if folder is not None and not (
         report.admissions or report.unchanged or report.unrecognised or report.ambiguous
     ):
@@ -96,9 +101,9 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
         say(f"  list all of them after the build: {DRIFT_QUERY}")
 
 
-def last_line(report: SyncReport, folder: Path | None) -> str:
+def last_line(report: SyncReport, folder: Path | None, refused: int = 0) -> str:
     taken, known = report.taken_in, len(report.unchanged) + report.count(Outcome.UNCHANGED)
-    problems = len(report.refused) + len(report.failures)
+    problems = refused + len(report.refused) + len(report.failures)
     problems += len(report.unrecognised) + len(report.ambiguous)
     if not taken:
         state = "nothing to import" if folder and not known else "up to date"
