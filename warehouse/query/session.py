@@ -103,7 +103,7 @@ _CONFIG = {**NO_EXTENSIONS, "python_enable_replacements": "false"}
 
 # Allocate and free a block once, so that glibc keeps up to 32 MB of freed memory per heap for the
 # next query: twice the largest block so far (M_MMAP_THRESHOLD in mallopt(3)). At first it keeps
-# 256 kB, and new pages for each result take a third of the time of some megabytes.
+# 128 kB, and new pages for each result take a third of the time of some megabytes.
 bytes(16 << 20)
 
 
