@@ -1,25 +1,20 @@
-"""The look-ahead audit on a simulated market, with the models as dbt compiles them.
+"""The look-ahead audit on a simulated market.
 
 ``planted/`` holds models that look ahead, or declare of themselves what is not so; each says in
-``EXPECTED`` how it must come out. They are compiled by dbt together with the real ones.
+``EXPECTED`` how it must come out. They are built as models of the user's.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
-import yaml
 
-from tests.support import ROOT
 from warehouse.audit import (
     FULL,
     AuditReport,
@@ -33,10 +28,19 @@ from warehouse.audit import (
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import load_settings
 from warehouse.home import Home
-from warehouse.project.compiled import SHIPPED, write_compiled
-from warehouse.project.project import Project, load_project
+from warehouse.project import (
+    Project,
+    build_rendered_models,
+    create_schemas,
+    create_seeds,
+    create_views,
+    load_project,
+    shipped_or_kept,
+)
+from warehouse.project.user_models import user_target
 from warehouse.simulator import Market, write_market
 from warehouse.simulator.datasets import DATASETS
+from warehouse.sql import literal
 from warehouse.sync.from_folder import sync_folder
 
 SIZE = SampleSize(series=2, bars=700)
@@ -99,10 +103,9 @@ EXPECTED: dict[str, dict[str | None, tuple[Kind, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A prepared catalog of a simulated market, and the project as dbt compiled it on it."""
+    """A prepared catalog of a simulated market, and the project with the planted models."""
 
     catalog: Path
-    target: Path
     project: Project
 
     def models(self, schema: str) -> list[str]:
@@ -118,12 +121,12 @@ def ground(shared_folder: Path) -> Ground:
         if not (folder / "done").is_file():
             prepare(folder)
             (folder / "done").touch()
-    catalog = Home(folder / "home").build_catalog
-    return Ground(catalog, folder / "target", load_project(folder / "target"))
+    home = Home(folder / "home")
+    return Ground(home.build_catalog, load_project(user_target(home)))
 
 
 def prepare(folder: Path) -> None:
-    """Simulate, sync and prepare; then let dbt compile our models and the planted ones."""
+    """Simulate, sync and prepare; then build the planted models as the user's."""
     market = Market(
         symbols=("perpetual-BTC-USDT:USDT",),
         datasets=tuple(DATASETS),
@@ -137,32 +140,17 @@ def prepare(folder: Path) -> None:
     write_market(folder / "files", market)
     sync_folder(Home(folder / "home"), folder / "files")
     prepare_catalog(load_settings(folder / "home", {}), generation=1)
-    project = folder / "project"
-    for part in ("analyses", "models", "macros", "seeds", "tests/dbt"):
-        shutil.copytree(ROOT / part, project / part)
-    shutil.copytree(Path(__file__).parent / "planted", project / "models" / "planted")
-    settings = yaml.safe_load((ROOT / "dbt_project.yml").read_text("utf-8"))
-    settings["models"]["warehouse"]["planted"] = {"+schema": "user"}
-    (project / "dbt_project.yml").write_text(yaml.safe_dump(settings), "utf-8")
-    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "compile"]
-    command += ["--project-dir", str(project), "--profiles-dir", str(ROOT)]
-    command += ["--target-path", str(folder / "target"), "--log-path", str(folder)]
-    environment = os.environ | {"WAREHOUSE_HOME": str(folder / "home")}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_shipped_sql_is_what_dbt_compiles(ground: Ground, tmp_path: Path) -> None:
-    write_compiled(ground.target, tmp_path / "compiled.json")
-    compiled = json.loads((tmp_path / "compiled.json").read_bytes())
-    planted = [
-        name for name, node in compiled["nodes"].items()
-        if node["original_file_path"].startswith("models/planted/")
-    ]  # fmt: skip
-    assert planted
-    for name in planted:
-        del compiled["nodes"][name]
-    assert compiled == json.loads(SHIPPED.read_bytes()), "run: make compiled"
+    home = Home(folder / "home")
+    shutil.copytree(Path(__file__).parent / "planted", home.models)
+    compiled = shipped_or_kept(home)
+    assert compiled is not None, "run: make compiled"
+    built = shutil.copyfile(home.build_catalog, folder / "built.duckdb")
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(built))} as warehouse; use warehouse")
+        create_schemas(connection, compiled.project)
+        create_seeds(connection, compiled.project)
+        create_views(connection, compiled.project)
+        build_rendered_models(connection, home, compiled)
 
 
 def said(report: AuditReport, name: str) -> dict[str | None, ModelFinding]:

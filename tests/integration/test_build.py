@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from datetime import date
@@ -13,6 +14,7 @@ import pytest
 
 import warehouse
 from warehouse.build.dbt_process import forget_other_projects
+from warehouse.project.compiled import SHIPPED, write_compiled
 
 Story = dict[str, Any]
 
@@ -37,6 +39,13 @@ def test_by_hand_when_the_three_steps_are_taken_then_each_ends_well(story: Story
 def test_build_when_dbt_built_the_same_by_hand_then_the_catalogs_are_equal(story: Story) -> None:
     assert story["by product"]["exit_code"] == 0, story["by product"]["stderr"]
     assert (story["by dbt only"], story["by product only"]) == ([], [])
+
+
+def test_shipped_sql_is_what_dbt_compiles(story: Story, tmp_path: Path) -> None:
+    assert story["dbt compile"]["exit_code"] == 0, story["dbt compile"]["stdout"][-3000:]
+    write_compiled(story["folder"] / "compiled" / "target", tmp_path / "compiled.json")
+    compiled = json.loads((tmp_path / "compiled.json").read_bytes())
+    assert compiled == json.loads(SHIPPED.read_bytes()), "run: make compiled"
 
 
 def test_publish_when_dbt_last_only_read_the_models_then_takes_what_was_built(story: Story) -> None:

@@ -46,7 +46,7 @@ def bare_project(folder: Path) -> list[str]:
 
 
 def shipped_project() -> Project:
-    """The models as the package ships them; ``test_audit.py`` compares them with dbt's."""
+    """The models as the package ships them; ``test_build.py`` compares them with dbt's."""
     compiled = shipped_or_kept(Home(Path("nowhere")))
     assert compiled is not None, "the project's files were edited: run: make compiled"
     return compiled.project

@@ -95,7 +95,7 @@ class Described:
     """The content of a yml file for a model: descriptions, types and tests."""
 
     description: str = ""
-    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tests: Sequence[OwnTest] = ()
 
 
@@ -161,17 +161,28 @@ def _model(entry: Any) -> tuple[str, Described]:
     entry = _part(entry, {"name", "description", "columns", "data_tests", "tests"})
     columns, tests = {}, list(_tests(entry, ""))
     for given in _list(entry, "columns"):
-        column = _part(given, {"name", "description", "data_type", "data_tests", "tests"})
+        known = {"name", "description", "data_type", "config", "data_tests", "tests"}
+        column = _part(given, known)
         name = _text(column, "name")
         if not re.fullmatch(r"[A-Za-z_]\w*", name) or name in columns:
             raise _Unknown(f"column {name!r}")
-        columns[name] = {key: _text(column, key) for key in ("description", "data_type")}
+        texts = {key: _text(column, key) for key in ("description", "data_type")}
+        columns[name] = {**texts, "config": _column_config(column)}
         tests += _tests(column, name)
     name = _text(entry, "name")
     names = [test.name(name) for test in tests]
     if twice := [test for test in names if names.count(test) > 1]:
         raise _Unknown(f"the test {twice[0]} is there twice")
     return name, Described(_text(entry, "description"), columns, tests)
+
+
+def _column_config(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a column is declared to look ahead; nothing else is declared of one."""
+    config = _part(column.get("config") or {}, {"meta"})
+    meta = _part(config.get("meta") or {}, {"labels"})
+    if not isinstance(meta.get("labels", False), bool):
+        raise _Unknown(f"labels: {meta['labels']!r} is neither true nor false")
+    return {"meta": meta}
 
 
 def _tests(entry: Mapping[str, Any], column: str) -> Iterator[OwnTest]:
