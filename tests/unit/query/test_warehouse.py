@@ -448,6 +448,7 @@ def test_describe_when_schema_is_named_then_takes_that_one(wh: warehouse.Warehou
     names = [row[0] for row in wh.describe("vendor.flow").fetchall()]
     assert "flow_toxicity_score" in names
     assert wh.describe("flow").fetchall() == wh.describe("vendor.flow").fetchall()
+    assert wh.describe("Warehouse.Vendor.Flow").fetchall() == wh.describe("flow").fetchall()
 
 
 def test_describe_when_there_is_no_such_table_then_names_the_nearest(
