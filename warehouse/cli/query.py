@@ -37,6 +37,7 @@ from warehouse.progress import phase
 from warehouse.query import (
     Result,
     Warehouse,
+    decode_sql,
     find_query,
     one_clock,
     session_of,
@@ -327,15 +328,9 @@ def _sql_text(text: str) -> str:
                 f"{text}: there is no such file", next_step="name a file *.sql, or give the SQL"
             )
         return text
-    said = Path(text).read_bytes() if is_file else sys.stdin.buffer.read()
-    try:
-        return said.decode()
-    except UnicodeDecodeError as error:
-        named = text if is_file else "stdin"
-        raise UsageError(
-            f"{named} is not UTF-8 text ({error.reason} at {error.start})",
-            next_step="save it in UTF-8",
-        ) from error
+    if is_file:
+        return decode_sql(Path(text).read_bytes(), text)
+    return decode_sql(sys.stdin.buffer.read(), "stdin")
 
 
 def _put_trace(result: Result, as_json: bool) -> None:

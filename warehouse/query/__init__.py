@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from warehouse.query.sql_text.frames import frame_table
     from warehouse.query.sql_text.guard import check, engine_message
     from warehouse.query.sql_text.named_queries import find_query
+    from warehouse.query.sql_text.templates import decode_sql
     from warehouse.query.warehouse import Warehouse, open, parameters_in, session_of
 else:
     __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -27,6 +27,7 @@ from warehouse.errors import UsageError
 from warehouse.sql import identifier
 from warehouse.times import Span, merge, subtract, us_datetime
 from warehouse.ui.asking import Asking
+from warehouse.ui.values import shown_table
 from warehouse.vendor import interval_us
 
 Floats = npt.NDArray[np.float64]
@@ -78,7 +79,7 @@ def find_source(asking: Asking, table: str, series_id: int) -> Source | None:
     """The rows of a series in a table; None if it has none."""
     place = asking.place(table)
     asking.require_columns(place, "series_id", "time")
-    name = _table(place)
+    name = shown_table(place)
     params = {"series_id": series_id}
     (found,) = asking.rows(
         "select count(*) as n, epoch_us(min(time)) as first, epoch_us(max(time)) as last"
@@ -179,10 +180,6 @@ def encoded(tile: Tile, columns: Sequence[str]) -> bytes:
     return struct.pack("<I", len(head)) + head + b"".join(part.tobytes() for part in parts)
 
 
-def _table(place: Place) -> str:
-    return f"{identifier(place.schema)}.{identifier(place.table)}"
-
-
 def _read(asking: Asking, source: Source, columns: Sequence[str], level: int, number: int) -> Tile:
     """A tile from the catalog."""
     width = source.step_us << level
@@ -207,7 +204,7 @@ def _selected(source: Source, columns: Sequence[str], span: Span) -> tuple[str, 
         for place, name in enumerate(columns)
     )
     text = (
-        f"select epoch_us(time) as t{listed} from {_table(source.place)}"
+        f"select epoch_us(time) as t{listed} from {shown_table(source.place)}"
         " where series_id = $series_id and time >= $start and time < $end"
     )
     start, end = map(us_datetime, span)

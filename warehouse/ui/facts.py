@@ -12,8 +12,7 @@ from warehouse.config import program
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.ui.asking import Asking
-from warehouse.ui.pages import shown_table
-from warehouse.ui.values import plain
+from warehouse.ui.values import plain, shown_table
 from warehouse.vendor import SeriesKey
 
 _MOST = 500

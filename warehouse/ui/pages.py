@@ -16,7 +16,7 @@ from warehouse.sql import identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.chart_tiles import MOST_COLUMNS, Source
-from warehouse.ui.values import plain, shown
+from warehouse.ui.values import plain, shown, shown_table
 from warehouse.vendor import SERIES_COLUMNS, SeriesKey, load_contracts
 
 # Schemas in the page's menus, in order.
@@ -319,13 +319,6 @@ def scattered(asking: Asking, pairs: str, params: Mapping[str, object]) -> dict[
         "fit": plain(fit),
         "points": [[row["x"], row["y"]] for row in sample],
     }
-
-
-def shown_table(place: Place) -> str:
-    """The name of a table in queries."""
-    if place.schema == "main":
-        return shown(place.table)
-    return f"{shown(place.schema)}.{shown(place.table)}"
 
 
 def answer_of(asking: Asking, text: str, params: dict[str, Any], *, limit: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from warehouse.analysis import Place
 from warehouse.sql import identifier
 
 _EXACT = 2**53
@@ -33,6 +34,13 @@ def shown(name: str) -> str:
     ('close', '"order"', '"a b"')
     """
     return name if _PLAIN.fullmatch(name) and name not in _RESERVED else identifier(name)
+
+
+def shown_table(place: Place) -> str:
+    """The name of a table in queries."""
+    if place.schema == "main":
+        return shown(place.table)
+    return f"{shown(place.schema)}.{shown(place.table)}"
 
 
 def plain(value: Any) -> Any:

@@ -141,11 +141,22 @@ def model_text(path: Path) -> str:
     """A model's text as dbt receives it, with the same line numbers."""
     from warehouse.project import model_for_dbt
 
+    return decode_sql(model_for_dbt(path.read_bytes()), path)
+
+
+def decode_sql(content: bytes, name: object) -> str:
+    """SQL from a file or stdin, whose ``name`` is for the error.
+
+    Raises
+    ------
+    QueryError
+        It is not UTF-8.
+    """
     try:
-        return model_for_dbt(path.read_bytes()).decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         raise QueryError(
-            f"{path} is not UTF-8 text ({error.reason} at {error.start})",
+            f"{name} is not UTF-8 text ({error.reason} at {error.start})",
             next_step="save it in UTF-8",
         ) from error
 
