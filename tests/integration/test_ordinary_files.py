@@ -76,6 +76,16 @@ def odd_table(dataset: str) -> pa.Table:
     return table
 
 
+def odd_candles() -> dict[str, pa.Array]:
+    """Prices and volumes of which bars 1 to 4 contradict each other."""
+    one = [1.0] * BARS
+    odd = {"open": {1: 3.0}, "high": {2: 0.5, 5: math.nan}, "low": {3: 1.5}, "volume": {4: -1.0}}
+    return {
+        name: pa.array([values.get(bar, one[bar]) for bar in range(BARS)])
+        for name, values in ({"close": {6: None}} | odd).items()
+    }
+
+
 def write_files(folder: Path) -> None:
     whole = month()
     moments = grid(SEPTEMBER, BARS).astype("datetime64[us]").astype(datetime)
@@ -147,7 +157,10 @@ def write_files(folder: Path) -> None:
         key("OVER", period="2025-09-05"): whole.slice(96, 24),
         key("ROUNDED"): month(close=pc.multiply(COUNT_UP, pa.scalar(1 + 1e-15))),
         key("ROUNDED", period="2025-09-05"): whole.slice(96, 24),
+        key("CANDLES"): month(**odd_candles()),
         # refused
+        key("LOCAL"): bar_table("ohlcv", grid(SEPTEMBER, BARS + 5)[5:]),
+        key("ENDS"): bar_table("ohlcv", grid(SEPTEMBER, BARS + 1)[1:]),
         key("ALONE"): whole.select(["time"]),
         key("TEXT"): month(volume=pa.array(["1"] * BARS)),
         key("NAMELESS"): renamed(whole, time="__index_level_0__"),
@@ -337,6 +350,36 @@ def test_bars_of_a_month_that_differ_from_the_day_shown_are_a_warning(built: Bui
     warning = f"warning: dataset ohlcv: {name}: {text}. To show the monthly file, remove"
     assert warning in built.salvaged.stderr
     assert f"ohlcv: {name}: {text}" in built.status.stdout
+
+
+@pytest.mark.parametrize(
+    ("coin", "way", "cause"),
+    [("LOCAL", "by 5:00:00", "time zone?"), ("ENDS", "by 1:00:00", "or the ends of the bars?")],
+)
+def test_shifted_bars_are_not_salvaged(built: Built, coin: str, way: str, cause: str) -> None:
+    refusals = built.salvaged.stderr.split("refused: ")
+    (reason,) = [
+        text for text in refusals if text.startswith(f"ohlcv binance-futures perpetual-{coin}-")
+    ]
+    assert way in reason and "missing at its start" in reason and cause in reason
+    assert built.row(
+        "select count(*) from vendor.ohlcv where symbol = $symbol",
+        symbol=f"perpetual-{coin}-USDT:USDT",
+    ) == (0,)
+
+
+def test_candles_that_contradict_themselves_are_noted(built: Built) -> None:
+    assert built.rows(
+        "select text from meta.notes where kind = 'value out of range'"
+        " and symbol = 'perpetual-CANDLES-USDT:USDT' order by text"
+    ) == [
+        ("1 row with close above high",),
+        ("1 row with close below low",),
+        ("1 row with open below low",),
+        ("1 row with volume below 0",),
+        ("2 rows with low above high",),
+        ("2 rows with open above high",),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ NO_TYPE = "NONE"
 class DatasetColumn:
     """One column of a dataset.
 
-    ``minimum`` and ``maximum`` are inclusive and only warn; a missing ``expected`` column is
-    reported as drift. Every file must have the :func:`time_columns`.
+    ``minimum`` and ``maximum`` are inclusive and only warn, as do values below those of the column
+    ``at_least`` or above those of ``at_most``; a missing ``expected`` column is reported as drift.
+    Every file must have the :func:`time_columns`.
     """
 
     name: str
@@ -53,6 +54,8 @@ class DatasetColumn:
     minimum: float | None = None
     maximum: float | None = None
     expected: bool = True
+    at_least: str | None = None
+    at_most: str | None = None
 
     @property
     def is_price(self) -> bool:
@@ -170,6 +173,8 @@ def _column(column: dict[str, Any]) -> DatasetColumn:
         minimum=meta.get("min"),
         maximum=meta.get("max"),
         expected=not (meta.get("retired", False) or meta.get("optional", False)),
+        at_least=meta.get("at_least"),
+        at_most=meta.get("at_most"),
     )
 
 

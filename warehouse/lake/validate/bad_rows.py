@@ -8,6 +8,7 @@ the metadata of the new file, so that the facts of a lake file always come from 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from warehouse.display import counted
 from warehouse.errors import FileRefusedError
 from warehouse.files import SHA256
 from warehouse.lake.manifest.records import BadRow
+from warehouse.times import SECOND_US
 from warehouse.vendor import FileKey, interval_us, time_columns
 
 # Key of a parquet file's metadata: the sha256 of the vendor's file and the rows left out of it.
@@ -26,21 +28,28 @@ SALVAGED = b"warehouse.salvaged"
 
 MOST_BAD_ROWS = 1_000
 _NAMED = 3
+# Time zones are up to 14 hours from UTC, in steps of a quarter of an hour.
+_FURTHEST_US, _NEAREST_US = 14 * 3600 * SECOND_US, 900 * SECOND_US
 _LONGEST_REASON = 200
 
 
 class BadRowsError(FileRefusedError):
-    """A file is refused because of some of its rows, ``rows``."""
+    """A file is refused because of some of its rows, ``rows``.
 
-    def __init__(self, rows: list[BadRow], total: int) -> None:
-        super().__init__(_described(rows, total))
+    ``shifted`` is how all its times seem to be shifted; empty if they do not.
+    """
+
+    def __init__(self, rows: list[BadRow], total: int, shifted: str = "") -> None:
+        super().__init__("; ".join([_described(rows, total), *[shifted] * bool(shifted)]))
         self.rows = rows
         self.total = total
+        self.shifted = shifted
 
     @property
     def can_be_salvaged(self) -> bool:
         """Whether so few rows are bad that the file probably is what its name claims."""
-        return len(self.rows) <= MOST_BAD_ROWS and 2 * len(self.rows) < self.total
+        is_few = len(self.rows) <= MOST_BAD_ROWS and 2 * len(self.rows) < self.total
+        return is_few and not self.shifted
 
 
 def find_bad_rows(
@@ -74,6 +83,36 @@ def find_bad_rows(
         BadRow(number, None if is_null[number] else int(times[number]), reasons[number])
         for number in np.flatnonzero(reasons.astype(bool)).tolist()
     ]
+
+
+def find_shift(times: np.ndarray, key: FileKey) -> str:
+    """How all times of a file seem to be shifted, for the user; empty if nothing shows it.
+
+    Its rows then overrun one end of its period by no more than time zones differ, or by one bar,
+    and as much or more is missing at the other end. ``times`` are those that are not NULL.
+    """
+    start, end = key.period.start_us, key.period.end_us
+    bar = 0 if key.is_raw else interval_us(key.series.interval or "")
+    near = times[(times >= start - _FURTHEST_US) & (times < end + _FURTHEST_US)]
+    if not len(near):
+        return ""
+    before, after = start - int(near.min()), int(near.max()) + bar - end
+    overrun, lacking = max(before, after), -min(before, after)
+    beyond = int(np.count_nonzero((near < start) | (near >= end)))
+    is_dense = bar == 0 or 2 * beyond * bar >= overrun
+    if overrun <= 0 or not is_dense:
+        return ""
+    if not ((bar and overrun == lacking) or lacking >= overrun >= max(2 * bar, _NEAREST_US)):
+        return ""
+    edge, other, way = ("end", "start", "late") if after > before else ("start", "end", "early")
+    cause = "another time zone"
+    if overrun == bar and after > before:
+        cause += ", or the ends of the bars"
+    return (
+        f"they overrun the {edge} of {key.period.text} by {timedelta(microseconds=overrun)}, and"
+        f" as much or more is missing at its {other}, so all times seem too {way}: are they of"
+        f" {cause}? Correct all of them (the starts of bars, in UTC) rather than these rows"
+    )
 
 
 def write_salvaged(source: Path, target: Path, original: str, bad: BadRowsError) -> None:

@@ -44,6 +44,7 @@ class Values:
         self.finer_than_us: set[str] = set()
         self.known_before = 0
         self.prices_not_positive: Counter[str] = Counter()
+        self.outside: Counter[str] = Counter()
         self.too_large: Counter[str] = Counter()
         self.too_small: Counter[str] = Counter()
         self.order = TickOrder()
@@ -78,6 +79,7 @@ class Values:
             if column is not None:
                 _check_exact(values, column)
                 self._look_at_numbers(values, column)
+                self._compare_columns(batch, names, column)
         if self._key.is_raw:
             self.order.add(times, nulls, _ids(batch, names) if self._has_ids else None)
         return [each[~null] for each, null in zip(times, nulls, strict=True)]
@@ -116,6 +118,8 @@ class Values:
                 "price not positive",
                 f"{name}: {counted(count, 'row')} with a price of 0 or below",
             )
+        for what, count in sorted((+self.outside).items()):
+            yield "value out of range", f"{counted(count, 'row')} with {what}"
         for name, count in sorted((+self.too_large).items()):
             yield (
                 "number too large",
@@ -136,19 +140,38 @@ class Values:
         return times
 
     def _look_at_numbers(self, values: pa.Array, column: DatasetColumn) -> None:
-        """Count prices that are not positive, and finite numbers that marts read as NULL."""
+        """Count numbers beyond the contract's bounds, and finite ones that marts read as NULL."""
         is_floating = pa.types.is_floating(values.type)
-        if pa.types.is_null(values.type) or not (is_floating or column.is_price):
+        low, high = column.minimum, column.maximum
+        has_bounds = low is not None or high is not None
+        if pa.types.is_null(values.type) or not (is_floating or column.is_price or has_bounds):
             return
         numbers = _floats(values)
         if column.is_price:
             self.prices_not_positive[column.name] += int(np.count_nonzero(numbers <= 0))
+        elif low is not None:
+            is_below = (numbers < low) & (numbers > -np.inf)
+            self.outside[f"{column.name} below {low:g}"] += int(np.count_nonzero(is_below))
+        if high is not None:
+            is_above = (numbers > high) & (numbers < np.inf)
+            self.outside[f"{column.name} above {high:g}"] += int(np.count_nonzero(is_above))
         if is_floating:
             size = np.abs(numbers)
             is_small = (size < SMALLEST_VALUE) & (size > 0)
             self.too_small[column.name] += int(np.count_nonzero(is_small))
             is_large = (size > LARGEST_VALUE) & np.isfinite(size)
             self.too_large[column.name] += int(np.count_nonzero(is_large))
+
+    def _compare_columns(
+        self, batch: pa.RecordBatch, names: list[str], column: DatasetColumn
+    ) -> None:
+        """Count values beyond those of another column; NULL and NaN are not compared."""
+        for other, way in ((column.at_least, "below"), (column.at_most, "above")):
+            if other is None or other not in names:
+                continue
+            value, bound = (_aligned(batch.column(names.index(n))) for n in (column.name, other))
+            is_beyond = value < bound if way == "below" else value > bound
+            self.outside[f"{column.name} {way} {other}"] += int(np.count_nonzero(is_beyond))
 
 
 def _ids(batch: pa.RecordBatch, names: list[str]) -> pa.Array:
@@ -256,6 +279,12 @@ def _floats(values: pa.Array) -> np.ndarray:
     second of processor time.
     """
     return plain_numbers(values.drop_null().cast(pa.float64(), safe=False), np.float64)
+
+
+def _aligned(values: pa.Array) -> np.ndarray:
+    """The numbers as float64 in the order of the rows, NaN where NULL."""
+    numbers = plain_numbers(values.cast(pa.float64(), safe=False), np.float64)
+    return np.where(nulls_of(values), np.nan, numbers)
 
 
 def plain_numbers(values: pa.Array, dtype: type[np.generic]) -> np.ndarray:

@@ -30,7 +30,12 @@ from warehouse.errors import FileRefusedError
 from warehouse.interrupts import run
 from warehouse.lake.imported import imported_of
 from warehouse.lake.manifest.records import FileFacts, moment_text
-from warehouse.lake.validate.bad_rows import BadRowsError, find_bad_rows, left_out_of
+from warehouse.lake.validate.bad_rows import (
+    BadRowsError,
+    find_bad_rows,
+    find_shift,
+    left_out_of,
+)
 from warehouse.lake.validate.refusal_hints import other_times, time_hint, unlike_parquet
 from warehouse.lake.validate.values import Values, is_bytes, is_text
 from warehouse.sql import identifier, rows_of_files
@@ -84,7 +89,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     ordered = times if is_sorted else np.sort(times)
     if values.has_bad_times or not _is_good(ordered, key):
         bad = find_bad_rows(times, values.null_times, key, is_finer=values.finer_bars)
-        raise BadRowsError(bad, len(times))
+        raise BadRowsError(bad, len(times), find_shift(times[~values.null_times], key))
     missing, unexpected = _drift(schema.names, contract)
     original, left_out = left_out_of(schema.metadata)
     return FileFacts(
