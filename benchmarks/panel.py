@@ -92,10 +92,18 @@ def _judge(part: Part, work: str) -> None:
     """The goals: the store step is the part of a build that computes and writes the mart."""
     store_s = part.median(work, BUILDING, "work_s")
     written = part.median(work, "Polars, written", "work_s")
+    processor_s, written_processor_s = (
+        part.median(work, way, "work_processor_s") for way in (BUILDING, "Polars, written")
+    )
     in_memory = part.median(work, "Polars, in memory", "work_s")
     back = part.median(work, "warehouse, read back", "work_s")
     part.goals += [
         Goal(f"{work}: store step / Polars, written", store_s / written, at_most=2.0),
+        Goal(
+            f"{work}: store step / Polars, written, processor time",
+            processor_s / written_processor_s,
+            at_most=2.0,
+        ),
         Goal(f"{work}: store step / Polars, in memory", store_s / in_memory, at_most=2.0),
         Goal(f"{work}: read back / Polars, in memory", back / in_memory, at_most=0.2),
     ]
@@ -103,7 +111,11 @@ def _judge(part: Part, work: str) -> None:
 
 def _figures(runs: Sequence[Run]) -> dict[str, list[float]]:
     copied = [each.said["copy_s"] for each in runs if "copy_s" in each.said]
-    figures = {**costs(runs), "work_s": [_work_s(each) for each in runs]}
+    figures = {
+        **costs(runs),
+        "work_s": [_work_s(each) for each in runs],
+        "work_processor_s": [each.said["processor_s"] for each in runs],
+    }
     return figures | ({"copy_s": copied} if copied else {})
 
 
