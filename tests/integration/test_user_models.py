@@ -153,7 +153,7 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
     home, run = built
     assert run.exit_code == 1, run.stderr
     assert "published generation" in run.stderr
-    assert "by dbt, which takes longer (models/indent.yml:3: is not valid YAML" in run.stderr
+    assert "by dbt, which takes longer (models/text.md: only dbt reads such files" in run.stderr
     with warehouse.open(home) as wh:
         rows = wh.sql(
             "select twice_bps / spread_bps from user.good join l1_features"
@@ -329,7 +329,6 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         ("models/a.sql", "{{ config(tags=['x']) }}select 1 as one", r"config\(tags=...\)"),
         ("models/a.sql", "{% if execute %}select 1 as one{% endif %}", "asks whether dbt executes"),
         ("models/a.sql", "select {{ run_query('x') }}", "line 1: 'run_query' is undefined"),
-        ("models/a.sql", "select * from {{ ref('a') }}", "these models read each other"),
         ("models/a.sql", "{{ config(alias='bars') }}select 1 as one", "is called bars"),
         ("models/a.yml", "models: [{name: ok, description: '{{ x }}'}]", "yml file with Jinja"),
         ("models/a.yml", "models: [{name: ok, config: {tags: x}}]", "yml: only dbt reads config"),
@@ -338,7 +337,6 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
             "models: [{name: ok, columns: [{name: x, config: {meta: {labels: 1}}}]}]",
             "labels: 1 is neither true nor false",
         ),
-        ("models/a.yml", "models: [{name: gone}]", "a yml file describes gone, of which"),
         ("models/a.yml", "models: [{name: ok, tests: [unique]}]", "knows the test unique with"),
         ("models/a.yml", "models: [{name: ok, tests: 1}]", "tests is not a list"),
         ("models/a.yml", "models: [{name: ok, tests: [], data_tests: []}]", "tests and data_tests"),
@@ -354,8 +352,6 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
             "the test unique_ok_x is there twice",
         ),
         ("models/a.yml", "version: 3", "version: 3"),
-        ("models/a.yml", "models: [{name: ok, description: 2021-13-45}]", "not valid YAML: month"),
-        ("models/a.SQL", "select 1 as one", "files that end in .sql only"),
         ("macros/a.sql", "{% macro create_view_as(a, b) %}{% endmacro %}", "macro of dbt's"),
         ("macros/a.sql", "{% macro duckdb__test_unique(a) %}{% endmacro %}", "macro of dbt's"),
         ("macros/a.sql", "{% test unique(model) %}{% endtest %}", "macro of dbt's"),
@@ -373,6 +369,67 @@ def test_models_when_they_are_not_sure_to_be_dbts_then_are_left_to_it(
     assert compiled is not None
     with pytest.raises(NeedsDbt, match=reason):
         build_rendered_models(duckdb.connect(), home, compiled)
+
+
+MISTAKES = {
+    "models/ok.sql": "select {{ half('spread_bps') }} as h from {{ ref('l1_features') }}",
+    "models/fine.sql": "select count(*) as n from {{ ref('ok') }}",
+    "models/column.sql": "select series_id,\n  sprad_bps\nfrom {{ ref('l1_features') }}",
+    "models/calls.sql": "select\n  {{ tenth('spread_bps') }} as x\nfrom {{ ref('l1_features') }}",
+    "models/misspelt.sql": "select {{ halff('spread_bps') }} as x from {{ ref('l1_features') }}",
+    "models/no_ref.sql": "select *\nfrom {{ ref('flow_featurez') }}",
+    "models/circle.sql": "select * from {{ ref('circle') }}",
+    "models/upon.sql": "select * from {{ ref('column') }}",
+    "models/tested.sql": "select null as one",
+    "models/after.sql": "select * from {{ ref('tested') }}",
+    "models/a.SQL": "select 1 as one",
+    "models/a.yml": "models: [{name: ok, description: 2021-13-45}]",
+    "models/m.yml": """models:
+- {name: fine, columns: [
+    {name: gone, tests: [not_null]}]}
+- name: okk
+  columns: [{name: h, tests: [not_null]}]
+- {name: tested, columns: [{name: one, tests: [not_null]}]}
+""",
+    "macros/good.sql": "{% macro half(x) %}{{ x }} / 2{% endmacro %}",
+    "macros/mine.sql": "{% macro tenth(x) %}\n{{ x / }}{% endmacro %}",
+}
+CERTAIN = {
+    "model column: models/column.sql:2": 'Candidate bindings: "spread_bps"',
+    "model calls: models/calls.sql:2": "tenth is a macro of macros/mine.sql, which is left out",
+    "model misspelt: models/misspelt.sql:1": "halff is not defined; did you mean half?",
+    "model no_ref: models/no_ref.sql:2": "no such model; did you mean flow_features",
+    "model circle: models/circle.sql": "in a circle: circle -> circle",
+    "model upon: models/upon.sql": "was not built, because it reads column, which failed",
+    "model after: models/after.sql": "was not built, because a test of what it reads failed",
+    "file models/a.yml: models/a.yml": "not valid YAML: month",
+    "model a: models/a.SQL": "files that end in .sql only",
+    "test not_null_fine_gone: models/m.yml:3": 'Candidate bindings: "n"',
+    "file models/m.yml: models/m.yml:4": 'no model is called "okk", so its tests and descriptions',
+    "file macros/mine.sql: macros/mine.sql:2": "unexpected 'end of print statement'",
+}
+
+
+def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_the_others(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(demo_home, tmp_path / "home")
+    for name, text in MISTAKES.items():
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text(text)
+    run = run_warehouse("--home", home, "build", cwd=tmp_path)
+    assert run.exit_code == 1 and "by dbt" not in run.stderr, run.stderr
+    status = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
+    for place, reason in CERTAIN.items():
+        for text, head in ((run.stderr, place), (status, place.partition(" ")[2])):
+            lines = text.split(f"{head}\n", 1)[1].splitlines()[:3]
+            assert reason in "\n".join(lines), text
+    with warehouse.open(home) as wh:
+        assert wh.sql("select n from fine").fetchall()[0][0] > 0
+    for command in (("sql", "from user.Column"), ("describe", "column")):
+        failed = run_warehouse("--home", home, *command, cwd=tmp_path)
+        told = "column failed in the last build: models/column.sql:2\n"
+        assert failed.exit_code == 2 and told in failed.stderr and "spread_bps" in failed.stderr
 
 
 def test_preview_when_a_file_is_as_built_then_gives_the_rows_of_its_view(

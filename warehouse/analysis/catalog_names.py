@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import duckdb
 
 from warehouse.analysis.parse_tree import Tree, nodes, parse_query, table_names
-from warehouse.errors import BUILD, NotFoundError, nearest
+from warehouse.errors import BUILD, CORRECT, NotFoundError, nearest
 from warehouse.sql import literal
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
@@ -136,8 +136,29 @@ class Names:
         return self._definitions.get(place)
 
     @_locked
+    def failed_model(self, name: str) -> str | None:
+        """Why a model of the user's is not in the catalog, with its file and line; else None."""
+        wanted = name.strip('"').rpartition(".")[2]
+        rows = self._cursor.execute(
+            "select name, message from meta.results where package <> 'warehouse'"
+            " and resource_type = 'model' and status = 'error' and lower(name) = lower(?)",
+            [wanted],
+        ).fetchall()
+        if not rows:
+            return None
+        ((model, message),) = rows[:1]
+        return f"{model} failed in the last build: {message}".replace("\n", "\n    ")
+
+    def failure(self, message: str) -> str | None:
+        """Why the table that DuckDB does not find is missing, if it is a model that failed."""
+        table = _UNKNOWN_TABLE.search(message)
+        return self.failed_model(table[1]) if table is not None else None
+
+    @_locked
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
         """Nearest names for a table or column that is unknown to DuckDB."""
+        if self.failure(message) is not None:
+            return CORRECT
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
             known = [p.table if p.schema == "main" else str(p) for p in self.columns]

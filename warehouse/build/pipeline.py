@@ -228,21 +228,20 @@ def _add_own_models(
     if not user_model_files(home):
         forget_user_models(home)
         return
-    from warehouse.project import (  # imported here, because they load jinja2
-        NeedsDbt,
-        build_rendered_models,
-        build_without_dbt,
-    )
+    # imported here, because they load jinja2
+    from warehouse.project import NeedsDbt, build_rendered_models
 
     tell({"step": "user models"})
+    has_dbt = _is_dbt_installed()
     try:
-        _apart(file, lambda: build_rendered_models(file.open(), home, compiled))
+        left_out = _apart(
+            file, lambda: build_rendered_models(file.open(), home, compiled, has_dbt=has_dbt)
+        )
     except NeedsDbt as reason:
-        if _is_dbt_installed():
-            tell({"step": "dbt builds", "message": str(reason).splitlines()[0]})
-            _let_dbt_add(file, tell, lock=lock)
-            return
-        for out in _apart(file, lambda: build_without_dbt(file.open(), home, compiled)):
+        tell({"step": "dbt builds", "message": str(reason).splitlines()[0]})
+        _let_dbt_add(file, tell, lock=lock)
+    else:
+        for out in left_out:
             tell({"step": "left out", "model": str(out.path), "message": out.reason})
 
 

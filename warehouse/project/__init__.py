@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         load_project,
     )
     from warehouse.project.render import Renderer
-    from warehouse.project.rendered_models import build_rendered_models, build_without_dbt
+    from warehouse.project.rendered_models import build_rendered_models
     from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
     from warehouse.project.user_models import (
         PACKAGE,

@@ -41,8 +41,8 @@ _OF_DBT = {
 class NeedsDbt(Exception):
     """Why a set of models cannot be built without dbt: the file, then the reason.
 
-    ``path`` is the file of the model at fault, where it is one; ``is_broken`` if dbt will not be
-    able to build it either.
+    ``path`` is the file of the model or macro at fault, where it is one; ``is_broken`` if dbt will
+    not be able to build it either.
     """
 
     path: Path | None = None
@@ -92,8 +92,9 @@ class OwnTest:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The content of a yml file for a model: descriptions, types and tests."""
+    """The content of the yml file ``path`` for a model: descriptions, types and tests."""
 
+    path: Path = Path()
     description: str = ""
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tests: Sequence[OwnTest] = ()
@@ -121,7 +122,7 @@ def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
             if content.get("version", 2) != 2:
                 raise _Unknown(f"version: {content['version']}")
             for entry in _list(content, "models"):
-                name, model = _model(entry)
+                name, model = _model(entry, path)
                 if name in found:
                     raise _Unknown(f"model {name} is described twice")
                 found[name] = model
@@ -157,7 +158,7 @@ def _text(entry: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _model(entry: Any) -> tuple[str, Described]:
+def _model(entry: Any, path: Path) -> tuple[str, Described]:
     entry = _part(entry, {"name", "description", "columns", "data_tests", "tests"})
     columns, tests = {}, list(_tests(entry, ""))
     for given in _list(entry, "columns"):
@@ -173,7 +174,7 @@ def _model(entry: Any) -> tuple[str, Described]:
     names = [test.name(name) for test in tests]
     if twice := [test for test in names if names.count(test) > 1]:
         raise _Unknown(f"the test {twice[0]} is there twice")
-    return name, Described(_text(entry, "description"), columns, tests)
+    return name, Described(path, _text(entry, "description"), columns, tests)
 
 
 def _column_config(column: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+([A-Za-z_]\w*)\s*\(")
 _MACRO_TEXT = re.compile(
     r"\{%-?\s*(macro|test)\s+([A-Za-z_]\w*)\s*\(.*?\{%-?\s*end\1\s*-?%\}", re.DOTALL
 )
+_MACRO_TAG = re.compile(r"\{%-?\s*(?:end)?(?:macro|test)\b")
 _OTHER_BLOCK = re.compile(r"\{%-?\s*(materialization|snapshot|data_test)\b")
 _WITH = re.compile(
     r"((?:\s|--[^\n]*\n|/\*.*?\*/)*)with(?:\s+recursive)?\b\s*", re.DOTALL | re.IGNORECASE
@@ -74,8 +75,16 @@ class Rendered:
 class Renderer:
     """Renders texts with the macros and relations of the package and of the user."""
 
-    def __init__(self, macros: Path | None = None, own_models: Mapping[str, Path] | None = None):
-        """``macros`` is the user's folder of macros, ``own_models`` their files by name."""
+    def __init__(
+        self,
+        macros: Path | None = None,
+        own_models: Mapping[str, Path] | None = None,
+        without: Collection[Path] = (),
+    ):
+        """``macros`` is the user's folder of macros, ``own_models`` their files by name.
+
+        The files of macros in ``without`` are not read.
+        """
         self._project = dbt_project_dir()
         self._own_models = own_models or {}
         self._environment = Sandbox()
@@ -92,7 +101,7 @@ class Renderer:
         ours = self._macros(self._project / "macros") | self._macros(
             self._project / "tests" / "dbt" / "generic"
         )
-        theirs = self._macros(macros) if macros is not None else {}
+        theirs = self._macros(macros, without) if macros is not None else {}
         for name in sorted(theirs.keys() & (ours.keys() | self._builtins().keys())):
             raise UnsupportedTemplate(f"macro {name}: one of this name is there already")
         self._packages = [ours | theirs, ours]  # dbt searches the root project first
@@ -163,9 +172,11 @@ class Renderer:
         known = [*self._nodes, *self._own_models]
         return TemplateMistake(f"ref('{name}'): no such model{did_you_mean(name, known)}")
 
-    def _macros(self, folder: Path) -> dict[str, _Macro]:
+    def _macros(self, folder: Path, without: Collection[Path] = ()) -> dict[str, _Macro]:
         found: dict[str, _Macro] = {}
         for path in own_files(folder, ".sql"):
+            if path in without:
+                continue
             text = path.read_text("utf-8", errors="replace")
             bare = _COMMENTS.sub("", text)
             if other := _OTHER_BLOCK.search(bare):
@@ -309,7 +320,10 @@ class _Rendering:
             return name
         self._open.append(name)
         text = model_for_dbt(path.read_bytes()).decode("utf-8", errors="replace")
-        _, config, _ = self._text(text, path.name, Relation("user", name))
+        try:
+            _, config, _ = self._text(text, path.name, Relation("user", name))
+        except TemplateMistake:  # the file's own mistake, found where it is rendered itself
+            config = {}
         self._open.pop()
         if config.get("materialized", "view") not in MATERIALIZED:
             raise UnsupportedTemplate(f"{path.name}: materialized as {config['materialized']}")
@@ -373,6 +387,22 @@ class _Macro:
             return getattr(template.make_module(known), f"{MACRO}{self._name}")(*args, **named)
         except _Return as done:
             return done.value
+
+
+def mistake_of_macros(text: str) -> str | None:
+    """Why dbt cannot read the macros of a file, with the line; None if it may be able to."""
+    rest = _MACRO_TEXT.sub("", _COMMENTS.sub("", text))
+    if "{" in rest and not _MACRO_TAG.search(rest):
+        return None  # dbt does not parse what is between macros
+    try:
+        with naming_lines(""):
+            Sandbox().parse(text, "", "")
+    except UnsupportedTemplate:
+        return None
+    except TemplateMistake as error:
+        line = error.line or 1
+        return f"{error.reason}\nline {line}\n  {text.splitlines()[line - 1]}"
+    return None
 
 
 def _alone(text: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Builds the user's own models without dbt, if the result is certain to be the same as dbt's.
 
 This covers views and tables that the renderer supports, with yml files that :mod:`own_yml`
-supports. Anything else, and any error, leaves the whole set to dbt: `NeedsDbt` names the file and
-the reason.
+supports. A file with a mistake that dbt would find too is left out with the reason, and the others
+are built. Anything else leaves the whole set to dbt: `NeedsDbt` names the file and the reason.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,30 @@ from typing import Any
 import duckdb
 
 from warehouse.engine import translating
-from warehouse.errors import how_to_install
+from warehouse.errors import did_you_mean, how_to_install, nearest
 from warehouse.files import appearing
 from warehouse.home import Home, own_files, own_text
 from warehouse.project.compiled import CompiledProject, broken_test
+from warehouse.project.lines import at_line
 from warehouse.project.model_texts import (
     ModelTexts,
     comment_models,
     leading_comment,
     model_for_dbt,
 )
-from warehouse.project.own_yml import Described, NeedsDbt, described_models
+from warehouse.project.own_yml import Described, NeedsDbt, OwnTest, described_models
 from warehouse.project.project import Relation
-from warehouse.project.render import MATERIALIZED, Rendered, Renderer
-from warehouse.project.sandbox import TemplateMistake
+from warehouse.project.render import MATERIALIZED, Rendered, Renderer, mistake_of_macros
+from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
 from warehouse.project.user_models import (
     PACKAGE,
     LeftOut,
     forget_user_models,
+    in_a_circle,
     left_out_file,
     record_left_out,
     refused_models,
+    strays,
     user_model_files,
     user_target,
 )
@@ -49,6 +53,19 @@ from warehouse.project.user_models import (
 _KEYS = frozenset({"alias", "materialized", "meta"})
 # What dbt asks of an incremental model only where it is there already, which it never is.
 _INCREMENTAL_KEYS = frozenset({"unique_key", "incremental_strategy", "on_schema_change"})
+_UNDEFINED = re.compile(r"'(\w+)' is undefined")
+# What dbt's templates may name beside macros.
+_IN_DBT = (
+    *("adapter", "api", "builtins", "column", "compiled_code", "config", "context", "database"),
+    *("doc", "env_var", "exceptions", "execute", "flags", "fromjson", "fromyaml", "graph"),
+    *("invocation_id", "load_result", "local_md5", "log", "model", "modules", "post_hooks"),
+    *("pre_hooks", "print", "project_name", "render", "run_started_at", "schema"),
+    *("selected_resources", "set", "set_strict", "source_node", "sql", "sql_now", "store_result"),
+    *("target", "this", "thread_id", "tojson", "toyaml", "validation", "write", "zip"),
+    *("zip_strict"),
+)
+# The similarity from which an unknown name is one of the known ones, misspelt.
+_NEAR = 0.75
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]\w*)")
 
 
@@ -80,25 +97,55 @@ def build_rendered_models(
     connection: duckdb.DuckDBPyConnection,
     home: Home,
     compiled: CompiledProject,
-    without: Sequence[LeftOut] = (),
-) -> None:
+    *,
+    has_dbt: bool = True,
+) -> list[LeftOut]:
     """Create the user's models in the build file, with the same comments and records as dbt.
 
+    Returns the files that are left out because of a mistake; without dbt, those that need it too.
     The connection uses the build file.
-
-    Files in ``without`` are recorded as left out.
 
     Raises
     ------
     NeedsDbt
         The result might differ from dbt's; the build file is unchanged.
     """
+    left_out, mistakes = refused_models(home), dict[str, str]()
+    while True:
+        try:
+            _build(connection, home, compiled, left_out, mistakes)
+            return left_out
+        except _Again:
+            continue
+        except NeedsDbt as reason:
+            if has_dbt and not reason.is_broken:
+                raise
+            gone = {out.path for out in left_out}
+            blamed = [reason.path] if reason.path else user_model_files(home)
+            text = str(reason)
+            if not reason.is_broken:
+                text += f"\nthis takes dbt, which is not installed: {how_to_install('dbt')}"
+            left_out += [
+                left_out_file(home, path, text.removeprefix(f"{_place(home, path)}: "))
+                for path in blamed
+                if path not in gone
+            ]
+
+
+def _build(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    compiled: CompiledProject,
+    without: Sequence[LeftOut],
+    mistakes: dict[str, str],
+) -> None:
+    """Create the models in one transaction, and record the files ``without`` as left out."""
     models = _in_order(_rendered(home, without))
     connection.begin()
     try:
         _create(connection, home, models)
-        _test(connection, home, models)
-        record_left_out(connection, without)
+        _test(connection, home, models, mistakes)
+        record_left_out(connection, [*without, *strays(home)])
         comment_models(
             connection,
             [
@@ -119,64 +166,37 @@ def build_rendered_models(
     _keep_manifest(home, compiled, models)
 
 
-def build_without_dbt(
-    connection: duckdb.DuckDBPyConnection, home: Home, compiled: CompiledProject
-) -> list[LeftOut]:
-    """Build without dbt if it is not installed; models that need it are left out."""
-    left_out = refused_models(home)
-    while True:
-        try:
-            build_rendered_models(connection, home, compiled, left_out)
-            return left_out
-        except NeedsDbt as reason:
-            gone = {out.path for out in left_out}
-            blamed = [reason.path] if reason.path else user_model_files(home)
-            text = str(reason)
-            if not reason.is_broken:
-                text += f"\nthis takes dbt, which is not installed: {how_to_install('dbt')}"
-            left_out += [
-                left_out_file(home, path, text.removeprefix(f"{_place(home, path)}: "))
-                for path in blamed
-                if path not in gone
-            ]
-
-
 def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
     gone = {out.path for out in without}
-    if refused := [out for out in refused_models(home) if out.path not in gone]:
-        raise NeedsDbt(": ".join(refused[0].reason.splitlines()[:2]))
-    _require_plain_macros(home)
+    macros = _plain_macros(home, gone)
     paths = {path.stem: path for path in own_files(home.models, ".sql")}
-    described = _described(home, paths, gone)
+    described = _described(home, gone)
     try:
-        renderer = Renderer(home.macros, paths)
+        renderer = Renderer(home.macros, paths, without=gone)
     except TemplateMistake as error:
         raise NeedsDbt(error.what) from error
     models = []
     for name, path in paths.items():
         if path not in gone:
             with _about(home, path):
-                models.append(_model(home, path, renderer, described.get(name, Described())))
+                models.append(
+                    _model(home, path, macros, renderer, described.get(name, Described()))
+                )
     broken = {out.name for out in without}
     for model in models:
         if missing := sorted(broken & set(model.rendered.refs)):
-            raise _broken(model.path, f"reads {missing[0]}, which was not built")
+            raise _broken(model.path, f"was not built, because it reads {missing[0]}, which failed")
     _require_apart(home, models, renderer)
     return models
 
 
-def _described(
-    home: Home, paths: Mapping[str, Path], gone: Collection[Path]
-) -> dict[str, Described]:
+def _described(home: Home, gone: Collection[Path]) -> dict[str, Described]:
     """The descriptions of models in yml files; an error for a file that only dbt reads."""
     files = [path for path in own_files(home.models) if path not in gone]
     for path in files:
         if path.suffix == ".md" and "{%" in own_text(path):
             raise NeedsDbt(f"{_place(home, path)}: only dbt reads such files")
-    described = described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
-    if unknown := sorted(described.keys() - paths.keys()):
-        raise NeedsDbt(f"a yml file describes {unknown[0]}, of which there is no file")
-    return described
+    return described_models(home.root, [p for p in files if p.suffix in (".yml", ".yaml")])
 
 
 def _require_apart(home: Home, models: Sequence[_Own], renderer: Renderer) -> None:
@@ -206,15 +226,22 @@ def _broken(path: Path, reason: str) -> NeedsDbt:
     return broken
 
 
-def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> _Own:
-    place, name = _place(home, path), path.stem
+def _model(
+    home: Home, path: Path, macros: _Macros, renderer: Renderer, described: Described
+) -> _Own:
+    place, name, text = _place(home, path), path.stem, ""
     try:
         text = model_for_dbt(path.read_bytes()).decode()
         found = renderer.render(text, Relation("user", name))
     except UnicodeDecodeError as error:
         raise NeedsDbt(f"{place}: not UTF-8 text") from error
     except TemplateMistake as error:
-        raise NeedsDbt(f"{place}: {error.what}") from error
+        reason = macros.mistake(error, renderer.macros)
+        if reason is None:
+            raise NeedsDbt(f"{place}: {error.what}") from error
+        lines, line = text.splitlines(), error.line or 0
+        shown = f"\nline {line}\n  {lines[line - 1]}" if 0 < line <= len(lines) else ""
+        raise _broken(path, reason + shown) from error
     own = _Own(name, path, text, found, described)
     if "execute" in text:
         raise NeedsDbt(f"{place}: asks whether dbt executes")
@@ -226,21 +253,53 @@ def _model(home: Home, path: Path, renderer: Renderer, described: Described) -> 
     return own
 
 
-def _require_plain_macros(home: Home) -> None:
-    """Raise an error if a user's macro may replace one of dbt's, or depends on dbt's mode."""
-    files = own_files(home.macros, ".sql")
-    found = importlib.util.find_spec("dbt") if files else None
-    theirs: set[str] = set()
-    for folder in (found and found.submodule_search_locations) or ():
-        for path in (Path(folder) / "include").rglob("*.sql"):
-            theirs.update(name for _, name in _DEFINED.findall(own_text(path)))
-    for path in files:
-        text = own_text(path)
+@dataclass(frozen=True, slots=True)
+class _Macros:
+    """Macros of the user's files that are left out, with the file."""
+
+    lost: Mapping[str, str]
+
+    def mistake(self, error: TemplateMistake, known: Collection[str]) -> str | None:
+        """Why a template is wrong; None if dbt may be able to render it."""
+        if not isinstance(error, UnsupportedTemplate):
+            return error.reason
+        found = _UNDEFINED.match(error.reason)
+        name = found[1] if found else ""
+        if name in self.lost:
+            return f"{name} is a macro of {self.lost[name]}, which is left out because of a mistake"
+        if not name or name in _macros_of_dbt() or name in _IN_DBT:
+            return None
+        near = did_you_mean(name, nearest(name, known, cutoff=_NEAR))
+        return f"{name} is not defined{near}" if near else None
+
+
+def _plain_macros(home: Home, gone: Collection[Path]) -> _Macros:
+    """Raise an error if a user's macro is broken, may replace one of dbt's, or asks its mode."""
+    lost: dict[str, str] = {}
+    for path in own_files(home.macros, ".sql"):
+        text, place = own_text(path), _place(home, path)
         for kind, name in _DEFINED.findall(text):
-            if kind == "test" or name in theirs or name.startswith("test_"):
-                raise NeedsDbt(f"{_place(home, path)}: {name} may stand for a macro of dbt's")
-        if "execute" in text:
-            raise NeedsDbt(f"{_place(home, path)}: asks whether dbt executes")
+            if kind == "test" or name in _macros_of_dbt() or name.startswith("test_"):
+                raise NeedsDbt(f"{place}: {name} may stand for a macro of dbt's")
+            if path in gone:
+                lost[name] = place
+        if path not in gone:
+            if "execute" in text:
+                raise NeedsDbt(f"{place}: asks whether dbt executes")
+            if (reason := mistake_of_macros(text)) is not None:
+                raise _broken(path, reason)
+    return _Macros(lost)
+
+
+@cache
+def _macros_of_dbt() -> frozenset[str]:
+    found = importlib.util.find_spec("dbt")
+    return frozenset(
+        name
+        for folder in (found and found.submodule_search_locations) or ()
+        for path in (Path(folder) / "include").rglob("*.sql")
+        for _, name in _DEFINED.findall(own_text(path))
+    )
 
 
 def _in_order(models: Sequence[_Own]) -> list[_Own]:
@@ -250,7 +309,7 @@ def _in_order(models: Sequence[_Own]) -> list[_Own]:
     try:
         return [by_name[name] for name in TopologicalSorter(graph).static_order()]
     except CycleError as error:
-        raise NeedsDbt(f"{error.args[1][0]}.sql: these models read each other") from error
+        raise _broken(by_name[error.args[1][0]].path, in_a_circle(error.args[1])) from error
 
 
 def _create(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[_Own]) -> None:
@@ -272,32 +331,62 @@ def _create(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[
         )
 
 
-def _test(connection: duckdb.DuckDBPyConnection, home: Home, models: Sequence[_Own]) -> None:
-    """Run the tests of the yml files; an error if dbt would skip models after a failed one."""
+def _test(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    models: Sequence[_Own],
+    mistakes: dict[str, str],
+) -> None:
+    """Run the tests of the yml files; an error if dbt would skip models after one that fails.
+
+    ``mistakes`` are the errors of tests that DuckDB refuses. A new one is added, and the
+    transaction, which it ends, has to begin again.
+    """
     relations = {model.name: model.relation.sql for model in models}
-    read = {name for model in models for name in model.rendered.refs}
     for model in models:
+        readers = [one for one in models if model.name in one.rendered.refs]
         for test in model.described.tests:
-            other = test.reads
-            with _about(home, model.path):
-                if other is not None and other not in relations:
-                    raise NeedsDbt(f"{model.name}: a test compares it with {other}")
+            other, name = test.reads, test.name(model.name)
+            if other is not None and other not in relations:
+                raise NeedsDbt(f"{model.name}: a test compares it with {other}")
+            status, failures, message = "error", None, mistakes.get(name, "")
+            if not message:
                 text = test.sql(model.relation.sql, relations.get(other or "", ""))
-                counted = connection.execute(f"select count(*) from (\n{text}\n)")
-                ((failures,),) = counted.fetchall()
-                if failures and model.name in read:
-                    raise NeedsDbt(f"{model.name}: a test fails, and other models read it")
-            name, message = test.name(model.name), ""
-            if failures and test.expression:
-                name = f"user.{model.relation.name}"
+                try:
+                    with translating(home.root):
+                        counted = connection.execute(f"select count(*) from (\n{text}\n)")
+                        ((failures,),) = counted.fetchall()
+                except duckdb.Error as error:
+                    mistakes[name] = _why(home, model, test, str(error))
+                    raise _Again from error
+                status = "fail" if failures else "pass"
             if failures:
+                name = f"user.{model.relation.name}" if test.expression else name
                 message = broken_test(
                     failures, "fail if != 0", relation=name, expression=test.expression
                 )
+            if status != "pass" and readers:
+                if other is not None:
+                    raise NeedsDbt(f"{model.name}: a test fails, and other models read it")
+                raise _broken(
+                    readers[0].path, "was not built, because a test of what it reads failed"
+                )
             connection.execute(
                 "insert into meta.results values (?, 'test', ?, ?, ?, ?)",
-                [name, PACKAGE, "fail" if failures else "pass", failures, message],
+                [name, PACKAGE, status, failures, message],
             )
+
+
+class _Again(Exception):
+    """A test cannot run, so the models are created again without it."""
+
+
+def _why(home: Home, model: _Own, test: OwnTest, reason: str) -> str:
+    """The place of a test in its yml file, and DuckDB's error without the statement."""
+    reason = reason.partition("\n\nLINE ")[0]
+    what = f'{test.kind} of "{test.column}"' if test.column else test.kind
+    file = model.described.path
+    return at_line(_place(home, file), own_text(file), f"{what} in {model.name}\n{reason}")
 
 
 def _keep_manifest(home: Home, compiled: CompiledProject, models: Sequence[_Own]) -> None:

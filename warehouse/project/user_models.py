@@ -23,6 +23,7 @@ import duckdb
 import yaml
 
 from warehouse.engine import connect
+from warehouse.errors import did_you_mean
 from warehouse.home import Home, own_files, own_text
 from warehouse.project.lines import at_line
 from warehouse.project.model_texts import (
@@ -97,7 +98,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
                     " where package = ? and resource_type = 'model' and name = ?",
                     [located(home, paths[name], reason), PACKAGE, name],
                 )
-        record_left_out(connection, left_out)
+        record_left_out(connection, [*left_out, *strays(home)])
     return left_out
 
 
@@ -207,10 +208,13 @@ def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut
         TopologicalSorter({n.unique_id: n.depends_on.nodes for n in nodes}).prepare()
     except CycleError as error:
         circle = [manifest.nodes[unique_id].name for unique_id in error.args[1]]
-        told = f"these models depend on each other in a circle: {' -> '.join(circle)}"
-        reasons |= dict.fromkeys(circle, told)
+        reasons |= dict.fromkeys(circle, in_a_circle(circle))
     models = [path for path in files if _is_model(home, path)]
     return [left_out_file(home, p, reasons[p.stem]) for p in models if p.stem in reasons]
+
+
+def in_a_circle(names: Sequence[str]) -> str:
+    return f"these models depend on each other in a circle: {' -> '.join(names)}"
 
 
 def _our_names() -> set[str]:
@@ -267,6 +271,31 @@ def refused_models(home: Home) -> list[LeftOut]:
         if (reason := _refusal(path, taken, twins)) is not None:
             found.append(left_out_file(home, path, reason))
     return found
+
+
+def strays(home: Home) -> list[LeftOut]:
+    """Entries of yml files for models of which there is no file, which dbt passes over."""
+    models = [path.stem for path in user_model_files(home)]
+    found = []
+    for path in own_files(home.models, ".yml", ".yaml"):
+        for name in _described_in(path):
+            if name not in models and "{{" not in name:
+                reason = (
+                    f'no model is called "{name}", so its tests and descriptions are not'
+                    f" used{did_you_mean(name, models)}"
+                )
+                found.append(left_out_file(home, path, reason))
+    return found
+
+
+def _described_in(path: Path) -> list[str]:
+    """The names of the models in a yml file; none if it cannot be read."""
+    if _yaml_error(path) is not None:
+        return []
+    content = yaml.safe_load(own_text(path))
+    entries = content.get("models") if isinstance(content, dict) else None
+    names = [entry.get("name") for entry in entries or () if isinstance(entry, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _yaml_error(path: Path) -> str | None:

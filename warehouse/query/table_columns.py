@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from warehouse.analysis import Names, Place
-from warehouse.errors import NotFoundError, did_you_mean
+from warehouse.errors import CORRECT, NotFoundError, did_you_mean
 from warehouse.query.results.result import Result
 
 
@@ -25,6 +25,8 @@ def find_columns(ask: Callable[..., Result], names: Names, name: str) -> tuple[P
 
 def _unknown(ask: Callable[..., Result], names: Names, name: str) -> NotFoundError:
     table = name.rpartition(".")[2]
+    if (failed := names.failed_model(name)) is not None:
+        return NotFoundError(failed, next_step=CORRECT, name=name)
     for (meaning,) in ask(
         "select comment from duckdb_functions() where not internal"
         " and database_name = 'warehouse' and function_name = lower($name)",

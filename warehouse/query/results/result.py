@@ -445,8 +445,9 @@ class Result(Tabular):
             return CopyDamagedError(message, next_step=REPAIR)
         if (ours := translated(error, self._session.home.root)) is not None:
             return ours
-        hint = measure_hint(message)
-        hint = hint or self._session.names.suggestion(str(error), self._statement.tree)
+        names = self._session.names
+        hint = measure_hint(message) or names.suggestion(str(error), self._statement.tree)
+        message = names.failure(message) or message
         return QueryError(message, next_step=hint, sql=self._statement.bare)
 
 
