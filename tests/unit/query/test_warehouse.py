@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import pickle
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -702,32 +701,3 @@ def test_connection_when_a_tool_takes_a_cursor_of_it_then_knows_the_catalog(
             cursor.execute("create table main.mine as select 1")
         with pytest.raises(duckdb.Error):
             cursor.execute("from read_text('/etc/passwd')")
-
-
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc" or duckdb.__version__ < "2",
-    reason="other allocators keep memory by other rules, and DuckDB 1.5 returns it itself",
-)
-def test_result_when_a_query_is_read_again_then_its_memory_is_not_mapped_again(
-    demo_home: Path,
-) -> None:
-    code = (
-        "import resource, statistics, sys, warehouse\n"
-        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "counts = []\n"
-        "with warehouse.open(sys.argv[1]) as wh:\n"
-        "    for _ in range(20):\n"
-        "        before = faults()\n"
-        "        r = wh.sql(sys.argv[2]).arrow()\n"
-        "        counts.append(faults() - before)\n"
-        "print(r.nbytes // 4096, statistics.median(counts[10:]))"
-    )
-    text = (
-        "select time, close, net_delta, cumulative_delta, taker_buy_volume, taker_sell_volume,"
-        f" large_trade_share from flow_features where symbol = '{BTC}' and interval = '5m'"
-        " order by time"
-    )
-    command = [sys.executable, "-c", code, demo_home, text]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    pages, mapped = map(float, printed.split())
-    assert mapped < pages / 2
