@@ -245,7 +245,8 @@ PLANTS = [
         Severity.DAMAGED, About.OBJECT, "the manifest has 1",
     ),
     Plant(
-        "catalog gone", lambda h: h.catalog.unlink(), Severity.STALE, About.CATALOG, "is missing"
+        "catalog gone", lambda h: h.catalog.unlink(),
+        Severity.DAMAGED, About.CATALOG, "is missing, although generation ",
     ),
     Plant(
         "generations gone",

@@ -23,7 +23,8 @@ from warehouse.cli.common import (
 )
 from warehouse.config import Settings
 from warehouse.display import counted, first_few, render_size, render_table
-from warehouse.errors import ExitCode, NotFoundError
+from warehouse.errors import REPAIR, ExitCode, NotFoundError
+from warehouse.generations import lost_catalog
 from warehouse.home import Home
 from warehouse.lake import Manifest, Note, notes_of
 from warehouse.query import Warehouse
@@ -75,6 +76,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
             "notes": note_lines(sorted(lake.notes, key=itemgetter(0))),
             "quarantine": [{"file": str(r.key), "reason": r.reason} for r in manifest.quarantine()],
             "catalog": None if catalog is None else _catalog_facts(catalog, lake.not_built),
+            "lost_catalog": lost_catalog(home),
             "failed_build": failed_build(home),
         }
     return facts
@@ -265,7 +267,9 @@ def _render(facts: dict[str, Any]) -> str:
     if (failed := facts["failed_build"]) is not None:
         at, what = failed["at"], indented(failed["what"])
         lines.append(f"build     failed at {at}: {what}")
-    if catalog is None:
+    if (lost := facts["lost_catalog"]) is not None:
+        lines.append(f"catalog   {lost}; {REPAIR}")
+    elif catalog is None:
         lines.append("catalog   none yet; run: warehouse build")
     else:
         files, own = catalog["files_not_built"], catalog["own_files_not_built"]

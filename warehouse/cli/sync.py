@@ -19,10 +19,10 @@ from warehouse.cli.sync_output import (
     print_vendor_plan,
 )
 from warehouse.config import Settings
-from warehouse.errors import ExitCode, UsageError, VendorError
+from warehouse.errors import ExitCode, UsageError, VendorError, nearest
 from warehouse.home import Home
 from warehouse.sync import LAYOUTS, Naming, Subscription, plan_folder, sync_folder
-from warehouse.vendor import CLOCKS, INTERVALS, day_after
+from warehouse.vendor import CLOCKS, INTERVALS, day_after, load_contracts
 
 if TYPE_CHECKING:
     from warehouse.vendor import VendorClient
@@ -282,6 +282,13 @@ def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Na
             raise UsageError(f"--{name} is given twice", next_step="give it once with --from")
         return values[0] if values else None
 
+    known = load_contracts() if dataset else {}
+    if dataset and dataset not in known and (near := nearest(dataset, known)):
+        raise UsageError(
+            f"--dataset {dataset}: there is no such dataset",
+            next_step=f"write --dataset {' or '.join(near)}; files of a new dataset of the vendor"
+            " are imported from a folder of its name",
+        )
     return Naming(
         dataset,
         one("exchange", asked.exchanges),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         generations,
         is_open,
         journal_copy,
+        lost_catalog,
         next_generation,
         point_to,
         publish_build,

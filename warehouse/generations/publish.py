@@ -241,7 +241,16 @@ def require_catalog(home: Home) -> None:
                 "run: warehouse pull, which also completes an interrupted one; or, if the bucket"
                 " has no catalog either, warehouse build"
             )
+        elif (lost := lost_catalog(home)) is not None:
+            raise NotFoundError(f"{home.catalog} {lost}", next_step=f"{REPAIR}, or warehouse build")
         raise NotFoundError(f"{home.root}: no catalog yet", next_step=next_step)
+
+
+def lost_catalog(home: Home) -> str | None:
+    """How the catalog is missing although one was published; None if it is there, or none was."""
+    if home.catalog.is_file() or not (published := publications(home)):
+        return None
+    return f"is missing, although generation {published[-1].generation} was published"
 
 
 def current_generation(home: Home) -> int:

@@ -28,6 +28,7 @@ from warehouse.generations import (
     catalog_reads,
     generations,
     journal_copy,
+    lost_catalog,
     read_publications,
     require_as_published,
     snapshots_of,
@@ -294,7 +295,10 @@ def _check_stray_links(home: Home, expected: Collection[str]) -> Iterator[Findin
 def _check_catalogs(home: Home, seen: _Seen, *, quick: bool) -> Iterator[Finding]:
     look = _Catalogs(home, quick=quick)
     if not home.catalog.is_file():
-        yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", "is missing", BUILD)
+        kind, what, step = Severity.STALE, "is missing", BUILD
+        if (lost := lost_catalog(home)) is not None:
+            kind, what, step = Severity.DAMAGED, lost, REPAIR
+        yield Finding(kind, About.CATALOG, "warehouse.duckdb", what, step)
     else:
         reads = look.reads(home.catalog)
         if isinstance(reads, str):

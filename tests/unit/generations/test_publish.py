@@ -224,6 +224,11 @@ def test_rollback_when_there_is_none_before_then_lists_what_is_kept(
     assert "warehouse demo" in str(caught.value.next_step)
     build(home)
     publish_build(home)
+    home.catalog.rename(home.root / "away")
+    with pytest.raises(NotFoundError, match="although generation 1 was published") as caught:
+        warehouse.open(home.root)
+    assert caught.value.next_step == "run: warehouse verify --repair, or warehouse build"
+    (home.root / "away").rename(home.catalog)
     with pytest.raises(NotFoundError, match="no generation before 1") as caught:
         rollback(home)
     assert caught.value.next_step == "kept generations: 1"
