@@ -151,4 +151,17 @@
 {%- endmacro %}
 
 {% macro default__begin_run() -%}
+    {%- set needed = {'build': 'vendor', 'run': 'vendor', 'test': 'staging'}.get(flags.WHICH) -%}
+    {%- if execute and needed -%}
+        {%- set found = run_query(
+            "select count(*) from information_schema.schemata where catalog_name = current_database()"
+            ~ " and schema_name = '" ~ needed ~ "'"
+        ) -%}
+        {%- if found.columns[0][0] == 0 -%}
+            {{ exceptions.raise_compiler_error(
+                'the build file has no ' ~ ('data' if needed == 'vendor' else 'models')
+                ~ '; run first: warehouse build --no-dbt && dbt build'
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
 {%- endmacro %}

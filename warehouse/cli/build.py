@@ -14,7 +14,7 @@ import click
 
 from warehouse.cli.bucket import published
 from warehouse.cli.common import home_option, indented, put, say
-from warehouse.config import Settings, load_settings
+from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.generations import Published
@@ -71,8 +71,7 @@ def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: i
     settings = replace(settings, engine=engine, workers=workers)
     if no_dbt:
         path = prepare(settings)
-        named = "" if load_settings().home == settings.home else shlex.quote(str(settings.home))
-        exported = f"export WAREHOUSE_HOME={named}; " if named else ""
+        exported = f"export WAREHOUSE_HOME={shlex.quote(str(settings.home.resolve()))}; "
         following = "dbt build, then: warehouse publish"
         if engine == "spark":
             following = (
