@@ -83,8 +83,11 @@ class Gap:
             part for part in (self.exchange, self.symbol, self.interval, self.clock) if part
         )
         count = f"{counted(self.bars, 'bar')} " if self.bars is not None else ""
-        span = f" from {self.start:%Y-%m-%d %H:%M}" if self.start else ""
-        span += f" until {self.end:%Y-%m-%d %H:%M}" if self.end else ""
+        start, end = (t and f"{t:%Y-%m-%d %H:%M}" for t in (self.start, self.end))
+        span = f" from {start}" if start else ""
+        span += f" until {end}" if end else ""
+        if start and start == end:
+            span = f" at {start}"
         return f"{self.dataset} {series}: {count}{self.reason}{span}"
 
 

@@ -19,7 +19,7 @@ from tests.asking import ETH, publish_without_dbt, write_month
 from tests.support import BTC, bar_table, copy_home, file_key, grid, utc, write_file
 from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty_results import explain_empty
-from warehouse.analysis.gaps import IncompleteError
+from warehouse.analysis.gaps import Gap, IncompleteError
 from warehouse.analysis.scope import QueryScope
 from warehouse.cli import run
 from warehouse.errors import NotFoundError
@@ -494,3 +494,10 @@ def test_warnings_when_the_span_ends_in_the_future_then_only_the_past_is_missing
     )
     (never,) = wh.sql(f"from vendor.flow where symbol = '{ETH}' and time >= '2998-01-01'").warnings
     assert never.next_step is None
+
+
+def test_a_gap_of_one_moment_is_shown_as_a_moment() -> None:
+    moment = datetime.fromisoformat("2025-09-01 03:00")
+    series = "flow", "binance-futures", BTC, "1h", "true"
+    gap = Gap(*series, moment, moment + timedelta(microseconds=1), None, "after its last file")
+    assert str(gap).endswith("after its last file at 2025-09-01 03:00")
