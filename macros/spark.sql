@@ -170,7 +170,7 @@
 
 
 {#- Spark has no compensated sum. -#}
-{% macro spark__exact_mean(expression) -%}
+{% macro spark__compensated_mean(expression) -%}
     avg({{ expression }})
 {%- endmacro %}
 

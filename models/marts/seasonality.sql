@@ -34,7 +34,7 @@ with
         "interval",
         clock,
         {%- for name in names %}
-        {{ exact_mean(name) }} as {{ name }}_mean,
+        {{ compensated_mean(name) }} as {{ name }}_mean,
         median({{ name }}) as {{ name }}_median,
         count({{ name }}) as {{ name }}_count,
         {%- endfor %}

@@ -9,7 +9,7 @@
 {% macro change_bps(x, y) %}({{ x }}) / {{ y }}{% endmacro %}
 {% macro change_pct(x, y) %}({{ x }}) / {{ y }}{% endmacro %}
 {% macro mean_of(x) %}{{ x | join(' + ') }}{% endmacro %}
-{% macro exact_mean(x) %}avg({{ x }}){% endmacro %}
+{% macro compensated_mean(x) %}avg({{ x }}){% endmacro %}
 {% macro previous_bar(x) %}{{ x }}{% endmacro %}
 {% macro bar_end(of=none) %}{{ of ~ '.' if of }}known_at{% endmacro %}
 {% macro bars_in(length) %}1{% endmacro %}
