@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import stat
 from datetime import date
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_sync_when_files_are_whole_then_all_are_in(story: Story) -> None:
 
 def test_by_hand_when_the_three_steps_are_taken_then_each_ends_well(story: Story) -> None:
     assert story["no-dbt"]["exit_code"] == 0, story["no-dbt"]["stderr"]
-    exported = f"export WAREHOUSE_HOME={story['home']}; dbt build"
+    exported = f"export WAREHOUSE_HOME={shlex.quote(str(story['home']))}; dbt build"
     assert exported in story["no-dbt"]["stderr"]
     assert story["dbt"]["exit_code"] == 0, story["dbt"]["stdout"][-3000:]
     assert story["publish"]["exit_code"] == 0, story["publish"]["stderr"]
