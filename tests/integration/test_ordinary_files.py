@@ -347,7 +347,11 @@ def test_bars_of_a_month_that_differ_from_the_day_shown_are_a_warning(built: Bui
         "select split_part(text, '. ', 1) from meta.notes where kind = 'hidden bars differ'"
         " and dataset = 'ohlcv'"
     ) == [(text,)]
-    warning = f"warning: dataset ohlcv: {name}: {text}. To show the monthly file, remove"
+    warning = (
+        f"warning: dataset ohlcv: {name}: {text}. To show the monthly file, remove the daily ones;"
+        " this lists them: warehouse forget ohlcv --exchange binance-futures"
+        " --symbol perpetual-OVER-USDT:USDT --interval 1h --clock true --period '2025-09-*'\n"
+    )
     assert warning in built.salvaged.stderr
     assert f"ohlcv: {name}: {text}" in built.status.stdout
 

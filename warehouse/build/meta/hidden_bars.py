@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -84,9 +85,10 @@ def _difference(
     ]
     more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
     differ = "differs from that" if total == 1 else "differ from those"
+    period = ["--period", f"{key.period.month}-*"]
+    forget = shlex.join(["warehouse", "forget", key.dataset, *key.series.options, *period])
     return (
         f"{counted(total, 'bar')} of this monthly file {differ} of a daily file, which is shown"
         f" instead, in {', '.join(parts[:_NAMED])}{more}. To show the monthly file, remove the"
-        f" daily ones: warehouse forget {key.dataset} --symbol '{key.series.symbol}'"
-        f" --period '{key.period.month}-*' --yes"
+        f" daily ones; this lists them: {forget}"
     )
