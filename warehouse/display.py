@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
 _MIN_TEXT_WIDTH = 10
+# Characters of a struct, map or list; those after them are only counted.
+_MAX_NESTED = 80
 # Width of the ellipsis for left-out columns, with the space beside it.
 _MARK_WIDTH = 3
 # Columns that identify a row: never cut while there is room, and the last to be left out.
@@ -185,7 +187,10 @@ def _format(value: Any, decimals: int, timespec: str) -> str:
         return f"{value:,}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec=timespec)
-    return _CONTROL.sub(" ", str(value))
+    text = _CONTROL.sub(" ", str(value))
+    if isinstance(value, (dict, list)) and len(text) > _MAX_NESTED:
+        return f"{text[:_MAX_NESTED]}… {len(text) - _MAX_NESTED:,} more characters"
+    return text
 
 
 def _timespec(moments: Sequence[dt.datetime]) -> str:
@@ -211,7 +216,7 @@ def _is_number_column(values: Sequence[Any]) -> bool:
 
 
 def _is_text_column(values: Sequence[Any]) -> bool:
-    return any(isinstance(value, str) for value in values)
+    return any(isinstance(value, (str, dict, list)) for value in values)
 
 
 def _pad(text: str, width: int, right: bool) -> str:

@@ -117,6 +117,16 @@ def test_table_when_text_is_long_then_cuts_it_or_wraps_the_last_column() -> None
     assert " ".join(" ".join(line.split()) for line in wrapped[2:]) == f"1 {words.strip()}"
 
 
+def test_table_when_a_cell_is_a_struct_or_list_then_counts_what_is_cut() -> None:
+    slow = {f"measure_{i}": i / 7 for i in range(30)}
+    for cell in (slow, list(slow.values())):
+        shown = render_table(["slow"], [[cell]], width=10_000).split("\n")[2]
+        assert shown == f"{str(cell)[:80]}… {len(str(cell)) - 80} more characters"
+    narrow = render_table(["time", "slow"], [[BAR[5], slow]], width=60).split("\n")
+    assert max(map(len, narrow)) == 60 and narrow[2].endswith("…")
+    assert render_table(["x"], [[[1, 2]]]).endswith("[1, 2]")
+
+
 def test_table_when_text_would_steer_the_terminal_then_stays_one_plain_line() -> None:
     text = "a\nb\r\nc\td\u2028e\x1b[2Jf"
     assert render_table(["t"], [[text]]).splitlines()[2] == "a b c d e [2Jf"
