@@ -57,7 +57,10 @@ def render_table(
     values = [[row[i] for row in rows] for i in range(len(columns))]
     cells = [_format_column(column) for column in values]
     right = [_is_number_column(column) for column in values]
-    widths = [max([len(n), *map(len, c)]) for n, c in zip(columns, cells, strict=True)]
+    widths = _widths(columns, cells)
+    if _total(widths) > width:
+        cells = [_shorten(*column) for column in zip(values, cells, strict=True)]
+        widths = _widths(columns, cells)
     last_width = width - sum(widths[:-1]) - 2 * (len(widths) - 1)
     wrap = wrap and not right[-1] and _MIN_TEXT_WIDTH <= last_width < widths[-1]
     if wrap:
@@ -96,9 +99,9 @@ def render_arrow(table: pa.Table, *, limit: int, width: int | None = None) -> st
 
 
 def render_cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
-    """The texts of a table's cells, column by column as :func:`render_table` writes them."""
-    values = [_format_column([row[i] for row in rows]) for i in range(len(columns))]
-    return list(zip(*values, strict=True))
+    """The texts of a table's cells as :func:`render_table` writes them, with long structs cut."""
+    values = [[row[i] for row in rows] for i in range(len(columns))]
+    return list(zip(*(_shorten(column, _format_column(column)) for column in values), strict=True))
 
 
 def render_chart(
@@ -187,10 +190,17 @@ def _format(value: Any, decimals: int, timespec: str) -> str:
         return f"{value:,}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec=timespec)
-    text = _CONTROL.sub(" ", str(value))
-    if isinstance(value, (dict, list)) and len(text) > _MAX_NESTED:
-        return f"{text[:_MAX_NESTED]}… {len(text) - _MAX_NESTED:,} more characters"
-    return text
+    return _CONTROL.sub(" ", str(value))
+
+
+def _shorten(values: Sequence[Any], cells: Sequence[str]) -> list[str]:
+    """Cut the cells of structs, maps and lists, and count what they lose."""
+    return [
+        f"{cell[:_MAX_NESTED]}… {len(cell) - _MAX_NESTED:,} more characters"
+        if isinstance(value, (dict, list)) and len(cell) > _MAX_NESTED
+        else cell
+        for value, cell in zip(values, cells, strict=True)
+    ]
 
 
 def _timespec(moments: Sequence[dt.datetime]) -> str:
@@ -223,6 +233,10 @@ def _pad(text: str, width: int, right: bool) -> str:
     if len(text) > width:
         text = text[: width - 1] + "…"
     return text.rjust(width) if right else text.ljust(width)
+
+
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max([len(n), *map(len, c)]) for n, c in zip(columns, cells, strict=True)]
 
 
 def _shrink(

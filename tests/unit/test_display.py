@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import warehouse
 from tests.support import BTC, utc
-from warehouse.display import render_arrow, render_chart, render_size, render_table
+from warehouse.display import render_arrow, render_cells, render_chart, render_size, render_table
 
 cells = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.text(max_size=40),
@@ -120,8 +120,10 @@ def test_table_when_text_is_long_then_cuts_it_or_wraps_the_last_column() -> None
 def test_table_when_a_cell_is_a_struct_or_list_then_counts_what_is_cut() -> None:
     slow = {f"measure_{i}": i / 7 for i in range(30)}
     for cell in (slow, list(slow.values())):
-        shown = render_table(["slow"], [[cell]], width=10_000).split("\n")[2]
+        shown = render_table(["slow"], [[cell]], width=200).split("\n")[2]
         assert shown == f"{str(cell)[:80]}… {len(str(cell)) - 80} more characters"
+        assert render_cells(["slow"], [[cell]]) == [(shown,)]
+        assert render_table(["slow"], [[cell]], width=10_000).endswith(f"\n{cell}")
     narrow = render_table(["time", "slow"], [[BAR[5], slow]], width=60).split("\n")
     assert max(map(len, narrow)) == 60 and narrow[2].endswith("…")
     assert render_table(["x"], [[[1, 2]]]).endswith("[1, 2]")
