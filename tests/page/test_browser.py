@@ -209,6 +209,16 @@ def test_state_when_opened_then_shows_ranks_and_leads_to_the_series(tab: Any, ad
     expect(regime.locator("code")).to_contain_text(
         f"update l1_price --exchange binance-futures --symbol {BTC} --interval 1h --clock true"
     )
+    options = tab.evaluate(
+        "[...document.querySelectorAll('.absent span')]"
+        ".filter((one) => /^--/.test(one.textContent))"
+        ".map((one) => [one.getClientRects().length, one.offsetHeight])"
+    )
+    assert len(options) >= 5
+    assert all(lines == 1 and height < 25 for lines, height in options)
+    assert regime.locator(".absent").evaluate("(one) => getComputedStyle(one).backgroundColor") == (
+        tab.locator("body").evaluate("(one) => getComputedStyle(one).backgroundColor")
+    )
     left = tab.evaluate(
         "[...document.querySelectorAll('.u-over')].map((one) => one.getBoundingClientRect().right)"
     )

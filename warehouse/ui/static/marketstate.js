@@ -117,7 +117,7 @@ class StateView extends Timeline {
     if (!this.absent.has(key)) this.absent.set(key, get("absent", { table: TABLE, series: this.series.id, column: columns }, this.stop.signal));
     try {
       const { datasets, next } = /** @type {{ datasets: string[], next: string[] }} */ (await this.absent.get(key));
-      if (panel.isEmpty && datasets.length) fill(why, `This home has no ${datasets.join(", ")} of this series. Run: `, ...next.map((line) => h("code", {}, line)));
+      if (panel.isEmpty && datasets.length) fill(why, `This home has no ${datasets.join(", ")} of this series. Run: `, ...next.map(command));
     } catch {
       this.absent.delete(key); // the panel shows that it is empty
     }
@@ -138,6 +138,11 @@ class StateView extends Timeline {
     for (const [name, value] of Object.entries({ from: iso(start), to: iso(end), g: String(shownGeneration()) })) query.set(name, value);
     go("series", this.series.id, query);
   }
+}
+
+/** A command that breaks between its words only, not after the hyphens in them. @param {string} line */
+function command(line) {
+  return h("code", {}, ...line.split(" ").flatMap((word, place) => [place ? " " : "", h("span", {}, word)]));
 }
 
 /** The values of a panel at a point, or its last ones, with a bar for each rank. @param {Panel} panel @param {number | null} at */
