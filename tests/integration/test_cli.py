@@ -617,6 +617,18 @@ def test_describe_when_nothing_is_named_then_shows_what_has_data_and_groups_the_
     }
 
 
+def test_describe_on_a_terminal_then_no_line_is_wider(
+    demo_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name in ((), ("market_state",)):
+        assert run_here(["--home", str(demo_home), "describe", *name]) == 0
+        printed = capsys.readouterr()
+        lines = [*printed.out.splitlines(), *printed.err.splitlines()]
+        assert len(lines) > 30 and max(map(len, lines)) <= 80
+
+
 def test_symbols_when_asked_then_lists_what_is_in_the_lake(demo_home: Path, tmp_path: Path) -> None:
     rows = json.loads(run_warehouse("--home", demo_home, "symbols", "--json", cwd=tmp_path).stdout)
     assert [row["symbol"] for row in rows] == [BTC, "perpetual-ETH-USDT:USDT"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -170,6 +171,9 @@ def test_kept_bars_when_some_ticks_have_no_receipt_then_the_others_are_kept(tmp_
     assert built.exit_code == 1, built.stderr
     warning = "no bars on the clock 'true' of binance-files spot-BTC-USDT (flow, ohlcv), because"
     assert built.stderr.count(warning) == 1 and warning in run("status").stdout
+    listed = run("describe").stdout
+    assert "ticks_ohlcv()" not in listed
+    assert re.search(r"^ticks\(\) of one dataset, .*: basis .* ohlcv .* vtwap$", listed, re.M)
     kept = "select exchange, clock from ticks.ohlcv group by all order by all"
     (home / "warehouse.toml").write_text(clocks + f'exchanges = ["{VENUE}"]\n')
     with warehouse.open(home) as wh:

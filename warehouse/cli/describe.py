@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
 
@@ -24,6 +26,9 @@ from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.query import Warehouse, session_of
 
+# The functions that compute one dataset each, as ticks() does any; group 1 is the dataset.
+_TICK_MACRO = re.compile(r"ticks_(.+?)(?:_readings)?\(\)")
+
 
 @click.command(epilog="Example: warehouse describe flow_features")
 @click.argument("name", required=False, shell_complete=completed("table"))
@@ -38,7 +43,7 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
         else:
             found = warehouse.tables() if name is None else warehouse.describe(name)
             if not as_json and (meaning := _meaning(warehouse, name or "")):
-                say(f"{meaning}\n")
+                say(f"{fill(meaning, table_width())}\n")
                 if (engines := _engines(warehouse, name or "")) is not None:
                     say(f"Computed by {engines}.\n")
             put_result(found, as_json)
@@ -79,21 +84,32 @@ def _engines(warehouse: Warehouse, name: str) -> str | None:
 
 
 def _list_tables(warehouse: Warehouse) -> None:
-    """Print the tables; those without data and those of staging by name only."""
+    """Print the tables; those without data, those of staging and ticks_*() by name only."""
     empty = _without_data(warehouse)
-    shown, bare = [], []
+    shown, bare, ticks = [], [], []
     for schema, name, meaning in warehouse.tables().fetchall():
         is_empty = Place(schema, name) in empty
-        if is_empty or schema == "staging":
+        if schema == "main" and (dataset := _TICK_MACRO.fullmatch(name)):
+            ticks.append(dataset[1])
+        elif is_empty or schema == "staging":
             bare.append((schema, name, is_empty))
         else:
             shown.append((schema, name, meaning))
     put_table(["schema", "name", "meaning"], shown, wrap=True)
+    if ticks:
+        _put_names(
+            "ticks() of one dataset, as ticks_<dataset>() and ticks_<dataset>_readings()",
+            dict.fromkeys(ticks),
+        )
     for schema in dict.fromkeys(row[0] for row in bare):
         for is_empty, said in ((False, "also in"), (True, "without data in")):
-            listed = " ".join(row[1] for row in bare if (row[0], row[2]) == (schema, is_empty))
-            if listed:
-                put(fill(listed, table_width(), initial_indent=f"{said} {schema}: "))
+            names = [row[1] for row in bare if (row[0], row[2]) == (schema, is_empty)]
+            if names:
+                _put_names(f"{said} {schema}", names)
+
+
+def _put_names(label: str, names: Iterable[str]) -> None:
+    put(fill(f"{label}: {' '.join(names)}", table_width(), subsequent_indent="  "))
 
 
 def _without_data(warehouse: Warehouse) -> set[Place]:
