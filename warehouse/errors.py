@@ -226,7 +226,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 # Next steps that many errors share.
 BUILD = "run: warehouse build"
 CORRECT = "correct the file, then run: warehouse build"
-BEGIN = "run: warehouse demo, or: warehouse sync and warehouse build"
+BEGIN = (
+    "run: warehouse demo, or: warehouse sync --from FOLDER and warehouse build;"
+    " give all of them the same --home as here"
+)
 REPAIR = "run: warehouse verify --repair"
 ROOM_OR_RIGHTS = "free disk space or fix permissions, then run the same command again"
 MORE_MEMORY = (

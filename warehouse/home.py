@@ -136,7 +136,7 @@ class Home:
             self.require_not_lost()
             raise NotFoundError(
                 f"{self.root}: no files were synced into this home yet",
-                next_step="run: warehouse demo, or: warehouse sync --from FOLDER",
+                next_step=BEGIN,
                 home=str(self.root),
             )
 

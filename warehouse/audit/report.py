@@ -88,16 +88,18 @@ class ModelFinding:
         name = str(self.model) if self.column is None else f"{self.model}.{self.column}"
         text = f"{name}: {self.kind}: {self.cause}"
         if self.time is not None:
+            values = (self.value_known, self.value_whole)
+            known, whole = values if self.column is None else map(repr, values)
             text += (
-                f"\n  first row: {self.series}, time {self.time}: {self.value_known!r} on what was"
-                f" known at the cut {self.cut}, {self.value_whole!r} {_WORLD[self.mode]}"
+                f"\n  first row: {self.series}, time {self.time}: {known} from what was known at"
+                f" the cut {self.cut}, but {whole} {_WORLD[self.mode]}"
             )
         return text
 
 
 _MOST_NAMED = 3
 _WORLD = {
-    Mode.TRUNCATED: "on all data",
+    Mode.TRUNCATED: "from all data",
     Mode.NOISE: "with noise after the cut",
     Mode.FORGOTTEN: "with a longer past",
     None: "",

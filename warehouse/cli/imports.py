@@ -165,9 +165,10 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is
         say(f"and {counted(len(report.files) - LINES_SHOWN, 'file')} more, see --json")
     say_some("refused", [f"{what}: {why}" for what, why in report.refused])
     if report.refused:
-        copied = "" if is_own else " a copy in importers/ of the home of"
-        say(f"  next: repair the files, or change{copied} {importer.path}:")
-        say("  its SQL can leave such rows out, or read other separators, such as decimal commas")
+        say("  next: repair the files, or change the importer's SQL, which can leave such rows out")
+        say("  or read other separators, such as decimal commas. The importer is")
+        copied = "" if is_own else "; copy it into importers/ of the home, and change the copy"
+        say(f"  {importer.path}{copied}")
     if report.duplicates:
         say(f"{counted(report.duplicates, 'row')} left out as duplicates: the same id and values")
     if report.unchanged:

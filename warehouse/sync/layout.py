@@ -69,7 +69,7 @@ class Naming:
 class FolderFault(StrEnum):
     """Why a file of a folder has no key; in messages the text follows a number of files."""
 
-    UNUSABLE = "not usable as found"
+    UNUSABLE = "for the reason shown"
     MISNAMED = "in parquet format whose name does not end in .parquet"
     UNNAMED = "whose path does not identify the vendor file"
     NO_PARQUET = "of other data"

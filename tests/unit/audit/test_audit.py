@@ -495,6 +495,7 @@ def test_a_slower_bar_joined_by_its_time_is_found_by_the_first_cut(run: Run, see
     )
     finding = only(run(model("hours", sql), seed=seed))
     assert (finding.value_known, finding.value_whole) == ("no row", "a row")
+    assert f": no row from what was known at the cut {finding.cut}, but a row " in str(finding)
     assert "join them on known_at" in finding.cause
 
 

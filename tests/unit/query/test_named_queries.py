@@ -73,6 +73,7 @@ def test_query_when_prepared_then_binds_values_and_writes_identifiers(queries: P
         ({"symbol": "X", "rows": "many"}, "not of type integer"),
         ({"symbol": "X", "rows": True}, "not of type integer"),
         ({"symbol": "X", "start": 5}, "not of type time"),
+        ({"symbol": "X", "start": "yesterday"}, "next: write a date or moment as ISO 8601"),
         ({"symbol": None}, "not of type text"),
         ({"symbol": "X", "measure": "close, (select 1)"}, "is not one of close, net_delta"),
         ({"symbol": "X", "measure": '"close"'}, "is not one of"),
@@ -83,7 +84,7 @@ def test_query_when_a_value_does_not_fit_then_is_refused(
 ) -> None:
     with pytest.raises(QueryError) as caught:
         find_query("measure", queries).prepare(given)
-    assert word in caught.value.what
+    assert word in str(caught.value)
 
 
 def test_query_when_a_name_is_wrong_then_lists_all_with_their_types(queries: Path) -> None:

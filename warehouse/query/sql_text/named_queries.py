@@ -242,7 +242,8 @@ def _cast(parameter: Parameter, value: Any) -> object:
 def _wrong_type(parameter: Parameter, value: object) -> QueryError:
     return QueryError(
         f"parameter {parameter.name}: {value!r} is not of type"
-        f" {parameter.type} ({parameter.meaning})"
+        f" {parameter.type} ({parameter.meaning})",
+        next_step=_NEXT_STEPS.get(parameter.type),
     )
 
 
@@ -281,6 +282,13 @@ _TYPES: dict[str, Callable[[Any], object]] = {
     "time": _moment,
     "identifier": str,
     "any": lambda value: value,
+}
+
+_NEXT_STEPS = {
+    "time": "write a date or moment as ISO 8601 in UTC, such as 2025-10-01 or 2025-10-01T05:00Z",
+    "boolean": "write true or false",
+    "integer": "write a whole number, such as 20",
+    "real": "write a number, such as 0.5",
 }
 
 
