@@ -18,7 +18,7 @@ _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
 _MIN_TEXT_WIDTH = 10
 # Characters of a struct, map or list; those after them are only counted.
-_MAX_NESTED = 80
+_MAX_NESTED = 48
 # Width of the ellipsis for left-out columns, with the space beside it.
 _MARK_WIDTH = 3
 # Columns that identify a row: never cut while there is room, and the last to be left out.
@@ -231,7 +231,7 @@ def _is_text_column(values: Sequence[Any]) -> bool:
 
 def _pad(text: str, width: int, right: bool) -> str:
     if len(text) > width:
-        text = text[: width - 1] + "…"
+        text = text[: width - 1].rstrip("…") + "…"
     return text.rjust(width) if right else text.ljust(width)
 
 
