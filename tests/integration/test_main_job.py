@@ -126,15 +126,17 @@ def test_sync_when_columns_differ_then_sync_and_status_name_them(tmp_path: Path)
         table = table.drop_columns(names[:lacking]).append_column("fresh", table.column("time"))
         write_file(tmp_path / "files", file_key("flow", period), table)
     run = sync(tmp_path, "--from", tmp_path / "files")
-    few = f"{', '.join(names[:4])} and 2 more"
-    assert f"drift: flow: {few} missing (read NULL), in 2 of 2 files" in run.stderr
-    assert "drift: flow: fresh not in the contract (kept), in 2 of 2 files" in run.stderr
+    few = f"{', '.join(sorted(names[:6])[:4])} and 2 more"
+    missing = "at least one of these columns is missing and reads NULL: " + few
+    kept = "at least one of these columns is not in the contract, and is kept: fresh"
+    assert f"drift: flow: in 2 of 2 files, {missing}" in run.stderr
+    assert f"drift: flow: in 2 of 2 files, {kept}" in run.stderr
     home = tmp_path / "home"
     assert run_warehouse("--home", home, "build", "--no-dbt", cwd=tmp_path).exit_code == 0
     shutil.copy(home / ".build" / "warehouse.duckdb", home)
     told = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
-    assert f"{', '.join(sorted(names[:6])[:4])} and 2 more missing (read NULL), in 2 files" in told
-    assert "fresh not in the contract (kept), in 2 files" in told
+    assert f"flow: in 2 files, {missing}" in told
+    assert f"flow: in 2 files, {kept}" in told
 
 
 def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None:
@@ -274,7 +276,7 @@ def test_real_files_when_synced_then_every_one_is_in_with_drift_named(real: dict
     count = len(list(real["folder"].rglob("*.parquet")))
     assert f"{count} files imported" in real["sync"]["stderr"]
     (line,) = [x for x in real["sync"]["stderr"].splitlines() if x.startswith("drift: flow: ")]
-    assert " and 26 more missing (read NULL), in " in line
+    assert "is missing and reads NULL: " in line and line.endswith(" and 26 more")
     assert 'warehouse sql "from meta.drift"' in real["sync"]["stderr"]
 
 

@@ -176,6 +176,14 @@ class Names:
             return None
         touched = [self.find(parts) for parts in table_names(tree)]
         known = [name for place in touched if place for name in self.columns[place]]
+        owners = [
+            place.table
+            for schema in _SEARCHED
+            for place, columns in self.columns.items()
+            if place.schema == schema and column[1].lower() in columns
+        ]
+        if owners and column[1].lower() not in known:
+            return f"{column[1]} is in {', '.join(owners[:4])}"
         close = nearest(column[1], known)
         if close:
             return f"the nearest columns: {', '.join(close)}"

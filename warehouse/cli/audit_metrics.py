@@ -61,7 +61,10 @@ def _lines(audit: SeriesAudit) -> list[str]:
 
 
 def _column_lines(column: ColumnAudit, examples: int | None) -> list[str]:
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in column.outcomes.most_common())
+    counts = ", ".join(
+        f"{count:,} {'on one side only' if outcome is ValueOutcome.MISSING else outcome}"
+        for outcome, count in column.outcomes.most_common()
+    )
     by = ""
     if column.best:
         default = sum(n for o, n in column.by_reading[""].items() if o.is_problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar, cast
@@ -14,7 +14,7 @@ import click
 
 from warehouse.cli.completion import completed
 from warehouse.config import Settings, load_settings
-from warehouse.display import counted, render_table, terminal_width
+from warehouse.display import counted, first_few, render_table, terminal_width
 from warehouse.errors import UsageError, did_you_mean
 from warehouse.files import naming
 from warehouse.lake import Note
@@ -189,6 +189,15 @@ def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
 
 
 DRIFT_QUERY = 'warehouse sql "from meta.drift"'
+_DRIFT = {
+    "missing": "at least one of these columns is missing and reads NULL",
+    "unexpected": "at least one of these columns is not in the contract, and is kept",
+}
+
+
+def drift_line(dataset: str, kind: str, columns: Iterable[str], files: str) -> str:
+    """Columns in which ``files`` of a dataset differ from the contract, in order of their names."""
+    return f"{dataset}: in {files}, {_DRIFT[kind]}: {first_few(sorted(columns))}"
 
 
 def table_width() -> int:

@@ -13,6 +13,7 @@ import click
 from warehouse._version import __version__
 from warehouse.cli.common import (
     DRIFT_QUERY,
+    drift_line,
     home_option,
     indented,
     json_option,
@@ -308,14 +309,10 @@ def _section(title: str, body: str) -> list[str]:
 
 def _drift(rows: list[dict[str, Any]]) -> str:
     lines = [
-        f"{row['dataset']}: {first_few(row['columns'])}"
-        f" {_KINDS.get(row['kind'], row['kind'])}, in {counted(row['files'], 'file')}"
+        drift_line(row["dataset"], row["kind"], row["columns"], counted(row["files"], "file"))
         for row in rows
     ]
     return "\n".join([*lines, f"  every column: {DRIFT_QUERY}"] if lines else [])
-
-
-_KINDS = {"missing": "missing (read NULL)", "unexpected": "not in the contract (kept)"}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

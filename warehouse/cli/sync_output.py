@@ -11,13 +11,14 @@ import click
 
 from warehouse.cli.common import (
     DRIFT_QUERY,
+    drift_line,
     note_lines,
     put_json,
     put_table,
     say,
     say_some,
 )
-from warehouse.display import counted, first_few, render_size
+from warehouse.display import counted, render_size
 from warehouse.lake import Admission, BadRow, Outcome
 from warehouse.sync import LAYOUTS, FolderFault, FolderPlan, SyncReport, other_data
 
@@ -85,17 +86,14 @@ def _say_drift(admissions: Sequence[Admission]) -> None:
     has_drift = False
     for dataset in datasets:
         files = [admission for admission in admissions if admission.key.dataset == dataset]
-        for names, meaning in (
-            ([a.missing for a in files], "missing (read NULL)"),
-            ([a.unexpected for a in files], "not in the contract (kept)"),
+        for kind, names in (
+            ("missing", [a.missing for a in files]),
+            ("unexpected", [a.unexpected for a in files]),
         ):
-            columns = list(dict.fromkeys(name for some in names for name in some))
+            columns = {name for some in names for name in some}
             if columns:
-                count = sum(bool(some) for some in names)
-                say(
-                    f"drift: {dataset}: {first_few(columns)} {meaning},"
-                    f" in {count:,} of {counted(len(files), 'file')}"
-                )
+                some = f"{sum(map(bool, names)):,} of {counted(len(files), 'file')}"
+                say(f"drift: {drift_line(dataset, kind, columns, some)}")
                 has_drift = True
     if has_drift:
         say(f"  list all of them after the build: {DRIFT_QUERY}")

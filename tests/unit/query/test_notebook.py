@@ -91,6 +91,9 @@ def test_cell_when_it_is_wrong_then_shows_the_message_alone(
     assert "QueryError: Binder Error" in shown.out + shown.err
     assert "next: the nearest columns: time" in shown.out + shown.err
     assert "Traceback" not in shown.out + shown.err
+    assert not shell.run_cell("%%sql\nselect twice from mart").success
+    shown = capsys.readouterr()
+    assert "next: twice is in mine" in shown.out + shown.err
 
 
 def test_line_when_the_home_is_wrong_then_the_one_before_goes_on_answering(
