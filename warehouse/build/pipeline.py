@@ -41,8 +41,8 @@ from warehouse.generations import (
     Published,
     next_generation,
     publish_build,
-    require_build,
     require_catalog,
+    require_unpublished,
 )
 from warehouse.home import Home, removed_meanwhile, writing
 from warehouse.interrupts import run
@@ -347,29 +347,31 @@ def publish_by_hand(
     NotFoundError
         There is no build file.
     BuildError
-        A model failed, was not built or has changed since; dbt could not run for the user's own
-        models; a structural test failed. The old catalog stays.
+        The build file is a copy of a published catalog; a model failed, was not built or has
+        changed since; dbt could not run for the user's own models; a structural test failed. The
+        old catalog stays.
     """
     from warehouse.build.checks.lookahead_gate import audit_build, project_by_hand
 
     home = Home.of(settings)
-    with writing(home, "publish") as lock, noting_failure(home), BuildFile(settings) as file:
-        require_build(home)
-        project = project_by_hand(file, target)
-        store_marts(file, project)
-        if user_model_files(home):
-            compiled = shipped_or_kept(home)
-            tell = progress or (lambda _: None)
-            if compiled is None:
-                _let_dbt_add(file, tell, lock=lock)
-            else:
-                with _explained(home):
-                    _add_own_models(file, compiled, tell, lock=lock)
-            project = with_user_models(home, project)
-        audit_build(file, project)
-        published = _publish(file)
-        _copy_published(file, progress)
-        return published
+    with writing(home, "publish") as lock:
+        require_unpublished(home)
+        with noting_failure(home), BuildFile(settings) as file:
+            project = project_by_hand(file, target)
+            store_marts(file, project)
+            if user_model_files(home):
+                compiled = shipped_or_kept(home)
+                tell = progress or (lambda _: None)
+                if compiled is None:
+                    _let_dbt_add(file, tell, lock=lock)
+                else:
+                    with _explained(home):
+                        _add_own_models(file, compiled, tell, lock=lock)
+                project = with_user_models(home, project)
+            audit_build(file, project)
+            published = _publish(file)
+            _copy_published(file, progress)
+            return published
 
 
 def write_docs(settings: Settings, progress: OnEvent | None = None) -> Path:

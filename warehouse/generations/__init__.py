@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         read_catalog,
         read_publications,
         require_as_published,
-        require_build,
         require_catalog,
+        require_unpublished,
         rollback,
         write_publications,
     )

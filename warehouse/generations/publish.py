@@ -216,9 +216,7 @@ def publish_build(home: Home, engine: duckdb.DuckDBPyConnection | None = None) -
     require_build(home)
     generation, results = _inspect(home, home.build_catalog, engine)
     _require_passed(home, results)
-    target = generation_path(home, generation)
-    if target.exists():
-        raise BuildError(f"generation {generation} is published already", next_step=BUILD)
+    target = _new_place(home, generation)
     with disk_errors(
         f"{target}: cannot be published",
         "; the old catalog stays",
@@ -302,6 +300,21 @@ def require_build(home: Home) -> None:
     """Raise NotFoundError unless there is a build file."""
     if not home.build_catalog.is_file():
         raise NotFoundError(f"{home.build_catalog}: nothing to publish", next_step=BUILD)
+
+
+def require_unpublished(home: Home) -> None:
+    """Raise BuildError if the build file is a copy of a published catalog."""
+    require_build(home)
+    _new_place(home, _inspect(home, home.build_catalog)[0])
+
+
+def _new_place(home: Home, generation: int) -> Path:
+    target = generation_path(home, generation)
+    if target.exists():
+        raise BuildError(
+            f"generation {generation} is published already; nothing was changed", next_step=BUILD
+        )
+    return target
 
 
 def read_catalog(home: Home, catalog: Path, *queries: str) -> list[list[tuple[Any, ...]]]:

@@ -21,6 +21,7 @@ from tests.support import (
     without_comments,
     write_file,
 )
+from warehouse.build import failed_build, publish_by_hand
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings, load_settings
 from warehouse.errors import BuildError, DamagedError, NotFoundError
@@ -187,6 +188,9 @@ def test_publish_when_generation_is_there_already_then_refuses(home: Home, build
     build(home, generation=1)
     with pytest.raises(BuildError, match="published already"):
         publish_build(home)
+    with pytest.raises(BuildError, match="published already; nothing was changed"):
+        publish_by_hand(load_settings(home.root), home.root / "target")
+    assert failed_build(home) is None
     assert shown(home.catalog) == 1
 
 
