@@ -58,7 +58,8 @@
     {%- set node, status = result.node, result.status ~ '' -%}
     {%- if result.failures and _shown(node) -%}
         {{ return([
-            _tested(node), status, result.failures ~ ' of its rows, ' ~ _shown(node)
+            _tested(node), status,
+            'condition not met by ' ~ result.failures ~ ' of its rows, ' ~ _shown(node)
         ]) }}
     {%- elif node.name == 'funding_doubts' and result.failures -%}
         {{ return([node.name, status, _funding_doubts(result)]) }}

@@ -42,7 +42,8 @@ STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
 # The message of a failed test of the kind ``holds``, and the columns that identify its rows.
 _SHOWN = re.compile(
-    r'(\d+ of its rows), shown by: warehouse sql "(from \w+ where \((.*)\) is distinct from true)"',
+    r"(condition not met by \d+ of its rows), shown by: warehouse sql"
+    r' "(from \w+ where \((.*)\) is distinct from true)"',
     re.DOTALL,
 )
 _KEYS = ("symbol", "interval", "time")

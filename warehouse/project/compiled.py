@@ -99,8 +99,8 @@ def broken_test(failures: int, condition: str, *, relation: str = "", expression
     """
     if expression:
         return (
-            f'{failures} of its rows, shown by: warehouse sql "from {relation} where'
-            f' ({expression}) is distinct from true"'
+            f"condition not met by {failures} of its rows, shown by: warehouse sql"
+            f' "from {relation} where ({expression}) is distinct from true"'
         )
     return f"Got {failures} result{'' if failures == 1 else 's'}, configured to {condition}"
 

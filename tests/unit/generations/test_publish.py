@@ -125,12 +125,12 @@ def test_publish_when_a_test_fails_then_shows_rows_that_broke_it(home: Home, bui
         connection.execute("create view flow as from vendor.flow")
         connection.execute(
             "update meta.results set message = ? where status = 'fail'",
-            [f"48 of its rows, shown by: {shows}"],
+            [f"condition not met by 48 of its rows, shown by: {shows}"],
         )
     with pytest.raises(BuildError) as caught:
         publish_build(home)
     count, names, _, first, *_ = caught.value.what.splitlines()[1:]
-    assert count == "    test flow: 48 of its rows, here the first"
+    assert count == "    test flow: condition not met by 48 of its rows, here the first"
     assert names.split() == ["series_id", "symbol", "interval", "time"]
     assert first.split() == ["1", "perpetual-BTC-USDT:USDT", "1h", "2025-09-01", "00:00"]
     assert f"{home.build_catalog}, for any DuckDB: from flow where" in caught.value.what
