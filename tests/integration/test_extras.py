@@ -63,7 +63,7 @@ def test_light_installation_when_used_then_syncs_builds_asks_and_names_what_is_m
     assert built.returncode == 1, built.stderr
     assert "models/daily.sql\n    materialized as ephemeral\n" in built.stderr
     assert "pip install 'microstructure-warehouse[dbt]'" in built.stderr
-    assert "models/reader.sql\n    reads typo, which was not built\n" in built.stderr
+    assert "was not built, because it reads typo, which failed\n" in built.stderr
     assert 'Referenced column "tine" not found' in built.stderr
     names = "select view_name from duckdb_views() where schema_name = 'user'"
     assert light(home, "sql", names, "--format", "csv").stdout.split()[1:] == ['"good"']

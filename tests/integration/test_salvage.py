@@ -188,4 +188,7 @@ def test_prices_of_0_are_noted_in_every_type_of_number(tmp_path: Path, kind: pa.
     place = WHOLE.schema.get_field_index("close")
     synced = Synced(tmp_path, WHOLE.set_column(place, "close", close))
     (admission,) = synced.sync().taken_in
-    assert admission.notes == (("price not positive", "close: 5 rows with a price of 0 or below"),)
+    assert admission.notes == (
+        ("price not positive", "close: 5 rows with a price of 0 or below"),
+        ("value out of range", "5 rows with close below low"),
+    )
