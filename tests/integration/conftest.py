@@ -93,7 +93,10 @@ class Readers:
         }  # fmt: skip
 
     def _come_again(self) -> None:
-        while not self._stop.wait(0.5):
+        """Read until ``leave``, and once after it, when the new catalog is certainly there."""
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(0.1)
             try:
                 with warehouse.open(self.home) as fresh:
                     fresh.sql("select count(close) from flow_features").fetchall()
