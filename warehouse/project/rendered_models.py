@@ -61,17 +61,8 @@ _IN_DBT = (
     *("invocation_id", "load_result", "local_md5", "log", "model", "modules", "post_hooks"),
     *("pre_hooks", "print", "project_name", "render", "run_started_at", "schema"),
     *("selected_resources", "set", "set_strict", "source_node", "sql", "sql_now", "store_result"),
-    *(
-        "target",
-        "this",
-        "thread_id",
-        "tojson",
-        "toyaml",
-        "validation",
-        "write",
-        "zip",
-        "zip_strict",
-    ),
+    *("target", "this", "thread_id", "tojson", "toyaml", "validation", "write"),
+    *("zip", "zip_strict"),
 )
 # The similarity from which an unknown name is one of the known ones, misspelt.
 _NEAR = 0.75
