@@ -1,15 +1,19 @@
-"""SQL text: the one place that quotes names and strings."""
+"""SQL text: names of tables, and the one place that quotes names and strings."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from warehouse.times import us_datetime
+
+# The name of the catalog in DuckDB, also in compiled SQL.
+DATABASE = "warehouse"
 
 
 def literal(text: str) -> str:
@@ -32,6 +36,28 @@ def identifier(name: str) -> str:
     '"interval"'
     """
     return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """A table or view of the catalog."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.schema == "main" else f"{self.schema}.{self.name}"
+
+    @property
+    def sql(self) -> str:
+        """The full quoted name.
+
+        Examples
+        --------
+        >>> Relation("staging", "stg_flow").sql
+        '"warehouse"."staging"."stg_flow"'
+        """
+        return ".".join(map(identifier, (DATABASE, self.schema, self.name)))
 
 
 def moment(microseconds: int) -> str:

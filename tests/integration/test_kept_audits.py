@@ -17,7 +17,8 @@ from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.lookahead_gate import AuditCounts, audit_build
 from warehouse.config import Settings
 from warehouse.home import Home
-from warehouse.project.project import Model, Project, Relation
+from warehouse.project.project import Model, Project
+from warehouse.sql import Relation
 
 PRICES = Relation("vendor", "prices")
 KEY = 'series_id, "time", known_at'

@@ -15,7 +15,8 @@ import yaml
 
 from tests.oracle.project import bare_project
 from tests.support import ROOT
-from warehouse.project import Relation, Renderer, TemplateMistake
+from warehouse.project import Renderer, TemplateMistake
+from warehouse.sql import Relation
 
 MACROS = ROOT / "macros"
 

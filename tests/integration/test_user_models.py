@@ -180,7 +180,7 @@ def test_user_model_when_named_without_its_schema_then_is_found_and_described(
     home, _ = built
     with warehouse.open(home) as wh:
         result = wh.sql(f"select count(*) as bars from {name}")
-        assert [str(one.place) for one in result.trace().scope] == ["user.good"]
+        assert [str(one.relation) for one in result.trace().scope] == ["user.good"]
         assert result.fetchall() == [(112_944,)]
         assert wh.describe(name).fetchall() == wh.describe("user.good").fetchall()
         with wh.connection() as cursor:
@@ -497,7 +497,7 @@ def test_sql_when_it_holds_jinja_then_is_asked_as_rendered_and_its_receipt_has_b
     )
     with warehouse.open(home) as wh:
         result = wh.sql(asked, s="perpetual-BTC-USDT:USDT")
-        assert [str(one.place) for one in result.trace().scope] == ["l1_features"]
+        assert [str(one.relation) for one in result.trace().scope] == ["l1_features"]
         assert result.columns["spread_bps"].unit == "bps"
         plain = "select count(*) from l1_features where symbol = $s and interval = '1h'"
         assert [(len(result),)] == wh.sql(plain, s="perpetual-BTC-USDT:USDT").fetchall()

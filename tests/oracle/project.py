@@ -16,7 +16,6 @@ from tests.support import ROOT
 from warehouse.home import Home
 from warehouse.project import (
     Project,
-    Relation,
     Renderer,
     create_schemas,
     create_seeds,
@@ -24,7 +23,7 @@ from warehouse.project import (
     shipped_or_kept,
 )
 from warehouse.project.compiled import SHIPPED
-from warehouse.sql import identifier
+from warehouse.sql import Relation, identifier
 from warehouse.vendor.contracts import KEY_COLUMNS, load_contracts
 from warehouse.vendor.keys import interval_us
 

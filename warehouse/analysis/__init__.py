@@ -8,7 +8,7 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.analysis.absent_columns import AbsentColumn, find_absent_columns
-    from warehouse.analysis.catalog_names import Names, Place, parameter_types, text_parameters
+    from warehouse.analysis.catalog_names import Names, parameter_types, text_parameters
     from warehouse.analysis.empty_results import explain_empty
     from warehouse.analysis.empty_windows import EmptyWindow, find_empty_windows
     from warehouse.analysis.files_read import CatalogFiles

@@ -62,12 +62,12 @@ def find_absent_columns(
     """Vendor columns that a query uses, directly or through other columns, and that files lack."""
     found: set[AbsentColumn] = set()
     for scope in scopes:
-        if scope.datasets and scope.place.schema != "meta":
+        if scope.datasets and scope.relation.schema != "meta":
             lacking = {one for part in by_clock(scope) for one in _lacking(cursor, part)}
             if lacking:
                 used = {
-                    (column.place.table, column.column)
-                    for column in used_columns(tree, scope.place, catalog)
+                    (column.relation.name, column.column)
+                    for column in used_columns(tree, scope.relation, catalog)
                 }
                 found |= {one for one in lacking if (one.dataset, one.column) in used}
     return tuple(sorted(found))

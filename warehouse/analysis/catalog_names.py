@@ -18,7 +18,7 @@ import duckdb
 
 from warehouse.analysis.parse_tree import Tree, nodes, parse_query, table_names
 from warehouse.errors import BUILD, CORRECT, NotFoundError, nearest
-from warehouse.sql import literal
+from warehouse.sql import Relation, literal
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
@@ -33,17 +33,6 @@ _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I
 )
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A table or view by schema and name."""
-
-    schema: str
-    table: str
-
-    def __str__(self) -> str:
-        return self.table if self.schema == "main" else f"{self.schema}.{self.table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +67,17 @@ class Names:
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._lock = RLock()
         self._cursor = cursor
-        self._known_behind: dict[Place, frozenset[Place]] = {}
+        self._known_behind: dict[Relation, frozenset[Relation]] = {}
 
     @property
     @_locked
-    def columns(self) -> dict[Place, dict[str, ColumnFacts]]:
+    def columns(self) -> dict[Relation, dict[str, ColumnFacts]]:
         """Columns of every table and view, in order."""
         return self._columns
 
     @cached_property
-    def _columns(self) -> dict[Place, dict[str, ColumnFacts]]:
-        found: dict[Place, dict[str, ColumnFacts]] = {}
+    def _columns(self) -> dict[Relation, dict[str, ColumnFacts]]:
+        found: dict[Relation, dict[str, ColumnFacts]] = {}
         for schema, table, name, kind, comment in self._cursor.execute(
             "select schema_name, table_name, column_name, data_type, comment from duckdb_columns()"
             " where database_name = 'warehouse' and not internal"
@@ -97,43 +86,43 @@ class Names:
             unit = _UNIT.search(comment or "")
             meaning = _UNIT.sub("", comment) if comment else None
             facts = ColumnFacts(kind, unit[1] if unit else None, meaning)
-            found.setdefault(Place(schema, table), {})[name] = facts
+            found.setdefault(Relation(schema, table), {})[name] = facts
         return found
 
     @_locked
-    def find(self, parts: tuple[str, ...]) -> Place | None:
+    def find(self, parts: tuple[str, ...]) -> Relation | None:
         """The table that a name in a query refers to."""
         for schema in (parts[-2],) if len(parts) > 1 else _SEARCHED:
-            place = Place(schema, parts[-1])
-            if place in self.columns:
-                return place
-            if schema == "warehouse" and Place("main", parts[-1]) in self.columns:
-                return Place("main", parts[-1])
+            relation = Relation(schema, parts[-1])
+            if relation in self.columns:
+                return relation
+            if schema == "warehouse" and Relation("main", parts[-1]) in self.columns:
+                return Relation("main", parts[-1])
         wanted = tuple(part.lower() for part in parts[-2:])
-        for place in self.columns:
-            if (place.schema.lower(), place.table.lower())[-len(wanted) :] == wanted and (
-                len(wanted) > 1 or place.schema in _SEARCHED
+        for relation in self.columns:
+            if (relation.schema.lower(), relation.name.lower())[-len(wanted) :] == wanted and (
+                len(wanted) > 1 or relation.schema in _SEARCHED
             ):
-                return place
+                return relation
         return None
 
-    def find_anywhere(self, name: str) -> Place | None:
+    def find_anywhere(self, name: str) -> Relation | None:
         """The table that a user names; unlike in a query, a bare name may be in any schema."""
-        place = self.find(parts := tuple(name.split(".")))
-        if place is None and len(parts) == 1:
+        relation = self.find(parts := tuple(name.split(".")))
+        if relation is None and len(parts) == 1:
             others = (self.find((schema, name)) for schema in _OTHER_SCHEMAS)
             return next(filter(None, others), None)
-        return place
+        return relation
 
     @_locked
-    def datasets(self, place: Place) -> tuple[str, ...]:
+    def datasets(self, relation: Relation) -> tuple[str, ...]:
         """The vendor's datasets that a table or view is computed from, sorted."""
-        return tuple(sorted(p.table for p in self._tables_behind(place) if p.schema == "vendor"))
+        return tuple(sorted(p.name for p in self._tables_behind(relation) if p.schema == "vendor"))
 
     @_locked
-    def definition(self, place: Place) -> str | None:
+    def definition(self, relation: Relation) -> str | None:
         """The SELECT of a view or stored mart; None if it is unknown."""
-        return self._definitions.get(place)
+        return self._definitions.get(relation)
 
     @_locked
     def failed_model(self, name: str) -> str | None:
@@ -161,7 +150,7 @@ class Names:
             return CORRECT
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
-            known = [p.table if p.schema == "main" else str(p) for p in self.columns]
+            known = [p.name if p.schema == "main" else str(p) for p in self.columns]
             close = nearest(table[1], known)
             close += [name for name in known if name.endswith(f".{table[1]}")]
             listed = ", ".join(dict.fromkeys(close))
@@ -175,54 +164,53 @@ class Names:
         if column is None or tree is None:
             return None
         touched = [self.find(parts) for parts in table_names(tree)]
-        known = [name for place in touched if place for name in self.columns[place]]
+        known = [name for relation in touched if relation for name in self.columns[relation]]
         owners = [
-            place.table
+            relation.name
             for schema in _SEARCHED
-            for place, columns in self.columns.items()
-            if place.schema == schema and column[1].lower() in columns
+            for relation, columns in self.columns.items()
+            if relation.schema == schema and column[1].lower() in columns
         ]
         if owners and column[1].lower() not in known:
             return f"{column[1]} is in {', '.join(owners[:4])}"
         close = nearest(column[1], known)
         if close:
             return f"the nearest columns: {', '.join(close)}"
-        places = " or ".join(sorted({str(place) for place in touched if place}))
-        return f"list the columns with: warehouse describe {places}" if places else None
+        relations = " or ".join(sorted({str(relation) for relation in touched if relation}))
+        return f"list the columns with: warehouse describe {relations}" if relations else None
 
     # -- the data behind a table -----------------------------------------------------------------
 
-    def _tables_behind(self, place: Place) -> frozenset[Place]:
+    def _tables_behind(self, relation: Relation) -> frozenset[Relation]:
         """The vendor views and tables without inputs behind a table."""
-        if place not in self._known_behind:
-            self._known_behind[place] = frozenset({place})
-            if place.schema != "vendor":
-                read = self._read_by(place)
-                if read:
-                    self._known_behind[place] = frozenset().union(*map(self._tables_behind, read))
-        return self._known_behind[place]
+        if relation not in self._known_behind:
+            self._known_behind[relation] = frozenset({relation})
+            if relation.schema != "vendor" and (read := self._read_by(relation)):
+                behind = map(self._tables_behind, read)
+                self._known_behind[relation] = frozenset().union(*behind)
+        return self._known_behind[relation]
 
-    def _read_by(self, place: Place) -> list[Place]:
-        text = self.definition(place)
+    def _read_by(self, relation: Relation) -> list[Relation]:
+        text = self.definition(relation)
         if text and _STORED.search(text):  # a stored mart whose SQL is unknown
             kept = self._vendor_with_files
-            if place.schema == "ticks":  # kept bars of a dataset, computed from raw ticks
-                return [p for p in kept if p.table == place.table or p.table.startswith("raw_")]
+            if relation.schema == "ticks":  # kept bars of a dataset, computed from raw ticks
+                return [p for p in kept if p.name == relation.name or p.name.startswith("raw_")]
             return kept
         found = self.tables_in(text) if text else []
-        return [other for other in found if other != place]
+        return [other for other in found if other != relation]
 
     @cached_property
-    def _vendor_with_files(self) -> list[Place]:
+    def _vendor_with_files(self) -> list[Relation]:
         rows = self._cursor.execute("select distinct dataset from meta.coverage").fetchall()
-        return [Place("vendor", row[0]) for row in rows]
+        return [Relation("vendor", row[0]) for row in rows]
 
     @_locked
-    def tables_in(self, text: str) -> list[Place]:
+    def tables_in(self, text: str) -> list[Relation]:
         """The catalog's tables that a SELECT names."""
         tree = self.parse(text)
-        places = [self.find(parts) for parts in table_names(tree)] if tree else []
-        return [place for place in dict.fromkeys(places) if place is not None]
+        names = table_names(tree) if tree else ()
+        return list(dict.fromkeys(filter(None, map(self.find, names))))
 
     @_locked
     def parse(self, text: str) -> Tree | None:
@@ -242,9 +230,9 @@ class Names:
         return row[0] if row else None
 
     @cached_property
-    def _definitions(self) -> dict[Place, str]:
+    def _definitions(self) -> dict[Relation, str]:
         found = {
-            Place(schema, name): _SELECT.sub("", text).rstrip().rstrip(";")
+            Relation(schema, name): _SELECT.sub("", text).rstrip().rstrip(";")
             for schema, name, text in self._cursor.execute(
                 "select schema_name, view_name, sql from duckdb_views()"
                 " where database_name = 'warehouse' and not internal and schema_name <> 'vendor'"
@@ -253,24 +241,24 @@ class Names:
         is_stored = any(map(_STORED.search, found.values()))
         return found | self._model_definitions() if is_stored else found
 
-    def _model_definitions(self) -> dict[Place, str]:
-        if Place("meta", "models") not in self.columns:
+    def _model_definitions(self) -> dict[Relation, str]:
+        if Relation("meta", "models") not in self.columns:
             raise NotFoundError(
                 "this catalog was built by an earlier version, which did not store the SQL of"
                 " its models, so the data behind its tables is unknown",
                 next_step=BUILD,
             )
         rows = self._cursor.execute('select "schema", name, sql from meta.models').fetchall()
-        return {Place(schema, name): text for schema, name, text in rows}
+        return {Relation(schema, name): text for schema, name, text in rows}
 
-    def tables_by_sqlglot(self, text: str) -> list[Place]:
+    def tables_by_sqlglot(self, text: str) -> list[Relation]:
         """The catalog's tables in a text for which the engine has no tree."""
         import sqlglot
         from sqlglot import exp
 
         tree = sqlglot.parse_one(text, dialect="duckdb")
         parts = [tuple(p.name for p in table.parts) for table in tree.find_all(exp.Table)]
-        return [place for place in dict.fromkeys(map(self.find, parts)) if place is not None]
+        return list(dict.fromkeys(filter(None, map(self.find, parts))))
 
 
 def parameter_types(tree: Tree | None, catalog: Names) -> dict[str, str]:

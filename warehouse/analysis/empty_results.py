@@ -26,7 +26,7 @@ def explain_empty(
     """
     tables, is_lacking = [], False
     for scope in scopes:
-        if scope.place.schema == "meta" or not scope.datasets:
+        if scope.relation.schema == "meta" or not scope.datasets:
             continue
         coverage = {dataset: _coverage(cursor, dataset) for dataset in scope.datasets}
         here = {dataset: rows for dataset, rows in coverage.items() if rows}
@@ -52,10 +52,10 @@ def _coverage(cursor: duckdb.DuckDBPyConnection, dataset: str) -> list[_Row]:
 
 
 def _no_data(scope: QueryScope) -> str:
-    if scope.datasets == (scope.place.table,):
-        return f"nothing of {scope.place.table} {_IN_THIS_HOME}"
+    if scope.datasets == (scope.relation.name,):
+        return f"nothing of {scope.relation.name} {_IN_THIS_HOME}"
     sources = " or ".join(scope.datasets)
-    return f"nothing of {sources}, which {scope.place} is computed from, {_IN_THIS_HOME}"
+    return f"nothing of {sources}, which {scope.relation} is computed from, {_IN_THIS_HOME}"
 
 
 def _what_is_here(
@@ -74,16 +74,16 @@ def _what_is_here(
     missing = [dataset for dataset in scope.datasets if dataset not in here]
     if missing:
         parts.append(f"nothing of {', '.join(missing)}")
-    if scope.datasets == (scope.place.table,):
-        return f"{scope.place} is here {parts[0].partition(' ')[2]}, but no row fits the query"
-    return f"no row fits the query; {scope.place} is computed from: {'; '.join(parts)}"
+    if scope.datasets == (scope.relation.name,):
+        return f"{scope.relation} is here {parts[0].partition(' ')[2]}, but no row fits the query"
+    return f"no row fits the query; {scope.relation} is computed from: {'; '.join(parts)}"
 
 
 def _restricted_keys(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
     return {
         name: scope.keys[name]
-        for place, name in enumerate(_KEYS)
-        if scope.keys.get(name) and any(row[place] is not None for row in rows)
+        for relation, name in enumerate(_KEYS)
+        if scope.keys.get(name) and any(row[relation] is not None for row in rows)
     }
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
 
-from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.parse_tree import Tree, function_name, nodes, table_names, texts_in
+from warehouse.sql import Relation
 
 _FILE = re.compile(r"'((?:objects|marts)/[^']+\.parquet)'")
 _SELECT = re.compile(r"^\s*create\s.*?\bas\b(?=[\s(])", re.I | re.S)
@@ -26,7 +27,7 @@ class CatalogFiles:
     def __init__(self, cursor: duckdb.DuckDBPyConnection, names: Names) -> None:
         self._names = names
         self._views = {
-            Place(schema, name): text
+            Relation(schema, name): text
             for schema, name, text in cursor.execute(
                 "select schema_name, view_name, sql from duckdb_views()"
                 " where database_name = 'warehouse' and not internal"
@@ -39,23 +40,23 @@ class CatalogFiles:
                 " where function_type = 'table_macro' and database_name = 'warehouse'"
             ).fetchall()
         }
-        self._known: dict[Place, frozenset[str]] = {}
+        self._known: dict[Relation, frozenset[str]] = {}
 
     def read_by(self, tree: Tree | None, text: str, params: Mapping[str, object]) -> frozenset[str]:
         """Paths below the home of all files that a query may read."""
         if tree is None:
-            places: Iterable[Place] = self._names.tables_by_sqlglot(text)
+            relations: Iterable[Relation] = self._names.tables_by_sqlglot(text)
         else:
-            places = {*self._named(table_names(tree)), *self._by_macros(tree, params)}
-        return frozenset().union(*map(self._behind, places))
+            relations = {*self._named(table_names(tree)), *self._by_macros(tree, params)}
+        return frozenset().union(*map(self._behind, relations))
 
-    def _named(self, names: Iterable[tuple[str, ...]]) -> Iterator[Place]:
+    def _named(self, names: Iterable[tuple[str, ...]]) -> Iterator[Relation]:
         for parts in names:
-            place = self._names.find(parts)
-            if place is not None:
-                yield place
+            relation = self._names.find(parts)
+            if relation is not None:
+                yield relation
 
-    def _by_macros(self, tree: Tree, params: Mapping[str, object]) -> Iterator[Place]:
+    def _by_macros(self, tree: Tree, params: Mapping[str, object]) -> Iterator[Relation]:
         """Tables that a query names in calls of table macros, or that the macros read."""
         called = {function_name(n) for n in nodes(tree) if n.get("function_name")}
         called &= self._macros.keys()
@@ -64,19 +65,19 @@ class CatalogFiles:
         texts = [*texts_in(tree), *(v for v in params.values() if isinstance(v, str))]
         yield from self._named(tuple(text.split(".")) for text in texts)
         if any(name.startswith(_OF_TICKS) for name in called):
-            for place in self._views:
-                if place.schema == "ticks" or place.table.startswith("raw_"):
-                    yield place
+            for relation in self._views:
+                if relation.schema == "ticks" or relation.name.startswith("raw_"):
+                    yield relation
             return
         words = {word for name in called for word in re.findall(r"\w+", self._macros[name])}
-        yield from (place for place in self._views if place.table in words)
+        yield from (relation for relation in self._views if relation.name in words)
 
-    def _behind(self, place: Place) -> frozenset[str]:
-        if place not in self._known:
-            self._known[place] = frozenset()  # marked while it is searched
-            text = self._views.get(place, "")
+    def _behind(self, relation: Relation) -> frozenset[str]:
+        if relation not in self._known:
+            self._known[relation] = frozenset()  # marked while it is searched
+            text = self._views.get(relation, "")
             found = frozenset(_FILE.findall(text))
             inner = [] if found else self._names.tables_in(_SELECT.sub("", text)) if text else []
-            others = (self._behind(other) for other in inner if other != place)
-            self._known[place] = found.union(*others)
-        return self._known[place]
+            others = (self._behind(other) for other in inner if other != relation)
+            self._known[relation] = found.union(*others)
+        return self._known[relation]

@@ -105,11 +105,11 @@ def find_gaps(
     found: set[Gap] = set()
     sources = _LakeToday(home)
     for scope in scopes:
-        if scope.datasets and scope.place.schema != "meta":
+        if scope.datasets and scope.relation.schema != "meta":
             for part in by_clock(scope):
                 gaps = _gaps_of(cursor, part, sources)
                 if len(scope.datasets) > 1 and any(gap.reason == _UNKNOWN for gap in gaps):
-                    used = used_datasets(tree, scope.place, catalog)
+                    used = used_datasets(tree, scope.relation, catalog)
                     gaps = {h for h in gaps if h.reason != _UNKNOWN or h.dataset in used}
                 found |= gaps
     return tuple(sorted(found, key=_order))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.parse_tree import (
     KEY_COLUMNS,
     Ctes,
@@ -30,6 +30,7 @@ from warehouse.analysis.parse_tree import (
 )
 from warehouse.analysis.scope import QueryScope
 from warehouse.interrupts import heed_the_wait
+from warehouse.sql import Relation
 
 _GRID = {*KEY_COLUMNS, "time", "known_at"}
 _KEEPS_UNIT = {
@@ -43,11 +44,11 @@ _KEEPS_UNIT = {
 class ColumnOf(NamedTuple):
     """A column of a table or view."""
 
-    place: Place
+    relation: Relation
     column: str
 
     def __str__(self) -> str:
-        return f"{self.place}.{self.column}"
+        return f"{self.relation}.{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def column_facts(
     found = {}
     for name, origin in _origins(tree, columns, catalog).items():
         if origin.shows is not None:
-            facts = catalog.columns[origin.shows.place][origin.shows.column]
+            facts = catalog.columns[origin.shows.relation][origin.shows.column]
             found[name] = (facts.unit, facts.meaning if origin.is_plain else None)
     return found
 
@@ -151,24 +152,24 @@ class Ancestry:
 
     def __init__(self, catalog: Names) -> None:
         self._catalog = catalog
-        self._outputs: dict[Place, Outputs] = {}
+        self._outputs: dict[Relation, Outputs] = {}
         self._behind: dict[ColumnOf, frozenset[ColumnOf]] = {}
 
-    def outputs_of(self, place: Place) -> Outputs:
+    def outputs_of(self, relation: Relation) -> Outputs:
         """Columns of a view with the columns from which they are computed; empty for a table."""
-        if place not in self._outputs:
-            text = self._catalog.definition(place)
+        if relation not in self._outputs:
+            text = self._catalog.definition(relation)
             tree = self._catalog.parse(text) if text else None
-            self._outputs[place] = outputs(tree, self._catalog) if tree else {}
-        return self._outputs[place]
+            self._outputs[relation] = outputs(tree, self._catalog) if tree else {}
+        return self._outputs[relation]
 
     def behind(self, column: ColumnOf) -> frozenset[ColumnOf]:
         """The columns of the vendor, or of tables without inputs, behind a column."""
         known = self._behind
         if column not in known:
             known[column] = frozenset({column})  # stops at a name that refers to itself
-            inputs = self.outputs_of(column.place).get(column.column)
-            if inputs is not None and column.place.schema != "vendor":
+            inputs = self.outputs_of(column.relation).get(column.column)
+            if inputs is not None and column.relation.schema != "vendor":
                 known[column] = frozenset(
                     leaf for start in inputs.inputs for leaf in self.behind(start)
                 )
@@ -350,10 +351,10 @@ def _columns_of(node: Tree, ctes: Ctes, catalog: Names) -> Outputs:
         if cte.columns is None:
             cte.columns = _renamed(outputs(cte.query, catalog, cte.around), cte.aliases)
         return _renamed(cte.columns, aliases)
-    place = catalog.find(parts)
-    if place is None:
+    relation = catalog.find(parts)
+    if relation is None:
         return dict(_UNKNOWN)
-    known = {name: ColumnOf(place, name) for name in catalog.columns[place]}
+    known = {name: ColumnOf(relation, name) for name in catalog.columns[relation]}
     shown = {name: Origin(column, True, frozenset({column})) for name, column in known.items()}
     return _renamed(shown, aliases)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import duckdb
 
 from warehouse.analysis.absent_columns import AbsentColumn, absent_lines
-from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty_windows import EmptyWindow
 from warehouse.analysis.gaps import Gap, IncompleteError, gap_lines, require_whole
 from warehouse.errors import WarehouseError
+from warehouse.sql import Relation
 
 _FAILED = """
 select name, comment
@@ -53,14 +53,16 @@ class LookAhead:
         return f"{self.model} {self.reason}"
 
 
-def find_marks(cursor: duckdb.DuckDBPyConnection, places: Iterable[Place]) -> tuple[LookAhead, ...]:
-    """The user's models among ``places`` that did not pass the audit, by name."""
-    read = {place.table for place in places if place.schema == "user"}
-    if not read:
+def find_marks(
+    cursor: duckdb.DuckDBPyConnection, read: Iterable[Relation]
+) -> tuple[LookAhead, ...]:
+    """The user's models among ``read`` that did not pass the audit, by name."""
+    models = {relation.name for relation in read if relation.schema == "user"}
+    if not models:
         return ()
     rows = cursor.execute(_FAILED).fetchall()
     return tuple(
-        LookAhead(f"user.{name}", text.splitlines()[0]) for name, text in rows if name in read
+        LookAhead(f"user.{name}", text.splitlines()[0]) for name, text in rows if name in models
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.parse_tree import (
     Cte,
     Ctes,
@@ -34,6 +34,7 @@ from warehouse.analysis.parse_tree import (
     with_ctes,
 )
 from warehouse.interrupts import heed_the_wait
+from warehouse.sql import Relation
 
 _SIDES_SWAPPED = {
     "COMPARE_EQUAL": "COMPARE_EQUAL",
@@ -51,7 +52,7 @@ class QueryScope:
 
     Attributes
     ----------
-    place
+    relation
         The table or view.
     datasets
         The vendor's datasets behind it.
@@ -61,7 +62,7 @@ class QueryScope:
         Span of ``time``, naive UTC, half-open; None if it is unbounded.
     """
 
-    place: Place
+    relation: Relation
     datasets: tuple[str, ...]
     keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     start: dt.datetime | None = None
@@ -103,8 +104,8 @@ def query_scope(
         The query's parse tree; None if the engine has none, then ``text`` is read.
     """
     if tree is None:
-        places = catalog.tables_by_sqlglot(text)
-        return tuple(QueryScope(place, catalog.datasets(place)) for place in places)
+        relations = catalog.tables_by_sqlglot(text)
+        return tuple(QueryScope(relation, catalog.datasets(relation)) for relation in relations)
     walk = _Walk(catalog, _Values(params, catalog))
     walk.query(tree, {}, _Filter())
     return tuple(dict((repr(found), found) for found in walk.found).values())
@@ -157,16 +158,16 @@ class _Walk:
             if len(parts) == 1 and parts[0].lower() in ctes:
                 self._cte(ctes[parts[0].lower()], found)
                 return
-            place = self.catalog.find(parts)
-            if place is not None:
-                self._add(place, found)
+            relation = self.catalog.find(parts)
+            if relation is not None:
+                self._add(relation, found)
         elif node["type"] == "SUBQUERY":
             self.query(query_of(node["subquery"]), ctes, found)
         else:
             for text in texts_in(node):
-                place = self.catalog.find(tuple(text.split(".")))
-                if place is not None:
-                    self._add(place, _Filter())
+                relation = self.catalog.find(tuple(text.split(".")))
+                if relation is not None:
+                    self._add(relation, _Filter())
             for part in queries_within(node):
                 self.query(part, ctes, _Filter())
             for table in nodes(node):
@@ -180,14 +181,14 @@ class _Walk:
             self._walked.add(way)
             self.query(cte.query, cte.around, found)
 
-    def _add(self, place: Place, found: _Filter) -> None:
-        known = self.catalog.columns[place]
+    def _add(self, relation: Relation, found: _Filter) -> None:
+        known = self.catalog.columns[relation]
         keys = {n: tuple(sorted(v, key=str)) for n, v in found.keys.items() if n in known}
         bounded = "time" in known
         self.found.append(
             QueryScope(
-                place,
-                self.catalog.datasets(place),
+                relation,
+                self.catalog.datasets(relation),
                 keys,
                 found.start if bounded else None,
                 found.end if bounded else None,

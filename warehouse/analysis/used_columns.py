@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.lineage import Ancestry, ColumnOf
 from warehouse.analysis.parse_tree import Tree, nodes
+from warehouse.sql import Relation
 
 
-def used_columns(tree: Tree | None, place: Place, catalog: Names) -> frozenset[ColumnOf]:
+def used_columns(tree: Tree | None, relation: Relation, catalog: Names) -> frozenset[ColumnOf]:
     """The vendor's columns behind the columns of a table that a query names anywhere.
 
     Those behind all columns of the table if the query uses ``*`` or has no tree. Kept bars have
     none, because they are computed from ticks.
     """
-    if place.schema == "ticks":
+    if relation.schema == "ticks":
         return frozenset()
-    found = catalog.columns[place]
+    found = catalog.columns[relation]
     if tree is not None and not _has_star(tree):
         named = {
             str(node["column_names"][-1]).lower()
@@ -27,23 +28,23 @@ def used_columns(tree: Tree | None, place: Place, catalog: Names) -> frozenset[C
     return frozenset(
         leaf
         for column in found
-        for leaf in ancestry.behind(ColumnOf(place, column))
-        if leaf.place.schema == "vendor"
+        for leaf in ancestry.behind(ColumnOf(relation, column))
+        if leaf.relation.schema == "vendor"
     )
 
 
-def used_datasets(tree: Tree | None, place: Place, catalog: Names) -> frozenset[str]:
+def used_datasets(tree: Tree | None, relation: Relation, catalog: Names) -> frozenset[str]:
     """Datasets behind the columns of a table that a query names anywhere; all if this is uncertain.
 
     Kept bars have none, because the vendor's files may lack their series, and so may some kinds of
     ticks.
     """
-    if place.schema == "ticks":
+    if relation.schema == "ticks":
         return frozenset()
     if tree is None or _has_star(tree):
-        return frozenset(catalog.datasets(place))
-    found = frozenset(column.place.table for column in used_columns(tree, place, catalog))
-    return found or frozenset(catalog.datasets(place))
+        return frozenset(catalog.datasets(relation))
+    found = frozenset(column.relation.name for column in used_columns(tree, relation, catalog))
+    return found or frozenset(catalog.datasets(relation))
 
 
 def _has_star(tree: Tree) -> bool:

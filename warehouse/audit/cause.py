@@ -9,8 +9,8 @@ from datetime import datetime
 from warehouse.audit.compare import Difference, Row, are_equal
 from warehouse.audit.scratch import Scratch, World
 from warehouse.display import counted
-from warehouse.project import Model, Relation
-from warehouse.sql import identifier, literal
+from warehouse.project import Model
+from warehouse.sql import Relation, identifier, literal
 from warehouse.times import datetime_us
 from warehouse.vendor import interval_us
 

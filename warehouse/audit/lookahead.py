@@ -46,7 +46,8 @@ from warehouse.audit.scratch import (
 from warehouse.audit.tally import Tally, conclude, merge
 from warehouse.display import counted
 from warehouse.engine import Fault, reading_catalog, translating
-from warehouse.project import Model, Project, Relation
+from warehouse.project import Model, Project
+from warehouse.sql import Relation
 from warehouse.times import us_datetime
 from warehouse.vendor import SERIES_COLUMNS, SeriesKey
 

@@ -23,8 +23,8 @@ from warehouse.analysis import (
     table_names,
 )
 from warehouse.audit.sample import ORIGIN, TICKS
-from warehouse.project import DATABASE, Model, Project, Relation
-from warehouse.sql import literal
+from warehouse.project import Model, Project
+from warehouse.sql import DATABASE, Relation, literal
 from warehouse.vendor import dbt_project_dir
 
 _DECLARE = "or write in config.meta.outside why it contains nothing from the future"

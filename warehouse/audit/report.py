@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from warehouse.display import counted
-from warehouse.project import Relation
+from warehouse.sql import Relation
 
 
 class Kind(StrEnum):

@@ -12,8 +12,8 @@ from random import Random
 
 import duckdb
 
-from warehouse.project import Model, Project, Relation, bar_end_in
-from warehouse.sql import identifier, literal
+from warehouse.project import Model, Project, bar_end_in
+from warehouse.sql import Relation, identifier, literal
 from warehouse.times import DAY_US
 from warehouse.vendor import SeriesKey, interval_us
 

@@ -18,8 +18,8 @@ import duckdb
 from warehouse.audit.sample import ORIGIN, TICKS, VENDOR, Cut, load_cut, place_of
 from warehouse.engine import Fault, attach, connect, reading_catalog, translating
 from warehouse.errors import BUILD, BuildError
-from warehouse.project import DATABASE, Model, Project, Relation, create_schemas, create_seeds
-from warehouse.sql import identifier, literal
+from warehouse.project import Model, Project, create_schemas, create_seeds
+from warehouse.sql import DATABASE, Relation, identifier, literal
 from warehouse.vendor import KEY_COLUMNS
 
 KEYS = tuple(column.name for column in KEY_COLUMNS)

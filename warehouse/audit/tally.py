@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from warehouse.audit.report import Kind, ModelAudit, ModelFinding, Verdict
-from warehouse.project import Model, Relation
+from warehouse.project import Model
+from warehouse.sql import Relation
 
 
 @dataclass(slots=True)

@@ -25,7 +25,8 @@ from warehouse.errors import DamagedError, disk_errors
 from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
 from warehouse.lake import Manifest
-from warehouse.project import DATABASE, PACKAGE, bar_end_in
+from warehouse.project import PACKAGE, bar_end_in
+from warehouse.sql import DATABASE
 from warehouse.vendor import is_raw
 
 _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'

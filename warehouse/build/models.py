@@ -17,14 +17,13 @@ from warehouse.engine import translating
 from warehouse.errors import BuildError
 from warehouse.project import (
     BAR_END,
-    DATABASE,
     CompiledModel,
     CompiledProject,
     bar_end_in,
     create_schemas,
     create_seeds,
 )
-from warehouse.sql import comment_all, identifier
+from warehouse.sql import DATABASE, comment_all, identifier
 
 OURS = "warehouse"
 

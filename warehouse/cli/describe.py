@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from warehouse.analysis import Place
 from warehouse.cli.common import (
     home_option,
     json_option,
@@ -25,6 +24,7 @@ from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.query import Warehouse, session_of
+from warehouse.sql import Relation
 
 # The functions that compute one dataset each, as ticks() does any; group 1 is the dataset.
 _TICK_MACRO = re.compile(r"ticks_(.+?)(?:_readings)?\(\)")
@@ -54,15 +54,15 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
 
 def _meaning(warehouse: Warehouse, name: str) -> str | None:
     """The comment of a table or view."""
-    place = session_of(warehouse).names.find_anywhere(name)
-    if place is None:
+    relation = session_of(warehouse).names.find_anywhere(name)
+    if relation is None:
         return None
     rows = warehouse.sql(
         "select comment from duckdb_views() where (schema_name, view_name) = ($schema, $name)"
         " union all"
         " select comment from duckdb_tables() where (schema_name, table_name) = ($schema, $name)",
-        schema=place.schema,
-        name=place.table,
+        schema=relation.schema,
+        name=relation.name,
     ).fetchall()
     return next((text for (text,) in rows if text), None)
 
@@ -70,13 +70,13 @@ def _meaning(warehouse: Warehouse, name: str) -> str | None:
 def _engines(warehouse: Warehouse, name: str) -> str | None:
     """The engines that computed the months of a mart; None if only DuckDB did, or if unknown."""
     names = session_of(warehouse).names
-    place = names.find_anywhere(name)
-    known = names.columns.get(Place("meta", "stored"), {})  # earlier versions have no engine
-    if place is None or place.schema != "main" or "engine" not in known:
+    relation = names.find_anywhere(name)
+    known = names.columns.get(Relation("meta", "stored"), {})  # earlier versions have no engine
+    if relation is None or relation.schema != "main" or "engine" not in known:
         return None
     rows = warehouse.sql(
         "select engine, count(*) from meta.stored where model = $mart group by all order by all",
-        mart=place.table,
+        mart=relation.name,
     ).fetchall()
     if all(engine.startswith("duckdb") for engine, _ in rows):
         return None
@@ -88,7 +88,7 @@ def _list_tables(warehouse: Warehouse) -> None:
     empty = _without_data(warehouse)
     shown, bare, ticks = [], [], []
     for schema, name, meaning in warehouse.tables().fetchall():
-        is_empty = Place(schema, name) in empty
+        is_empty = Relation(schema, name) in empty
         if schema == "main" and (dataset := _TICK_MACRO.fullmatch(name)):
             ticks.append(dataset[1])
         elif is_empty or schema == "staging":
@@ -112,15 +112,15 @@ def _put_names(label: str, names: Iterable[str]) -> None:
     put(fill(f"{label}: {' '.join(names)}", table_width(), subsequent_indent="  "))
 
 
-def _without_data(warehouse: Warehouse) -> set[Place]:
+def _without_data(warehouse: Warehouse) -> set[Relation]:
     """Tables without files in the lake, and marts without rows."""
     names = session_of(warehouse).names
     present = {row[0] for row in warehouse.sql("select dataset from meta.coverage").fetchall()}
-    behind = {place: names.datasets(place) for place in names.columns}
-    empty = {place for place, sources in behind.items() if sources and present.isdisjoint(sources)}
-    if Place("meta", "stored") in names.columns:
+    behind = {relation: names.datasets(relation) for relation in names.columns}
+    empty = {table for table, sources in behind.items() if sources and present.isdisjoint(sources)}
+    if Relation("meta", "stored") in names.columns:
         stored = "select model from meta.stored group by model having sum(rows) = 0"
-        empty |= {Place("main", row[0]) for row in warehouse.sql(stored).fetchall()}
+        empty |= {Relation("main", row[0]) for row in warehouse.sql(stored).fetchall()}
     return empty
 
 

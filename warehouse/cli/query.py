@@ -343,7 +343,7 @@ def _put_trace(result: Result, as_json: bool) -> None:
         return
     rows = [
         (
-            str(one.place),
+            str(one.relation),
             " ".join(one.datasets),
             "; ".join(f"{key} {' '.join(map(str, v))}" for key, v in one.keys.items()) or "all",
             f"{one.start or ''} .. {one.end or ''}" if one.start or one.end else "all",

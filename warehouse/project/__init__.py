@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     from warehouse.project.own_yml import NeedsDbt
     from warehouse.project.project import (
         BAR_END,
-        DATABASE,
         BuiltModel,
         Model,
         Project,
-        Relation,
         bar_end_in,
         create_bar_end,
         create_schemas,

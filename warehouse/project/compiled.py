@@ -17,7 +17,8 @@ from typing import Any
 from warehouse.errors import BuildError
 from warehouse.files import appearing
 from warehouse.home import Home
-from warehouse.project.project import Project, Relation, project_of
+from warehouse.project.project import Project, project_of
+from warehouse.sql import Relation
 from warehouse.vendor import dbt_project_dir
 
 SHIPPED = Path(__file__).with_name("compiled.json")

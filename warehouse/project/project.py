@@ -19,10 +19,7 @@ import duckdb
 
 from warehouse.engine import translating
 from warehouse.errors import BUILD, BuildError, DamagedError, NotFoundError, UsageError
-from warehouse.sql import comment, identifier, literal
-
-# The name under which compiled SQL expects its database.
-DATABASE = "warehouse"
+from warehouse.sql import DATABASE, Relation, comment, identifier, literal
 
 # The call, in compiled SQL, of the macro for the end of a bar.
 BAR_END = 'bar_end(series_id, "time", known_at)'
@@ -30,28 +27,6 @@ _BAR_END = f"{DATABASE}.main.{BAR_END}"
 
 UNBOUNDED = "unbounded"
 _UNIT_US = {"second": 10**6, "minute": 60 * 10**6, "hour": 3_600 * 10**6, "day": 86_400 * 10**6}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Relation:
-    """A table or view of the catalog."""
-
-    schema: str
-    name: str
-
-    def __str__(self) -> str:
-        return self.name if self.schema == "main" else f"{self.schema}.{self.name}"
-
-    @property
-    def sql(self) -> str:
-        """The full quoted name.
-
-        Examples
-        --------
-        >>> Relation("staging", "stg_flow").sql
-        '"warehouse"."staging"."stg_flow"'
-        """
-        return ".".join(map(identifier, (DATABASE, self.schema, self.name)))
 
 
 @dataclass(frozen=True, slots=True)

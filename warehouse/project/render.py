@@ -22,7 +22,6 @@ from warehouse.errors import did_you_mean
 from warehouse.home import own_files
 from warehouse.project.compiled import SHIPPED
 from warehouse.project.model_texts import model_for_dbt
-from warehouse.project.project import DATABASE, Relation
 from warehouse.project.sandbox import (
     MACRO,
     Patterns,
@@ -32,6 +31,7 @@ from warehouse.project.sandbox import (
     UnsupportedTemplate,
     naming_lines,
 )
+from warehouse.sql import DATABASE, Relation
 from warehouse.vendor import dbt_project_dir, load_contracts, project_vars
 
 # The kind of relation of each materialization of the user's models. A build makes them from

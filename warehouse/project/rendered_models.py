@@ -34,7 +34,6 @@ from warehouse.project.model_texts import (
     model_for_dbt,
 )
 from warehouse.project.own_yml import Described, NeedsDbt, OwnTest, described_models
-from warehouse.project.project import Relation
 from warehouse.project.render import MATERIALIZED, Rendered, Renderer, mistake_of_macros
 from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
 from warehouse.project.user_models import (
@@ -49,6 +48,7 @@ from warehouse.project.user_models import (
     user_model_files,
     user_target,
 )
+from warehouse.sql import Relation
 
 _KEYS = frozenset({"alias", "materialized", "meta"})
 # What dbt asks of an incremental model only where it is there already, which it never is.

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from warehouse.analysis import Names, Place
+from warehouse.analysis import Names
 from warehouse.errors import CORRECT, NotFoundError, did_you_mean
 from warehouse.query.results.result import Result
+from warehouse.sql import Relation
 
 
-def find_columns(ask: Callable[..., Result], names: Names, name: str) -> tuple[Place, Result]:
+def find_columns(ask: Callable[..., Result], names: Names, name: str) -> tuple[Relation, Result]:
     """See :meth:`warehouse.Warehouse.describe`; ``ask`` is :meth:`warehouse.Warehouse.sql`."""
-    if (place := names.find_anywhere(name)) is None:
+    if (relation := names.find_anywhere(name)) is None:
         raise _unknown(ask, names, name)
     columns = ask(
         'select column_name as "column", data_type as type, comment as meaning'
         " from duckdb_columns() where database_name = 'warehouse'"
         " and schema_name = $schema and table_name = $table order by column_index",
-        schema=place.schema,
-        table=place.table,
+        schema=relation.schema,
+        table=relation.name,
     )
-    return place, columns
+    return relation, columns
 
 
 def _unknown(ask: Callable[..., Result], names: Names, name: str) -> NotFoundError:
@@ -37,7 +38,7 @@ def _unknown(ask: Callable[..., Result], names: Names, name: str) -> NotFoundErr
             next_step="list all with: warehouse sql \"from help() where name like '%()'\"",
         )
     return NotFoundError(
-        f"{name}: no such table or view{did_you_mean(table, (p.table for p in names.columns))}",
+        f"{name}: no such table or view{did_you_mean(table, (p.name for p in names.columns))}",
         next_step="list them with: warehouse describe",
         name=name,
     )

@@ -256,7 +256,7 @@ class Warehouse:
             return analysis.parameter_types(tree, session.names)
 
         if frames:
-            require_no_catalog_names(frames, {place.table for place in session.names.columns})
+            require_no_catalog_names(frames, {table.name for table in session.names.columns})
             require_frames_read(frames, statement)
         require_no_value_as_table(others, statement)
         require_names(statement.parameters, values, types)

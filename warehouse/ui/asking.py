@@ -9,12 +9,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from warehouse.analysis import Names, Place
+from warehouse.analysis import Names
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.generations import current_generation
 from warehouse.home import Home
 from warehouse.query import Result, Warehouse, session_of, texts_among_parameters
+from warehouse.sql import Relation
 
 _MOST_OPEN = 4
 _NUMBERS = re.compile(
@@ -71,36 +72,36 @@ class Asking:
             for result in self._results:
                 result.cancel()
 
-    def place(self, table: str) -> Place:
+    def relation(self, table: str) -> Relation:
         """A table of the catalog by its name in queries."""
         parts = tuple(table.split(".", 1))
         found = self.names.find(parts)
         if found is None:
-            known = [str(place) for place in self.names.columns]
+            known = [str(relation) for relation in self.names.columns]
             raise NotFoundError(
                 f"{table}: no such table{did_you_mean(table, known)}",
                 next_step="choose one from the list of measures",
             )
         return found
 
-    def require_columns(self, place: Place, *columns: str) -> None:
+    def require_columns(self, relation: Relation, *columns: str) -> None:
         """Raise NotFoundError if the table lacks one of the columns."""
-        known = self.names.columns[place]
+        known = self.names.columns[relation]
         for column in columns:
             if column not in known:
                 raise NotFoundError(
-                    f"{place} has no column {column!r}{did_you_mean(column, known)}",
+                    f"{relation} has no column {column!r}{did_you_mean(column, known)}",
                     next_step="choose one from the list of measures",
                 )
 
-    def require_measures(self, place: Place, *columns: str) -> None:
+    def require_measures(self, relation: Relation, *columns: str) -> None:
         """Raise NotFoundError if the table lacks a column, UsageError if one is not a number."""
-        self.require_columns(place, *columns)
+        self.require_columns(relation, *columns)
         for column in columns:
-            kind = self.names.columns[place][column].type
+            kind = self.names.columns[relation][column].type
             if not is_number(kind):
                 raise UsageError(
-                    f"{place}.{column} is {kind}: a chart needs numbers",
+                    f"{relation}.{column} is {kind}: a chart needs numbers",
                     next_step="choose another measure",
                 )
 

@@ -21,10 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse.analysis import Place
 from warehouse.display import counted
 from warehouse.errors import UsageError
-from warehouse.sql import identifier
+from warehouse.sql import Relation, identifier
 from warehouse.times import Span, merge, subtract, us_datetime
 from warehouse.ui.asking import Asking
 from warehouse.ui.values import shown_table
@@ -56,7 +55,7 @@ class Source:
         Whether each step of the series should have a row.
     """
 
-    place: Place
+    relation: Relation
     series_id: int
     rows: int
     first_us: int
@@ -77,9 +76,9 @@ class Tile:
 
 def find_source(asking: Asking, table: str, series_id: int) -> Source | None:
     """The rows of a series in a table; None if it has none."""
-    place = asking.place(table)
-    asking.require_columns(place, "series_id", "time")
-    name = shown_table(place)
+    relation = asking.relation(table)
+    asking.require_columns(relation, "series_id", "time")
+    name = shown_table(relation)
     params = {"series_id": series_id}
     (found,) = asking.rows(
         "select count(*) as n, epoch_us(min(time)) as first, epoch_us(max(time)) as last"
@@ -103,7 +102,7 @@ def find_source(asking: Asking, table: str, series_id: int) -> Source | None:
         bar = interval_us(interval)
         step = common["step"] or bar
         on_grid = step == bar
-    return Source(place, series_id, found["n"], found["first"], found["last"], step, on_grid)
+    return Source(relation, series_id, found["n"], found["first"], found["last"], step, on_grid)
 
 
 class Tiles:
@@ -140,8 +139,8 @@ class Tiles:
             raise UsageError(
                 f"level {level} with {counted(len(columns), 'column')}: too much for one tile"
             )
-        asking.require_measures(source.place, *columns)
-        key = asking.warehouse.generation, source.place, source.series_id, level, number
+        asking.require_measures(source.relation, *columns)
+        key = asking.warehouse.generation, source.relation, source.series_id, level, number
         with self._lock:
             held = self._tiles.get(key)
             if held is not None:
@@ -204,7 +203,7 @@ def _selected(source: Source, columns: Sequence[str], span: Span) -> tuple[str, 
         for place, name in enumerate(columns)
     )
     text = (
-        f"select epoch_us(time) as t{listed} from {shown_table(source.place)}"
+        f"select epoch_us(time) as t{listed} from {shown_table(source.relation)}"
         " where series_id = $series_id and time >= $start and time < $end"
     )
     start, end = map(us_datetime, span)

@@ -6,11 +6,11 @@ import shlex
 from datetime import timedelta
 from typing import Any
 
-from warehouse.analysis import Place
 from warehouse.build import last_builds
 from warehouse.config import program
 from warehouse.home import Home
 from warehouse.lake import Manifest
+from warehouse.sql import Relation
 from warehouse.ui.asking import Asking
 from warehouse.ui.values import plain, shown_table
 from warehouse.vendor import SeriesKey
@@ -59,7 +59,7 @@ def quality(asking: Asking) -> dict[str, Any]:
     sections = []
     for title, text in _QUALITY.items():
         table = text.split("meta.")[1].split()[0]
-        if Place("meta", table) not in asking.names.columns:
+        if Relation("meta", table) not in asking.names.columns:
             continue  # a catalog of an earlier version
         result = asking.sql(text)
         rows = result.head(_MOST + 1)
@@ -120,18 +120,18 @@ def lineage(asking: Asking) -> dict[str, Any]:
     """Models with the tables that each reads, from the SQL that made them."""
     models = []
     held = {row["dataset"] for row in asking.rows("select distinct dataset from meta.coverage")}
-    for place in asking.names.columns:
-        if place.schema == "meta":
+    for relation in asking.names.columns:
+        if relation.schema == "meta":
             continue
-        text = asking.names.definition(place)
-        reads = asking.names.tables_in(text) if text and place.schema != "vendor" else []
+        text = asking.names.definition(relation)
+        reads = asking.names.tables_in(text) if text and relation.schema != "vendor" else []
         models.append(
             {
-                "name": str(place),
-                "schema": place.schema,
-                "reads": sorted({str(other) for other in reads if other != place}),
-                "datasets": list(asking.names.datasets(place)),
-                "has_data": place.schema != "vendor" or place.table in held,
+                "name": str(relation),
+                "schema": relation.schema,
+                "reads": sorted({str(other) for other in reads if other != relation}),
+                "datasets": list(asking.names.datasets(relation)),
+                "has_data": relation.schema != "vendor" or relation.name in held,
                 "sql": text,
             }
         )
@@ -140,8 +140,8 @@ def lineage(asking: Asking) -> dict[str, Any]:
 
 def columns_behind(asking: Asking, table: str) -> dict[str, Any]:
     """Each column of a table with the columns from which it is computed, down to the vendor's."""
-    place = asking.place(table)
-    trace = asking.sql(f"from {shown_table(place)}").trace()
+    relation = asking.relation(table)
+    trace = asking.sql(f"from {shown_table(relation)}").trace()
     return {
         "columns": [
             {

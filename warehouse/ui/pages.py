@@ -6,13 +6,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from warehouse.analysis import Place
 from warehouse.config import program
 from warehouse.display import counted
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home
 from warehouse.query import shown_rows
-from warehouse.sql import identifier
+from warehouse.sql import Relation, identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.chart_tiles import MOST_COLUMNS, Source
@@ -40,19 +39,19 @@ _MEANINGS = (
 
 def catalog(asking: Asking) -> dict[str, Any]:
     """All tables with their columns, and all series, for the page's menus."""
-    has_audits = Place("meta", "audited") in asking.names.columns
+    has_audits = Relation("meta", "audited") in asking.names.columns
     verdicts = {
-        Place(row["schema"], row["name"]): row["verdict"]
+        Relation(row["schema"], row["name"]): row["verdict"]
         for row in (asking.rows(_AUDITED) if has_audits else [])
     }
-    said = {Place(row["s"], row["n"]): row["comment"] or "" for row in asking.rows(_MEANINGS)}
-    places = [place for place in asking.names.columns if place.schema in _SHOWN]
-    places.sort(key=lambda place: (_SHOWN.index(place.schema), place.table))
+    said = {Relation(row["s"], row["n"]): row["comment"] or "" for row in asking.rows(_MEANINGS)}
+    relations = [relation for relation in asking.names.columns if relation.schema in _SHOWN]
+    relations.sort(key=lambda relation: (_SHOWN.index(relation.schema), relation.name))
     ahead = {
-        place
-        for place in places
-        if verdicts.get(place) in _DECLARED
-        or (place.schema == "user" and said.get(place, "").startswith(_LEAK))
+        relation
+        for relation in relations
+        if verdicts.get(relation) in _DECLARED
+        or (relation.schema == "user" and said.get(relation, "").startswith(_LEAK))
     }
     held = {row["dataset"] for row in asking.rows("select distinct dataset from meta.coverage")}
     (build,) = asking.rows("select generation, built_at, home from meta.build")
@@ -60,21 +59,23 @@ def catalog(asking: Asking) -> dict[str, Any]:
         "generation": asking.warehouse.generation,
         "built_at": plain(build["built_at"]),
         "tables": [
-            _table(asking, place, said.get(place, ""), ahead)
-            | {"has_data": not held.isdisjoint(asking.names.datasets(place))}
-            for place in places
+            _table(asking, relation, said.get(relation, ""), ahead)
+            | {"has_data": not held.isdisjoint(asking.names.datasets(relation))}
+            for relation in relations
         ],
-        "names": [str(place) for place in asking.names.columns],
+        "names": [str(relation) for relation in asking.names.columns],
         "series": series(asking),
     }
 
 
-def _table(asking: Asking, place: Place, meaning: str, ahead: set[Place]) -> dict[str, Any]:
-    columns = asking.names.columns[place]
+def _table(
+    asking: Asking, relation: Relation, meaning: str, ahead: set[Relation]
+) -> dict[str, Any]:
+    columns = asking.names.columns[relation]
     return {
-        "name": str(place),
+        "name": str(relation),
         "meaning": meaning,
-        "looks_ahead": place in ahead,
+        "looks_ahead": relation in ahead,
         "has_bars": "series_id" in columns and "time" in columns,
         "known_at": "known_at" in columns,
         "columns": [
@@ -106,12 +107,12 @@ def series(asking: Asking) -> list[dict[str, Any]]:
 
 def filled(asking: Asking, table: str, columns: Sequence[str], series_id: int) -> dict[str, Any]:
     """Which of these columns have a value in a series."""
-    place = asking.place(table)
-    asking.require_columns(place, "series_id", *columns)
+    relation = asking.relation(table)
+    asking.require_columns(relation, "series_id", *columns)
     if not columns or len(columns) > MOST_COLUMNS:
         raise UsageError(f"{counted(len(columns), 'column')}: choose 1 to {MOST_COLUMNS}")
     tests = ", ".join(
-        f"exists(from {shown_table(place)} where series_id = $series_id"
+        f"exists(from {shown_table(relation)} where series_id = $series_id"
         f" and {identifier(name)} is not null)"
         for name in columns
     )
@@ -123,10 +124,10 @@ def absent(
     asking: Asking, home: Home, table: str, columns: Sequence[str], series_id: int
 ) -> dict[str, Any]:
     """Datasets of columns that a series lacks, and the commands that fetch them."""
-    place = asking.place(table)
-    asking.require_columns(place, "series_id", *columns)
+    relation = asking.relation(table)
+    asking.require_columns(relation, "series_id", *columns)
     selected = ", ".join(map(identifier, columns))
-    trace = asking.sql(f"select {selected} from {shown_table(place)}").trace()
+    trace = asking.sql(f"select {selected} from {shown_table(relation)}").trace()
     behind = {name.split(".")[1] for column in trace.columns for name in column.vendor}
     every = series(asking)
     of = next((row for row in every if row["id"] == series_id), None)
@@ -163,12 +164,12 @@ def empty(asking: Asking, source: Source | None) -> dict[str, Any]:
     """Measures without a value in the last days of a series, for menus."""
     if source is None:
         return {"columns": None, "days": _RECENT_DAYS}
-    facts = asking.names.columns[source.place]
+    facts = asking.names.columns[source.relation]
     names = [name for name, one in facts.items() if is_measure(name, one.type)]
     start = us_datetime(source.last_us - _RECENT_DAYS * DAY_US)
     counts = ", ".join(f"count({identifier(name)})" for name in names)
     (found,) = asking.sql(
-        f"select {counts or 1} from {shown_table(source.place)}"
+        f"select {counts or 1} from {shown_table(source.relation)}"
         " where series_id = $series_id and time >= $start",
         {"series_id": source.series_id, "start": start},
     ).fetchall()
@@ -188,11 +189,11 @@ def extreme(
     nothing = {"time": None, "value": None, "step": None}
     if source is None:
         return nothing
-    asking.require_measures(source.place, column)
+    asking.require_measures(source.relation, column)
     value = f"{identifier(column)}::double"
     start, end = (us_datetime(round(at * 1e6)) for at in span)
     rows = asking.rows(
-        f"select epoch(time) as time, {value} as value from {shown_table(source.place)}"
+        f"select epoch(time) as time, {value} as value from {shown_table(source.relation)}"
         " where series_id = $series_id and time >= $start and time < $end"
         f" and isfinite({value})"
         f" order by {value} {'desc' if is_high else 'asc'}, time limit 1",
@@ -235,17 +236,17 @@ def calendar(asking: Asking, dataset: str | None) -> dict[str, Any]:
 
 def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -> dict[str, Any]:
     """The last row of each series that was known at a moment, and the values before it."""
-    place = asking.place(table)
-    asking.require_columns(place, "series_id", "time", "known_at")
-    asking.require_measures(place, *columns)
+    relation = asking.relation(table)
+    asking.require_columns(relation, "series_id", "time", "known_at")
+    asking.require_measures(relation, *columns)
     # a model of the user's own may have no other key than series_id
-    has_keys = {*SERIES_COLUMNS} <= asking.names.columns[place].keys()
+    has_keys = {*SERIES_COLUMNS} <= asking.names.columns[relation].keys()
     series_keys = "" if has_keys else " as bars left join meta.series as s using (series_id)"
     of, bars = ("", "") if has_keys else ("s.", "bars.")
     listed = "".join(f", {bars}{shown(name)}" for name in columns)
     text = (
         f'select {of}exchange, {of}symbol, {of}"interval", {of}clock, series_id, time,'
-        f" known_at{listed}\nfrom {shown_table(place)}{series_keys}\nwhere known_at <= $at\n"
+        f" known_at{listed}\nfrom {shown_table(relation)}{series_keys}\nwhere known_at <= $at\n"
         "qualify row_number() over (partition by series_id order by known_at desc) = 1\n"
         f"order by {of}exchange, {of}symbol, series_id"
     )
@@ -254,9 +255,9 @@ def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -
         # a join, because a window over the rows before $at would sort all of them
         course = (
             f"with last as (select series_id, max(known_at) as until, min(known_at - time) as step"
-            f" from {shown_table(place)} where known_at <= $at group by series_id)"
+            f" from {shown_table(relation)} where known_at <= $at group by series_id)"
             f" select series_id, list({identifier(columns[0])}::double order by known_at) as course"
-            f" from {shown_table(place)} join last using (series_id)"
+            f" from {shown_table(relation)} join last using (series_id)"
             f" where known_at <= until and known_at > until - {_COURSE} * step group by series_id"
         )
         rows = asking.rows(course, {"at": at})
@@ -266,14 +267,14 @@ def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -
 
 def seasonality(asking: Asking, table: str, column: str, series_id: int) -> dict[str, Any]:
     """Mean, median and number of values of a measure by weekday and hour, UTC."""
-    place = asking.place(table)
-    asking.require_columns(place, "series_id", "time")
-    asking.require_measures(place, column)
+    relation = asking.relation(table)
+    asking.require_columns(relation, "series_id", "time")
+    asking.require_measures(relation, column)
     text = (
         "select isodow(time) as weekday, hour(time) as hour,"
         f" favg({shown(column)}::double) as mean, median({shown(column)}) as median,"
         f" count({shown(column)}) as count\n"
-        f"from {shown_table(place)}\nwhere series_id = $series_id"
+        f"from {shown_table(relation)}\nwhere series_id = $series_id"
         f" and isfinite({shown(column)}::double)\ngroup by all\norder by all"
     )
     return answer_of(asking, text, {"series_id": series_id}, limit=200)
@@ -283,7 +284,7 @@ def scatter(
     asking: Asking, x: tuple[str, str], y: tuple[str, str], series_id: int
 ) -> dict[str, Any]:
     """A feature against another measure of the same bars: quantiles, least squares, a sample."""
-    left, right = asking.place(x[0]), asking.place(y[0])
+    left, right = asking.relation(x[0]), asking.relation(y[0])
     for side, column in ((left, x[1]), (right, y[1])):
         asking.require_columns(side, "series_id", "time")
         asking.require_measures(side, column)

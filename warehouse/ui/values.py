@@ -7,8 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from warehouse.analysis import Place
-from warehouse.sql import identifier
+from warehouse.sql import Relation, identifier
 
 _EXACT = 2**53
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
@@ -36,11 +35,11 @@ def shown(name: str) -> str:
     return name if _PLAIN.fullmatch(name) and name not in _RESERVED else identifier(name)
 
 
-def shown_table(place: Place) -> str:
+def shown_table(relation: Relation) -> str:
     """The name of a table in queries."""
-    if place.schema == "main":
-        return shown(place.table)
-    return f"{shown(place.schema)}.{shown(place.table)}"
+    if relation.schema == "main":
+        return shown(relation.name)
+    return f"{shown(relation.schema)}.{shown(relation.name)}"
 
 
 def plain(value: Any) -> Any:

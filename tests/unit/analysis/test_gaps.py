@@ -17,7 +17,6 @@ import pytest
 import warehouse
 from tests.asking import ETH, publish_without_dbt, write_month
 from tests.support import BTC, bar_table, copy_home, file_key, grid, utc, write_file
-from warehouse.analysis.catalog_names import Place
 from warehouse.analysis.empty_results import explain_empty
 from warehouse.analysis.gaps import Gap, IncompleteError
 from warehouse.analysis.scope import QueryScope
@@ -25,6 +24,7 @@ from warehouse.cli import run
 from warehouse.errors import NotFoundError
 from warehouse.home import Home
 from warehouse.lake.manifest.manifest import Manifest
+from warehouse.sql import Relation
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.keys import Period
 
@@ -39,7 +39,7 @@ def wh(small_home: Path) -> Iterator[warehouse.Warehouse]:
 
 def reached(wh: warehouse.Warehouse, text: str, **params: Any) -> list[tuple[Any, ...]]:
     found = wh.sql(text, params).trace().scope
-    return sorted((str(r.place), r.keys, r.start, r.end) for r in found)
+    return sorted((str(r.relation), r.keys, r.start, r.end) for r in found)
 
 
 BTC_ONLY = {"symbol": (BTC,)}
@@ -298,7 +298,7 @@ def test_hint_when_one_source_of_a_table_is_not_here_then_names_those_that_are(
     wh: warehouse.Warehouse,
 ) -> None:
     """As of seasonality, which has rows of every source that is here."""
-    scope = QueryScope(Place("main", "seasonality"), ("basis", "flow"))
+    scope = QueryScope(Relation("main", "seasonality"), ("basis", "flow"))
     hint = explain_empty(wh.connection(), [scope])
     assert hint == (
         "no row fits the query; seasonality is computed from: flow from 2025-09-01 00:00"

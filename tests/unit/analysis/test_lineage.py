@@ -11,11 +11,12 @@ import pytest
 
 import warehouse
 from warehouse import interrupts
-from warehouse.analysis.catalog_names import Names, Place
+from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.lineage import Ancestry, ColumnOf, outputs
 from warehouse.analysis.scope import query_scope
 from warehouse.interrupts import Limits, StoppedError, one_clock, run
 from warehouse.query import session_of
+from warehouse.sql import Relation
 
 GRID = {"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"}
 
@@ -166,7 +167,7 @@ def test_suggestions_when_a_name_is_wrong_then_are_the_nearest(wh: warehouse.War
         assert nearest in str(caught.value.next_step)
 
 
-def leaves_by_sqlglot(names: Names, place: Place, columns: list[str]) -> dict[str, set[str]]:
+def leaves_by_sqlglot(names: Names, relation: Relation, columns: list[str]) -> dict[str, set[str]]:
     """Inputs of a model's columns, one level down, as sqlglot sees them."""
     import sqlglot
     from sqlglot import exp
@@ -177,15 +178,15 @@ def leaves_by_sqlglot(names: Names, place: Place, columns: list[str]) -> dict[st
     schema: dict[str, Any] = {}
     for other, facts in names.columns.items():
         tables = schema.setdefault("warehouse", {}).setdefault(other.schema, {})
-        tables[other.table] = {f'"{name}"': column.type for name, column in facts.items()}
-    tree = sqlglot.parse_one(names.definition(place) or "", dialect="duckdb")
+        tables[other.name] = {f'"{name}"': column.type for name, column in facts.items()}
+    tree = sqlglot.parse_one(names.definition(relation) or "", dialect="duckdb")
     tree = qualify(tree, dialect="duckdb", schema=schema, validate_qualify_columns=False,
                    identify=False)  # fmt: skip
     scope, found = build_scope(tree), {}
     for column in columns:
         node = lineage(column, tree, schema=schema, scope=scope, dialect="duckdb")
         found[column] = {
-            str(ColumnOf(Place(step.expression.db, step.expression.name),
+            str(ColumnOf(Relation(step.expression.db, step.expression.name),
                          exp.to_column(step.name).name))
             for step in node.walk()
             if not step.downstream and isinstance(step.expression, exp.Table)
@@ -199,10 +200,10 @@ def leaves_by_sqlglot(names: Names, place: Place, columns: list[str]) -> dict[st
 def test_lineage_when_sqlglot_works_it_out_too_then_both_agree(demo_home: Path, model: str) -> None:
     """Ours also counts the keys and times in the frames of named windows, which sqlglot skips."""
     with warehouse.open(demo_home) as wh:
-        names, place = session_of(wh).names, Place("main", model)
-        measures = [name for name in names.columns[place] if name not in GRID]
-        theirs = leaves_by_sqlglot(names, place, measures[:8])
-        ours = Ancestry(names).outputs_of(place)
+        names, relation = session_of(wh).names, Relation("main", model)
+        measures = [name for name in names.columns[relation] if name not in GRID]
+        theirs = leaves_by_sqlglot(names, relation, measures[:8])
+        ours = Ancestry(names).outputs_of(relation)
         for column, expected in theirs.items():
             found = {str(c) for c in ours[column].inputs}
             assert {c for c in found if c.split(".")[-1] not in GRID} == {
@@ -216,17 +217,17 @@ def test_lineage_when_followed_down_then_every_column_of_every_mart_ends_at_the_
     with warehouse.open(demo_home) as wh:
         names = session_of(wh).names
         ancestry = Ancestry(names)
-        for place, columns in names.columns.items():
-            if place.schema != "main":
+        for relation, columns in names.columns.items():
+            if relation.schema != "main":
                 continue
-            assert names.datasets(place), place
+            assert names.datasets(relation), relation
             for column in columns:
-                found = ancestry.behind(ColumnOf(place, column))
-                declared = {c for c in found if c.place.table == "funding_declared"}
-                schemas = {c.place.schema for c in found - declared}
-                assert schemas <= {"vendor", "staging"}, (place, column)
+                found = ancestry.behind(ColumnOf(relation, column))
+                declared = {c for c in found if c.relation.name == "funding_declared"}
+                schemas = {c.relation.schema for c in found - declared}
+                assert schemas <= {"vendor", "staging"}, (relation, column)
                 if column not in ("measure", "funding_regime"):
-                    assert found, (place, column)
+                    assert found, (relation, column)
 
 
 def test_queries_of_a_with_that_name_one_another_twice_are_walked_through_once(
@@ -241,8 +242,8 @@ def test_queries_of_a_with_that_name_one_another_twice_are_walked_through_once(
     parsed = names.parse(text)
     assert parsed is not None
     began = time.monotonic()
-    assert outputs(parsed, names)["close"].shows == ColumnOf(Place("main", "mart"), "close")
-    assert [str(found.place) for found in query_scope(parsed, "", {}, names)] == ["mart"]
+    assert outputs(parsed, names)["close"].shows == ColumnOf(Relation("main", "mart"), "close")
+    assert [str(found.relation) for found in query_scope(parsed, "", {}, names)] == ["mart"]
     assert time.monotonic() - began < 10  # hours, if each mention of a CTE were traced again
 
 

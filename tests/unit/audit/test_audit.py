@@ -23,7 +23,8 @@ from warehouse.audit.report import ModelFinding
 from warehouse.audit.sample import Cut
 from warehouse.audit.scratch import _holed_sql
 from warehouse.errors import DamagedError, NotFoundError
-from warehouse.project.project import Model, ModelColumn, Project, Relation
+from warehouse.project.project import Model, ModelColumn, Project
+from warehouse.sql import Relation
 
 PRICES = Relation("vendor", "prices")
 FROM = f"from {PRICES.sql}"

@@ -13,13 +13,13 @@ from warehouse.errors import BuildError, DamagedError, NotFoundError, UsageError
 from warehouse.project.project import (
     BuiltModel,
     Project,
-    Relation,
     create_schemas,
     create_seeds,
     create_views,
     length_us,
     load_project,
 )
+from warehouse.sql import Relation
 
 
 def node(name: str, reads: list[str], **more: Any) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from warehouse.project import Relation, Renderer, TemplateMistake, UnsupportedTemplate
+from warehouse.project import Renderer, TemplateMistake, UnsupportedTemplate
 from warehouse.project.compiled import SHIPPED
+from warehouse.sql import Relation
 from warehouse.vendor import dbt_project_dir
 
 PROJECT = dbt_project_dir()

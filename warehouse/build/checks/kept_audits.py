@@ -22,8 +22,8 @@ from warehouse.audit import ModelAudit, Verdict
 from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
 from warehouse.files import hash_of, sha256_of
-from warehouse.project import Model, Project, Relation
-from warehouse.sql import identifier, rows_of_files
+from warehouse.project import Model, Project
+from warehouse.sql import Relation, identifier, rows_of_files
 from warehouse.times import utc_now
 
 # Increase it when the audit or its sample changes, so that every model is audited again.

@@ -19,8 +19,8 @@ from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
 from warehouse.display import counted
 from warehouse.errors import BuildError
-from warehouse.project import PACKAGE, BuiltModel, Model, Project, Relation, load_project
-from warehouse.sql import comment, identifier
+from warehouse.project import PACKAGE, BuiltModel, Model, Project, load_project
+from warehouse.sql import Relation, comment, identifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import duckdb
 from warehouse.build.build_file import BuildFile
 from warehouse.errors import DamagedError
 from warehouse.files import hash_of
-from warehouse.project import DATABASE, CompiledProject, DataTest, Model, Relation
-from warehouse.sql import identifier, rows_of_files
+from warehouse.project import CompiledProject, DataTest, Model
+from warehouse.sql import DATABASE, Relation, identifier, rows_of_files
 
 _RELATION = re.compile(rf'"{DATABASE}"\."(\w+)"\."(\w+)"')
 

@@ -28,9 +28,8 @@ from warehouse.build.vendor_views import months_of
 from warehouse.display import counted
 from warehouse.errors import BuildError
 from warehouse.home import Home
-from warehouse.project import Relation
 from warehouse.spark import Cluster, connected
-from warehouse.sql import identifier, literal, rows_of_files
+from warehouse.sql import Relation, identifier, literal, rows_of_files
 from warehouse.vendor import KEY_COLUMNS, DatasetColumn
 
 # Number of months that DuckDB computes again, for one series each; at least one of every mart.

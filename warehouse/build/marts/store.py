@@ -52,12 +52,11 @@ from warehouse.lake import Manifest, OwnedFile
 from warehouse.project import (
     Model,
     Project,
-    Relation,
     create_bar_end,
     create_schemas,
     create_seeds,
 )
-from warehouse.sql import files_below, identifier, literal, moment, parquet_rows
+from warehouse.sql import Relation, files_below, identifier, literal, moment, parquet_rows
 from warehouse.times import Span
 from warehouse.vendor import (
     SERIES_COLUMNS,

@@ -172,10 +172,10 @@ def files_behind(
     columns = cursor.execute("describe meta.coverage").fetchall()
     has_sources = "source" in {row[0] for row in columns}  # not in an earlier version's catalog
     for one in scope:
-        keys = {} if one.place.schema == "user" else one.keys
+        keys = {} if one.relation.schema == "user" else one.keys
         where = "".join(f' and "{name}" in ${name}' for name in keys)
         params: dict[str, Any] = {name: list(values) for name, values in keys.items()}
-        if one.place.schema in ("vendor", "staging"):
+        if one.relation.schema in ("vendor", "staging"):
             where += (
                 " and last_time >= coalesce($start, last_time)"
                 " and first_time < coalesce($end, first_time + interval 1 second)"

@@ -21,13 +21,14 @@ from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polar
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.sql_text.guard import Statement, engine_message
 from warehouse.query.sql_text.measure_hints import measure_hint
+from warehouse.sql import Relation
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from warehouse.analysis import EmptyWindow, LookAhead, Place, QueryScope, Trace
+    from warehouse.analysis import EmptyWindow, LookAhead, QueryScope, Trace
     from warehouse.query.results.receipt import Receipt
 
 P = ParamSpec("P")
@@ -95,7 +96,7 @@ class Result(Tabular):
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._bound: BoundQuery | None = None
-        self._described: Place | None = None
+        self._described: Relation | None = None
         self._types = self._describe()
 
     @_retry_without_copy
@@ -305,9 +306,9 @@ class Result(Tabular):
         return analysis.query_scope(statement.tree, statement.bare, self._params, names)
 
     def _marks(self, scope: tuple[QueryScope, ...]) -> tuple[LookAhead, ...]:
-        places = [one.place for one in scope]
-        places += [self._described] if self._described is not None else []
-        return analysis.find_marks(self._session.root.new_cursor(), places)
+        relations = [one.relation for one in scope]
+        relations += [self._described] if self._described is not None else []
+        return analysis.find_marks(self._session.root.new_cursor(), relations)
 
     def _empty_windows(self, scope: tuple[QueryScope, ...]) -> tuple[EmptyWindow, ...]:
         statement, cursor = self._statement, self._session.root.new_cursor()

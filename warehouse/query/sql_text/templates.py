@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from warehouse.errors import NotFoundError, QueryError, did_you_mean, nearest
 from warehouse.home import Home, own_files
-from warehouse.sql import identifier
+from warehouse.sql import Relation, identifier
 
 if TYPE_CHECKING:
     from warehouse.project import Renderer
@@ -62,8 +62,6 @@ class Templates:
 
     def preview(self, text: str, path: Path) -> str:
         """Render a model; the user's own models that it reads become part of its text."""
-        from warehouse.project import Relation
-
         with self._lock, self._explained():
             this = Relation("user", path.stem)
             return self._current().render(text, this, inline=True).sql
