@@ -1,4 +1,4 @@
-# Everything a fresh machine needs: Python 3.11 or newer and make.
+# Needs only Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
@@ -7,15 +7,15 @@ SIZE ?= small
 .PHONY: help demo compiled test test-ui unit pytest test-long lint bench spark s3 vendor clean
 
 help:
-	@echo "make demo       install, then a simulated market end to end"
-	@echo "make test       install, then all checks and tests"
-	@echo "make test-ui    the page in a real browser"
-	@echo "make unit       the unit tests that need no demo home"
-	@echo "make test-long  the long crash, fault and fuzz tests too"
-	@echo "make matrix     a fast part with the oldest DuckDB and other Pythons"
-	@echo "make spark      the marts on a Spark server of its own, compared with DuckDB's; needs Java"
-	@echo "make s3         a home in a bucket of a server of its own: races, kills, readers, damage"
-	@echo "make bench      the speed beside other ways; SIZE=full for all of it"
+	@echo "make demo       install, then build a simulated market and plot it"
+	@echo "make test       install, then run lint and all tests"
+	@echo "make test-ui    test the web page in a real browser"
+	@echo "make unit       run the unit tests that need no demo home"
+	@echo "make test-long  run the long crash, fault and fuzz tests too"
+	@echo "make matrix     run a fast part of the tests with the oldest DuckDB and newer Pythons"
+	@echo "make spark      compute the marts on a local Spark server, compare them with DuckDB's; needs Java"
+	@echo "make s3         test homes in a bucket on a local S3 server: races, kills, readers, damage"
+	@echo "make bench      measure the speed beside alternatives; SIZE=full runs everything"
 	@echo "make clean      remove the environment and the demo"
 
 $(BIN)/python:
@@ -45,7 +45,8 @@ $(BIN)/python:
 demo: .venv/installed
 	$(BIN)/warehouse demo
 
-# What dbt makes of the models, which the package ships: to be run after each change of them.
+# The compiled SQL that the package ships. Run this after each change of a model, macro, seed or
+# test.
 compiled: .venv/installed-test
 	WAREHOUSE_HOME=build/compile $(BIN)/python -m warehouse.build.dbt_process build/compile compile warehouse/project/compiled.json
 
@@ -55,7 +56,7 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes $(JOBS) models tests/dbt
 
-# Checks and tests share the cores; tests of one file stay on one worker, with what they share.
+# Lint and tests share the cores. Tests of one file run on one worker, because they share fixtures.
 test: .venv/installed-test
 	@$(MAKE) --no-print-directory -j 2 lint pytest
 
@@ -66,11 +67,12 @@ pytest: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,test-ui]'
 	@touch .venv/installed .venv/installed-dev .venv/installed-test $@
 
-# The page in chromium ($$CHROMIUM, else /usr/bin/chromium), and the types of its JavaScript.
+# Tests the page in chromium ($$CHROMIUM, else /usr/bin/chromium) and checks the types of its
+# JavaScript.
 test-ui: .venv/installed-test-ui
 	$(BIN)/pytest tests/page
 	@if command -v npx >/dev/null; then npx --yes -p typescript@5.9.3 tsc -p tests/page/jsconfig.json; \
-	else echo "the types of the JavaScript were not checked: there is no npx"; fi
+	else echo "npx is not installed, so the types of the JavaScript were not checked"; fi
 
 unit: .venv/installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/unit -m 'not long and not demo'
@@ -81,7 +83,7 @@ test-long: lint
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks --size $(SIZE) --out build/benchmarks.json
 
-# The files of others that the page ships, from npm; VENDORED.toml has their versions and hashes.
+# Fetches the third-party files of the page from npm; VENDORED.toml has their versions and hashes.
 vendor: .venv/installed
 	$(BIN)/python -m warehouse.ui.vendored
 

@@ -1,6 +1,5 @@
-# `make matrix`: a fast part of the suite with the oldest DuckDB that is supported and with every
-# newer Python that is here, in another time zone, from another folder, in a home with an odd name.
-# Each environment stands under .matrix/ and is made once.
+# `make matrix` runs a fast part of the suite with the oldest supported DuckDB and with every installed newer Python, in
+# another time zone, from another folder, in a home with an odd name. Each environment is created once, under .matrix/.
 MATRIX_DUCKDB ?= 1.5.6
 MATRIX_PYTHONS ?= $(foreach v,3.12 3.13 3.14,$(or \
 	$(shell python$(v) -c 'import sys; print(sys.executable)' 2>/dev/null), \
@@ -21,7 +20,7 @@ matrix-duckdb: .matrix/duckdb-$(MATRIX_DUCKDB)/installed
 	$(call MATRIX_RUN,.matrix/duckdb-$(MATRIX_DUCKDB))
 
 matrix-pythons: $(foreach p,$(MATRIX_PYTHONS),matrix-run-$(notdir $(p)))
-	@echo "Pythons run: $(or $(notdir $(MATRIX_PYTHONS)),none newer than this one is here)"
+	@echo "Pythons run: $(or $(notdir $(MATRIX_PYTHONS)),none newer than this one is installed)"
 
 .matrix/duckdb-%/installed: pyproject.toml
 	$(PYTHON) -m venv .matrix/duckdb-$*
