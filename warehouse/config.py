@@ -309,7 +309,7 @@ def _count(variables: Mapping[str, str], name: str, *, least: int = 1) -> int | 
         return None
     if not re.fullmatch(r"0*[0-9]{1,6}", text) or int(text) < least:
         raise UsageError(
-            f"{name}={text[:80]}: not a whole number from {least}", next_step=f"unset {name}"
+            f"{name}={text[:80]}: not a whole number of at least {least}", next_step=f"unset {name}"
         )
     return int(text)
 

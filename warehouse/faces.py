@@ -40,7 +40,7 @@ def lazy_face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
     def get(name: str) -> Any:
         if name not in homes():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        from warehouse.interrupts import held_back  # here, so that importing a face loads nothing
+        from warehouse.interrupts import held_back  # local, so importing a face loads nothing
 
         with held_back():
             return getattr(import_module(homes()[name]), name)

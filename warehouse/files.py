@@ -65,8 +65,8 @@ def absolute(path: Path) -> Path:
         whole = path.absolute()
     except FileNotFoundError as error:
         raise UsageError(
-            "the folder that this was started in no longer exists",
-            next_step="cd to another folder, and run it again",
+            "the current folder no longer exists",
+            next_step="cd to another folder, then run the command again",
         ) from error
     plain = Path(os.path.normpath(whole))
     return plain if os.path.realpath(plain) == os.path.realpath(whole) else whole

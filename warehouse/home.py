@@ -54,14 +54,14 @@ class Home:
     # the stored months of the marts
     marts = _Below("marts")
 
-    # what the user writes
+    # files that the user writes
     models = _Below("models")
     macros = _Below("macros")
     queries = _Below("queries")
     importers = _Below("importers")
     subscription = _Below(SETTINGS_FILE)
 
-    # the private file that a build fills, after whose stem DuckDB names the database; and its WAL
+    # the private file that a build fills, and its WAL; DuckDB names the database after its stem
     build = _Below(".build")
     build_catalog = _Below(".build/warehouse.duckdb")
     build_wal = _Below(".build/warehouse.duckdb.wal")

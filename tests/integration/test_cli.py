@@ -535,7 +535,7 @@ def test_sql_when_nothing_is_found_then_stderr_shows_what_there_is(
         run = sql(demo_home, tmp_path, "-q", name, "-p", "clock=exchange", "--format", form)
         assert run.exit_code == 0, run.stderr
         assert run.stderr.splitlines()[-1] == (
-            "hint: flow has no series with clock 'exchange'; here: true"
+            "hint: flow has no series with clock 'exchange'; available: true"
         )
 
 

@@ -120,7 +120,7 @@ PLACES = {
     "circle": ("models/circle.sql", "depend on each other in a circle: circle -> circle"),
     "TWIN": ("models/deeper/TWIN.sql", "deeper/TWIN.sql and models/twin.sql have the same name"),
     "elsewhere": ("models/elsewhere.sql", "built into the schema user, not mine"),
-    "frame": ("models/frame.py", "models in Python are not built"),
+    "frame": ("models/frame.py", "Python models are not supported"),
     "near": ("models/near.sql:2", 'Candidate bindings: "spread_bps"'),
     "upon": ("models/upon.sql", "because it reads no_column, which failed"),
 }
@@ -319,7 +319,11 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
     [
         ("models/a.sql", "{{ config(materialized='ephemeral') }}select 1 as one", "as ephemeral"),
         ("models/a.sql", "{{ config(tags=['x']) }}select 1 as one", r"config\(tags=...\)"),
-        ("models/a.sql", "{% if execute %}select 1 as one{% endif %}", "asks whether dbt executes"),
+        (
+            "models/a.sql",
+            "{% if execute %}select 1 as one{% endif %}",
+            "uses execute, which only dbt sets",
+        ),
         ("models/a.sql", "select {{ run_query('x') }}", "line 1: 'run_query' is undefined"),
         ("models/a.sql", "{{ config(alias='bars') }}select 1 as one", "is called bars"),
         ("models/a.yml", "models: [{name: ok, description: '{{ x }}'}]", "yml file with Jinja"),
@@ -341,13 +345,29 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         (
             "models/a.yml",
             "models: [{name: ok, columns: [{name: x, tests: [unique, unique: {}]}]}]",
-            "the test unique_ok_x is there twice",
+            "the test unique_ok_x is declared twice",
         ),
         ("models/a.yml", "version: 3", "version: 3"),
-        ("macros/a.sql", "{% macro create_view_as(a, b) %}{% endmacro %}", "macro of dbt's"),
-        ("macros/a.sql", "{% macro duckdb__test_unique(a) %}{% endmacro %}", "macro of dbt's"),
-        ("macros/a.sql", "{% test unique(model) %}{% endtest %}", "macro of dbt's"),
-        ("macros/a.sql", "{% macro ratio(a, b) %}{% endmacro %}", "macro ratio: one of this name"),
+        (
+            "macros/a.sql",
+            "{% macro create_view_as(a, b) %}{% endmacro %}",
+            "may replace one of dbt's macros",
+        ),
+        (
+            "macros/a.sql",
+            "{% macro duckdb__test_unique(a) %}{% endmacro %}",
+            "may replace one of dbt's macros",
+        ),
+        (
+            "macros/a.sql",
+            "{% test unique(model) %}{% endtest %}",
+            "may replace one of dbt's macros",
+        ),
+        (
+            "macros/a.sql",
+            "{% macro ratio(a, b) %}{% endmacro %}",
+            "macro ratio: a built-in macro has this name",
+        ),
     ],
 )
 def test_models_when_they_are_not_sure_to_be_dbts_then_are_left_to_it(

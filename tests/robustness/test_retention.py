@@ -147,7 +147,7 @@ def test_a_snapshots_name_cannot_leave_its_folder(home: Home, name: str) -> None
 
 def test_a_snapshots_name_is_given_once(home: Home) -> None:
     take_snapshot(home, "v1")
-    with pytest.raises(UsageError, match="exists already, of generation 4"):
+    with pytest.raises(UsageError, match="already exists, of generation 4"):
         take_snapshot(home, "v1")
 
 

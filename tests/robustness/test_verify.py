@@ -207,11 +207,11 @@ PLANTS = [
     ),
     Plant("link gone", lambda h: a_link(h).unlink(), Severity.STALE, About.LINK, "is missing"),
     Plant("lake gone", lambda h: shutil.rmtree(h.lake), Severity.STALE, About.LINK, "is missing"),
-    Plant("wrong link", other_object, Severity.STALE, About.LINK, "shows another object"),
+    Plant("wrong link", other_object, Severity.STALE, About.LINK, "points to another object"),
     Plant(
         "link is a cut copy",
         cut_copy,
-        Severity.STALE, About.LINK, "shows another object",
+        Severity.STALE, About.LINK, "points to another object",
     ),
     Plant(
         "manifest gone", lambda h: h.manifest.unlink(), Severity.DAMAGED, About.MANIFEST, "missing"
@@ -287,7 +287,7 @@ PLANTS = [
           "is truncated"),
     Plant(
         "a line of the journal gone", lambda h: drop_line(h.publications), Severity.DAMAGED,
-        About.JOURNAL, "generation 2 remembers more",
+        About.JOURNAL, "the copy in generation 2 has more entries",
     ),
     Plant(
         "journal gone", lambda h: h.publications.unlink(), Severity.DAMAGED, About.JOURNAL,

@@ -189,7 +189,7 @@ def test_a_home_that_never_pulled_does_not_replace_another_one(
     for arguments in (("build", "--force"), ("snapshot", "x"), ("sync", "--from", "nothing")):
         done = bucket.run(stranger, *arguments)
         assert done.exit_code == 5, done.stderr
-        assert "this home never pulled it" in done.stderr
+        assert "this home has never pulled" in done.stderr
     new = bucket.home("new")
     assert bucket.run(new, "update", "--from", bucket.folder).exit_code == 5
     # with a series of its own and another version of a file, it becomes a writer of both
@@ -280,7 +280,7 @@ def test_offline_a_reader_answers_from_its_cache_and_reports_it(
     offline = ok(bucket.run(address, "sql", FEATURES, "--format", "csv", **NOWHERE))
     assert offline.stdout == online.stdout
     assert "cannot be reached" in offline.stderr
-    assert "results are from the files that are here, of generation 1" in offline.stderr
+    assert "results use the files that are already here, of generation 1" in offline.stderr
     lacking = bucket.run(address, "sql", "from l1_features", **NOWHERE)
     empty = bucket.run(address, "sql", "from forward_returns", **NOWHERE)
     assert (lacking.exit_code, empty.exit_code) in ((0, 3), (3, 3))

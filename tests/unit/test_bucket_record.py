@@ -23,11 +23,11 @@ TWO = State(2, (KeptGeneration(2, blob("catalog")),), None, blob("manifest"), bl
 @pytest.mark.parametrize(
     ("ours", "difference"),
     [
-        (None, "holds generation 2, and this home never pulled it; another machine published it"),
+        (None, "holds generation 2, which this home has never pulled; another machine published"),
         (replace(TWO, current=1), "and what this home last pulled or pushed was generation 1;"),
         (replace(TWO, current=None), "and what this home last pulled or pushed was vendor files;"),
         (replace(TWO, generations=(KeptGeneration(2, blob("other")),)),
-         "holds another generation 2 than the one that this home last pulled or pushed;"),
+         "holds a different generation 2 from the one that this home last pulled or pushed;"),
         (replace(TWO, names=blob("fewer")),
          "holds the generation 2 that this home has, but other vendor files or earlier"),
     ],

@@ -14,7 +14,7 @@ _Row = tuple[Any, ...]
 # Columns in the order in which their conditions are checked when a result is empty.
 _KEYS = ("clock", "interval", "symbol", "exchange", "series_id")
 _SHOWN_VALUES = 6
-_IN_THIS_HOME = "is in this home; see: warehouse status"
+_SEE_STATUS = "; see: warehouse status"
 
 
 def explain_empty(
@@ -53,9 +53,11 @@ def _coverage(cursor: duckdb.DuckDBPyConnection, dataset: str) -> list[_Row]:
 
 def _no_data(scope: QueryScope) -> str:
     if scope.datasets == (scope.relation.name,):
-        return f"nothing of {scope.relation.name} {_IN_THIS_HOME}"
+        return f"this home has no data of {scope.relation.name}{_SEE_STATUS}"
     sources = " or ".join(scope.datasets)
-    return f"nothing of {sources}, which {scope.relation} is computed from, {_IN_THIS_HOME}"
+    return (
+        f"this home has no data of {sources}, from which {scope.relation} is computed{_SEE_STATUS}"
+    )
 
 
 def _what_is_here(
@@ -73,10 +75,12 @@ def _what_is_here(
     parts += absent.values()
     missing = [dataset for dataset in scope.datasets if dataset not in here]
     if missing:
-        parts.append(f"nothing of {', '.join(missing)}")
+        parts.append(f"no data of {', '.join(missing)}")
     if scope.datasets == (scope.relation.name,):
-        return f"{scope.relation} is here {parts[0].partition(' ')[2]}, but no row fits the query"
-    return f"no row fits the query; {scope.relation} is computed from: {'; '.join(parts)}"
+        return (
+            f"{scope.relation} has rows {parts[0].partition(' ')[2]}, but no row matches the query"
+        )
+    return f"no row matches the query; {scope.relation} is computed from: {'; '.join(parts)}"
 
 
 def _restricted_keys(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
@@ -103,9 +107,9 @@ def _missing_part(dataset: str, rows: Sequence[_Row], scope: QueryScope) -> str 
         if here:
             beside = [] if unknown else [other for other in asked if other != name]
             named, listed = _keys_text(asked, name, *beside), _nearest_first(here, asked[name])
-            return f"{dataset} has no series with {named}; here: {listed}"
+            return f"{dataset} has no series with {named}; available: {listed}"
     every = unknown or [*asked]
-    return f"{dataset} has no series with {_keys_text(asked, *every)}; here: " + "; ".join(
+    return f"{dataset} has no series with {_keys_text(asked, *every)}; available: " + "; ".join(
         f"{name} {_nearest_first(_values_of(rows, name), asked[name])}" for name in every
     )
 
@@ -117,7 +121,7 @@ def _outside_span(dataset: str, scope: QueryScope, rows: Sequence[_Row]) -> str 
     first, last = span
     if (scope.end is None or scope.end > first) and (scope.start is None or scope.start <= last):
         return None
-    return f"{dataset} is here {_span_text(span)} only"
+    return f"{dataset} has rows only {_span_text(span)}"
 
 
 def _span_of(rows: Sequence[_Row]) -> tuple[dt.datetime, dt.datetime] | None:

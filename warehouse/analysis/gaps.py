@@ -167,7 +167,7 @@ def require_whole(gaps: Sequence[Gap]) -> None:
         listed = "\n".join(f"  {gap}" for gap in gaps[:10])
         more = f"\n  and {len(gaps) - 10:,} more" if len(gaps) > 10 else ""
         raise IncompleteError(
-            f"the data has {counted(len(gaps), 'gap')} in the selection:\n{listed}{more}",
+            f"the selection has {counted(len(gaps), 'gap')}:\n{listed}{more}",
             next_step="narrow the span, sync what is missing, or leave strict out",
             gaps=tuple(gaps),
         )

@@ -55,7 +55,7 @@ _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
 
-# Number of cuts of a model for which another scratch database pays.
+# Number of cuts per model from which another scratch database pays off.
 _LEAST_WORK = 4
 
 

@@ -79,7 +79,7 @@ class Reader:
                 if not is_here:
                     raise
                 log.warning(
-                    "warning: %s\n  results are from the files that are here, of generation %s",
+                    "warning: %s\n  results use the files that are already here, of generation %s",
                     error.what,
                     record.state and record.state.current,
                 )
@@ -133,7 +133,7 @@ class Reader:
             lacking = [n for n in names if not (self.home.root / n).is_file()] or names
             more = f" and {counted(len(lacking) - 1, 'more file')}" if lacking[1:] else ""
             raise UnreachableError(
-                f"{error.what}, and the query needs {lacking[0]}{more}, which no query before"
+                f"{error.what}, and the query needs {lacking[0]}{more}, which no earlier query"
                 " has fetched",
                 next_step="connect and run it again; offline, queries can read only fetched files",
             ) from error

@@ -80,12 +80,12 @@ def _difference(theirs: State, ours: State | None) -> str:
     number = theirs.current
     held = "vendor files without a build" if number is None else f"generation {number}"
     if ours is None:
-        return f"{held}, and this home never pulled it"
+        return f"{held}, which this home has never pulled"
     if number != ours.current:
         last = "vendor files" if ours.current is None else f"generation {ours.current}"
         return f"{held}, and what this home last pulled or pushed was {last}"
     if number is not None and theirs.generation(number) != ours.generation(number):
-        return f"another {held} than the one that this home last pulled or pushed"
+        return f"a different {held} from the one that this home last pulled or pushed"
     return (
         f"the {held} that this home has, but other vendor files or earlier generations than when"
         " this home last pulled or pushed"

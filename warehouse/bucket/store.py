@@ -300,7 +300,7 @@ class Store:
         if isinstance(error, FileNotFoundError):
             return MissingError(f"{place}: is not in the bucket")
         if any(mark in text for mark in _NO_KEYS):
-            return StoreError(f"{self.address}: there are no keys for it", next_step=_KEYS)
+            return StoreError(f"{self.address}: no keys are set for it", next_step=_KEYS)
         status = re.search(r"status code: (\d{3})", text)
         if code in _BUSY or (status and status[1] in ("429", "503")):
             return BusyError(

@@ -32,7 +32,7 @@ from warehouse.home import Home
 # Unneeded objects that are younger stay, because a reader may have an older generation open and a
 # writer may be about to publish what it has sent.
 GRACE = timedelta(days=1)
-# A prune deletes for so long at most; then it would have to begin again.
+# Maximum duration of deleting in one prune.
 _DELETES_FOR_S = 600
 _DELETED_AT_ONCE = 1000
 
@@ -70,7 +70,7 @@ def check_bucket(home: Home, store: Store, *, quick: bool = False) -> list[Bucke
     names = sorted(name for name in names_of(store, head) if name)
     damage += [BucketDamage(name, "is missing") for name in names if name not in there]
     damage += [
-        BucketDamage(name, f"has {counted(there[name], 'byte')}, here it has {size:,}")
+        BucketDamage(name, f"has {counted(there[name], 'byte')} there and {size:,} here")
         for name in names
         if quick and name in there and (size := _size(home, name)) not in (None, there[name])
     ]
@@ -144,7 +144,7 @@ def prune_bucket(
         for start in range(0, len(names), _DELETED_AT_ONCE):
             if time.monotonic() - began > _DELETES_FOR_S:
                 raise OvertakenError(
-                    f"{store.address}: one prune cannot remove all of it",
+                    f"{store.address}: has more unneeded objects than one prune can remove",
                     next_step="run the same command again",
                 )
             store.delete(names[start : start + _DELETED_AT_ONCE])

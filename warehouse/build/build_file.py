@@ -36,7 +36,7 @@ class BuildFile:
 
     def __exit__(self, *error: object) -> None:
         if is_abandoned():
-            return  # some step goes on, which only the end of the process can stop
+            return  # a step still runs, which only the end of the process can stop
         for connection in (self._of_published, self._engine):
             if connection is not None:
                 connection.close()

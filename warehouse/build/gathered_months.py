@@ -28,7 +28,7 @@ from warehouse.config import Settings
 from warehouse.lake import OwnedFile
 from warehouse.vendor import DatasetColumn, is_raw
 
-# Increase it when the way months are gathered changes, so that no older file is reused.
+# Increase it if the way months are gathered changes, so that no older file is reused.
 GATHER_VERSION = 3
 
 

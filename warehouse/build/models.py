@@ -28,7 +28,7 @@ from warehouse.sql import DATABASE, comment_all, identifier
 OURS = "warehouse"
 
 # Only a catalog with ticks has their macros, of which every opening parses half a million
-# characters. The hook of dbt that creates them asks the same.
+# characters. The dbt hook that creates them checks the same condition.
 _TICKS = "select 1 from meta.months where is_shown and starts_with(dataset, 'raw_') limit 1"
 
 

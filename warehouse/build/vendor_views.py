@@ -64,7 +64,9 @@ def write_vendor(
             sql = view_sql(columns, lake.files_of(dataset), home)
         connection.execute(f"create or replace view {view} as\n{sql}")
         meaning = (
-            contract.description if contract else "Not in the contracts; columns as in the files."
+            contract.description
+            if contract
+            else "Not in the contracts; the files have these columns."
         )
         texts = {column.name: column.comment for column in (*KEY_COLUMNS, *columns)}
         comment_all(connection, "view", view, meaning, texts)
@@ -106,7 +108,7 @@ def view_columns(dataset: str, found: Iterable[Columns]) -> list[DatasetColumn]:
         DatasetColumn(
             _free_name(name, contract),
             _widest(kinds[lowered]),
-            f"Not in the contract: {name}.",
+            f"Not in the contract; {name} in the files.",
             "unknown",
         )
         for lowered, name in sorted(spelled.items())

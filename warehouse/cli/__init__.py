@@ -20,7 +20,7 @@ from warehouse.interrupts import held_back, is_interrupt, leave
 _VERBS = {
     "demo": ("demo", "Build a warehouse of a simulated market, with a chart."),
     "sync": ("sync", "Download vendor files, or import a folder of them."),
-    "import": ("imports", "Import ticks of other formats, by one SQL file per format."),
+    "import": ("imports", "Import ticks in other formats, with one SQL file per format."),
     "build": ("build", "Build the catalog and the models, test them, publish them."),
     "publish": ("build", "Publish a build file that dbt has filled."),
     "pull": ("bucket", "Update the home from its bucket."),

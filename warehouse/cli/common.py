@@ -132,13 +132,15 @@ past_options = grouped(
         "--generation", type=int, metavar="N", help="Use generation N instead of the current one."
     ),
     click.option(
-        "--as-of", metavar="TIME", help="Query the catalog published at that time (ISO 8601, UTC)."
+        "--as-of",
+        metavar="TIME",
+        help="Use the catalog that was current at that time (ISO 8601, UTC).",
     ),
     click.option(
         "--snapshot",
         metavar="NAME",
         shell_complete=completed("snapshot"),
-        help="Query the generation of that name.",
+        help="Use the generation of that name.",
     ),
 )
 
@@ -146,7 +148,7 @@ timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Stop the query after that time.",
+    help="Stop the query after this many seconds.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -29,17 +29,25 @@ _SHOWN = 40
         "--exchange",
         metavar="TEXT",
         shell_complete=completed("exchange"),
-        help="Name or pattern with * and ?.",
+        help="Exchange: name, or pattern with * and ?.",
     ),
     click.option(
-        "--symbol", metavar="TEXT", shell_complete=completed("symbol"), help="Name or pattern."
+        "--symbol",
+        metavar="TEXT",
+        shell_complete=completed("symbol"),
+        help="Symbol: name or pattern.",
     ),
     click.option(
-        "--interval", metavar="TEXT", shell_complete=completed("interval"), help="Name or pattern."
+        "--interval",
+        metavar="TEXT",
+        shell_complete=completed("interval"),
+        help="Interval: name or pattern.",
     ),
-    click.option("--clock", metavar="TEXT", help="true or exchange."),
+    click.option("--clock", metavar="TEXT", help="Clock: true or exchange."),
     click.option(
-        "--period", metavar="TEXT", help="2025-09, 2025-09-11, or a pattern such as 2025-*."
+        "--period",
+        metavar="TEXT",
+        help="Month or day, such as 2025-09 or 2025-09-11, or a pattern such as 2025-*.",
     ),
 )
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")

@@ -58,5 +58,5 @@ def preview(settings: Settings, file: Path, limit: int, form: str, **options: An
         result = warehouse.preview(file, limit=limit, **options)
         write_result(result, form, None, limit)
         if len(result) == limit:
-            say(f"cut after {counted(limit, 'row')}; more with: --limit N")
+            say(f"only the first {counted(limit, 'row')}; for more, add --limit N")
     return ExitCode.DONE

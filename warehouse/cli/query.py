@@ -106,18 +106,21 @@ Examples:
         "--format",
         "form",
         type=click.Choice(FORMATS),
-        help="Default: by the suffix of -o, else table.",
+        help="Output format [by the suffix of -o, else table].",
     ),
     click.option("--json", "as_json", is_flag=True, help="Same as --format json."),
     click.option(
-        "-o", "target", type=click.Path(path_type=Path), help="Write to a file, not stdout."
+        "-o",
+        "target",
+        type=click.Path(path_type=Path),
+        help="Write to this file instead of stdout.",
     ),
     click.option(
         "--limit",
         type=click.IntRange(0),
         default=40,
         show_default=True,
-        help="Rows that a table shows.",
+        help="Maximum number of rows in a table.",
     ),
     click.option(
         "--receipt",
@@ -129,7 +132,9 @@ Examples:
 @click.option(
     "--memory", metavar="SIZE", help="Memory limit, such as 2GB; DuckDB uses the disk beyond it."
 )
-@click.option("--strict", is_flag=True, help="Fail if bars are missing from the selected data.")
+@click.option(
+    "--strict", is_flag=True, help="Fail if the result has warnings, such as missing bars."
+)
 @click.option(
     "--explain", is_flag=True, help="Show which tables and columns the query reads; do not run it."
 )
@@ -250,7 +255,7 @@ def shell(settings: Settings, past: dict[str, Any]) -> int:
         raise NotFoundError(
             f"no DuckDB shell: there is no {beside}, and no duckdb on PATH",
             next_step=f"run: {sys.executable} -m pip install duckdb-cli, then: warehouse shell;"
-            f" or with a DuckDB shell of your own, 1.4 or newer: duckdb -readonly {catalog}",
+            f" or use your own DuckDB shell, 1.4 or newer: duckdb -readonly {catalog}",
         )
     zone = f"set TimeZone = '{settings.session['TimeZone']}'"
     here = f"set variable {HOME_VARIABLE} = {literal(str(home.root))}"
@@ -275,7 +280,7 @@ def parse_parameter(text: str) -> tuple[str, Any]:
         except (ValueError, RecursionError) as error:
             raise UsageError(
                 f"-p {name[:-1]}: not JSON ({error})",
-                next_step="write such as -p 'NAME:=[1, 2]', or -p NAME=VALUE for a plain value",
+                next_step="write it like -p 'NAME:=[1, 2]', or -p NAME=VALUE for a plain value",
             ) from error
     return name, _typed(name, value)
 

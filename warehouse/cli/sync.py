@@ -118,7 +118,7 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
     click.option(
         "--salvage",
         is_flag=True,
-        help="Import the good rows of a file with a few bad ones, which meta.salvaged lists.",
+        help="Import the good rows of a file that has a few bad ones; meta.salvaged lists those.",
     ),
     click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
     json_option,

@@ -313,7 +313,7 @@ def _new_place(home: Home, generation: int) -> Path:
     target = generation_path(home, generation)
     if target.exists():
         raise BuildError(
-            f"generation {generation} is published already; nothing was changed", next_step=BUILD
+            f"generation {generation} is already published; nothing was changed", next_step=BUILD
         )
     return target
 

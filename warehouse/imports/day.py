@@ -24,7 +24,7 @@ from warehouse.vendor import Period
 
 # Share of repeated rows without ids above which there is a warning.
 _MANY_REPEATS = 0.001
-# Share of a file's rows in other files from which on it counts as the same data.
+# Share of a file's rows in another file above which both count as the same data.
 _SAME_DATA = 0.5
 
 

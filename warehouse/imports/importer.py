@@ -29,7 +29,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "unzip": ("yes", "no"),
     "contract_size": (),
 }
-# Increase it when the same SQL gives other files than before.
+# Increase it if the same SQL gives other files than before.
 _VERSION = "1"
 
 

@@ -114,7 +114,7 @@ def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
         try:
             text = path.read_text("utf-8")
         except UnicodeDecodeError as error:
-            raise NeedsDbt(f"{place}: is no text in UTF-8") from error
+            raise NeedsDbt(f"{place}: is not UTF-8 text") from error
         if re.search(r"\{[{%#]", text):
             raise NeedsDbt(f"{place}: only dbt renders a yml file with Jinja")
         try:
@@ -138,7 +138,7 @@ class _Unknown(Exception):
 def _part(entry: Any, known: set[str]) -> dict[str, Any]:
     """Check that an entry is a mapping with these keys only."""
     if not isinstance(entry, dict):
-        raise _Unknown(f"{entry!r} is not understood here")
+        raise _Unknown(f"{entry!r} is not supported without dbt")
     if others := sorted(map(str, entry.keys() - known)):
         raise _Unknown(f"only dbt reads {others[0]}")
     return entry
@@ -154,7 +154,7 @@ def _list(entry: Mapping[str, Any], key: str) -> list[Any]:
 def _text(entry: Mapping[str, Any], key: str) -> str:
     value = entry.get(key, "")
     if not isinstance(value, str) or re.search("[\0\ud800-\udfff]", value):
-        raise _Unknown(f"{key}: {value!r} is not a text")
+        raise _Unknown(f"{key}: {value!r} is not a string")
     return value
 
 
@@ -173,7 +173,7 @@ def _model(entry: Any, path: Path) -> tuple[str, Described]:
     name = _text(entry, "name")
     names = [test.name(name) for test in tests]
     if twice := [test for test in names if names.count(test) > 1]:
-        raise _Unknown(f"the test {twice[0]} is there twice")
+        raise _Unknown(f"the test {twice[0]} is declared twice")
     return name, Described(path, _text(entry, "description"), columns, tests)
 
 
@@ -188,7 +188,7 @@ def _column_config(column: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tests(entry: Mapping[str, Any], column: str) -> Iterator[OwnTest]:
     if "tests" in entry and "data_tests" in entry:
-        raise _Unknown("tests and data_tests of one thing")
+        raise _Unknown("both tests and data_tests for the same model or column")
     for given in (*_list(entry, "tests"), *_list(entry, "data_tests")):
         test = {given: {}} if isinstance(given, str) else _part(given, {*_ARGUMENTS})
         if len(test) != 1:
@@ -203,7 +203,7 @@ def _tests(entry: Mapping[str, Any], column: str) -> Iterator[OwnTest]:
         if kind == "relationships" and found.reads is None:
             raise _Unknown(f"the test relationships to {options['to']!r}")
         if kind == "accepted_values" and not _are_plain(options["values"]):
-            raise _Unknown("values of accepted_values that are neither plain texts nor numbers")
+            raise _Unknown("values of accepted_values that are neither plain strings nor numbers")
         yield found
 
 

@@ -103,7 +103,7 @@ class Renderer:
         )
         theirs = self._macros(macros, without) if macros is not None else {}
         for name in sorted(theirs.keys() & (ours.keys() | self._builtins().keys())):
-            raise UnsupportedTemplate(f"macro {name}: one of this name is there already")
+            raise UnsupportedTemplate(f"macro {name}: a built-in macro has this name")
         self._packages = [ours | theirs, ours]  # dbt searches the root project first
         self._globals = {
             **self._packages[0],
@@ -185,7 +185,7 @@ class Renderer:
             for kind, name in _DEFINED.findall(bare):
                 name = f"test_{name}" if kind == "test" else name
                 if name in found:
-                    raise UnsupportedTemplate(f"macro {name} is there twice")
+                    raise UnsupportedTemplate(f"macro {name} is defined twice")
                 found[name] = _Macro(self, path, alone.get(name, text), name)
         return found
 
@@ -218,12 +218,12 @@ class Renderer:
 
     def _dispatch(self, name: str, macro_namespace: str | None = None) -> _Macro:
         if macro_namespace not in (None, _OURS, _THEIRS):
-            raise UnsupportedTemplate(f"dispatch in {macro_namespace}")
+            raise UnsupportedTemplate(f"dispatch in {macro_namespace} is not supported")
         for package in self._packages:
             for prefix in ("duckdb__", "default__"):
                 if prefix + name in package:
                     return package[prefix + name]
-        raise UnsupportedTemplate(f"dispatch('{name}'): no macro of ours or yours")
+        raise UnsupportedTemplate(f"dispatch('{name}'): neither a built-in macro nor one of yours")
 
 
 class _Graph(TemplateValue):
@@ -278,7 +278,9 @@ class _Rendering:
 
         def ref(*names: str, **version: Any) -> _Reference:
             if not names or names[:-1] not in ((), (_OURS,), (_THEIRS,)) or version:
-                raise UnsupportedTemplate(f"ref{names} of another package or version")
+                raise UnsupportedTemplate(
+                    f"ref{names}: other packages and versions are not supported"
+                )
             refs.append(names[-1])
             return self._reference(names[-1])
 
@@ -322,7 +324,7 @@ class _Rendering:
         text = model_for_dbt(path.read_bytes()).decode("utf-8", errors="replace")
         try:
             _, config, _ = self._text(text, path.name, Relation("user", name))
-        except TemplateMistake:  # the file's own mistake, found where it is rendered itself
+        except TemplateMistake:  # reported when that file itself is rendered
             config = {}
         self._open.pop()
         if config.get("materialized", "view") not in MATERIALIZED:
@@ -435,12 +437,12 @@ def _wrong(message: str) -> NoReturn:
 def _config_of_test(*, meta: object = None, **options: object) -> str:
     """Accept the options of a test that do not change its SQL; refuse others."""
     if options:
-        raise UnsupportedTemplate(f"config({', '.join(options)}) in a test")
+        raise UnsupportedTemplate(f"config({', '.join(options)}) is not supported in a test")
     return ""
 
 
 def _unset(*_: object, **__: object) -> NoReturn:
-    raise UnsupportedTemplate("this is not defined here")
+    raise UnsupportedTemplate("`this` is not defined here")
 
 
 def _quote(name: str) -> str:

@@ -51,10 +51,10 @@ from warehouse.project.user_models import (
 from warehouse.sql import Relation
 
 _KEYS = frozenset({"alias", "materialized", "meta"})
-# What dbt asks of an incremental model only where it is there already, which it never is.
+# Keys that matter only if the table of an incremental model already exists, which it never does.
 _INCREMENTAL_KEYS = frozenset({"unique_key", "incremental_strategy", "on_schema_change"})
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
-# What dbt's templates may name beside macros.
+# Names besides macros that dbt's templates may use.
 _IN_DBT = (
     *("adapter", "api", "builtins", "column", "compiled_code", "config", "context", "database"),
     *("doc", "env_var", "exceptions", "execute", "flags", "fromjson", "fromyaml", "graph"),
@@ -64,7 +64,7 @@ _IN_DBT = (
     *("target", "this", "thread_id", "tojson", "toyaml", "validation", "write"),
     *("zip", "zip_strict"),
 )
-# The similarity from which an unknown name is one of the known ones, misspelt.
+# Similarity above which an unknown name is taken for a misspelt known one.
 _NEAR = 0.75
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]\w*)")
 
@@ -124,7 +124,7 @@ def build_rendered_models(
             blamed = [reason.path] if reason.path else user_model_files(home)
             text = str(reason)
             if not reason.is_broken:
-                text += f"\nthis takes dbt, which is not installed: {how_to_install('dbt')}"
+                text += f"\nthis needs dbt, which is not installed: {how_to_install('dbt')}"
             left_out += [
                 left_out_file(home, path, text.removeprefix(f"{_place(home, path)}: "))
                 for path in blamed
@@ -244,7 +244,7 @@ def _model(
         raise _broken(path, reason + shown) from error
     own = _Own(name, path, text, found, described)
     if "execute" in text:
-        raise NeedsDbt(f"{place}: asks whether dbt executes")
+        raise NeedsDbt(f"{place}: uses execute, which only dbt sets")
     keys = _KEYS | _INCREMENTAL_KEYS if own.materialized == "incremental" else _KEYS
     if others := sorted(found.config.keys() - keys):
         raise NeedsDbt(f"{place}: config({others[0]}=...)")
@@ -274,18 +274,18 @@ class _Macros:
 
 
 def _plain_macros(home: Home, gone: Collection[Path]) -> _Macros:
-    """Raise an error if a user's macro is broken, may replace one of dbt's, or asks its mode."""
+    """Raise an error if a user's macro is broken, may replace one of dbt's, or uses `execute`."""
     lost: dict[str, str] = {}
     for path in own_files(home.macros, ".sql"):
         text, place = own_text(path), _place(home, path)
         for kind, name in _DEFINED.findall(text):
             if kind == "test" or name in _macros_of_dbt() or name.startswith("test_"):
-                raise NeedsDbt(f"{place}: {name} may stand for a macro of dbt's")
+                raise NeedsDbt(f"{place}: {name} may replace one of dbt's macros")
             if path in gone:
                 lost[name] = place
         if path not in gone:
             if "execute" in text:
-                raise NeedsDbt(f"{place}: asks whether dbt executes")
+                raise NeedsDbt(f"{place}: uses execute, which only dbt sets")
             if (reason := mistake_of_macros(text)) is not None:
                 raise _broken(path, reason)
     return _Macros(lost)

@@ -170,9 +170,9 @@ class Sandbox(SandboxedEnvironment):
             self._require_small(_size(left) * abs(right) if isinstance(right, int) else 0)
             self._require_small(_size(right) * abs(left) if isinstance(left, int) else 0)
         elif operator == "%" and isinstance(left, str) and _FORMAT_WIDTH.search(left):
-            raise UnsupportedTemplate(f"{left!r}: a width that long")
+            raise UnsupportedTemplate(f"{left!r}: this width is too large")
         elif operator == "**" and _bits(left) * abs(right) > _LARGEST_BITS:
-            raise UnsupportedTemplate("a number that large")
+            raise UnsupportedTemplate("the number is too large")
         return self._limited(super().call_binop(context, operator, left, right))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:
@@ -213,7 +213,7 @@ class Sandbox(SandboxedEnvironment):
     def _limited(self, value: Any) -> Any:
         """Count the size of a value, and refuse one that is too large."""
         if _bits(value) > _LARGEST_BITS:
-            raise UnsupportedTemplate("a number that large")
+            raise UnsupportedTemplate("the number is too large")
         self._require_small(_size(value))
         self.spend(_cost(value))
         return value
@@ -221,7 +221,7 @@ class Sandbox(SandboxedEnvironment):
     @staticmethod
     def _require_small(size: int) -> None:
         if size > _LONGEST:
-            raise UnsupportedTemplate("the template creates a text or list that is too long")
+            raise UnsupportedTemplate("the template creates a string or list that is too long")
 
     def _range(self, *bounds: int) -> range:
         found = range(*bounds)
@@ -233,9 +233,9 @@ class Sandbox(SandboxedEnvironment):
         parts = value.values() if isinstance(value, dict) else value
         if isinstance(value, (list, tuple, dict)):
             if any(isinstance(part, (list, tuple, dict)) for part in parts):
-                raise UnsupportedTemplate("a list of lists as text")
+                raise UnsupportedTemplate("a list of lists cannot be written as text")
         elif not isinstance(value, (str, int, float, Undefined, TemplateValue, type(None))):
-            raise UnsupportedTemplate(f"a {type(value).__name__} as text")
+            raise UnsupportedTemplate(f"a {type(value).__name__} cannot be written as text")
         text = str(value)
         self.spend(_cost(text))
         return text
@@ -257,7 +257,9 @@ class Patterns:
     def _checked(pattern: str, text: str) -> str:
         repeats = len(re.findall(r"[*+?{]", pattern))
         if "(" in pattern or (len(text) + 1) ** (repeats + 1) > 100 * _LONGEST:
-            raise UnsupportedTemplate(f"re: the pattern {pattern!r} on a text of {len(text)}")
+            raise UnsupportedTemplate(
+                f"re: the pattern {pattern!r} may take too long on {len(text)} characters"
+            )
         return pattern
 
 

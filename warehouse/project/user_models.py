@@ -313,7 +313,7 @@ def _yaml_error(path: Path) -> str | None:
 
 def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
     if path.suffix.lower() == ".py":
-        return "models in Python are not built, since the look-ahead audit reads SQL: write it so"
+        return "Python models are not supported, because the look-ahead audit reads SQL: use SQL"
     if path.suffix != ".sql":
         return f"dbt reads files that end in .sql only: rename it to {path.stem}.sql"
     if path.stem.lower() in taken:

@@ -71,7 +71,7 @@ def ask_bars(ask: Ask, wanted: WantedBars) -> Result:
     events = _EVENTS.fullmatch(str(every))
     if events is None and not _LENGTH.fullmatch(str(every)):
         raise UsageError(
-            f"every={every!r}: not a length of time, and no number of trades, base or quote units",
+            f"every={every!r}: not a length of time or a number of trades, base or quote units",
             next_step="write it as '45m', '500 trades', '50 base' or '1e6 quote'",
         )
     if events is None:

@@ -52,7 +52,7 @@ class FolderPlan:
     ambiguous
         Parquet files with the same key and different bytes; none of them is imported.
     others
-        Data files of other formats.
+        Data files in other formats.
     layouts_shown
         Whether an earlier sync of this home listed the layouts of a folder.
     """
@@ -115,7 +115,7 @@ def _settle_repeats(
     for key, paths in same_key(scanned):
         if len({path.stat().st_size for path in paths}) > 1 or len(set(map(sha256_of, paths))) > 1:
             listed = " and ".join(map(printable, paths))
-            ambiguous.append(FoundFile(paths[0], None, f"{key}: {listed} are this file and differ"))
+            ambiguous.append(FoundFile(paths[0], None, f"{key}: these files differ: {listed}"))
             repeated.update(paths)
         else:
             held, _ = origin_of(key) or ("", "")
@@ -181,7 +181,7 @@ def sync_folder(
 
 
 def other_data(others: Sequence[FoundFile], folder: Path) -> Iterator[str]:
-    """A warning that names data files of other formats, because they are not imported."""
+    """A warning that names data files in other formats, because they are not imported."""
     if others:
         names = [printable(found.path.relative_to(folder.resolve())) for found in others]
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -283,7 +283,7 @@ class _Page:
     def drawing(self, body: dict[str, Any], asking: Asking) -> Any:
         x, ys, pixels = body.get("x"), body.get("ys"), body.get("pixels")
         if not (isinstance(x, str) and isinstance(ys, list) and isinstance(pixels, int)):
-            raise UsageError("a drawing has the text x, the list ys and the number pixels")
+            raise UsageError("a chart needs a string x, a list ys and a number pixels")
         return drawing(asking, *_query(body), x, list(map(str, ys)), pixels)
 
     def remarks(self, body: dict[str, Any], asking: Asking) -> Any:
@@ -345,7 +345,7 @@ async def _json(request: Request) -> dict[str, Any]:
 def _query(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     text, params = body.get("sql"), body.get("params", {})
     if not isinstance(text, str) or not isinstance(params, dict):
-        raise UsageError("a request has the text sql and the object params")
+        raise UsageError("a query needs a string sql and an object params")
     return text, params
 
 

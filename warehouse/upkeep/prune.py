@@ -63,7 +63,7 @@ def take_snapshot(home: Home, name: str) -> int:
         taken = {other: g.number for g in list_generations(home) for other in g.snapshots}
         if name in taken:
             raise UsageError(
-                f"the snapshot {name!r} exists already, of generation {taken[name]}",
+                f"the snapshot {name!r} already exists, of generation {taken[name]}",
                 next_step="choose another name",
             )
         (generation_path(home, generation).parent / f"{name}{SNAPSHOT_MARK}").touch()

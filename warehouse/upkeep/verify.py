@@ -250,7 +250,7 @@ def _check_link(home: Home, path: Path, stored: Path) -> Iterator[Finding]:
     if not path.is_file():
         yield Finding(Severity.STALE, About.LINK, _below(home, path), "is missing", REPAIR)
     elif not shows(path, stored):
-        what = "shows another object"
+        what = "points to another object"
         yield Finding(Severity.STALE, About.LINK, _below(home, path), what, REPAIR)
 
 
@@ -335,7 +335,7 @@ def _check_journal(home: Home) -> Iterator[Finding]:
     lacking = [n for n, noted in copies.items() if entries[: len(noted)] != noted]
     if not is_whole or lacking:
         what = "is truncated or changed" + "".join(
-            f": generation {number} remembers more" for number in lacking[-1:]
+            f": the copy in generation {number} has more entries" for number in lacking[-1:]
         )
         yield Finding(Severity.DAMAGED, About.JOURNAL, subject, what, REPAIR)
 

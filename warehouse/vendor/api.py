@@ -202,7 +202,7 @@ class VendorClient:
                     return self._answer(response.status_code, body, about)
                 problem, hint_s = f"status {response.status_code}", retry_after_s(response)
                 if hint_s is not None and hint_s > patience.longest_hint_s:
-                    problem += f", it asks to wait {hint_s:.0f} s"
+                    problem += f"; it asks to wait {hint_s:.0f} s"
                     break
             if failures < patience.tries:
                 self.transport.pause(failures, url, hint_s=hint_s)

@@ -233,7 +233,7 @@ class _Download:
     def _refused(self, status: int) -> VendorError:
         return RequestRefusedError(
             f"{self.about}: the vendor's storage refuses it (status {status})",
-            next_step="run the same command again later; if it fails again, tell the vendor",
+            next_step="run the same command again later; if that fails too, ask the vendor",
             status=status,
         )
 

@@ -257,25 +257,25 @@ BOTH = f"{BTC}, {ETH}"
     ("text", "hint"),
     [
         ("from mart where clock = 'exchange'", "flow has no series with clock 'exchange';"
-         " here: true"),
+         " available: true"),
         ("select count(*) as n, avg(close) as close from mart where clock = $c",
-         "flow has no series with clock 'x'; here: true"),
+         "flow has no series with clock 'x'; available: true"),
         (f"from mart where interval = '5m' and symbol = '{BTC}'",
-         "flow has no series with interval '5m'; here: 1h"),
+         "flow has no series with interval '5m'; available: 1h"),
         ("from mart where symbol in ('perpetual-ETH-USDT', 'a')", "flow has no series with"
-         f" symbol 'a' or 'perpetual-ETH-USDT'; here: {BOTH}"),
+         f" symbol 'a' or 'perpetual-ETH-USDT'; available: {BOTH}"),
         ("from vendor.ohlcv where exchange = 'binance' and symbol = 'BTC'",
          "ohlcv has no series with symbol 'BTC' and exchange 'binance';"
-         f" here: symbol {BOTH}; exchange binance-futures"),
+         f" available: symbol {BOTH}; exchange binance-futures"),
         ("from vendor.flow where series_id = 99", "flow has no series with series_id 99;"
-         " here: 1, 2"),
-        ("from vendor.flow where time < '2025-01-01'", "flow is here from 2025-09-01 00:00"
-         " to 2025-10-31 23:00 only"),
-        ("from vendor.l1_price where symbol = 'a'", "nothing of l1_price is in this home;"
+         " available: 1, 2"),
+        ("from vendor.flow where time < '2025-01-01'", "flow has rows only from 2025-09-01 00:00"
+         " to 2025-10-31 23:00"),
+        ("from vendor.l1_price where symbol = 'a'", "this home has no data of l1_price;"
          " see: warehouse status"),
-        ("from vendor.flow where taker_buy_volume < 0", "vendor.flow is here from"
-         " 2025-09-01 00:00 to 2025-10-31 23:00, but no row fits the query"),
-        ("from mart where close < 0", "no row fits the query; mart is computed from: flow, ohlcv"
+        ("from vendor.flow where taker_buy_volume < 0", "vendor.flow has rows from"
+         " 2025-09-01 00:00 to 2025-10-31 23:00, but no row matches the query"),
+        ("from mart where close < 0", "no row matches the query; mart is computed from: flow, ohlcv"
          " from 2025-09-01 00:00 to 2025-10-31 23:00"),
         ("select count(*) as n from mart where close < 0", None),
         ("select 0 as n", None),
@@ -301,8 +301,8 @@ def test_hint_when_one_source_of_a_table_is_not_here_then_names_those_that_are(
     scope = QueryScope(Relation("main", "seasonality"), ("basis", "flow"))
     hint = explain_empty(wh.connection(), [scope])
     assert hint == (
-        "no row fits the query; seasonality is computed from: flow from 2025-09-01 00:00"
-        " to 2025-10-31 23:00; nothing of basis"
+        "no row matches the query; seasonality is computed from: flow from 2025-09-01 00:00"
+        " to 2025-10-31 23:00; no data of basis"
     )
 
 
@@ -314,7 +314,7 @@ def test_hint_when_one_of_two_series_is_asked_for_wrongly_then_is_about_that_one
         f" and a.symbol = '{BTC}' and b.symbol = 'perpetual-ETH-USD'"
     )
     assert result.hint == (
-        f"flow has no series with symbol 'perpetual-ETH-USD'; here: {ETH}, {BTC}"
+        f"flow has no series with symbol 'perpetual-ETH-USD'; available: {ETH}, {BTC}"
     )
 
 

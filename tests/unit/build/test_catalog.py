@@ -393,7 +393,7 @@ def test_column_when_not_in_the_contract_then_is_kept_beside_the_keys(
     }
     columns = columns_of(lake, "vendor.impact")
     assert {shown: columns[shown] for shown in STRAY.values()} == {
-        shown: ("VARCHAR", f"Not in the contract: {name}. [unknown]")
+        shown: ("VARCHAR", f"Not in the contract; {name} in the files. [unknown]")
         for name, shown in STRAY.items()
     }
     drift = lake.sql(

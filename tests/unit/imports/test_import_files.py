@@ -1,4 +1,4 @@
-"""Ticks of other formats come in whole and in order, each file once, or are refused."""
+"""Ticks in other formats come in whole and in order, each file once, or are refused."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def _declared_tests(renderer: Renderer) -> Iterator[tuple[str, Relation, dict[st
         ("{% set x = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set x.a = [x.a, x.a] %}"
          "{% set x.b = [x.b, x.b] %}{% endfor %}{{ 1 if x.a is eq x.b }}", "no end"),
         ("{{ 'a' * 10**9 }}", "too long"),
-        ("{{ 2 ** (10**9) }}", "a number that large"),
-        ("{{ '%999999999d' % 1 }}", "a width"),
+        ("{{ 2 ** (10**9) }}", "the number is too large"),
+        ("{{ '%999999999d' % 1 }}", "this width is too large"),
         ("{{ 'aaaa' | replace('a', 'a' * 10**6) }}", "too long"),
         ("{{ (('a' * 10**6,) * 10**5) | join }}", "too"),
         ("{{ modules.re.fullmatch('(a+)+b', 'a' * 40) }}", "re: the pattern"),
@@ -140,5 +140,5 @@ def test_a_macro_of_the_users_that_stands_for_one_of_ours_is_left_to_dbt(tmp_pat
     path.write_text("{% macro duckdb__ratio(a, b) %}{{ a }}:{{ b }}{% endmacro %}")
     assert Renderer(tmp_path).render("{{ ratio('x', 'y') }}").sql == "x:y"
     path.write_text("{% macro ratio(a, b) %}{% endmacro %}")
-    with pytest.raises(UnsupportedTemplate, match="macro ratio: one of this name"):
+    with pytest.raises(UnsupportedTemplate, match="macro ratio: a built-in macro has this name"):
         Renderer(tmp_path)

@@ -26,7 +26,7 @@ from warehouse.project import Model, Project
 from warehouse.sql import Relation, identifier, rows_of_files
 from warehouse.times import utc_now
 
-# Increase it when the audit or its sample changes, so that every model is audited again.
+# Increase it if the audit or its sample changes, so that every model is audited again.
 AUDIT_VERSION = 2
 
 # Models with a more recent audit are not audited in turn.
@@ -134,7 +134,7 @@ class KeptAudits:
             rows = self._rows(_AUDITED)
             self._old_months, self._old_files = self._months, self._files
         else:
-            with suppress(DamagedError):  # nothing, or an earlier version
+            with suppress(DamagedError):  # nothing was published, or by an earlier version
                 rows, months, files = file.published(_AUDITED, _MONTHS, _FILES)
                 self._old_months, self._old_files = set(months), set(files)
         kept = map(_kept_audit, rows)

@@ -69,7 +69,7 @@ def _audit(
 ) -> dict[Relation, ModelAudit]:
     if not models:
         return {}
-    from warehouse.audit import audit_sample  # here, because most builds audit nothing
+    from warehouse.audit import audit_sample  # local: most builds audit nothing
 
     file.close()  # the audit opens it in a DuckDB of its own
     report = audit_sample(

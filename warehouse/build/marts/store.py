@@ -67,7 +67,7 @@ from warehouse.vendor import (
 
 Rows = list[tuple[Any, ...]]
 
-# Increase it when the way months are computed changes, so that no older file is reused.
+# Increase it if the way months are computed changes, so that no older file is reused.
 STORE_VERSION = 7
 
 

@@ -301,7 +301,7 @@ def _dataset_rows(
     for file in lake.beside:
         rows_beside[file.file.key.dataset] += file.file.facts.rows
     for name in sorted({*contracts, *lake.datasets}):
-        meaning = name, "uncontracted", "Not in the contracts: taken as it came."
+        meaning = name, "uncontracted", "Not in the contracts; kept as delivered."
         if (contract := contracts.get(name)) is not None:
             meaning = contract.title, contract.category, contract.description
         files, rows, size_bytes = sums.get(name, (0, 0, 0))

@@ -90,15 +90,23 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [
             ("dataset", "VARCHAR", "Dataset."),
             ("month", "VARCHAR", "UTC month."),
-            ("shown", "VARCHAR", "The manifest's token: another one after each change of a file."),
-            ("described", "VARCHAR", "The same, but it also changes with the origin of a file."),
+            (
+                "shown",
+                "VARCHAR",
+                "Token of the manifest, which changes with every change of a file.",
+            ),
+            (
+                "described",
+                "VARCHAR",
+                "The same, but it also changes if only the origin of a file changes.",
+            ),
             ("is_shown", "BOOLEAN", "Whether any file owns a span of time."),
             ("columns", "VARCHAR", "Names and types of the files' columns, as JSON."),
-            ("columns_shown", "VARCHAR", "The same of the files that own a span of time."),
+            ("columns_shown", "VARCHAR", "The same for the files that own a span of time."),
         ],
     ),
     "sources": (
-        "One row per imported file of the lake and file of another format that gave it rows.",
+        "One row per imported file of the lake and source file from which its rows come.",
         [
             ("dataset", "VARCHAR", "Dataset."),
             *_SERIES,
@@ -114,7 +122,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [
             *_FILE,
             ("column", "VARCHAR", "Column."),
-            ("kind", "VARCHAR", "missing: reads NULL; unexpected: kept."),
+            ("kind", "VARCHAR", "missing (the view has NULL), or unexpected (the view has it)."),
         ],
     ),
     "salvaged": (
@@ -122,7 +130,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [
             *_FILE,
             ("row_number", "BIGINT", "Place in the vendor's file; the first row is 0."),
-            ("time", "TIMESTAMP", "Its time, UTC; NULL where it has none."),
+            ("time", "TIMESTAMP", "Its time, UTC; NULL if it has none."),
             ("reason", "VARCHAR", "Why it was left out."),
             ("original", "VARCHAR", "sha256 of the vendor's file, quarantine/<original>.refused."),
         ],
@@ -136,7 +144,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
                 "VARCHAR",
                 "Kind of the unusual value, such as: price not positive, open last bar.",
             ),
-            ("text", "VARCHAR", "What was seen."),
+            ("text", "VARCHAR", "Description of the value."),
         ],
     ),
     "coverage": (
@@ -151,7 +159,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
             ("first_time", "TIMESTAMP", "First bar, UTC."),
             ("last_time", "TIMESTAMP", "Last bar, UTC."),
             ("gaps", "BIGINT", "Gaps: runs of missing bars."),
-            ("duplicates", "BIGINT", "Bars shown twice; always 0, files with such are refused."),
+            ("duplicates", "BIGINT", "Bars shown twice; always 0, because such files are refused."),
             ("nulls", "BIGINT", "NULLs over all columns of these files."),
             (
                 "source",
@@ -295,10 +303,14 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "tested": (
-        "One row per stored month of a mart and test that each month passes or not on its own.",
+        "One row per stored month and test, for tests that can run on single months.",
         [
             ("test", "VARCHAR", "Test, as in meta.results."),
-            ("key", "VARCHAR", "Hash of its SQL, of what it reads besides, of DuckDB's version."),
+            (
+                "key",
+                "VARCHAR",
+                "Hash of its SQL, of the other tables that it reads, and of DuckDB's version.",
+            ),
             ("path", "VARCHAR", "File of the month, below the home."),
             ("failures", "BIGINT", "Rows of the month that failed the test."),
         ],
@@ -308,11 +320,15 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [
             ("schema", "VARCHAR", "Schema of the model."),
             ("name", "VARCHAR", "Model."),
-            ("key", "VARCHAR", "Hash of the SQL of the model and of all it reads, and the like."),
+            (
+                "key",
+                "VARCHAR",
+                "Hash of everything that the verdict depends on, such as the model's SQL.",
+            ),
             ("verdict", "VARCHAR", "clean, labels, in-sample or untested."),
             ("rows", "BIGINT", "Rows compared, over all audits of this SQL."),
             ("untested", "VARCHAR[]", "Columns that were NULL wherever they were compared."),
-            ("empty", "VARCHAR[]", "Those of them without a value in the data."),
+            ("empty", "VARCHAR[]", "Those of these columns that have no value in the data at all."),
             ("generation", "BIGINT", "Generation whose build audited it last."),
             ("audited_at", "TIMESTAMP", "When that was, UTC."),
         ],

@@ -31,7 +31,7 @@ from warehouse.errors import BuildError
 from warehouse.files import leftovers
 from warehouse.home import Home, held_lock
 
-# Bytes of vendor files from which on a second worker pays: they take about a second to compute, and
+# Bytes of vendor files above which a second worker pays off: they take a second to compute, and
 # a worker 0.3 s to start (docs/scale.md).
 _WORTH_A_WORKER = 24 << 20
 

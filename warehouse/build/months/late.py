@@ -165,7 +165,7 @@ def _written(
 
 @lru_cache(maxsize=100_000)
 def _last_in(path: Path) -> tuple[int, int]:
-    import pyarrow.parquet as pq  # here, because a home without kept bars does not need it
+    import pyarrow.parquet as pq  # local: most homes have no kept bars
 
     time_us, known_us = json.loads(pq.read_metadata(path).metadata[_FACTS.encode()])
     return time_us, known_us

@@ -126,7 +126,7 @@ def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) ->
     quick
         Read its footer only.
     """
-    import pyarrow as pa  # here and below, because most builds need neither
+    import pyarrow as pa  # local, as below: most builds need neither
     import pyarrow.parquet as pq
 
     if not path.is_file():

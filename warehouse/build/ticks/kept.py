@@ -54,7 +54,7 @@ from warehouse.vendor import (
     load_contracts,
 )
 
-# Increase it when the way days are written changes, so that no older file is reused.
+# Increase it if the way days are written changes, so that no older file is reused.
 KEEP_VERSION = 1
 
 
@@ -420,7 +420,7 @@ _FACTS = "bars"
 @lru_cache(maxsize=100_000)
 def _facts_in(path: Path) -> dict[str, Any]:
     """The facts in the metadata of a day: runs of bars, number of NULLs and of late bars."""
-    import pyarrow.parquet as pq  # here, because a home without kept bars does not need it
+    import pyarrow.parquet as pq  # local: most homes have no kept bars
 
     facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_FACTS.encode()])
     return facts

@@ -64,7 +64,7 @@ def time_hint(file: pq.ParquetFile, name: str) -> str:
         convert = f"pd.to_datetime({frame}, unit={short!r}, utc=True)"
     elif is_text(kind) or is_bytes(kind) or pa.types.is_dictionary(kind):
         value = _least_value(file, name)
-        looks = f" and holds texts such as {str(value)[:40]!r}" if value is not None else ""
+        looks = f" and holds strings such as {str(value)[:40]!r}" if value is not None else ""
         if str(value).isdigit() and (unit := _epoch_unit(int(str(value)))) is not None:
             convert = f"pd.to_datetime({frame}.astype('int64'), unit={unit[0]!r}, utc=True)"
     else:

@@ -387,13 +387,13 @@ def _read_all(file: pq.ParquetFile, values: Values, key: FileKey) -> Values:
                     raise FileRefusedError(
                         f"row group {index}: the footer's statistics of {clocks[place]!r} "
                         f"({moment_text(bound[0])} to {moment_text(bound[1])}) exclude some of its "
-                        "rows, which queries would lose: write the file again"
+                        "rows, so queries would miss them: write the file again"
                     )
         for chunk, name, count in zip(chunks, clocks, filled, strict=True):
             if _claimed_nulls(chunk) > rows - first - count:
                 raise FileRefusedError(
                     f"row group {index}: the footer's statistics count NULL in {name!r} where "
-                    "there is none, so that queries would lose rows: write the file again"
+                    "there is none, so queries would miss rows: write the file again"
                 )
     if rows != file.metadata.num_rows:
         raise FileRefusedError(
@@ -409,8 +409,8 @@ def _chunk(metadata: pq.FileMetaData, row_group: int, name: str) -> pq.ColumnChu
     chunk = next(c for c in chunks if c.path_in_schema.lower() == name)
     if chunk.bloom_filter_offset is not None:
         raise FileRefusedError(
-            f"column {name!r} has a Bloom filter, which cannot be checked and by which queries "
-            "might lose rows: write the file without it"
+            f"column {name!r} has a Bloom filter, which cannot be checked, so queries "
+            "might miss rows: write the file without it"
         )
     return chunk
 
