@@ -293,14 +293,13 @@ def _check_stray_links(home: Home, expected: Collection[str]) -> Iterator[Findin
 
 
 def _check_catalogs(home: Home, seen: _Seen, *, quick: bool) -> Iterator[Finding]:
-    look = _Catalogs(home, quick=quick)
     if not home.catalog.is_file():
         kind, what, step = Severity.STALE, "is missing", BUILD
         if (lost := lost_catalog(home)) is not None:
             kind, what, step = Severity.DAMAGED, lost, REPAIR
         yield Finding(kind, About.CATALOG, "warehouse.duckdb", what, step)
     else:
-        reads = look.reads(home.catalog)
+        reads = readable(home, home.catalog, quick=quick)
         if isinstance(reads, str):
             yield Finding(Severity.DAMAGED, About.CATALOG, "warehouse.duckdb", reads, REPAIR)
         elif reads.objects != seen.shown:
@@ -312,7 +311,7 @@ def _check_catalogs(home: Home, seen: _Seen, *, quick: bool) -> Iterator[Finding
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
     months: dict[str, str | None] = {}
     for number in generations(home):
-        yield from _check_generation(home, number, look, seen.damage, months)
+        yield from _check_generation(home, number, seen.damage, months, quick=quick)
     yield from _check_unread(home, months, quick=quick)
 
 
@@ -340,29 +339,13 @@ def _check_journal(home: Home) -> Iterator[Finding]:
         yield Finding(Severity.DAMAGED, About.JOURNAL, subject, what, REPAIR)
 
 
-class _Catalogs:
-    """Reads catalogs, the current one only once although it is a link to a generation."""
-
-    def __init__(self, home: Home, *, quick: bool) -> None:
-        self.home, self.quick = home, quick
-        self._first: tuple[int, Reads | str] | None = None
-
-    def reads(self, catalog: Path) -> Reads | str:
-        """The files that a catalog reads; the first result, of the current catalog, is cached."""
-        place = catalog.stat().st_ino
-        if self._first is not None and self._first[0] == place:
-            return self._first[1]
-        reads = readable(self.home, catalog, quick=self.quick)
-        self._first = self._first or (place, reads)
-        return reads
-
-
 def _check_generation(
     home: Home,
     number: int,
-    look: _Catalogs,
     known: Collection[str],
     months: dict[str, str | None],
+    *,
+    quick: bool,
 ) -> Iterator[Finding]:
     """``known`` objects are checked elsewhere; ``months`` caches the findings on stored months."""
     path = generation_path(home, number)
@@ -371,7 +354,7 @@ def _check_generation(
     if names:
         drop = " and ".join(f"warehouse snapshot {name} --drop" for name in names)
         step = f"restore it from a backup, or drop it: {drop}, then verify --repair"
-    reads = look.reads(path)
+    reads = readable(home, path, quick=quick)
     if isinstance(reads, str):
         yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), reads, step)
         return
@@ -379,14 +362,14 @@ def _check_generation(
         if not home.object_path(object).is_file():
             what = f"reads objects/{object}.parquet, which is missing"
             yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), what, step)
-    damage = None if look.quick else copy_damage(home, number)
+    damage = None if quick else copy_damage(home, number)
     if damage is not None:
         subject = _below(home, native_copy(home, number).closed)
         what = f"(the native copy of generation {number}) {damage}"
         yield Finding(Severity.DAMAGED, About.COPY, subject, what, REPAIR)
     for name, rows in sorted(reads.months.items()):
         if name not in months:
-            months[name] = month_damage(home.root / name, rows, quick=look.quick)
+            months[name] = month_damage(home.root / name, rows, quick=quick)
             if months[name] is not None:
                 what = f"(of generation {number}) {months[name]}"
                 yield Finding(Severity.DAMAGED, About.MONTH, name, what, REPAIR)
