@@ -86,8 +86,8 @@ def _what_is_here(
 def _restricted_keys(scope: QueryScope, rows: Sequence[_Row]) -> dict[str, tuple[Any, ...]]:
     return {
         name: scope.keys[name]
-        for relation, name in enumerate(_KEYS)
-        if scope.keys.get(name) and any(row[relation] is not None for row in rows)
+        for place, name in enumerate(_KEYS)
+        if scope.keys.get(name) and any(row[place] is not None for row in rows)
     }
 
 

@@ -42,6 +42,13 @@ HOSTS = ("127.0.0.1", "localhost")
 
 _STATIC = Path(__file__).parent / "static"
 _FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+# Methods of `_Page` that answer a request: with parameters in the URL, and in a JSON body.
+_ASKED = (
+    *("catalog", "generations", "series", "points", "filled", "empty", "absent", "extreme"),
+    *("calendar", "table", "seasonality", "scatter", "lineage", "columns", "quality", "status"),
+    *("queries", "functions"),
+)
+_POSTED = ("sql", "drawing", "remarks", "receipt", "export", "save")
 _MOST_ROWS = 5_000
 _MOST_TEXT = 1 << 20
 _MOST_QUERIES = 16
@@ -74,40 +81,12 @@ def run_page(
 def create_app(settings: Settings, past: Mapping[str, Any], token: str) -> Starlette:
     """The page of one home as an ASGI application."""
     page = _Page(settings, past)
-    answers = {
-        "catalog": page.catalog,
-        "generations": page.generations,
-        "series": page.series,
-        "points": page.points,
-        "filled": page.filled,
-        "empty": page.empty,
-        "absent": page.absent,
-        "extreme": page.extreme,
-        "calendar": page.calendar,
-        "table": page.table,
-        "seasonality": page.seasonality,
-        "scatter": page.scatter,
-        "lineage": page.lineage,
-        "columns": page.columns,
-        "quality": page.quality,
-        "status": page.status,
-        "queries": page.queries,
-        "functions": page.functions,
-    }
-    posted = {
-        "sql": page.sql,
-        "drawing": page.drawing,
-        "remarks": page.remarks,
-        "receipt": page.receipt,
-        "export": page.export,
-        "save": page.save,
-    }
     routes = [
         Route("/", _index),
-        *(Route(f"{API_PATH}/{name}", page.get(answer)) for name, answer in answers.items()),
+        *(Route(f"{API_PATH}/{name}", page.get(getattr(page, name))) for name in _ASKED),
         *(
-            Route(f"{API_PATH}/{name}", page.post(answer), methods=["POST"])
-            for name, answer in posted.items()
+            Route(f"{API_PATH}/{name}", page.post(getattr(page, name)), methods=["POST"])
+            for name in _POSTED
         ),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
