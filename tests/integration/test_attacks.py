@@ -43,6 +43,8 @@ select 1; copy (select 1) to '{lake}/x.csv'
 select 1) ; copy (select 1) to '{lake}/x.csv'; select * from (select 1
 select 1) t; create table x as select * from (select 1
 select 1; select 2
+select 1) union all (select 2
+select 1 /* open
 export database '{out}'
 export database '{lake}' (format parquet)
 import database '{out}'
@@ -209,8 +211,9 @@ ALLOWED = [
     "explain from flow_features",
     "explain analyze select count(*) from flow_features",
     "explain (format json) select 1",
-    "from help()",
+    "-- first\nfrom help()",
     "from range(3)",
+    "select ';' || $$;$$",
     "select unnest([1, 2])",
     "from duckdb_columns() limit 1",
     "select 'copy x to y; drop table t' as text -- copy",

@@ -140,92 +140,6 @@ def test_parameter_when_no_value_of_sql_then_is_refused(wh: warehouse.Warehouse)
 # -- what is no query ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "select 1",
-        "select 1;",
-        "select 1 -- why not",
-        "-- first\nselect 1",
-        "with x as (select 1) select * from x",
-        "from (values (1)) as t(a)",
-        "values (1)",
-        "describe flow_features",
-        "summarize select 1 as a",
-        "show tables",
-        "pivot (select 1 as a, 2 as b) on a using sum(b)",
-        "select ';' || $$;$$",
-    ],
-)
-def test_sql_when_it_only_reads_then_answers(wh: warehouse.Warehouse, text: str) -> None:
-    assert len(wh.sql(text)) >= 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "create table x as select 1",
-        "insert into meta.build select * from meta.build",
-        "update meta.build set generation = 7",
-        "delete from meta.build",
-        "drop view flow_features",
-        "copy (select 1) to '{file}'",
-        "with x as (copy (select 1) to '{file}') select * from x",
-        "select * from (copy (select 1) to '{file}')",
-        "attach '{file}' as other",
-        "export database '{file}'",
-        "set threads = 1",
-        "set enable_external_access = true",
-        "pragma version",
-        "install httpfs",
-        "load httpfs",
-        "begin",
-        "checkpoint",
-        "use memory",
-        "comment on view flow_features is 'x'",
-        "select 1; select 2",
-        "select 1) ; drop view flow_features; select (1",
-        "select 1) union all (select 2",
-        "select 1 /* open",
-        "select 1\x00",
-        "",
-        " ;; ",
-        "-- nothing",
-        "selec 1",
-    ],
-)
-def test_sql_when_it_is_no_single_query_then_is_refused_and_does_nothing(
-    wh: warehouse.Warehouse, tmp_path: Path, text: str
-) -> None:
-    target = tmp_path / "written"
-    with pytest.raises(QueryError) as caught:
-        wh.sql(text.replace("{file}", str(target))).fetchall()
-    assert caught.value.exit_code == 2
-    assert not target.exists()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "from read_text('{file}')",
-        "from read_csv('{file}')",
-        "from '{file}'",
-        "from glob('/etc/*')",
-        "from read_text('{home}/manifest.sqlite')",
-        "from read_blob('{home}/objects/../manifest.sqlite')",
-    ],
-)
-def test_sql_when_it_reads_files_outside_the_lake_then_is_refused(
-    wh: warehouse.Warehouse, tmp_path: Path, text: str
-) -> None:
-    path = tmp_path / "secret.csv"
-    path.write_text("canary\n")
-    text = text.replace("{file}", str(path)).replace("{home}", str(wh.settings.home))
-    with pytest.raises(QueryError) as caught:
-        wh.sql(text).fetchall()
-    assert "canary\n" not in str(caught.value)
-
-
 def test_sql_when_a_local_frame_has_a_tables_name_then_is_not_taken(
     wh: warehouse.Warehouse,
 ) -> None:
@@ -358,25 +272,6 @@ def test_question_when_asked_again_with_a_wrong_value_then_is_refused(
     assert wh.sql(text, end="2025-09-02").fetchall() == wh.sql(text, end="2025-09-02").fetchall()
     with pytest.raises(QueryError, match="no day"):
         wh.sql(text, end="no day").fetchall()
-
-
-def test_question_when_its_table_was_made_anew_then_is_bound_anew(demo_home: Path) -> None:
-    text = "select * from memory.main.mine"
-    with warehouse.open(demo_home) as wh:
-        wh.sql("select 1 as one").arrow()
-        own = wh.connection()
-        for made in ("1 as a", "'x' as b, timestamp '2025-09-01' as time"):
-            own.execute(f"create or replace table memory.main.mine as select {made}")
-            expected = own.sql(text)
-            for _ in range(2):
-                result = wh.sql(text)
-                assert list(result.columns.items()) == list(
-                    zip(expected.columns, map(str, expected.types), strict=True)
-                )
-                assert result.fetchall() == expected.fetchall()
-        own.execute("drop table memory.main.mine")
-        with pytest.raises(QueryError, match="mine"):
-            wh.sql(text)
 
 
 def test_question_when_threads_ask_the_same_then_each_gets_all(wh: warehouse.Warehouse) -> None:

@@ -18,9 +18,8 @@ from warehouse.errors import UsageError
 from warehouse.simulator import Market, bars, write_market
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY
 from warehouse.simulator.events import EVENTS_PER_MINUTE
-from warehouse.simulator.fold import WIDTHS, Fold
+from warehouse.simulator.fold import WIDTHS
 from warehouse.simulator.instrument import Instrument
-from warehouse.simulator.noise import bridge, generator, normals
 from warehouse.simulator.process import Minutes
 from warehouse.vendor.contracts import load_contracts
 
@@ -547,47 +546,7 @@ def test_hours_are_the_sum_of_their_five_minutes(market: Market) -> None:
     assert sum(checked) > 50
 
 
-def test_fold_equals_plain_python() -> None:
-    rng = np.random.default_rng(5)
-    values, minutes = rng.normal(size=28 * 1440), 28 * 1440
-    active = rng.random(minutes) < 0.02
-    for interval, width in WIDTHS.items():
-        missing = rng.random(minutes // width) < 0.2
-        fold = Fold(date(2026, 2, 1), minutes, interval, active=active, missing=missing)
-        groups = [
-            values[start : start + width][active[start : start + width]]
-            for bar, start in enumerate(range(0, minutes, width))
-            if active[start : start + width].any() and not missing[bar]
-        ]
-        assert len(fold.time) == len(groups)
-        for found, plain in (
-            (fold.sum(values), [group.sum() for group in groups]),
-            (fold.mean(values), [group.mean() for group in groups]),
-            (fold.max(values), [group.max() for group in groups]),
-            (fold.min(values), [group.min() for group in groups]),
-            (fold.first(values), [group[0] for group in groups]),
-            (fold.last(values), [group[-1] for group in groups]),
-        ):
-            np.testing.assert_allclose(found, plain, rtol=1e-12, atol=1e-12)
-
-
 # The process
-
-
-def test_bridge_ends_where_it_is_told_and_forgets_at_its_half_life() -> None:
-    noise = normals(generator("test"), (30 * 1440,))
-    assert abs(noise.mean()) < 0.02
-    assert abs(noise.std() - 1) < 0.02
-    for half_life in (3, 60, 1500):
-        path = bridge(noise, half_life=half_life, start=2.0, end=-1.0)
-        assert path[0] == 2.0
-        assert path[-1] == pytest.approx(-1.0, abs=1e-9)
-        decay = 0.5 ** (1 / half_life)
-        plain = [2.0]
-        for value in noise[:3000].tolist():
-            plain.append(plain[-1] * decay + value * (1 - decay**2) ** 0.5)
-        np.testing.assert_allclose(path[:3001], plain, atol=1e-5)
-    assert bridge(noise, half_life=60, start=0.0, end=0.0).std() == pytest.approx(1, abs=0.15)
 
 
 def test_clocks_differ_a_little() -> None:
