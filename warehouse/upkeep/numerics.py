@@ -80,9 +80,9 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
             for mart, columns in _MEASURES.items()
         }
     grids = {name: _bars(name, table) for name, table in tables.items()}
-    meant = _meant(grids, float(project_vars(dbt_project_dir())["min_window_coverage"]))
+    expected = _expected(grids, float(project_vars(dbt_project_dir())["min_window_coverage"]))
     return [
-        _compare(mart, column, [row[place] for row in found[mart]], meant[mart, column])
+        _compare(mart, column, [row[place] for row in found[mart]], expected[mart, column])
         for mart, columns in _MEASURES.items()
         for place, column in enumerate(columns)
     ]
@@ -190,11 +190,10 @@ def _bars(dataset: str, table: pa.Table) -> Bars:
     return grid
 
 
-def _meant(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expected]:
+def _expected(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expected]:
     """Every measure; its windows contain at least this share of their bars."""
     flow, ohlcv, book = bars["flow"], bars["ohlcv"], bars["l1_price"]
-    net = [_over(value, 1e6) for value in flow["volume_delta_notional"]]
-    size = [None if value is None else abs(value) for value in net]
+    net = [_times(value, 1e-6) for value in flow["volume_delta_notional"]]
     spread = [
         None if None in (bid, ask, mid) else (ask - bid) / mid * 1e4  # type: ignore[operator]
         for bid, ask, mid in zip(
@@ -202,28 +201,28 @@ def _meant(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expecte
         )
     ]
     moves = [None, *_returns(book["midprice"], 1)[:-1]]
-    vol = [(_times(std, math.sqrt(_DAY)), 1.0) for std in _windows(moves, _std, share)]
+    vol = [_times(std, math.sqrt(_DAY)) for std in _windows(moves, _std, share)]
     funding = [_times(value, 1e4) for value in bars["funding"]["funding_rate"]]
-    toxicity = [None if value is None else abs(value) for value in flow["flow_toxicity_score"]]
     found = {
-        ("flow_features", "rolling_net_delta_1d"): _scaled(net, _sum, _absolute_sum, share),
+        ("flow_features", "rolling_net_delta_1d"): _scaled(net, math.fsum, share),
         ("flow_features", "rolling_buy_sell_ratio_1d"): _scaled(
-            flow["taker_buy_sell_ratio"], _mean, _absolute_mean, share
+            flow["taker_buy_sell_ratio"], _mean, share
         ),
         ("flow_features", "cumulative_delta"): _running(flow["volume_delta"]),
-        ("flow_features", "delta_size_zscore_1d"): _plain(_scores(size, share)),
+        ("flow_features", "delta_size_zscore_1d"): _plain(_scores(_magnitudes(net), share)),
         ("l1_features", "spread_bps"): _plain(spread),
-        ("l1_features", "rolling_spread_bps_1d"): _scaled(spread, _mean, _absolute_mean, share),
+        ("l1_features", "rolling_spread_bps_1d"): _scaled(spread, _mean, share),
         ("l1_features", "mid_return_bps"): _plain(moves),
-        ("l1_features", "realized_vol_1d_bps"): [
-            (value, max(1.0, abs(value or 0.0))) for value, _ in vol
-        ],
+        ("l1_features", "realized_vol_1d_bps"): _plain(vol),
         ("derivative_features", "funding_rate_bps_z_1d"): _plain(_scores(funding, share)),
         ("derivative_features", "rank_funding"): _plain(
             [None if n < 2 else (rank - 1) / (n - 1) for rank, n in _ranks(funding, share)]
         ),
         ("execution_costs", "toxicity_rank_7d"): _plain(
-            [None if not n else rank / n for rank, n in _ranks(toxicity, share)]
+            [
+                None if not n else rank / n
+                for rank, n in _ranks(_magnitudes(flow["flow_toxicity_score"]), share)
+            ]
         ),
         ("forward_returns", "next_1h_return_bps"): _plain(_returns(ohlcv["close"], 1)),
         ("forward_returns", "next_1d_return_bps"): _plain(_returns(ohlcv["close"], _DAY)),
@@ -237,9 +236,9 @@ def _meant(bars: dict[str, Bars], share: float) -> dict[tuple[str, str], Expecte
     }
     return {
         (mart, column): [
-            one for one, is_there in zip(meant, there[mart]["is_there"], strict=True) if is_there
+            one for one, is_there in zip(values, there[mart]["is_there"], strict=True) if is_there
         ]
-        for (mart, column), meant in found.items()
+        for (mart, column), values in found.items()
     }
 
 
@@ -253,10 +252,6 @@ def _windows(values: list[Value], measure: Measure, share: float) -> list[Value]
         window = [v for v in values[max(0, end - _DAY) : end] if v is not None]
         found.append(measure(window) if len(window) >= share * _DAY else None)
     return found
-
-
-def _sum(window: Sequence[float]) -> float:
-    return math.fsum(window)
 
 
 def _mean(window: Sequence[float]) -> float:
@@ -298,16 +293,14 @@ def _ranks(values: list[Value], share: float) -> list[tuple[float, int]]:
     return found
 
 
-def _absolute_sum(window: Sequence[float]) -> float:
-    return math.fsum(map(abs, window))
+def _magnitudes(values: list[Value]) -> list[Value]:
+    return [None if value is None else abs(value) for value in values]
 
 
-def _absolute_mean(window: Sequence[float]) -> float:
-    return _absolute_sum(window) / len(window)
-
-
-def _scaled(values: list[Value], measure: Measure, scale: Measure, share: float) -> Expected:
-    pairs = zip(_windows(values, measure, share), _windows(values, scale, share), strict=True)
+def _scaled(values: list[Value], measure: Measure, share: float) -> Expected:
+    """A measure, and as its scale the same measure of the magnitudes."""
+    scales = _windows(_magnitudes(values), measure, share)
+    pairs = zip(_windows(values, measure, share), scales, strict=True)
     return [(value, size or 1.0) for value, size in pairs]
 
 
@@ -336,20 +329,16 @@ def _returns(values: list[Value], bars_ahead: int) -> list[Value]:
     ]
 
 
-def _over(value: Value, divisor: float) -> Value:
-    return None if value is None else value / divisor
-
-
 def _times(value: Value, factor: float) -> Value:
     return None if value is None else value * factor
 
 
-def _compare(mart: str, column: str, found: list[Value], meant: Expected) -> Comparison:
-    assert len(found) == len(meant), f"{mart}: {len(found)} rows, {len(meant)} bars"
+def _compare(mart: str, column: str, found: list[Value], expected: Expected) -> Comparison:
+    assert len(found) == len(expected), f"{mart}: {len(found)} rows, {len(expected)} bars"
     errors = [
-        abs(value - expected) / scale
-        for value, (expected, scale) in zip(found, meant, strict=True)
-        if value is not None and expected is not None
+        abs(value - right) / scale
+        for value, (right, scale) in zip(found, expected, strict=True)
+        if value is not None and right is not None
     ]
     return Comparison(
         mart,
@@ -358,7 +347,7 @@ def _compare(mart: str, column: str, found: list[Value], meant: Expected) -> Com
         nulls=sum(value is None for value in found),
         error=max((math.inf if math.isnan(e) else e for e in errors), default=math.inf),
         nulls_differ=sum(
-            (value is None) != (expected is None)
-            for value, (expected, _) in zip(found, meant, strict=True)
+            (value is None) != (right is None)
+            for value, (right, _) in zip(found, expected, strict=True)
         ),
     )
