@@ -214,6 +214,24 @@ def imported(tree: ast.Module) -> set[tuple[str, str]]:
     }
 
 
+def test_modules_of_a_package_are_imported_by_that_package_only() -> None:
+    """Code outside a package imports from its ``__init__.py``, wherever the import is written."""
+    modules = {f"warehouse/{name}".removesuffix(".py").replace("/", ".") for name in SOURCES}
+    wrong = [
+        f"{name} imports {module}"
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        for alias in (node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ())
+        for module in (
+            getattr(node, "module", alias.name),
+            f"{getattr(node, 'module', '')}.{alias.name}",
+        )
+        if module in modules and module.count(".") > 1
+        if module.split(".")[1] != Path(name).parts[0]
+    ]
+    assert not wrong
+
+
 def test_faces_when_used_then_have_the_names_that_a_type_checker_reads() -> None:
     faces = {
         ".".join(["warehouse", *Path(name).parent.parts]): imported(tree)
