@@ -80,10 +80,10 @@ def render_table(
         lines += [line([*[""] * (len(row) - 1), rest]) for rest in folded[1:]]
     if None in shown:
         hidden = len(columns) - len(shown) + 1
-        told = f"… {hidden:,} more of {counted(len(columns), 'column')}" + (
+        remark = f"… {hidden:,} more of {counted(len(columns), 'column')}" + (
             f": {hint}" if hint else ""
         )
-        lines += textwrap.wrap(told, width, subsequent_indent="  ")
+        lines += textwrap.wrap(remark, width, subsequent_indent="  ")
     return "\n".join(lines)
 
 

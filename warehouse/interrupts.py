@@ -265,8 +265,8 @@ def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
 
 
 def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> StoppedError:
-    said, next_step, in_shell = _SAID[limit]
-    what = said.format(limits)
+    message, next_step, in_shell = _MESSAGES[limit]
+    what = message.format(limits)
     if not is_done:
         what += f"; given up after {after_s:.1f} s, because this step cannot be interrupted"
         next_step += "; the step continues and uses memory until it or the process ends"
@@ -302,7 +302,7 @@ def _forget_threads() -> None:
 
 
 # Per limit: the message, the next step in Python, and in the shell where that differs.
-_SAID = {
+_MESSAGES = {
     Limit.TIME: (
         "stopped at its time limit of {0.timeout_s:g} s",
         "select fewer series or a shorter span, or raise timeout=",

@@ -44,8 +44,8 @@ class Phase:
 
     def __str__(self) -> str:
         parts = [f"{number:,} {what}" for what, number in self.counts.items()]
-        told = ", ".join([*parts, self.detail] if self.detail else parts)
-        return f"{self.name}: {told}" if told else self.name
+        details = ", ".join([*parts, self.detail] if self.detail else parts)
+        return f"{self.name}: {details}" if details else self.name
 
 
 @contextmanager

@@ -89,8 +89,8 @@ class _Probe:
 
     def without(self, dataset: str, interval: str | None) -> World:
         """All data except the later rows of one dataset at one interval."""
-        said = "null" if interval is None else literal(interval)
-        own = f'"interval" is not distinct from {said}'
+        value = "null" if interval is None else literal(interval)
+        own = f'"interval" is not distinct from {value}'
         condition = f"not ({own} and known_at > {_timestamp(self.known_at)})"
         return World(self._rows, conditions=((dataset, condition),))
 
@@ -194,12 +194,12 @@ def _duration(microseconds: int) -> str:
     >>> _duration(86_100 * 10**6), _duration(90_000 * 10**6), _duration(500_000)
     ('23 hours 55 minutes', '1 day 1 hour', '0.5 seconds')
     """
-    seconds, said = microseconds // 10**6, []
+    seconds, parts = microseconds // 10**6, []
     for unit, length in _UNITS:
         count, seconds = divmod(seconds, length)
         if count:
-            said.append(counted(count, unit))
-    return " ".join(said[:2]) or f"{microseconds / 1e6} seconds"
+            parts.append(counted(count, unit))
+    return " ".join(parts[:2]) or f"{microseconds / 1e6} seconds"
 
 
 def _timestamp(moment: datetime) -> str:

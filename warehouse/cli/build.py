@@ -208,8 +208,8 @@ class _Steps:
             case {"step": "audited", "reused": int(reused)}:
                 self._reused["audit"] = reused
             case {"step": "publish"} if +self._reused:
-                told = [counted(number, what) for what, number in (+self._reused).items()]
-                say(f"reused {', '.join(told)}")
+                parts = [counted(number, what) for what, number in (+self._reused).items()]
+                say(f"reused {', '.join(parts)}")
             case {"step": str(step)} if step in _STEPS:
                 say(_STEPS[step])
 

@@ -102,10 +102,10 @@ def _list_tables(warehouse: Warehouse) -> None:
             dict.fromkeys(ticks),
         )
     for schema in dict.fromkeys(row[0] for row in bare):
-        for is_empty, said in ((False, "also in"), (True, "without data in")):
+        for is_empty, label in ((False, "also in"), (True, "without data in")):
             names = [row[1] for row in bare if (row[0], row[2]) == (schema, is_empty)]
             if names:
-                _put_names(f"{said} {schema}", names)
+                _put_names(f"{label} {schema}", names)
 
 
 def _put_names(label: str, names: Iterable[str]) -> None:

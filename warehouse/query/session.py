@@ -475,9 +475,9 @@ def describe(
     cursor: duckdb.DuckDBPyConnection, text: str, params: dict[str, object]
 ) -> dict[str, str]:
     """Name and type of each column of a query, which is bound but not run."""
-    said = f"describe {text}"
+    asked = f"describe {text}"
     # DuckDB 1.5 binds the text while it is read, and would hold Python's lock, as in fetch()
-    rows = cursor.execute(said, params).fetchall() if _IS_LAZY else fetch(cursor, said, params)
+    rows = cursor.execute(asked, params).fetchall() if _IS_LAZY else fetch(cursor, asked, params)
     return {str(row[0]): str(row[1]) for row in rows}
 
 

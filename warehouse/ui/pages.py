@@ -44,14 +44,16 @@ def catalog(asking: Asking) -> dict[str, Any]:
         Relation(row["schema"], row["name"]): row["verdict"]
         for row in (asking.rows(_AUDITED) if has_audits else [])
     }
-    said = {Relation(row["s"], row["n"]): row["comment"] or "" for row in asking.rows(_MEANINGS)}
+    comments = {
+        Relation(row["s"], row["n"]): row["comment"] or "" for row in asking.rows(_MEANINGS)
+    }
     relations = [relation for relation in asking.names.columns if relation.schema in _SHOWN]
     relations.sort(key=lambda relation: (_SHOWN.index(relation.schema), relation.name))
     ahead = {
         relation
         for relation in relations
         if verdicts.get(relation) in _DECLARED
-        or (relation.schema == "user" and said.get(relation, "").startswith(_LEAK))
+        or (relation.schema == "user" and comments.get(relation, "").startswith(_LEAK))
     }
     held = {row["dataset"] for row in asking.rows("select distinct dataset from meta.coverage")}
     (build,) = asking.rows("select generation, built_at, home from meta.build")
@@ -59,7 +61,7 @@ def catalog(asking: Asking) -> dict[str, Any]:
         "generation": asking.warehouse.generation,
         "built_at": plain(build["built_at"]),
         "tables": [
-            _table(asking, relation, said.get(relation, ""), ahead)
+            _table(asking, relation, comments.get(relation, ""), ahead)
             | {"has_data": not held.isdisjoint(asking.names.datasets(relation))}
             for relation in relations
         ],

@@ -103,8 +103,8 @@ def save(asking: Asking, home: Home, name: str, purpose: str, text: str) -> Path
     parameters = sorted(parameters_in(asking.warehouse, text))
     asking.keep(asking.warehouse.sql(text, dict.fromkeys(parameters)))
     # the purpose is text within a comment and a YAML value
-    said = " ".join(purpose.replace("*/", "* /").replace("\\", "").replace('"', "'").split())
-    lines = [f'purpose: "{said or name}"']
+    shown = " ".join(purpose.replace("*/", "* /").replace("\\", "").replace('"', "'").split())
+    lines = [f'purpose: "{shown or name}"']
     if parameters:
         lines.append("parameters:")
         lines += [f'  {one}: {{type: any, meaning: "{one}"}}' for one in parameters]

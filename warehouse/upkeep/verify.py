@@ -187,9 +187,9 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
     columns = tuple((name, OTHER_TYPE if name in vague else kind) for name, kind in facts.columns)
     facts = replace(facts, columns=columns)
     for name in _LASTING_FACTS:
-        found, said = getattr(facts, name), getattr(file.facts, name)
-        if found != said:
-            return f"{name}: holds {_brief(found)}, the manifest has {_brief(said)}"
+        found, recorded = getattr(facts, name), getattr(file.facts, name)
+        if found != recorded:
+            return f"{name}: holds {_brief(found)}, the manifest has {_brief(recorded)}"
     if path.stat().st_size != file.size_bytes:
         return f"has {counted(path.stat().st_size, 'byte')}, the manifest has {file.size_bytes:,}"
     return None

@@ -367,10 +367,10 @@ def _period(entry: dict[str, Any], wanted: Wanted) -> Period:
 def _lifetime_s(url: str) -> float:
     """Lifetime of a presigned link, from its query string."""
     try:
-        said = parse_qs(urlsplit(url).query).get("X-Amz-Expires", [""])[0]
+        listed = parse_qs(urlsplit(url).query).get("X-Amz-Expires", [""])[0]
     except ValueError:
         return _LINK_LIFETIME_S
-    seconds = whole_number(said)
+    seconds = whole_number(listed)
     return _LINK_LIFETIME_S if seconds is None else float(seconds)
 
 

@@ -274,14 +274,14 @@ def stamp_of(response: httpx.Response) -> str:
 
 def _length(response: httpx.Response) -> int | None:
     """Size of the complete body, if the server sends it and does not compress."""
-    said = response.headers.get("content-length", "")
-    return None if "content-encoding" in response.headers else whole_number(said)
+    header = response.headers.get("content-length", "")
+    return None if "content-encoding" in response.headers else whole_number(header)
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int | None]:
     """First byte and size of the whole, from ``bytes 5-9/10``."""
-    said = response.headers.get("content-range", "").removeprefix("bytes ")
-    place, _, whole = said.partition("/")
+    header = response.headers.get("content-range", "").removeprefix("bytes ")
+    place, _, whole = header.partition("/")
     first = whole_number(place.partition("-")[0])
     return -1 if first is None else first, whole_number(whole)
 

@@ -19,7 +19,7 @@ def show_instead(
 
     A source follows ``from`` and has the columns of the view whose schema and name come before it.
     """
-    said = {
+    comments = {
         (schema, name): text
         for schema, name, text in connection.execute(
             "select schema_name, view_name, comment from duckdb_views()"
@@ -39,4 +39,4 @@ def show_instead(
         # a star in each select, or a select around the union, takes a tenth of a small query
         rows = " union all ".join(f"select {names} from {place}" for place in places)
         connection.execute(f"create or replace view {view} as {rows}")
-        comment_all(connection, "view", view, said[schema, name], dict(columns[schema, name]))
+        comment_all(connection, "view", view, comments[schema, name], dict(columns[schema, name]))
