@@ -41,13 +41,14 @@ class Settings:
     workers
         Number of processes that compute the months of a build; None lets the build choose.
     native_gb
-        Marts of up to so many GB in all are copied into tables for sessions; 0 copies none.
+        Marts are copied into tables for sessions if they are at most this many GB in all; 0 copies
+        none.
     engine
         Engine that computes the marts: ``duckdb``, or ``spark`` on a server (``warehouse.spark``).
     store
         Address of the bucket that holds the home, ``s3://bucket/prefix``; None for a local home.
     cache_gb
-        A home that only reads from the bucket keeps files of up to so many GB.
+        A home that only reads from the bucket keeps up to this many GB of files.
     links
         Whether ``lake/`` has a link with a readable name for each vendor file.
     api_url
@@ -132,12 +133,12 @@ def bucket_address(text: str) -> str:
     Raises
     ------
     UsageError
-        It has no bucket, or something else than a bucket and a prefix, such as a key.
+        It has no bucket, or contains anything other than a bucket and a prefix, such as a key.
 
     Examples
     --------
-    >>> bucket_address("s3://team//lake of ours/")
-    's3://team/lake of ours'
+    >>> bucket_address("s3://team//our lake/")
+    's3://team/our lake'
     """
     bucket, *prefix = text.removeprefix(BUCKET).split("/")
     parts = [part for part in prefix if part]
@@ -337,7 +338,7 @@ def variable(name: str) -> str | None:
 
 
 def program(home: Path) -> list[str]:
-    """The words that a command on a home begins with when it is typed in this environment."""
+    """The words with which a command on a home begins in this environment."""
     with suppress(WarehouseError):
         if load_settings().home == home:
             return ["warehouse"]

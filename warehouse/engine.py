@@ -81,7 +81,7 @@ class Opened:
 
 
 def interrupted_too(opened: Interruptible) -> None:
-    """Interrupt it together with the connections that this thread opens."""
+    """Interrupt this engine together with the connections that this thread opens."""
     if (together := getattr(_here, "opened", None)) is not None:
         together.add(opened)
 

@@ -142,7 +142,7 @@ class Home:
 
 
 def removed_meanwhile(home: Home, error: OSError) -> str | None:
-    """The message for a model or macro of the user's that was removed while it was read."""
+    """The message for one of the user's models or macros that was removed while it was read."""
     path = Path(str(error.filename))
     if not isinstance(error, FileNotFoundError) or not any(
         path.is_relative_to(folder) for folder in (home.models, home.macros)
@@ -169,7 +169,7 @@ def own_files(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def own_text(path: Path) -> str:
-    """A file of the user's as text; what is not UTF-8 is replaced."""
+    """Read one of the user's files as text; bytes that are not UTF-8 are replaced."""
     return path.read_text("utf-8", errors="replace")
 
 

@@ -40,7 +40,7 @@ class Interruptible(Protocol):
     """The part of a connection or cursor that this module uses."""
 
     def interrupt(self) -> None:
-        """Request that it stops its work."""
+        """Request that the running work stops."""
 
 
 class Limit(Enum):

@@ -126,7 +126,7 @@ class Names:
 
     @_locked
     def failed_model(self, name: str) -> str | None:
-        """Why a model of the user's is not in the catalog, with its file and line; else None."""
+        """Why one of the user's models is not in the catalog, with file and line; None if it is."""
         wanted = name.strip('"').rpartition(".")[2]
         rows = self._cursor.execute(
             "select name, message from meta.results where package <> 'warehouse'"
@@ -139,7 +139,7 @@ class Names:
         return f"{model} failed in the last build: {message}".replace("\n", "\n    ")
 
     def failure(self, message: str) -> str | None:
-        """Why the table that DuckDB does not find is missing, if it is a model that failed."""
+        """Why a table that DuckDB cannot find is missing, if a model of that name failed."""
         table = _UNKNOWN_TABLE.search(message)
         return self.failed_model(table[1]) if table is not None else None
 

@@ -116,7 +116,7 @@ def find_gaps(
 
 
 def by_clock(scope: QueryScope) -> Iterator[QueryScope]:
-    """The scope, split off the scope of datasets that exist under one clock only.
+    """The scope, and apart from it the scope of datasets that exist under one clock only.
 
     A mart joins those to the bars of either clock by ``known_at``.
     """

@@ -188,7 +188,7 @@ class _Run:
         compared: list[Model],
         sample: Sample,
     ) -> Mapping[Relation, Tally]:
-        """What all cuts found, by model; the first worker uses the connection."""
+        """The findings of all cuts, by model; the first worker uses the connection."""
         stopped = Event()
         work = len(sample.cuts) * len(compared) // _LEAST_WORK  # a scratch database for each worker
         workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))

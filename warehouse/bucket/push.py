@@ -1,6 +1,6 @@
 """Publishes a home to its bucket: first the files, under the names of their content, then HEAD.
 
-A push that is killed before HEAD moves leaves files that nobody reads; the next push uses them.
+A push that is killed before it moves HEAD leaves files that nobody reads; the next push uses them.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ class Store:
 
         Raises
         ------
-        NotChanged
+        UnchangedError
             HEAD still has the known tag.
         DamagedError
             This product did not write HEAD.

@@ -1,7 +1,7 @@
 """The private build file and the published catalog, open in one DuckDB for all steps of a build.
 
-To start DuckDB, open a catalog, parse its functions and write it back costs a tenth of a second of
-processor time, and a build of an hour of new data takes one or two in all.
+Starting DuckDB, opening a catalog, parsing its functions and writing it back takes a tenth of a
+second of processor time. A build of an hour of new data takes one or two seconds in all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PUBLISHED = "published"
 
 
 class BuildFile:
-    """A context manager; whatever it opened is closed at the end.
+    """The context manager of both files; it closes whatever it opened.
 
     The caller holds the home's lock.
     """
@@ -43,7 +43,7 @@ class BuildFile:
 
     @property
     def engine(self) -> duckdb.DuckDBPyConnection:
-        """The DuckDB."""
+        """The DuckDB instance."""
         if self._engine is None:
             self._engine = connect(self.settings.session)
         return self._engine
@@ -66,7 +66,7 @@ class BuildFile:
         return connection
 
     def close(self) -> None:
-        """Leave the file whole on disk, for another process; :meth:`open` opens it again."""
+        """Close the file, so that another process can open it; :meth:`open` opens it again."""
         if self._is_open:
             self.engine.execute("use memory")
             self.engine.execute("detach warehouse")
@@ -101,7 +101,7 @@ class BuildFile:
             return [self._of_published.execute(query).fetchall() for query in queries]
 
     def interrupt(self) -> None:
-        """Interrupt what it runs, from another thread."""
+        """Interrupt running statements, from another thread."""
         for connection in (self._engine, self._of_published):
             if connection is not None:
                 connection.interrupt()

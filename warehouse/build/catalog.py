@@ -67,7 +67,7 @@ def prepare_catalog(
 def write_catalog(
     file: BuildFile, *, generation: int, inputs: Inputs | None, progress: OnMonth | None
 ) -> None:
-    """The same; the build file stays open."""
+    """Write the catalog as :func:`prepare_catalog` does, but leave the build file open."""
     with beginning(file):
         _write(file, generation, inputs, progress)
 

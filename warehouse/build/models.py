@@ -35,8 +35,8 @@ _TICKS = "select 1 from meta.months where is_shown and starts_with(dataset, 'raw
 def create_models(file: BuildFile, compiled: CompiledProject) -> None:
     """Create seeds, models and table macros in the build file, and close it.
 
-    DuckDB writes the macros of a file otherwise than those that it has just created, and what
-    audits found is kept by their text.
+    It is closed because DuckDB prints a macro that it has read from a file differently from one
+    that it has just created, and earlier audits are looked up by that text.
 
     Raises
     ------

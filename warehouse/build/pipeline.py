@@ -166,7 +166,7 @@ def _begin(file: BuildFile, inputs: Inputs, before: Inputs | None, tell: OnEvent
 
 
 def _apart(file: BuildFile, act: Callable[[], T]) -> T:
-    """Let DuckDB work on another thread: during a long step it misses a Ctrl-C on the main one."""
+    """Run DuckDB on another thread: on the main one it would miss a Ctrl-C during a long step."""
     opened = Opened()
     opened.add(file)
     return run(opened, lambda: opened.during(act))
@@ -260,7 +260,7 @@ def _is_dbt_installed() -> bool:
 
 @contextmanager
 def _freeing(home: Home) -> Iterator[None]:
-    """Remove the build file where the disk is full, because it may be what fills it."""
+    """Remove the build file if the disk is full, because the file may be what fills it."""
     try:
         yield
     except (DiskError, OSError) as error:

@@ -37,9 +37,9 @@ def lookahead(
     """Build MODELS (default: all) on the data known at a moment and on all data, and compare.
 
     Values before the moment must be equal, except in declared labels, which must differ. The
-    comparison is repeated with all later data replaced by noise. Exit code 1 if a model looks ahead
-    (leak), is declared wrongly (misdeclared) or could not be tested (unproven). Columns that were
-    NULL in every compared row are listed, because they could not be tested.
+    comparison is repeated with all later data replaced by noise. The exit code is 1 if a model
+    looks ahead (leak), is declared wrongly (misdeclared) or could not be tested (unproven). Columns
+    that were NULL in every compared row are listed, because they could not be tested.
     """
     from warehouse.audit import audit_lookahead
     from warehouse.project import built_project
@@ -109,9 +109,9 @@ def metrics(
 
     Each value is equal, equal in float32 (the vendor's rounding) or in rank (its sketch of
     medians), missing on one side, or differs.
-    If a column has several readings, all are tried and the best is shown. Exit code 1 if values
-    differ or are missing by the best reading, or the vendor lacks a bar. After the next build the
-    verdicts are in meta.audit.
+    If a column has several readings, all are tried and the best is shown. The exit code is 1 if
+    values differ or are missing by the best reading, or if the vendor lacks a bar. After the next
+    build the verdicts are in meta.audit.
     """
     from warehouse.audit import audit_metrics, keep_audit
     from warehouse.cli.audit_metrics import print_metrics

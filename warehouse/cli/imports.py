@@ -70,9 +70,9 @@ def import_(
 ) -> int:
     """Import FILES of raw ticks in the format NAME as one series of the lake.
 
-    NAME is an importer: a SQL file of the package or in the home's importers/ folder. Rows are
+    NAME is an importer: a SQL file in the package or in the home's importers/ folder. Rows are
     checked, sorted and split by UTC day, whatever the names of the files. Rows of an earlier import
-    of the same files are replaced. Exit code 1 if a file or a day was refused.
+    of the same files are replaced. The exit code is 1 if a file or a day was refused.
     """
     home = Home.of(settings)
     if name is None:

@@ -51,8 +51,8 @@ Examples:
 def preview(settings: Settings, file: Path, limit: int, form: str, **options: Any) -> int:
     """Show the rows of one of your models, computed from its file without a build.
 
-    FILE is a path, or the name of a file in the home's models/ folder. Other models of yours that
-    it reads are computed from their files too; everything else is read from the catalog.
+    FILE is a path, or the name of a file in the home's models/ folder. Your other models that it
+    reads are computed from their files too; everything else is read from the catalog.
     """
     with Warehouse(settings) as warehouse:
         result = warehouse.preview(file, limit=limit, **options)

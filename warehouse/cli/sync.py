@@ -71,6 +71,7 @@ def _as_end(ctx: click.Context, parameter: click.Parameter, value: datetime | No
         multiple=True,
         type=click.Choice(INTERVALS),
         metavar="1m|5m|1h|...",
+        help="Length of the bars; may be repeated.",
     ),
     click.option(
         "--clock",
@@ -138,9 +139,9 @@ def sync(
     """Import vendor files into the lake, unchanged, after checking them against their contract.
 
     Downloads the DATASETs from --start to --end, or the subscriptions in the home's warehouse.toml.
-    Requests new files, and again those fetched less than two days after the end of their period,
-    because the vendor may still change them.
-    The key comes from APERIODIC_API_KEY (environment or .env), the address from APERIODIC_API_URL.
+    Requests new files, and requests again those that were fetched less than two days after the end
+    of their period, because the vendor may still change them. The key comes from APERIODIC_API_KEY
+    (environment or .env), the address from APERIODIC_API_URL.
 
     A file that fails its check goes to quarantine with the reason; one that cannot be downloaded
     is listed; the others are imported (exit code 1). Running the same sync again does nothing.

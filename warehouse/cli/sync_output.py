@@ -1,4 +1,4 @@
-"""Output of ``warehouse sync``: plans and reports, of the vendor's files or those of a folder."""
+"""Output of ``warehouse sync``: plans and reports, for the vendor's files or those of a folder."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ def verify(
     Exits with 4 if anything is damaged. Each finding names the command to run next. Notes describe
     the data (missing bars, columns that are not in the contract) and are not damage.
 
-    With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, its query runs
-    again. Exit code 0 if the result is identical; else 1, and the output shows whether the code
-    changed or which files were restated.
+    With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, runs its query
+    again. The exit code is 0 if the result is identical; else it is 1, and the output shows whether
+    the code changed or which files were restated.
     """
     if receipt is not None:
         return _verify_receipt(settings, receipt, as_json=as_json)

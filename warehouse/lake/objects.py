@@ -5,8 +5,8 @@ A file enters the lake in this order: bytes to a temporary name, check, rename t
 process that is killed leaves at most a temporary file, an object without a row or a missing link. A
 home may have no links; the manifest records whether they match the setting. ``sweep`` removes
 temporary files and repairs links, ``settle_links`` makes missing links. An object without a row
-does no harm: it is used when the same file arrives again, or removed by ``prune``. Nothing else
-here removes an object.
+does no harm: it is used when the same file arrives again, or removed by ``prune``. No other code
+removes an object.
 
 The libraries that read parquet are loaded for the first file, while a sync waits for the vendor.
 """

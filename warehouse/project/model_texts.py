@@ -1,7 +1,7 @@
 """The description of a user's model in the catalog: from its yml, else from its file's comment.
 
 Such a comment is plain text: Jinja in it never reaches dbt. A line ``column: meaning`` describes a
-column. Key columns without a description get the texts of the built-in marts.
+column. Key columns without a description get that of the built-in marts.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def _model(entry: Any, path: Path) -> tuple[str, Described]:
 
 
 def _column_config(column: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a column is declared to look ahead; nothing else is declared of one."""
+    """The declaration that a column looks ahead; nothing else can be declared here."""
     config = _part(column.get("config") or {}, {"meta"})
     meta = _part(config.get("meta") or {}, {"labels"})
     if not isinstance(meta.get("labels", False), bool):

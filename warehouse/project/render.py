@@ -35,7 +35,7 @@ from warehouse.sql import DATABASE, Relation
 from warehouse.vendor import dbt_project_dir, load_contracts, project_vars
 
 # The kind of relation of each materialization of the user's models. A build makes them from
-# nothing, so an incremental model is computed whole.
+# scratch, so an incremental model is computed whole.
 MATERIALIZED = {"view": "view", "table": "table", "incremental": "table"}
 
 _OURS, _THEIRS = "warehouse", "user_models"
@@ -73,7 +73,7 @@ class Rendered:
 
 
 class Renderer:
-    """Renders texts with the macros and relations of the package and of the user."""
+    """Renders SQL with the macros and relations of the package and of the user."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ class _Rendering:
         return _Reference(Relation("user", self._alias(name, path)))
 
     def _alias(self, name: str, path: Path) -> str:
-        """The name of the view that is built from a file of the user's."""
+        """The name of the view that is built from one of the user's files."""
         if name in self._open:
             return name
         self._open.append(name)

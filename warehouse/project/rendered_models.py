@@ -71,7 +71,7 @@ _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """A model of the user's: its text as dbt gets it, and what was made of it."""
+    """One of the user's models: its text as passed to dbt, and the rendered SQL."""
 
     name: str
     path: Path

@@ -44,7 +44,7 @@ Invoke = Callable[[list[str]], Any]
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file of the user's that is not part of the build.
+    """One of the user's files that is not part of the build.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ def _is_model(home: Home, path: Path) -> bool:
 
 
 def left_out_file(home: Home, path: Path, reason: str) -> LeftOut:
-    """A file of the user's and why it is left out."""
+    """One of the user's files, and why it is left out."""
     place = path.relative_to(home.root).as_posix()
     kind, name = ("model", path.stem) if _is_model(home, path) else ("file", place)
     return LeftOut(path, name, kind, located(home, path, reason))

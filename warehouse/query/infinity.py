@@ -1,6 +1,6 @@
 """Infinite dates and timestamps, which Python does not have: as values, and as text for people.
 
-DuckDB gives Python the largest and the smallest moment in their place, and so do we.
+DuckDB gives Python the largest and the smallest moment in their place, and so does this module.
 """
 
 from __future__ import annotations

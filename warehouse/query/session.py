@@ -207,7 +207,7 @@ class Session:
         return self._names
 
     def checked(self, text: str, timeout_s: float | None) -> Statement:
-        """The checked statement of a text; parsing a long text may take long."""
+        """The checked statement of a query; parsing a long one may take long."""
         statement = self._statements.get(text)
         if statement is None:
             cursor = self.cursor()

@@ -19,6 +19,7 @@ from warehouse import analysis
 from warehouse.config import Settings, load_settings
 from warehouse.home import Home
 from warehouse.interrupts import Limits, run
+from warehouse.query.listings import Listings
 from warehouse.query.results.result import Result
 from warehouse.query.session import Session, one_clock
 from warehouse.query.source import SessionSource
@@ -98,11 +99,11 @@ def open(
     )
 
 
-class Warehouse:
-    """One published generation, open for reading; a context manager.
+class Warehouse(Listings):
+    """One published generation, open for reading; a context manager that several threads may use.
 
     It keeps its generation until :meth:`refresh`, even if others are published. See :func:`open`
-    for the choice of the generation.
+    for the choice of the generation. After :meth:`close` every other method raises UsageError.
     """
 
     def __init__(
@@ -145,9 +146,10 @@ class Warehouse:
         return self._session.generation
 
     def refresh(self) -> None:
-        """Switch to the generation that is published now, and close the former one.
+        """Switch to the current generation, and close the former one.
 
-        A warehouse that was opened on a chosen generation stays there.
+        A warehouse that was opened on a chosen generation keeps it. Results that are not stored
+        yet can no longer be read.
         """
         self._session.require_open()
         old, self._session = self._session, self._source.open()
@@ -169,9 +171,10 @@ class Warehouse:
         Parameters
         ----------
         text
-            One statement that only reads: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE,
-            SHOW, or EXPLAIN of these. A text with ``{{`` or ``{%`` outside of literals and
-            comments is a template that can use the macros of models: ``{{ ratio('a', 'b') }}``.
+            One statement that only reads: SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT,
+            DESCRIBE, SUMMARIZE, SHOW, or EXPLAIN of these. A text with ``{{`` or ``{%`` outside of
+            literals and comments is a template that can use the macros of models:
+            ``{{ ratio('a', 'b') }}``.
         params, **named
             Values by name. A date is a UTC day, a naive datetime is UTC, an aware one is converted
             to UTC, and so is a string with an offset, unless it is compared with a text column.
@@ -204,8 +207,8 @@ class Warehouse:
         IncompleteError
             ``strict`` is set, and bars are missing from the selected data.
         LooksAheadError
-            ``strict`` is set, and the query reads a model of the user's that did not pass the
-            audit.
+            ``strict`` is set, and the query reads one of the user's models that did not pass
+            the audit.
 
         Examples
         --------
@@ -282,10 +285,10 @@ class Warehouse:
         timeout: float | None = None,
         memory: str | None = None,
     ) -> Result:
-        """The rows of one of your own models, computed from its file without a build.
+        """Compute the rows of one of your own models from its file, without a build.
 
-        Other models of your own that it reads are computed from their files too; everything else
-        is read from the catalog. The rows have no defined order unless the model has an ORDER BY.
+        Your other models that it reads are computed from their files too; everything else is read
+        from the catalog. The rows have no defined order unless the model has an ORDER BY.
 
         Parameters
         ----------
@@ -298,12 +301,29 @@ class Warehouse:
         timeout, memory
             As in :meth:`sql`.
 
+        Returns
+        -------
+        Result
+            The columns of the model.
+
         Raises
         ------
         NotFoundError
             There is no such file.
         QueryError
-            The file is invalid, and the message names the line, or it needs dbt itself.
+            The file is invalid, and the message names the line; it needs dbt itself; or it lacks
+            the column of ``symbol``, ``interval`` or ``clock``.
+
+        Examples
+        --------
+        >>> import warehouse
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder, warehouse.open(demo_home) as wh:
+        ...     file = Path(folder, "spread.sql")
+        ...     _ = file.write_text("select time, 2 * close as x from {{ ref('bars') }}")
+        ...     wh.preview(file, limit=5).df().shape
+        (5, 2)
         """
         require_arguments("", None, timeout, memory)
         keys = {"symbol": symbol, "interval": interval, "clock": clock}
@@ -329,7 +349,7 @@ class Warehouse:
         strict: bool = False,
         **named: object,
     ) -> Result:
-        """Prepare a named query; parameters that are not given take their defaults.
+        """Prepare a named query; it runs when it is read. Omitted parameters have their defaults.
 
         Named queries are SQL files in the package and in the home's ``queries/`` folder; a file in
         the home replaces one of the package with the same name. See :meth:`queries`.
@@ -340,6 +360,11 @@ class Warehouse:
             Name of the query.
         params, **named, timeout, memory, strict
             As in :meth:`sql`.
+
+        Returns
+        -------
+        Result
+            As from :meth:`sql`.
 
         Raises
         ------
@@ -379,7 +404,7 @@ class Warehouse:
         timeout: float | None = None,
         memory: str | None = None,
     ) -> Result:
-        """Bars of a metric dataset, computed from the raw ticks in the lake; nothing is stored.
+        """Compute bars of a metric dataset from the raw ticks in the lake; nothing is stored.
 
         Parameters
         ----------
@@ -395,14 +420,16 @@ class Warehouse:
             Time by which ticks are sorted into bars: ``"true"``, when they were received, or
             ``"exchange"``.
         start, end
-            Only bars with ``start <= time < end``, in UTC; None for all.
+            Only bars with ``start <= time < end``; None for all. A date is the start of that UTC
+            day, a naive datetime is UTC.
         timeout, memory
             As in :meth:`sql`.
 
         Returns
         -------
         Result
-            The columns of ``vendor.<dataset>``, one row per bar, by series and start.
+            One row per bar, ordered by series and ``time``, with the columns of
+            ``vendor.<dataset>`` and ``n_events`` and ``is_partial``.
 
         Raises
         ------
@@ -418,17 +445,11 @@ class Warehouse:
 
         return ask_bars(ask, WantedBars(dataset, every, clock, symbol, exchange, start, end))
 
-    def queries(self) -> Result:
-        """The named queries, one row each: name, purpose, parameters, source; by name."""
-        from warehouse.query.sql_text.named_queries import as_sql, list_queries
-
-        return self.sql(*as_sql(run(None, lambda: list_queries(self._home.queries))))
-
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """A cursor of the read-only DuckDB connection, with the catalog in use.
+        """Return a new cursor of the read-only DuckDB connection, with the catalog in use.
 
-        Its statements are not checked, but DuckDB's settings are locked. A later :meth:`refresh` or
-        :meth:`close` closes it.
+        Its statements are not checked, but it can read only the files of this home, and DuckDB's
+        settings are locked. A later :meth:`refresh` or :meth:`close` closes it.
 
         Examples
         --------
@@ -439,56 +460,9 @@ class Warehouse:
         """
         return self._session.current.new_cursor()
 
-    def tables(self) -> Result:
-        """The tables, views and functions of the catalog, one row each: schema, name, meaning.
-
-        Rows are in the order of schemas main, user, vendor, ticks, meta, staging, then by name.
-        """
-        return self.sql("from help()")
-
-    def describe(self, name: str) -> Result:
-        """The columns of a table or view, one row each in their order: column, type, meaning.
-
-        The meaning ends with the unit in square brackets. ``name`` may have a schema.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such table; the message lists the nearest names.
-        """
-        from warehouse.query.table_columns import find_columns
-
-        place, found = find_columns(self.sql, session_of(self).names, name)
-        found._described = place
-        return found
-
-    def coverage(self, dataset: str | None = None, symbol: str | None = None) -> Result:
-        """The lake's data: one row per dataset, series and month, with the number of missing bars.
-
-        The columns are those of ``meta.coverage``; rows are ordered by all of them.
-
-        Parameters
-        ----------
-        dataset, symbol
-            Only this dataset or symbol; None for all.
-
-        Examples
-        --------
-        >>> import warehouse
-        >>> with warehouse.open(demo_home) as wh:
-        ...     len(wh.coverage("flow", symbol="perpetual-BTC-USDT:USDT").df())
-        12
-        """
-        return self.sql(
-            "select * from meta.coverage where dataset = coalesce($dataset, dataset)"
-            " and symbol = coalesce($symbol, symbol) order by all",
-            dataset=dataset,
-            symbol=symbol,
-        )
-
 
 def session_of(warehouse: Warehouse) -> Session:
-    """The session of a warehouse, for queries of this package."""
+    """The session of a warehouse, for other modules of this package."""
     return warehouse._session.current
 
 

@@ -132,14 +132,14 @@ def sync_folder(
     Parameters
     ----------
     salvage
-        Whether the good rows of a file with a few bad ones are taken in.
+        Whether the good rows of a file with a few bad ones are imported.
 
     Raises
     ------
     LockedError
         Another process writes to this home.
     DiskError
-        The disk is full or may not be written; what was taken in before stays in.
+        The disk is full or not writable; files that were already imported stay.
     """
     with phase("compare the folder with the lake") as comparing:
         plan = plan_folder(home, folder, naming)

@@ -20,7 +20,7 @@ WorkResult = Callable[[], T]
 class WorkerPool:
     """Threads that run pieces of work; a context manager.
 
-    The threads are daemons, so that an interrupted run does not wait for the network.
+    They are daemon threads, so an interrupted run does not wait for the network.
 
     Examples
     --------

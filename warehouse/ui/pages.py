@@ -241,7 +241,7 @@ def cross_section(asking: Asking, table: str, columns: Sequence[str], at: str) -
     relation = asking.relation(table)
     asking.require_columns(relation, "series_id", "time", "known_at")
     asking.require_measures(relation, *columns)
-    # a model of the user's own may have no other key than series_id
+    # one of the user's own models may have no key but series_id
     has_keys = {*SERIES_COLUMNS} <= asking.names.columns[relation].keys()
     series_keys = "" if has_keys else " as bars left join meta.series as s using (series_id)"
     of, bars = ("", "") if has_keys else ("s.", "bars.")

@@ -32,8 +32,9 @@ class _File(NamedTuple):
 def rebuild_manifest(home: Home, path: Path) -> str:
     """Write a manifest of the home to ``path``; returns a description of what was done.
 
-    A file counts as fetched when its object was written, so that nothing unsettled seems settled.
-    The numbers of series, restatements and refusals are those of the newest readable catalog.
+    A file counts as fetched at the time when its object was written, so that nothing unsettled
+    seems settled. The numbers of series, restatements and refusals are those of the newest readable
+    catalog.
     """
     kept = [home.catalog, *(generation_path(home, n) for n in reversed(generations(home)))]
     catalogs = [p for p in kept if p.is_file() and not isinstance(readable(home, p), str)]

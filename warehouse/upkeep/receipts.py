@@ -29,8 +29,8 @@ class ReceiptVerdict:
     added; ``problem`` is the error if the query no longer runs.
 
     If the result differs, ``kept`` is the receipt's own generation if it still returns the result,
-    ``unlike`` that generation if it also returns another, and ``pruned`` are the files whose bytes
-    are no longer in this home.
+    ``unlike`` is that generation if it returns another result too, and ``pruned`` are the files
+    whose bytes are no longer in this home.
     """
 
     verdict: ReceiptStatus

@@ -48,7 +48,7 @@ def redact(text: str, *secrets: str | None) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor or cannot be written at all."""
+    """Remove characters that could move a terminal's cursor, or that cannot be encoded."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

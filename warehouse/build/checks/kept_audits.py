@@ -169,9 +169,9 @@ class KeptAudits:
     def turn(self, models: Iterable[Model]) -> Model | None:
         """The model among these whose last audit is the oldest, and older than a day.
 
-        It is audited again because an audit hides data after a sample of moments: others may show
-        a leak that the first ones did not, as may rows that came since.
-        Models without rows are not audited in turn.
+        It is audited again because an audit tests a sample of moments only: other moments, or newer
+        rows, may show a leak that the earlier audits missed. Models without rows are not audited in
+        turn.
         """
         known = [
             (kept.generation, model)

@@ -78,8 +78,8 @@ def copy_marts(
 ) -> str | None:
     """Give the current generation its native copy, and remove those of others.
 
-    The caller holds the home's lock. A complete copy stays; marts that are larger in all than the
-    settings allow get none.
+    The caller holds the home's lock. A complete copy stays; if the marts together exceed the size
+    in the settings, there is none.
 
     Parameters
     ----------

@@ -40,7 +40,8 @@ class FileFacts:
     columns
         Name and DuckDB type of every column, in file order.
     missing, unexpected
-        Drift: columns that the contract expects and the file lacks, and the other way round.
+        Drift: columns that the contract expects but the file lacks, and those that only the file
+        has.
     nulls
         Number of NULLs over all columns (NaN is a value, not NULL).
     is_sorted

@@ -133,12 +133,12 @@ class Result(Tabular):
         return run(None, lambda: as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rows as tuples of Python values; a TIMESTAMP is naive UTC, infinity the largest."""
+        """All rows as tuples; a TIMESTAMP is naive UTC, the extreme datetime if infinite."""
         return python_rows(self.arrow())
 
     @_retry_without_copy
     def head(self, rows: int = 20) -> list[tuple[Any, ...]]:
-        """The first ``rows`` rows as tuples, as in :meth:`fetchall`; the rest is not read."""
+        """The first ``rows`` rows as tuples, as in :meth:`fetchall`; no others are read."""
         if self._table is not None:
             return python_rows(self._table.slice(0, rows))
         if self._head is not None and rows <= self._head[0]:
@@ -222,11 +222,10 @@ class Result(Tabular):
 
         In this order:
 
-        - ``LookAhead``: a model of the user's own that did not pass the audit;
+        - ``LookAhead``: one of the user's own models that did not pass the audit;
         - ``EmptyWindow``: a window whose length is not a multiple of the selected bars, so that
           measures over it are NULL;
-        - ``AbsentColumn``: a column that files of the vendor lack, so that it is NULL in their
-          rows;
+        - ``AbsentColumn``: a column that some vendor files lack, so it is NULL in their rows;
         - ``Gap``: a span that is missing or was refused, by series and time.
 
         They are computed on access for the series and span that the query's conditions on key
@@ -253,8 +252,8 @@ class Result(Tabular):
         """Why the result is empty, or has one row of only zeros and NULLs.
 
         One line on what the query selects (clock, interval, symbol, exchange, time) but the home
-        lacks, or, for a result without rows, on the span that its tables cover. None if neither is
-        known. It is computed on access.
+        lacks; for a result without rows, else on the span that its tables cover. None if there is
+        nothing to explain. It is computed on access.
         """
         if self._statement.explains:
             return None
@@ -274,7 +273,7 @@ class Result(Tabular):
     def receipt(self) -> Receipt:
         """A record of what this result was computed from; see ``warehouse verify``.
 
-        For this the result is read once more, without being stored.
+        Each access runs the query again, without storing its rows, to compute their hash.
         """
         from warehouse.query.results import receipt
 

@@ -184,7 +184,7 @@ def _wrapped(bare: str) -> str:
 
 
 def parameters_of(bare: str) -> frozenset[str]:
-    """Names after ``$`` in a text."""
+    """Names after ``$`` in a query."""
     try:
         statements = duckdb.extract_statements(bare)
     except (duckdb.Error, ValueError) as error:

@@ -17,7 +17,7 @@ _ZERO = re.compile(r"(Z|[+-]0{1,2}(:?00){0,2})\s*$", re.IGNORECASE)
 
 
 def has_offset(text: str) -> bool:
-    """Whether a text is a moment with an offset from UTC, including Z.
+    """Whether a string is a moment with an offset from UTC, including Z.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def has_offset(text: str) -> bool:
 
 
 def naive_utc(text: str) -> dt.datetime:
-    """The moment of a text with an offset, as naive UTC like the catalog's columns.
+    """The moment in a string with an offset, as naive UTC like the catalog's columns.
 
     Raises
     ------

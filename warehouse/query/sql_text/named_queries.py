@@ -248,7 +248,7 @@ def _wrong_type(parameter: Parameter, value: object) -> QueryError:
 
 
 def _moment(value: object) -> dt.date:
-    """A date or a datetime; a text is read as ISO 8601, naive ones as UTC."""
+    """A date or a datetime; a string is read as ISO 8601, a naive one as UTC."""
     if isinstance(value, str):
         value = bound(dt.datetime.fromisoformat(value))
     if not isinstance(value, dt.date):
@@ -257,7 +257,7 @@ def _moment(value: object) -> dt.date:
 
 
 def _number(value: object, kinds: tuple[type, ...], make: Callable[[Any], object]) -> object:
-    """A number of these kinds, or one written as text; truth values are none."""
+    """A number of these kinds, or a string that holds one; booleans are not numbers."""
     if isinstance(value, bool) or not isinstance(value, (*kinds, str)):
         raise TypeError
     return make(value)

@@ -29,14 +29,14 @@ def require_arguments(text: object, params: object, timeout: object, memory: obj
 
 
 def may_be_moment(value: object) -> bool:
-    """Whether a value, or one in a list, is a text with a moment and its UTC offset."""
+    """Whether a value, or one in a list, is a string with a moment and its UTC offset."""
     if isinstance(value, str):
         return has_offset(value)
     return isinstance(value, list) and any(map(may_be_moment, value))
 
 
 def as_moments(values: Mapping[str, object], texts: frozenset[str]) -> dict[str, object]:
-    """Values in which texts of moments with a UTC offset are converted to UTC.
+    """Convert strings that hold moments with a UTC offset to moments in UTC.
 
     Parameters
     ----------
