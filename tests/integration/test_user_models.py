@@ -48,6 +48,10 @@ select series_id, "time", known_at, spread_bps as s from {{ ref('l1_features') }
     "config.sql": "{{ config(materialized='view') }}\n",
     "bars.sql": "select 1 as one\n",
     "broken.yml": "models:\n  - name: kept\n    description: |\n      a\n      {{ 50% of it\n",
+    "twice.yml": "models:\n  - name: kept\n    columns: []\n    columns: []\n",
+    "keys.yml": "models:\n  - name: growing\nmodel: []\n",
+    "upper.YML": "models: []\n",
+    "a b.sql": "select 1 as one\n",
     "indent.yml": "models:\n  - name: kept\n   description: x\n",
     "text.md": "{% docs shared_text %}\nThe *text*.\n{% enddocs %}\n",
     "circle.sql": "select * from {{ ref('circle') }}\n",
@@ -116,6 +120,10 @@ PLACES = {
     "config": ("models/config.sql:1", "syntax error"),
     "bars": ("models/bars.sql", "the name of a built-in model"),
     "models/broken.yml": ("models/broken.yml:5", "expected token"),
+    "models/twice.yml": ("models/twice.yml:4", "the key columns is there twice"),
+    "models/keys.yml": ("models/keys.yml:3", '"model:" is no key of a file'),
+    "models/upper.YML": ("models/upper.YML", "files that end in .yml only"),
+    "a b": ("models/a b.sql", "must not contain spaces"),
     "models/indent.yml": ("models/indent.yml:3", "is not valid YAML"),
     "circle": ("models/circle.sql", "depend on each other in a circle: circle -> circle"),
     "TWIN": ("models/deeper/TWIN.sql", "deeper/TWIN.sql and models/twin.sql have the same name"),
@@ -348,6 +356,7 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
             "the test unique_ok_x is declared twice",
         ),
         ("models/a.yml", "version: 3", "version: 3"),
+        ("macros/a.sql", "{% set q = 7 %}{% macro a() %}{{ q }}{% endmacro %}", "between macros"),
         (
             "macros/a.sql",
             "{% macro create_view_as(a, b) %}{% endmacro %}",
@@ -395,6 +404,8 @@ MISTAKES = {
     "models/tested.sql": "select null as one",
     "models/after.sql": "select * from {{ ref('tested') }}",
     "models/a.SQL": "select 1 as one",
+    "models/endless.sql": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}"
+    "{% endfor %}select 1 as one",
     "models/a.yml": "models: [{name: ok, description: 2021-13-45}]",
     "models/m.yml": """models:
 - {name: fine, columns: [
@@ -415,6 +426,7 @@ CERTAIN = {
     "model upon: models/upon.sql": "was not built, because it reads column, which failed",
     "model after: models/after.sql": "was not built, because a test of what it reads failed",
     "file models/a.yml: models/a.yml": "not valid YAML: month",
+    "model endless: models/endless.sql:1": "takes too many steps: it may have no end",
     "model a: models/a.SQL": "files that end in .sql only",
     "test not_null_fine_gone: models/m.yml:3": 'Candidate bindings: "n"',
     "file models/m.yml: models/m.yml:4": 'no model is called "okk", so its tests and descriptions',
@@ -442,6 +454,41 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
         failed = run_warehouse("--home", home, *command, cwd=tmp_path)
         told = "column failed in the last build: models/column.sql:2\n"
         assert failed.exit_code == 2 and told in failed.stderr and "spread_bps" in failed.stderr
+
+
+def test_build_when_dbt_creates_more_than_models_then_it_is_removed_with_them_or_refused(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(demo_home, tmp_path / "home")
+    models = home / "models"
+    models.mkdir()
+    (models / "mine.sql").write_text("select null as one")
+    stored = "{not_null: {config: {store_failures: true}}}"
+    (models / "mine.yml").write_text(
+        f"models: [{{name: mine, columns: [{{name: one, tests: [{stored}]}}]}}]"
+    )
+
+    def built() -> tuple[Run, set[str]]:
+        run = run_warehouse("--home", home, "build", cwd=tmp_path, audits=False)
+        with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
+            found = connection.execute(
+                "select schema_name || '.' || table_name from duckdb_tables()"
+                " where schema_name not in ('meta', 'staging')"
+            ).fetchall()
+        return run, {name for (name,) in found}
+
+    _, tables = built()
+    assert tables == {"dbt_test__audit.not_null_mine_one"}
+    (models / "mine.yml").unlink()
+    asked = "{% if execute %}{% do run_query('create or replace view main.bars as select 1') %}"
+    (models / "other.sql").write_text(asked + "{% endif %}select 1 as one")
+    run, _ = built()
+    assert (
+        run.exit_code == 4 and "your models changed main.bars outside the schema user" in run.stderr
+    )
+    (models / "other.sql").unlink()
+    run, tables = built()
+    assert run.exit_code == 0 and not tables, run.stderr
 
 
 def test_preview_when_a_file_is_as_built_then_gives_the_rows_of_its_view(

@@ -25,8 +25,8 @@ from warehouse.errors import DamagedError, disk_errors
 from warehouse.generations import current_generation, require_as_published
 from warehouse.home import Home
 from warehouse.lake import Manifest
-from warehouse.project import PACKAGE, bar_end_in
-from warehouse.sql import DATABASE
+from warehouse.project import OUR_SCHEMAS, PACKAGE, bar_end_in
+from warehouse.sql import DATABASE, identifier
 from warehouse.vendor import is_raw
 
 _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns order by rowid'
@@ -102,7 +102,11 @@ def _is_mostly_free(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _forget_own_models(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute('drop schema "user" cascade')
+    """Remove them, and the schemas that dbt created for them, as for ``store_failures``."""
+    schemas = "select schema_name from duckdb_schemas() where database_name = ? and not internal"
+    for (schema,) in connection.execute(schemas, [DATABASE]).fetchall():
+        if schema not in OUR_SCHEMAS:
+            connection.execute(f"drop schema {DATABASE}.{identifier(schema)} cascade")
     connection.execute('create schema "user"')
     connection.execute("delete from meta.models where schema = 'user'")
     connection.execute(

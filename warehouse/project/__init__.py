@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from warehouse.project.rendered_models import build_rendered_models
     from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
     from warehouse.project.user_models import (
+        OUR_SCHEMAS,
         PACKAGE,
         forget_user_models,
         readable_project,

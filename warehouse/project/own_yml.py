@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from warehouse.errors import nearest
 from warehouse.sql import literal
 
 _REF = re.compile(r"ref\(\s*(['\"])(\w+)\1\s*\)")
@@ -36,6 +37,16 @@ _OF_DBT = {
     " on from_field = to_field where to_field is null",
     _OF_ROWS: "select * from {model} where ({expression}) is distinct from true",
 }
+
+
+# Keys of a yml file, of a model in it, and of a column, which others may be meant to be.
+_KEYS = {
+    "file": ("version", "models", "macros", "unit_tests"),
+    "model": ("name", "description", "columns", "data_tests", "tests", "config", "docs", "meta"),
+    "column": ("name", "description", "data_type", "data_tests", "tests", "config", "meta", "tags"),
+}
+# The similarity from which a key is one of these, misspelt.
+_NEAR = 0.75
 
 
 class NeedsDbt(Exception):
@@ -131,6 +142,81 @@ def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
     return found
 
 
+def yaml_error(text: str) -> str | None:
+    """Why a text is not valid YAML, with its line; None if it is.
+
+    A key that is there twice is an error too: the first one would be lost with its tests.
+    """
+    try:
+        yaml.safe_load(text)
+        _require_unique(yaml.compose(text, yaml.SafeLoader), set())
+    except yaml.MarkedYAMLError as error:
+        lines, mark = text.splitlines(), error.problem_mark
+        if mark is None or mark.line >= len(lines):
+            return f"is not valid YAML: {error.problem}"
+        return f"is not valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # the latter for a date or a key
+        return f"is not valid YAML: {error}"
+    except RecursionError:
+        return "is not valid YAML: it is nested too deeply"
+    return None
+
+
+def _require_unique(node: yaml.Node | None, seen: set[int]) -> None:
+    """Raise an error if a mapping has a key twice."""
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _require_unique(item, seen)
+        return
+    keys = set()
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in keys:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} is there twice", problem_mark=key.start_mark
+                )
+            keys.add((key.tag, key.value))
+        _require_unique(value, seen)
+
+
+def described_in(text: str) -> list[str]:
+    """The names of the models in a yml file; none if it cannot be read."""
+    names = (model.get("name") for model in _models(_content(text)))
+    return [name for name in names if isinstance(name, str)]
+
+
+def misspelt_keys(text: str) -> Iterator[str]:
+    """Why keys of a yml file are not used: dbt passes over those that it does not know."""
+    content = _content(text)
+    yield from _misspelt("file", content)
+    for model in _models(content):
+        yield from _misspelt("model", model)
+        columns = model.get("columns")
+        for column in columns if isinstance(columns, list) else ():
+            if isinstance(column, dict):
+                yield from _misspelt("column", column)
+
+
+def _content(text: str) -> Mapping[str, Any]:
+    content = yaml.safe_load(text) if yaml_error(text) is None else None
+    return content if isinstance(content, dict) else {}
+
+
+def _models(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    models = content.get("models")
+    found = models if isinstance(models, list) else []
+    return [model for model in found if isinstance(model, dict)]
+
+
+def _misspelt(of: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    for key in map(str, entry):
+        if key not in _KEYS[of] and (near := nearest(key, _KEYS[of], cutoff=_NEAR)):
+            yield f'"{key}:" is no key of a {of}, so it is not used; did you mean {near[0]}?'
+
+
 class _Unknown(Exception):
     pass
 
@@ -199,12 +285,17 @@ def _tests(entry: Mapping[str, Any], column: str) -> Iterator[OwnTest]:
         known = isinstance(options, dict) and options.keys() == _ARGUMENTS.get(kind)
         if not known or bool(column) == (kind == _OF_ROWS):
             raise _Unknown(f"only dbt knows the test {kind} with these options")
-        found = OwnTest(kind, column, options)
+        found = OwnTest(kind, column, {key: _rendered(value) for key, value in options.items()})
         if kind == "relationships" and found.reads is None:
             raise _Unknown(f"the test relationships to {options['to']!r}")
         if kind == "accepted_values" and not _are_plain(options["values"]):
             raise _Unknown("values of accepted_values that are neither plain strings nor numbers")
         yield found
+
+
+def _rendered(value: Any) -> Any:
+    """An argument as Jinja gives it: a text without its last line break."""
+    return value.removesuffix("\n") if isinstance(value, str) else value
 
 
 def _are_plain(values: Any) -> bool:

@@ -182,11 +182,13 @@ class Renderer:
             if other := _OTHER_BLOCK.search(bare):
                 raise UnsupportedTemplate(f"{path.name}: only dbt supports a {other[1]}")
             alone = _alone(text)
+            if not alone and _DEFINED.search(bare):
+                raise UnsupportedTemplate(f"{path.name}: only dbt reads Jinja between macros")
             for kind, name in _DEFINED.findall(bare):
                 name = f"test_{name}" if kind == "test" else name
                 if name in found:
                     raise UnsupportedTemplate(f"macro {name} is defined twice")
-                found[name] = _Macro(self, path, alone.get(name, text), name)
+                found[name] = _Macro(self, path, alone[name], name)
         return found
 
     def _builtins(self) -> dict[str, Any]:

@@ -57,7 +57,10 @@ _METHODS: dict[type, str] = {
 
 
 class TemplateMistake(QueryError):
-    """A template that dbt could not render either; ``line`` is its line in the text, or None."""
+    """A template that dbt could not render either, or would render without an end.
+
+    ``line`` is its line in the text, or None.
+    """
 
     def __init__(self, what: str, line: int | None = None) -> None:
         self.reason = what
@@ -154,7 +157,7 @@ class Sandbox(SandboxedEnvironment):
     def spend(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:
-            raise UnsupportedTemplate("the template takes too many steps: it may have no end")
+            raise TemplateMistake("the template takes too many steps: it may have no end")
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         return _Parser(self, source, name, filename).parse()

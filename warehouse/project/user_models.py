@@ -23,7 +23,7 @@ import duckdb
 import yaml
 
 from warehouse.engine import connect
-from warehouse.errors import did_you_mean
+from warehouse.errors import CORRECT, BuildError, did_you_mean
 from warehouse.home import Home, own_files, own_text
 from warehouse.project.lines import at_line
 from warehouse.project.model_texts import (
@@ -33,9 +33,12 @@ from warehouse.project.model_texts import (
     model_comments,
     model_for_dbt,
 )
+from warehouse.project.own_yml import described_in, misspelt_keys, yaml_error
 from warehouse.vendor import dbt_project_dir, project_vars
 
 PACKAGE = "user_models"
+# Schemas of a catalog to which the user's models must not add.
+OUR_SCHEMAS = ("main", "meta", "staging", "ticks", "vendor")
 _READ = (".sql", ".yml", ".yaml", ".md")
 _PARTIAL_PARSE = "partial_parse.msgpack"
 
@@ -72,6 +75,8 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
     has the file and line there, then dbt's message.
     """
     options, left_out = readable_project(home, invoke, user_target(home))
+    with connect(home.session, home.build_catalog, options="") as connection:
+        former = _outside(connection)
     built: list[ModelTexts] = []
     skipped: dict[str, str] = {}
     if options:
@@ -83,6 +88,12 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
             rest = [path for path in user_model_files(home) if path not in gone]
             left_out += [left_out_file(home, path, _reason(run)) for path in rest]
     with connect(home.session, home.build_catalog, options="") as connection:
+        if changed := sorted(former ^ _outside(connection)):
+            raise BuildError(
+                f"your models changed {changed[0][0]} outside the schema user, as by run_query or"
+                " a hook",
+                next_step=CORRECT,
+            )
         comment_models(connection, built)
         failed = connection.execute(
             "select name, message from warehouse.meta.results"
@@ -100,6 +111,29 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
                 )
         record_left_out(connection, [*left_out, *strays(home)])
     return left_out
+
+
+def _outside(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+    """Name and definition of everything in the built-in schemas of the build file."""
+    return set(
+        connection.execute(
+            """
+            with found(schema_name, name, definition) as (
+                select schema_name, view_name, concat(sql, comment) from duckdb_views()
+                where database_name = 'warehouse'
+                union all select schema_name, table_name,
+                    concat(sql, comment, if(schema_name = 'meta', null, estimated_size))
+                from duckdb_tables() where database_name = 'warehouse'
+                union all select schema_name, function_name,
+                    concat(parameters::varchar, macro_definition)
+                from duckdb_functions() where database_name = 'warehouse'
+            )
+            select schema_name || '.' || name, definition from found
+            where list_contains(?, schema_name)
+            """,
+            [list(OUR_SCHEMAS)],
+        ).fetchall()
+    )
 
 
 def record_left_out(connection: duckdb.DuckDBPyConnection, left_out: Sequence[LeftOut]) -> None:
@@ -264,7 +298,13 @@ def refused_models(home: Home) -> list[LeftOut]:
     found = [
         left_out_file(home, path, reason)
         for path in _sources(home)
-        if path.suffix in (".yml", ".yaml") and (reason := _yaml_error(path))
+        if path.suffix in (".yml", ".yaml") and (reason := yaml_error(own_text(path)))
+    ]
+    found += [
+        left_out_file(home, path, f"dbt reads files that end in {suffix} only: rename it")
+        for path in (*own_files(home.models), *own_files(home.macros))
+        if (suffix := path.suffix.lower()) in _READ and suffix != path.suffix
+        if not _is_model(home, path)
     ]
     for path in files:
         twins = [p.relative_to(home.root).as_posix() for p in by_name[path.stem.lower()]]
@@ -274,41 +314,19 @@ def refused_models(home: Home) -> list[LeftOut]:
 
 
 def strays(home: Home) -> list[LeftOut]:
-    """Entries of yml files for models of which there is no file, which dbt passes over."""
+    """Parts of yml files that dbt passes over: models without a file, and misspelt keys."""
     models = [path.stem for path in user_model_files(home)]
     found = []
     for path in own_files(home.models, ".yml", ".yaml"):
-        for name in _described_in(path):
-            if name not in models and "{{" not in name:
-                reason = (
-                    f'no model is called "{name}", so its tests and descriptions are not'
-                    f" used{did_you_mean(name, models)}"
-                )
-                found.append(left_out_file(home, path, reason))
+        text = own_text(path)
+        reasons = [
+            f'no model is called "{name}", so its tests and descriptions are not'
+            f" used{did_you_mean(name, models)}"
+            for name in described_in(text)
+            if name not in models and "{{" not in name
+        ]
+        found += [left_out_file(home, path, reason) for reason in (*reasons, *misspelt_keys(text))]
     return found
-
-
-def _described_in(path: Path) -> list[str]:
-    """The names of the models in a yml file; none if it cannot be read."""
-    if _yaml_error(path) is not None:
-        return []
-    content = yaml.safe_load(own_text(path))
-    entries = content.get("models") if isinstance(content, dict) else None
-    names = [entry.get("name") for entry in entries or () if isinstance(entry, dict)]
-    return [name for name in names if isinstance(name, str)]
-
-
-def _yaml_error(path: Path) -> str | None:
-    try:
-        yaml.safe_load(own_text(path))
-    except yaml.MarkedYAMLError as error:
-        lines, mark = own_text(path).splitlines(), error.problem_mark
-        if mark is None or mark.line >= len(lines):
-            return f"is not valid YAML: {error.problem}"
-        return f"is not valid YAML: {error.problem}\nline {mark.line + 1}\n  {lines[mark.line]}"
-    except (yaml.YAMLError, ValueError) as error:  # the latter for an invalid date
-        return f"is not valid YAML: {error}"
-    return None
 
 
 def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
@@ -320,8 +338,11 @@ def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
         return f"{path.stem} is the name of a built-in model: give the file another name"
     if len(twins) > 1:
         return f"{' and '.join(twins)} have the same name: give one of them another"
-    if '"' in path.stem or not path.stem.isprintable():
-        return "the name of a model must not contain quotes or control characters: rename the file"
+    if re.search(r'["\s]', path.stem) or not path.stem.isprintable():
+        return (
+            "the name of a model must not contain spaces, quotes or control characters: rename"
+            " the file"
+        )
     if not own_text(path).strip():
         return "the file is empty: write a query into it, or remove it"
     return None
