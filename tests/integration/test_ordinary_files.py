@@ -160,6 +160,10 @@ def write_files(folder: Path) -> None:
         key("CANDLES"): month(**odd_candles()),
         # refused
         key("LOCAL"): bar_table("ohlcv", grid(SEPTEMBER, BARS + 5)[5:]),
+        # two hours late since its clocks went forward, one hour late before
+        key("SUMMER"): bar_table(
+            "ohlcv", [*grid(SEPTEMBER, 200)[1:], *grid(SEPTEMBER, BARS + 2)[201:]]
+        ),
         key("ENDS"): bar_table("ohlcv", grid(SEPTEMBER, BARS + 1)[1:]),
         key("ALONE"): whole.select(["time"]),
         key("TEXT"): month(volume=pa.array(["1"] * BARS)),
@@ -358,7 +362,11 @@ def test_bars_of_a_month_that_differ_from_the_day_shown_are_a_warning(built: Bui
 
 @pytest.mark.parametrize(
     ("coin", "way", "cause"),
-    [("LOCAL", "by 5:00:00", "time zone?"), ("ENDS", "by 1:00:00", "or the ends of the bars?")],
+    [
+        ("LOCAL", "by 5:00:00", "time zone?"),
+        ("SUMMER", "by 2:00:00", "start and inside it"),
+        ("ENDS", "by 1:00:00", "or the ends of the bars?"),
+    ],
 )
 def test_shifted_bars_are_not_salvaged(built: Built, coin: str, way: str, cause: str) -> None:
     refusals = built.salvaged.stderr.split("refused: ")

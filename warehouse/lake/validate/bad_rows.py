@@ -29,7 +29,8 @@ SALVAGED = b"warehouse.salvaged"
 MOST_BAD_ROWS = 1_000
 _NAMED = 3
 # Time zones are up to 14 hours from UTC, in steps of a quarter of an hour.
-_FURTHEST_US, _NEAREST_US = 14 * 3600 * SECOND_US, 900 * SECOND_US
+_HOUR_US = 3600 * SECOND_US
+_FURTHEST_US, _NEAREST_US = 14 * _HOUR_US, _HOUR_US // 4
 _LONGEST_REASON = 200
 
 
@@ -89,7 +90,8 @@ def find_shift(times: np.ndarray, key: FileKey) -> str:
     """How all times of a file seem to be shifted, for the user; empty if nothing shows it.
 
     Its rows then overrun one end of its period by no more than time zones differ, or by one bar,
-    and as much or more is missing at the other end. ``times`` are those that are not NULL.
+    and as much or more is missing at the other end, or an hour less if the clocks went forward
+    between. ``times`` are those that are not NULL.
     """
     start, end = key.period.start_us, key.period.end_us
     bar = 0 if key.is_raw else interval_us(key.series.interval or "")
@@ -102,15 +104,20 @@ def find_shift(times: np.ndarray, key: FileKey) -> str:
     is_dense = bar == 0 or 2 * beyond * bar >= overrun
     if overrun <= 0 or not is_dense:
         return ""
-    if not ((bar and overrun == lacking) or lacking >= overrun >= max(2 * bar, _NEAREST_US)):
-        return ""
     edge, other, way = ("end", "start", "late") if after > before else ("start", "end", "early")
+    where = f"at its {other}"
+    is_long = overrun >= max(2 * bar, _NEAREST_US)
+    if not ((bar and overrun == lacking) or (lacking >= overrun and is_long)):
+        jump = int(np.diff(np.sort(near)).max(initial=0)) - bar
+        if not (bar and is_long and overrun - lacking == _HOUR_US <= jump):
+            return ""
+        where += " and inside it"
     cause = "another time zone"
     if overrun == bar and after > before:
         cause += ", or the ends of the bars"
     return (
         f"they overrun the {edge} of {key.period.text} by {timedelta(microseconds=overrun)}, and"
-        f" as much or more is missing at its {other}, so all times seem too {way}: are they of"
+        f" as much or more is missing {where}, so all times seem too {way}: are they of"
         f" {cause}? Correct all of them (the starts of bars, in UTC) rather than these rows"
     )
 
