@@ -1,6 +1,6 @@
 {#-
     The measures as functions of the catalog, for SQL that dbt does not compile: made from the same
-    text as the macros, so that the results are identical.
+    text as the macros, so the results are identical.
 
         select time, rolling_zscore(spread_bps, '1 day') as spread_z from l1_features
 

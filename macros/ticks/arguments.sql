@@ -71,7 +71,7 @@
             )
         when {{ moment }} is not null and try_cast({{ moment }} as timestamp) is null
             then error(
-                '{{ moment }}: ' || {{ moment }}::varchar || ' is no moment;'
+                '{{ moment }}: ' || {{ moment }}::varchar || ' is not a moment;'
                 || ' write it as {{ moment }} := ''2026-02-16 04:00'''
             )
         {%- endfor %}
@@ -88,7 +88,7 @@
         )
             then error(
                 'clock ''true'': {{ what }}' || coalesce(' of symbol ' || symbol, '')
-                || ' has rows without a time of receipt; ask with clock := ''exchange'''
+                || ' has rows without a time of receipt; use clock := ''exchange'''
             )
         else true
     end

@@ -354,8 +354,8 @@ def test_run_structure_of_sells_alone_then_has_zeros_for_buys() -> None:
         ("ticks_flow('1m', clock := 'local')", "clock: local is none of"),
         ("ticks_flow('1m', symbol := 'BTC')", "no raw_trades of symbol BTC in vendor.raw_trades"),
         ("ticks_flow('1m', start_time := '2026-01-01 00:00Z')", "start_time: .* without an offset"),
-        ("ticks_flow('1m', end_time := 'noon')", "end_time: noon is no moment; write"),
-        ("ticks_flow('1m', trades := 'unheard')", "rows without a time of receipt; ask with clock"),
+        ("ticks_flow('1m', end_time := 'noon')", "end_time: noon is not a moment; write"),
+        ("ticks_flow('1m', trades := 'unheard')", "rows without a time of receipt; use clock"),
     ],
 )
 def test_ticks_when_asked_wrongly_then_names_what_is_wrong(
