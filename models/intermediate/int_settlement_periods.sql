@@ -69,7 +69,7 @@ compared as (
     from funding
 ),
 
--- for how long the rate has certainly been constant before each bar, and whether a change began that
+-- for how long the rate has certainly been constant before each bar; whether a change began that
 held as (
     select
         *,
