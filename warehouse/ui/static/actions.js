@@ -24,7 +24,7 @@ export function actions(view) {
     button("Link", "copy a link to this view of this generation", (event) => copy(location.href, event.target)),
     button("SQL", "the query behind this view", asked(showSql)),
     button("Python", "the same query in Python", asked(showPython)),
-    button("Receipt", "what the answer was computed from", asked(showReceipt)),
+    button("Receipt", "what the result was computed from", asked(showReceipt)),
     pictures ? button("PNG", "save the picture", () => savePng(pictures(), view.name())) : null,
     pictures ? button("SVG", "save the picture as vectors", () => saveSvg(pictures(), view.name())) : null,
   );

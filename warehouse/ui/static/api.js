@@ -59,7 +59,7 @@ async function ask(url, options) {
     response = await fetch(url, { ...options, headers: { ...options.headers, authorization: `Bearer ${token}` } });
   } catch (error) {
     if (/** @type {any} */ (error).name === "AbortError") throw error;
-    throw new Refusal("the server does not answer", "start it again: warehouse ui", 0);
+    throw new Refusal("the server does not respond", "start it again: warehouse ui", 0);
   }
   if (response.ok) return response;
   let said;

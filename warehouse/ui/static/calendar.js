@@ -92,7 +92,7 @@ export function shares(one, first, count) {
 
 /** @param {HTMLElement} body @param {any} answer */
 function days(body, answer) {
-  if (!answer.series.length) return fill(body, h("p", { class: "empty" }, "No bars of this dataset."));
+  if (!answer.series.length) return fill(body, h("p", { class: "empty" }, "There are no bars of this dataset."));
   const first = Math.floor(Math.min(...answer.series.map((/** @type {any} */ one) => one.first)) / DAY);
   const last = Math.floor(Math.max(...answer.series.map((/** @type {any} */ one) => one.last)) / DAY);
   const count = last - first + 1;

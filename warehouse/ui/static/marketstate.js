@@ -19,7 +19,7 @@ const LINKS = [
   { title: "Spread", about: "price of immediacy, its rank among 7 days, and how unstable it is", drawn: ["spread_rank_7d", "spread_bps"], read: ["spread_instability_1d"] },
   { title: "Depth", about: "top of the book as a share of 25 levels: near 1 there is little depth below", drawn: ["top_share_rank_7d", "top_share_25"], read: ["top_share_5"] },
   { title: "Pressure", about: "lean of the top and of 25 levels to the bid, and net flow relative to the last day", drawn: ["net_delta_zscore_1d", "lean_25"], read: ["lean_top", "lean_divergence"] },
-  { title: "Impact", about: "ranks of Kyle and Amihud: apart, informed flow or volatility from outside", drawn: ["kyle_rank_7d", "amihud_rank_7d"], read: ["impact_divergence"] },
+  { title: "Impact", about: "ranks of Kyle's and Amihud's impact: if they diverge, informed flow or volatility from outside", drawn: ["kyle_rank_7d", "amihud_rank_7d"], read: ["impact_divergence"] },
   { title: "Tape", about: "quote updates for a basis point of movement, and their rank", drawn: ["quote_updates_rank_7d"], read: ["quote_updates_per_bp"] },
   { title: "Crowding", about: "mean z-score of funding, basis and open interest", drawn: ["crowding_z"], read: [] },
 ];

@@ -37,7 +37,7 @@ export async function open(view, route) {
 
   function draw() {
     if (!answer) return;
-    if (!answer.points.length) return fill(body, h("p", { class: "empty" }, "No bar has values of both."));
+    if (!answer.points.length) return fill(body, h("p", { class: "empty" }, "No bar has values of both measures."));
     const label = (/** @type {any} */ one) => `${one.table}.${one.column} ${unitOf(one)}`;
     const fit = answer.fit;
     const said = `${fit.n.toLocaleString("en-US")} bars; least squares: slope ${number(fit.slope)}, correlation ${number(fit.correlation)}`;

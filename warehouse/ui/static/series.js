@@ -65,9 +65,9 @@ class SeriesView extends Timeline {
       const rows = one.columns.filter((found) => found.is_measure).map((found) => {
         const title = `${found.meaning ?? ""}${found.unit ? ` [${found.unit}]` : ""}`;
         const row = h("div", { class: "measure", title, "data-column": found.name, "data-text": `${one.name}.${found.name} ${found.meaning ?? ""}`.toLowerCase() },
-          h("button", { class: "name", title: `${title}\na panel of its own`, onclick: () => this.add(one.name, found.name) }, found.name),
+          h("button", { class: "name", title: `${title}\nshow in a separate panel`, onclick: () => this.add(one.name, found.name) }, found.name),
           found.unit ? h("small", {}, found.unit) : null,
-          h("button", { class: "quiet plus", title: "lay over the last panel", "aria-label": `lay ${found.name} over the last panel`, onclick: () => this.overlay(one.name, found.name) }, "+"));
+          h("button", { class: "quiet plus", title: "add to the last panel", "aria-label": `add ${found.name} to the last panel`, onclick: () => this.overlay(one.name, found.name) }, "+"));
         return row;
       });
       const used = this.panels.flat().some((measure) => measure.table === one.name);
@@ -154,7 +154,7 @@ class SeriesView extends Timeline {
     this.drawn = this.panels.map((panel, place) => {
       const looks = panel.some((one) => table(one.table)?.looks_ahead);
       const title = [...new Set(panel.map((one) => one.table))].join(", ");
-      const others = h("select", { class: "quiet", "aria-label": "lay another series over this panel", onchange: () => this.besides(place, Number(others.value)) },
+      const others = h("select", { class: "quiet", "aria-label": "add another series to this panel", onchange: () => this.besides(place, Number(others.value)) },
         h("option", { value: "" }, "+ series"), ...all().series.filter((one) => one.id !== this.series.id).map((one) => h("option", { value: String(one.id) }, seriesLabel(one))));
       const ends = /** @type {("high" | "low")[]} */ (["high", "low"]).map((end) => h("button", { class: "quiet", title: `go to the ${end}est value of ${panel[0]?.column} in this span`, onclick: () => this.extreme(place, end) }, end));
       const drop = h("button", { class: "quiet", title: "remove this panel", "aria-label": "remove this panel", onclick: () => this.remove(place) }, "✕");

@@ -157,8 +157,8 @@ class SqlView {
       const { lines } = await (await post("remarks", question, running.signal)).json();
       if (running === this.running) fill(this.notes, ...lines.map((/** @type {string} */ line) => h("div", { class: "warning" }, line)));
     } catch {
-      // the result is there, and says nothing of what is missing
-      if (running === this.running) fill(this.notes, h("div", { class: "warning" }, "missing bars were not looked for"));
+      // the result is shown, but without a list of missing bars
+      if (running === this.running) fill(this.notes, h("div", { class: "warning" }, "missing bars were not checked"));
     }
   }
 
