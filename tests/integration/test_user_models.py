@@ -441,6 +441,8 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
     for name, text in MISTAKES.items():
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text(text)
+    duckdb.sql("select 1 as one").write_parquet(str(tmp_path / "one.parquet"))
+    (home / "models" / "file.sql").write_text(f"from read_parquet('{tmp_path}/one.parquet')")
     run = run_warehouse("--home", home, "build", cwd=tmp_path)
     assert run.exit_code == 1 and "by dbt" not in run.stderr, run.stderr
     status = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
@@ -454,6 +456,8 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
         failed = run_warehouse("--home", home, *command, cwd=tmp_path)
         told = "column failed in the last build: models/column.sql:2\n"
         assert failed.exit_code == 2 and told in failed.stderr and "spread_bps" in failed.stderr
+    refused = run_warehouse("--home", home, "sql", "from file", cwd=tmp_path)
+    assert refused.exit_code == 2 and "config(materialized='table')" in refused.stderr
 
 
 def test_build_when_dbt_creates_more_than_models_then_it_is_removed_with_them_or_refused(

@@ -148,6 +148,11 @@ class Names:
         """Nearest names for a table or column that is unknown to DuckDB."""
         if self.failure(message) is not None:
             return CORRECT
+        if "file system operations are disabled" in message:
+            return (
+                "a view that reads a file cannot be queried: write {{ config(materialized='table') }}"
+                " into its model, then run: warehouse build"
+            )
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
             known = [p.name if p.schema == "main" else str(p) for p in self.columns]
