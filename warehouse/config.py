@@ -236,12 +236,10 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def read_tables(
     path: Path, name: str, keys: Collection[str], example: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The ``[[name]]`` tables of a ``warehouse.toml``, each with a label for messages.
+    """The ``[[name]]`` tables of a ``warehouse.toml``, each with a label; none if it is missing.
 
     Raises
     ------
-    FileNotFoundError
-        There is no such file.
     UsageError
         It cannot be read, is not TOML, or has anything but tables with known keys.
     """
@@ -271,10 +269,7 @@ def read_table(
     UsageError
         The file cannot be read, or the table has other keys or other values than text.
     """
-    try:
-        found: Any = _document(path)
-    except FileNotFoundError:
-        return {}
+    found: Any = _document(path)
     for part in name:
         found = found.get(part, {}) if isinstance(found, dict) else None
     where = f"{path}: [{'.'.join(name)}]"
@@ -289,10 +284,11 @@ def read_table(
 
 
 def _document(path: Path) -> dict[str, Any]:
+    """The content of a ``warehouse.toml``; empty if there is no such file."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise
+        return {}
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be read ({error.strerror})", next_step="check its permissions"

@@ -60,15 +60,16 @@ class Relation:
         return ".".join(map(identifier, (DATABASE, self.schema, self.name)))
 
 
-def moment(microseconds: int) -> str:
-    """Microseconds since the epoch as an SQL timestamp, naive UTC.
+def moment(at: int | dt.datetime) -> str:
+    """Microseconds since the epoch, or a naive datetime, as an SQL timestamp in UTC.
 
     Examples
     --------
     >>> moment(0)
     "timestamp '1970-01-01 00:00:00'"
     """
-    return f"timestamp {literal(us_datetime(microseconds).isoformat(sep=' '))}"
+    at = us_datetime(at) if isinstance(at, int) else at
+    return f"timestamp {literal(at.isoformat(sep=' '))}"
 
 
 def parquet_rows(listed: str) -> str:

@@ -10,7 +10,7 @@ from warehouse.audit.compare import Difference, Row, are_equal
 from warehouse.audit.scratch import Scratch, World
 from warehouse.display import counted
 from warehouse.project import Model
-from warehouse.sql import Relation, identifier, literal
+from warehouse.sql import Relation, identifier, literal, moment
 from warehouse.times import datetime_us
 from warehouse.vendor import interval_us
 
@@ -84,14 +84,14 @@ class _Probe:
 
     def until(self, index: int) -> World:
         """Data up to the index-th later moment; -1 is the row's own."""
-        moment = self.known_at if index < 0 else self.later[index]
-        return World(self._rows, f"known_at <= {_timestamp(moment)}")
+        until = self.known_at if index < 0 else self.later[index]
+        return World(self._rows, f"known_at <= {moment(until)}")
 
     def without(self, dataset: str, interval: str | None) -> World:
         """All data except the later rows of one dataset at one interval."""
         value = "null" if interval is None else literal(interval)
         own = f'"interval" is not distinct from {value}'
-        condition = f"not ({own} and known_at > {_timestamp(self.known_at)})"
+        condition = f"not ({own} and known_at > {moment(self.known_at)})"
         return World(self._rows, conditions=((dataset, condition),))
 
     def value(self, column: str | None, world: World, *, again: bool = False) -> list[object]:
@@ -106,14 +106,14 @@ class _Probe:
         at = self._columns.index(column)
         return sorted((row[at] for row in found), key=repr)
 
-    def sources_until(self, moment: datetime) -> list[tuple[str, str | None]]:
+    def sources_until(self, until: datetime) -> list[tuple[str, str | None]]:
         """Datasets and intervals with rows between the row and a later moment."""
         found = []
         for dataset in self.datasets:
             rows = self._scratch.connection.execute(
                 f'select distinct "interval" from memory.{self._rows}.{identifier(dataset)}'
-                f" where known_at > {_timestamp(self.known_at)}"
-                f" and known_at <= {_timestamp(moment)} order by 1"
+                f" where known_at > {moment(self.known_at)}"
+                f" and known_at <= {moment(until)} order by 1"
             ).fetchall()
             found += [(dataset, row[0]) for row in rows]
         return found
@@ -123,7 +123,7 @@ class _Probe:
         for dataset in self.datasets:
             rows = self._scratch.connection.execute(
                 f"select distinct known_at from memory.{self._rows}.{identifier(dataset)}"
-                f" where known_at > {_timestamp(known_at)}"
+                f" where known_at > {moment(known_at)}"
             ).fetchall()
             moments.update(row[0] for row in rows)
         return sorted(moments)
@@ -146,19 +146,19 @@ def _measure(probe: _Probe, difference: Difference) -> Cause:
             high = middle
         else:
             low = middle
-    moment = probe.later[high]
+    until = probe.later[high]
     sources = [
         source
-        for source in probe.sources_until(moment)
+        for source in probe.sources_until(until)
         if not _same(whole, probe.value(column, probe.without(*source)))
     ]
-    return _described(probe, moment, sources, to_the_end=high == len(probe.later) - 1)
+    return _described(probe, until, sources, to_the_end=high == len(probe.later) - 1)
 
 
 def _described(
-    probe: _Probe, moment: datetime, sources: list[tuple[str, str | None]], *, to_the_end: bool
+    probe: _Probe, until: datetime, sources: list[tuple[str, str | None]], *, to_the_end: bool
 ) -> Cause:
-    reach_us = datetime_us(moment) - datetime_us(probe.known_at)
+    reach_us = datetime_us(until) - datetime_us(probe.known_at)
     start = probe.row.value("time")
     bar_us = datetime_us(probe.known_at) - datetime_us(start) if isinstance(start, datetime) else 0
     bars = reach_us // bar_us if bar_us and reach_us % bar_us == 0 else None
@@ -200,7 +200,3 @@ def _duration(microseconds: int) -> str:
         if count:
             parts.append(counted(count, unit))
     return " ".join(parts[:2]) or f"{microseconds / 1e6} seconds"
-
-
-def _timestamp(moment: datetime) -> str:
-    return f"timestamp {literal(moment.isoformat(sep=' '))}"

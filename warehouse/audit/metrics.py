@@ -29,7 +29,7 @@ from warehouse.home import Home, writing
 from warehouse.interrupts import run
 from warehouse.lake import Manifest
 from warehouse.project import TICK_SOURCES, tick_macros
-from warehouse.sql import HOME_VARIABLE, identifier, literal
+from warehouse.sql import HOME_VARIABLE, identifier, literal, moment
 from warehouse.vendor import load_contracts
 
 _OF_SIZES = ("flow", "trade_size")
@@ -278,15 +278,15 @@ class _Auditor:
             from memory.main.ticks_{series.dataset}_readings(
                 {literal(series.interval)}, clock := {literal(series.clock)},
                 exchange := {literal(series.exchange)}, symbol := {literal(series.symbol)},
-                start_time := timestamp '{first}', end_time := timestamp '{until}'{given}
+                start_time := {moment(first)}, end_time := {moment(until)}{given}
             )
             """
         )
         self._run(
             f"create or replace temp table of_vendor as"
             f" from warehouse.vendor.{identifier(series.dataset)}"
-            f" where series_id = {series.series_id} and time >= timestamp '{first}'"
-            f" and time < timestamp '{until}'"
+            f" where series_id = {series.series_id} and time >= {moment(first)}"
+            f" and time < {moment(until)}"
         )
         self._judge_bars()
         names = [row[0] for row in self._run("describe of_ticks")]
@@ -429,8 +429,8 @@ class _Auditor:
                     count(*) - count(distinct {clock}),
                     min({clock}), max({clock})
                 from {self._raw(source)}
-                where {self._of_series()} and {clock} >= timestamp '{time}'
-                    and {clock} < timestamp '{time}' + interval '{_interval_text(width)}'
+                where {self._of_series()} and {clock} >= {moment(time)}
+                    and {clock} < {moment(time)} + interval '{_interval_text(width)}'
                 """
             )
             parts = [f"{count:,} {source}"]

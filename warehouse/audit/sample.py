@@ -195,19 +195,19 @@ def series_with_rows(
     """Series that have rows in all of these stored relations of the catalog."""
     common: frozenset[int] | None = None
     for relation in relations:
-        place = f"{ORIGIN}.{identifier(relation.schema)}.{identifier(relation.name)}"
-        rows = connection.execute(f"select distinct series_id from {place}").fetchall()
+        text = f"select distinct series_id from {_in_origin(relation)}"
+        rows = connection.execute(text).fetchall()
         found = frozenset(row[0] for row in rows)
         common = found if common is None else common & found
     return common or frozenset()
 
 
-def place_of(dataset: str) -> Relation:
+def relation_of(dataset: str) -> Relation:
     """The view of a dataset: the vendor's, or that of kept bars for a name such as ``ticks.flow``.
 
     Examples
     --------
-    >>> str(place_of("flow")), str(place_of("ticks.flow"))
+    >>> str(relation_of("flow")), str(relation_of("ticks.flow"))
     ('vendor.flow', 'ticks.flow')
     """
     schema, dot, name = dataset.rpartition(".")
@@ -225,7 +225,7 @@ def load_cut(connection: duckdb.DuckDBPyConnection, dataset: str, cut: Cut) -> N
         condition = f"series_id in ({numbers}) and ({either})"
     connection.execute(
         f"create or replace table memory.cut.{identifier(dataset)} as"
-        f" from {_in_origin(dataset)} where {condition}"
+        f" from {_in_origin(relation_of(dataset))} where {condition}"
         ' order by series_id, "time"'
     )
 
@@ -249,9 +249,10 @@ def _listed(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> s
             f'select {literal(dataset)}, series_id, count(*), epoch_us(min("time")),'
             f' epoch_us(max("time")), {late},'
             ' exchange, symbol, "interval", clock,'
-            f" strftime(\"time\", '%Y-%m') as month from {_in_origin(dataset)} group by all"
+            " strftime(\"time\", '%Y-%m') as month"
+            f" from {_in_origin(relation_of(dataset))} group by all"
             for dataset in datasets
-            if place_of(dataset).schema == TICKS
+            if relation_of(dataset).schema == TICKS
         ),
     ]
     return " union all ".join(listed)
@@ -295,7 +296,7 @@ def _late_ends(
     numbers = ", ".join(map(str, sorted(series)))
     end = f'{ORIGIN}.main.bar_end(series_id, "time", known_at)'
     branches = [
-        f"select epoch_us({end}) as us from {_in_origin(dataset)}"
+        f"select epoch_us({end}) as us from {_in_origin(relation_of(dataset))}"
         f" where series_id in ({numbers}) and known_at > {end}"
         for dataset in datasets
     ]
@@ -308,9 +309,8 @@ def _late_ends(
     return [us for (us,) in found]
 
 
-def _in_origin(dataset: str) -> str:
-    place = place_of(dataset)
-    return f"{ORIGIN}.{identifier(place.schema)}.{identifier(place.name)}"
+def _in_origin(relation: Relation) -> str:
+    return f"{ORIGIN}.{identifier(relation.schema)}.{identifier(relation.name)}"
 
 
 def _choose_series(

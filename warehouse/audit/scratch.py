@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.audit.sample import ORIGIN, TICKS, VENDOR, Cut, load_cut, place_of
+from warehouse.audit.sample import ORIGIN, TICKS, VENDOR, Cut, load_cut, relation_of
 from warehouse.engine import Fault, attach, connect, reading_catalog, translating
 from warehouse.errors import BUILD, BuildError
 from warehouse.project import Model, Project, create_schemas, create_seeds
@@ -179,7 +179,7 @@ class Scratch:
     def _show(self, world: World, datasets: Iterable[str]) -> None:
         for dataset in datasets:
             self.connection.execute(
-                f"create or replace view {place_of(dataset).sql} as {world.select(dataset)}"
+                f"create or replace view {relation_of(dataset).sql} as {world.select(dataset)}"
             )
 
     def _create(self, model: Model, result: str) -> None:

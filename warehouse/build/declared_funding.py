@@ -58,10 +58,7 @@ def declared_spans(path: Path) -> list[FundingSpan]:
     UsageError
         A table is invalid; the message names it.
     """
-    try:
-        tables = read_tables(path, "funding", _KEYS, _EXAMPLE)
-    except FileNotFoundError:
-        return []
+    tables = read_tables(path, "funding", _KEYS, _EXAMPLE)
     begun = sorted(_span(table, where) for where, table in tables)
     spans = []
     for span, following in pairwise([*begun, None]):

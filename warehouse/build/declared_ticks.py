@@ -75,10 +75,7 @@ def tick_settings(path: Path) -> list[TickSetting]:
     UsageError
         A table is invalid; the message names it.
     """
-    try:
-        tables = read_tables(path, "ticks", (*_LISTS, "marts", _RATE), _EXAMPLE)
-    except FileNotFoundError:
-        return []
+    tables = read_tables(path, "ticks", (*_LISTS, "marts", _RATE), _EXAMPLE)
     found: set[TickSetting] = set()
     for where, table in tables:
         marts = table.get("marts", ForMarts.NO)

@@ -170,19 +170,16 @@ def _moment(value: Moment) -> dt.datetime:
     """
     try:
         moment = bound(dt.datetime.fromisoformat(value) if isinstance(value, str) else value)
+        if not isinstance(moment, dt.date):
+            raise ValueError
     except ValueError as error:
         raise UsageError(
             f"as of {value!r}: not a date or time",
-            next_step="write it as 2026-01-31 or 2026-01-31T12:00",
+            next_step="write it as 2026-01-31 or 2026-01-31T12:00, or give a date or datetime",
         ) from error
-    if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
-        return dt.datetime.combine(moment, dt.time())
-    if not isinstance(moment, dt.datetime):
-        raise UsageError(
-            f"as of {value!r}: not a date or time",
-            next_step="give a date, a datetime or an ISO text",
-        )
-    return moment
+    if isinstance(moment, dt.datetime):
+        return moment
+    return dt.datetime.combine(moment, dt.time())
 
 
 def _built_at(home: Home, number: int) -> dt.datetime:

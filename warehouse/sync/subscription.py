@@ -67,14 +67,13 @@ def load_subscriptions(path: Path) -> list[Subscription]:
     UsageError
         Its content is invalid; the message names the place.
     """
-    try:
-        tables = read_tables(path, "sync", _KEYS, _EXAMPLE)
-    except FileNotFoundError as error:
+    tables = read_tables(path, "sync", _KEYS, _EXAMPLE)
+    if not path.is_file():
         raise NotFoundError(
             f"there are no subscriptions: {path} does not exist",
             next_step="give a selection: DATASET --exchange --symbol --interval --clock --start;"
             f" import a folder: --from FOLDER; or write that file: {_EXAMPLE}",
-        ) from error
+        )
     if not tables:
         raise UsageError(
             f"{path}: no [[sync]] table",
