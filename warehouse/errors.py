@@ -8,9 +8,11 @@ code.
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -226,15 +228,21 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 # Next steps that many errors share.
 BUILD = "run: warehouse build"
 CORRECT = "correct the file, then run: warehouse build"
-BEGIN = (
-    "run: warehouse demo, or: warehouse sync --from FOLDER and warehouse build;"
-    " give all of them the same --home as here"
+TICKS = (
+    "fetch some with warehouse sync raw_trades, or import them with warehouse import; then run:"
+    " warehouse build"
 )
 REPAIR = "run: warehouse verify --repair"
 ROOM_OR_RIGHTS = "free disk space or fix permissions, then run the same command again"
 MORE_MEMORY = (
     "read fewer series or a shorter span, or raise the limit: memory=, --memory or WAREHOUSE_MEMORY"
 )
+
+
+def begin(home: Path) -> str:
+    """The next step in a folder without data: the commands that fill it."""
+    program = f"warehouse --home {shlex.quote(str(home))}"
+    return f"run: {program} demo, or: {program} sync --from FOLDER and {program} build"
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from warehouse.config import SETTINGS_FILE, Settings
 from warehouse.errors import (
-    BEGIN,
     REPAIR,
     DamagedError,
     LockedError,
     NotFoundError,
+    begin,
     disk_errors,
 )
 
@@ -136,7 +136,7 @@ class Home:
             self.require_not_lost()
             raise NotFoundError(
                 f"{self.root}: no files were synced into this home yet",
-                next_step=BEGIN,
+                next_step=begin(self.root),
                 home=str(self.root),
             )
 
@@ -261,7 +261,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         There is no home, and the verb does not create one.
     """
     if verb not in _BEGINNING and not home.root.is_dir():
-        raise NotFoundError(f"{home.root}: this folder is not a home", next_step=BEGIN)
+        raise NotFoundError(f"{home.root}: this folder is not a home", next_step=begin(home.root))
     with disk_errors(
         f"{home.root}: cannot be written",
         next_step="choose another folder with --home, or fix its permissions",

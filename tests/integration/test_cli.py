@@ -544,7 +544,8 @@ def test_sql_when_a_named_query_is_given_a_bare_value_then_shows_how(
 ) -> None:
     run = sql(demo_home, tmp_path, "-q", "flow_summary", f"symbol={BTC}")
     assert run.exit_code == ExitCode.USAGE
-    assert f"warehouse sql -q flow_summary -p symbol={BTC}" in run.stderr.replace("\n", "")
+    shown = f"warehouse --home {demo_home} sql -q flow_summary -p symbol={BTC}"
+    assert shown in run.stderr.replace("\n", "")
 
 
 def test_sql_when_the_terminal_is_narrow_then_keys_stay_and_what_is_hidden_is_counted(
@@ -737,7 +738,9 @@ def test_catalog_when_damaged_then_exits_with_four_and_a_next_step(tmp_path: Pat
     (tmp_path / "warehouse.duckdb").write_bytes(b"torn" * 5000)
     run = sql(tmp_path, tmp_path, "select 1")
     assert (run.exit_code, run.stdout) == (4, "")
-    assert "next: run: warehouse build" in run.stderr
+    assert f"next: run: warehouse --home {tmp_path} build" in run.stderr
+    nothing = run_warehouse("--home", tmp_path / "no thing", "sql", "select 1", cwd=tmp_path)
+    assert f"run: warehouse --home '{tmp_path}/no thing' demo, or: warehouse" in nothing.stderr
 
 
 def test_settings_when_a_variable_is_wrong_then_exits_with_two_and_names_it(

@@ -73,6 +73,24 @@ def test_files_when_refused_then_are_named_and_the_exit_code_is_1(tmp_path: Path
         *command, "--symbol", "spot-BTC-USDT", "--exchange", "binance", cwd=tmp_path
     )
     assert "'100,5'" in comma.stderr and "such as decimal commas" in comma.stderr
+    bad.write_text("1,100,1\n2,100,1\n", "utf-8")
+    short = run_warehouse(
+        *command, "--symbol", "spot-BTC-USDT", "--exchange", "binance", cwd=tmp_path
+    )
+    tried = run_warehouse(*command, "--symbol", "spot-BTC-USDT", "--try", cwd=tmp_path)
+    lacks = f"{bad}: it has no column column4, which the importer binance_trades reads"
+    for run, label in ((short, "refused"), (tried, "error")):
+        assert (
+            f"{label}: {lacks}; its columns are such as column0, column1, column2\n" in run.stderr
+        )
+        assert (
+            f"next: choose the importer of this format, from: warehouse --home {tmp_path}/home"
+            in (run.stderr)
+        )
+    bad.write_bytes(b"PAR1 and no parquet")
+    lake = ("--home", tmp_path / "home", "import", "crypto_lake_trades", bad, "--try")
+    other = run_warehouse(*lake, "--symbol", "spot-BTC-USDT", cwd=tmp_path)
+    assert other.exit_code == 1 and f"'{bad}'" in other.stderr  # not the name of the copy
     unnamed = run_warehouse(*command, cwd=tmp_path)
     assert unnamed.exit_code == 2
     assert "give --exchange and --symbol" in unnamed.stderr

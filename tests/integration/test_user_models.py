@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 import warehouse
-from tests.support import Run, copy_home, run_warehouse
+from tests.support import Run, bar_table, copy_home, file_key, run_warehouse, write_file
 from warehouse.build.meta.inputs import fingerprint
 from warehouse.config import Settings
 from warehouse.errors import QueryError
@@ -403,6 +403,7 @@ MISTAKES = {
     "models/upon.sql": "select * from {{ ref('column') }}",
     "models/tested.sql": "select null as one",
     "models/after.sql": "select * from {{ ref('tested') }}",
+    "models/of_ticks.sql": "select * from ticks_flow('45m')",
     "models/a.SQL": "select 1 as one",
     "models/endless.sql": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}"
     "{% endfor %}select 1 as one",
@@ -425,6 +426,7 @@ CERTAIN = {
     "model circle: models/circle.sql": "in a circle: circle -> circle",
     "model upon: models/upon.sql": "was not built, because it reads column, which failed",
     "model after: models/after.sql": "was not built, because a test of what it reads failed",
+    "model of_ticks: models/of_ticks.sql:1": "ticks_flow does not exist: only a catalog with ticks",
     "file models/a.yml: models/a.yml": "not valid YAML: month",
     "model endless: models/endless.sql:1": "takes too many steps: it may have no end",
     "model a: models/a.SQL": "files that end in .sql only",
@@ -443,6 +445,9 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
         (home / name).write_text(text)
     duckdb.sql("select 1 as one").write_parquet(str(tmp_path / "one.parquet"))
     (home / "models" / "file.sql").write_text(f"from read_parquet('{tmp_path}/one.parquet')")
+    empty = file_key("raw_trades", "2025-09-01")
+    write_file(tmp_path / "files", empty, bar_table("raw_trades", []))
+    run_warehouse("--home", home, "sync", "--from", tmp_path / "files", cwd=tmp_path)
     run = run_warehouse("--home", home, "build", cwd=tmp_path)
     assert run.exit_code == 1 and "by dbt" not in run.stderr, run.stderr
     status = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
@@ -458,6 +463,12 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
         assert failed.exit_code == 2 and told in failed.stderr and "spread_bps" in failed.stderr
     refused = run_warehouse("--home", home, "sql", "from file", cwd=tmp_path)
     assert refused.exit_code == 2 and "config(materialized='table')" in refused.stderr
+    ticks = run_warehouse("--home", home, "sql", "from ticks('flow', '45m')", cwd=tmp_path)
+    named = f"raw_trades {empty.series.exchange} {empty.series.symbol} 2025-09-01"
+    assert (
+        f"{named} is a file without rows\n  next: fetch some with warehouse --home {home} sync"
+        in (ticks.stderr)
+    )
 
 
 def test_build_when_dbt_creates_more_than_models_then_it_is_removed_with_them_or_refused(

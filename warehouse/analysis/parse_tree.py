@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,6 +219,16 @@ def arguments_of(node: Tree) -> list[Tree]:
     if "arguments" in node:
         return [argument["expression"] for argument in node["arguments"]]
     return list(node.get("children") or [])
+
+
+def named_arguments(node: Tree, parameters: Sequence[str]) -> dict[str, Tree]:
+    """The arguments of a call by the names of its parameters, which the call may name."""
+    found = {}
+    places = node.get("arguments") or node.get("children") or []
+    for parameter, argument in zip(parameters, places, strict=False):
+        expression = argument.get("expression", argument)
+        found[argument.get("name") or expression.get("alias") or parameter] = expression
+    return found
 
 
 def subqueries(select: Tree) -> Iterator[Tree]:

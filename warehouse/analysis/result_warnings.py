@@ -87,7 +87,7 @@ def require_clean(warnings: Sequence[Remark]) -> None:
     LooksAheadError
         The query reads models that look ahead.
     IncompleteError
-        Bars or columns are missing from the selection, or a window is not a whole number of bars.
+        Bars or columns are missing from the selection, or a window has no values.
     """
     marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
     if marks:

@@ -20,8 +20,10 @@ from warehouse.analysis.parse_tree import (
     Ctes,
     FromSource,
     Tree,
+    function_name,
     key_or_time,
     membership,
+    named_arguments,
     nodes,
     passes_through,
     queries_within,
@@ -44,6 +46,8 @@ _SIDES_SWAPPED = {
     "COMPARE_LESSTHANOREQUALTO": "COMPARE_GREATERTHANOREQUALTO",
 }
 _STEP = dt.timedelta(microseconds=1)
+# The parameters of the table macro as_of.
+_AS_OF = ("fast", "fast_interval", "slow", "slow_interval", "max_age")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +115,26 @@ def query_scope(
     return tuple(dict((repr(found), found) for found in walk.found).values())
 
 
+def scopes_of_selects(
+    tree: Tree, params: Mapping[str, object], catalog: Names
+) -> Iterator[tuple[Tree, tuple[QueryScope, ...]]]:
+    """Each SELECT of a query with the scope of its FROM and WHERE, without conditions around it."""
+    values = _Values(params, catalog)
+    whole = _Walk(catalog, values)
+    whole.query(tree, {}, _Filter())
+    for node, ctes in whole.selects:
+        walk = _Walk(catalog, values)
+        walk.query(node, ctes, _Filter())
+        yield node, tuple(walk.found)
+
+
 class _Walk:
     """Walks down a tree with the applicable filters and collects the tables."""
 
     def __init__(self, catalog: Names, values: _Values) -> None:
         self.catalog, self.values = catalog, values
         self.found: list[QueryScope] = []
+        self.selects: list[tuple[Tree, Ctes]] = []
         self._walked: set[tuple[Any, ...]] = set()
 
     def query(self, node: Tree, outer: Ctes, pushed: _Filter) -> None:
@@ -132,6 +150,7 @@ class _Walk:
                 self.query(part, ctes, _Filter())
 
     def _select(self, node: Tree, ctes: Ctes, pushed: _Filter) -> None:
+        self.selects.append((node, ctes))
         sources, joined = sources_of(node["from_table"])
         passes = passes_through(node)
         inner = pushed.only(passes)
@@ -164,15 +183,37 @@ class _Walk:
         elif node["type"] == "SUBQUERY":
             self.query(query_of(node["subquery"]), ctes, found)
         else:
+            conditions = self._of_as_of(node, found)
             for text in texts_in(node):
                 relation = self.catalog.find(tuple(text.split(".")))
                 if relation is not None:
-                    self._add(relation, _Filter())
+                    for condition in conditions.get(text, [_Filter()]):
+                        self._add(relation, condition)
             for part in queries_within(node):
                 self.query(part, ctes, _Filter())
             for table in nodes(node):
                 if table.get("type") == "BASE_TABLE" and table is not node:
                     self._source(FromSource("", table), ctes, _Filter())
+
+    def _of_as_of(self, node: Tree, found: _Filter) -> dict[str, list[_Filter]]:
+        """What ``as_of(fast, fast_interval, slow, slow_interval, max_age)`` reads of its tables.
+
+        Its rows are those of fast, and the bars of slow have the same exchange, symbol and clock.
+        """
+        function = node.get("function") or {}
+        if node["type"] != "TABLE_FUNCTION" or function_name(function) != "as_of":
+            return {}
+        given = named_arguments(function, _AS_OF)
+        of_slow = found.only(("exchange", "symbol", "clock").__contains__)
+        conditions: dict[str, list[_Filter]] = {}
+        try:
+            for table, around in (("fast", found), ("slow", of_slow)):
+                interval = _key("interval", self.values.value(given[f"{table}_interval"]))
+                own = _Filter({"interval": frozenset({interval})}) & around
+                conditions.setdefault(self.values.value(given[table]), []).append(own)
+        except (_NotConstantError, LookupError):
+            return {}
+        return conditions
 
     def _cte(self, cte: Cte, found: _Filter) -> None:
         """Walk a query of a WITH, once for each filter on it."""

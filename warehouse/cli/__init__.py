@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import click
 
 from warehouse._version import __version__
-from warehouse.cli.common import Verbs, as_ours, debug_option
+from warehouse.cli.common import Verbs, as_ours, debug_option, with_home
 from warehouse.errors import ExitCode, FaultError, WarehouseError, of_disk
 from warehouse.interrupts import held_back, is_interrupt, leave
 
@@ -86,7 +87,7 @@ class _Verbs(Verbs):
 @click.pass_context
 def cli(ctx: click.Context, home: str | None) -> None:
     """A researcher's own warehouse of crypto market-microstructure data."""
-    ctx.obj = {"home": home}
+    ctx.ensure_object(dict)["home"] = home
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,8 +106,9 @@ def _open_closed_streams() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; errors become a line on stderr and an exit code."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
+    chosen: dict[str, str | None] = {}
     try:
-        outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False)
+        outcome: Any = cli.main(arguments, prog_name="warehouse", standalone_mode=False, obj=chosen)
         return int(outcome) if isinstance(outcome, int) else ExitCode.DONE
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -114,18 +116,18 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        return _report(as_ours(error), debug)
+        return _report(as_ours(error), debug, chosen)
     except (KeyboardInterrupt, click.Abort):
         return report_interrupt()
     except _ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except WarehouseError as error:
-        return _report(error, debug)
+        return _report(error, debug, chosen)
     except Exception as error:
         if is_interrupt(error):
             return report_interrupt()
-        return _report(_explained(error), debug, cause=error)
+        return _report(_explained(error), debug, chosen, cause=error)
 
 
 def report_interrupt() -> int:
@@ -144,8 +146,14 @@ def _explained(error: Exception) -> WarehouseError:
     )
 
 
-def _report(error: WarehouseError, debug: bool, *, cause: Exception | None = None) -> int:
+def _report(
+    error: WarehouseError,
+    debug: bool,
+    chosen: Mapping[str, str | None],
+    *,
+    cause: Exception | None = None,
+) -> int:
     if debug:
         click.echo("".join(traceback.format_exception(cause or error)), err=True, nl=False)
-    click.echo(f"error: {error.for_shell()}", err=True)
+    click.echo(f"error: {with_home(error.for_shell(), chosen)}", err=True)
     return error.exit_code

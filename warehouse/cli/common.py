@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar, cast
@@ -25,6 +27,9 @@ UNCUT = 100_000
 
 # Lines of a list that are printed; --json prints all.
 LINES_SHOWN = 20
+
+# A command on a home in a next step: no --help, and not Python's "from warehouse import".
+_COMMAND = re.compile(r"(?<![\w./-])(?<!from )warehouse (?=[a-z])(?!\w+( \w+)? --help)")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,8 +66,10 @@ def home_option(command: F) -> F:
     """Accept ``--home DIR`` and ``--debug`` after the verb too, and pass the verb ``settings``."""
 
     def to_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Settings:
-        before: str | None = (ctx.find_root().obj or {}).get("home")
-        return load_settings(value or before)
+        root = ctx.find_root()
+        root.obj = root.obj or {}
+        root.obj["home"] = value or root.obj.get("home")
+        return load_settings(root.obj["home"])
 
     home = click.option(
         "--home",
@@ -155,8 +162,29 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def say(text: str = "") -> None:
-    """Print a line to stderr, for the user."""
+    """Print lines to stderr, for the user; a next step has the ``--home`` of this command."""
+    context = click.get_current_context(silent=True)
+    if context is not None and "next: " in text:
+        text = with_home(text, context.find_root().obj)
     click.echo(text, err=True)
+
+
+def with_home(text: str, chosen: Mapping[str, str | None] | None) -> str:
+    """Add the ``--home`` with which a command was called to the commands in its next step.
+
+    The address of a bucket is not added, because such a step may name a command of another home.
+
+    Examples
+    --------
+    >>> with_home("no catalog yet\\n  next: run: warehouse build", {"home": "my data"})
+    "no catalog yet\\n  next: run: warehouse --home 'my data' build"
+    """
+    home = (chosen or {}).get("home")
+    what, label, step = text.partition("next: ")
+    if home is None or "://" in home or "--home" in step:
+        return text
+    program = f"warehouse --home {shlex.quote(home)} "
+    return what + label + _COMMAND.sub(lambda _: program, step)
 
 
 def say_some(label: str, lines: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from warehouse.imports import (
     ImportReport,
     Staged,
     Trial,
+    after_refusal,
     find_importer,
     import_files,
     list_importers,
@@ -105,7 +106,7 @@ def import_(
             contract_size=size,
             meter=meter,
         )
-    _print_report(report, importer, as_json, is_own=importer.path.is_relative_to(settings.home))
+    _print_report(report, importer, as_json, settings.home)
     return report.exit_code
 
 
@@ -144,7 +145,7 @@ def _print_trial(trial: Trial, as_json: bool) -> None:
     say("nothing was written; without --try all files are imported")
 
 
-def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is_own: bool) -> None:
+def _print_report(report: ImportReport, importer: Importer, as_json: bool, home: Path) -> None:
     if as_json:
         put_json(
             {
@@ -165,10 +166,7 @@ def _print_report(report: ImportReport, importer: Importer, as_json: bool, *, is
         say(f"and {counted(len(report.files) - LINES_SHOWN, 'file')} more, see --json")
     say_some("refused", [f"{what}: {why}" for what, why in report.refused])
     if report.refused:
-        say("  next: repair the files, or change the importer's SQL, which can leave such rows out")
-        say("  or read other separators, such as decimal commas. The importer is")
-        copied = "" if is_own else "; copy it into importers/ of the home, and change the copy"
-        say(f"  {importer.path}{copied}")
+        say(f"  next: {after_refusal(importer, home)}")
     if report.duplicates:
         say(f"{counted(report.duplicates, 'row')} left out as duplicates: the same id and values")
     if report.unchanged:

@@ -25,12 +25,12 @@ import duckdb
 from warehouse.display import counted, render_table
 from warehouse.engine import attach, connect, reading_catalog
 from warehouse.errors import (
-    BEGIN,
     BUILD,
     REPAIR,
     BuildError,
     DamagedError,
     NotFoundError,
+    begin,
     disk_errors,
 )
 from warehouse.files import flush, put, sha256_of, show, write
@@ -234,7 +234,7 @@ def publish_build(home: Home, engine: duckdb.DuckDBPyConnection | None = None) -
 def require_catalog(home: Home) -> None:
     """Raise NotFoundError unless a catalog was published."""
     if not home.catalog.is_file():
-        next_step = BUILD if home.manifest.is_file() else BEGIN
+        next_step = BUILD if home.manifest.is_file() else begin(home.root)
         if home.settings is not None and home.settings.store is not None:
             next_step = (
                 "run: warehouse pull, which also completes an interrupted one; or, if the bucket"

@@ -8,7 +8,13 @@ from warehouse.faces import lazy_face
 
 if TYPE_CHECKING:
     from warehouse.imports.importer import ContractSize, Importer, find_importer, list_importers
-    from warehouse.imports.run import ImportReport, Trial, import_files, try_import
+    from warehouse.imports.run import (
+        ImportReport,
+        Trial,
+        after_refusal,
+        import_files,
+        try_import,
+    )
     from warehouse.imports.stage import Staged
 else:
     __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -112,7 +112,12 @@ def try_import(
             )
         ) as stage,
     ):
-        staged = stage.read(0, sources[0])
+        try:
+            staged = stage.read(0, sources[0])
+        except FileRefusedError as error:
+            raise FileRefusedError(
+                f"{sources[0].name}: {error.what}", next_step=after_refusal(importer, settings.home)
+            ) from error
         values = ", ".join(
             f"timezone('UTC', {column.name})" if column.type == "TIMESTAMPTZ" else column.name
             for column in importer.columns
@@ -125,6 +130,17 @@ def try_import(
             ).fetchall()
     columns = tuple(column.name for column in importer.columns)
     return Trial(columns, tuple(rows), staged, staged.rows < _TRIED_ROWS)
+
+
+def after_refusal(importer: Importer, home: Path) -> str:
+    """The next step after a file that an importer cannot read, or that has wrong rows."""
+    is_own = importer.path.is_relative_to(home)
+    copied = "" if is_own else "; copy it into importers/ of the home, and change the copy"
+    return (
+        "choose the importer of this format, from: warehouse import; or repair the file, or change"
+        " the importer's SQL, which can leave out such rows or read other separators, such as"
+        f" decimal commas. The importer is {importer.path}{copied}"
+    )
 
 
 def import_files(

@@ -6,8 +6,10 @@ The importer's SQL is not trusted: it must be one SELECT that calls readers only
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,15 @@ _FIRST_TIME = "timestamptz '2009-01-01 00:00:00+00'"
 # The day of rows whose time is missing or out of bounds.
 NO_DAY = "none"
 _LATEST_CLOCK_S = 1.0
+# What DuckDB reports if the files lack a column that the SQL names, and some that they have.
+_LACKING = re.compile(
+    r'Binder Error: (?:Referenced column "([^"]+)" not found'
+    r'|Column "([^"]+)" referenced that exists'
+    r'|No matching columns found that match regex "\^?\(?([^"]+?)\)?\$?"'
+    r'|Table "[^"]*" does not have a column named "([^"]+)")'
+)
+_CANDIDATES = re.compile(r"Candidate bindings: (.*)")
+_QUOTED = r'"([^"]+)"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,8 @@ class Stage:
         """
         files = unpack(source, self.folder / "files" / str(number), unzips=self._importer.unzips)
         try:
-            with translating(but=Fault.DAMAGE, blaming=self._refusal):
+            blaming = partial(self._refusal, source, files)
+            with translating(but=Fault.DAMAGE, blaming=blaming):
                 self._run("set variable files = $1", [str(file) for file in files])
                 found = {row[0].lower(): row[1] for row in self._run(f"describe {self._sql}")}
                 self._require_columns(found)
@@ -135,10 +147,25 @@ class Stage:
         parameters = [] if value is None else [value]
         return run(self.connection, lambda: self.connection.execute(sql, parameters).fetchall())
 
-    def _refusal(self, error: duckdb.Error) -> FileRefusedError:
+    def _refusal(
+        self, source: SourceFile, files: Sequence[Path], error: duckdb.Error
+    ) -> FileRefusedError:
         text = engine_message(str(error))
+        for file in files:
+            text = text.replace(str(file), source.name)
         if isinstance(error, duckdb.BinderException) and self._has_no_rows():
             return FileRefusedError("it has no rows, at most a header")
+        if (lacking := _LACKING.search(text)) is not None:
+            found = _CANDIDATES.search(text)
+            has = (
+                f"; its columns are such as {', '.join(re.findall(_QUOTED, found[1]))}"
+                if found
+                else ""
+            )
+            name = next(filter(None, lacking.groups())).replace("|", " or ")
+            return FileRefusedError(
+                f"it has no column {name}, which the importer {self._importer.name} reads{has}"
+            )
         if isinstance(error, duckdb.PermissionException):
             text = "its SQL reads something other than $files: " + text.splitlines()[0]
         return FileRefusedError(f"the importer {self._importer.path} cannot read it: {text}")

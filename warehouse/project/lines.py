@@ -6,10 +6,15 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from warehouse.errors import TICKS
+
 _MOST_LINES = 20
 _LONGEST_LINE = 300
 _LIKE = 0.6
 _COUNTED = re.compile(r"^ *LINE \d+:", re.MULTILINE)
+_OF_TICKS = re.compile(
+    r'(Table Function with name ticks(?:_\w+)? does not exist)!(\s*Did you mean "[^"]*"\?)?'
+)
 _STACK = re.compile(r"\s*> (?:in|called by) (?:macro|model) ")
 
 
@@ -20,6 +25,9 @@ def at_line(place: str, text: str, reason: str) -> str:
     """
     line = _line_of(text.splitlines(), reason)
     reason = _COUNTED.sub(lambda match: " " * len(match[0]), reason)
+    reason = _OF_TICKS.sub(
+        rf"\1: only a catalog with ticks has such functions\n  next: {TICKS}", reason
+    )
     texts = [text.rstrip() for text in reason.strip().splitlines() if text.strip()]
     texts = [text for text in texts if not _STACK.match(text)]
     head = place + (f":{line}" if line else "")

@@ -1,4 +1,4 @@
-"""Lengths of windows that are not a whole number of bars are named, not silently NULL."""
+"""Windows over which measures are NULL in every row are named, not silently NULL."""
 
 from __future__ import annotations
 
@@ -55,6 +55,62 @@ def test_a_window_that_fits_no_bar_is_null_and_reports_it(
 )
 def test_a_window_that_fits_some_bars_is_not_named(wh: warehouse.Warehouse, text: str) -> None:
     assert windows(wh, text) == []
+
+
+LATE = f"{HOURLY} and time >= '2026-02-28 10:00'"
+A_DAY = f"{HOURLY} and time >= '2026-02-27' and time < '2026-02-28'"
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        (f"select rolling_mean(close, '1 day') as m {LATE}", "28 10:00 until 2026-03-01 00:00"),
+        (f"select {{{{ rolling_rank('close', '1 day') }}}} as m {LATE} {{{{ windows('1 day') }}}}",
+         "28 10:00 until 2026-03-01 00:00"),
+        (f"with late as (select * {LATE}) select past_return(close, '1 day') as m from late",
+         "28 10:00 until 2026-03-01 00:00"),
+        (f"select forward_return(close, '1 day') as m {A_DAY}", "27 00:00 until 2026-02-28 00:00"),
+    ],
+)  # fmt: skip
+def test_a_window_longer_than_the_bars_its_select_reads_is_null_and_reports_it(
+    wh: warehouse.Warehouse, text: str, span: str
+) -> None:
+    assert {row[0] for row in wh.sql(text).fetchall()} == {None}
+    assert windows(wh, text) == [
+        f"measures over 1 day are NULL: their SELECT reads bars from 2026-02-{span} only;"
+        " a condition on time belongs into a SELECT around it"
+    ]
+    with pytest.raises(IncompleteError, match="1 day"):
+        wh.sql(text, strict=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"select rolling_mean(close, '1 day') as m {A_DAY}",
+        f"select rolling_count(close, '1 day') as m {LATE}",
+        f"select {{{{ rolling_mean('close', '1 day', min_bars=2) }}}} as m {LATE}"
+        " {{ windows('1 day') }}",
+        "select m from (select *, rolling_mean(close, '1 day') as m from flow_features)"
+        " where interval = '1h' and time >= '2026-02-28 10:00'",
+    ],
+)
+def test_a_window_with_enough_bars_for_a_value_is_not_named(
+    wh: warehouse.Warehouse, text: str
+) -> None:
+    assert any(row[0] is not None for row in wh.sql(text).fetchall())
+    assert windows(wh, text) == []
+
+
+def test_as_of_an_interval_that_is_not_here_names_those_that_are(wh: warehouse.Warehouse) -> None:
+    bars = "select time, slow.spread_bps from as_of('flow_features', {}, 'l1_features', {}, {}) {}"
+    text = bars.format("$fast", "'1h'", "interval '2 hours'", "limit 1")
+    assert wh.sql(text, fast="4h").hint == "flow has no series with interval '4h'; here: 1h, 5m"
+    for slow in ("'4h', interval '2 hours'", "max_age := interval '1 day', slow_interval := '4h'"):
+        fast, *rest = slow.split(", ")
+        result = wh.sql(bars.format("'5m'", fast, ", ".join(rest), "limit 1"))
+        assert [str(gap) for gap in result.warnings] == ["l1_price 4h: no such series"]
+    assert wh.sql(bars.format("'5m'", "'1h'", "interval '2 hours'", "limit 1")).warnings == ()
 
 
 @pytest.mark.parametrize(

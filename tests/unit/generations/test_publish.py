@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
 from collections.abc import Callable
@@ -225,7 +226,8 @@ def test_rollback_when_there_is_none_before_then_lists_what_is_kept(
     assert caught.value.next_step == "run: warehouse build"
     with pytest.raises(NotFoundError, match="no catalog yet") as caught:
         warehouse.open(home.root / "none")
-    assert "warehouse demo" in str(caught.value.next_step)
+    program = f"warehouse --home {shlex.quote(str(home.root / 'none'))}"
+    assert str(caught.value.next_step).startswith(f"run: {program} demo, or: {program} sync")
     build(home)
     publish_build(home)
     home.catalog.rename(home.root / "away")

@@ -223,8 +223,8 @@ class Result(Tabular):
         In this order:
 
         - ``LookAhead``: one of the user's own models that did not pass the audit;
-        - ``EmptyWindow``: a window whose length is not a multiple of the selected bars, so that
-          measures over it are NULL;
+        - ``EmptyWindow``: a window over which measures are NULL, because its length is not a
+          multiple of the selected bars, or exceeds their span;
         - ``AbsentColumn``: a column that some vendor files lack, so it is NULL in their rows;
         - ``Gap``: a span that is missing or was refused, by series and time.
 
@@ -311,7 +311,9 @@ class Result(Tabular):
 
     def _empty_windows(self, scope: tuple[QueryScope, ...]) -> tuple[EmptyWindow, ...]:
         statement, cursor = self._statement, self._session.root.new_cursor()
-        return analysis.find_empty_windows(cursor, statement.tree, statement.bare, scope)
+        return analysis.find_empty_windows(
+            cursor, statement.tree, statement.bare, self._params, scope, self._session.names
+        )
 
     @_retry_without_copy
     def __len__(self) -> int:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from warehouse.analysis import Tree, function_name, nodes, table_name
-from warehouse.errors import QueryError
+from warehouse.errors import TICKS, QueryError
 from warehouse.query.sql_text.measure_hints import measure_hint
 from warehouse.query.sql_text.moments import lost_offsets
 from warehouse.sql import literal
@@ -113,7 +114,7 @@ def check(
     Parameters
     ----------
     connection
-        Connection whose parser is used; nothing is run.
+        Connection whose parser is used; the text is not run.
     is_macro
         Whether a name is a table macro of the catalog.
 
@@ -122,6 +123,15 @@ def check(
     QueryError
         The text is anything else; the message names the part that is not allowed.
     """
+    try:
+        return _checked(text, connection, is_macro)
+    except _NoTicksError as error:
+        raise _no_ticks(str(error), connection) from error
+
+
+def _checked(
+    text: str, connection: duckdb.DuckDBPyConnection, is_macro: Callable[[str], bool]
+) -> Statement:
     bare = _stripped(text)
     reply = _parse(bare, connection)
     if "error" not in reply or not reply["error"]:
@@ -137,7 +147,7 @@ def check(
     inner = _split_explain(bare)
     if inner is not None:
         prefix, query = inner
-        plan = check(query, connection, is_macro)
+        plan = _checked(query, connection, is_macro)
         if plan.explains:
             raise QueryError("EXPLAIN cannot be explained; write EXPLAIN once")
         return Statement(
@@ -259,11 +269,7 @@ def _check_table(name: str) -> None:
 def _check_table_function(name: str, is_macro: Callable[[str], bool]) -> None:
     if name.lower() not in _TABLE_FUNCTIONS and not is_macro(name):
         if _OF_TICKS.fullmatch(name) and not is_macro("ticks"):
-            raise QueryError(
-                f"{name}(): this home has no ticks, so its catalog has no functions for them",
-                next_step="fetch some with warehouse sync raw_trades, or import them with warehouse"
-                " import; then run: warehouse build",
-            )
+            raise _NoTicksError(name)
         raise QueryError(
             f"{name}(): this table function is not allowed, because it reads more than the catalog",
             next_step="query the catalog's tables; wh.connection() returns the raw connection",
@@ -355,6 +361,25 @@ def _function_name(node: Any) -> str:
 
 
 # -- refusals ------------------------------------------------------------------------------------
+
+
+class _NoTicksError(Exception):
+    """A function of ticks that the catalog does not have."""
+
+
+def _no_ticks(name: str, connection: duckdb.DuckDBPyConnection) -> QueryError:
+    """The refusal of a function of ticks; it names a raw file if the home has only empty ones."""
+    empty = ""
+    with suppress(duckdb.Error):  # an importer's SQL is checked without a catalog
+        rows = connection.execute(
+            "select concat_ws(' ', dataset, exchange, symbol, period) from meta.files"
+            " where starts_with(dataset, 'raw_') and rows = 0 order by all limit 1"
+        ).fetchall()
+        empty = "".join(f"; {file} is a file without rows" for (file,) in rows)
+    return QueryError(
+        f"{name}(): this home has no ticks, so its catalog has no functions for them{empty}",
+        next_step=TICKS,
+    )
 
 
 def _several_statements(count: int) -> QueryError:
