@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -366,7 +367,8 @@ def test_coverage_when_asked_then_narrows_by_dataset_and_symbol(wh: warehouse.Wa
 
 
 def test_open_when_there_is_no_catalog_then_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="warehouse build"):
+    command = f"warehouse --home {tmp_path}/nowhere build"
+    with pytest.raises(NotFoundError, match=re.escape(command)):
         warehouse.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
