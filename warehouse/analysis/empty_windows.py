@@ -151,7 +151,7 @@ def _span_read(
 
     The rows of a model of the user may have other times than its sources.
     """
-    if scope.place.schema == "user" or not scope.datasets:
+    if scope.relation.schema == "user" or not scope.datasets:
         if scope.start is None or scope.end is None:
             return None
         return scope.start, scope.end
