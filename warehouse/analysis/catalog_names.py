@@ -150,8 +150,8 @@ class Names:
             return CORRECT
         if "file system operations are disabled" in message:
             return (
-                "a view that reads a file cannot be queried: write {{ config(materialized='table') }}"
-                " into its model, then run: warehouse build"
+                "a view that reads a file cannot be queried: write"
+                " {{ config(materialized='table') }} into its model, then run: warehouse build"
             )
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
