@@ -105,7 +105,9 @@ def test_a_window_with_enough_bars_for_a_value_is_not_named(
 def test_as_of_an_interval_that_is_not_here_names_those_that_are(wh: warehouse.Warehouse) -> None:
     bars = "select time, slow.spread_bps from as_of('flow_features', {}, 'l1_features', {}, {}) {}"
     text = bars.format("$fast", "'1h'", "interval '2 hours'", "limit 1")
-    assert wh.sql(text, fast="4h").hint == "flow has no series with interval '4h'; available: 1h, 5m"
+    assert (
+        wh.sql(text, fast="4h").hint == "flow has no series with interval '4h'; available: 1h, 5m"
+    )
     for slow in ("'4h', interval '2 hours'", "max_age := interval '1 day', slow_interval := '4h'"):
         fast, *rest = slow.split(", ")
         result = wh.sql(bars.format("'5m'", fast, ", ".join(rest), "limit 1"))
