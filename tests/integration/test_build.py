@@ -44,14 +44,12 @@ def test_build_when_dbt_built_the_same_by_hand_then_the_catalogs_are_equal(story
 
 
 def test_shipped_sql_is_what_dbt_compiles(story: Story, tmp_path: Path) -> None:
-    assert story["dbt compile"]["exit_code"] == 0, story["dbt compile"]["stdout"][-3000:]
-    write_compiled(story["folder"] / "compiled" / "target", tmp_path / "compiled.json")
+    write_compiled(story["folder"] / "dbt" / "target after compile", tmp_path / "compiled.json")
     compiled = json.loads((tmp_path / "compiled.json").read_bytes())
     assert compiled == json.loads(SHIPPED.read_bytes()), "run: make compiled"
 
 
 def test_publish_when_dbt_last_only_read_the_models_then_takes_what_was_built(story: Story) -> None:
-    assert story["dbt parse"]["exit_code"] == 0, story["dbt parse"]["stdout"][-3000:]
     left = (story["folder"] / "dbt" / "target" / "manifest.json").read_text("utf-8")
     assert '"compiled_code": "' not in left
     assert story["publish"]["exit_code"] == 0, story["publish"]["stderr"]

@@ -204,12 +204,15 @@ def test_inputs_of_a_build_when_a_model_or_a_macro_changes_are_others(
 ) -> None:
     home, _ = built
     seen = {fingerprint(Settings(home))}
-    for path in (home / "models" / "good.sql", home / "macros" / "twice.sql"):
+    edited = home / "models" / "good.sql", home / "macros" / "twice.sql"
+    for path in edited:
         path.write_text(path.read_text() + "\n")
         seen.add(fingerprint(Settings(home)))
     assert len(seen) == 3
     status = run_warehouse("--home", home, "status", cwd=home.parent).stdout
     assert "; edited since: macros/twice.sql, models/good.sql; run: warehouse build\n" in status
+    for path in edited:  # as they were, because dbt parses all again after a change of a macro
+        path.write_text(path.read_text()[:-1])
 
 
 def test_build_when_a_stored_model_looks_ahead_then_its_comment_reports_it(
@@ -448,7 +451,7 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
     empty = file_key("raw_trades", "2025-09-01")
     write_file(tmp_path / "files", empty, bar_table("raw_trades", []))
     run_warehouse("--home", home, "sync", "--from", tmp_path / "files", cwd=tmp_path)
-    run = run_warehouse("--home", home, "build", cwd=tmp_path)
+    run = run_warehouse("--home", home, "build", cwd=tmp_path, audits=False)
     assert run.exit_code == 1 and "by dbt" not in run.stderr, run.stderr
     status = run_warehouse("--home", home, "status", cwd=tmp_path).stdout
     for place, reason in CERTAIN.items():

@@ -318,13 +318,12 @@ TOGETHER = (
     ("object flipped", "link gone", "month flipped", "old generation cut", "stray mart"),
     ("object cut", "month empty", "a line of the journal gone"),
     ("object empty", "catalog written to", "old generation written to"),
-    ("all objects gone", "journal gone"),
-    ("lake gone", "marts gone"),
-    ("wrong link", "month gone"),
+    ("all objects gone", "lake gone", "marts gone", "journal gone"),
     ("facts wrong", "catalog gone"),
     ("size wrong", "generations gone"),
-    ("catalog flipped",),
+    ("wrong link", "month gone"),
     ("manifest gone",),
+    ("catalog flipped",),
     ("facts torn",),
 )
 """Damages that do not hide one another; one by one they are planted by the long tests."""
