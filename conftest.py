@@ -1,6 +1,6 @@
-"""The ground every test stands on: a zone that is not UTC, a bare environment, no network.
+"""The setting of every test: a time zone other than UTC, a bare environment, no network.
 
-It lies at the root so that the examples in ``warehouse/`` stand on it too.
+It is at the root so that it also applies to the examples in ``warehouse/``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _LOOPBACK = ("127.", "localhost", "::1")
 
 
 def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
-    """No test may leave this machine: Python tells of every connection before it is made."""
+    """Refuse connections to other machines, by Python's audit event before each connection."""
     if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
         host = arguments[1][0]
     elif event == "socket.getaddrinfo":
@@ -68,7 +68,7 @@ sys.addaudithook(_refuse_network)
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the demo; run the longest files first."""
+    """Mark the tests that need the demo; run the longest files first."""
     for item in items:
         if "demo_run" in getattr(item, "fixturenames", ()):
             item.add_marker("demo")
@@ -87,7 +87,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_run(shared_folder: Path) -> dict[str, Any]:
     """``warehouse demo``, once for all workers: exit_code, stdout, stderr, home.
 
-    The home is for reading only; a test that writes takes a copy (``tests.support.copy_home``).
+    The home is for reading only; a test that writes must use a copy (``tests.support.copy_home``).
     """
     from tests.support import once, run_warehouse
 
@@ -110,7 +110,7 @@ def demo_home(demo_run: dict[str, Any]) -> Path:
 def _example_names(
     request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], monkeypatch: Any
 ) -> None:
-    """Examples in docstrings may say ``demo_home``; only those that do wait for it."""
+    """Examples in docstrings may use ``demo_home``; only those that do wait for it."""
     example = getattr(request.node, "dtest", None)
     if example is not None and any("demo_home" in part.source for part in example.examples):
         doctest_namespace["demo_home"] = request.getfixturevalue("demo_home")

@@ -1,7 +1,7 @@
-"""``python -m benchmarks``: every part, one table each; all runs in one JSON file.
+"""``python -m benchmarks``: run every part, print a table for each, and write all runs as JSON.
 
-Nothing else should run on the machine meanwhile. The data are simulated on the first run and kept
-in ``--data`` for the next.
+Nothing else should run on the machine meanwhile. The data is simulated on the first run and kept in
+``--data`` for later ones.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""One process that asks questions: ``python -m benchmarks.asking WAY FOLDER KIND REPEATS [NAME]``.
+"""Run queries in one process: ``python -m benchmarks.asking WAY FOLDER KIND REPEATS [NAME]``.
 
-``WAY`` is ``warehouse`` (its Python face), ``catalog`` (the published file in plain DuckDB) or
-``native`` (sorted tables of one DuckDB file); ``KIND`` is ``ask`` or ``plan``. The vendor's data
-are asked twice at most. Prints, by question,
-the seconds of each time, and a digest of the answer's size.
+``WAY`` is ``warehouse`` (its Python API), ``catalog`` (the published file in plain DuckDB) or
+``native`` (sorted tables of one DuckDB file); ``KIND`` is ``ask`` or ``plan``. The vendor's data is
+queried twice at most. Prints the seconds of each run by query, and the size of the result.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from benchmarks.questions import OF_VENDOR, PLANNED, QUESTIONS
 
 
 def opened(way: str, folder: Path) -> Callable[[str], Any]:
-    """How this way gets an answer as an Arrow table; Arrow itself is loaded already."""
+    """The function that returns a result as an Arrow table; Arrow is already loaded."""
     import pyarrow  # noqa: F401
 
     if way == "warehouse":

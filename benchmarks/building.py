@@ -1,8 +1,8 @@
-"""A forced build whose steps are timed: ``python -m benchmarks.building HOME``.
+"""Time the steps of a forced build: ``python -m benchmarks.building HOME``.
 
-The command says on stderr which step begins; this notes when, and prints as JSON the seconds from
-the first word of storing the marts to the first of testing them (``store_s``), the processor time
-in between (``processor_s``), and the seconds that the copy of all marts into tables takes
+The command prints the beginning of each step to stderr. This module prints as JSON the seconds from
+the beginning of storing the marts to that of testing them (``store_s``), the processor time in
+between (``processor_s``), and the seconds that the copy of all marts into tables takes
 (``copy_s``).
 """
 

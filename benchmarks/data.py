@@ -1,7 +1,7 @@
-"""Simulated markets at the size asked, and homes made of them, kept in a folder between runs.
+"""Simulated markets of a given size, and homes made from them, kept in a folder between runs.
 
-A market ``name`` stands in ``<data>/<name>/files``, the home made of it in ``<data>/<name>/home``.
-``market.json`` beside them says what was simulated; another market of that name replaces them.
+A market ``name`` is in ``<data>/<name>/files``, the home made from it in ``<data>/<name>/home``.
+``market.json`` beside them describes what was simulated; another market of that name replaces them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VENUE = "binance-futures"
 
 
 def symbols(count: int) -> tuple[str, ...]:
-    """So many symbols, bitcoin first."""
+    """This number of symbols, bitcoin first."""
     others = (
         "perpetual-ETH-USDT:USDT",
         *(f"perpetual-COIN{i:03d}-USDT:USDT" for i in range(count)),
@@ -29,7 +29,7 @@ def symbols(count: int) -> tuple[str, ...]:
 
 
 def files_of(data: Path, name: str, market: Market) -> Path:
-    """The folder of a market's files, written unless they are there."""
+    """The folder of a market's files, which are written unless they exist."""
     folder = data / name
     facts = json.dumps(asdict(market), default=str, sort_keys=True)
     told = folder / "market.json"

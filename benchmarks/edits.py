@@ -1,7 +1,7 @@
 """Part (g): what a change costs: an edited model, nothing new, one more hour, the whole demo.
 
-All goals but the demo's are ratios to ``python -c "import dbt.cli.main"``, which is what a user of
-plain dbt waits for before dbt does anything.
+All goals except the demo's are ratios to ``python -c "import dbt.cli.main"``, the time that a user
+of plain dbt waits before dbt does anything.
 """
 
 from __future__ import annotations

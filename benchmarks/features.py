@@ -108,7 +108,7 @@ def _commands(task: Task, environment: dict[str, str]) -> dict[str, Callable[[],
 
 
 def installed(ways: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Those ways whose engine is here; chDB is large and optional."""
+    """Ways whose engine is installed; chDB is large and optional."""
     from importlib.util import find_spec
 
     for way, module in ways.items():
@@ -123,7 +123,8 @@ def command(module: str, task: Task) -> list[str]:
 def differences(
     task: Task, ways: dict[str, str], folder: Path, environment: dict[str, str]
 ) -> list[str]:
-    """How far each way's numbers are from ours, at most, relative to the scale of the column.
+    """The largest difference of each way's numbers from the warehouse's, relative to the column's
+    scale.
 
     Raises
     ------

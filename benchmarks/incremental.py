@@ -46,7 +46,7 @@ def measure(data: Path, *, is_full: bool) -> Part:
 
 
 def _builds(folder: Path, files: Path) -> dict[str, Run]:
-    """One new home: 24 months, then the last one, then nothing new, then everything anew."""
+    """One new home: 24 months, then the last one, then nothing new, then a full build."""
     home, first = folder / "home", folder / "first"
     for old in (home, first):
         shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Running a process and reading what it cost from the kernel; medians; what machine this is."""
+"""Run a process and read its cost from the kernel; medians; a description of the machine."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def alternate(
 ) -> dict[str, list[Run]]:
     """Every way in turn, ``runs`` times round; to settle, after one round that does not count.
 
-    What each run took is said on stderr as it goes.
+    The time of each run is printed to stderr.
     """
     done: dict[str, list[Run]] = {name: [] for name in ways}
     for count in range(0 if settle else 1, 1 + runs):
@@ -93,7 +93,7 @@ def alternate(
 
 
 def costs(runs: Sequence[Run]) -> dict[str, list[float]]:
-    """What the kernel said of each run, as the figures of a line."""
+    """The kernel's figures for each run."""
     return {
         "wall_s": [each.wall_s for each in runs],
         "processor_s": [each.processor_s for each in runs],
@@ -116,7 +116,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures hold for."""
+    """The machine and versions that the figures are for."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

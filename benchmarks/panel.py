@@ -120,13 +120,13 @@ def _figures(runs: Sequence[Run]) -> dict[str, list[float]]:
 
 
 def _work_s(done: Run) -> float:
-    """The work alone, as the process told it: no imports, no dbt."""
+    """The time of the work alone, as the process reports it: without imports and dbt."""
     told = done.said
     return float(told["store_s"] if "store_s" in told else told["seconds"][0])
 
 
 def _kept(module: str, task: Task, kept: Path) -> Run:
-    """Compute and write, into a place where nothing is yet."""
+    """Compute and write into an empty place."""
     if kept.is_dir():
         shutil.rmtree(kept)
     kept.unlink(missing_ok=True)

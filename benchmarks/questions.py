@@ -1,7 +1,7 @@
-"""Twelve usual questions to the marts, and four to the vendor's own data, as SQL.
+"""Twelve typical queries of the marts, and four of the vendor's own data.
 
-They hold for the market of :mod:`benchmarks.queries`: bars of 1h and 4h until the end of February
-2026. Names are unqualified where a native table can stand in for a mart.
+They are meant for the market of :mod:`benchmarks.queries`: bars of 1h and 4h until the end of
+February 2026. Names are unqualified where a native table can stand in for a mart.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ DATASETS = (
 
 
 def measure(data: Path, *, is_full: bool) -> Part:
-    """Half a year of each mart stored from nothing, both clocks; seconds per million rows."""
+    """Half a year of each mart stored from scratch, both clocks; seconds per million rows."""
     part = Part("state", "storing a mart, seconds per million rows")
     for interval, count in (("1m", 2), ("5m", 10)) if is_full else (("5m", 1),):
         market = Market(

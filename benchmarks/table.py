@@ -1,4 +1,4 @@
-"""What a part of the benchmark found: lines of runs, goals, and both as an aligned table."""
+"""The results of a part of the benchmark: lines of runs, goals, and both as an aligned table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Goal:
 
 @dataclass(slots=True)
 class Part:
-    """One part: its lines, its goals, and what else was found."""
+    """One part: its lines, its goals, and other findings."""
 
     name: str
     title: str

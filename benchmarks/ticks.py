@@ -1,10 +1,10 @@
 """Part (g): bars from raw ticks, beside Polars' ``group_by_dynamic`` on the same files.
 
 ``kept``: as ``warehouse update`` keeps bars, a day at a time; the lake knows since the import that
-the ticks lie in order. ``kept, order checked``: where it does not know. ``asked``: as
-``ticks_<dataset>`` answers, each dataset from the files.
-``Polars``: takes the trades of a moment as they lie. ``Polars, ties by id``: has checked that they
-lie in the order of their ids, without which a file may give other bars than the ways above.
+the ticks are in order. ``kept, order checked``: the lake does not know it. ``asked``:
+``ticks_<dataset>``, each dataset from the files. ``Polars``: takes the trades of a moment in file
+order. ``Polars, ties by id``: also checks that they are in the order of their ids, because
+otherwise a file may give other bars than the ways above.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small home to ask: two series with a gap, a refused file, and marts without dbt."""
+"""A small home to query: two series with a gap, a refused file, and marts without dbt."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_month(folder: Path, dataset: str, symbol: str, month: int, **columns: 
 
 
 def publish_without_dbt(root: Path, generation: int = 1) -> None:
-    """Let the build file, with a few views for marts, be the catalog."""
+    """Make the build file, with a few views as marts, the catalog."""
     home = Home(root)
     prepare_catalog(load_settings(root), generation=generation)
     with duckdb.connect() as connection:

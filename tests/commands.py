@@ -1,8 +1,9 @@
-"""A process that has imported the product, and forks for each command that it is asked to run.
+"""A process that has imported the product, and forks for each command that it runs.
 
-A command takes half a second less than where a new Python imports everything. In all else it is as
-one that a shell starts: arguments, folder, environment, streams and exit code are its own. Run as a
-program this is the server: a JSON object per line on stdin, an exit code per line on stdout.
+A command takes half a second less than in a new Python that imports everything. Otherwise it is
+like one that a shell starts: it has its own arguments, folder, environment, streams and exit code.
+Run as a program this is the server: a JSON object per line on stdin, an exit code per line on
+stdout.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def run_forked(
 
 
 def _start() -> subprocess.Popen[str]:
-    """A server that ends when this process does, as its stdin is closed then."""
+    """A server that ends when this process does, because its stdin is closed then."""
     return subprocess.Popen(
         [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # a process with threads must not fork
@@ -83,7 +84,7 @@ def _serve() -> None:
 
 
 def _become(asked: dict[str, Any]) -> None:
-    """Take on what was asked for; a command that hangs is killed."""
+    """Run the requested commands; a command that hangs is killed."""
     signal.alarm(LIMIT_S)
     os.chdir(asked["cwd"])
     os.environ.clear()
@@ -103,7 +104,7 @@ def _become(asked: dict[str, Any]) -> None:
 
 
 def own_models_audited(whole: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
-    """An audit that takes built-in models for clean, which is half of a small home's build."""
+    """An audit that skips built-in models, which take half of a small home's build."""
     audit = importlib.import_module("warehouse.audit")
 
     def audited(settings: Any, project: Any, models: Any, *, seed: int) -> dict[Any, Any]:

@@ -18,7 +18,7 @@ TOKEN = "secret"
 
 @contextmanager
 def served(home: Path) -> Iterator[tuple[str, int]]:
-    """The page of a home on a server of its own."""
+    """The page of a home on a separate server."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = create_server(create_app(load_settings(home), {}, TOKEN))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -38,7 +38,7 @@ def busy() -> float:
 
 
 def until(is_so: Callable[[], bool], limit_s: float) -> bool:
-    """Whether something comes true within a time."""
+    """Whether a condition becomes true within a time."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         if is_so():

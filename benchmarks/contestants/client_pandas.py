@@ -1,6 +1,6 @@
-"""The notebook as it stands: the vendor's client fetches the frames, then pandas.
+"""The unchanged notebook: the vendor's client fetches the frames, pandas computes.
 
-The client asks the server that APERIODIC_API_URL names.
+The client uses the server in APERIODIC_API_URL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The task that every contestant is given, and the loop that runs it once or several times."""
+"""The task of every contestant, and the loop that runs it once or several times."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Task:
     symbols
         One for a series' features as a frame; several for a panel.
     measures
-        Columns wanted beside time (and symbol, for a panel).
+        Columns in addition to time (and symbol, for a panel).
     start, end
-        First and last day, for those who must say it.
+        First and last day, for contestants that need them.
     keep
-        Where the result is to be written as parquet; in memory only where it is None.
+        Where to write the result as parquet; None keeps it in memory.
     repeats
-        How often the work is done again after the first time.
+        Number of repetitions after the first run.
     """
 
     files: str

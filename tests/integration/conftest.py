@@ -1,7 +1,7 @@
-"""One story of a home, told once for all workers: sync, build by hand, update, failure, rollback.
+"""The steps of one home, run once for all workers: sync, build by hand, update, failure, rollback.
 
-Every build costs seconds, so the steps run once, in order, on one home; the tests look at what each
-step said and left.
+Every build costs seconds, so the steps run once, in order, on one home; the tests check what each
+step printed and left.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CHECKOUT = (
 
 
 class Readers:
-    """Readers of a home while others write: some that stay open, one that comes again and again."""
+    """Readers of a home while others write: some that stay open, one that opens it repeatedly."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -171,7 +171,7 @@ def broken_checkout(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def story(shared_folder: Path) -> dict[str, Any]:
-    """Everything that was said and seen, by step; ``home`` and ``folder`` say where."""
+    """All outputs and observations by step, with ``home`` and ``folder``."""
     folder = shared_folder / "story"
     home = folder / HOME_NAME
 

@@ -1,4 +1,4 @@
-"""Answers that leave the command line: values of every kind, places that are none, lost files."""
+"""Results written by the command line: values of every kind, invalid places, lost files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Asking as a user does: the command line, stopping, limits, streaming, the vendor's own client."""
+"""Queries as a user runs them: the command line, stopping, limits, streaming, the vendor's
+client."""
 
 from __future__ import annotations
 

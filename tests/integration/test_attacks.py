@@ -1,7 +1,7 @@
-"""Read-only is really read-only: texts that try to write, or to read beyond the catalog.
+"""Queries are read-only: attempts to write, or to read beyond the catalog, are refused.
 
-Each is tried through the whole of ``Warehouse.sql``, and again past the guard, on the session that
-it protects: there the wrapped form and the engine's locks must hold alone.
+Each is tried through ``Warehouse.sql``, and again on the session without the guard, where the
+wrapped form and the engine's locks must suffice.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def wh(demo_home: Path) -> Iterator[warehouse.Warehouse]:
 
 @pytest.fixture(scope="module")
 def ground(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Where attacks reach: a folder outside with a secret, the lake's own objects."""
+    """Targets of attacks: a folder outside with a secret, the lake's own objects."""
     out = tmp_path_factory.mktemp("outside")
     (out / "secret.csv").write_text(f"a,b\n{CANARY},1\n")
     (out / "evil.duckdb_extension").write_bytes(b"")
@@ -263,7 +263,7 @@ def ground(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def listing(*folders: str | Path) -> dict[str, tuple[int, int]]:
-    """Every file with its size and time of change; what DuckDB spills is its own affair."""
+    """Every file with its size and time of change, except DuckDB's spill files."""
     found = (path for folder in folders for path in Path(folder).rglob("*") if path.is_file())
     return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in found if p.suffix != ".tmp"}
 
@@ -287,7 +287,7 @@ def test_attack_when_tried_then_is_refused_and_leaves_no_trace(
 def test_attacks_when_past_the_guard_then_form_and_locks_hold_alone(
     wh: warehouse.Warehouse, ground: dict[str, str]
 ) -> None:
-    """All but those that close the bracket they are put in: these only the guard can stop."""
+    """All except those that close the bracket around them, which only the guard can stop."""
     before = listing(ground["out"], wh.settings.home / "objects")
     connection = wh.connection()
     for _, text in ATTACKS:

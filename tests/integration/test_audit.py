@@ -1,7 +1,7 @@
 """The look-ahead audit on a simulated market.
 
-``planted/`` holds models that look ahead, or declare of themselves what is not so; each says in
-``EXPECTED`` how it must come out. They are built as models of the user's.
+``planted/`` holds models that look ahead, or whose declarations are wrong, with the expected
+verdict in ``EXPECTED``. They are built as the user's models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a build leaves: the same marts by every way, or nothing new; and the way back."""
+"""The results of builds: the same marts by every way, or nothing new; and rollback."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_marts_when_built_by_either_way_then_are_the_same(
 ) -> None:
     """Generation 1 was built by hand, 2 by ``update``, with later bars that no feature may see.
 
-    One computes its windows in one sweep, the other month by month: the last bits may differ.
+    One computes its windows in one pass, the other month by month, so the last bits may differ.
     """
     frames = []
     for generation in (1, 2):

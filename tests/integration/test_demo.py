@@ -1,4 +1,4 @@
-"""``warehouse demo`` as a stranger runs it: what it prints, what it leaves, what can be asked."""
+"""``warehouse demo`` as a new user runs it: its output, its files, and queries afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audits of builds: what was found is kept by SQL, one model in turn is audited again."""
+"""Audits of builds: verdicts are kept by SQL, and one model in turn is audited again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def model(name: str, select: str, *reads: str) -> Model:
 
 @pytest.fixture
 def home(prepared: Home, tmp_path: Path) -> Home:
-    """A home of one's own with the build file of ``prepared``."""
+    """A separate home with the build file of ``prepared``."""
     home = Home(tmp_path)
     home.build.mkdir()
     shutil.copyfile(prepared.build_catalog, home.build_catalog)

@@ -40,7 +40,7 @@ def add_day(home: Home, folder: Path, day: date) -> None:
 
 
 def prepared(home: Home) -> tuple[Path, list[bool]]:
-    """The build file, and of each kept day whether it was there already."""
+    """The build file, and for each kept day whether it existed already."""
     days: list[StoredMonth] = []
     with without_comments():
         path = prepare_catalog(Settings(home.root), generation=1, progress=days.append)

@@ -1,4 +1,4 @@
-"""Kept bars from ticks as the source of marts, own models and audits, as a user asks for them."""
+"""Kept bars from ticks as the source of marts, the user's models and audits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Marts over kept bars of the exchange clock, some of whose ticks arrive long after their bar.
 
 Two symbols have the same ticks: one gets them at once, the other late. Their marts must differ in
-``known_at`` alone, and there by the rule.
+``known_at`` only, by the documented rule.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def test_macros_when_compiled_by_dbt_then_are_the_same(by_dbt: dict[str, Any]) -
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_dbt_command_when_it_returns_then_the_build_file_is_closed(by_dbt: dict[str, Any]) -> None:
-    """Two engines of one process on one file would write over each other."""
+    """Two engines of one process on one file would overwrite each other's data."""
     assert by_dbt["opened"] == []
 
 

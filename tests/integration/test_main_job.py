@@ -1,4 +1,4 @@
-"""Files of every layout into the lake, through the command line; and the real files, if there."""
+"""Files of every layout are imported by the command line; real files too, if they are available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of stored marts by month: what is kept of old months and found in new ones adds up."""
+"""Tests of stored marts by month: kept results of old months and those of new ones are combined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The native copy: the rows of the stored months, whatever became of them, and never needed."""
+"""The native copy has the rows of the stored months after any changes, and is never required."""
 
 from __future__ import annotations
 

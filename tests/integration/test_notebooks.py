@@ -1,4 +1,4 @@
-"""The notebooks run from a clean kernel on the demo market, and hold their pictures."""
+"""The notebooks run in a clean kernel on the demo market, and contain their pictures."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_notebook_when_run_from_a_clean_kernel_then_ends_well(
 
 
 def assert_mart_shows_the_episodes(home: Path) -> None:
-    """What the guide's text says of February is what the simulator did, and the mart shows it."""
+    """The guide's statements about February match the simulator's episodes and the mart."""
     minutes = Minutes(Instrument(7, "binance-futures", BTC, has_episodes=True), date(2026, 2, 1))
     assert minutes.episodes is not None
     began = np.datetime64("2026-02-01T00:00") + np.arange(minutes.count)

@@ -1,4 +1,4 @@
-"""Files that people really have, taken in together and built once, the way a user does it."""
+"""Files as users have them, imported together and built once."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def lie_about_times(source: Path, target: Path) -> None:
 
 
 class Built:
-    """The home, what its sync said without and with --salvage, and what the build said."""
+    """The home, the output of its sync without and with --salvage, and that of the build."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"

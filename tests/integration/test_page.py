@@ -1,4 +1,4 @@
-"""``warehouse ui`` without a browser: who may ask, and whether points are those of the rows."""
+"""``warehouse ui`` without a browser: access control, and charts that match the rows."""
 
 from __future__ import annotations
 

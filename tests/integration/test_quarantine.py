@@ -1,4 +1,4 @@
-"""Bad files are set aside by name, with the reason; all others are in."""
+"""Bad files go to quarantine with the reason; all others are imported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REASONS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two good files of flow, five bad ones, and one that is nobody's."""
+    """Two good files of flow, five bad ones, and one that no series owns."""
     root = tmp_path / "files"
     for month in (8, 9):
         key = file_key("flow", f"2025-{month:02d}")

@@ -1,4 +1,4 @@
-"""Who reads is not disturbed by who builds."""
+"""Builds do not disturb readers."""
 
 from __future__ import annotations
 

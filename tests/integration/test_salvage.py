@@ -1,4 +1,4 @@
-"""What becomes of a salvaged file later, and which files can be salvaged at all."""
+"""Which files can be salvaged, and what happens to a salvaged file later."""
 
 from __future__ import annotations
 

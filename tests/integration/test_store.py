@@ -1,6 +1,6 @@
-"""Stored marts: whatever the sequence of syncs, what is stored is what a full rebuild stores.
+"""Stored marts: after any sequence of syncs they equal those of a full rebuild.
 
-And what a full rebuild stores is what the models themselves say, months put together.
+Those of a full rebuild equal the rows of the models, month after month.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def rows(home: Path, mart: str) -> pd.DataFrame:
 
 
 def assert_as_the_models_say(home: Path, project: Project, marts: Sequence[str] = MARTS) -> None:
-    """What the months hold is what one run of the models over all data says."""
+    """The months hold the rows of one run of the models over all data."""
     by_month = {mart: rows(home, mart) for mart in marts}
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(Home(home).build_catalog))} as warehouse")
@@ -378,7 +378,7 @@ def test_market_state_when_a_book_is_restated_then_equals_a_full_rebuild(tmp_pat
 def test_any_sequence_of_changes_when_built_equals_a_full_rebuild(
     market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Months arrive in any order and are restated, models are edited, one goes back, and prunes.
+    """Months arrive in any order and are restated, models are edited; rollbacks and prunes occur.
 
     The bytes of the months and all of the catalog are those of a rebuild without any of it.
     """

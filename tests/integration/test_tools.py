@@ -1,4 +1,4 @@
-"""The table of tools in docs/asking.md: each line whose tool is installed is tried as it says."""
+"""The table of tools in docs/asking.md: each line whose tool is installed is tried."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IS_2 = int(duckdb.__version__.split(".")[0]) >= 2
 
 
 def _table() -> dict[str, str]:
-    """What the table says of each tool on the DuckDB that is installed."""
+    """The entry of each tool for the installed DuckDB."""
     section = DOCS.read_text("utf-8").split("\n## Other tools\n")[1].split("\n## ")[0]
     lines = re.findall(r"^\| (.+?) +\|.*?\| (.+?) +\| (.+?) +\|$", section, re.MULTILINE)
     return {tool: on_2 if IS_2 else on_1 for tool, on_1, on_2 in lines if tool != "tool"}

@@ -1,4 +1,4 @@
-"""The user's own models beside ours: those that fail are named by file and line, and stop none."""
+"""The user's own models: those that fail are named by file and line, and stop no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What "equal" means between a mart and its oracle: the one definition that all oracles use.
+"""The definition of "equal" between a mart and its oracle, which all oracles use.
 
 The same rows, the same NULLs, and |a - b| <= 1e-9 * s, where s is the sum of |x| over the window
 for sums, their mean for means, and max(1, |value|) for everything else.
@@ -30,7 +30,7 @@ def assert_equal(
     of: str,
     tolerance: float = TOLERANCE,
 ) -> None:
-    """Assert that each expected column stands in ``actual``, which is indexed alike.
+    """Assert that ``actual``, which has the same index, has each expected column.
 
     ``expected`` may cover more rows (a grid without gaps) than ``actual``: those are left out.
     """

@@ -1,8 +1,8 @@
 """The notebooks' own steps in pandas, on a grid without gaps.
 
-On such a grid a window of time is a window of rows, so ``rolling(n)`` says what the marts must say:
-missing bars are rows of NaN, and one NaN blanks every window that holds it. Infinity is NaN from
-the start. Standard deviations are computed in two passes, since pandas' rolling one carries
+On such a grid a window of time is a window of rows, so ``rolling(n)`` gives the expected values:
+missing bars are rows of NaN, and one NaN blanks every window that holds it. Infinity is replaced by
+NaN first. Standard deviations are computed in two passes, since pandas' rolling one carries
 rounding from window to window.
 """
 

@@ -1,4 +1,4 @@
-"""The models on rows of a test's own, in memory: their SQL as it ships, or as dbt compiles it."""
+"""The models on a test's own rows, in memory: their SQL as shipped, or as dbt compiles it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The marts against numbers that the vendor's public notebooks print beside their inputs.
 
-Printed digits bound what can be asked: half of the last digit shown, propagated where inputs are
-printed too.
+The printed digits limit the precision: half of the last digit, propagated if inputs are printed
+too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The marts against pandas on real exchange data, where that is at hand.
+"""The marts against pandas on real exchange data, if it is available.
 
 The folder is ``$WAREHOUSE_REAL_DATA``, else ``../shared/data/real`` beside the repository.
 """
@@ -93,7 +93,7 @@ def test_mart_on_real_data_as_pandas_has_it(
 
 
 def stretches(frames: dict[str, pd.DataFrame]) -> Iterator[dict[str, pd.DataFrame]]:
-    """What lies years apart, apart: a grid over all of it would be empty for the most part."""
+    """Data years apart is split, because a grid over all of it would be mostly empty."""
     starts = pd.concat([frame["time"] for frame in frames.values()]).sort_values()
     edges = starts[starts.diff() > pd.Timedelta(days=30)].tolist()
     for first, last in pairwise([starts.min(), *edges, pd.Timestamp.max]):

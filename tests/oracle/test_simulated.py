@@ -169,7 +169,7 @@ def by_series(models: Models, mart: str) -> dict[Series, pd.DataFrame]:
 
 
 def assert_many_values(actual: pd.DataFrame, expected: Measures, mart: str, series: Series) -> None:
-    """An oracle that agrees on NULLs only proves nothing."""
+    """An oracle that agrees only on NULLs proves nothing, so each column must have values."""
     _, interval, clock = series
     empty = NO_DEVIATION.get(interval, "").split()
     empty += TOO_SHORT.get(interval, "").split()

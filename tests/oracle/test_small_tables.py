@@ -1,4 +1,4 @@
-"""Marts against pandas on small, nasty tables: NULL, NaN, infinity, ties, gaps, single rows."""
+"""Marts against pandas on small tables with NULL, NaN, infinity, ties, gaps and single rows."""
 
 from __future__ import annotations
 

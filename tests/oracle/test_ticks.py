@@ -273,7 +273,7 @@ def test_bars_when_part_of_the_time_is_asked_then_are_those_of_the_whole(
 def test_bars_when_a_tick_arrives_late_or_no_tick_lies_beside_then_say_so(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    """A bar is known when its last tick is; partial are the first and the last of the ticks."""
+    """A bar is known when its last tick is; the first and last bars of the ticks are partial."""
     rows = connection.execute(
         "select time, known_at, is_partial from ticks_ohlcv('15s', clock := 'exchange',"
         " symbol := $1) order by time",

@@ -1,4 +1,4 @@
-"""``warehouse ui`` in a real browser: what is drawn, and that data stays text.
+"""``warehouse ui`` in a real browser: charts are drawn, and data never becomes markup.
 
 Run by ``make test-ui``. Needs playwright and a chromium at ``$CHROMIUM``, ``/usr/bin/chromium``.
 """
@@ -86,7 +86,7 @@ def address(home: Path) -> Iterator[str]:
 
 @pytest.fixture
 def tab(browser: Any) -> Iterator[Any]:
-    """A tab that may ask only this machine and must not break the policy."""
+    """A tab that may request only this machine and must not violate the content policy."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     wrong: list[str] = []
