@@ -123,8 +123,7 @@ def command(module: str, task: Task) -> list[str]:
 def differences(
     task: Task, ways: dict[str, str], folder: Path, environment: dict[str, str]
 ) -> list[str]:
-    """The largest difference of each way's numbers from the warehouse's, relative to the column's
-    scale.
+    """The largest difference of each way from the warehouse, relative to the column's scale.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The vendor's own client against our mirror, and our face on the same lake: equal frames."""
+"""The vendor's client against the mirror, and our client on the same lake: equal frames."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def url(home: Path) -> Iterator[str]:
 
 
 def same(ours: Any, theirs: Any) -> None:
-    """Equal to the client's frame but for bars that it shows twice; the daily file's one stays."""
+    """Equal to the client's frame, except that a bar in two files appears once (the daily one)."""
     if isinstance(ours, pd.DataFrame):
         if len(theirs):
             theirs = theirs.drop_duplicates("time", keep="last").reset_index(drop=True)

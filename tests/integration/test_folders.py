@@ -1,4 +1,4 @@
-"""Folders as people keep them: a file twice, other endings, dead links, misspelt names; forget."""
+"""Folders with duplicates, other suffixes, dead links and misspelt names; ``warehouse forget``."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
 
 
 def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(desk: Desk) -> None:
-    """A dead link, a copy, parquet without the ending, a cut download; the plan says the same."""
+    """A dead link, a copy, parquet without the suffix, a cut download; the plan lists the same."""
     good = desk.write()
     whole = good.read_bytes()
     good.with_name("2025-09 (1).parquet").write_bytes(whole)
