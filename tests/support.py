@@ -1,4 +1,4 @@
-"""What tests of several folders share: the command line, tables in the vendor's shape, homes."""
+"""Shared by tests of several folders: the command line, tables in the vendor's shape, homes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _ARROW_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a command ended and what it said."""
+    """The exit code and output of a command."""
 
     exit_code: int
     stdout: str
@@ -62,9 +62,9 @@ def run_warehouse(
     checkout: Path | None = None,
     audits: bool = True,
 ) -> Run:
-    """``warehouse …`` in a process of its own; with ``checkout`` that one's code, not ours.
+    """``warehouse …`` in a separate process, with the code of ``checkout`` if it is given.
 
-    Without ``audits`` a build takes every built-in model for clean, which saves seconds.
+    Without ``audits`` a build audits no built-in model, which saves seconds.
     """
     environ = os.environ | {"COLUMNS": "100", **(environment or {})}
     line = [*map(str, arguments)]
@@ -86,9 +86,9 @@ def run_warehouse(
 
 
 def once(note: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``make`` gives, made by the first worker that comes and kept for all in ``note``.
+    """The result of ``make``, which the first worker calls, stored for all in ``note``.
 
-    Where it failed for the first it fails for all, without being tried again.
+    If it failed for the first worker, it fails for all without another try.
     """
     with note.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -126,7 +126,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def without_comments() -> Iterator[None]:
-    """Catalogs prepared meanwhile have no comments, a third of the time of a small one."""
+    """Catalogs prepared inside have no comments, which take a third of the time of a small one."""
     with (
         patch("warehouse.build.meta.rows.comment_all", lambda *_: None),
         patch("warehouse.build.vendor_views.comment_all", lambda *_: None),
@@ -163,7 +163,7 @@ def times(microseconds: Sequence[int] | np.ndarray, unit: str = "us", tz: str | 
 
 
 def utc(text: str) -> datetime:
-    """``"2025-09-01 05:00"`` as the naive UTC datetime that answers hold."""
+    """``"2025-09-01 05:00"`` as a naive UTC datetime, as in results."""
     return datetime.fromisoformat(text)
 
 
@@ -206,7 +206,7 @@ def reads_native_copy(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def copy_home(home: Path, target: Path) -> Path:
-    """A copy of a home to write into: what never changes as hard links, the rest as copies.
+    """A writable copy of a home: immutable files as hard links, others as copies.
 
     Its published catalog is the original's, and so reads the original's objects.
     """
@@ -260,7 +260,7 @@ def in_order(sql: str) -> str:
 def catalog_differences(
     one: Path, other: Path, more: Mapping[str, str] | None = None
 ) -> tuple[list[str], list[str]]:
-    """What the catalog of either home alone has of ``CATALOG`` and of further queries."""
+    """Rows of ``CATALOG`` and further queries that only one of two homes has."""
     found = []
     for home in (one, other):
         with attached(home / "warehouse.duckdb", "warehouse", "(read_only)") as connection:

@@ -1,4 +1,4 @@
-"""What the code may know of itself and of the world: imports, output, environment, size, cost."""
+"""Rules for the code: imports, output, environment, size, cost."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_modules_when_they_have_something_to_say_then_do_not_print() -> None:
 
 
 def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
-    """A bare connection knows no limit of memory and no time zone, and so does a bare home."""
+    """A bare connection or home has no memory limit and no time zone."""
     doors = {
         name: ast.unparse(node.func)
         for name, tree in trees().items()

@@ -1,4 +1,4 @@
-"""What is said in two places says the same: contracts, views, models, README, settings, wheel."""
+"""Facts in two places agree: contracts, views, models, README, settings, wheel."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ LEAVES = dict(leaves(cli, "warehouse"))
 
 
 def lacks_of_help(words: str, command: click.Command) -> Iterator[str]:
-    """What the help of a verb does not tell."""
+    """What is missing from the help of a verb."""
     text = command.get_help(click.Context(command, info_name=words))
     if words not in "".join(re.split(r"Examples?:", text)[1:2]):
         yield f"{words}: an example"
@@ -170,7 +170,7 @@ def test_help_when_asked_of_a_verb_then_has_an_example_and_every_option() -> Non
 
 
 PLAIN = {"interval", "clock", "symbol", "exchange", "intervals", "clocks", "form"}
-"""Options whose name and choices say all."""
+"""Options that need no help, because their name and choices are clear."""
 
 
 def test_readme_when_read_then_names_every_verb() -> None:

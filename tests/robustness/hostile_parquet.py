@@ -1,6 +1,6 @@
-"""Parquet files that nobody should have to read: valid ones of the simulated market, spoilt.
+"""Hostile parquet files: valid files of the simulated market with damage.
 
-Every case is made from a seed and its number alone, so that one that fails can be made again.
+Every case depends only on a seed and its number, so a failing one can be reproduced.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ROWS = 60
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One file: how it was made, what it says it is, its bytes."""
+    """One file: how it was made, the key it claims, its bytes."""
 
     number: int
     how: str
@@ -209,7 +209,7 @@ def footer_size(content: bytes) -> int:
 
 
 def claim(text: bytes, chance: random.Random) -> bytes:
-    """Thrift's compact form with one of its numbers replaced by an evil one."""
+    """Thrift's compact form with one of its numbers replaced by a hostile one."""
     places = list(_numbers(text))
     if not places:
         return flip_bits(text, chance) if text else text
@@ -228,7 +228,7 @@ def varint(value: int) -> bytes:
 
 
 def _numbers(text: bytes) -> Iterator[tuple[int, int]]:
-    """Where the numbers of a struct stand, as far as the text can be read."""
+    """The places of a struct's numbers, as far as the bytes can be parsed."""
     found: list[tuple[int, int]] = []
     with contextlib.suppress(IndexError):
         _walk_struct(text, 0, found)
@@ -397,7 +397,7 @@ def odd_values(chance: random.Random) -> Built:
 
 
 def broken_text(chance: random.Random) -> Built:
-    """A text column whose bytes are no UTF-8."""
+    """A text column whose bytes are not UTF-8."""
     spoilt = pa.Array.from_buffers(
         pa.string(),
         3,
@@ -431,7 +431,7 @@ def no_parquet(chance: random.Random) -> Built:
 
 
 def bomb(chance: random.Random) -> Built:
-    """Few bytes that are many values."""
+    """A few bytes that decode to many values."""
     rows = chance.choice((1_000_000, 4_000_000))
     ones = pa.array(np.ones(rows))
     kind = chance.random()

@@ -1,4 +1,4 @@
-"""A process that judges hostile files: it may crash, hang or swell, and is started anew.
+"""A process that checks hostile files; it may crash, hang or use too much memory, and is replaced.
 
 Reads one JSON line per case (``{"path", "dataset", "period"}``), has the file checked as sync does,
 lets DuckDB read what was accepted through the catalog's view, and answers with one JSON line.
@@ -48,13 +48,13 @@ def judge(path: Path, key: FileKey) -> dict[str, Any]:
 
 
 def peak_memory_mb() -> int:
-    """Most memory that this process has held; ``ru_maxrss`` would count its parent's too."""
+    """Peak memory of this process; ``ru_maxrss`` would include its parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def shown_wrongly(path: Path, key: FileKey, facts: FileFacts) -> str | None:
-    """What DuckDB says otherwise of an accepted file, read whole through the catalog's view."""
+    """How DuckDB's rows of an accepted file, read through the view, differ from its facts."""
     stored = StoredFile(1, key, 1, path.stem, path.stat().st_size, facts, "test", "", "2026-01-01")
     owned = assign_ownership([stored])
     columns = view_columns(key.dataset, {f.file.facts.columns for f in owned})

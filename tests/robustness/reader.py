@@ -1,7 +1,7 @@
-"""A reader in a process of its own: asks again and again, and tells what it heard.
+"""A reader in a separate process: queries repeatedly, and reports the results.
 
-``python -m tests.robustness.reader KIND HOME STOP`` runs until the file STOP is there and prints
-one JSON object: how many answers, each different one, and every error.
+``python -m tests.robustness.reader KIND HOME STOP`` runs until the file STOP exists and prints one
+JSON object: the number of results, each distinct one, and every error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Ask = Callable[[], tuple[Any, ...]]
 
 
 def fresh(home: Path) -> Ask:
-    """The API, opened for each question."""
+    """The API, opened for each query."""
 
     def ask() -> tuple[Any, ...]:
         with warehouse.open(home) as opened:
@@ -36,7 +36,7 @@ def fresh(home: Path) -> Ask:
 
 
 def refreshed(home: Path) -> Ask:
-    """The API, opened once: it must answer the same until it refreshes."""
+    """The API, opened once: its results must not change until it refreshes."""
     opened = warehouse.open(home)
 
     def ask() -> tuple[Any, ...]:
@@ -50,7 +50,7 @@ def refreshed(home: Path) -> Ask:
 
 
 def raw(home: Path) -> Ask:
-    """DuckDB itself, read-only, as a shell or another tool would."""
+    """Plain DuckDB, read-only, like a shell or another tool."""
 
     def ask() -> tuple[Any, ...]:
         with duckdb.connect() as connection:

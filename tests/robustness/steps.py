@@ -1,8 +1,7 @@
-"""One verb after another on a home, without dbt, until this process is killed.
+"""Runs verbs on a home in a loop, without dbt, until this process is killed.
 
-``python -m tests.robustness.steps VERB HOME SEED``: prints ``ready`` once all is imported and the
-home is warm, then goes on for ever. The lake is not touched, so that any number of these gives a
-home of the same files.
+``python -m tests.robustness.steps VERB HOME SEED``: prints ``ready`` once everything is imported,
+then runs forever. The lake is unchanged, so any number of runs leaves the same files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small homes, and what all tests here ask of a home: is it whole, and what does it hold?"""
+"""Small homes, and checks of a home's integrity and contents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROUND_SQL = (
     "   union all select open from vendor.ohlcv"
     "   union all select taker_buy_volume from main.flow_features)"
 )
-"""Every value that can be asked for is the number of the round: two of them are two generations."""
+"""Every value is the number of its round, so two different values are two generations."""
 
 
 def write_round(folder: Path, number: int, *, datasets: tuple[str, ...] = DATASETS) -> None:
@@ -60,7 +60,7 @@ def sync_round(home: Home, folder: Path, number: int) -> None:
 
 
 def quick_build(home: Home) -> int:
-    """Publish a catalog without dbt: one mart, stored, and the word that all went well."""
+    """Publish a catalog without dbt: one stored mart, and results that report success."""
     settings = Settings(home.root)
     with writing(home, "build"):
         inputs = replace(fingerprint(settings), project="quick")
@@ -102,12 +102,12 @@ def _store(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
 
 
 def keep_aside(home: Home) -> None:
-    """Remember a home as it is, hard links and all, for :func:`put_back`."""
+    """Record the state of a home, including hard links, for :func:`put_back`."""
     _copy(home.root, home.root.with_name("kept"))
 
 
 def put_back(home: Home) -> None:
-    """Make a home as it was, at the same path: its catalogs name files by it."""
+    """Restore a home at the same path, by which its catalogs name files."""
     subprocess.run(["chmod", "-R", "u+w", home.root], check=False)
     shutil.rmtree(home.root, ignore_errors=True)
     _copy(home.root.with_name("kept"), home.root)
@@ -118,7 +118,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def answer(home: Home, generation: int | None = None) -> tuple[Any, ...]:
-    """What a reader hears: generation, least and largest round, rows."""
+    """The result of a reader: generation, least and largest round, rows."""
     with warehouse.open(home.root, generation=generation) as opened:
         (row,) = opened.sql(ROUND_SQL).fetchall()
     return tuple(row)
@@ -128,7 +128,7 @@ def answer(home: Home, generation: int | None = None) -> tuple[Any, ...]:
 
 
 def faults(home: Home) -> list[Finding]:
-    """What ``verify`` finds, notes on the data apart."""
+    """The findings of ``verify`` without notes on the data."""
     return [finding for finding in verify_home(home) if finding.kind is not Severity.NOTE]
 
 
@@ -137,9 +137,10 @@ def damage(home: Home) -> list[Finding]:
 
 
 def tree(home: Home) -> dict[str, str]:
-    """All that must be the same whatever happened on the way: bytes by path, rows of the manifest.
+    """Everything that must be equal after any events: bytes by path, rows of the manifest.
 
-    What bears a time of its own (catalogs, stamps) is left out; what catalogs show is in.
+    Files with a time in them (catalogs, stamps) are left out; the contents of catalogs are
+    included.
     """
     found = {
         str(path.relative_to(home.root)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -156,7 +157,7 @@ def tree(home: Home) -> dict[str, str]:
 
 
 def current_tree(home: Home) -> dict[str, str]:
-    """As :func:`tree`, without former versions and months, of which an undisturbed home has others.
+    """As :func:`tree`, without former versions and months, which differ in an undisturbed home.
 
     Months are those that the published catalog reads.
     """
@@ -172,7 +173,7 @@ def current_tree(home: Home) -> dict[str, str]:
 
 
 def require_no_leftovers(home: Home) -> None:
-    """No lock is held, and no file of a step under way is there."""
+    """Whether no lock is held and no temporary file exists."""
     with writing(home, "test"):
         pass
     patterns = ("**/*.wal", "**/*.new", "**/*.part")

@@ -1,4 +1,4 @@
-"""Killed at any moment, a home opens, says what it is, and comes to the same bytes.
+"""After a kill at any moment a home opens, reports its state, and ends with the same bytes.
 
 Moments are drawn with a seed over the time that the undisturbed run takes. About a hundred of them
 run under ``-m long``, seven by default.
@@ -42,7 +42,7 @@ MANY = ("ohlcv", "flow", "l1_price", "returns", "range", "vtwap", "impact", "sli
 
 
 def moments(count: int, few: int) -> list[object]:
-    """All of them, of which the first few are not long."""
+    """All moments; the first few run without ``-m long``."""
     order = random.Random(count).sample(range(count), count)
     return [
         pytest.param(moment, marks=[] if place < few else pytest.mark.long)
@@ -55,7 +55,7 @@ def moments(count: int, few: int) -> list[object]:
 
 @pytest.fixture(scope="module")
 def to_sync(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, str], float, float]:
-    """A home of round 1, what it is after a sync of round 2, and when that sync begins and ends."""
+    """A home of round 1, its state after a sync of round 2, and when that sync begins and ends."""
     folder = tmp_path_factory.mktemp("crash")
     home, files = Home(folder / "home"), folder / "files"
     write_round(files, 1, datasets=MANY)
@@ -99,7 +99,7 @@ def test_sync_killed_at_a_moment(
 
 
 def require_told(home: Home) -> None:
-    """Nothing is damaged; what else is found has a next step."""
+    """Nothing is damaged, and every other finding has a next step."""
     for finding in faults(home):
         assert finding.kind is not Severity.DAMAGED, finding
         assert finding.next_step, finding

@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written: said in plain words, exit code 6, nothing damaged."""
+"""A full or read-only disk: a plain message, exit code 6, and nothing damaged."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="module")
 def second_round(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a home holds that synced round 2 in peace."""
+    """The contents of a home that synced round 2 undisturbed."""
     folder = tmp_path_factory.mktemp("calm")
     sync_round(Home(folder / "home"), folder / "files", 2)
     return current_tree(Home(folder / "home"))
@@ -110,7 +110,7 @@ def test_build_when_the_disk_is_full_then_the_old_catalog_stays(
 
 @contextmanager
 def small_disk(folder: Path, size_kb: int) -> Iterator[Path]:
-    """A disk of its own size, where that may be mounted."""
+    """A disk of a given size, if it can be mounted."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(folder)]
     if not IS_ROOT or shutil.which("mount") is None:
@@ -194,7 +194,7 @@ LITTLE = {"WAREHOUSE_MEMORY": "60MB", "WAREHOUSE_THREADS": "1"}
 
 @contextmanager
 def read_only(home: Home) -> Iterator[None]:
-    """The home on a disk that may only be read: a mount where root runs this, else by its modes."""
+    """The home on a read-only disk: a mount if root runs this, else by file modes."""
     if not IS_ROOT:
         subprocess.run(["chmod", "-R", "a-w", str(home.root)], check=True)
         try:

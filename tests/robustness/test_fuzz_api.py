@@ -1,7 +1,7 @@
-"""A vendor that answers anything: our real client and our real sync against a real socket.
+"""A vendor that responds with anything: the real client and sync against a real socket.
 
-Whatever comes, the run ends soon, with an error of ours or with files that passed their check;
-nothing is written outside the home and no name of ours comes from what was answered.
+After any response the run ends soon, with an error of this package or with files that passed their
+check; nothing is written outside the home, and no file name comes from a response.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HOMES = 20
 
 @dataclass
 class Answer:
-    """What the hostile vendor says to one request."""
+    """The hostile vendor's response to one request."""
 
     status: int = 200
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Answer:
 
 @dataclass
 class Hostile:
-    """A server that says what it was told to, and remembers what was asked."""
+    """A server that returns prepared responses and records the requests."""
 
     url: str = ""
     say: Callable[[str], Answer] = lambda path: Answer()
@@ -123,7 +123,7 @@ class Outcome:
 
 
 def sync(home: Home, hostile: Hostile, wanted: Wanted = WANTED) -> Outcome:
-    """A sync that may fail, in our words only."""
+    """A sync that may fail, but only with an error of this package."""
     started = time.monotonic()
     error, taken_in, failures = None, 0, ()
     with VendorClient(
@@ -151,7 +151,7 @@ GOOD = good_file()
 
 
 def require_nothing_escaped(home: Home) -> None:
-    """In a home there is only what we name."""
+    """A home contains only files that the product names."""
     known = {"objects", "lake", "quarantine", "manifest.sqlite", ".build", ".lock"}
     assert {path.name for path in home.root.iterdir()} <= known
     assert not list((home.build / "incoming").glob("*.parquet"))

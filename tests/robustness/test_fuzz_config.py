@@ -1,4 +1,4 @@
-"""Hostile ``warehouse.toml``, ``.env``, variables, symbols, folders: refused in words, or meant."""
+"""Hostile ``warehouse.toml``, ``.env``, variables, symbols, folders: refused, or valid."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_subscription_is_refused_with_a_reason_or_gives_names_that_stay_inside
 
 
 def stays_inside(key: FileKey) -> None:
-    """Its path has no way up, no separator in a name, and fits every disk."""
+    """Its path has no ``..``, no separator in a name, and fits every file system."""
     path = key.path
     assert not path.is_absolute() and ".." not in path.parts
     assert all(part not in ("", ".") and len(part.encode()) <= 255 for part in path.parts)

@@ -1,7 +1,7 @@
-"""Hostile parquet: refused in words, or accepted and then shown by DuckDB just as it was checked.
+"""Hostile parquet is refused with a reason, or DuckDB shows it exactly as it was checked.
 
-Each file is judged in a process of its own (``judge``), so that a crash, a hang or a swelling is a
-failure of the case and not of the run. A case is made again by its number: ``make_case(number)``.
+Each file is checked in a separate process (``judge``), so that a crash, a hang or a memory
+explosion fails the case and not the run. A case is reproduced by its number: ``make_case(number)``.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def test_a_page_that_unpacks_to_gigabytes_is_refused_before_it_is_unpacked(tmp_p
 
 
 def test_the_judge_can_find_fault(tmp_path: Path) -> None:
-    """A file that the check would pass but that shows otherwise is called wrong."""
+    """A file that passes the check but shows other values is reported as wrong."""
     case = make_case(0)
     with Judge(tmp_path) as judge:
         good = judge.verdict(Case(1, "good", *_good()))

@@ -1,4 +1,4 @@
-"""``meta`` changed in a copy, whatever changed in the lake, equals ``meta`` written whole."""
+"""``meta`` updated in a copy equals ``meta`` written from scratch, after any change of the lake."""
 
 from __future__ import annotations
 

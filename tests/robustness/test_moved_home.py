@@ -1,4 +1,4 @@
-"""A home that was moved, copied or linked answers at once; one build serves every shell."""
+"""A moved, copied or linked home works at once; other shells need one build."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_moved_home_can_be_queried_without_any_command(moved: Home, tmp_path: 
 
 
 def test_a_home_that_was_copied_plainly_keeps_its_native_copy(built: Home, tmp_path: Path) -> None:
-    """``cp -r`` makes files of its own of hard links."""
+    """``cp -r`` turns hard links into separate files."""
     copied = Home(tmp_path / "copied")
     subprocess.run(["cp", "-r", built.root, copied.root], check=True)
     with warehouse.open(copied.root) as opened:
@@ -89,7 +89,7 @@ def test_a_moved_homes_snapshots_can_be_queried_too(moved: Home) -> None:
 def test_a_moved_home_reads_its_own_files_though_the_old_ones_are_there(
     built: Home, tmp_path: Path
 ) -> None:
-    """A copy beside its original is a home of its own."""
+    """A copy beside its original is a separate home."""
     copy = Home(tmp_path / "copy")
     subprocess.run(["cp", "-a", built.root, copy.root], check=True)
     shutil.rmtree(copy.marts)

@@ -1,4 +1,4 @@
-"""``warehouse verify --numerics`` agrees with the models as they are, and notices what differs."""
+"""``warehouse verify --numerics`` passes with the real models, and detects wrong ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TARGET = Path(".build", "dbt", "target", "manifest.json")
 
 @pytest.fixture
 def home(demo_home: Path, tmp_path: Path) -> Path:
-    """A home that has of a build what its models are."""
+    """A home with only the models of a build."""
     target = tmp_path / "home" / TARGET
     target.parent.mkdir(parents=True)
     shutil.copyfile(demo_home / TARGET, target)

@@ -1,4 +1,4 @@
-"""Homes of earlier versions, stored as they left them, are upgraded by being used.
+"""Stored homes of earlier versions are upgraded when they are used.
 
 ``homes/v1`` is of the first version that had a home: two series of simulated data, numbered in the
 order in which they came and not in that of their names.

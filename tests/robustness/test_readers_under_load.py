@@ -1,6 +1,6 @@
-"""Four readers ask in a loop while rounds of sync, build and publish go on, one of them killed.
+"""Four readers query in a loop during rounds of sync, build and publish, one of them killed.
 
-Every value of a round is its number, so an answer of two generations would show two numbers.
+Every value of a round is its number, so a result from two generations would show two numbers.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def test_an_answer_of_two_generations_would_be_noticed(heard: list[Any]) -> None
 
 
 def check_answer(heard: list[Any], round_of: dict[int, int]) -> tuple[int, float]:
-    """An answer of exactly one generation, and of the round that made it."""
+    """A result of exactly one generation, and of the round that made it."""
     generation, least, largest, rows = heard
     assert least == largest, heard
     assert rows == ANSWER_ROWS, heard
@@ -106,7 +106,7 @@ def run_round(home: Home, files: Path, number: int, *, with_dbt: bool) -> None:
 
 
 def kill_a_round(home: Home, files: Path, number: int, *, after_s: float) -> None:
-    """``warehouse update``, killed while dbt works; what it started ends with it."""
+    """``warehouse update``, killed while dbt works; its child processes end with it."""
     write_round(files, number)
     process = subprocess.Popen(
         [sys.executable, "-m", "warehouse", "update", "--from", files, "--home", home.root],

@@ -1,4 +1,4 @@
-"""What is kept gives the same answers for ever; what nobody needs goes, and nothing else."""
+"""Kept generations always return the same results; prune removes only what none needs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def home(four_rounds: Home) -> Home:
 
 
 def age(home: Home, number: int, days: int) -> None:
-    """Let a generation have been built and published so many days earlier."""
+    """Backdate a generation's build and publication by this many days."""
     earlier = timedelta(days=days)
     notes = [
         replace(note, at=note.at - earlier) if note.generation == number else note
@@ -337,7 +337,7 @@ def test_prune_by_age_takes_only_the_older(home: Home) -> None:
 
 
 def test_what_somebody_has_open_stays(home: Home) -> None:
-    """A notebook on an old generation goes on, through the API and through a bare DuckDB."""
+    """A notebook on an old generation keeps working, through the API and through plain DuckDB."""
     text = "select min(taker_buy_volume)::int from vendor.flow"
     readers = [
         f"import warehouse; w = warehouse.open({str(home.root)!r}, generation=1)",

@@ -1,4 +1,4 @@
-"""Every kind of damage, planted one by one: it is found, named, and heals to the same bytes."""
+"""Every kind of damage is found, named, and repaired to the same bytes."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def empty(path: Path) -> None:
 
 
 def write_into(path: Path) -> None:
-    """What root may do in a container: a table, whatever the file's mode."""
+    """A new table, which root can write in a container despite the file's mode."""
     path.chmod(0o644)
     with duckdb.connect(path) as connection:
         connection.execute("create table mine as select 1 as x")
@@ -142,14 +142,14 @@ def flip_blocks(path: Path) -> None:
 
 
 def other_object(home: Home) -> None:
-    """A link that shows another file."""
+    """A link to another file."""
     link, other = a_link(home), sorted(home.lake.glob("ohlcv/**/*.parquet"))[0]
     link.unlink()
     os.link(other, link)
 
 
 def cut_copy(home: Home) -> None:
-    """What a link is where links fail, cut."""
+    """A truncated copy in place of a link, as where links fail."""
     link, copy = a_link(home), home.root / "copy"
     shutil.copyfile(link, copy)
     cut(copy)
@@ -163,7 +163,7 @@ def both(*acts: Callable[[], object]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """What is done to a home, and what verify must say of it."""
+    """Damage to plant in a home, and the expected finding."""
 
     name: str
     act: Callable[[Home], object]
@@ -364,7 +364,7 @@ def test_damage_of_the_manifest_is_found_and_named(home: Home, name: str) -> Non
 
 
 def plant_and_find(home: Home, names: Collection[str]) -> None:
-    """Plant damages; each is found and named, and by a quick look where it can see it."""
+    """Plant damage; each must be found and named, also by ``--quick`` if it can see it."""
     plants = [plant for plant in PLANTS if plant.name in names]
     for plant in plants:
         plant.act(home)
@@ -469,7 +469,7 @@ def test_a_file_that_an_earlier_version_took_leaves_the_lake_and_its_generations
 
 
 def test_sync_when_the_manifest_is_lost_then_removes_nothing(home: Home, files: Path) -> None:
-    """What a person must never see: an empty manifest, and a sync that clears away its strays."""
+    """What must never happen: an empty manifest, and a sync that removes its strays."""
     home.manifest.unlink()
     before = sorted(home.root.rglob("*.parquet"))
     with pytest.raises(DamagedError, match="missing, although") as caught:
@@ -525,7 +525,7 @@ def test_numbers_of_series_survive_whatever_the_order_of_their_names(tmp_path: P
 def test_a_manifest_made_again_does_not_make_unsettled_files_settled(
     home: Home, files: Path
 ) -> None:
-    """A file counts as fetched when its bytes were written, not when the manifest was mended."""
+    """A file counts as fetched when its bytes were written, not when the manifest was rebuilt."""
     path = an_object(home)
     os.utime(path, (1_757_000_000, 1_757_000_000))
     home.manifest.unlink()
@@ -603,7 +603,7 @@ def test_bytes_that_were_damaged_are_kept_in_quarantine(home: Home, files: Path)
 
 
 def test_a_file_of_the_user_in_the_lake_is_left_and_named(home: Home, files: Path) -> None:
-    """Somebody drops a parquet file into lake/: it is theirs until it is taken in."""
+    """A parquet file that a user puts into lake/ is left alone until it is imported."""
     key = file_key("ohlcv", "2025-12")
     mine = write_file(home.lake, key, bar_table("ohlcv", grid(DECEMBER, 3)))
     notes = home.lake / "notes.txt"
@@ -705,7 +705,7 @@ def test_a_copy_is_never_made_of_a_damaged_month(home: Home) -> None:
 
 
 def test_a_damaged_copy_is_not_inherited_by_the_next_build(home: Home) -> None:
-    """Its last block is hit, which no test of the few that are read to continue it would see."""
+    """The damage is in its last block, which checks of the first blocks would miss."""
     for tables in native_copy(home, 2)[:2]:
         flip(tables, tables.stat().st_size - 1_000)
     quick_build(home)

@@ -29,7 +29,7 @@ _homes = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A prefix of its own on the server, and homes for it."""
+    """A separate prefix on the server, and homes for it."""
 
     address: str
     folder: Path
@@ -54,7 +54,7 @@ class Bucket:
 
 
 def ok(done: Run) -> Run:
-    """A run without an error; of these odd values a build warns."""
+    """A run without an error; a build may warn about odd values."""
     assert done.exit_code in (0, 1), done.stderr
     return done
 

@@ -1,4 +1,4 @@
-"""A home in a bucket: published, read on other machines, raced for, cut, damaged and pruned."""
+"""A home in a bucket: publishing, reading elsewhere, races, interruption, damage and prune."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of servers other than the one here: planted by a proxy in front of it."""
+"""Responses of other S3 servers, planted by a proxy in front of the local one."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Proxy:
 
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """In front of the server, for everything that the test does from here on."""
+    """Put the proxy in front of the server for the rest of the test."""
     made = Proxy(server)
 
     class Handler(BaseHTTPRequestHandler):
@@ -103,7 +103,7 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.fixture
 def ahead(bucket: Bucket, writer: Path) -> Home:
-    """A home with a generation more than its bucket has."""
+    """A home with one more generation than its bucket."""
     home = Home(writer)
     sync_round(home, bucket.folder / "round 2", 2)
     quick_build(home)

@@ -1,4 +1,4 @@
-"""A home that several files here ask, made once for all workers."""
+"""A home that several test files query, made once for all workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of the wide panel says what the vendor's contracts say.
+"""The contract of the wide panel agrees with the vendor's contracts.
 
 ``models/marts/bars.yml`` is written by this file: ``python tests/unit/test_bars_contract.py``.
 """

@@ -1,4 +1,4 @@
-"""Tables and charts for people: aligned, inside the terminal, nothing misread."""
+"""Tables and charts as text: aligned, inside the terminal, unambiguous."""
 
 from __future__ import annotations
 

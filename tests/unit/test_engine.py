@@ -1,4 +1,4 @@
-"""Errors of DuckDB, each made for real, and what they become."""
+"""Real errors of DuckDB, and their translations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One writer at a time, named to who comes second; looking creates nothing."""
+"""One writer at a time, named in the second one's error; reading creates nothing."""
 
 from __future__ import annotations
 

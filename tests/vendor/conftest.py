@@ -84,7 +84,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def client(vendor: TestVendor, **options: object) -> VendorClient:
-    """Our client, short of patience."""
+    """Our client, with short waits and few tries."""
     settings = {"patience": IMPATIENT, **options}
     return VendorClient(vendor.url, "test-key", **settings)  # type: ignore[arg-type]
 
@@ -112,7 +112,7 @@ def want(
 
 
 def lake_tree(home: Home) -> dict[str, str]:
-    """Path below the home to content hash, of everything that a sync leaves but the manifest."""
+    """Path below the home to content hash, of everything that a sync writes except the manifest."""
     import hashlib
 
     return {

@@ -1,7 +1,7 @@
 """The test vendor: the product's own mirror on a real socket, with scripted faults around it.
 
-It serves a home that was filled with a simulated market. Faults are ASGI: what the application
-answers is changed, cut, delayed or replaced on its way out.
+It serves a home that was filled with a simulated market. Faults are ASGI middleware: responses are
+changed, cut, delayed or replaced.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIGNATURE = re.compile(r"[0-9a-f]{64}")
 
 @dataclass
 class Fault:
-    """One thing that goes wrong, for so many requests whose path fits.
+    """One fault, for this many requests whose path matches.
 
     ``kind``: a status as text (``429``), ``reset`` (the connection breaks in the middle of the
     body), ``truncated`` (half of it, with a matching length), ``wrong_length`` (announces more than
@@ -53,7 +53,7 @@ class Fault:
 
 @dataclass
 class Seen:
-    """One request as it came: path, query, headers, and the status it was answered with."""
+    """One request: path, query, headers, and the status of the response."""
 
     path: str
     query: str
@@ -84,7 +84,7 @@ class TestVendor:
 
     @property
     def signatures(self) -> set[str]:
-        """Every signature that a link of this vendor bore."""
+        """Every signature in a link of this vendor."""
         found = {match for one in self.seen for match in SIGNATURE.findall(one.query)}
         return found - {part for one in self.seen for part in _objects(one.query)}
 
@@ -110,11 +110,11 @@ def serve_vendor(
 
 
 class _BrokenOffError(Exception):
-    """Raised in the middle of an answer: the server drops the connection."""
+    """Raised in the middle of a response, so that the server drops the connection."""
 
 
 class _Faulty:
-    """Wraps an application; the first fitting fault that is left changes an answer."""
+    """Wraps an application; the first matching fault that is left changes a response."""
 
     def __init__(self, app: Application, vendor: TestVendor) -> None:
         self.app = app
@@ -185,7 +185,7 @@ class _Faulty:
 
 
 def other_parquet() -> bytes:
-    """A parquet file that is no file of the vendor."""
+    """A parquet file that is not one of the vendor's."""
     sink = io.BytesIO()
     pq.write_table(pa.table({"time": ["then"], "price": ["much"]}), sink)
     return sink.getvalue()

@@ -1,4 +1,4 @@
-"""What is asked for again, and what becomes of files that grew or changed at the vendor."""
+"""What is requested again, and what happens to files that grew or changed at the vendor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def small_vendor(vendor_home: Home) -> Iterator[TestVendor]:
 
 
 def offer(vendor_home: Home, period: str, days: int, **columns: object) -> None:
-    """Let the vendor have hourly flow for so many days of a month, or for a day."""
+    """Give the vendor hourly flow for this many days of a month, or for a day."""
     start = date.fromisoformat(period if len(period) == 10 else f"{period}-01")
     folder = vendor_home.root.parent / "offered"
     table = bar_table("flow", grid(start, 24 * days), **columns)

@@ -1,4 +1,4 @@
-"""``warehouse sync`` and ``warehouse serve`` as a person uses them."""
+"""``warehouse sync`` and ``warehouse serve`` as a user runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed or interrupted at any moment, the next run completes and the lake is as if undisturbed."""
+"""After a kill or interrupt at any moment the next run completes, and the lake is the same."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def slow_down(vendor: TestVendor) -> None:
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, running_vendor: TestVendor
 ) -> tuple[Home, float]:
-    """A home that was synced in peace, and how long that took in seconds."""
+    """A home that was synced undisturbed, and how many seconds that took."""
     slow_down(running_vendor)
     home = Home(tmp_path_factory.mktemp("undisturbed"))
     started = time.monotonic()

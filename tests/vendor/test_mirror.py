@@ -1,4 +1,4 @@
-"""The mirror speaks the vendor's API: to the vendor's own client, and by itself."""
+"""The mirror serves the vendor's API to the vendor's own client and to plain requests."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def synced(
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The vendor's client loads all certificates anew for every file; here one will do."""
+    """The vendor's client loads all certificates for every file; one is enough here."""
     import certifi
 
     first, end, _ = Path(certifi.where()).read_text("utf-8").partition("-----END CERTIFICATE-----")

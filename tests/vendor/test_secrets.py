@@ -1,4 +1,4 @@
-"""No key, signature or query string is left anywhere: a canary and a search through everything."""
+"""No key, signature or query string is left anywhere: canaries are searched in all output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRACES = ("X-Amz", "Signature", CANARY)
 
 
 def faults(vendor: TestVendor) -> None:
-    """Of each kind one, some for ever; the vendor repeats the key in its errors."""
+    """One fault of each kind, some permanent; the vendor repeats the key in its errors."""
     echo = f'{{"error": "key {CANARY} may not: https://h/x?X-Amz-Signature=1"}}'.encode()
     vendor.faults += [
         Fault("reset", r"flow/.*2025-09"),

@@ -1,4 +1,4 @@
-"""A sync under faults ends complete and correct, or names what it could not get."""
+"""A sync under faults ends complete and correct, or names what it could not fetch."""
 
 from __future__ import annotations
 

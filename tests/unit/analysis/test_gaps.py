@@ -1,4 +1,4 @@
-"""What a query reaches, and the gaps in it: predicates literal, bound, through CTEs and joins."""
+"""The scope of a query and its gaps: literal and bound predicates, through CTEs and joins."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_hint_when_an_answer_is_empty_then_names_what_is_not_here(
 def test_hint_when_one_source_of_a_table_is_not_here_then_names_those_that_are(
     wh: warehouse.Warehouse,
 ) -> None:
-    """As of seasonality, which has rows of every source that is here."""
+    """As for seasonality, which has rows of every source in the home."""
     scope = QueryScope(Relation("main", "seasonality"), ("basis", "flow"))
     hint = explain_empty(wh.connection(), [scope])
     assert hint == (

@@ -1,4 +1,4 @@
-"""Where columns come from: by hand on small texts, and against sqlglot on every model."""
+"""Origins of columns: by hand for small queries, and against sqlglot for every model."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def leaves_by_sqlglot(names: Names, relation: Relation, columns: list[str]) -> d
     "model", ["flow_features", "l1_features", "forward_returns", "derivative_features"]
 )
 def test_lineage_when_sqlglot_works_it_out_too_then_both_agree(demo_home: Path, model: str) -> None:
-    """Ours also counts the keys and times in the frames of named windows, which sqlglot skips."""
+    """Our lineage includes the keys and times in the frames of named windows, unlike sqlglot."""
     with warehouse.open(demo_home) as wh:
         names, relation = session_of(wh).names, Relation("main", model)
         measures = [name for name in names.columns[relation] if name not in GRID]

@@ -1,4 +1,4 @@
-"""What a failed build leaves behind."""
+"""The state after a failed build."""
 
 from __future__ import annotations
 

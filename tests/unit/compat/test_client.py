@@ -1,6 +1,6 @@
-"""The vendor client's face: what it answers, what it refuses, and how to get what is missing.
+"""The vendor client's functions: results, refusals, and the command for missing data.
 
-That its frames equal the real client's is tested where that client is: tests/integration/test_ask.
+tests/integration/test_client.py compares its frames with the real client's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A build becomes a generation or leaves everything as it was."""
+"""A build becomes a generation or leaves everything unchanged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def home(prepared: Home, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def build(prepared: Home) -> Build:
-    """Leaves a build file in a home as dbt would: with what it said of each node."""
+    """Leaves a build file in a home as dbt would, with the outcome of each node."""
 
     def leave(home: Home, results: list[Result] = GOOD, *, generation: int | None = None) -> None:
         shutil.copyfile(prepared.build_catalog, home.build_catalog)

@@ -1,4 +1,4 @@
-"""Ticks in other formats come in whole and in order, each file once, or are refused."""
+"""Ticks in other formats are imported completely and in order, each file once, or are refused."""
 
 from __future__ import annotations
 

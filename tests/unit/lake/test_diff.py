@@ -1,4 +1,4 @@
-"""What is said of two versions of one file."""
+"""Differences between two versions of one file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By which clocks the ticks of a file lie in order."""
+"""The clocks by which the ticks of a file are in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file may hold, what refuses it, and the facts that are kept of one that passed."""
+"""What a file may contain, why it is refused, and the facts of one that passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The renderer: its text is what dbt compiled, what it does not know is refused, all of it ends."""
+"""The renderer gives what dbt compiles, refuses what it does not support, and always ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's own frames beside the catalog: taken as they are meant, or refused by name."""
+"""The user's own frames beside the catalog: read correctly, or refused by name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What text may run: the form in which it does, its parameters, and what is said of the rest.
+"""Which SQL may run: its wrapped form, its parameters, and the messages for the rest.
 
-The table of attacks stands in ``tests/integration/test_attacks.py``.
+The table of attacks is in ``tests/integration/test_attacks.py``.
 """
 
 from __future__ import annotations

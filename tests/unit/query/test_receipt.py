@@ -1,4 +1,4 @@
-"""Receipts: what they hold, when a content hash stays, and what a verification says."""
+"""Receipts: their contents, when the content hash is stable, and the outcomes of verification."""
 
 from __future__ import annotations
 

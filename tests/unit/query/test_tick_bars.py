@@ -1,4 +1,4 @@
-"""Bars of events from trades: where they close, what they hold, when they are known."""
+"""Bars of events from trades: where they close, their values, when they are known."""
 
 from __future__ import annotations
 

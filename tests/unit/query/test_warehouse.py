@@ -1,4 +1,4 @@
-"""Asking the published catalog: parameters of every kind, errors when asked, answers read twice."""
+"""Queries of the published catalog: parameters of every kind, errors, results read twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which spans are asked about, and when they count as settled."""
+"""Which spans are requested, and when they count as settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contracts as values, and what they must say of every column."""
+"""The contracts as values, and what they must contain for every column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the transport lets out as text, and how long it waits."""
+"""The messages of the transport, and how long it waits."""
 
 from __future__ import annotations
 

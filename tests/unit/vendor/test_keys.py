@@ -1,4 +1,4 @@
-"""Names of the vendor's files: what is one, what is none, and the way to a path and back."""
+"""Names of the vendor's files: valid and invalid ones, and conversion to a path and back."""
 
 from __future__ import annotations
 
