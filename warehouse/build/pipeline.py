@@ -21,7 +21,7 @@ from warehouse.build.build_log import note_build, noting_failure
 from warehouse.build.catalog import prepare_catalog, write_catalog
 from warehouse.build.catalog_change import begin_with_copy
 from warehouse.build.checks.model_tests import test_models
-from warehouse.build.marts.session_copy import copy_marts
+from warehouse.build.marts.session_copy import Tables, aside, copy_marts, writing_tables
 from warehouse.build.marts.spark import SparkMarts, spark_marts
 from warehouse.build.marts.store import show_on_spark, store_marts
 from warehouse.build.meta.inputs import Inputs, fingerprint, published_inputs
@@ -109,7 +109,7 @@ def build(
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
         before = None if force else _apart(file, lambda: published_inputs(file))
-        published = None
+        published = tables = None
         if inputs != before:
             # imported here, because it loads the audit
             from warehouse.build.checks.lookahead_gate import audit_build
@@ -122,7 +122,7 @@ def build(
                 if not is_copy:
                     _apart(file, lambda: _create(file, compiled, tell))
                 if has_new_data:
-                    _store_and_test(file, compiled, tell, lock=lock)
+                    tables = _store_and_test(file, compiled, tell, lock=lock)
                 _add_own_models(file, compiled, tell, lock=lock)
                 tell({"step": "audit"})
                 project = with_user_models(home, compiled.project)
@@ -132,7 +132,7 @@ def build(
                 tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
             tell({"step": "publish"})
             published = _apart(file, lambda: _publish(file))
-        _apart(file, lambda: _copy_published(file, tell))
+        _apart(file, lambda: _copy_published(file, tell, tables))
         return published
 
 
@@ -194,8 +194,11 @@ def _create(file: BuildFile, compiled: CompiledProject, tell: OnEvent) -> None:
 
 def _store_and_test(
     file: BuildFile, compiled: CompiledProject, tell: OnEvent, *, lock: int
-) -> None:
-    """Store the marts' months, computed by DuckDB or by a Spark server, and run the tests."""
+) -> Tables | None:
+    """Store the marts' months, computed by DuckDB or by a Spark server, and run the tests.
+
+    Returns the tables of the native copy, if they were written meanwhile.
+    """
     home, settings = file.home, file.settings
 
     def run_dbt(marts: Sequence[str], remote: str) -> None:
@@ -203,7 +206,7 @@ def _store_and_test(
         _run_child(settings, home, ["spark", *marts], tell, lock=lock, SPARK_REMOTE=remote)
         tell({"step": "store"})
 
-    def act(spark: SparkMarts | None) -> None:
+    def act(spark: SparkMarts | None) -> Tables | None:
         tell({"step": "store"})
         store_marts(
             file,
@@ -212,12 +215,14 @@ def _store_and_test(
             spark=spark,
         )
         tell({"step": "tests"})
-        tested = test_models(file, compiled)
+        with writing_tables(file) as tables:
+            tested = test_models(file, compiled)
         reused = sum(month.reused for month in tested)
         tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
+        return tables.result()
 
     with spark_marts(home, run_dbt) if settings.engine == "spark" else nullcontext() as spark:
-        _apart(file, lambda: act(spark))
+        return _apart(file, lambda: act(spark))
 
 
 def _add_own_models(
@@ -267,6 +272,7 @@ def _freeing(home: Home) -> Iterator[None]:
         if isinstance(error, DiskError) or error.errno in (errno.ENOSPC, errno.EDQUOT):
             for path in (home.build_catalog, home.build_wal):
                 path.unlink(missing_ok=True)
+            shutil.rmtree(aside(home), ignore_errors=True)
         raise
 
 
@@ -313,10 +319,17 @@ def _timed(home: Home, progress: OnEvent | None) -> Iterator[OnEvent]:
             note_build(home, began, outcome, phases[1:])
 
 
-def _copy_published(file: BuildFile, progress: OnEvent | None) -> None:
+def _copy_published(
+    file: BuildFile, progress: OnEvent | None, tables: Tables | None = None
+) -> None:
     """Make the native copy of the published catalog, which is optional."""
     tell = progress or (lambda _: None)
-    reason = copy_marts(file.settings, engine=file.engine, begins=lambda: tell({"step": "native"}))
+    reason = copy_marts(
+        file.settings,
+        engine=file.engine,
+        tables=tables,
+        begins=lambda: tell({"step": "native"}),
+    )
     if reason is not None:
         tell({"step": "no native copy", "message": reason})
 

@@ -16,17 +16,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
+from warehouse.build.build_file import BuildFile
 from warehouse.build.marts.running_columns import continued
 from warehouse.build.marts.views import show_instead
+from warehouse.build.months.jobs import has_room_for_two
 from warehouse.build.months.stored import require_sound
 from warehouse.config import Settings
-from warehouse.engine import attach, connect
+from warehouse.engine import attach, connect, interrupted_too
 from warehouse.errors import DamagedError
 from warehouse.files import link_or_copy, put, sha256_of, write
 from warehouse.generations import current_generation, generations, is_open
@@ -41,6 +44,9 @@ MOST_RECENT = 6
 
 # Wider marts stay parquet: they cost more to copy than all others, and are rarely read whole.
 MOST_COLUMNS = 64
+
+# Bytes of stored months up to which a build writes the tables while it tests the marts.
+_SMALL = 256 << 20
 
 # The newest format finds rows of one symbol twice as fast; a DuckDB that cannot read it uses no
 # copy.
@@ -70,10 +76,15 @@ class Written:
     is_continued: bool = False
 
 
+# The written files with tables, by name: closed months first.
+Tables = dict[str, Written]
+
+
 def copy_marts(
     settings: Settings,
     *,
     engine: duckdb.DuckDBPyConnection | None = None,
+    tables: Tables | None = None,
     begins: Callable[[], None] | None = None,
 ) -> str | None:
     """Give the current generation its native copy, and remove those of others.
@@ -85,6 +96,8 @@ def copy_marts(
     ----------
     engine
         The DuckDB of a build that has ended, else a new one.
+    tables
+        What :func:`writing_tables` has written for the current generation.
     begins
         Called before something is copied.
 
@@ -101,7 +114,8 @@ def copy_marts(
             remove_copy(home, current)
         elif not _is_kept(settings, home, native_copy(home, current)):
             opened = connect(settings.session) if engine is None else nullcontext(engine)
-            with _aside(home, current) as made, opened as connection:
+            with _aside(home, is_begun=bool(tables)) as made, opened as connection:
+                shutil.copyfile(generation_path(home, current), made.catalog)
                 attach(connection, made.catalog, options="")
                 connection.execute("use warehouse")
                 stored, size_bytes = _stored(connection)
@@ -110,7 +124,9 @@ def copy_marts(
                 elif not native_copy(home, current).is_complete():
                     if begins is not None:
                         begins()
-                    _make(connection, home, current, made, stored)
+                    if tables is None or _months_of(tables) != stored:
+                        tables = _written_aside(connection, home, made, stored)
+                    _make(connection, native_copy(home, current), made, tables)
     except (duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0]
     except DamagedError as error:
@@ -138,7 +154,11 @@ def _is_kept(settings: Settings, home: Home, copy: NativeCopy) -> bool:
 
 def remove_copy(home: Home, generation: int) -> None:
     """Remove a generation's native copy, beginning with the catalog, by which sessions find it."""
-    for path in reversed(native_copy(home, generation)):
+    _remove(native_copy(home, generation))
+
+
+def _remove(copy: NativeCopy) -> None:
+    for path in reversed(copy):
         path.unlink(missing_ok=True)
 
 
@@ -161,55 +181,105 @@ def copy_damage(home: Home, generation: int) -> str | None:
 
 
 @contextmanager
-def _aside(home: Home, generation: int) -> Iterator[NativeCopy]:
-    """Places where a native copy can be written, with a copy of its generation's catalog."""
-    aside = home.build / "native"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+def writing_tables(file: BuildFile) -> Iterator[Future[Tables | None]]:
+    """Write the tables of the next native copy in another thread, if they are small.
+
+    The build file shows the months. The result is None if nothing was written; then
+    :func:`copy_marts` writes them, and gives the reason if it fails.
+    """
+    with file.open().cursor() as connection, ThreadPoolExecutor(1) as pool:
+        interrupted_too(connection)
+        yield pool.submit(_written_ahead, file, connection)
+
+
+def _written_ahead(file: BuildFile, connection: duckdb.DuckDBPyConnection) -> Tables | None:
+    if not has_room_for_two(connection):
+        return None
     try:
-        made = NativeCopy(*(aside / path.name for path in native_copy(home, generation)))
-        shutil.copyfile(generation_path(home, generation), made.catalog)
-        yield made
+        connection.execute("use warehouse")
+        stored, size_bytes = _stored(connection)
+        if not stored or size_bytes > min(_SMALL, file.settings.native_gb * 1e9):
+            return None
+        shutil.rmtree(aside(file.home), ignore_errors=True)
+        aside(file.home).mkdir(parents=True)
+        return _written_aside(connection, file.home, _places(file.home), stored)
+    except (duckdb.Error, OSError, DamagedError):
+        with suppress(duckdb.Error):
+            connection.execute("detach database if exists written")
+        return None
+
+
+def aside(home: Home) -> Path:
+    """The folder in which a native copy is written; of a failed build it may be left."""
+    return home.build / "native"
+
+
+def _places(home: Home) -> NativeCopy:
+    return NativeCopy(*(aside(home) / path.name for path in native_copy(home, 0)))
+
+
+@contextmanager
+def _aside(home: Home, *, is_begun: bool) -> Iterator[NativeCopy]:
+    """Places where a native copy is written; they are empty unless it ``is_begun``."""
+    try:
+        if not is_begun:
+            shutil.rmtree(aside(home), ignore_errors=True)
+            aside(home).mkdir(parents=True)
+        yield _places(home)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(aside(home), ignore_errors=True)
 
 
-def _make(
-    connection: duckdb.DuckDBPyConnection,
-    home: Home,
-    generation: int,
-    made: NativeCopy,
-    stored: Months,
-) -> None:
-    """Write the files aside and put them in place, the catalog last.
+def _written_aside(
+    connection: duckdb.DuckDBPyConnection, home: Home, made: NativeCopy, stored: Months
+) -> Tables:
+    """Write the tables of these months, or link those that an earlier generation has.
 
     The connection uses the catalog.
     """
-    copy = native_copy(home, generation)
+    earlier = _newest_copy(home)
+    parts = _split(stored, {} if earlier is None else earlier[1][made.closed.name].months)
+    written: Tables = {}
+    for path, months in zip((made.closed, made.recent), parts, strict=True):
+        if earlier is not None and _linked(*earlier, months, path):
+            written[path.name] = earlier[1][path.name]
+        else:
+            _write_tables(connection, home, months, path)
+            written[path.name] = Written(sha256_of(path), months, is_continued=True)
+            earlier = None
+    return written
+
+
+def _months_of(tables: Tables) -> Months:
+    """The months of each mart in all files."""
+    months: Months = {}
+    for written in tables.values():
+        for model, names in written.months.items():
+            months[model] = months.get(model, []) + names
+    return months
+
+
+def _make(
+    connection: duckdb.DuckDBPyConnection, copy: NativeCopy, made: NativeCopy, tables: Tables
+) -> None:
+    """Write the catalog of a copy, whose tables are written, and put all files in place.
+
+    The catalog is the last. The connection uses the catalog.
+    """
     try:
-        earlier = _newest_copy(home)
-        parts = _split(stored, {} if earlier is None else earlier[1][copy.closed.name].months)
-        written: dict[str, Written] = {}
-        for path, months in zip((made.closed, made.recent), parts, strict=True):
-            if earlier is not None and _linked(*earlier, months, path):
-                written[path.name] = earlier[1][path.name]
-            else:
-                _write_tables(connection, home, months, path)
-                written[path.name] = Written(sha256_of(path), months, is_continued=True)
-                earlier = None
-        _show_tables(connection, made, parts)
+        _show_tables(connection, made, tables)
         connection.execute("use memory")
         for database in (*COPY_DATABASES, "warehouse"):
             connection.execute(f"detach {database}")
-        written[made.catalog.name] = Written(sha256_of(made.catalog), {})
+        written = tables | {made.catalog.name: Written(sha256_of(made.catalog), {})}
         facts = {name: asdict(each) for name, each in written.items()}
         write(made.facts, json.dumps(facts).encode())
-        remove_copy(home, generation)
+        _remove(copy)
         for path, place in zip(made, copy, strict=True):
             path.chmod(0o444)
             put(path, place)
     except BaseException:
-        remove_copy(home, generation)
+        _remove(copy)
         raise
 
 
@@ -284,18 +354,16 @@ def _write_tables(
     connection.execute("detach written")
 
 
-def _show_tables(
-    connection: duckdb.DuckDBPyConnection, made: NativeCopy, parts: tuple[Months, Months]
-) -> None:
+def _show_tables(connection: duckdb.DuckDBPyConnection, made: NativeCopy, tables: Tables) -> None:
     """Make the marts of the copied catalog views of the tables."""
-    tables: dict[tuple[str, str], list[str]] = {}
-    for database, path, months in zip(COPY_DATABASES, made, parts, strict=False):
+    sources: dict[tuple[str, str], list[str]] = {}
+    for database, path in zip(COPY_DATABASES, made, strict=False):
         attach(connection, path, database)
-        for model, held in months.items():
+        for model, held in tables[path.name].months.items():
             if held:
-                tables.setdefault(("main", model), []).append(_table(database, model))
+                sources.setdefault(("main", model), []).append(_table(database, model))
     connection.execute("begin")
-    show_instead(connection, tables)
+    show_instead(connection, sources)
     connection.execute("commit")
 
 

@@ -110,27 +110,28 @@ class JobRunner:
         return _write(job, *self.opened(job))
 
     def compute_all(self, jobs: Sequence[Job], done: OnDone) -> None:
-        """Compute jobs in order, small ones two at a time, because each keeps one core busy."""
-        in_pairs = len(jobs) > 1 and max(job.size_bytes for job in jobs) <= _SMALL
-        if in_pairs:
-            threads, memory_bytes = _limits(self._connected())  # before a task sets its own
-            in_pairs = threads > 1 and memory_bytes >= _LEAST_MEMORY
-        if in_pairs:
-            self._compute_in_pairs(jobs, done)
+        """Compute jobs, small ones two at a time, because each keeps one core busy."""
+        are_small = len(jobs) > 1 and max(job.size_bytes for job in jobs) <= _SMALL
+        if are_small and has_room_for_two(self._connected()):  # before a task sets its own limits
+            self._compute_in_pairs(_largest_first(jobs), done)
         else:
             for job in jobs:
                 done(job, self.compute(job))
 
     def _compute_in_pairs(self, jobs: Sequence[Job], done: OnDone) -> None:
-        opened = {job.place: self._created(job.task) for job in jobs}
-        connection, _ = opened[jobs[0].place]
+        """Two threads create in turn what the jobs read, and one computes while the other does."""
+        connection = self._connected()
+        self._created(jobs[0].task, connection)
         idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+        creating = threading.Lock()
 
         def written(job: Job) -> Path:
             free = idle.get()
             try:
+                with creating:
+                    columns = self._created(job.task, free)
                 _set_variables(free, job)
-                return _write(job, free, opened[job.place][1])
+                return _write(job, free, columns)
             finally:
                 idle.put(free)
 
@@ -144,18 +145,18 @@ class JobRunner:
 
     def opened(self, job: Job) -> tuple[duckdb.DuckDBPyConnection, str]:
         """A connection on which the rows of a job can be queried, and the columns of its file."""
-        connection, columns = self._created(job.task)
+        connection = self._connected()
+        columns = self._created(job.task, connection)
         _set_variables(connection, job)
         return connection, columns
 
-    def _created(self, wanted: Task) -> tuple[duckdb.DuckDBPyConnection, str]:
-        """The connection, with all that the jobs of a task read, and the columns of its files."""
-        connection = self._connected()
+    def _created(self, wanted: Task, connection: duckdb.DuckDBPyConnection) -> str:
+        """Create all that the jobs of a task read, once; the columns of its files."""
         columns = next((known for task, known in self._opened if task == wanted), None)
         if columns is None:
             columns = wanted.open(connection)
             self._opened.append((wanted, columns))
-        return connection, columns
+        return columns
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -198,7 +199,12 @@ def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
             runner.compute_all(jobs, done)
         return
     with tempfile.TemporaryFile() as errors, _Workers(share, count, errors) as workers:
-        workers.compute(sorted(jobs, key=lambda job: -job.size_bytes), done)
+        workers.compute(_largest_first(jobs), done)
+
+
+def _largest_first(jobs: Sequence[Job]) -> list[Job]:
+    """The order in which jobs that are computed together end at about the same time."""
+    return sorted(jobs, key=lambda job: -job.size_bytes)
 
 
 def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]:
@@ -228,6 +234,12 @@ def worth_using(size_bytes: int, *, threads: int, memory_bytes: int) -> int:
     2
     """
     return max(1, min(threads, size_bytes // _WORTH_A_WORKER, memory_bytes // _LEAST_MEMORY))
+
+
+def has_room_for_two(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether two small pieces of work may run at once."""
+    threads, memory_bytes = _limits(connection)
+    return threads > 1 and memory_bytes >= _LEAST_MEMORY
 
 
 def _limits(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
