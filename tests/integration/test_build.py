@@ -152,6 +152,7 @@ def test_home_when_all_is_done_then_no_step_left_scaffolding(story: Story) -> No
     home: Path = story["home"]
     assert list(home.rglob("*.wal")) == []
     assert list(home.glob(".warehouse*")) == []
+    assert not (home / ".build" / "native").exists()  # also after the build that failed
     assert [p for p in (home / "objects").iterdir() if p.suffix != ".parquet"] == []
     assert story["sync"]["objects"] == 7
     assert story["update"]["objects"] == story["rollback to 2"]["objects"] == 10

@@ -265,15 +265,19 @@ def _is_dbt_installed() -> bool:
 
 @contextmanager
 def _freeing(home: Home) -> Iterator[None]:
-    """Remove the build file if the disk is full, because the file may be what fills it."""
+    """Remove the build file if the disk is full, because the file may be what fills it.
+
+    Tables of a native copy that no generation got are always removed.
+    """
     try:
         yield
     except (DiskError, OSError) as error:
         if isinstance(error, DiskError) or error.errno in (errno.ENOSPC, errno.EDQUOT):
             for path in (home.build_catalog, home.build_wal):
                 path.unlink(missing_ok=True)
-            shutil.rmtree(aside(home), ignore_errors=True)
         raise
+    finally:
+        shutil.rmtree(aside(home), ignore_errors=True)
 
 
 @contextmanager

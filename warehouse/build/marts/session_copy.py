@@ -46,7 +46,7 @@ MOST_RECENT = 6
 MOST_COLUMNS = 64
 
 # Bytes of stored months up to which a build writes the tables while it tests the marts.
-_SMALL = 256 << 20
+_SMALL = 128 << 20
 
 # The newest format finds rows of one symbol twice as fast; a DuckDB that cannot read it uses no
 # copy.
@@ -210,7 +210,7 @@ def _written_ahead(file: BuildFile, connection: duckdb.DuckDBPyConnection) -> Ta
 
 
 def aside(home: Home) -> Path:
-    """The folder in which a native copy is written; of a failed build it may be left."""
+    """The folder in which a native copy is written."""
     return home.build / "native"
 
 
