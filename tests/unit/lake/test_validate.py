@@ -604,3 +604,10 @@ def test_check_when_a_file_is_of_another_kind_then_names_it(
     path.write_bytes(content)
     with pytest.raises(FileRefusedError, match="cannot be read as parquet: .*" + reason):
         check_file(path, KEY, load_contracts()["flow"])
+
+
+def test_check_when_a_bid_is_above_the_ask_then_notes_the_rows(tmp_path: Path) -> None:
+    bids = pa.array([2.0, 2.0, 1.0, math.nan] * 12)
+    table = bar_table("l1_price", STARTS, bid_price=bids, ask_price=pa.array([1.5] * 48))
+    facts = check(tmp_path, table, file_key("l1_price", "2025-09"))
+    assert ("value out of range", "24 rows with bid_price above ask_price") in facts.notes

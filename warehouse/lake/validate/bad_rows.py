@@ -100,18 +100,24 @@ def find_shift(times: np.ndarray, key: FileKey) -> str:
         return ""
     before, after = start - int(near.min()), int(near.max()) + bar - end
     overrun, lacking = max(before, after), -min(before, after)
+    if overrun <= 0:
+        return ""
+    # Some rows beyond the period far away from the others are bad rows.
     beyond = int(np.count_nonzero((near < start) | (near >= end)))
     is_dense = bar == 0 or 2 * beyond * bar >= overrun
-    if overrun <= 0 or not is_dense:
+    is_long = overrun >= max(2 * bar, _NEAREST_US)
+    # Missing ticks are no sign of a shift by little, but bars leave a gap of the same length.
+    is_moved = lacking >= overrun if is_long else bar > 0 and lacking == overrun
+    clocks_changed = (
+        bar > 0
+        and is_long
+        and overrun - lacking == _HOUR_US
+        and int(np.diff(np.sort(near)).max(initial=0)) - bar >= _HOUR_US
+    )
+    if not (is_dense and (is_moved or clocks_changed)):
         return ""
     edge, other, way = ("end", "start", "late") if after > before else ("start", "end", "early")
-    where = f"at its {other}"
-    is_long = overrun >= max(2 * bar, _NEAREST_US)
-    if not ((bar and overrun == lacking) or (lacking >= overrun and is_long)):
-        jump = int(np.diff(np.sort(near)).max(initial=0)) - bar
-        if not (bar and is_long and overrun - lacking == _HOUR_US <= jump):
-            return ""
-        where += " and inside it"
+    where = f"at its {other}" + (" and inside it" if clocks_changed else "")
     cause = "another time zone"
     if overrun == bar and after > before:
         cause += ", or the ends of the bars"
