@@ -119,7 +119,7 @@ def test_help_when_asked_then_loads_nothing_heavy() -> None:
 # -- output and environment ----------------------------------------------------------------------
 
 
-def test_modules_when_they_have_something_to_say_then_do_not_print() -> None:
+def test_modules_when_they_report_something_then_do_not_print() -> None:
     printed = [
         f"{name}:{node.lineno}"
         for name, tree in trees().items()
@@ -195,7 +195,7 @@ def test_modules_when_written_then_are_small_enough_to_be_read() -> None:
     assert [place for place in long if place not in TABLES] == []
 
 
-def test_modules_when_opened_then_say_what_they_are_for() -> None:
+def test_modules_when_opened_then_have_a_docstring() -> None:
     assert [name for name, tree in trees().items() if not ast.get_docstring(tree)] == []
 
 

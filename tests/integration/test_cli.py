@@ -150,7 +150,7 @@ def test_interrupt_when_libraries_handle_it_then_the_command_ends_with_its_code(
     assert done.stderr.startswith("interrupted; ")
 
 
-def test_sync_when_a_dataset_is_misspelt_then_is_taken_in_and_reported(tmp_path: Path) -> None:
+def test_sync_when_a_dataset_is_misspelt_then_is_imported_and_reported(tmp_path: Path) -> None:
     write_file(
         tmp_path / "files",
         file_key("flwo", "2025-09"),
@@ -585,7 +585,7 @@ def test_table_when_written_to_a_file_then_is_cut_nowhere(
     assert "…" not in target.read_text("utf-8")
 
 
-# -- finding one's way ---------------------------------------------------------------------------
+# -- finding tables and queries ------------------------------------------------------------------
 
 
 def test_describe_when_named_then_shows_meaning_and_unit(demo_home: Path, tmp_path: Path) -> None:

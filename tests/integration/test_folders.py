@@ -86,7 +86,7 @@ def test_endings_links_and_other_data_are_never_up_to_date(desk: Desk) -> None:
     assert "1 file not imported, because only parquet is read: bars.csv" in done.stderr
 
 
-def test_what_is_not_taken_in_has_its_own_reason_and_layouts_are_listed_once(desk: Desk) -> None:
+def test_files_when_not_imported_then_have_a_reason_and_layouts_are_listed_once(desk: Desk) -> None:
     """A dead link, a copy, parquet without the suffix, a cut download; the plan lists the same."""
     good = desk.write()
     whole = good.read_bytes()

@@ -193,7 +193,7 @@ def test_copy_when_a_closed_month_or_the_marts_change_then_holds_what_is_stored(
 
 @pytest.mark.parametrize("how", ["type", "order", "name", "more"])
 @pytest.mark.parametrize("count", [2, 9])
-def test_copy_when_a_mart_changes_its_columns_then_is_made_anew(
+def test_copy_when_a_mart_changes_its_columns_then_is_made_again(
     tmp_path: Path, how: str, count: int
 ) -> None:
     made = Published(tmp_path / "home")

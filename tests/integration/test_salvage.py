@@ -104,7 +104,7 @@ def test_a_lost_manifest_is_made_again_with_what_was_left_out(salvaged: Synced) 
     assert not salvaged.sync().taken_in
 
 
-def test_status_reads_rows_of_changed_months_alone_and_says_what_all_rows_say(
+def test_status_when_it_reads_changed_months_only_then_equals_that_of_all_rows(
     salvaged: Synced, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Salvaged rows and notes of built months come from the catalog, and numbers of files too."""

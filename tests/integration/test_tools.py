@@ -231,7 +231,7 @@ def test_docs_when_they_list_tools_then_each_has_a_trial() -> None:
 @pytest.mark.parametrize(
     "tool", [pytest.param(t, marks=pytest.mark.long if t == "dbt" else ()) for t in TRIALS]
 )
-def test_tool_when_it_reads_the_catalog_then_does_what_the_docs_say(
+def test_tool_when_it_reads_the_catalog_then_works_as_documented(
     tool: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")

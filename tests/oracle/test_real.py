@@ -104,7 +104,7 @@ def stretches(frames: dict[str, pd.DataFrame]) -> Iterator[dict[str, pd.DataFram
         yield {name: frame for name, frame in held.items() if not frame.empty}
 
 
-def test_hourly_wld_as_the_folder_says_then_2160_rows_with_values(filled: Models) -> None:
+def test_hourly_wld_as_in_the_folder_then_2160_rows_with_values(filled: Models) -> None:
     rows = filled.rows("flow_features")
     hourly = rows[(rows["symbol"] == "perpetual-WLD-USDT:USDT") & (rows["interval"] == "1h")]
     assert len(hourly) == 2160

@@ -270,7 +270,7 @@ def test_bars_when_part_of_the_time_is_asked_then_are_those_of_the_whole(
             compare(f"{dataset} {at}", [row[at] for row in part], [row[at] for row in whole])
 
 
-def test_bars_when_a_tick_arrives_late_or_no_tick_lies_beside_then_say_so(
+def test_bars_when_a_tick_is_late_or_none_is_near_then_show_it(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     """A bar is known when its last tick is; the first and last bars of the ticks are partial."""

@@ -173,7 +173,7 @@ def current_tree(home: Home) -> dict[str, str]:
 
 
 def require_no_leftovers(home: Home) -> None:
-    """Whether no lock is held and no temporary file exists."""
+    """Assert that no lock is held and no temporary file exists."""
     with writing(home, "test"):
         pass
     patterns = ("**/*.wal", "**/*.new", "**/*.part")

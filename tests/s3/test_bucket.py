@@ -520,7 +520,7 @@ def test_wrong_keys_are_named_and_not_shown(
     assert "nobody" not in done.stderr
 
 
-def test_addresses_of_nothing_say_what_is_missing(bucket: Bucket) -> None:
+def test_addresses_of_nothing_name_what_is_missing(bucket: Bucket) -> None:
     done = bucket.run("s3://nowhere-at-all/x", "sql", "select 1")
     assert done.exit_code == 3
     assert "there is no such bucket" in done.stderr

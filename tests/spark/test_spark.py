@@ -295,7 +295,7 @@ def test_build_when_no_server_answers_then_names_what_to_do(home: Path, tmp_path
     assert "hidden" not in done.stderr + kept.stderr + odd.stderr
 
 
-def test_build_when_the_server_ends_meanwhile_then_says_so_soon(
+def test_build_when_the_server_ends_meanwhile_then_fails_soon(
     home: Path, server: str, tmp_path: Path
 ) -> None:
     copy = copy_home(home, tmp_path / "home")

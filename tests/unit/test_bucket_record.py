@@ -32,7 +32,7 @@ TWO = State(2, (KeptGeneration(2, blob("catalog")),), None, blob("manifest"), bl
          "holds the generation 2 that this home has, but other vendor files or earlier"),
     ],
 )  # fmt: skip
-def test_a_home_that_was_overtaken_says_what_differs_and_what_to_do(
+def test_home_when_overtaken_then_names_the_difference_and_the_next_step(
     ours: State | None, difference: str
 ) -> None:
     store = object.__new__(Store)

@@ -120,7 +120,7 @@ def test_home_when_it_is_a_bucket_then_is_a_folder_of_the_cache(tmp_path: Path) 
         'cache_gb = "canary"', "store = canary", 'links = "canary"',
     ],
 )  # fmt: skip
-def test_store_when_it_is_none_then_says_how_to_write_it(tmp_path: Path, text: str) -> None:
+def test_store_when_it_is_invalid_then_shows_how_to_write_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "warehouse.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
         load_settings(tmp_path, {})

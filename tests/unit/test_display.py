@@ -40,7 +40,7 @@ def test_table_when_cells_are_any_then_fits_the_terminal(
         assert bool(told) == told.startswith("… ") == ("  …" in lines[1])
 
 
-def test_table_when_numbers_then_they_stand_on_their_points() -> None:
+def test_table_when_numbers_then_they_are_aligned_on_their_points() -> None:
     text = render_table(["a", "b"], [[1.5, 10], [100.25, -7], [None, 1_000_000]])
     assert text.split("\n") == [
         "     a          b",
@@ -138,7 +138,7 @@ def test_table_when_there_are_no_rows_then_still_names_the_columns() -> None:
     assert render_table(["a", "bb"], []) == "a  bb\n-  --"
 
 
-def test_arrow_when_longer_than_the_limit_then_says_how_many_more() -> None:
+def test_arrow_when_longer_than_the_limit_then_counts_the_rest() -> None:
     table = pa.table({"n": list(range(50))})
     lines = render_arrow(table, limit=5).split("\n")
     assert len(lines) == 2 + 5 + 1

@@ -54,14 +54,14 @@ def test_writing_when_held_then_names_verb_process_and_time(tmp_path: Path) -> N
     assert "UTC" in caught.value.what
 
 
-def test_writing_when_home_is_a_file_then_says_so_as_a_disk_problem(tmp_path: Path) -> None:
+def test_writing_when_home_is_a_file_then_reports_a_disk_error(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(DiskError, match="cannot be written"), writing(Home(path), "sync"):
         pass
 
 
-def test_writing_when_the_note_is_garbage_then_still_says_another_process(tmp_path: Path) -> None:
+def test_writing_when_the_note_is_garbage_then_still_names_another_process(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with writing(home, "build"):
         home.lock.write_bytes(b"\xff\x00{")

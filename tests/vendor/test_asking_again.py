@@ -67,7 +67,7 @@ def test_a_month_that_grows_is_asked_for_until_two_days_after_its_end(
     assert small_vendor.seen == []
 
 
-def test_a_restated_file_is_seen_by_recheck_and_told_apart(
+def test_a_restated_file_is_found_by_recheck_and_distinguished(
     home: Home, vendor_home: Home, small_vendor: TestVendor
 ) -> None:
     offer(vendor_home, "2026-03", 31)
@@ -132,7 +132,7 @@ def test_a_file_from_a_folder_is_asked_for_only_if_it_was_copied_too_early(
     assert run(other, small_vendor, (2026, 4, 21)).count(Outcome.GROWN) == 1
 
 
-def test_rows_that_lie_outside_their_month_are_refused_after_a_second_look(
+def test_rows_outside_their_month_are_refused_after_a_second_check(
     home: Home, vendor_home: Home, small_vendor: TestVendor
 ) -> None:
     offer(vendor_home, "2026-03", 31)

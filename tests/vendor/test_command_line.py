@@ -95,7 +95,7 @@ def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> No
         ),
     ],
 )
-def test_wrong_calls_say_what_to_do(
+def test_wrong_calls_name_the_next_step(
     tmp_path: Path, test_vendor: TestVendor, arguments: list[str], code: int, said: str
 ) -> None:
     done = warehouse(test_vendor, tmp_path, *arguments)
@@ -229,7 +229,7 @@ def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_hom
         listener.close()
 
 
-def test_serve_says_what_is_missing(tmp_path: Path, market_home: Home) -> None:
+def test_serve_when_something_is_missing_then_names_it(tmp_path: Path, market_home: Home) -> None:
     root = str(market_home.root)
     nothing = run_warehouse("serve", "--home", tmp_path / "none", cwd=tmp_path)
     assert (nothing.exit_code, "no files were synced" in nothing.stderr) == (2, True)

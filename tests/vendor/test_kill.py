@@ -87,7 +87,7 @@ def test_killed_at_a_moment_the_next_run_completes(
     assert "up to date" in finish(home, test_vendor)
 
 
-def test_interrupted_it_says_so_soon_and_the_next_run_completes(
+def test_sync_when_interrupted_then_ends_soon_and_the_next_run_completes(
     tmp_path: Path, test_vendor: TestVendor, undisturbed: tuple[Home, float]
 ) -> None:
     expected, _ = undisturbed

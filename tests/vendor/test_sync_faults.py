@@ -152,7 +152,7 @@ def test_a_wait_beyond_patience_is_a_failure_that_reports_it(
     assert test_vendor.count(LIST) == 1
 
 
-def test_links_that_aged_are_asked_for_anew(home: Home, market_home: Home) -> None:
+def test_links_when_old_then_are_requested_again(home: Home, market_home: Home) -> None:
     with serve_vendor(market_home, link_s=2) as vendor:
         vendor.faults.append(Fault("slow", r"2025-(09|10)\.parquet", times=2, pause_s=0.8))
         with client(vendor, connections=1) as ours:
@@ -206,7 +206,7 @@ def test_a_plan_without_the_interval_fails_for_that_series_only(
     assert report.exit_code is ExitCode.DATA_PROBLEMS
 
 
-def test_an_unknown_symbol_is_told_from_an_empty_series(
+def test_an_unknown_symbol_is_distinguished_from_an_empty_series(
     home: Home, test_vendor: TestVendor
 ) -> None:
     wrong = want("flow", symbol="perpetual-BTC-USD:USDT")
@@ -262,7 +262,7 @@ def test_a_plan_changes_nothing_and_is_what_the_sync_then_does(
         assert plan_vendor(home, want("flow", **TWO_MONTHS), ours, now=NOW).fetches == ()
 
 
-def test_raw_files_are_planned_with_their_sizes_and_taken_in(
+def test_raw_files_are_planned_with_their_sizes_and_imported(
     home: Home, test_vendor: TestVendor, market_home: Home
 ) -> None:
     june = {"start": date(2024, 1, 1), "end": date(2025, 7, 1)}

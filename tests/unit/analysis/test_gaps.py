@@ -198,7 +198,7 @@ def test_warnings_when_a_file_was_refused_then_names_it_and_why(wh: warehouse.Wa
     assert wh.sql("from vendor.ohlcv where series_id = $n", n=by_number[0][0]).warnings == (gap,)
 
 
-def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
+def test_warnings_when_the_lake_ends_before_the_span_then_list_the_gap(
     wh: warehouse.Warehouse,
 ) -> None:
     result = wh.sql(
@@ -221,7 +221,7 @@ def test_warnings_when_the_lake_ends_before_the_question_then_say_so(
         ("time < '2025-10-01'", None, None),
     ],
 )
-def test_warnings_when_an_open_span_meets_no_bar_then_say_so(
+def test_warnings_when_an_open_span_has_no_bar_then_list_the_gap(
     wh: warehouse.Warehouse, span: str, start: datetime | None, end: datetime | None
 ) -> None:
     beyond = [
@@ -441,7 +441,7 @@ def test_warnings_when_bars_are_missing_then_each_has_its_reason_and_its_command
         assert (gap.reason, gap.next_step) == ("synced, but not in this build", "warehouse build")
 
 
-def test_warnings_when_files_begin_without_the_series_or_skip_raw_months_then_say_so(
+def test_warnings_when_files_begin_without_the_series_or_skip_raw_months_then_list_the_gaps(
     tmp_path: Path,
 ) -> None:
     home, files = tmp_path / "home", tmp_path / "files"

@@ -270,7 +270,7 @@ def test_one_clock_counts_all_steps_and_leaves_time_for_remarks() -> None:
     run(None, lambda: time.sleep(0.01), limits)
 
 
-def test_memory_is_not_watched_where_the_system_does_not_tell_it(
+def test_memory_when_the_system_does_not_report_it_then_is_not_watched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(interrupts, "_STATM", Path("/no/such/proc/statm"))

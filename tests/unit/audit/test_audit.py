@@ -319,7 +319,7 @@ def test_a_model_that_reads_a_leaking_one_reports_it(report: AuditReport) -> Non
 LOTS = together("lots", f"select {KEY}, random() as lot {FROM}")
 
 
-def test_chance_is_told_from_foresight(report: AuditReport) -> None:
+def test_randomness_is_distinguished_from_look_ahead(report: AuditReport) -> None:
     (finding,) = found(report, LOTS)
     assert finding.cause.startswith("two builds of the same data differ")
 
@@ -500,7 +500,7 @@ def test_a_slower_bar_joined_by_its_time_is_found_by_the_first_cut(run: Run, see
     assert "join them on known_at" in finding.cause
 
 
-def test_holes_before_a_cut_leave_the_bar_that_the_cut_lies_in() -> None:
+def test_holes_before_a_cut_keep_the_bar_around_it() -> None:
     half_past_three = Cut(1, 1_735_702_200_000_000, (), True)
     columns = [("series_id", "INTEGER"), ("time", "TIMESTAMP"), ("known_at", "TIMESTAMP")]
     with duckdb.connect() as connection:

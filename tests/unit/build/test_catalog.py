@@ -655,7 +655,7 @@ def of_missing_bars() -> Files:
     return {file_key("updownticks", "2025-09"): bar_table("updownticks", starts)}
 
 
-def test_meta_when_bars_are_missing_then_coverage_and_gaps_say_so(
+def test_meta_when_bars_are_missing_then_coverage_and_gaps_show_them(
     lake: duckdb.DuckDBPyConnection,
 ) -> None:
     assert lake.sql(

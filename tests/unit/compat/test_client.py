@@ -188,7 +188,7 @@ def test_face_when_dates_come_as_texts_or_datetimes_then_are_days(home: Path) ->
     assert len(warehouse.get_metrics(metric="flow", home=home, **asked)) == 24
 
 
-def test_face_when_dates_have_an_offset_then_are_the_utc_days_they_lie_in(home: Path) -> None:
+def test_client_when_dates_have_an_offset_then_are_their_utc_days(home: Path) -> None:
     late = "2025-09-05T22:00:00-05:00"  # 03:00 of the sixth in UTC
     for day in (late, datetime.fromisoformat(late)):
         asked = ASKED | {"start_date": day, "end_date": day}

@@ -168,7 +168,7 @@ def test_publish_when_anything_structural_failed_then_the_old_catalog_stays(
     assert shown(home.catalog) == 1
 
 
-def test_publish_when_values_warned_or_a_users_model_failed_then_publishes_and_tells(
+def test_publish_when_values_warned_or_a_users_model_failed_then_publishes_and_warns(
     home: Home, build: Build
 ) -> None:
     warned, failed = (
@@ -195,7 +195,7 @@ def test_publish_when_generation_is_there_already_then_refuses(home: Home, build
     assert shown(home.catalog) == 1
 
 
-def test_publish_when_build_file_is_torn_then_says_damaged(home: Home) -> None:
+def test_publish_when_build_file_is_torn_then_reports_damage(home: Home) -> None:
     home.build_catalog.write_bytes(b"torn" * 2000)
     with pytest.raises(DamagedError, match="cannot be read as a catalog"):
         publish_build(home)

@@ -96,7 +96,7 @@ def test_tokens_when_anything_is_written_then_those_of_its_months_are_new_and_no
     assert changed(manifest, lambda: write(manifest)) == expected
 
 
-def test_tokens_when_rows_are_edited_by_hand_or_rolled_back_then_say_so(
+def test_tokens_when_rows_are_edited_by_hand_or_rolled_back_then_change(
     manifest: Manifest,
 ) -> None:
     def by_hand(statement: str) -> None:

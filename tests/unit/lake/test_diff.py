@@ -71,7 +71,7 @@ def test_compare_when_values_changed_then_shows_the_largest_change(tmp_path: Pat
     ("before", "after"),
     [(0.0, 1.0), (1.0, math.nan), (math.nan, 1.0), (1.0, None), (1.0, math.inf)],
 )
-def test_compare_when_the_change_has_no_size_then_says_none(
+def test_compare_when_the_change_has_no_size_then_is_none(
     tmp_path: Path, before: float, after: float | None
 ) -> None:
     difference = compare(tmp_path, prices([before]), prices([after]))

@@ -222,7 +222,7 @@ def test_check_when_rows_are_unsorted_then_passes_and_reports_it(tmp_path: Path)
     assert facts.runs == ((STARTS[0], STARTS[-1] + HOUR_US),)
 
 
-def test_check_when_file_says_it_is_simulated_then_is_marked(tmp_path: Path) -> None:
+def test_check_when_the_file_is_simulated_then_is_marked(tmp_path: Path) -> None:
     table = bar_table("flow", STARTS).replace_schema_metadata({"warehouse.simulated": "true"})
     assert check(tmp_path, table).simulated
 
@@ -487,7 +487,7 @@ def test_check_when_times_are_finer_than_a_microsecond_then_is_refused(tmp_path:
     assert "finer" in refusal(tmp_path, bar_table("flow", STARTS, time=stamps))
 
 
-def test_check_when_rows_lie_outside_the_month_then_says_how_many(tmp_path: Path) -> None:
+def test_check_when_rows_are_outside_the_month_then_counts_them(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([grid(date(2025, 8, 31), 24), STARTS]))
     assert "24 of 72 rows: its time is outside 2025-09: row 0 (2025-08-31 00:00:00)" in refusal(
         tmp_path, table
@@ -524,7 +524,7 @@ def test_check_when_interval_is_coarser_than_the_bars_then_is_refused(tmp_path: 
     assert "not a multiple of 4h" in refusal(tmp_path, table, file_key("flow", "2025-09", "4h"))
 
 
-def test_check_when_a_bar_stands_twice_even_unsorted_then_is_refused(tmp_path: Path) -> None:
+def test_check_when_a_bar_occurs_twice_even_unsorted_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([STARTS, STARTS[3:5]]))
     assert "its bar has more than one row: row 3 (2025-09-01 03:00:00)" in refusal(tmp_path, table)
 
@@ -552,7 +552,7 @@ def test_check_when_a_raw_clock_is_missing_or_null_then_is_refused(
     )
 
 
-def test_check_when_raw_events_lie_outside_the_period_then_is_refused(tmp_path: Path) -> None:
+def test_check_when_raw_events_are_outside_the_period_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("raw_trades", grid(date(2025, 8, 31), 30))
     assert "outside 2025-09" in refusal(tmp_path, table, file_key("raw_trades", "2025-09"))
 
@@ -576,7 +576,7 @@ EPOCH = 1_756_684_800
         (True, "is bool, not a timestamp: write timestamp[us, UTC]"),
     ],
 )  # fmt: skip
-def test_check_when_times_are_numbers_or_texts_then_says_how_to_convert_them(
+def test_check_when_times_are_numbers_or_strings_then_shows_how_to_convert_them(
     tmp_path: Path, values: Any, hint: str
 ) -> None:
     table = bar_table("flow", grid(date(2025, 9, 1), 2))

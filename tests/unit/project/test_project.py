@@ -126,9 +126,7 @@ def test_seeds_keep_their_declared_types(project: Project) -> None:
     assert rows == [("007", None), ("x", 10.0)]
 
 
-def test_views_stand_on_each_other_and_a_broken_one_is_named(
-    project: Project, tmp_path: Path
-) -> None:
+def test_views_read_each_other_and_a_broken_one_is_named(project: Project, tmp_path: Path) -> None:
     broken = node("model.bad", ["model.a"], compiled_code='from "warehouse"."staging"."gone"')
     both = load_project(write(tmp_path / "second", [broken, node("model.a", [])], []))
     with duckdb.connect() as connection:
@@ -140,7 +138,7 @@ def test_views_stand_on_each_other_and_a_broken_one_is_named(
             create_views(connection, both)
 
 
-def test_a_second_run_stands_on_the_first(project: Project, tmp_path: Path) -> None:
+def test_a_second_run_builds_on_the_first(project: Project, tmp_path: Path) -> None:
     mine = node("model.mine", ["model.b", "source.c"], schema="user")
     folder = write(
         tmp_path / "user",
@@ -191,7 +189,7 @@ def test_what_is_no_length_is_refused(text: str) -> None:
         ({"a": ("select 2 as a", "one")}, "model b was not built", "dbt build"),
     ],
 )
-def test_what_was_built_stands_for_what_the_last_run_compiled(
+def test_built_models_replace_those_that_the_last_run_compiled(
     tmp_path: Path, built: dict[str, tuple[str, str]], refusal: str | None, command: str | None
 ) -> None:
     last = node("model.a", [], compiled_code=None)

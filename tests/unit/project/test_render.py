@@ -135,7 +135,7 @@ def test_own_models_and_macros_are_rendered_and_read_each_other(tmp_path: Path) 
         renderer.render("from {{ ref('base') }}", inline=True)
 
 
-def test_a_macro_of_the_users_that_stands_for_one_of_ours_is_left_to_dbt(tmp_path: Path) -> None:
+def test_a_user_macro_that_replaces_a_built_in_one_is_left_to_dbt(tmp_path: Path) -> None:
     path = tmp_path / "m.sql"
     path.write_text("{% macro duckdb__ratio(a, b) %}{{ a }}:{{ b }}{% endmacro %}")
     assert Renderer(tmp_path).render("{{ ratio('x', 'y') }}").sql == "x:y"

@@ -209,7 +209,7 @@ def test_receipt_when_a_frame_was_read_then_is_verified_with_that_frame_only(
     assert '"receipt": 1,' in wh.sql("select 1 as one").receipt.to_json()
 
 
-def test_docs_when_the_example_of_a_frame_is_run_then_gives_what_it_says(
+def test_docs_when_the_example_of_a_frame_is_run_then_it_works(
     wh: warehouse.Warehouse,
 ) -> None:
     section = DOCS.read_text().split("## Your own data frames")[1]

@@ -62,7 +62,7 @@ def test_check_when_a_query_ends_oddly_then_its_meaning_stays(
         ("select " + "(" * 20_000 + "1" + ")" * 20_000, ""),
     ],
 )
-def test_check_when_it_is_no_query_then_says_what_stands_in_the_way(
+def test_check_when_it_is_not_a_query_then_names_the_obstacle(
     connection: duckdb.DuckDBPyConnection, text: str, word: str
 ) -> None:
     with pytest.raises(QueryError) as caught:

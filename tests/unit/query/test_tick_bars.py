@@ -123,7 +123,7 @@ def test_bars_of_events_when_a_trade_reaches_the_size_then_end_with_it(
     assert day == [row for row in found if row["time"] >= day[0]["time"]]
 
 
-def test_bars_of_events_when_asked_wrongly_then_say_what_to_give(
+def test_bars_of_events_when_arguments_are_wrong_then_name_the_valid_ones(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     with pytest.raises(

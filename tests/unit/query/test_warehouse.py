@@ -150,7 +150,7 @@ def test_sql_when_a_local_frame_has_a_tables_name_then_is_not_taken(
         wh.sql("from frame")
 
 
-def test_sql_when_a_column_is_wrong_then_says_so_at_once_with_candidates(
+def test_sql_when_a_column_is_wrong_then_fails_at_once_with_candidates(
     wh: warehouse.Warehouse,
 ) -> None:
     with pytest.raises(QueryError) as caught:
@@ -159,7 +159,7 @@ def test_sql_when_a_column_is_wrong_then_says_so_at_once_with_candidates(
     assert "LINE" not in caught.value.what
 
 
-def test_sql_when_it_fails_on_a_row_then_says_so_when_read(wh: warehouse.Warehouse) -> None:
+def test_sql_when_it_fails_on_a_row_then_raises_when_read(wh: warehouse.Warehouse) -> None:
     result = wh.sql("select symbol::integer from flow_features")
     for read in (
         result.df,
@@ -177,7 +177,7 @@ def test_sql_when_it_fails_on_a_row_then_says_so_when_read(wh: warehouse.Warehou
 ALL = "select series_id, time, close from flow_features order by close desc, series_id, time"
 
 
-def test_result_when_read_in_every_form_then_says_the_same_in_order(
+def test_result_when_read_in_every_form_then_has_the_same_rows_in_order(
     wh: warehouse.Warehouse,
 ) -> None:
     result = wh.sql(ALL)
@@ -197,7 +197,7 @@ def test_result_when_read_in_every_form_then_says_the_same_in_order(
     assert frame["close"].tolist() == [row[2] for row in rows]
 
 
-def test_result_when_read_twice_then_runs_once_and_says_the_same(wh: warehouse.Warehouse) -> None:
+def test_result_when_read_twice_then_runs_once_with_the_same_rows(wh: warehouse.Warehouse) -> None:
     result = wh.sql("select uuid() as u from range(3)")
     assert result.fetchall() == result.fetchall()
     assert result.df()["u"].astype(str).tolist() == [str(u) for (u,) in result.fetchall()]
@@ -296,7 +296,7 @@ def test_session_when_opened_then_is_utc_and_locked(wh: warehouse.Warehouse) -> 
     assert wh.sql("select current_setting('lock_configuration')").fetchall() == [(True,)]
 
 
-# -- finding one's way ---------------------------------------------------------------------------
+# -- finding tables and queries ------------------------------------------------------------------
 
 
 def test_tables_when_listed_then_marts_come_first_with_meanings(wh: warehouse.Warehouse) -> None:
@@ -474,7 +474,7 @@ def test_face_when_looked_at_then_shows_what_the_docs_do(wh: warehouse.Warehouse
 # -- many at once --------------------------------------------------------------------------------
 
 
-def test_warehouse_when_many_threads_ask_what_is_behind_then_each_is_told_the_same(
+def test_warehouse_when_many_threads_trace_results_then_all_get_the_same(
     demo_home: Path,
 ) -> None:
     text = "select time, net_delta from flow_features where symbol = $symbol order by time"

@@ -208,7 +208,7 @@ def test_values_are_within_the_bounds_of_the_contract() -> None:
     assert outside == []
 
 
-def test_files_stand_where_the_vendor_puts_them(tmp_path: Path) -> None:
+def test_files_are_where_the_vendor_puts_them(tmp_path: Path) -> None:
     market = replace(MONTH, symbols=(BTC,), datasets=("ohlcv", "l2_liquidity", "raw_open_interest"))
     market = replace(market, intervals=("1h",), clocks=("true", "exchange"), end=date(2025, 9, 3))
     seen: list[Path] = []
@@ -494,7 +494,7 @@ def test_derivatives_agree(market: Market, symbol: str, interval: str, clock: st
         assert whole_steps.all()
 
 
-def test_funding_starts_anew_at_each_settlement() -> None:
+def test_funding_restarts_at_each_settlement() -> None:
     found = frame(MONTH, "funding", BTC, "5m", "true")
     step = np.abs(np.diff(found["funding_rate"]))
     settles = found["time"][1:].astype("datetime64[m]").astype(int) % 480 == 0

@@ -86,7 +86,7 @@ def test_scan_when_flat_raw_then_needs_no_interval(tmp_path: Path) -> None:
     [None, Naming(), Naming("flow"), Naming("flow", VENUE), Naming("flow", VENUE, BTC),
      Naming("flow", VENUE, BTC, "1h"), Naming("flow", VENUE, BTC, "7m", "true")],
 )  # fmt: skip
-def test_scan_when_flat_and_something_is_missing_then_says_the_problem(
+def test_scan_when_flat_and_something_is_missing_then_names_the_problem(
     tmp_path: Path, naming: Naming | None
 ) -> None:
     file = found(tmp_path, "2025-09.parquet", naming)
@@ -97,7 +97,7 @@ def test_scan_when_flat_and_something_is_missing_then_says_the_problem(
 @pytest.mark.parametrize(
     "name", ["flow.parquet", "2025.parquet", "2025-13.parquet", "data.parquet"]
 )
-def test_scan_when_name_is_no_period_then_says_the_problem(tmp_path: Path, name: str) -> None:
+def test_scan_when_name_is_not_a_period_then_names_the_problem(tmp_path: Path, name: str) -> None:
     file = found(tmp_path, name, Naming("flow", VENUE, BTC, "1h", "true"))
     assert file.key is None
     assert file.problem and "period" in file.problem
@@ -114,7 +114,7 @@ def test_scan_when_name_is_no_period_then_says_the_problem(tmp_path: Path, name:
         "flow/exchange=okx/symbol=x/interval=1h/2025-09.parquet",
     ],
 )
-def test_scan_when_a_part_cannot_be_then_says_the_problem(tmp_path: Path, path: str) -> None:
+def test_scan_when_a_part_is_invalid_then_names_the_problem(tmp_path: Path, path: str) -> None:
     file = found(tmp_path, path)
     assert file.key is None
     assert file.problem

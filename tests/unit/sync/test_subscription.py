@@ -89,7 +89,7 @@ def test_no_file_names_what_to_write(tmp_path: Path) -> None:
         ("[[sync]]", "[[sink]]", "no .*sync"),
     ],
 )
-def test_a_wrong_file_is_told_apart(tmp_path: Path, before: str, after: str, reason: str) -> None:
+def test_a_wrong_file_is_recognised(tmp_path: Path, before: str, after: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         load_subscriptions(written(tmp_path, GOOD.replace(before, after)))
 
@@ -106,7 +106,7 @@ def test_what_fits_nothing_or_lacks_a_grid_is_refused() -> None:
         resolve([Subscription(("raw_trades",), **pattern)], today=day, symbols_of=lambda _: SYMBOLS)
 
 
-def test_a_pattern_that_fits_nothing_beside_others_is_told_and_they_go_on() -> None:
+def test_a_pattern_without_a_match_is_reported_and_the_others_continue() -> None:
     one = Subscription(("raw_trades",), ("x",), (SYMBOLS[0], "Z*"), start=date(2025, 1, 1))
     unfit: list[VendorError] = []
     found = resolve([one], today=date(2025, 6, 3), symbols_of=lambda _: SYMBOLS, unfit=unfit)

@@ -21,7 +21,7 @@ def test_contracts_when_loaded_then_are_the_vendors_nineteen_and_six() -> None:
     assert list(CONTRACTS) == sorted(CONTRACTS)
 
 
-def test_contracts_when_read_then_say_meaning_and_unit_of_everything() -> None:
+def test_contracts_when_read_then_have_meaning_and_unit_of_everything() -> None:
     assert {name: wrong for name, c in CONTRACTS.items() if (wrong := list(_unsaid(c)))} == {}
 
 

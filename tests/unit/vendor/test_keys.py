@@ -80,7 +80,7 @@ def test_encode_when_decoded_then_gives_the_symbol_back(symbol: str) -> None:
     assert segment.isascii() and not set(segment) & set("/:\\ '\"")
 
 
-def test_decode_when_segment_was_never_encoded_then_takes_it_as_it_stands() -> None:
+def test_decode_when_segment_was_never_encoded_then_returns_it_unchanged() -> None:
     assert decode("perpetual-BTC-USDT:USDT") == "perpetual-BTC-USDT:USDT"
 
 
@@ -95,7 +95,7 @@ def test_path_when_metric_then_names_every_part() -> None:
     )
 
 
-def test_path_when_raw_then_lies_under_raw_without_interval_and_clock() -> None:
+def test_path_when_raw_then_is_under_raw_without_interval_and_clock() -> None:
     key = FileKey("raw_trades", SeriesKey("okx", "spot-BTC-USDT"), Period("2026-08-11"))
     assert key.path == PurePosixPath(
         "raw/trades/exchange=okx/symbol=spot-BTC-USDT/2026-08-11.parquet"
