@@ -119,7 +119,13 @@ def three_rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[s
     return home, current_tree(home)
 
 
-@pytest.mark.parametrize("moment", moments(STEP_MOMENTS, 3))
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(n, marks=pytest.mark.long if n >= len(VERBS) else [])
+        for n in range(STEP_MOMENTS)
+    ],
+)
 def test_publish_rollback_and_prune_killed_at_a_moment(
     three_rounds: tuple[Home, dict[str, str]], moment: int
 ) -> None:
