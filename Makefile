@@ -78,7 +78,8 @@ unit: .venv/installed-dev
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/unit -m 'not long and not demo'
 
 test-long: lint
-	$(BIN)/pytest -n $(JOBS) -m '(long or not long) and not spark and not s3' --timeout 3600
+	$(BIN)/pytest -n $(JOBS) -m '(long or not long) and not spark and not s3' \
+		--hypothesis-profile long --timeout 3600
 
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks --size $(SIZE) --out build/benchmarks.json
