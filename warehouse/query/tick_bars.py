@@ -30,6 +30,8 @@ _WITHOUT_TIME = (
     *("ohlcv", "flow", "trade_size", "range", "returns", "impact", "updownticks"),
     "run_structure",
 )
+# Datasets with size classes of trades, which are in dollars.
+_OF_SIZES = ("flow", "trade_size")
 _KEYS = ["exchange", "symbol"]
 
 # Runs a query with its parameters and frames.
@@ -47,6 +49,7 @@ class WantedBars:
     exchange: str | None = None
     start: date | None = None
     end: date | None = None
+    notional_usd_rate: float | None = None
 
     @property
     def series(self) -> dict[str, str]:
@@ -58,6 +61,11 @@ class WantedBars:
         """What selects the bars, as the macros name it."""
         return _given(start_time=self.start, end_time=self.end)
 
+    @property
+    def rate(self) -> dict[str, float]:
+        """The dollars per unit of the quote currency, if it is given."""
+        return _given(notional_usd_rate=self.notional_usd_rate)
+
 
 def ask_bars(ask: Ask, wanted: WantedBars) -> Result:
     """The bars of :meth:`Warehouse.bars`."""
@@ -68,6 +76,11 @@ def ask_bars(ask: Ask, wanted: WantedBars) -> Result:
             f"{dataset}: its bars cannot be computed from ticks{did_you_mean(dataset, datasets)}",
             next_step=f"choose one of {', '.join(datasets)}",
         )
+    if wanted.rate and dataset not in _OF_SIZES:
+        raise UsageError(
+            f"notional_usd_rate: {dataset} has no size classes",
+            next_step=f"leave it out; it is for {' and '.join(_OF_SIZES)}",
+        )
     events = _EVENTS.fullmatch(str(every))
     if events is None and not _LENGTH.fullmatch(str(every)):
         raise UsageError(
@@ -75,7 +88,7 @@ def ask_bars(ask: Ask, wanted: WantedBars) -> Result:
             next_step="write it as '45m', '500 trades', '50 base' or '1e6 quote'",
         )
     if events is None:
-        named = {**wanted.series, **wanted.span}
+        named = {**wanted.series, **wanted.span, **wanted.rate}
         arguments = ", ".join(["$every", *(f"{name} := ${name}" for name in named)])
         call = f"ticks_{dataset}({arguments})"
         return ask(f"from {call} order by series_id, time", {"every": every, **named})
@@ -151,7 +164,8 @@ def _event_bars(ask: Ask, wanted: WantedBars, trades: pa.Table, size: float, uni
     return ask(
         "select bars.* replace ($every as interval, $clock as clock, event_edges.time as time,"
         " event_edges.known_at as known_at, event_edges.is_partial as is_partial)"
-        f" from ticks_{wanted.dataset}('1s', clock := 'exchange', trades := 'event_trades') as bars"
+        f" from ticks_{wanted.dataset}('1s', clock := 'exchange', trades := 'event_trades'"
+        f"{''.join(f', {name} := ${name}' for name in wanted.rate)}) as bars"
         " inner join event_edges on bars.time = event_edges.label"
         " where exists (from event_trades)"
         " and event_edges.time >= coalesce($start_time::timestamp, '-infinity')"
@@ -160,6 +174,7 @@ def _event_bars(ask: Ask, wanted: WantedBars, trades: pa.Table, size: float, uni
             "every": " ".join(wanted.every.split()),
             "clock": wanted.clock,
             "start_time": wanted.start,
+            **wanted.rate,
             "event_trades": moved,
             "event_edges": bars,
         },

@@ -401,6 +401,7 @@ class Warehouse(Listings):
         clock: str = "true",
         start: date | None = None,
         end: date | None = None,
+        notional_usd_rate: float | None = None,
         timeout: float | None = None,
         memory: str | None = None,
     ) -> Result:
@@ -422,6 +423,9 @@ class Warehouse(Listings):
         start, end
             Only bars with ``start <= time < end``; None for all. A date is the start of that UTC
             day, a naive datetime is UTC.
+        notional_usd_rate
+            Dollars per unit of the quote currency, for the size classes of flow and trade_size;
+            None for 1.
         timeout, memory
             As in :meth:`sql`.
 
@@ -443,7 +447,8 @@ class Warehouse(Listings):
         def ask(text: str, params: Mapping[str, object]) -> Result:
             return self.sql(text, params, timeout=timeout, memory=memory)
 
-        return ask_bars(ask, WantedBars(dataset, every, clock, symbol, exchange, start, end))
+        wanted = WantedBars(dataset, every, clock, symbol, exchange, start, end, notional_usd_rate)
+        return ask_bars(ask, wanted)
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """Return a new cursor of the read-only DuckDB connection, with the catalog in use.

@@ -138,6 +138,24 @@ def test_bars_of_events_when_arguments_are_wrong_then_name_the_valid_ones(
         bars(connection, "flaw", "1m")
 
 
+@pytest.mark.parametrize("every", ["7 trades", "45m"])
+def test_bars_when_the_quote_is_no_dollar_then_sizes_are_classed_in_dollars(
+    connection: duckdb.DuckDBPyConnection, every: str
+) -> None:
+    notionals = sorted(Fraction(str(price)) * Fraction(str(amount)) for *_, price, amount in TRADES)
+    rate = float(100 / notionals[len(notionals) // 2])
+    for given, dollars in ((None, 1.0), (rate, rate)):
+        small = sum(notional * Fraction(dollars) < 100 for notional in notionals)
+        for dataset, columns in {
+            "trade_size": ["small_order_count"],
+            "flow": ["taker_buy_small_order_count", "taker_sell_small_order_count"],
+        }.items():
+            found = bars(connection, dataset, every, notional_usd_rate=given)
+            assert sum(row[name] or 0 for row in found for name in columns) == small
+    with pytest.raises(UsageError, match="notional_usd_rate: ohlcv has no size classes"):
+        bars(connection, "ohlcv", every, notional_usd_rate=rate)
+
+
 @pytest.mark.parametrize("every", [45, "50 bas", "-5 trades", "nan quote", "1.5h", ""])
 def test_every_when_it_is_no_length_of_a_bar_then_names_what_to_write(every: Any) -> None:
     with pytest.raises(UsageError, match="'50 base'"):
