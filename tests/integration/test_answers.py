@@ -122,7 +122,7 @@ def test_build_when_a_file_of_the_lake_is_lost_that_it_needs_then_is_damage(
         month.unlink()
     build = run_warehouse("--home", home, "build", "--force", cwd=tmp_path)
     assert (build.exit_code, build.stderr.count(lost)) == (ExitCode.DAMAGED, 1)
-    assert "next: run: warehouse verify --repair" in build.stderr
+    assert f"next: run: warehouse --home {home} verify --repair" in build.stderr
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_of_two_writers_at_once_one_wins_and_the_other_loses_nothing(
     assert "holds generation 2, and what this home last pulled or pushed was generation 1;" in (
         done[loser].stderr
     )
-    assert "warehouse pull" in done[loser].stderr
+    assert f"warehouse --home {loser} pull" in done[loser].stderr
     assert bucket.run(loser, "build").exit_code == 5
     ok(bucket.run(loser, "pull"))
     ok(bucket.run(loser, "build"))
