@@ -406,6 +406,7 @@ MISTAKES = {
     "models/upon.sql": "select * from {{ ref('column') }}",
     "models/tested.sql": "select null as one",
     "models/after.sql": "select * from {{ ref('tested') }}",
+    "models/ahead.sql": "select {{ value_after('close', '2 hours') }} as one",
     "models/of_ticks.sql": "select * from ticks_flow('45m')",
     "models/a.SQL": "select 1 as one",
     "models/endless.sql": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}"
@@ -426,6 +427,8 @@ CERTAIN = {
     "model calls: models/calls.sql:2": "tenth is a macro of macros/mine.sql, which is left out",
     "model misspelt: models/misspelt.sql:1": "halff is not defined; did you mean half?",
     "model no_ref: models/no_ref.sql:2": "no such model; did you mean flow_features",
+    "model ahead: models/ahead.sql:1": "value_after is a function of the catalog, not a macro:"
+    " write value_after(close, '1 hour') without {{ }}",
     "model circle: models/circle.sql": "in a circle: circle -> circle",
     "model upon: models/upon.sql": "was not built, because it reads column, which failed",
     "model after: models/after.sql": "was not built, because a test of what it reads failed",
@@ -549,6 +552,11 @@ def test_preview_when_files_and_macros_are_edited_then_shows_them_without_a_buil
             assert wh.preview(reader, **btc).fetchall() == [(50.0, *btc.values())]
             with pytest.raises(QueryError, match="no column clock"):
                 wh.preview(reader, clock="true")
+            for look in (wh.sql, wh.describe):
+                with pytest.raises(warehouse.WarehouseError) as caught:
+                    look("from edited" if look == wh.sql else "edited")
+                assert str(caught.value).startswith("models/edited.sql is not in this catalog")
+                assert caught.value.next_step == "run: warehouse build"
         run = run_warehouse("--home", home, "preview", reader, "--format", "csv",
                             "--interval", "1h", "--limit", "1", cwd=home.parent)  # fmt: skip
         assert run.stdout.splitlines()[0] == '"x","symbol","interval"', run.stderr

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from pathlib import Path
 from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -18,6 +19,7 @@ import duckdb
 
 from warehouse.analysis.parse_tree import Tree, nodes, parse_query, table_names
 from warehouse.errors import BUILD, CORRECT, NotFoundError, nearest
+from warehouse.home import own_files
 from warehouse.sql import Relation, literal
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
@@ -30,6 +32,8 @@ _STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
 _SEARCHED = ("main", "user")
 _OTHER_SCHEMAS = ("vendor", "ticks", "meta", "staging")
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
+# DuckDB's advice to read one of its own tables.
+_OF_SYSTEM = re.compile(r'\s*Did you mean "(pg_|sqlite_|system\.|information_schema\.)[^"]*"\?')
 _UNKNOWN_COLUMN = re.compile(
     r"(?:Referenced column|does not have a column named|column named|Column) \"([^\"]+)\"", re.I
 )
@@ -64,9 +68,11 @@ def _locked(
 class Names:
     """The names of one generation; any thread may use them."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, models: Path | None = None) -> None:
+        """``models`` is the folder of the user's models."""
         self._lock = RLock()
         self._cursor = cursor
+        self._models = models
         self._known_behind: dict[Relation, frozenset[Relation]] = {}
 
     @property
@@ -125,29 +131,38 @@ class Names:
         return self._definitions.get(relation)
 
     @_locked
-    def failed_model(self, name: str) -> str | None:
-        """Why one of the user's models is not in the catalog, with file and line; None if it is."""
-        wanted = name.strip('"').rpartition(".")[2]
+    def absent_model(self, name: str) -> tuple[str, str]:
+        """Why one of the user's models is not in the catalog, and the next step; empty if it is."""
+        wanted = name.strip('"').rpartition(".")[2].lower()
         rows = self._cursor.execute(
             "select name, message from meta.results where package <> 'warehouse'"
-            " and resource_type = 'model' and status = 'error' and lower(name) = lower(?)",
+            " and resource_type = 'model' and status = 'error' and lower(name) = ?",
             [wanted],
         ).fetchall()
-        if not rows:
-            return None
-        ((model, message),) = rows[:1]
-        return f"{model} failed in the last build: {message}".replace("\n", "\n    ")
+        for model, message in rows[:1]:
+            failed = f"{model} failed in the last build: {message}"
+            return failed.replace("\n", "\n    "), CORRECT
+        if (folder := self._models) is not None:
+            for path in own_files(folder, ".sql"):
+                if path.stem.lower() == wanted:
+                    place = path.relative_to(folder.parent)
+                    return f"{place} is not in this catalog: it is not built yet", BUILD
+        return "", ""
 
-    def failure(self, message: str) -> str | None:
-        """Why a table that DuckDB cannot find is missing, if a model of that name failed."""
+    def failure(self, message: str) -> tuple[str, str]:
+        """A message of DuckDB about an unknown table, and the next step.
+
+        The reason replaces the message if one of the user's models has that name.
+        """
         table = _UNKNOWN_TABLE.search(message)
-        return self.failed_model(table[1]) if table is not None else None
+        reason, next_step = self.absent_model(table[1]) if table is not None else ("", "")
+        return reason or _OF_SYSTEM.sub("", message), next_step
 
     @_locked
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
         """Nearest names for a table or column that is unknown to DuckDB."""
-        if self.failure(message) is not None:
-            return CORRECT
+        if next_step := self.failure(message)[1]:
+            return next_step
         if "file system operations are disabled" in message:
             return (
                 "a view that reads a file cannot be queried: write"

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from jinja2 import Template
 
-from warehouse.errors import did_you_mean
+from warehouse.errors import did_you_mean, nearest
 from warehouse.home import own_files
 from warehouse.project.compiled import SHIPPED
 from warehouse.project.model_texts import model_for_dbt
@@ -40,6 +40,10 @@ MATERIALIZED = {"view": "view", "table": "table", "incremental": "table"}
 
 _OURS, _THEIRS = "warehouse", "user_models"
 _EPHEMERAL = "__dbt__cte__"
+# Similarity above which an unknown name is taken for a misspelt known one.
+_NEAR = 0.75
+# Arguments, for an example of each parameter of the catalog's functions.
+_EXAMPLES = {"x": "close", "price": "close", "length": "'1 hour'", "horizon": "'1 hour'"}
 _COMMENTS = re.compile(r"\{#.*?#\}", re.DOTALL)
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+([A-Za-z_]\w*)\s*\(")
 _MACRO_TEXT = re.compile(
@@ -148,10 +152,19 @@ class Renderer:
             return None
         return self._project / str(node["original_file_path"])
 
-    @property
-    def macros(self) -> list[str]:
-        """Names of the macros that a text may call, built-in and the user's."""
-        return list(self._packages[0])
+    def undefined(self, name: str) -> tuple[str | None, list[str]]:
+        """Why there is no macro of a name, if a function of the catalog has it; and near names."""
+        self._environment.begin()
+        functions = {f["name"]: f["parameters"] for f in self._globals["_functions"]()}
+        if name in functions:
+            example = ", ".join(_EXAMPLES.get(part, part) for part in functions[name].split(", "))
+            return (
+                f"{name} is a function of the catalog, not a macro: write {name}({example})"
+                " without {{ }}",
+                [],
+            )
+        public = [one for one in self._packages[0] if not one.startswith("_") and "__" not in one]
+        return None, nearest(name, [*public, *functions], cutoff=_NEAR)
 
     def own_file(self, name: str) -> Path | None:
         return self._own_models.get(name)

@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 
 from warehouse.engine import translating
-from warehouse.errors import did_you_mean, how_to_install, nearest
+from warehouse.errors import did_you_mean, how_to_install
 from warehouse.files import appearing
 from warehouse.home import Home, own_files, own_text
 from warehouse.project.compiled import CompiledProject, broken_test
@@ -64,8 +64,6 @@ _IN_DBT = (
     *("target", "this", "thread_id", "tojson", "toyaml", "validation", "write"),
     *("zip", "zip_strict"),
 )
-# Similarity above which an unknown name is taken for a misspelt known one.
-_NEAR = 0.75
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]\w*)")
 
 
@@ -236,7 +234,7 @@ def _model(
     except UnicodeDecodeError as error:
         raise NeedsDbt(f"{place}: not UTF-8 text") from error
     except TemplateMistake as error:
-        reason = macros.mistake(error, renderer.macros)
+        reason = macros.mistake(error, renderer)
         if reason is None:
             raise NeedsDbt(f"{place}: {error.what}") from error
         lines, line = text.splitlines(), error.line or 0
@@ -259,7 +257,7 @@ class _Macros:
 
     lost: Mapping[str, str]
 
-    def mistake(self, error: TemplateMistake, known: Collection[str]) -> str | None:
+    def mistake(self, error: TemplateMistake, renderer: Renderer) -> str | None:
         """Why a template is wrong; None if dbt may be able to render it."""
         if not isinstance(error, UnsupportedTemplate):
             return error.reason
@@ -269,8 +267,10 @@ class _Macros:
             return f"{name} is a macro of {self.lost[name]}, which is left out because of a mistake"
         if not name or name in _macros_of_dbt() or name in _IN_DBT:
             return None
-        near = did_you_mean(name, nearest(name, known, cutoff=_NEAR))
-        return f"{name} is not defined{near}" if near else None
+        reason, near = renderer.undefined(name)
+        if near:
+            return f"{name} is not defined{did_you_mean(name, near)}"
+        return reason
 
 
 def _plain_macros(home: Home, gone: Collection[Path]) -> _Macros:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from warehouse.analysis import Names
-from warehouse.errors import CORRECT, NotFoundError, did_you_mean
+from warehouse.errors import NotFoundError, did_you_mean
 from warehouse.home import Home
 from warehouse.interrupts import run
 from warehouse.query.results.result import Result
@@ -116,8 +116,9 @@ def _find_columns(ask: Callable[..., Result], names: Names, name: str) -> tuple[
 
 def _unknown(ask: Callable[..., Result], names: Names, name: str) -> NotFoundError:
     table = name.rpartition(".")[2]
-    if (failed := names.failed_model(name)) is not None:
-        return NotFoundError(failed, next_step=CORRECT, name=name)
+    reason, next_step = names.absent_model(name)
+    if reason:
+        return NotFoundError(reason, next_step=next_step, name=name)
     for (meaning,) in ask(
         "select comment from duckdb_functions() where not internal"
         " and database_name = 'warehouse' and function_name = lower($name)",

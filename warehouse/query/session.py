@@ -203,7 +203,7 @@ class Session:
         if self._names is None:
             from warehouse.analysis import Names
 
-            self._names = run(None, lambda: Names(self.new_cursor()))
+            self._names = run(None, lambda: Names(self.new_cursor(), self.home.models))
         return self._names
 
     def checked(self, text: str, timeout_s: float | None) -> Statement:

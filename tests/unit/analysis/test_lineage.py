@@ -165,6 +165,9 @@ def test_suggestions_when_a_name_is_wrong_then_are_the_nearest(wh: warehouse.War
         with pytest.raises(warehouse.WarehouseError) as caught:
             wh.sql(text)
         assert nearest in str(caught.value.next_step)
+    with pytest.raises(warehouse.WarehouseError) as caught:
+        wh.sql("from pg_typ")
+    assert "pg_typ does not exist" in caught.value.what and "Did you mean" not in caught.value.what
 
 
 def leaves_by_sqlglot(names: Names, relation: Relation, columns: list[str]) -> dict[str, set[str]]:

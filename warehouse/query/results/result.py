@@ -449,8 +449,7 @@ class Result(Tabular):
             return ours
         names = self._session.names
         hint = measure_hint(message) or names.suggestion(str(error), self._statement.tree)
-        message = names.failure(message) or message
-        return QueryError(message, next_step=hint, sql=self._statement.bare)
+        return QueryError(names.failure(message)[0], next_step=hint, sql=self._statement.bare)
 
 
 # -- for the command line ------------------------------------------------------------------------

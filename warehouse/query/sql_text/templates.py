@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from warehouse.errors import NotFoundError, QueryError, did_you_mean, nearest
+from warehouse.errors import NotFoundError, QueryError, did_you_mean
 from warehouse.home import Home, own_files
 from warehouse.sql import Relation, identifier
 
@@ -25,6 +25,8 @@ _ALLOWED = (
     "use ref, source, var, the built-in macros and those in HOME/macros; what needs dbt itself"
     " works in a model in HOME/models after: warehouse build"
 )
+
+_FUNCTIONS = 'list the functions with: warehouse sql "from help()"'
 
 
 def holds_template(text: str) -> bool:
@@ -74,13 +76,15 @@ class Templates:
         try:
             yield
         except UnsupportedTemplate as error:
-            if name := re.search(r"'(\w+)' is undefined", error.what):
-                known = self._renderer.macros if self._renderer else []
-                near = nearest(name[1], known, cutoff=0.75)
+            next_step: str = _ALLOWED
+            name = re.search(r"'(\w+)' is undefined", error.what)
+            if name and self._renderer:
+                reason, near = self._renderer.undefined(name[1])
                 wanted = " or ".join(near) or f"${name[1]} for the value of a parameter"
-                error.next_step = error.in_shell = f"write {wanted}; in templates {_ALLOWED}"
-            else:
-                error.next_step = error.in_shell = _ALLOWED
+                next_step = f"write {wanted}; in templates {_ALLOWED}"
+                if reason is not None:
+                    error.reason, next_step = reason, _FUNCTIONS
+            error.next_step = error.in_shell = next_step
             raise
 
     def _current(self) -> Renderer:
