@@ -35,7 +35,7 @@
     {%- set test = node.test_metadata if node.resource_type == 'test' else none -%}
     {%- if test and test.name == 'holds' and node.attached_node -%}
         {{ return(
-            'shown by: warehouse sql "from ' ~ _tested(node) ~ ' where ('
+            'to see them: warehouse sql "from ' ~ _tested(node) ~ ' where ('
             ~ test.kwargs.expression | trim ~ ') is distinct from true"'
         ) }}
     {%- endif -%}
@@ -59,7 +59,7 @@
     {%- if result.failures and _shown(node) -%}
         {{ return([
             _tested(node), status,
-            'condition not met by ' ~ result.failures ~ ' of its rows, ' ~ _shown(node)
+            'condition not met by ' ~ result.failures ~ ' of its rows; ' ~ _shown(node)
         ]) }}
     {%- elif node.name == 'funding_doubts' and result.failures -%}
         {{ return([node.name, status, _funding_doubts(result)]) }}

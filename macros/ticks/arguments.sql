@@ -79,7 +79,7 @@
             then error(
                 'no {{ what }}' || coalesce(' of exchange ' || exchange, '')
                 || coalesce(' of symbol ' || symbol, '') || ' in ' || {{ relation }}
-                || '; see which there are with: from meta.coverage where dataset = ''{{ what }}'''
+                || '; see: warehouse sql "from meta.coverage where dataset = ''{{ what }}''"'
             )
         {%- endif %}
         when clock::varchar = 'true' and exists (

@@ -127,8 +127,8 @@ def test_sync_when_columns_differ_then_sync_and_status_name_them(tmp_path: Path)
         write_file(tmp_path / "files", file_key("flow", period), table)
     run = sync(tmp_path, "--from", tmp_path / "files")
     few = f"{', '.join(sorted(names[:6])[:4])} and 2 more"
-    missing = "at least one of these columns is missing and reads NULL: " + few
-    kept = "at least one of these columns is not in the contract, and is kept: fresh"
+    missing = "some columns of the contract are missing and read NULL: " + few
+    kept = "some columns are not in the contract; they are kept: fresh"
     assert f"drift: flow: in 2 of 2 files, {missing}" in run.stderr
     assert f"drift: flow: in 2 of 2 files, {kept}" in run.stderr
     home = tmp_path / "home"
@@ -276,7 +276,7 @@ def test_real_files_when_synced_then_every_one_is_in_with_drift_named(real: dict
     count = len(list(real["folder"].rglob("*.parquet")))
     assert f"{count} files imported" in real["sync"]["stderr"]
     (line,) = [x for x in real["sync"]["stderr"].splitlines() if x.startswith("drift: flow: ")]
-    assert "is missing and reads NULL: " in line and line.endswith(" and 26 more")
+    assert "are missing and read NULL: " in line and line.endswith(" and 26 more")
     assert 'warehouse sql "from meta.drift"' in real["sync"]["stderr"]
 
 

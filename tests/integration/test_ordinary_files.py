@@ -397,7 +397,7 @@ def test_candles_that_contradict_themselves_are_noted(built: Built) -> None:
 @pytest.mark.parametrize(
     ("coin", "kind", "text"),
     [
-        ("NANO", "times cut", "nanoseconds are truncated to microseconds"),
+        ("NANO", "nanoseconds", "times are truncated to microseconds"),
         ("BEFORE", "known before its time", "48 rows"),
         ("ZERO", "price not positive", "open: 720 rows"),
         ("FUTURE", "future times", "24 bars later than the time of fetching"),

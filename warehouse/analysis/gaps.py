@@ -142,6 +142,8 @@ def gap_lines(gaps: Sequence[Gap], hint: str | None) -> list[str]:
         return [line for gap in gaps for line in _gap_lines(gap)]
     reasons = Counter(gap.reason.partition(" (")[0] for gap in gaps)
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    if len(reasons) == 1:
+        why = f"each for the same reason, {next(iter(reasons))}"
     series = f"{len({_name_of(gap) for gap in gaps}):,} series"
     first = next((gap for gap in gaps if gap.next_step), gaps[0])
     return [

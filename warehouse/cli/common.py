@@ -220,8 +220,8 @@ def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
 
 DRIFT_QUERY = 'warehouse sql "from meta.drift"'
 _DRIFT = {
-    "missing": "at least one of these columns is missing and reads NULL",
-    "unexpected": "at least one of these columns is not in the contract, and is kept",
+    "missing": "some columns of the contract are missing and read NULL",
+    "unexpected": "some columns are not in the contract; they are kept",
 }
 
 

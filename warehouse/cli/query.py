@@ -133,7 +133,9 @@ Examples:
     "--memory", metavar="SIZE", help="Memory limit, such as 2GB; DuckDB uses the disk beyond it."
 )
 @click.option(
-    "--strict", is_flag=True, help="Fail if the result has warnings, such as missing bars."
+    "--strict",
+    is_flag=True,
+    help="Fail if the result has warnings, such as missing bars or look-ahead.",
 )
 @click.option(
     "--explain", is_flag=True, help="Show which tables and columns the query reads; do not run it."

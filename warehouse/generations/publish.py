@@ -42,7 +42,7 @@ STRUCTURAL_FAILURES = ("error", "fail", "runtime error", "partial success")
 
 # The message of a failed test of the kind ``holds``, and the columns that identify its rows.
 _SHOWN = re.compile(
-    r"(condition not met by \d+ of its rows), shown by: warehouse sql"
+    r"(condition not met by \d+ of its rows); to see them: warehouse sql"
     r' "(from \w+ where \((.*)\) is distinct from true)"',
     re.DOTALL,
 )
@@ -286,7 +286,9 @@ def rollback(home: Home, generation: int | None = None) -> int:
     if wanted is None or wanted not in kept:
         listed = ", ".join(map(str, kept)) or "none"
         raise NotFoundError(
-            f"no generation {'before ' + str(current) if wanted is None else wanted} is kept",
+            f"generation {current} is the earliest that is kept, so there is none to go back to"
+            if wanted is None
+            else f"no generation {wanted} is kept",
             next_step=f"kept generations: {listed}",
         )
     target = generation_path(home, wanted)

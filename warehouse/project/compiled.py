@@ -100,7 +100,7 @@ def broken_test(failures: int, condition: str, *, relation: str = "", expression
     """
     if expression:
         return (
-            f"condition not met by {failures} of its rows, shown by: warehouse sql"
+            f"condition not met by {failures} of its rows; to see them: warehouse sql"
             f' "from {relation} where ({expression}) is distinct from true"'
         )
     return f"Got {failures} result{'' if failures == 1 else 's'}, configured to {condition}"
@@ -148,7 +148,7 @@ def tick_macros() -> str:
     """SQL that creates the table macros ``main.ticks_<dataset>``, in any database of DuckDB.
 
     Each has a second one, ``ticks_<dataset>_readings``. Their sources are relations with the
-    columns of ``vendor.raw_trades`` and the like, named as in ``trades := 'my_trades'``.
+    columns of ``vendor.raw_trades`` or another raw dataset, as in ``trades := 'my_trades'``.
     """
     return _analysis("ticks")
 

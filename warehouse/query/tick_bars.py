@@ -128,10 +128,7 @@ def _trades(ask: Ask, wanted: WantedBars) -> pa.Table:
         values,
     ).arrow()
     if not found.num_rows:
-        raise NotFoundError(
-            "the selection has no trades with a taker side",
-            next_step="list them with: from meta.coverage where dataset = 'raw_trades'",
-        )
+        raise _no_trades(ask, wanted)
     series_there = found.group_by(_KEYS).aggregate([]).to_pylist()
     if len(series_there) > 1:
         named = ", ".join(sorted(" ".join(keys.values()) for keys in series_there))
@@ -144,6 +141,24 @@ def _trades(ask: Ask, wanted: WantedBars) -> pa.Table:
             "clock='true': some trades have no time of receipt", next_step="give clock='exchange'"
         )
     return found
+
+
+def _no_trades(ask: Ask, wanted: WantedBars) -> NotFoundError:
+    """The reason why a selection has no trades: an unknown symbol or exchange, else its span."""
+    reason = "the selection has no trades with a taker side"
+    there = ask(
+        "select distinct exchange, symbol from meta.coverage where dataset = 'raw_trades'", {}
+    ).arrow()
+    for name in ("symbol", "exchange"):
+        chosen, known = wanted.series.get(name), sorted(there[name].to_pylist())
+        if chosen is not None and chosen not in known:
+            reason = f"raw_trades has no {name} {chosen!r}{did_you_mean(chosen, known)}"
+            break
+    return NotFoundError(
+        reason,
+        next_step="list its series and days with:"
+        " warehouse sql \"from meta.coverage where dataset = 'raw_trades'\"",
+    )
 
 
 def _event_bars(ask: Ask, wanted: WantedBars, trades: pa.Table, size: float, unit: str) -> Result:

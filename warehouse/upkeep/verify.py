@@ -414,7 +414,8 @@ def _note_data(seen: _Seen) -> Iterator[Finding]:
     """Notes on gaps, and on values outside the contract's range, which are not damage."""
     for dataset, missing in sorted(seen.gaps.items()):
         what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
-        yield Finding(Severity.NOTE, About.DATA, dataset, what, "see: from meta.gaps")
+        step = 'see: warehouse sql "from meta.gaps"'
+        yield Finding(Severity.NOTE, About.DATA, dataset, what, step)
     for (dataset, name), count in seen.outside.items():
         if count:
             what = f"{name}: {counted(count, 'value')} outside the contract's range"

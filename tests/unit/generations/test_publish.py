@@ -126,7 +126,7 @@ def test_publish_when_a_test_fails_then_shows_rows_that_broke_it(home: Home, bui
         connection.execute("create view flow as from vendor.flow")
         connection.execute(
             "update meta.results set message = ? where status = 'fail'",
-            [f"condition not met by 48 of its rows, shown by: {shows}"],
+            [f"condition not met by 48 of its rows; to see them: {shows}"],
         )
     with pytest.raises(BuildError) as caught:
         publish_build(home)
@@ -235,7 +235,7 @@ def test_rollback_when_there_is_none_before_then_lists_what_is_kept(
         warehouse.open(home.root)
     assert caught.value.next_step == "run: warehouse verify --repair, or warehouse build"
     (home.root / "away").rename(home.catalog)
-    with pytest.raises(NotFoundError, match="no generation before 1") as caught:
+    with pytest.raises(NotFoundError, match="generation 1 is the earliest") as caught:
         rollback(home)
     assert caught.value.next_step == "kept generations: 1"
     with pytest.raises(NotFoundError, match="no generation 7"):

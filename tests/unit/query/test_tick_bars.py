@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from warehouse.errors import UsageError
+from warehouse.errors import NotFoundError, UsageError
 from warehouse.project import tick_macros
 from warehouse.query.tick_bars import WantedBars, ask_bars
 
@@ -63,6 +63,10 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
             " union all select 2, 'binance', 'spot-ETH-USDT', make_timestamp(us),"
             " make_timestamp(seen), make_timestamptz(us), make_timestamptz(seen), id, side,"
             " price * 2, amount from trades where id = '1000'"
+        )
+        connection.execute(
+            "create schema meta; create view meta.coverage as select distinct exchange, symbol,"
+            " 'raw_trades' as dataset from vendor.raw_trades"
         )
         yield connection
 
@@ -136,6 +140,17 @@ def test_bars_of_events_when_arguments_are_wrong_then_name_the_valid_ones(
         UsageError, match=r"flaw: its bars cannot be computed from ticks.*did you mean flow"
     ):
         bars(connection, "flaw", "1m")
+    for chosen, reason in (
+        ({"symbol": "spot-BTC-USDX"}, "no symbol 'spot-BTC-USDX'; did you mean spot-BTC-USDT"),
+        ({"exchange": "binanc"}, "no exchange 'binanc'; did you mean binance?"),
+        ({"end": EPOCH}, "the selection has no trades with a taker side"),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            bars(connection, "ohlcv", "7 trades", **chosen)
+        assert reason in caught.value.what
+        assert str(caught.value.next_step).endswith(
+            "warehouse sql \"from meta.coverage where dataset = 'raw_trades'\""
+        )
 
 
 @pytest.mark.parametrize("every", ["7 trades", "45m"])

@@ -112,7 +112,7 @@ class Values:
                 f"{counted(self.known_before, 'row')} with {known_at} before {time}",
             )
         for name in sorted(self.finer_than_us):
-            yield "times cut", f"{name}: nanoseconds are truncated to microseconds"
+            yield "nanoseconds", f"{name}: times are truncated to microseconds"
         for name, count in sorted((+self.prices_not_positive).items()):
             yield (
                 "price not positive",

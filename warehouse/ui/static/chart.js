@@ -219,7 +219,7 @@ export class Panel {
     this.options.onSpan([from, until], true);
   }
 
-  /** Wheel zooms at the pointer, shift and wheel pans, a double click shows all. */
+  /** The wheel zooms at the pointer, with Shift it moves along, a double click shows all. */
   listen() {
     const over = this.plot.over;
     over.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
