@@ -353,7 +353,7 @@ def test_bars_of_a_month_that_differ_from_the_day_shown_are_a_warning(built: Bui
     ) == [(text,)]
     warning = (
         f"warning: dataset ohlcv: {name}: {text}. To show the monthly file, remove the daily ones;"
-        " this lists them: warehouse forget ohlcv --exchange binance-futures"
+        f" this lists them: warehouse --home {built.home} forget ohlcv --exchange binance-futures"
         " --symbol perpetual-OVER-USDT:USDT --interval 1h --clock true --period '2025-09-*'\n"
     )
     assert warning in built.salvaged.stderr

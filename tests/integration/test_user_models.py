@@ -170,7 +170,8 @@ def test_build_when_models_fail_then_publishes_and_names_file_and_line(
         assert rows.fetchall() == [(2.0,)]
         names = {name for (name,) in wh.sql("from meta.models select name").fetchall()}
         assert "far" in names and not any("checkpoint" in name for name in names)
-    shows = 'warehouse sql "from user.good where (twice_bps > 1e9) is distinct from true"'
+    shows = f"warehouse --home {home}"
+    shows += ' sql "from user.good where (twice_bps > 1e9) is distinct from true"'
     failed = f"condition not met by 112944 of its rows; to see them: {shows}"
     assert f"test user.good: {failed}" in run.stderr
     for text in (run.stderr, run_warehouse("--home", home, "status", cwd=home.parent).stdout):

@@ -30,6 +30,8 @@ LINES_SHOWN = 20
 
 # A command on a home in a next step: no --help, and not Python's "from warehouse import".
 _COMMAND = re.compile(r"(?<![\w./-])(?<!from )warehouse (?=[a-z])(?!\w+( \w+)? --help)")
+# Where a next step begins: by its label, or with a command after a colon.
+_STEP = re.compile(r"next: |: (?=warehouse [a-z])")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -164,7 +166,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 def say(text: str = "") -> None:
     """Print lines to stderr, for the user; a next step has the ``--home`` of this command."""
     context = click.get_current_context(silent=True)
-    if context is not None and "next: " in text:
+    if context is not None and "warehouse " in text:
         text = with_home(text, context.find_root().obj)
     click.echo(text, err=True)
 
@@ -178,13 +180,16 @@ def with_home(text: str, chosen: Mapping[str, str | None] | None) -> str:
     --------
     >>> with_home("no catalog yet\\n  next: run: warehouse build", {"home": "my data"})
     "no catalog yet\\n  next: run: warehouse --home 'my data' build"
+    >>> with_home("list all: warehouse sql 'from meta.drift'", {"home": "h"})
+    "list all: warehouse --home h sql 'from meta.drift'"
     """
     home = (chosen or {}).get("home")
-    what, label, step = text.partition("next: ")
-    if home is None or "://" in home or "--home" in step:
+    begins = _STEP.search(text)
+    if home is None or "://" in home or begins is None or "--home" in text[begins.end() :]:
         return text
     program = f"warehouse --home {shlex.quote(home)} "
-    return what + label + _COMMAND.sub(lambda _: program, step)
+    step = _COMMAND.sub(lambda _: program, text[begins.end() :])
+    return text[: begins.end()] + step
 
 
 def say_some(label: str, lines: Sequence[str]) -> None:
