@@ -168,6 +168,8 @@ class Names:
                 "a view that reads a file cannot be queried: write"
                 " {{ config(materialized='table') }} into its model, then run: warehouse build"
             )
+        if "field value out of range" in message:
+            return "write a day that is in the calendar, as 2025-09-30"
         table = _UNKNOWN_TABLE.search(message)
         if table is not None:
             known = [p.name if p.schema == "main" else str(p) for p in self.columns]

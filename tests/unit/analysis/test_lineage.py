@@ -161,9 +161,10 @@ def test_suggestions_when_a_name_is_wrong_then_are_the_nearest(wh: warehouse.War
         ("from stg_flow", "staging.stg_flow"),
         ("select net_dleta from mart", "net_delta"),
         ("select m.net_dleta from mart as m", "net_delta"),
+        ("from mart where time < '2025-09-31'", "in the calendar"),
     ]:
         with pytest.raises(warehouse.WarehouseError) as caught:
-            wh.sql(text)
+            wh.sql(text).fetchall()
         assert nearest in str(caught.value.next_step)
     with pytest.raises(warehouse.WarehouseError) as caught:
         wh.sql("from pg_typ")
