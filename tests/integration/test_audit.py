@@ -40,7 +40,7 @@ from warehouse.project import (
 from warehouse.project.user_models import user_target
 from warehouse.simulator import Market, write_market
 from warehouse.simulator.datasets import DATASETS
-from warehouse.sql import literal
+from warehouse.sql import Relation, literal
 from warehouse.sync.from_folder import sync_folder
 
 SIZE = SampleSize(series=2, bars=700)
@@ -220,3 +220,57 @@ def test_the_sample_of_every_build_catches_the_common_leaks(ground: Ground) -> N
     sampled = replace(ground.project, models=ground.project.with_ancestors(planted))
     report = audit_sample(ground.catalog, sampled)
     assert {audit.model.name for audit in report.models if audit.findings} == leaks
+
+
+HOURS = "from {ohlcv} as f where f.\"interval\" = '1h'"
+DAY = "timestamp '2025-10-09'"
+SPAN = f'f."time" >= {DAY} and f."time" < {DAY} + interval 2 day'
+NARROW = {
+    "next_of_two_days": (
+        f'select f.series_id, f."time", f.known_at, lead(f.close) over (partition by'
+        f' f.series_id order by f."time") as x {HOURS} and {SPAN}'
+    ),
+    "last_of_two_days": (
+        'select f.series_id, f."time", f.known_at, last_value(f.close) over (partition by'
+        ' f.series_id order by f."time" rows between unbounded preceding and unbounded following)'
+        f" as x {HOURS} and {SPAN}"
+    ),
+    "close_of_two_days": (
+        f'select f.series_id, f."time", f.known_at, f.close as x {HOURS} and {SPAN}'
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def narrow(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """The market with views of the user's whose rows are of two days of three weeks."""
+    catalog = tmp_path_factory.mktemp("narrow") / "warehouse.duckdb"
+    shutil.copyfile(ground.catalog, catalog)
+    pattern = ground.project.model("clean_trailing")
+    ohlcv = Relation("vendor", "ohlcv")
+    models = []
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(catalog))} as warehouse")
+        for name, sql in NARROW.items():
+            relation = Relation("user", name)
+            sql = sql.format(ohlcv=ohlcv.sql)
+            connection.execute('create schema if not exists warehouse."user"')
+            connection.execute(f"create view {relation.sql} as {sql}")
+            models.append(
+                replace(pattern, relation=relation, sql=sql, depends_on=(), sources=(ohlcv,))
+            )
+    return Ground(catalog, Project(tuple(models), ()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_sample_finds_the_leak_of_a_model_with_rows_in_a_short_span(
+    narrow: Ground, seed: int
+) -> None:
+    for name in NARROW:
+        (audit,) = audit_sample(narrow.catalog, narrow.project, models=[name], seed=seed).models
+        expected = Verdict.CLEAN if name == "close_of_two_days" else Verdict.LEAK
+        assert audit.verdict is expected, audit
+        assert audit.rows
+        for finding in audit.findings:
+            assert finding.cut is not None
+            assert date(2025, 10, 9) <= finding.cut.date() < date(2025, 10, 11)

@@ -59,6 +59,18 @@ def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> i
     return int(found[0])
 
 
+def count_around(scratch: Scratch, model: Model, result: str, condition: str) -> tuple[int, bool]:
+    """The rows not under ``condition``, and whether a series has rows both under it and not."""
+    has_series = any(name == "series_id" for name, _ in scratch.columns(result, model))
+    found = scratch.connection.execute(
+        "select coalesce(sum(later), 0)::bigint, coalesce(bool_or(known > 0 and later > 0), false)"
+        f" from (select count(*) filter ({condition}) as known, count(*) - known as later"
+        f" from {stored(result, model)} {'group by series_id' if has_series else ''})"
+    ).fetchone()
+    assert found is not None
+    return int(found[0]), bool(found[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Summary of some rows of a build: number, fingerprint, and non-NULL values by column."""

@@ -20,7 +20,14 @@ from threading import Event
 import duckdb
 
 from warehouse.audit.cause import Cause, explain_leaks
-from warehouse.audit.compare import Difference, Row, count_rows, find_differences, summarise
+from warehouse.audit.compare import (
+    Difference,
+    Row,
+    count_around,
+    count_rows,
+    find_differences,
+    summarise,
+)
 from warehouse.audit.outside import find_outside, may_read_ticks, with_kept_bars
 from warehouse.audit.report import AuditReport, Kind, Mode, ModelFinding, Verdict
 from warehouse.audit.sample import (
@@ -28,11 +35,12 @@ from warehouse.audit.sample import (
     MARGIN_US,
     QUICK,
     Cut,
+    Moments,
     Sample,
     SampleSize,
+    moments_of,
     plan_sample,
     reach_of,
-    series_with_rows,
     total_lookback_us,
 )
 from warehouse.audit.scratch import (
@@ -43,17 +51,20 @@ from warehouse.audit.scratch import (
     scratch_beside,
     vendor_datasets,
 )
-from warehouse.audit.tally import Tally, conclude, merge
+from warehouse.audit.tally import Tally, conclude, merge, with_earlier
 from warehouse.display import counted
 from warehouse.engine import Fault, reading_catalog, translating
 from warehouse.project import Model, Project
-from warehouse.sql import Relation
+from warehouse.sql import DATABASE, Relation
 from warehouse.times import us_datetime
 from warehouse.vendor import SERIES_COLUMNS, SeriesKey
 
 _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
+
+# One of so many cuts must fall between two rows of a model.
+_WITHIN_OF = 3
 
 # Number of cuts per model from which another scratch database pays off.
 _LEAST_WORK = 4
@@ -68,11 +79,13 @@ def audit_lookahead(
     seed: int = 0,
     size: SampleSize = FULL,
     session: Mapping[str, str] = _UTC,
+    home: Path | None = None,
 ) -> AuditReport:
     """Search models for values that depend on data that was not known yet.
 
-    A model without rows in the sample is audited again, alone and on series that have rows in it,
-    or in the stored marts that it reads.
+    A model for which fewer than a third of the cuts fell between two of its rows is audited again,
+    alone, with cuts between its own rows and on its own series. If no row is compared then either,
+    though it has some, it is untested for this reason.
 
     Parameters
     ----------
@@ -90,6 +103,8 @@ def audit_lookahead(
         Amount of data to use.
     session
         DuckDB settings of the scratch database.
+    home
+        The folder with the files of the catalog; by default where they were when it was written.
 
     Raises
     ------
@@ -99,47 +114,45 @@ def audit_lookahead(
         The catalog cannot be read.
     """
     if any(map(may_read_ticks, project.models)):
-        with open_catalog(catalog, session) as connection:
+        with open_catalog(catalog, session, home) as connection:
             project = with_kept_bars(connection, project)
     audited = [project.model(name) for name in models] or [
         model for model in project.models if model.relation.schema != "staging"
     ]
 
-    run = _Run(catalog, project, cuts, seed, size, session)
-    report = run.audit(audited)
-    untested = {
-        outcome.model
-        for outcome in report.models
-        if outcome.verdict is Verdict.UNTESTED and not outcome.reason
-    }
-    if not untested:
+    run = _Run(catalog, project, cuts, seed, size, session, home)
+    report, missed = run.audit(audited)
+    if not missed:
         return report
-    with open_catalog(catalog, session) as connection, reading_catalog(catalog):
-        some = [model for model in audited if model.relation in untested]
-        among = [(model, _series_of(connection, project, model)) for model in some]
-    again = {
-        model.relation: run.audit([model], series).models[0] for model, series in among if series
-    }
+    again = {}
+    for model, found in _moments(run, missed):
+        earlier = report.of(model.relation)
+        if isinstance(found, str):
+            again[model.relation] = replace(earlier, verdict=Verdict.UNTESTED, reason=found)
+        elif found:
+            later = run.audit([model], found)[0].models[0]
+            again[model.relation] = with_earlier(earlier, later)
     return replace(report, models=tuple(again.get(a.model, a) for a in report.models))
 
 
-def _series_of(
-    connection: duckdb.DuckDBPyConnection, project: Project, model: Model
-) -> frozenset[int]:
-    """Series that have rows in a model, or else in all of the stored marts that it reads."""
-    stored = [
-        other.relation
-        for other in project.with_ancestors([model])
-        if other.is_stored and other.relation.schema == "main"
-    ]
-    for relations in ([model.relation], stored):
-        try:
-            if found := series_with_rows(connection, relations):
-                return found
-        except (duckdb.CatalogException, duckdb.BinderException):
-            # the model was not built, or its view reads views under names that are unknown here
-            continue
-    return frozenset()
+def _moments(run: _Run, models: Sequence[Model]) -> list[tuple[Model, Moments | str]]:
+    """Moments between the rows of each built model, or why its rows cannot be read."""
+    found: list[tuple[Model, Moments | str]] = []
+    # under the name that the views of the user's models use
+    opened = open_catalog(run.catalog, run.session, run.home, DATABASE)
+    with opened as connection, reading_catalog(run.catalog):
+        for model in models:
+            try:
+                with translating(run.home, but=Fault.MEMORY):  # such a model is untested
+                    found.append((model, moments_of(connection, model, run.seed)))
+            except (duckdb.CatalogException, duckdb.BinderException):
+                continue  # the model was not built
+            except duckdb.IOException:
+                raise
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0]
+                found.append((model, f"no cut fell between its rows; to read them fails: {reason}"))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +165,19 @@ class _Run:
     seed: int
     size: SampleSize
     session: Mapping[str, str]
+    home: Path | None
 
-    def audit(self, audited: list[Model], among: frozenset[int] | None = None) -> AuditReport:
-        """Audit models on a sample; ``among`` are the series that it may have."""
+    def audit(
+        self, audited: list[Model], moments: Moments | None = None
+    ) -> tuple[AuditReport, list[Model]]:
+        """Audit models on a sample, with cuts at ``moments`` if given.
+
+        The second result are models without a finding that too few cuts fell within.
+        """
         compared = [model for model in audited if not model.is_whole_sample]
         needed = Project(self.project.with_ancestors(compared), self.project.seeds)
         compared = [model for model in needed.models if model in compared]
-        with open_catalog(self.catalog, self.session) as first:
+        with open_catalog(self.catalog, self.session, self.home) as first:
             sample = plan_sample(
                 first,
                 vendor_datasets(needed.models),
@@ -166,11 +185,11 @@ class _Run:
                 reach=reach_of(needed),
                 cuts=self.cuts,
                 seed=self.seed,
-                among=among,
+                moments=moments,
             )
             outside = find_outside(first, needed, compared)
             tallies = self._tallies(first, needed, compared, sample)
-        return AuditReport(
+        report = AuditReport(
             models=tuple(
                 conclude(model, tallies[model.relation], outside.get(model.relation))
                 for model in self.project.models
@@ -180,6 +199,13 @@ class _Run:
             series=tuple(str(key) for key in sample.series.values()),
             seed=self.seed,
         )
+        missed = [
+            model
+            for model in compared
+            if tallies[model.relation].cuts_within * _WITHIN_OF < len(sample.cuts)
+            and not report.of(model.relation).findings
+        ]
+        return report, missed
 
     def _tallies(
         self,
@@ -194,7 +220,11 @@ class _Run:
         workers = max(1, min(len(sample.cuts), work, os.cpu_count() or 1, _MOST_WORKERS))
 
         def examine(worker: int) -> Mapping[Relation, Tally]:
-            opened = open_catalog(self.catalog, self.session) if worker else nullcontext(first)
+            opened = (
+                open_catalog(self.catalog, self.session, self.home)
+                if worker
+                else nullcontext(first)
+            )
             with opened as connection:
                 audit = _Audit(
                     scratch_beside(connection, self.catalog, needed, compared),
@@ -203,6 +233,7 @@ class _Run:
                     sample.series,
                     seed=self.seed,
                     takes_turns=self.size.takes_turns,
+                    home=self.home,
                 )
                 for cut in sample.cuts[worker::workers]:
                     if not stopped.is_set():
@@ -224,10 +255,11 @@ def audit_sample(
     models: Sequence[str] = (),
     seed: int = 0,
     session: Mapping[str, str] = _UTC,
+    home: Path | None = None,
 ) -> AuditReport:
     """The audit in a build: three cuts, one of them early, with few bars, in about a second."""
     return audit_lookahead(
-        catalog, project, models=models, cuts=3, seed=seed, size=QUICK, session=session
+        catalog, project, models=models, cuts=3, seed=seed, size=QUICK, session=session, home=home
     )
 
 
@@ -261,15 +293,18 @@ class _Audit:
         *,
         seed: int,
         takes_turns: bool,
+        home: Path | None,
     ) -> None:
         self._scratch, self._project, self._compared = scratch, project, list(compared)
         self._series, self._seed, self._takes_turns = series, seed, takes_turns
+        self._home = home
         self.tallies: dict[Relation, Tally] = defaultdict(Tally)
 
     def examine(self, cut: Cut) -> None:
         """Build all models on the worlds of one cut, and compare."""
         futures = self._futures(cut)
-        self._scratch.enter_cut(cut, self._seed, needs_noise=_NOISED in futures)
+        with translating(self._home):
+            self._scratch.enter_cut(cut, self._seed, needs_noise=_NOISED in futures)
         failures: dict[Relation, str] = {}
         for result, world in (
             ("known", World.until("cut", cut.at_us)),
@@ -337,7 +372,9 @@ class _Audit:
             for result in (future.result, "known")
         )
         tally.rows += known.rows
-        tally.later_rows += count_rows(self._scratch, model, future.result, f"not {_known(cut)}")
+        later, is_within = count_around(self._scratch, model, future.result, _known(cut))
+        tally.later_rows += later
+        tally.cuts_within += is_within
         for name, count in known.filled.items():
             tally.filled[name] += max(count, whole.filled[name])
 

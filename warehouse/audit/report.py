@@ -137,6 +137,9 @@ class AuditReport:
     series: tuple[str, ...]
     seed: int
 
+    def of(self, model: Relation) -> ModelAudit:
+        return next(audit for audit in self.models if audit.model == model)
+
     @property
     def findings(self) -> tuple[ModelFinding, ...]:
         return tuple(finding for model in self.models for finding in model.findings)

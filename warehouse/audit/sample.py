@@ -30,9 +30,16 @@ _EARLY_EVERY = 3
 _WITHIN_EVERY = 3
 _MOST_DRAWS = 8
 _LATE_ENDS = 100
+_EARLY_MOMENTS = 8
+_MOMENTS = 64
+# Maximum number of series of an audit at a model's own moments, which may join others to its own.
+_MOST_SERIES = 12
 _USUAL_LOOKBACK_US = 8 * DAY_US
 _USUAL_HORIZON_US = DAY_US
 MARGIN_US = DAY_US
+
+# Moments in microseconds by series; those of rows without a series are under None.
+Moments = Mapping[int | None, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +132,12 @@ def plan_sample(
     reach: Reach,
     cuts: int,
     seed: int,
-    among: frozenset[int] | None = None,
+    moments: Moments | None = None,
 ) -> Sample:
     """Choose series and cuts at random, the same for the same seed and catalog.
 
-    ``among`` are the numbers of the series to choose from; None for all.
+    ``moments`` are those of :func:`moments_of` for the only audited model: all cuts are at them,
+    every third at an early one, and the model's own series are chosen first.
 
     Cuts are on the edge of a bar of a chosen series, in months weighted by their number of rows,
     and late enough for windows before them to be full if possible. Every third, beginning with the
@@ -140,24 +148,31 @@ def plan_sample(
     then.
     """
     random = Random(seed)
-    rows, keys, late = _held(connection, datasets, among)
-    chosen = _choose_series(rows, keys, late, size, random)
+    rows, keys, late = _held(connection, datasets)
+    own = {series_id for series_id in moments or () if series_id in keys}
+    chosen = _choose_series(rows, keys, late, size, random, own)
     months = _months(connection, datasets, chosen)
     if not months:
         return Sample({}, ())
     ends = _late_ends(connection, datasets, chosen & late, seed)
     planned = []
+    own_moments = [moments[one] for one in sorted(own & chosen)] if moments else []
+    if moments and not own_moments:
+        own_moments = list(moments.values())
     for number in range(cuts):
         around = reach
-        if number % _EARLY_EVERY == _EARLY_EVERY - 1:
+        if own_moments:
+            at_us = _choose_own_moment(own_moments, random, is_early=number % _EARLY_EVERY == 2)
+        elif number % _EARLY_EVERY == _EARLY_EVERY - 1:
             at_us = _choose_early_moment(months, keys, reach, random)
-            around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         elif number % _WITHIN_EVERY == 0:
             at_us = _choose_moment_within(months, keys, reach, random)
         elif ends and number % (2 * _WITHIN_EVERY) == 1:
             at_us = random.choice(ends)
         else:
             at_us = _choose_moment(months, keys, reach, random)
+        if number % _EARLY_EVERY == _EARLY_EVERY - 1:
+            around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         most_after = size.bars // 4 if around is reach else size.bars
         stretches = _stretches(months, keys, at_us, size=size, reach=around, most_after=most_after)
         ended = sorted(chosen)[number // 4 % 2 :: 2] if number % 4 == 3 and len(chosen) > 1 else ()
@@ -189,17 +204,26 @@ def total_lookback_us(model: Model, project: Project) -> int | None:
     return total
 
 
-def series_with_rows(
-    connection: duckdb.DuckDBPyConnection, relations: Sequence[Relation]
-) -> frozenset[int]:
-    """Series that have rows in all of these stored relations of the catalog."""
-    common: frozenset[int] | None = None
-    for relation in relations:
-        text = f"select distinct series_id from {_in_origin(relation)}"
-        rows = connection.execute(text).fetchall()
-        found = frozenset(row[0] for row in rows)
-        common = found if common is None else common & found
-    return common or frozenset()
+def moments_of(connection: duckdb.DuckDBPyConnection, model: Model, seed: int) -> Moments:
+    """Some moments at which rows of a built model became known, by series, in microseconds.
+
+    The first ones of each series and some at random, in order. The last moment of a series is
+    included only if there is no other, because no row of it comes later.
+    """
+    sql = model.relation.sql
+    columns = {row[0] for row in connection.execute(f"describe {sql}").fetchall()}
+    if "known_at" not in columns:
+        return {}
+    series = "series_id" if "series_id" in columns else "null"
+    rows = connection.execute(
+        f"select series, min(us, {_EARLY_MOMENTS}), arg_min(us, hash(us, {seed}), {_MOMENTS}),"
+        f" max(us) from (select {series} as series, epoch_us(known_at) as us from {sql}"
+        " where isfinite(known_at)) group by series order by series"
+    ).fetchall()
+    return {
+        series: sorted({us for us in (*firsts, *others) if us < last}) or [last]
+        for series, firsts, others, last in rows
+    }
 
 
 def relation_of(dataset: str) -> Relation:
@@ -259,9 +283,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> s
 
 
 def _held(
-    connection: duckdb.DuckDBPyConnection,
-    datasets: Sequence[str],
-    among: frozenset[int] | None,
+    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]
 ) -> tuple[dict[tuple[int, str], int], dict[int, SeriesKey], set[int]]:
     """Rows by series and dataset, the keys of the series, and the series that have late bars."""
     found = connection.execute(
@@ -269,10 +291,9 @@ def _held(
         ' exchange, symbol, "interval", clock'
         f" from ({_listed(connection, datasets)}) group by all order by series_id, dataset"
     ).fetchall()
-    held = [row for row in found if among is None or row[0] in among]
-    rows = {(series_id, dataset): count for series_id, dataset, count, *_ in held}
-    keys = {row[0]: SeriesKey(*row[4:]) for row in held}
-    return rows, keys, {row[0] for row in held if row[3]}
+    rows = {(series_id, dataset): count for series_id, dataset, count, *_ in found}
+    keys = {row[0]: SeriesKey(*row[4:]) for row in found}
+    return rows, keys, {row[0] for row in found if row[3]}
 
 
 def _months(
@@ -319,10 +340,13 @@ def _choose_series(
     late: set[int],
     size: SampleSize,
     random: Random,
+    own: set[int],
 ) -> set[int]:
     """The series with most rows, then its instrument's other intervals, then other series.
 
-    Series with late bars come first, because models may read these bars too early.
+    Series with late bars come first, because models may read these bars too early. For a model with
+    ``own`` series, some of these come first instead, then those of the same instrument or interval,
+    because the model may join them.
     """
     worth: Counter[int] = Counter()
     for (series_id, _), count in rows.items():
@@ -330,7 +354,7 @@ def _choose_series(
     shuffled = sorted(worth, key=lambda _: random.random())
     if not shuffled:
         return set()
-    focus = keys[max(shuffled, key=lambda one: (one in late, worth[one]))]
+    focus = keys[max(shuffled, key=lambda one: (one in own, one in late, worth[one]))]
 
     def distance(series_id: int) -> tuple[bool, bool, bool, bool, int]:
         key = keys[series_id]
@@ -340,7 +364,18 @@ def _choose_series(
         is_on_time = series_id not in late
         return is_on_time, other_instrument, other_clock, other_interval, -worth[series_id]
 
-    return set(sorted(shuffled, key=distance)[: size.series])
+    ordered = sorted(shuffled, key=distance)
+    if not own:
+        return set(ordered[: size.series])
+    first = [one for one in ordered if one in own][: _MOST_SERIES // 2]
+    shared = (focus.exchange, focus.symbol), focus.interval
+
+    def is_apart(series_id: int) -> bool:
+        key = keys[series_id]
+        return (key.exchange, key.symbol) != shared[0] and key.interval != shared[1]
+
+    rest = sorted((one for one in ordered if one not in first), key=is_apart)
+    return {*first, *rest[: _MOST_SERIES - len(first)]}
 
 
 def _choose_moment(
@@ -388,6 +423,12 @@ def _choose_moment_within(
         if any(at_us % bar_us for bar_us in slower):
             break
     return at_us
+
+
+def _choose_own_moment(moments: Sequence[Sequence[int]], random: Random, *, is_early: bool) -> int:
+    """One of the moments of a random series, or one of its first."""
+    of_series = random.choice(moments)
+    return random.choice(of_series[:_EARLY_MOMENTS] if is_early else of_series)
 
 
 def _choose_early_moment(

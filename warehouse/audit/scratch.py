@@ -19,7 +19,7 @@ from warehouse.audit.sample import ORIGIN, TICKS, VENDOR, Cut, load_cut, relatio
 from warehouse.engine import Fault, attach, connect, reading_catalog, translating
 from warehouse.errors import BUILD, BuildError
 from warehouse.project import Model, Project, create_schemas, create_seeds
-from warehouse.sql import DATABASE, Relation, identifier, literal
+from warehouse.sql import DATABASE, HOME_VARIABLE, Relation, identifier, literal
 from warehouse.vendor import KEY_COLUMNS
 
 KEYS = tuple(column.name for column in KEY_COLUMNS)
@@ -246,8 +246,12 @@ def stored(result: str, model: Model) -> str:
 
 
 @contextmanager
-def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_catalog(
+    catalog: Path, session: Mapping[str, str], home: Path | None, name: str = ORIGIN
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory connection with a catalog attached read-only.
+
+    Its views read the files of ``home``; None for the home that it had when it was written.
 
     Raises
     ------
@@ -256,7 +260,9 @@ def open_catalog(catalog: Path, session: Mapping[str, str]) -> Iterator[duckdb.D
     """
     with connect(session) as connection:
         with reading_catalog(catalog):
-            attach(connection, catalog, ORIGIN)
+            attach(connection, catalog, name)
+        if home is not None:
+            connection.execute(f"set variable {HOME_VARIABLE} = {literal(str(home))}")
         yield connection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from warehouse.audit.report import Kind, ModelAudit, ModelFinding, Verdict
 from warehouse.project import Model
@@ -17,6 +17,7 @@ class Tally:
 
     rows: int = 0
     later_rows: int = 0
+    cuts_within: int = 0
     filled: Counter[str] = field(default_factory=Counter)
     labels_seen: set[str] = field(default_factory=set)
     labels_differing: set[str] = field(default_factory=set)
@@ -31,6 +32,7 @@ class Tally:
     def merge(self, other: Tally) -> None:
         self.rows += other.rows
         self.later_rows += other.later_rows
+        self.cuts_within += other.cuts_within
         for name, count in other.filled.items():
             self.filled[name] += count
         self.labels_seen |= other.labels_seen
@@ -86,3 +88,22 @@ _KNOWN_TOO_LATE = (
     "no row was compared: known_at of all its rows lies after every cut, later than the data that"
     " they are made from; set known_at to the moment when the last input of a row was known"
 )
+
+
+_NONE_MADE = (
+    "no row was compared, though it has rows: they need series or data that no sample had; compare"
+    " its rows with those of data that ends earlier"
+)
+
+
+def with_earlier(earlier: ModelAudit, later: ModelAudit) -> ModelAudit:
+    """The outcome of an audit at a model's own moments, and of the one before it."""
+    if later.findings:
+        return later
+    if not later.rows:
+        reason = earlier.reason or _NONE_MADE
+        return replace(later, verdict=Verdict.UNTESTED, reason=reason)
+    untested = later.untested
+    if earlier.rows:
+        untested = tuple(name for name in untested if name in earlier.untested)
+    return replace(later, rows=earlier.rows + later.rows, untested=untested)

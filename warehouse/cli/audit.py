@@ -54,6 +54,7 @@ def lookahead(
         cuts=cuts,
         seed=seed,
         session=settings.session,
+        home=home.root,
     )
     if as_json:
         put_json(

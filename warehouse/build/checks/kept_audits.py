@@ -27,7 +27,7 @@ from warehouse.sql import Relation, identifier, rows_of_files
 from warehouse.times import utc_now
 
 # Increase it if the audit or its sample changes, so that every model is audited again.
-AUDIT_VERSION = 2
+AUDIT_VERSION = 3
 
 # Models with a more recent audit are not audited in turn.
 _BETWEEN_AUDITS = timedelta(days=1)
@@ -89,11 +89,12 @@ class KeptAudit:
 
     def with_more(self, later: ModelAudit) -> ModelAudit:
         """The combined outcome of these audits and a later one."""
-        if not is_without_fault(later) or not self.audit.rows:
+        if later.findings or not self.audit.rows:
             return later
         return replace(
             later,
             verdict=self.audit.verdict,
+            reason="",
             rows=self.audit.rows + later.rows,
             untested=tuple(name for name in self.audit.untested if name in later.untested)
             if later.rows

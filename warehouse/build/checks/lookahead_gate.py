@@ -78,6 +78,7 @@ def _audit(
         models=[f"{model.relation.schema}.{model.name}" for model in models],
         seed=seed,
         session=file.settings.session,
+        home=file.home.root,
     )
     return {audit.model: audit for audit in report.models}
 

@@ -316,7 +316,8 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         ],
     ),
     "audited": (
-        "One row per model in which the look-ahead audits of builds found no fault.",
+        "One row per model in which the look-ahead audits of builds found no fault, or that has no"
+        " rows to test (untested).",
         [
             ("schema", "VARCHAR", "Schema of the model."),
             ("name", "VARCHAR", "Model."),
