@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.support import copy_home, run_warehouse
 from warehouse.audit import (
     FULL,
     AuditReport,
@@ -274,3 +275,18 @@ def test_every_sample_finds_the_leak_of_a_model_with_rows_in_a_short_span(
         for finding in audit.findings:
             assert finding.cut is not None
             assert date(2025, 10, 9) <= finding.cut.date() < date(2025, 10, 11)
+
+
+def test_command_when_the_home_is_a_copy_then_reads_the_files_of_the_copy(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(demo_home, tmp_path / "copy")
+    shutil.rmtree(home / "marts" / "vendor.flow")  # the original, which still has it, is not read
+
+    done = run_warehouse(
+        "--home", home, "audit", "lookahead", "flow_features", "--cuts", "1", cwd=tmp_path
+    )
+
+    assert done.exit_code not in (0, 70), done.stdout + done.stderr
+    assert str(home / "marts" / "vendor.flow") in done.stderr
+    assert str(demo_home) not in done.stdout + done.stderr
