@@ -74,7 +74,7 @@ def test_queries_when_listed_or_named_then_are_shown(
         out, err = capsys.readouterr()
         assert max(map(len, out.splitlines())) <= int(width)
         assert purpose in " ".join(out.replace("package", "").split())
-        assert "warehouse queries NAME" in err
+        assert f"warehouse --home {demo_home} queries NAME" in err
 
 
 def test_explain_when_asked_then_names_tables_datasets_and_vendor_columns(
