@@ -161,9 +161,10 @@ def plan_sample(
         own_moments = list(moments.values())
     for number in range(cuts):
         around = reach
+        is_early = number % _EARLY_EVERY == _EARLY_EVERY - 1
         if own_moments:
-            at_us = _choose_own_moment(own_moments, random, is_early=number % _EARLY_EVERY == 2)
-        elif number % _EARLY_EVERY == _EARLY_EVERY - 1:
+            at_us = _choose_own_moment(own_moments, random, is_early=is_early)
+        elif is_early:
             at_us = _choose_early_moment(months, keys, reach, random)
         elif number % _WITHIN_EVERY == 0:
             at_us = _choose_moment_within(months, keys, reach, random)
@@ -171,7 +172,7 @@ def plan_sample(
             at_us = random.choice(ends)
         else:
             at_us = _choose_moment(months, keys, reach, random)
-        if number % _EARLY_EVERY == _EARLY_EVERY - 1:
+        if is_early:
             around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         most_after = size.bars // 4 if around is reach else size.bars
         stretches = _stretches(months, keys, at_us, size=size, reach=around, most_after=most_after)
