@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -239,6 +239,36 @@ NARROW = {
     "close_of_two_days": (
         f'select f.series_id, f."time", f.known_at, f.close as x {HOURS} and {SPAN}'
     ),
+    "next_bar_without_a_series": (
+        'select f."time", f.known_at, lead(avg(f.close)) over (order by f."time") as x'
+        f' {HOURS} and {SPAN} group by f."time", f.known_at'
+    ),
+    "close_without_a_series": (
+        f'select f."time", f.known_at, avg(f.close) as x {HOURS} and {SPAN} group by all'
+    ),
+}
+MOMENTS = {
+    "known_a_microsecond_early": (
+        'select f.series_id, f."time", f.known_at - interval 1 microsecond as known_at,'
+        " f.close as x from {ohlcv} as f where f.\"interval\" = '5m'"
+    ),
+    "known_after_59_of_60_minutes": (
+        'select f.series_id, f."time", f."time" + interval 59 minute as known_at, f.close as x'
+        f" {HOURS}"
+    ),
+    "next_bar_once_a_day": (
+        'select f.series_id, f."time", f.known_at, lead(f.close) over (partition by f.series_id'
+        ' order by f."time") as x from {ohlcv} as f'
+        " qualify f.\"interval\" = '5m' and f.\"time\"::time = time '23:55:00'"
+    ),
+    "close_known_a_microsecond_late": (
+        'select f.series_id, f."time", f.known_at + interval 1 microsecond as known_at,'
+        " f.close as x from {ohlcv} as f"
+    ),
+    "mean_of_a_day_until_its_last_bar": (
+        'select f.series_id, date_trunc(\'day\', f."time") as "time",'
+        " max(f.known_at) as known_at, avg(f.close) as x from {ohlcv} as f group by 1, 2"
+    ),
 }
 
 
@@ -252,7 +282,7 @@ def narrow(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Ground:
     models = []
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(catalog))} as warehouse")
-        for name, sql in NARROW.items():
+        for name, sql in (NARROW | MOMENTS).items():
             relation = Relation("user", name)
             sql = sql.format(ohlcv=ohlcv.sql)
             connection.execute('create schema if not exists warehouse."user"')
@@ -269,12 +299,49 @@ def test_every_sample_finds_the_leak_of_a_model_with_rows_in_a_short_span(
 ) -> None:
     for name in NARROW:
         (audit,) = audit_sample(narrow.catalog, narrow.project, models=[name], seed=seed).models
-        expected = Verdict.CLEAN if name == "close_of_two_days" else Verdict.LEAK
+        expected = Verdict.CLEAN if name.startswith("close_") else Verdict.LEAK
         assert audit.verdict is expected, audit
         assert audit.rows
         for finding in audit.findings:
             assert finding.cut is not None
             assert date(2025, 10, 9) <= finding.cut.date() < date(2025, 10, 11)
+
+
+def test_every_sample_has_cuts_at_moments_when_rows_of_a_model_became_known(narrow: Ground) -> None:
+    causes = {
+        "known_a_microsecond_early": "close up to 0.000001 seconds after the row is known",
+        "known_after_59_of_60_minutes": ", or set known_at to the end of the bar that begins with",
+        "next_bar_once_a_day": "uses ohlcv 5m up to 1 bar",
+        "close_known_a_microsecond_late": "",
+        "mean_of_a_day_until_its_last_bar": "its known_at becomes later as bars are added",
+    }
+    for name, cause in causes.items():
+        (audit,) = audit_sample(narrow.catalog, narrow.project, models=[name]).models
+        assert audit.verdict is (Verdict.LEAK if cause else Verdict.CLEAN), audit
+        assert all(cause in finding.cause for finding in audit.findings), audit
+
+
+def test_a_model_whose_rows_cannot_be_read_for_cuts_is_untested_with_the_command_to_see_why(
+    narrow: Ground,
+) -> None:
+    with duckdb.connect(narrow.catalog) as connection:
+        connection.execute(
+            "create view \"user\".next_in_a_file as select error('no such file') as known_at"
+        )
+    pattern = narrow.project.model("close_of_two_days")
+    model = replace(pattern, relation=Relation("user", "next_in_a_file"))
+
+    (audit,) = audit_sample(narrow.catalog, Project((model,), ())).models
+
+    assert audit.verdict is Verdict.UNTESTED
+    assert "(Invalid Input Error: no such file)" in audit.reason
+    assert "run: warehouse sql 'select max(known_at) from user.next_in_a_file'" in audit.reason
+
+
+def test_the_full_audit_has_cuts_at_the_beginning_of_days_and_months(ground: Ground) -> None:
+    report = audit_lookahead(ground.catalog, ground.project, models=["stg_ohlcv"], size=SIZE)
+    midnights = [cut for cut in report.cuts if cut.time() == datetime.min.time()]
+    assert len(midnights) >= 3
 
 
 def test_command_when_the_home_is_a_copy_then_reads_the_files_of_the_copy(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from warehouse.audit.compare import Difference, Row, are_equal
+from warehouse.audit.compare import NO_ROW, Difference, Row, are_equal
 from warehouse.audit.scratch import Scratch, World
 from warehouse.display import counted
 from warehouse.project import Model
@@ -106,6 +106,12 @@ class _Probe:
         at = self._columns.index(column)
         return sorted((row[at] for row in found), key=repr)
 
+    def is_replaced(self) -> bool:
+        """Whether the build on all data has a row that differs in a later ``known_at`` only."""
+        key = Row(tuple(pair for pair in self.row.key if pair[0] != "known_at"))
+        later = f"{key.condition or 'true'} and known_at > {moment(self.known_at)}"
+        return bool(self._scratch.rows(self.whole(), self._model, [], later))
+
     def sources_until(self, until: datetime) -> list[tuple[str, str | None]]:
         """Datasets and intervals with rows between the row and a later moment."""
         found = []
@@ -137,6 +143,12 @@ def _measure(probe: _Probe, difference: Difference) -> Cause:
             "two builds of the same data differ: something is random, or rows are ordered by"
             " columns with ties"
         )
+    if column is None and difference.left == NO_ROW and probe.is_replaced():
+        return Cause(
+            "its known_at becomes later as bars are added, as max(known_at) of an unfinished day"
+            " does; set known_at to when the last bar of the row is known, such as"
+            " date_trunc('day', \"time\") + interval 1 day"
+        )
     if not probe.later or _same(whole, probe.value(column, probe.until(-1))):
         return Cause("changes with data from after the row, but in no way that could be measured")
     low, high = -1, len(probe.later) - 1
@@ -167,10 +179,13 @@ def _described(
     if bars is not None:
         far = f"{counted(bars, 'bar')} ({far})"
     slower = [interval_us(i) for _, i in sources if i is not None and interval_us(i) > bar_us]
+    own = ""
+    if isinstance(start, datetime) and datetime_us(until) - datetime_us(start) in slower:
+        own = ", or set known_at to the end of the bar that begins with the row"
     if len(slower) == len(sources) > 0 and bar_us and all(reach_us < us for us in slower):
         text = (
             f"uses {named}, whose bars close up to {far} after the row is known:"
-            " join them on known_at, not on time"
+            f" join them on known_at, not on time{own}"
         )
     elif to_the_end:
         text = (
@@ -191,12 +206,12 @@ def _duration(microseconds: int) -> str:
 
     Examples
     --------
-    >>> _duration(86_100 * 10**6), _duration(90_000 * 10**6), _duration(500_000)
-    ('23 hours 55 minutes', '1 day 1 hour', '0.5 seconds')
+    >>> _duration(86_100 * 10**6), _duration(90_000 * 10**6), _duration(500_000), _duration(1)
+    ('23 hours 55 minutes', '1 day 1 hour', '0.5 seconds', '0.000001 seconds')
     """
     seconds, parts = microseconds // 10**6, []
     for unit, length in _UNITS:
         count, seconds = divmod(seconds, length)
         if count:
             parts.append(counted(count, unit))
-    return " ".join(parts[:2]) or f"{microseconds / 1e6} seconds"
+    return " ".join(parts[:2]) or f"{microseconds / 1e6:f}".rstrip("0") + " seconds"

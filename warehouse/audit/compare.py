@@ -21,6 +21,7 @@ RELATIVE_TOLERANCE = 1e-9
 _REALS = ("DOUBLE", "FLOAT")
 _PLACE = "place among equal keys"
 _PRESENT = "is there"
+NO_ROW = "no row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,21 @@ def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> i
     return int(found[0])
 
 
-def count_around(scratch: Scratch, model: Model, result: str, condition: str) -> tuple[int, bool]:
-    """The rows not under ``condition``, and whether a series has rows both under it and not."""
+def count_around(scratch: Scratch, model: Model, result: str, known: str) -> tuple[int, bool]:
+    """The rows after the cut, and whether it is at a row: a series has one of the cut and a later.
+
+    A row is of the cut if no data that the model reads became known between the two.
+    """
     has_series = any(name == "series_id" for name, _ in scratch.columns(result, model))
+    last = " union all ".join(
+        f"select max(known_at) as known_at from memory.cut.{identifier(dataset)} where {known}"
+        for dataset in scratch.datasets_of(model)
+    )
+    of_cut = f"{known} and known_at >= (select max(known_at) from ({last}))" if last else known
     found = scratch.connection.execute(
-        "select coalesce(sum(later), 0)::bigint, coalesce(bool_or(known > 0 and later > 0), false)"
-        f" from (select count(*) filter ({condition}) as known, count(*) - known as later"
-        f" from {stored(result, model)} {'group by series_id' if has_series else ''})"
+        "select coalesce(sum(later), 0)::bigint, coalesce(bool_or(near > 0 and later > 0), false)"
+        f" from (select count(*) filter ({of_cut}) as near, count(*) - count(*) filter ({known})"
+        f" as later from {stored(result, model)} {'group by series_id' if has_series else ''})"
     ).fetchone()
     assert found is not None
     return int(found[0]), bool(found[1])
@@ -221,7 +230,7 @@ def _first(
     row = Row(tuple(zip(keys, found[2:], strict=True)))
     left, right = found[:2]
     if not name:
-        left, right = ("a row" if side else "no row" for side in (left, right))
+        left, right = ("a row" if side else NO_ROW for side in (left, right))
     return Difference(name or None, count, row, left, right)
 
 

@@ -62,12 +62,12 @@ from warehouse.vendor import SERIES_COLUMNS, SeriesKey
 _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
-
-# One of so many cuts must fall between two rows of a model.
-_WITHIN_OF = 3
-
-# Number of cuts per model from which another scratch database pays off.
-_LEAST_WORK = 4
+_AT_ROWS_OF = 3  # one of so many cuts must be at a row of a model
+_UNREADABLE = (
+    "too few cuts were at its rows, and it cannot be read to choose others ({1}); to see why, run:"
+    " warehouse sql 'select max(known_at) from {0}'"
+)
+_LEAST_WORK = 4  # cuts per model from which another scratch database pays off
 
 
 def audit_lookahead(
@@ -83,9 +83,9 @@ def audit_lookahead(
 ) -> AuditReport:
     """Search models for values that depend on data that was not known yet.
 
-    A model for which fewer than a third of the cuts fell between two of its rows is audited again,
-    alone, with cuts between its own rows and on its own series. If no row is compared then either,
-    though it has some, it is untested for this reason.
+    A model for which fewer than a third of the cuts were at one of its rows is audited again,
+    alone, with cuts at moments of its own rows and on its own series. If no row is compared then
+    either, though it has some, it is untested for this reason.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def audit_lookahead(
 
 
 def _moments(run: _Run, models: Sequence[Model]) -> list[tuple[Model, Moments | str]]:
-    """Moments between the rows of each built model, or why its rows cannot be read."""
+    """Moments of the rows of each built model, or why its rows cannot be read."""
     found: list[tuple[Model, Moments | str]] = []
     # under the name that the views of the user's models use
     opened = open_catalog(run.catalog, run.session, run.home, DATABASE)
@@ -150,8 +150,8 @@ def _moments(run: _Run, models: Sequence[Model]) -> list[tuple[Model, Moments | 
             except duckdb.IOException:
                 raise
             except duckdb.Error as error:
-                reason = str(error).splitlines()[0]
-                found.append((model, f"no cut fell between its rows; to read them fails: {reason}"))
+                fault = str(error).splitlines()[0]
+                found.append((model, _UNREADABLE.format(model.relation, fault)))
     return found
 
 
@@ -172,7 +172,7 @@ class _Run:
     ) -> tuple[AuditReport, list[Model]]:
         """Audit models on a sample, with cuts at ``moments`` if given.
 
-        The second result are models without a finding that too few cuts fell within.
+        The second result are models without a finding at whose rows too few cuts were.
         """
         compared = [model for model in audited if not model.is_whole_sample]
         needed = Project(self.project.with_ancestors(compared), self.project.seeds)
@@ -202,7 +202,7 @@ class _Run:
         missed = [
             model
             for model in compared
-            if tallies[model.relation].cuts_within * _WITHIN_OF < len(sample.cuts)
+            if tallies[model.relation].cuts_at_rows * _AT_ROWS_OF < len(sample.cuts)
             and not report.of(model.relation).findings
         ]
         return report, missed
@@ -372,9 +372,9 @@ class _Audit:
             for result in (future.result, "known")
         )
         tally.rows += known.rows
-        later, is_within = count_around(self._scratch, model, future.result, _known(cut))
+        later, is_at_row = count_around(self._scratch, model, future.result, _known(cut))
         tally.later_rows += later
-        tally.cuts_within += is_within
+        tally.cuts_at_rows += is_at_row
         for name, count in known.filled.items():
             tally.filled[name] += max(count, whole.filled[name])
 

@@ -28,6 +28,7 @@ _LEAST_BARS_BEFORE = 64
 _LEAST_BARS_AFTER = 8
 _EARLY_EVERY = 3
 _WITHIN_EVERY = 3
+_ON_EDGE_AT = 4
 _MOST_DRAWS = 8
 _LATE_ENDS = 100
 _EARLY_MOMENTS = 8
@@ -143,9 +144,9 @@ def plan_sample(
     and late enough for windows before them to be full if possible. Every third, beginning with the
     first, is within a bar of a slower series of an instrument, because only there can a slower bar
     that is read too early be found. Every third is soon after the first row instead, with as much
-    data after it as other cuts have before, to test warm-ups and first calibrations. If bars of the
-    chosen series are known late, half of the other cuts are at the end of a bar that is not known
-    then.
+    data after it as other cuts have before, to test warm-ups and first calibrations. Of the others,
+    half are at the beginning of a day or month; if bars of the chosen series are known late, the
+    other half are at the end of a bar that is not known then.
     """
     random = Random(seed)
     rows, keys, late = _held(connection, datasets)
@@ -172,6 +173,8 @@ def plan_sample(
             at_us = random.choice(ends)
         else:
             at_us = _choose_moment(months, keys, reach, random)
+            if number % (2 * _WITHIN_EVERY) == _ON_EDGE_AT:
+                at_us = _choose_edge(months, at_us, random, of_month=number % 4 == 2)
         if is_early:
             around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         most_after = size.bars // 4 if around is reach else size.bars
@@ -424,6 +427,19 @@ def _choose_moment_within(
         if any(at_us % bar_us for bar_us in slower):
             break
     return at_us
+
+
+def _choose_edge(months: list[_Month], at_us: int, random: Random, *, of_month: bool) -> int:
+    """The beginning of a moment's day or of a month, if there is data before it.
+
+    A feature may look ahead only there, if it joins or groups by calendar.
+    """
+    first_us = min(month.first_us for month in months)
+    later = [month.first_us for month in months if month.first_us > first_us]
+    if of_month and later:
+        return random.choice(later)
+    edge_us = at_us // DAY_US * DAY_US
+    return edge_us if edge_us > first_us else at_us
 
 
 def _choose_own_moment(moments: Sequence[Sequence[int]], random: Random, *, is_early: bool) -> int:

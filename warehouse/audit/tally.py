@@ -17,7 +17,7 @@ class Tally:
 
     rows: int = 0
     later_rows: int = 0
-    cuts_within: int = 0
+    cuts_at_rows: int = 0
     filled: Counter[str] = field(default_factory=Counter)
     labels_seen: set[str] = field(default_factory=set)
     labels_differing: set[str] = field(default_factory=set)
@@ -32,7 +32,7 @@ class Tally:
     def merge(self, other: Tally) -> None:
         self.rows += other.rows
         self.later_rows += other.later_rows
-        self.cuts_within += other.cuts_within
+        self.cuts_at_rows += other.cuts_at_rows
         for name, count in other.filled.items():
             self.filled[name] += count
         self.labels_seen |= other.labels_seen
