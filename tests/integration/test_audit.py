@@ -326,7 +326,8 @@ def test_a_model_whose_rows_cannot_be_read_for_cuts_is_untested_with_the_command
 ) -> None:
     with duckdb.connect(narrow.catalog) as connection:
         connection.execute(
-            "create view \"user\".next_in_a_file as select error('no such file') as known_at"
+            'create view "user".next_in_a_file as'
+            " select error('no such file')::timestamp as known_at"
         )
     pattern = narrow.project.model("close_of_two_days")
     model = replace(pattern, relation=Relation("user", "next_in_a_file"))
