@@ -42,8 +42,8 @@ def verify(
 
     If the home is in a bucket, every object there is read too, unless --quick is given.
 
-    Exits with 4 if anything is damaged. Each finding names the command to run next. Notes describe
-    the data (missing bars, columns that are not in the contract) and are not damage.
+    Exits with 4 if anything is damaged. Each finding names the command to run next. Missing bars
+    and unusual values are not damage: `warehouse status` lists them.
 
     With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, runs its query
     again. The exit code is 0 if the result is identical; else it is 1, and the output shows whether

@@ -2,25 +2,21 @@
 
 Manifest, objects, links, catalogs and stored months are compared with each other. Damaged files
 cannot be trusted until they are repaired (``upkeep.repair``); stale ones are replaced by the next
-build; stray ones do no harm; a note is about the data, not the home.
+build; stray ones do no harm; a note is about a former version of a file. What the data lacks is not
+checked here: ``warehouse status`` shows missing bars and unusual values.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import groupby
 from pathlib import Path
-
-import duckdb
 
 from warehouse.build import copy_damage, month_damage
 from warehouse.display import counted
-from warehouse.engine import connect
 from warehouse.errors import BUILD, REPAIR, DamagedError, FileRefusedError, NewerHomeError
 from warehouse.files import leftovers, sha256_of
 from warehouse.generations import (
@@ -38,15 +34,11 @@ from warehouse.lake import (
     FileFacts,
     Manifest,
     StoredFile,
-    assign_ownership,
     check_file,
-    find_gaps,
     is_link,
-    series_months,
     shows,
 )
-from warehouse.sql import identifier, rows_of_files
-from warehouse.vendor import OTHER_TYPE, DatasetColumn, load_contracts
+from warehouse.vendor import OTHER_TYPE, load_contracts
 
 
 class Severity(StrEnum):
@@ -70,16 +62,12 @@ class About(StrEnum):
     MONTH = "month"
     COPY = "copy"
     LEFTOVER = "leftover"
-    DATA = "data"
     BUCKET = "bucket"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem, and what to do about it.
-
-    ``subject`` is a path below the home, or a dataset.
-    """
+    """One problem, and what to do about it; ``subject`` is a path below the home."""
 
     kind: Severity
     about: About
@@ -126,7 +114,6 @@ def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
         *_check_catalogs(home, seen, quick=quick),
         *_check_journal(home),
         *_check_leftovers(home),
-        *_note_data(seen),
     ]
 
 
@@ -142,10 +129,6 @@ class _Seen:
         The objects of current files.
     links
         Paths in ``lake/`` that should be links.
-    gaps
-        The bars of each gap, by dataset.
-    outside
-        The number of values outside the contract's range, by dataset and column.
     """
 
     damage: dict[str, str | None] = field(default_factory=dict)
@@ -153,8 +136,6 @@ class _Seen:
     links: set[str] = field(default_factory=set)
     of_objects: list[Finding] = field(default_factory=list)
     of_links: list[Finding] = field(default_factory=list)
-    gaps: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    outside: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 # -- objects and links ---------------------------------------------------------------------------
@@ -206,25 +187,17 @@ def _brief(value: object) -> str:
 
 
 def _look_through(home: Home, manifest: Manifest, *, quick: bool) -> _Seen:
-    """Check the rows of the manifest with their objects and links, series by series."""
+    """Check the rows of the manifest with their objects and links."""
     seen = _Seen()
-    with connect(home.session) as connection:
-        rows = manifest.files(superseded=True)
-        for _, some in groupby(rows, key=lambda file: (file.key.dataset, file.key.series)):
-            files = list(some)
-            current = [file for file in files if file.superseded_at is None]
-            for file in files:
-                seen.of_objects += _check_object(home, file, seen.damage, quick=quick)
-            seen.shown.update(file.object for file in current)
-            for file in current if home.has_links else ():
-                path = home.lake / file.key.path
-                seen.links.add(str(path))
-                seen.of_links += _check_link(home, path, home.object_path(file.object))
-            for gap in find_gaps(series_months(assign_ownership(current))):
-                seen.gaps[gap.dataset].append(gap.bars)
-            for file in () if quick else current:
-                for name, count in _outside(connection, home, file):
-                    seen.outside[file.key.dataset, name] += count
+    for file in manifest.files(superseded=True):
+        seen.of_objects += _check_object(home, file, seen.damage, quick=quick)
+        if file.superseded_at is not None:
+            continue
+        seen.shown.add(file.object)
+        if home.has_links:
+            path = home.lake / file.key.path
+            seen.links.add(str(path))
+            seen.of_links += _check_link(home, path, home.object_path(file.object))
     return seen
 
 
@@ -405,51 +378,6 @@ def _check_leftovers(home: Home) -> Iterator[Finding]:
         step = "the next sync or build removes it; so does: warehouse verify --repair"
         what = "was left by a killed process"
         yield Finding(Severity.STRAY, About.LEFTOVER, _below(home, path), what, step)
-
-
-# -- the data itself -----------------------------------------------------------------------------
-
-
-def _note_data(seen: _Seen) -> Iterator[Finding]:
-    """Notes on gaps, and on values outside the contract's range, which are not damage."""
-    for dataset, missing in sorted(seen.gaps.items()):
-        what = f"lacks {counted(sum(missing), 'bar')}, in {counted(len(missing), 'gap')}"
-        step = 'see: warehouse sql "from meta.gaps"'
-        yield Finding(Severity.NOTE, About.DATA, dataset, what, step)
-    for (dataset, name), count in seen.outside.items():
-        if count:
-            what = f"{name}: {counted(count, 'value')} outside the contract's range"
-            step = "see: warehouse status, after a build"
-            yield Finding(Severity.NOTE, About.DATA, dataset, what, step)
-
-
-def _outside(
-    connection: duckdb.DuckDBPyConnection, home: Home, file: StoredFile
-) -> list[tuple[str, int]]:
-    """Columns of a file, each with the number of values outside the contract's range."""
-    contract = load_contracts().get(file.key.dataset)
-    held = {name for name, _ in file.facts.columns}
-    columns = [
-        column
-        for column in (contract.columns if contract else ())
-        if column.name in held and (column.minimum, column.maximum) != (None, None)
-    ]
-    path = home.object_path(file.object)
-    if not columns or not path.is_file():
-        return []
-    counts = ", ".join(f"count(*) filter (where {_beyond(column)})" for column in columns)
-    try:
-        row = connection.execute(f"select {counts} from {rows_of_files([path])}").fetchone()
-    except duckdb.Error:  # its damage is already a finding
-        return []
-    return list(zip((column.name for column in columns), row or (), strict=True))
-
-
-def _beyond(column: DatasetColumn) -> str:
-    name = identifier(column.name)
-    below = [] if column.minimum is None else [f"{name} < {column.minimum}"]
-    above = [] if column.maximum is None else [f"{name} > {column.maximum}"]
-    return f"isfinite({name}::double) and ({' or '.join([*below, *above])})"
 
 
 # -- helpers -------------------------------------------------------------------------------------
