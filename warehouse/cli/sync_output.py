@@ -20,7 +20,7 @@ from warehouse.cli.common import (
 )
 from warehouse.display import counted, render_size
 from warehouse.lake import Admission, BadRow, Outcome
-from warehouse.sync import LAYOUTS, FolderFault, FolderPlan, SyncReport, other_data
+from warehouse.sync import FolderFault, FolderPlan, SyncReport, other_data
 
 if TYPE_CHECKING:
     from warehouse.sync import VendorPlan
@@ -29,7 +29,8 @@ _FILES_SHOWN = 5
 _NEXT = {
     FolderFault.MISNAMED: "rename them so that they end in .parquet, then sync again",
     FolderFault.UNNAMED: "give what the paths do not contain, for all files of the folder:"
-    " --dataset --exchange --symbol --interval --clock",
+    " --dataset --exchange --symbol --interval --clock; or arrange the files as shown at the end"
+    " of: warehouse sync --help",
 }
 
 
@@ -220,12 +221,6 @@ def _say_unrecognised(found: SyncReport | FolderPlan, folder: Path | None) -> No
             say(f"  and {len(some) - _FILES_SHOWN:,} more, see --json")
         if fault in _NEXT:
             say(f"  next: {_NEXT[fault]}")
-        if fault is FolderFault.UNNAMED and found.layouts_shown:
-            say("  or arrange the files as shown at the end of warehouse sync --help")
-        elif fault is FolderFault.UNNAMED:
-            say("  or arrange the files in one of these ways:")
-            for layout in LAYOUTS:
-                say(f"    {layout}")
 
 
 def print_folder_plan(plan: FolderPlan, as_json: bool, folder: Path) -> None:

@@ -18,7 +18,7 @@ from warehouse.home import Home
 from warehouse.lake import Admission, Manifest, Outcome
 from warehouse.progress import phase
 from warehouse.sync.layout import FolderFault, FoundFile, Naming, printable, same_key, scan_folder
-from warehouse.sync.report import SOME_UNNAMED, SyncReport, sync_run
+from warehouse.sync.report import SyncReport, sync_run
 from warehouse.vendor import FileKey, load_contracts
 
 _FILES_TOGETHER = 16
@@ -53,8 +53,6 @@ class FolderPlan:
         Parquet files with the same key and different bytes; none of them is imported.
     others
         Data files in other formats.
-    layouts_shown
-        Whether an earlier sync of this home listed the layouts of a folder.
     """
 
     files: tuple[PlannedFile, ...]
@@ -62,7 +60,6 @@ class FolderPlan:
     unrecognised: tuple[FoundFile, ...]
     ambiguous: tuple[FoundFile, ...] = ()
     others: tuple[FoundFile, ...] = ()
-    layouts_shown: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -84,7 +81,7 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
     """
     files, unchanged = [], []
     scanned = scan_folder(folder, naming)
-    with _known(home) as (origin_of, layouts_shown):
+    with _known_origins(home) as origin_of:
         ambiguous, repeated = _settle_repeats(scanned, origin_of)
         for found in scanned:
             if found.key is None or found.path in repeated:
@@ -103,7 +100,6 @@ def plan_folder(home: Home, folder: Path, naming: Naming | None = None) -> Folde
         tuple(f for f in scanned if f.key is None and f.fault is not FolderFault.NO_PARQUET),
         tuple(ambiguous),
         tuple(f for f in scanned if f.key is None and f.fault is FolderFault.NO_PARQUET),
-        layouts_shown,
     )
 
 
@@ -175,7 +171,6 @@ def sync_folder(
                     *_same_bytes(admissions, lake.manifest),
                 ),
                 others=plan.others,
-                layouts_shown=plan.layouts_shown,
             )
         )
 
@@ -212,11 +207,10 @@ def _unknown_datasets(names: set[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _known(home: Home) -> Iterator[tuple[_OriginOf, bool]]:
-    """Origins of the lake's files, and whether an earlier run found files of unknown name."""
+def _known_origins(home: Home) -> Iterator[_OriginOf]:
+    """Origins of the lake's files; before the first sync there are none."""
     if not home.manifest.is_file():
-        yield lambda _: None, False
+        yield lambda _: None
         return
     with Manifest(home.manifest) as manifest:
-        shown = any(SOME_UNNAMED in (outcome or "") for *_, outcome in manifest.runs())
-        yield manifest.origin, shown
+        yield manifest.origin

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from warehouse.errors import ExitCode, VendorError, WarehouseError
 from warehouse.home import Home, writing
 from warehouse.lake import Admission, Lake, Manifest, Outcome
-from warehouse.sync.layout import FolderFault, FoundFile
+from warehouse.sync.layout import FoundFile
 from warehouse.sync.plan import EmptyAnswer
 from warehouse.vendor import FileKey
-
-SOME_UNNAMED = ", some of unknown name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,6 @@ class SyncReport:
         Size of the downloaded files, and duration of the run.
     others
         Data files of a folder in other formats.
-    layouts_shown
-        Whether an earlier sync of this home listed the layouts of a folder.
     """
 
     admissions: tuple[Admission, ...]
@@ -58,7 +54,6 @@ class SyncReport:
     received_bytes: int = 0
     seconds: float = 0.0
     others: tuple[FoundFile, ...] = ()
-    layouts_shown: bool = False
 
     def count(self, *outcomes: Outcome) -> int:
         return sum(admission.outcome in outcomes for admission in self.admissions)
@@ -118,8 +113,6 @@ def _recorded(
         outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
         if report.failures:
             outcome += f", {len(report.failures)} failed"
-        if any(found.fault is FolderFault.UNNAMED for found in report.unrecognised):
-            outcome += SOME_UNNAMED
         return report
 
     try:
