@@ -225,21 +225,6 @@ def published_copies(home: Home) -> list[int]:
 
 _held: dict[Path, int] = {}
 
-# The command of several steps that runs, such as `update`, which other processes are shown.
-_command: str | None = None
-
-
-@contextmanager
-def steps_of(command: str) -> Iterator[None]:
-    """Name the command to which all :func:`writing` inside belongs."""
-    global _command
-    _command = command
-    try:
-        yield
-    finally:
-        _command = None
-
-
 # Verbs that create a home.
 _BEGINNING = ("sync", "import", "build", "pull")
 
@@ -277,7 +262,7 @@ def writing(home: Home, verb: str) -> Iterator[int]:
                 next_step="wait until it has finished, or stop it; queries work in the meantime",
             ) from error
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        note = {"pid": os.getpid(), "verb": _command or verb, "since": since}
+        note = {"pid": os.getpid(), "verb": verb, "since": since}
         os.ftruncate(handle, 0)
         with suppress(OSError):  # on a full disk, where prune must work to free it
             os.pwrite(handle, json.dumps(note).encode(), 0)

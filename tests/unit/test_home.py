@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.errors import DiskError, LockedError, NotFoundError
-from warehouse.home import Home, steps_of, writing
+from warehouse.home import Home, writing
 
 
 def test_home_when_only_looked_at_then_creates_nothing(tmp_path: Path) -> None:
@@ -30,19 +30,6 @@ def test_writing_when_the_body_fails_then_lets_go(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), writing(home, "sync"):
         raise ZeroDivisionError
     with writing(home, "build"):
-        pass
-
-
-def test_the_steps_of_a_command_hold_the_lock_in_its_name(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    with (
-        steps_of("update"),
-        writing(home, "build"),
-        pytest.raises(LockedError, match="`warehouse update`"),
-        writing(home, "sync"),
-    ):
-        pass
-    with writing(home, "build"), pytest.raises(LockedError, match="build"), writing(home, "sync"):
         pass
 
 

@@ -20,7 +20,7 @@ from warehouse.errors import ExitCode
 from warehouse.generations import Published
 from warehouse.generations import publish_build as publish_build
 from warehouse.generations import rollback as roll_back
-from warehouse.home import Home, steps_of, writing
+from warehouse.home import Home, writing
 from warehouse.lake import Manifest
 
 
@@ -132,14 +132,13 @@ def update(
 
     home = ["--home", str(settings.home)]
     ctx.find_root().meta["builds"] = True
-    with steps_of("update"):
-        synced = sync.main(
-            [*home, *arguments], prog_name="sync", standalone_mode=False, parent=ctx.parent
-        )
-        if not _holds_files(Home.of(settings)):
-            return int(synced or 0)
-        chosen = [*home, "--workers", str(workers or "auto")]
-        built = build.main(chosen, prog_name="build", standalone_mode=False, parent=ctx.parent)
+    synced = sync.main(
+        [*home, *arguments], prog_name="sync", standalone_mode=False, parent=ctx.parent
+    )
+    if not _holds_files(Home.of(settings)):
+        return int(synced or 0)
+    chosen = [*home, "--workers", str(workers or "auto")]
+    built = build.main(chosen, prog_name="build", standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
 
 
