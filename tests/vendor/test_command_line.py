@@ -156,8 +156,8 @@ def test_serve_prints_its_url_first_and_answers_until_it_is_stopped(
 ) -> None:
     command = [sys.executable, "-m", "warehouse", "serve", "--home", str(market_home.root)]
     process = subprocess.Popen(
-        [*command, "--key-env", "MIRROR_KEY"],
-        env=os.environ | {"MIRROR_KEY": "s3cret"},
+        [*command, "--key"],
+        env=os.environ | {"APERIODIC_API_KEY": "s3cret"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from warehouse.cli.common import home_option, put, say
-from warehouse.config import Settings, variable
+from warehouse.config import Settings
 from warehouse.errors import ExitCode, UsageError, needing_extras
 from warehouse.home import Home
 
@@ -25,16 +25,11 @@ from warehouse.home import Home
     "--key",
     "needs_key",
     is_flag=True,
-    help="Require the header X-API-KEY to match $APERIODIC_API_KEY.",
-)
-@click.option(
-    "--key-env",
-    metavar="NAME",
-    help="Require the header, with the key in this environment variable. A key cannot be given as "
-    "an argument, because other users of the machine can read arguments.",
+    help="Require the header X-API-KEY to match $APERIODIC_API_KEY. A key cannot be given as an"
+    " argument, because other users of the machine can read arguments.",
 )
 @home_option
-def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: str | None) -> int:
+def serve(settings: Settings, port: int, host: str, needs_key: bool) -> int:
     """Serve the vendor's API from the lake, for the vendor's own client or any other.
 
     The first line on stdout is the base URL; point APERIODIC_API_URL at it. The server listens on
@@ -48,7 +43,7 @@ def serve(settings: Settings, port: int, host: str, needs_key: bool, key_env: st
         Home.of(settings),
         host=host,
         port=port,
-        key=_key(settings, key_env) if needs_key or key_env else None,
+        key=_key(settings) if needs_key else None,
         ready=_announce,
     )
     return ExitCode.DONE
@@ -59,11 +54,10 @@ def _announce(url: str) -> None:
     say("serving the lake; Ctrl-C stops it")
 
 
-def _key(settings: Settings, key_env: str | None) -> str:
-    key = settings.api_key if key_env is None else variable(key_env)
-    if not key:
+def _key(settings: Settings) -> str:
+    if not settings.api_key:
         raise UsageError(
-            "--key needs a key, and its environment variable is not set",
-            next_step=f"set {key_env or 'APERIODIC_API_KEY'} in the environment or in .env",
+            "--key needs a key, and APERIODIC_API_KEY is not set",
+            next_step="set it in the environment or in .env",
         )
-    return key
+    return settings.api_key
