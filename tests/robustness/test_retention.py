@@ -329,13 +329,6 @@ def test_a_receipt_of_a_snapshot_outlives_a_prune(home: Home) -> None:
 # -- age and use ---------------------------------------------------------------------------------
 
 
-def test_prune_by_age_takes_only_the_older(home: Home) -> None:
-    for number, days in ((1, 30), (2, 20)):
-        age(home, number, days)
-    limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=25)
-    assert plan_prune(home, keep=0, older_than=limit).generations == (1,)
-
-
 def test_what_somebody_has_open_stays(home: Home) -> None:
     """A notebook on an old generation keeps working, through the API and through plain DuckDB."""
     text = "select min(taker_buy_volume)::int from vendor.flow"

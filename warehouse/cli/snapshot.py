@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import click
 
 from warehouse.cli.bucket import publish_to_bucket, published
@@ -14,7 +12,6 @@ from warehouse.display import counted, render_size
 from warehouse.errors import ExitCode, UsageError
 from warehouse.generations import list_generations
 from warehouse.home import Home
-from warehouse.times import utc_now
 from warehouse.upkeep import (
     KEEP_GENERATIONS,
     PrunePlan,
@@ -84,18 +81,11 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     show_default=True,
     help="Number of newest generations to keep.",
 )
-@click.option(
-    "--older-than",
-    "days",
-    type=click.IntRange(0, 36_500),
-    metavar="DAYS",
-    help="Remove only generations older than this.",
-)
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @json_option
 @home_option
 @published()
-def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: bool) -> int:
+def prune(settings: Settings, keep: int, yes: bool, as_json: bool) -> int:
     """Remove old generations and the files that only they need.
 
     The current generation, snapshots and the newest generations stay, with all files that they
@@ -103,11 +93,8 @@ def prune(settings: Settings, keep: int, days: int | None, yes: bool, as_json: b
     longer needed are removed there too, once they are a day old.
     """
     home = Home.of(settings)
-    older_than = None
-    if days is not None:
-        older_than = utc_now() - timedelta(days=days)
     act = prune_home if yes else plan_prune
-    plan = act(home, keep=keep, older_than=older_than)
+    plan = act(home, keep=keep)
     in_bucket = [] if settings.store is None else _prune_bucket(settings, yes=yes)
     if as_json:
         put_json(_facts(plan, removed=yes) | ({"bucket": in_bucket} if settings.store else {}))

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from warehouse.build import remove_copy
@@ -86,12 +85,8 @@ def drop_snapshot(home: Home, name: str) -> int:
     raise NotFoundError(f"no snapshot {name!r}", next_step="list them with: warehouse snapshot")
 
 
-def plan_prune(
-    home: Home, *, keep: int = KEEP_GENERATIONS, older_than: datetime | None = None
-) -> PrunePlan:
+def plan_prune(home: Home, *, keep: int = KEEP_GENERATIONS) -> PrunePlan:
     """Plan to remove all but the current generation, named ones and the ``keep`` newest.
-
-    With ``older_than`` (naive UTC) only generations that were built before it.
 
     Raises
     ------
@@ -100,9 +95,7 @@ def plan_prune(
     """
     found = list_generations(home)
     aged = [
-        g.number
-        for g in found[: max(len(found) - keep, 0)]
-        if not (g.is_current or g.snapshots) and (older_than is None or g.built_at < older_than)
+        g.number for g in found[: max(len(found) - keep, 0)] if not (g.is_current or g.snapshots)
     ]
     in_use = tuple(n for n in aged if is_open(home, n))
     dropped = tuple(n for n in aged if n not in in_use)
@@ -137,12 +130,10 @@ def _unneeded(home: Home, staying: Sequence[int]) -> tuple[tuple[str, ...], tupl
     return unneeded, tuple(files)
 
 
-def prune_home(
-    home: Home, *, keep: int = KEEP_GENERATIONS, older_than: datetime | None = None
-) -> PrunePlan:
+def prune_home(home: Home, *, keep: int = KEEP_GENERATIONS) -> PrunePlan:
     """Remove what :func:`plan_prune` names, and return it."""
     with writing(home, "prune"):
-        plan = plan_prune(home, keep=keep, older_than=older_than)
+        plan = plan_prune(home, keep=keep)
         for number in plan.generations:
             remove_copy(home, number)
             generation_path(home, number).unlink()
