@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -21,9 +16,7 @@ import pytest
 from tests.support import Run, run_warehouse
 from tests.vendor.conftest import BTC, VENUE
 from tests.vendor.server import FOR_EVER, Fault, TestVendor
-from warehouse.compat.server import create_app
 from warehouse.home import Home
-from warehouse.serving import create_server
 
 GRID = ["--interval", "1h", "--clock", "exchange"]
 PLACE = ["--exchange", VENUE, "--symbol", BTC]
@@ -197,36 +190,6 @@ def test_serve_opens_the_lake_to_other_machines_with_a_key_only(
     refused = run_warehouse("serve", "--host", host, "--home", str(market_home.root), cwd=tmp_path)
     assert refused.exit_code == 2
     assert "other machines" in refused.stderr and "--key" in refused.stderr
-
-
-def test_a_slow_sender_loses_its_connection_and_a_prompt_one_keeps_it(market_home: Home) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = create_server(create_app(market_home), request_s=3)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    prompt = HTTPConnection(*listener.getsockname(), timeout=10)
-    try:
-        with (
-            socket.create_connection(listener.getsockname(), timeout=10) as slow,
-            pytest.raises(OSError, match=r"reset|[Bb]roken|closed"),
-        ):
-            for _ in range(300):
-                slow.sendall(b"X")
-                if select.select([slow], [], [], 0.1)[0] and not slow.recv(1):
-                    raise OSError("closed")
-        sockets = set()
-        for _ in range(3):
-            prompt.request("GET", "/api/v1/metadata/raw")
-            sockets.add(prompt.sock)
-            answer = prompt.getresponse()
-            assert (answer.status, bool(answer.read())) == (200, True)
-            time.sleep(0.2)
-        assert len(sockets) == 1
-    finally:
-        prompt.close()
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
 
 
 def test_serve_when_something_is_missing_then_names_it(tmp_path: Path, market_home: Home) -> None:
