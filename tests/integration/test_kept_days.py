@@ -181,5 +181,5 @@ def test_kept_bars_when_declared_wrongly_then_names_the_place(tmp_path: Path) ->
     ):
         prepared(home)
     home.subscription.write_text(TICKS.replace("45m", "7m") + f'symbols = ["{BTC}"]\n')
-    with pytest.raises(Exception, match="choose 6m or 8m"):
+    with pytest.raises(Exception, match="divides a UTC day"):
         prepared(home)

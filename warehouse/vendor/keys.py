@@ -31,7 +31,6 @@ _LENGTHS_US = {
     if 86_400 % seconds == 0
     for name, unit in [next((n, u) for n, u in reversed(_UNIT_S.items()) if seconds % u == 0)]
 }
-_LENGTH = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f/\\%]{0,127}")
 _PERIOD = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
@@ -68,7 +67,8 @@ def interval_us(interval: str) -> int:
     us = _LENGTHS_US.get(interval)
     if us is None:
         raise UsageError(
-            f"interval {interval!r:.80} is not the length of a bar", next_step=_as_length(interval)
+            f"interval {interval!r:.80} is not the length of a bar",
+            next_step="write one that divides a UTC day, in its largest unit: 15s, 45m, 4h or 1d",
         )
     return us
 
@@ -81,20 +81,6 @@ def require_vendor_interval(interval: str) -> None:
             next_step=f"choose one of {', '.join(INTERVALS)}",
             interval=interval,
         )
-
-
-def _as_length(text: str) -> str:
-    """Next step for an invalid length of a bar."""
-    match = _LENGTH.fullmatch(text)
-    if match is None:
-        return "write one as 15s, 45m, 4h or 1d"
-    unit = _UNIT_S[match[2]] * SECOND_US
-    us = int(match[1]) * unit
-    whole = [name for name, length in _LENGTHS_US.items() if length % unit == 0]
-    near = sorted(whole, key=lambda name: abs(_LENGTHS_US[name] - us))[:2]
-    if _LENGTHS_US[near[0]] == us:
-        return f"write {near[0]}"
-    return f"it must divide a UTC day: choose {' or '.join(near)}"
 
 
 @dataclass(frozen=True, slots=True)

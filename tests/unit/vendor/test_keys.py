@@ -199,19 +199,9 @@ def test_period_when_text_is_no_month_or_day_then_is_refused(text: str) -> None:
         Period(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        *((text, "write one as 15s, 45m") for text in ("", "h", "1", "0h", "1H", "1 h", "1w")),
-        ("60m", "write 1h"),
-        ("7m", "choose 6m or 8m"),
-        ("2d", "choose 1d"),
-    ],
-)
-def test_interval_when_no_length_of_a_bar_then_is_refused_with_what_to_write(
-    text: str, message: str
-) -> None:
-    with pytest.raises(UsageError, match=message):
+@pytest.mark.parametrize("text", ["", "h", "1", "0h", "1H", "1 h", "1w", "60m", "7m", "2d"])
+def test_interval_when_no_length_of_a_bar_then_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(UsageError, match="divides a UTC day, in its largest unit: 15s, 45m"):
         interval_us(text)
 
 
