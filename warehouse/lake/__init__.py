@@ -21,6 +21,6 @@ if TYPE_CHECKING:
         series_months,
     )
     from warehouse.lake.validate.bad_rows import BadRowsError, write_salvaged
-    from warehouse.lake.validate.vendor_file import check_file, prepare
+    from warehouse.lake.validate.vendor_file import check_file
 else:
     __getattr__, __dir__ = lazy_face(__name__, __file__)

@@ -8,7 +8,7 @@ temporary files and repairs links, ``settle_links`` makes missing links. An obje
 does no harm: it is used when the same file arrives again, or removed by ``prune``. No other code
 removes an object.
 
-The libraries that read parquet are loaded for the first file, while a sync waits for the vendor.
+The libraries that read parquet are loaded for the first file, because many runs have none.
 """
 
 from __future__ import annotations

@@ -145,24 +145,14 @@ class _Fetching:
         self._incoming = lake.home.build / "incoming"
         self._ready: deque[tuple[ListedSeries, PlannedFetch, bool]] = deque()
         self._resumable: set[str] = set()
-        self._is_begun = False
 
     def run(self, wanted: Iterable[Wanted]) -> None:
         """Download everything that is wanted and not settled."""
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._asking.run(
-            wanted, self._found, self._fetch_next, self._load_check, self._lake.together
-        )
+        self._asking.run(wanted, self._found, self._fetch_next, self._lake.together)
         for path in self._incoming.iterdir():
             if path.stem not in self._resumable:
                 path.unlink()
-
-    def _load_check(self) -> None:
-        """Load the libraries that check files during the first download, which takes as long."""
-        if self._is_begun:
-            from warehouse.lake import prepare
-
-            prepare()
 
     def _found(self, series: ListedSeries) -> None:
         """Queue the files of a series."""
@@ -190,7 +180,6 @@ class _Fetching:
             known_stamp=known,
             received=lambda size_bytes: self._meter.add(size_bytes=size_bytes),
         )
-        self._is_begun = True
         threads.submit(work, partial(self._fetched, series, fetch, is_second, part))
         return True
 

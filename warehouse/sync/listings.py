@@ -74,7 +74,6 @@ class Listings:
         wanted: Iterable[Wanted],
         found: Callable[[ListedSeries], None],
         other_work: Callable[[WorkerPool], bool] = lambda threads: False,
-        meanwhile: Callable[[], None] = lambda: None,
         together: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Request all lists.
@@ -85,8 +84,6 @@ class Listings:
             Called with each series for which there is a response.
         other_work
             Returns a piece of work to do before the next request, if any.
-        meanwhile
-            Called each time before waiting for the threads.
         together
             A context manager around the completion of several pieces of work.
         """
@@ -101,7 +98,6 @@ class Listings:
                         pass
                     if not threads.busy:
                         break
-                    meanwhile()
                     ended = threads.wait(at_most=connections)
                     with together():
                         for finish in ended:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 
@@ -44,15 +43,9 @@ class Body:
     origin: str
 
 
-class LinkSource(Protocol):
-    """Returns a valid link; its argument is the link that storage refused."""
-
-    def __call__(self, *, dead: str | None = None) -> str: ...
-
-
 def download_file(
     transport: Transport,
-    link: LinkSource,
+    link: Callable[..., str],
     part: Path,
     *,
     about: str,
@@ -63,6 +56,8 @@ def download_file(
 
     Parameters
     ----------
+    link
+        Returns a valid link; its argument ``dead`` is one that storage has refused.
     known_stamp
         Stamp of the lake's version; only another version is requested.
     received
@@ -96,7 +91,7 @@ class _Download:
     """One download over all its tries."""
 
     transport: Transport
-    link: LinkSource
+    link: Callable[..., str]
     part: Path
     about: str
     known_stamp: str | None

@@ -62,11 +62,6 @@ _LONGEST_TYPE = 2_000
 _LONGEST_DECIMAL = 38
 
 
-def prepare() -> None:
-    """Open DuckDB, so that the first file does not have to wait for it."""
-    _engine()
-
-
 def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts:
     """Read and check all of ``path`` as the file of ``key``.
 
