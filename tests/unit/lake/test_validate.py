@@ -557,34 +557,16 @@ def test_check_when_raw_events_are_outside_the_period_then_is_refused(tmp_path: 
     assert "outside 2025-09" in refusal(tmp_path, table, file_key("raw_trades", "2025-09"))
 
 
-EPOCH = 1_756_684_800
-
-
-@pytest.mark.parametrize(
-    ("values", "hint"),
-    [
-        (EPOCH, "looks like seconds since 1970: write timestamp[us, UTC], in pandas:"
-         " df['time'] = pd.to_datetime(df['time'], unit='s', utc=True)"),
-        (EPOCH * 10**3, "milliseconds since 1970"),
-        (EPOCH * 10**6, "unit='us'"),
-        (EPOCH * 10**9, "unit='ns'"),
-        (float(EPOCH), "unit='s'"),
-        (20_250_901, "is int64, not a timestamp: write timestamp[us, UTC]"),
-        ("2025-09-01T00:00:00Z", "such as '2025-09-01T00:00:00Z': write timestamp[us, UTC],"
-         " in pandas: df['time'] = pd.to_datetime(df['time'], utc=True)"),
-        (str(EPOCH * 10**3), "df['time'].astype('int64'), unit='ms'"),
-        (True, "is bool, not a timestamp: write timestamp[us, UTC]"),
-    ],
-)  # fmt: skip
-def test_check_when_times_are_numbers_or_strings_then_shows_how_to_convert_them(
-    tmp_path: Path, values: Any, hint: str
+@pytest.mark.parametrize("value", [1_756_684_800, 1_756_684_800.0, "2025-09-01T00:00:00Z", True])
+def test_check_when_times_are_no_timestamps_then_shows_how_to_convert_them(
+    tmp_path: Path, value: Any
 ) -> None:
     table = bar_table("flow", grid(date(2025, 9, 1), 2))
-    assert hint in refusal(tmp_path, with_column(table, "time", pa.array([values] * 2)))
-    bare = tmp_path / "bare.parquet"
-    pq.write_table(with_column(table, "time", pa.array([values] * 2)), bare, write_statistics=False)
-    with pytest.raises(FileRefusedError, match="not a timestamp"):
-        check_file(bare, KEY, load_contracts()["flow"])
+    refused = refusal(tmp_path, with_column(table, "time", pa.array([value] * 2)))
+    assert (
+        "not a timestamp: write timestamp[us, UTC], in pandas with pd.to_datetime(df['time']"
+        in refused
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from warehouse.lake.validate.bad_rows import (
     find_shift,
     left_out_of,
 )
-from warehouse.lake.validate.refusal_hints import other_times, time_hint, unlike_parquet
+from warehouse.lake.validate.refusal_hints import other_times, unlike_parquet
 from warehouse.lake.validate.values import Values, is_bytes, is_text
 from warehouse.sql import identifier, rows_of_files
 from warehouse.times import DAY_US
@@ -73,7 +73,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
     with _as_parquet(path) as file:
         schema = file.schema_arrow
         _check_size(file.metadata, path.stat().st_size, key)
-        _check_schema(file, key, contract)
+        _check_schema(schema, key, contract)
         _require_engine_reads(path, schema.names)
         columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
         imported = imported_of(schema.metadata) if key.is_raw else None
@@ -183,12 +183,11 @@ def _require_engine_reads(path: Path, columns: Sequence[str]) -> None:
         raise FileRefusedError(f"cannot be read by DuckDB: {reason[:200]}") from error
 
 
-def _check_schema(file: pq.ParquetFile, key: FileKey, contract: Contract | None) -> None:
-    schema = file.schema_arrow
+def _check_schema(schema: pa.Schema, key: FileKey, contract: Contract | None) -> None:
     _check_names(schema)
     required = time_columns(key.dataset)
     for name in required:
-        _check_time(file, name)
+        _check_time(schema, name)
     others = {name.lower() for name in schema.names}.difference(required)
     if contract is not None and not any(map(contract.column, others)):
         raise FileRefusedError(
@@ -208,16 +207,16 @@ def _check_names(schema: pa.Schema) -> None:
             raise FileRefusedError(f"columns have the same name: {', '.join(map(repr, found[:3]))}")
 
 
-def _check_time(file: pq.ParquetFile, name: str) -> None:
+def _check_time(schema: pa.Schema, name: str) -> None:
     """Refuse a file that has no column of that name, or one that is no time."""
-    schema = file.schema_arrow
     field = next((field for field in schema if field.name.lower() == name), None)
     if field is None:
         raise FileRefusedError(f"has no column {name!r}{other_times(schema)}")
     if not (pa.types.is_timestamp(field.type) or pa.types.is_date(field.type)):
         raise FileRefusedError(
-            f"column {field.name!r} is {_named(field.type)}, not a timestamp"
-            f"{time_hint(file, field.name)}"
+            f"column {field.name!r} is {_named(field.type)}, not a timestamp: write"
+            f" timestamp[us, UTC], in pandas with pd.to_datetime(df[{field.name!r}], utc=True),"
+            " and for numbers unit='s', 'ms', 'us' or 'ns'"
         )
 
 
