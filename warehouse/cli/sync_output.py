@@ -29,8 +29,8 @@ _FILES_SHOWN = 5
 _NEXT = {
     FolderFault.MISNAMED: "rename them so that they end in .parquet, then sync again",
     FolderFault.UNNAMED: "give what the paths do not contain, for all files of the folder:"
-    " --dataset --exchange --symbol --interval --clock, or --pattern for their names; or arrange the"
-    " files as shown at the end of: warehouse sync --help",
+    " --dataset --exchange --symbol --interval --clock, or --pattern for their names; or arrange"
+    " the files as shown at the end of: warehouse sync --help",
 }
 
 
