@@ -174,6 +174,22 @@ def test_copy_when_a_month_is_added_or_changed_then_the_closed_months_are_the_sa
     assert closed_again == 2
 
 
+def test_copy_when_hours_are_added_to_the_last_month_then_only_this_month_is_written_again(
+    made: Published,
+) -> None:
+    first = dict.fromkeys(MONTHS[:6], 1)
+    closed = []
+    for version in range(2, 5):
+        number = made.publish(dict.fromkeys(MARTS, first | {MONTHS[5]: version}))
+        assert copy_marts(made.settings) is None
+        copy = native_copy(made.home, number)
+        recent = json.loads(copy.facts.read_bytes())[copy.recent.name]["months"]
+        assert {mart: len(months) for mart, months in recent.items()} == dict.fromkeys(MARTS, 1)
+        assert made.shown() == made.shown(made.home.catalog)
+        closed.append(copy.closed.stat().st_ino)
+    assert len(set(closed)) == 1
+
+
 def test_copy_when_a_closed_month_or_the_marts_change_then_holds_what_is_stored(
     made: Published,
 ) -> None:

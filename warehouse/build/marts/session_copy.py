@@ -7,8 +7,9 @@ files beside it: ``native.duckdb`` holds the closed months, ``recent.duckdb`` th
 if they exist. They are optional, and only the current generation has them.
 
 No file is changed once it is written. A new month rewrites ``recent.duckdb`` only: the closed
-months are a hard link to those of the generation before. The tables contain running columns as the
-marts show them, so the recent months are linked only if the closed ones are.
+months are a hard link to those of the generation before. New hours change the last month only, so
+the second build of a month closes all others. The tables contain running columns as the marts show
+them, so the recent months are linked only if the closed ones are.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from warehouse.generations import current_generation, generations, is_open
 from warehouse.home import COPY_DATABASES, Home, NativeCopy, generation_path, native_copy
 from warehouse.sql import identifier, rows_of_files
 
-# Months that stay out of the closed ones, because the next build changes them.
+# Months that stay out of the closed ones, because the next build may change them.
 FIRST_RECENT = 2
 
 # If more months than this are open, they are closed.
@@ -238,9 +239,10 @@ def _written_aside(
     The connection uses the catalog.
     """
     earlier = _newest_copy(home)
-    parts = _split(stored, {} if earlier is None else earlier[1][made.closed.name].months)
+    places = made.closed, made.recent
+    known = [earlier[1][path.name].months if earlier else {} for path in places]
     written: Tables = {}
-    for path, months in zip((made.closed, made.recent), parts, strict=True):
+    for path, months in zip(places, _split(stored, *known), strict=True):
         if earlier is not None and _linked(*earlier, months, path):
             written[path.name] = earlier[1][path.name]
         else:
@@ -302,19 +304,27 @@ def _written(copy: NativeCopy) -> dict[str, Written] | None:
         return None
 
 
-def _split(stored: Months, closed: Months) -> tuple[Months, Months]:
-    """Split months into closed and recent ones; ``closed`` ones stay closed if possible.
+def _split(stored: Months, closed: Months, recent: Months) -> tuple[Months, Months]:
+    """Split months into closed and recent ones; those that were ``closed`` stay so if possible.
+
+    If nothing but the last month of each mart has changed since the earlier copy, all others are
+    closed, so that each further hour of a month rewrites this month only.
 
     Examples
     --------
     >>> stored = {"bars": ["2025-09-a", "2025-10-c", "2025-11-d", "2025-12-e"]}
-    >>> _split(stored, {"bars": ["2025-09-a"]})
+    >>> _split(stored, {"bars": ["2025-09-a"]}, {"bars": ["2025-10-c", "2025-11-b"]})
     ({'bars': ['2025-09-a']}, {'bars': ['2025-10-c', '2025-11-d', '2025-12-e']})
-    >>> _split(stored, {"bars": ["2025-09-b"]})
+    >>> _split(stored, {"bars": ["2025-09-b"]}, {"bars": ["2025-10-c"]})
     ({'bars': ['2025-09-a', '2025-10-c']}, {'bars': ['2025-11-d', '2025-12-e']})
+    >>> _split(stored, {"bars": ["2025-09-a"]}, {"bars": ["2025-10-c", "2025-11-d", "2025-12-b"]})
+    ({'bars': ['2025-09-a', '2025-10-c', '2025-11-d']}, {'bars': ['2025-12-e']})
     """
     counts = {model: len(months) for model, months in closed.items()}
-    if counts.keys() != stored.keys() or any(
+    earlier = {model: months + recent[model] for model, months in closed.items()}
+    if stored != earlier and _but_last(stored) == _but_last(earlier):
+        counts = {model: len(months) - 1 for model, months in stored.items()}
+    elif counts.keys() != stored.keys() or any(
         stored[model][:count] != closed[model] or len(stored[model]) - count > MOST_RECENT
         for model, count in counts.items()
     ):
@@ -323,6 +333,10 @@ def _split(stored: Months, closed: Months) -> tuple[Months, Months]:
         {model: months[: counts[model]] for model, months in stored.items()},
         {model: months[counts[model] :] for model, months in stored.items()},
     )
+
+
+def _but_last(months: Months) -> Months:
+    return {model: paths[:-1] for model, paths in months.items()}
 
 
 def _linked(copy: NativeCopy, written: dict[str, Written], months: Months, path: Path) -> bool:
