@@ -32,7 +32,7 @@ from warehouse.build.marts.running_columns import continued, sums_within, write_
 from warehouse.build.marts.spark import SparkMarts, found_or_computed_by_spark
 from warehouse.build.marts.views import show_instead
 from warehouse.build.meta.rows import create_with_rows, write_stored
-from warehouse.build.months.jobs import Job, Lists, set_lists, set_moments
+from warehouse.build.months.jobs import Job, Lists, set_lists
 from warehouse.build.months.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
 from warehouse.build.months.stored import DUCKDB, OnMonth, StoredMonth, month_path
 from warehouse.build.months.wanted import WantedMonth, found_or_computed
@@ -167,8 +167,6 @@ class _Opening:
     gathered: frozenset[str]  # datasets that have months
     tables: dict[Relation, Rows]
     series: Lists
-    inputs: Lists
-    moments: dict[str, str]
     late: dict[int, int]  # length of the bars of series with late bars
 
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
@@ -196,8 +194,6 @@ class _Opening:
         for relation, rows in self.tables.items():
             if relation not in there:
                 create_with_rows(connection, relation.sql, relation.name, rows)
-        set_lists(connection, self.inputs)
-        set_moments(connection, self.moments)
         for dataset, columns in self.columns.items():
             view = Relation("vendor", dataset)
             if view in there:
@@ -264,8 +260,6 @@ class _Mart:
             frozenset(dataset for dataset, months in self.gathered.items() if months),
             self.tables,
             lists_of_series(lake.series),
-            self._lists([]),
-            _moments(0, 0, 0),
             {series_id: series.bar_us for series_id, series in lake.late.items()},
         )
 

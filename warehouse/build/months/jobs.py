@@ -55,7 +55,7 @@ class Task(Protocol):
     def open(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Create the tables and views that the jobs read; the columns of the files, as SQL.
 
-        Other tasks of the same build may have created some of them.
+        Other tasks of the same build may have created some of them. The variables of a job are set.
         """
 
     def begin(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -121,16 +121,16 @@ class JobRunner:
     def _compute_in_pairs(self, jobs: Sequence[Job], done: OnDone) -> None:
         """Two threads create in turn what the jobs read, and one computes while the other does."""
         connection = self._connected()
-        self._created(jobs[0].task, connection)
+        self.opened(jobs[0])
         idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
         creating = threading.Lock()
 
         def written(job: Job) -> Path:
             free = idle.get()
             try:
+                _set_variables(free, job)
                 with creating:
                     columns = self._created(job.task, free)
-                _set_variables(free, job)
                 return _write(job, free, columns)
             finally:
                 idle.put(free)
@@ -146,9 +146,8 @@ class JobRunner:
     def opened(self, job: Job) -> tuple[duckdb.DuckDBPyConnection, str]:
         """A connection on which the rows of a job can be queried, and the columns of its file."""
         connection = self._connected()
-        columns = self._created(job.task, connection)
         _set_variables(connection, job)
-        return connection, columns
+        return connection, self._created(job.task, connection)
 
     def _created(self, wanted: Task, connection: duckdb.DuckDBPyConnection) -> str:
         """Create all that the jobs of a task read, once; the columns of its files."""
