@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]
     by_month = test_months(file, compiled)
     tested = [month for months in by_month.values() for month in months]
     connection = file.open()
+    judge = cache(partial(_judged, connection))  # nearly all tests by month count 0 rows
     outcomes = [
-        _outcome(connection, test, by_month.get(test.name), file.home.root)
+        _outcome(connection, judge, test, by_month.get(test.name), file.home.root)
         for test in compiled.tests
     ]
     connection.begin()
@@ -37,8 +39,19 @@ def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]
     return tested
 
 
+def _judged(
+    connection: duckdb.DuckDBPyConnection, found: str, warn_if: str, error_if: str
+) -> tuple[Any, ...]:
+    """The failures that a query counts, and whether these cause a warning and an error."""
+    (row,) = connection.execute(
+        f"select failures, failures {warn_if}, failures {error_if} from ({found})"
+    ).fetchall()
+    return row
+
+
 def _outcome(
     connection: duckdb.DuckDBPyConnection,
+    judge: Callable[[str, str, str], tuple[Any, ...]],
     test: DataTest,
     months: Sequence[TestedMonth] | None,
     home: Path,
@@ -48,14 +61,12 @@ def _outcome(
     A failed ``holds`` is reported under its model's name, with the query that shows the rows.
     """
     limit = "" if test.limit is None else f"limit {test.limit}"
-    found = f"(select {test.fail_calc} as failures from (\n{test.sql}\n{limit}) as broken)"
+    found = f"select {test.fail_calc} as failures from (\n{test.sql}\n{limit}) as broken"
     if months is not None:
-        found = f"(select {sum(month.failures for month in months)} as failures)"
+        found = f"select {sum(month.failures for month in months)} as failures"
     try:
         with translating(home):
-            ((failures, warns, errs),) = connection.execute(
-                f"select failures, failures {test.warn_if}, failures {test.error_if} from {found}"
-            ).fetchall()
+            failures, warns, errs = judge(found, test.warn_if, test.error_if)
     except duckdb.Error as error:
         return (test.name, "test", OURS, "error", None, str(error).strip())
     if errs and not test.is_warning:
