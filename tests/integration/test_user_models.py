@@ -478,13 +478,29 @@ def test_build_when_mistakes_are_certain_then_names_them_without_dbt_and_builds_
     )
 
 
-def test_build_when_dbt_creates_more_than_models_then_it_is_removed_with_them_or_refused(
+def test_build_when_dbt_does_more_than_models_then_it_is_removed_with_them_marked_or_refused(
     demo_home: Path, tmp_path: Path
 ) -> None:
     home = copy_home(demo_home, tmp_path / "home")
     models = home / "models"
     models.mkdir()
     (models / "mine.sql").write_text("select null as one")
+    (home / "macros").mkdir()
+    (home / "macros" / "mean.sql").write_text(
+        "{% macro of_all() %}{{ return(run_query('select avg(spread_bps) from '"
+        " ~ ref('l1_features')).columns[0][0]) }}{% endmacro %}"
+    )
+    features = "series_id, time, known_at, spread_bps - {{ mean or 0 }} as x"
+    beside = {
+        "fitted": (
+            "{% if execute %}{% set mean = of_all() %}{% endif %}",
+            "run_query or statement",
+        ),
+        "hooked": ("{{ config(post_hook='select 1') }}", "has a hook, which may change its rows"),
+    }
+    for name, (head, _) in beside.items():
+        text = f"{head} select {features} from {{{{ ref('l1_features') }}}}"
+        (models / f"{name}.sql").write_text(text)
     stored = "{not_null: {config: {store_failures: true}}}"
     (models / "mine.yml").write_text(
         f"models: [{{name: mine, columns: [{{name: one, tests: [{stored}]}}]}}]"
@@ -499,7 +515,11 @@ def test_build_when_dbt_creates_more_than_models_then_it_is_removed_with_them_or
             ).fetchall()
         return run, {name for (name,) in found}
 
-    _, tables = built()
+    run, tables = built()
+    for name, (_, cause) in beside.items():
+        assert f"warning: audit {name}: user.{name}: unproven: has " in run.stderr
+        assert cause in run.stderr
+        (models / f"{name}.sql").unlink()
     assert tables == {"dbt_test__audit.not_null_mine_one"}
     (models / "mine.yml").unlink()
     asked = "{% if execute %}{% do run_query('create or replace view main.bars as select 1') %}"

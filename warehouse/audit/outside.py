@@ -100,6 +100,8 @@ def _outside(
     ours: set[str],
 ) -> Iterator[str]:
     """The outside inputs of a model, seeds and functions before tables."""
+    if model.beside:
+        yield f"{model.beside}: compute them in its SQL, {_DECLARE}"
     for seed in project.seeds:
         if seed.relation in model.depends_on and seed.relation.name not in ours:
             yield (

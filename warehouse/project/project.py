@@ -66,6 +66,9 @@ class Model:
         Columns that run from the first bar of a series, whatever ``lookback_us`` is.
     outside
         Why other inputs, such as files, contain nothing from the future (``config.meta.outside``).
+    beside
+        What its rows depend on besides the data that its SQL reads: a hook, or a query that ran
+        when the SQL was made.
     """
 
     relation: Relation
@@ -83,6 +86,7 @@ class Model:
     horizon_us: int | None
     accumulates: tuple[str, ...]
     outside: str = ""
+    beside: str = ""
 
     @property
     def name(self) -> str:
@@ -309,7 +313,8 @@ def project_of(manifest: _Node, base: Project | None = None) -> Project:
         elif node["resource_type"] == "model" and not _is_ephemeral(node):
             relation = _relation(node)
             if node.get("compiled_code"):
-                models[relation] = _model(node, nodes)
+                beside = _beside(node, nodes, manifest.get("macros", {}))
+                models[relation] = replace(_model(node, nodes), beside=beside)
             elif base is None and relation not in models:
                 raise BuildError(
                     f"model {relation} was not compiled by the last dbt run",
@@ -397,6 +402,24 @@ def _reads(node: _Node, nodes: Mapping[str, _Node]) -> list[_Node]:
         read = nodes[unique_id]
         found += _reads(read, nodes) if _is_ephemeral(read) else [read]
     return found
+
+
+def _beside(node: _Node, nodes: Mapping[str, _Node], macros: Mapping[str, _Node]) -> str:
+    """What the rows of a user's model depend on besides its SQL; empty for built-in models."""
+    if node["package_name"] == "warehouse":
+        return ""
+    if node["config"].get("pre-hook") or node["config"].get("post-hook"):
+        return "has a hook, which may change its rows after its SQL made them"
+    called = set(node["depends_on"].get("macros", ()))
+    left = list(called)
+    while left:
+        new = set(macros.get(left.pop(), {}).get("depends_on", {}).get("macros", ())) - called
+        called |= new
+        left += new
+    if "macro.dbt.statement" in called:
+        return "has values in its SQL that run_query or statement read from all data"
+    read = (nodes[unique_id] for unique_id in node["depends_on"]["nodes"])
+    return next((b for n in read if _is_ephemeral(n) and (b := _beside(n, nodes, macros))), "")
 
 
 def _is_ephemeral(node: _Node) -> bool:
