@@ -88,37 +88,26 @@ def sync_run(
 
     Yields the lake, and a function that takes the finished report and returns it.
     """
-    with (
-        writing(home, verb),
-        Manifest(home.manifest, create=True, clock=clock) as manifest,
-        _recorded(manifest, verb) as (finish, follows_killed),
-    ):
-        lake = Lake(home, manifest, salvage=salvage)
-        if follows_killed:
-            lake.sweep()
-        else:
-            lake.settle_links()
-        yield lake, finish
+    with writing(home, verb), Manifest(home.manifest, create=True, clock=clock) as manifest:
+        run, follows_killed = manifest.start_run(verb)
+        outcome = "interrupted"
 
+        def finish(report: SyncReport) -> SyncReport:
+            nonlocal outcome
+            outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
+            if report.failures:
+                outcome += f", {len(report.failures)} failed"
+            return report
 
-@contextmanager
-def _recorded(
-    manifest: Manifest, verb: str
-) -> Iterator[tuple[Callable[[SyncReport], SyncReport], bool]]:
-    run, follows_killed = manifest.start_run(verb)
-    outcome = "interrupted"
-
-    def finish(report: SyncReport) -> SyncReport:
-        nonlocal outcome
-        outcome = f"{len(report.taken_in)} taken in, {len(report.refused)} refused"
-        if report.failures:
-            outcome += f", {len(report.failures)} failed"
-        return report
-
-    try:
-        yield finish, follows_killed
-    except WarehouseError as error:
-        outcome = f"stopped: {error.what}"
-        raise
-    finally:
-        manifest.end_run(run, outcome)
+        try:
+            lake = Lake(home, manifest, salvage=salvage)
+            if follows_killed:
+                lake.sweep()
+            else:
+                lake.settle_links()
+            yield lake, finish
+        except WarehouseError as error:
+            outcome = f"stopped: {error.what}"
+            raise
+        finally:
+            manifest.end_run(run, outcome)
