@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.lake.validate.values import nulls_of, plain_numbers
+from warehouse.lake.validate.values import aligned, nulls_of, plain_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
     largest: dict[str, float | None] = {}
     for name in old.column_names:
         if name in new.column_names and name != "time":
-            before, after = _Column(old[name], old_rows), _Column(new[name], new_rows)
+            before = old[name].combine_chunks(), old_rows
+            after = new[name].combine_chunks(), new_rows
             differs = _differs(before, after)
             changed |= differs
-            if differs.any() and before.is_number and after.is_number:
-                largest[name] = _largest_relative_change(
-                    before.floats()[differs], after.floats()[differs]
-                )
+            if differs.any() and _is_number(before) and _is_number(after):
+                numbers, others = _floats(before)[differs], _floats(after)[differs]
+                largest[name] = _largest_relative_change(numbers, others)
     columns_added = tuple(n for n in new.column_names if n not in old.column_names)
     columns_removed = tuple(n for n in old.column_names if n not in new.column_names)
     same_rows = removed == 0 and not changed.any()
@@ -91,44 +91,35 @@ def _read(path: Path) -> pa.Table:
         return file.read()
 
 
-class _Column:
-    """A column in the rows that both versions have."""
+# The values of a column, and the rows that both versions have.
+_Column = tuple[pa.Array, np.ndarray]
 
-    def __init__(self, column: pa.ChunkedArray, rows: np.ndarray) -> None:
-        self._values: pa.Array = column.combine_chunks()
-        self._rows = rows
-        self.kind: pa.DataType = column.type
-        self.is_integer = bool(pa.types.is_integer(self.kind))
-        self.is_number = self.is_integer or bool(pa.types.is_floating(self.kind))
-        self.nulls: np.ndarray = nulls_of(self._values)[rows]
 
-    def integers(self) -> np.ndarray:
-        """Whole numbers, arbitrary where NULL."""
-        numbers: np.ndarray = plain_numbers(self._values, self.kind.to_pandas_dtype())[self._rows]
-        return numbers
+def _is_number(column: _Column) -> bool:
+    kind = column[0].type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
-    def floats(self) -> np.ndarray:
-        """Numbers as float64 with NULL as NaN."""
-        numbers = plain_numbers(self._values.cast(pa.float64(), safe=False), np.float64)
-        return np.where(self.nulls, np.nan, numbers[self._rows])
 
-    def objects(self) -> list[Any]:
-        values = self._values.to_pylist()
-        return [values[row] for row in self._rows]
+def _floats(column: _Column) -> np.ndarray:
+    values, rows = column
+    return aligned(values)[rows]
 
 
 def _differs(before: _Column, after: _Column) -> np.ndarray:
     """The rows whose values differ; NaN equals only NaN, and NULL only NULL."""
-    same: np.ndarray = before.nulls & after.nulls
-    if before.is_integer and before.kind == after.kind:
-        equal = before.integers() == after.integers()
-    elif before.is_number and after.is_number:
-        numbers, others = before.floats(), after.floats()
+    (old, old_rows), (new, new_rows) = before, after
+    if pa.types.is_integer(old.type) and old.type == new.type:
+        dtype = old.type.to_pandas_dtype()
+        equal = plain_numbers(old, dtype)[old_rows] == plain_numbers(new, dtype)[new_rows]
+    elif _is_number(before) and _is_number(after):
+        numbers, others = _floats(before), _floats(after)
         equal = (numbers == others) | (np.isnan(numbers) & np.isnan(others))
     else:
-        pairs = zip(before.objects(), after.objects(), strict=True)
-        equal = np.fromiter((a == b for a, b in pairs), bool, len(same))
-    same |= equal & ~before.nulls & ~after.nulls
+        left, right = old.to_pylist(), new.to_pylist()
+        pairs = zip(old_rows, new_rows, strict=True)
+        equal = np.fromiter((left[i] == right[j] for i, j in pairs), bool, len(old_rows))
+    is_null, was_null = nulls_of(new)[new_rows], nulls_of(old)[old_rows]
+    same: np.ndarray = (is_null & was_null) | (equal & ~is_null & ~was_null)
     return ~same
 
 

@@ -6,7 +6,7 @@ The plan of files is pure; each file is written under a temporary name and renam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -103,9 +103,7 @@ class Market:
             )
 
 
-def write_market(
-    folder: Path, market: Market, *, progress: Callable[[Path], None] | None = None
-) -> list[Path]:
+def write_market(folder: Path, market: Market) -> list[Path]:
     """Write all files of a market below a folder; equal markets give equal bytes.
 
     Parameters
@@ -114,8 +112,6 @@ def write_market(
         Created if it does not exist. Files of the same name are replaced, others stay.
     market
         What to simulate.
-    progress
-        Called with each file's path when it is complete.
 
     Returns
     -------
@@ -139,8 +135,6 @@ def write_market(
                 path = folder / _vendor_path(key)
                 _write(rows, path)
                 written.append(path)
-                if progress is not None:
-                    progress(path)
     return written
 
 

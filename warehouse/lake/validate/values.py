@@ -169,7 +169,7 @@ class Values:
         for other, way in ((column.at_least, "below"), (column.at_most, "above")):
             if other is None or other not in names:
                 continue
-            value, bound = (_aligned(batch.column(names.index(n))) for n in (column.name, other))
+            value, bound = (aligned(batch.column(names.index(n))) for n in (column.name, other))
             is_beyond = value < bound if way == "below" else value > bound
             self.outside[f"{column.name} {way} {other}"] += int(np.count_nonzero(is_beyond))
 
@@ -281,7 +281,7 @@ def _floats(values: pa.Array) -> np.ndarray:
     return plain_numbers(values.drop_null().cast(pa.float64(), safe=False), np.float64)
 
 
-def _aligned(values: pa.Array) -> np.ndarray:
+def aligned(values: pa.Array) -> np.ndarray:
     """The numbers as float64 in the order of the rows, NaN where NULL."""
     numbers = plain_numbers(values.cast(pa.float64(), safe=False), np.float64)
     return np.where(nulls_of(values), np.nan, numbers)
