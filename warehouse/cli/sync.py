@@ -19,10 +19,10 @@ from warehouse.cli.sync_output import (
     print_vendor_plan,
 )
 from warehouse.config import Settings
-from warehouse.errors import ExitCode, UsageError, VendorError, nearest
+from warehouse.errors import ExitCode, UsageError, VendorError
 from warehouse.home import Home
-from warehouse.sync import LAYOUTS, Naming, Subscription, plan_folder, sync_folder
-from warehouse.vendor import CLOCKS, INTERVALS, day_after, load_contracts
+from warehouse.sync import LAYOUTS, Naming, Subscription, expand_datasets, plan_folder, sync_folder
+from warehouse.vendor import CLOCKS, INTERVALS, day_after
 
 if TYPE_CHECKING:
     from warehouse.vendor import VendorClient
@@ -146,8 +146,6 @@ def sync(
     A file that fails its check goes to quarantine with the reason; one that cannot be downloaded
     is listed; the others are imported (exit code 1). Running the same sync again does nothing.
     """
-    from warehouse.sync import expand_datasets
-
     home = Home.of(settings)
     if folder is not None:
         if asked.datasets or preview or asked.start or asked.end:
@@ -283,13 +281,8 @@ def _naming(asked: Subscription, dataset: str | None, pattern: str | None) -> Na
             raise UsageError(f"--{name} is given twice", next_step="give it once with --from")
         return values[0] if values else None
 
-    known = load_contracts() if dataset else {}
-    if dataset and dataset not in known and (near := nearest(dataset, known)):
-        raise UsageError(
-            f"--dataset {dataset}: there is no such dataset",
-            next_step=f"write --dataset {' or '.join(near)}; files of a new dataset of the vendor"
-            " are imported from a folder of its name",
-        )
+    if dataset:
+        expand_datasets([dataset])  # finds a misspelt name
     return Naming(
         dataset,
         one("exchange", asked.exchanges),
