@@ -21,7 +21,6 @@ from warehouse.cli.common import (
 from warehouse.cli.completion import completed
 from warehouse.cli.output import put_result
 from warehouse.config import Settings
-from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.query import Warehouse, session_of
 from warehouse.sql import Relation
@@ -44,8 +43,6 @@ def describe(settings: Settings, past: dict[str, Any], name: str | None, as_json
             found = warehouse.tables() if name is None else warehouse.describe(name)
             if not as_json and (meaning := _meaning(warehouse, name or "")):
                 say(f"{fill(meaning, table_width())}\n")
-                if (engines := _engines(warehouse, name or "")) is not None:
-                    say(f"Computed by {engines}.\n")
             put_result(found, as_json)
             for warning in found.warnings:
                 say(f"warning: {warning}")
@@ -65,22 +62,6 @@ def _meaning(warehouse: Warehouse, name: str) -> str | None:
         name=relation.name,
     ).fetchall()
     return next((text for (text,) in rows if text), None)
-
-
-def _engines(warehouse: Warehouse, name: str) -> str | None:
-    """The engines that computed the months of a mart; None if only DuckDB did, or if unknown."""
-    names = session_of(warehouse).names
-    relation = names.find_anywhere(name)
-    known = names.columns.get(Relation("meta", "stored"), {})  # earlier versions have no engine
-    if relation is None or relation.schema != "main" or "engine" not in known:
-        return None
-    rows = warehouse.sql(
-        "select engine, count(*) from meta.stored where model = $mart group by all order by all",
-        mart=relation.name,
-    ).fetchall()
-    if all(engine.startswith("duckdb") for engine, _ in rows):
-        return None
-    return ", ".join(f"{engine} ({counted(months, 'month')})" for engine, months in rows)
 
 
 def _list_tables(warehouse: Warehouse) -> None:
