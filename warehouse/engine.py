@@ -1,4 +1,7 @@
-"""The only place that opens DuckDB connections, so the settings apply to all of them."""
+"""The only place that opens DuckDB connections, restricts them and translates their errors.
+
+So the settings of the home apply to every connection.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The errors of this package, and the exit code of each.
 
 Every error describes what happened, to which file, column or series, and what to do next. Code
-raises the most precise class; ``cli.main`` turns it into a line on stderr and the class's exit
-code.
+raises the most precise class; ``cli.run`` prints it on stderr and returns the exit code of its
+class.
 """
 
 from __future__ import annotations

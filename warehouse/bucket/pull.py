@@ -30,14 +30,17 @@ def pull_home(home: Home, store: Store) -> int | None:
         missing = [n for n in names_of(store, head) if n and not (home.root / n).is_file()]
         in_parallel(lambda name: fetch_file(store, home, name), sorted(missing))
         with locked(home, "pull.lock"):
-            _take_manifest(home, store, head.state)
+            _merge_manifests(home, store, head.state)
             numbers = [kept.number for kept in head.state.generations]
             take_generations(home, store, head.state, head.tag, numbers)
         return head.state.current
 
 
-def _take_manifest(home: Home, store: Store, state: State) -> None:
-    """Replace the manifest by the bucket's, with the files that only this home has."""
+def _merge_manifests(home: Home, store: Store, state: State) -> None:
+    """Replace the manifest by the bucket's, with the files that only this home has.
+
+    Of two versions of a file the one that was fetched later is current.
+    """
     unfinished = temporary(home.manifest)
     fetch_blob(store, state.manifest, unfinished)
     with Manifest(unfinished) as manifest:

@@ -1,6 +1,8 @@
 """Publishes a home to its bucket: first the files, under the names of their content, then HEAD.
 
 A push that is killed before it moves HEAD leaves files that nobody reads; the next push uses them.
+If another machine has published in the meantime, HEAD stays (``record.require_newest``), and the
+next pull merges the two (``pull``).
 """
 
 from __future__ import annotations

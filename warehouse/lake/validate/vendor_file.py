@@ -1,4 +1,4 @@
-"""Checks that a parquet file matches its name: reads it whole, returns facts or refuses it.
+"""Checks that a vendor file matches its name: reads it whole, returns facts or refuses it.
 
 Refused: a file that cannot be read, lacks a required column or all others, or has a type that the
 contract cannot widen without loss, footer statistics that its times contradict, or bad rows
