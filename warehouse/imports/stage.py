@@ -6,7 +6,6 @@ The importer's SQL is not trusted: it must be one SELECT that calls readers only
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,15 +39,6 @@ _FIRST_TIME = "timestamptz '2009-01-01 00:00:00+00'"
 # The day of rows whose time is missing or out of bounds.
 NO_DAY = "none"
 _LATEST_CLOCK_S = 1.0
-# What DuckDB reports if the files lack a column that the SQL names, and some that they have.
-_LACKING = re.compile(
-    r'Binder Error: (?:Referenced column "([^"]+)" not found'
-    r'|Column "([^"]+)" referenced that exists'
-    r'|No matching columns found that match regex "\^?\(?([^"]+?)\)?\$?"'
-    r'|Table "[^"]*" does not have a column named "([^"]+)")'
-)
-_CANDIDATES = re.compile(r"Candidate bindings: (.*)")
-_QUOTED = r'"([^"]+)"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +145,6 @@ class Stage:
             text = text.replace(str(file), source.name)
         if isinstance(error, duckdb.BinderException) and self._has_no_rows():
             return FileRefusedError("it has no rows, at most a header")
-        if (lacking := _LACKING.search(text)) is not None:
-            found = _CANDIDATES.search(text)
-            has = (
-                f"; its columns are such as {', '.join(re.findall(_QUOTED, found[1]))}"
-                if found
-                else ""
-            )
-            name = next(filter(None, lacking.groups())).replace("|", " or ")
-            return FileRefusedError(
-                f"it has no column {name}, which the importer {self._importer.name} reads{has}"
-            )
         if isinstance(error, duckdb.PermissionException):
             text = "its SQL reads something other than $files: " + text.splitlines()[0]
         return FileRefusedError(f"the importer {self._importer.path} cannot read it: {text}")
