@@ -153,6 +153,9 @@ def test_build_when_a_model_is_edited_to_look_ahead_then_finds_it_and_what_reads
     assert found(home)["two"] == "fail"
     assert build(*clean).audited == 3
     assert set(found(home).values()) == {"pass"}
+    hooked = replace(clean[0], beside="has a hook")  # its SQL is the same
+    assert build(hooked, *clean[1:]) == AuditCounts(3, 0)
+    assert found(home) == {"one": "fail", "two": "fail", "three": "pass"}
 
 
 def test_build_when_a_leak_shows_under_another_seed_only_then_finds_it_by_the_turn(

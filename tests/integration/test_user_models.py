@@ -620,6 +620,8 @@ def test_sql_when_it_holds_jinja_then_is_asked_as_rendered_and_its_receipt_has_b
         path = receipt.save(tmp_path / "r.json")
         assert wh.sql("select count(*) from {{ ref('hostile') }}").fetchall()[0][0] > 0
         assert wh.sql("select '{{ x }}' as x -- {% y").fetchall() == [("{{ x }}",)]
+        with pytest.raises(QueryError, match=r"under this name: its config has alias='spreads'"):
+            wh.sql("from hostile")
         for hostile in ("{% set x = 1 %}delete from l1_features", "select {{ 'getenv' }}('HOME')"):
             with pytest.raises(QueryError, match="is not allowed"):
                 wh.sql(hostile)

@@ -19,12 +19,16 @@ import duckdb
 
 from warehouse.analysis.parse_tree import Tree, nodes, parse_query, table_names
 from warehouse.errors import BUILD, CORRECT, NotFoundError, nearest
-from warehouse.home import own_files
+from warehouse.home import own_files, own_text
 from warehouse.sql import Relation, literal
 
 _UNIT = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _SELECT = re.compile(
     r"^\s*create\s.*?\bas\b\s*(?=[\s(](?:with|select|from|values)\b|\()", re.I | re.S
+)
+# Text in the config of a model for which dbt makes no table of the name of its file.
+_OTHER_NAME = re.compile(
+    r"""\bmaterialized\s*=\s*["']ephemeral["']|\b(?:enabled|alias)\s*=[^,)]*"""
 )
 # Text that occurs in views of stored months or of their native copy.
 _STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
@@ -146,7 +150,11 @@ class Names:
             for path in own_files(folder, ".sql"):
                 if path.stem.lower() == wanted:
                     place = path.relative_to(folder.parent)
-                    return f"{place} is not in this catalog: it is not built yet", BUILD
+                    absent = f"{place} is not in this catalog"
+                    if found := _OTHER_NAME.search(own_text(path)):
+                        reason = f"{absent} under this name: its config has {found[0]}"
+                        return reason, "list the tables with: warehouse describe"
+                    return f"{absent}: it is not built yet", BUILD
         return "", ""
 
     def failure(self, message: str) -> tuple[str, str]:

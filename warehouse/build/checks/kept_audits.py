@@ -244,7 +244,7 @@ def _facts(model: Model) -> list[Any]:
     return [
         *(str(model.relation), model.sql, model.is_labels, sorted(model.labels)),
         *(model.is_whole_sample, model.lookback_us, model.horizon_us, model.accumulates),
-        model.outside,
+        *(model.outside, model.beside),
     ]
 
 

@@ -353,10 +353,10 @@ class _Workers:
         how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
         file = self._errors.fileno()  # the position stays, because the workers write at their own
         last = os.pread(file, 2000, max(os.fstat(file).st_size - 2000, 0))
-        said = last.decode(errors="replace").strip()
+        printed = last.decode(errors="replace").strip()
         return BuildError(
             f"{job.name}: the process that computed it ended {how}, and so did the"
-            f" one before; the old catalog stays" + (f"\n{said}" if said else ""),
+            f" one before; the old catalog stays" + (f"\n{printed}" if printed else ""),
             next_step=f"free memory, or use fewer processes than these {self._count}: warehouse"
             " build --workers 1",
         )
