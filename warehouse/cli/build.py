@@ -18,7 +18,6 @@ from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
 from warehouse.generations import Published
-from warehouse.generations import publish_build as publish_build
 from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
 from warehouse.lake import Manifest

@@ -138,7 +138,6 @@ def print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
                     for fetch in plan.fetches
                 ],
                 "size_bytes": plan.size_bytes,
-                "seconds": round(plan.seconds, 1),
                 "unchanged": len(plan.unchanged),
                 "settled_series": plan.settled,
                 "empty": [str(answer) for answer in plan.empty],
@@ -163,12 +162,9 @@ def print_vendor_plan(plan: VendorPlan, as_json: bool) -> None:
     if unknown == len(rows):
         say(f"would download {files}; the vendor does not list their sizes")
     elif unknown:
-        say(
-            f"would download {files}, {size} and {unknown:,} of unknown size;"
-            f" more than {plan.seconds:,.0f} s at 8 MB/s"
-        )
+        say(f"would download {files}, {size} and {unknown:,} of unknown size")
     else:
-        say(f"would download {files}, {size}; about {plan.seconds:,.0f} s at 8 MB/s")
+        say(f"would download {files}, {size}")
 
 
 def _why(held: object) -> str:

@@ -70,7 +70,6 @@ def plan_vendor(
             empty=tuple(asking.empty),
             failures=tuple(asking.failures),
             typical_bytes=manifest.typical_sizes() if manifest is not None else {},
-            connections=vendor.connections,
         )
     finally:
         if manifest is not None:

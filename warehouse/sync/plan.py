@@ -29,9 +29,6 @@ from warehouse.vendor import FileKey, Period, SeriesKey, Wanted, months
 # How long after the end of a period the vendor may still add to it.
 SETTLE_US = 2 * DAY_US
 
-_ASSUMED_BYTES_PER_S = 8e6
-_ASSUMED_S_PER_REQUEST = 0.2
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedFetch:
@@ -92,8 +89,6 @@ class VendorPlan:
         Spans for which the vendor has no file, and refused requests.
     typical_bytes
         Mean size of the lake's files per (dataset, interval), for files without a listed size.
-    connections
-        Number of simultaneous requests.
     """
 
     fetches: tuple[PlannedFetch, ...]
@@ -102,7 +97,6 @@ class VendorPlan:
     empty: tuple[EmptyAnswer, ...]
     failures: tuple[VendorError, ...]
     typical_bytes: dict[tuple[str, str | None], int]
-    connections: int
 
     def size_of(self, fetch: PlannedFetch) -> int | None:
         """The size in the vendor's list, else of the lake's version, else a typical one or None."""
@@ -116,12 +110,6 @@ class VendorPlan:
     def size_bytes(self) -> int:
         """Bytes of all files whose size is known or can be guessed."""
         return sum(self.size_of(fetch) or 0 for fetch in self.fetches)
-
-    @property
-    def seconds(self) -> float:
-        """Estimated seconds, at 8 MB/s and 0.2 s for each request of a connection."""
-        waiting = len(self.fetches) * _ASSUMED_S_PER_REQUEST / self.connections
-        return waiting + self.size_bytes / _ASSUMED_BYTES_PER_S
 
 
 def open_part(
