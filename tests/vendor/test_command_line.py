@@ -78,7 +78,7 @@ def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> No
         (["sync", "flow", *PLACE, *GRID, "--start", "September"], 2, "--start"),
         (["sync", "flow", *PLACE, *GRID, *DAYS[2:], "--start", "2026-01-01"], 2, "ends before"),
         (["sync", "--dataset", "flow"], 2, "--dataset can only be used with --from"),
-        (["sync", "--dataset", "ohlc", "--from", "."], 2, "next: write --dataset ohlcv"),
+        (["sync", "--dataset", "ohlc", "--from", "."], 2, "did you mean ohlcv?"),
         (["sync", "flow", "--from", "."], 2, "--from imports a whole folder"),
         (["sync", "l9_*", *PLACE, *GRID, *DAYS], 2, "no dataset matches"),
         (
