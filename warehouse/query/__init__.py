@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         Result,
         quick_warnings,
         render,
-        shown_rows,
         texts_among_parameters,
     )
     from warehouse.query.results.tabular import as_pandas, as_polars

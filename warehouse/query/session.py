@@ -51,7 +51,7 @@ from warehouse.home import (
     published_copies,
 )
 from warehouse.interrupts import Limits, run
-from warehouse.query.infinity import python_rows
+from warehouse.query.python_rows import may_be_infinite, python_rows
 from warehouse.query.sql_text.guard import Statement, check
 from warehouse.sql import HOME_VARIABLE, literal, user_agent
 
@@ -490,5 +490,7 @@ def fetch(
     it only while Arrow reads.
     """
     if _IS_LAZY:
-        return list(cursor.sql(text, params=params).fetchall())
+        rows = list(cursor.sql(text, params=params).fetchall())
+        if not may_be_infinite(rows):
+            return rows
     return python_rows(bind_late(cursor, text, params).table())

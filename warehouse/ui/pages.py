@@ -10,7 +10,6 @@ from warehouse.config import program
 from warehouse.display import counted
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
 from warehouse.home import Home
-from warehouse.query import shown_rows
 from warehouse.sql import Relation, identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
@@ -327,7 +326,7 @@ def scattered(asking: Asking, pairs: str, params: Mapping[str, object]) -> dict[
 def answer_of(asking: Asking, text: str, params: dict[str, Any], *, limit: int) -> dict[str, Any]:
     """The first rows of a query with its columns, and the query itself."""
     result = asking.sql(text, params)
-    rows = shown_rows(result, limit + 1)
+    rows = result.head(limit + 1)
     return {
         "sql": text,
         "params": plain(params),

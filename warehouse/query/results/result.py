@@ -16,7 +16,7 @@ from warehouse.display import counted, render_cells, render_table
 from warehouse.engine import Fault, fault_of, translated
 from warehouse.errors import REPAIR, CopyDamagedError, QueryError, UsageError, WarehouseError
 from warehouse.interrupts import Limits, heeding, run
-from warehouse.query.infinity import python_rows, with_infinity
+from warehouse.query.python_rows import python_rows
 from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polars
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
 from warehouse.query.sql_text.guard import Statement, engine_message
@@ -133,7 +133,7 @@ class Result(Tabular):
         return run(None, lambda: as_polars(self.arrow()))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples; a TIMESTAMP is naive UTC, the extreme datetime if infinite."""
+        """All rows as tuples; a TIMESTAMP is naive UTC, and an infinite one is an error."""
         return python_rows(self.arrow())
 
     @_retry_without_copy
@@ -340,7 +340,7 @@ class Result(Tabular):
 
     def _repr_html_(self) -> str:
         """The first rows with types and units in the header, then a line on size and warnings."""
-        head, columns, hint = shown_rows(self, _HTML_ROWS + 1), self.columns, self.hint
+        head, columns, hint = self.head(_HTML_ROWS + 1), self.columns, self.hint
         names = "".join(
             f'<th title="{escape(column.meaning or column.type)}">{escape(name)}'
             f"<br><small>{escape(column.unit or column.type)}</small></th>"
@@ -469,20 +469,11 @@ def render(
     """
     if result._statement.explains:
         return "\n".join(str(plan) for _, plan in result.fetchall())
-    head = shown_rows(result, rows + 1)
+    head = result.head(rows + 1)
     text = render_table(result.keys(), head[:rows], width=width, wrap=wrap, hint=hint)
     if len(head) > rows:
         text += f"\n… {len(result) - rows:,} more of {counted(len(result), 'row')}"
     return text
-
-
-def shown_rows(result: Result, rows: int) -> list[tuple[Any, ...]]:
-    """:meth:`Result.head` for people: infinite dates and timestamps are text."""
-
-    def read(text: str) -> list[tuple[Any, ...]]:
-        return result._run(lambda c: fetch(c, text, result._params))
-
-    return with_infinity(result.head(rows), result._types, result._statement.text, read)
 
 
 @_within_limits

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from warehouse.errors import UsageError
-from warehouse.query.infinity import as_text
+from warehouse.query.python_rows import require_python_years
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:
     batches = result.batches()
     first = next(batches, None)
     schema = result.arrow().schema if first is None else first.schema
-    every = _chain(first, batches)
+    every = chain([] if first is None else [first], batches)
     if form in _TEXTS:
         every = _of_plain_years(every)
     _WRITERS[form](schema, every, sink)
@@ -40,33 +40,21 @@ def _is_blank(batch: pa.RecordBatch) -> bool:
 
 
 def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches whose infinite moments are text.
+    """The batches, unless Arrow would write another year in place of one of their moments.
 
     Raises
     ------
     QueryError
-        Another moment is outside the years 1 to 9999: Arrow would write other years in its place.
+        A moment is infinite or outside the years 1 to 9999.
     """
-    from pyarrow import RecordBatch, types
+    from pyarrow import types
 
     for batch in batches:
-        columns = [
-            as_text(column, name)
-            if types.is_nested(column.type)
-            or types.is_date(column.type)
-            or types.is_timestamp(column.type)
-            else column
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        yield RecordBatch.from_arrays(columns, batch.schema.names)
-
-
-def _chain(
-    first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    if first is not None:
-        yield first
-    yield from rest
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            kind = column.type
+            if types.is_nested(kind) or types.is_date(kind) or types.is_timestamp(kind):
+                require_python_years(column, name)
+        yield batch
 
 
 def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
@@ -84,7 +72,6 @@ def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Binar
             else column
             for column in batch.columns
         ]
-        # a column is text in batches that have an infinite moment
         pyarrow.csv.write_csv(pa.record_batch(columns, flat.names), sink, plain)
 
 
@@ -122,12 +109,11 @@ def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Bina
     """A JSON array with one object per line and row."""
     begun = False
     sink.write(b"[")
-    with contextlib.closing(batches):  # type: ignore[type-var]
-        for batch in batches:
-            for row in batch.to_pylist():
-                line = json.dumps(_strict(row), default=str, ensure_ascii=False)
-                sink.write((",\n " if begun else "\n ").encode() + line.encode())
-                begun = True
+    for batch in batches:
+        for row in batch.to_pylist():
+            line = json.dumps(_strict(row), default=str, ensure_ascii=False)
+            sink.write((",\n " if begun else "\n ").encode() + line.encode())
+            begun = True
     sink.write(b"\n]\n" if begun else b"]\n")
 
 
