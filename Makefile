@@ -86,7 +86,7 @@ bench: .venv/installed-bench
 
 # Fetches the third-party files of the page from npm; VENDORED.toml has their versions and hashes.
 vendor: .venv/installed
-	$(BIN)/python -m warehouse.ui.vendored
+	$(BIN)/python -m tests.vendored
 
 # Starts a Spark Connect server with two workers on loopback, and stops it; some minutes.
 spark: .venv/installed-spark

@@ -25,9 +25,9 @@ import httpx
 from tests.asking import write_small_home
 from tests.pages import TOKEN, busy, served, until
 from tests.support import BTC, copy_home
+from tests.vendored import FOLDER, vendored
 from warehouse.config import load_settings
 from warehouse.query import Warehouse
-from warehouse.ui.vendored import FOLDER, vendored
 
 # Runs for minutes.
 _LONG = "select sum(sqrt(a.range * b.range)) from range(1000000) as a, range(100000) as b"

@@ -1,4 +1,4 @@
-"""Fetch the vendored files of the page from npm, by ``make vendor``; used by developers only.
+"""Fetches the vendored files of the page from npm, by ``make vendor``.
 
 ``static/vendor/VENDORED.toml`` names the package, its version, the hash of its tarball, and the
 files that are taken from it. A test compares the files with their hashes there.
@@ -19,7 +19,7 @@ from typing import Any
 from warehouse.errors import FileRefusedError
 from warehouse.files import write
 
-FOLDER = Path(__file__).parent / "static" / "vendor"
+FOLDER = Path(__file__).parents[1] / "warehouse" / "ui" / "static" / "vendor"
 
 
 def vendored() -> list[dict[str, Any]]:
