@@ -179,38 +179,3 @@ def test_query_when_an_identifier_is_chosen_then_its_unit_is_known(
         result = wh.sql(*query.prepare({"symbol": BTC, "measure": "net_delta"}))
         assert len(result) == 3
         assert result.columns["value"].unit == "base"
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{{ 'x' * 9999999999 }}",
-        "{{ 9 ** 9 ** 9 }}",
-        "{{ measure | center(9999999999) }}",
-        "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% set x = measure ~ measure %}{{ x ~ x }}",
-        "{{ measure.join(measure) }}",
-        "{% include 'x' %}",
-        "{{ other }}",
-        "{% if %}",
-    ],
-)
-def test_query_when_its_template_could_take_long_or_is_wrong_then_is_refused(
-    tmp_path: Path, part: str
-) -> None:
-    header = "purpose: a\nparameters: {measure: {type: identifier, choices: [a], meaning: b}}"
-    path = tmp_path / "hostile.sql"
-    path.write_text(f"/*\n{header}\n*/\nselect 1 {part}")
-    with pytest.raises(QueryError, match="template"):
-        read_query(path).prepare({"measure": "a"})
-
-
-def test_query_when_its_template_holds_a_condition_then_it_is_filled(tmp_path: Path) -> None:
-    header = "purpose: a\nparameters: {by: {type: identifier, choices: [a, b], meaning: c}}"
-    path = tmp_path / "conditional.sql"
-    path.write_text(
-        f"/*\n{header}\n*/\nselect {{% if by == '\"a\"' %}}1{{% else %}}{{{{ by }}}}{{% endif %}}"
-    )
-    assert read_query(path).prepare({"by": "a"})[0] == "select 1"
-    assert read_query(path).prepare({"by": "b"})[0] == 'select "b"'

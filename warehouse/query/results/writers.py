@@ -25,7 +25,7 @@ def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:
     batches = result.batches()
     first = next(batches, None)
     schema = result.arrow().schema if first is None else first.schema
-    every = chain([] if first is None else [first], batches)
+    every: Iterator[pa.RecordBatch] = chain([] if first is None else [first], batches)
     if form in _TEXTS:
         every = _of_plain_years(every)
     _WRITERS[form](schema, every, sink)

@@ -65,8 +65,12 @@ class NamedQuery:
         needed = frozenset(p.name for p in self.parameters if p.is_required)
         require_names(needed, given, lambda: types, optional=frozenset(types) - needed)
         values = {p.name: _cast(p, given.get(p.name, p.default)) for p in self.parameters}
-        chosen = {p.name: identifier(str(values.pop(p.name))) for p in self.parameters if p.choices}
-        return (_fill_template(self.text, chosen) if chosen else self.text), values
+        text = self.text
+        for p in self.parameters:
+            if p.choices:
+                name = identifier(str(values.pop(p.name)))
+                text = name.join(re.split(rf"\{{\{{ *{re.escape(p.name)} *\}}\}}", text))
+        return text, values
 
 
 def find_query(name: str, folder: Path) -> NamedQuery:
@@ -184,40 +188,6 @@ def _parameter(name: str, entry: dict[str, Any]) -> Parameter:
         default is _REQUIRED,
         choices,
     )
-
-
-# Kinds of template nodes whose work is bounded by the length of their text.
-_TEMPLATE_NODES = frozenset(
-    {"Template", "Output", "TemplateData", "Name", "Const", "CondExpr", "If"}
-    | {"Compare", "Operand", "And", "Or", "Not", "Tuple", "List"}
-)
-
-
-def _fill_template(text: str, chosen: Mapping[str, str]) -> str:
-    """Insert the identifiers into the SQL; loops, calls and arithmetic are refused.
-
-    Raises
-    ------
-    QueryError
-        The template is wrong, or contains anything but names and conditions on them.
-    """
-    from jinja2 import StrictUndefined, TemplateError, nodes
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    next_step = "write {{ name }} of a declared identifier, or {% if name == ... %} around SQL"
-    try:
-        template = environment.parse(text)
-        for node in template.find_all(nodes.Node):
-            if type(node).__name__ not in _TEMPLATE_NODES:
-                kind = type(node).__name__.lower()
-                raise QueryError(
-                    f"line {node.lineno} of the SQL: a template must not contain a {kind!r}",
-                    next_step=next_step,
-                )
-        return environment.from_string(template).render(chosen)
-    except (TemplateError, RecursionError) as error:
-        raise QueryError(f"the template cannot be filled: {error}", next_step=next_step) from error
 
 
 # -- types ---------------------------------------------------------------------------------------
