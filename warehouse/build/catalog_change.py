@@ -33,10 +33,6 @@ _COLUMNS = 'select dataset, "column", type, unit, description from meta.columns 
 _PATHS = "select model[8:], path from meta.stored where starts_with(model, 'vendor.')"
 _TICKS = "select 1 from meta.stored where starts_with(model, 'ticks.') limit 1"
 _HELD = "select distinct dataset from meta.months where is_shown"
-_KNOWS_MONTHS = """
-select 1 from duckdb_tables() where database_name = 'warehouse' and schema_name = 'meta'
-and table_name = 'months'
-"""
 
 
 def begin_with_copy(
@@ -126,8 +122,6 @@ def _show_lake(
     Then the models must be created again, because they read the columns, and a mart without months
     is a plain view. False also with the first ticks, because their macros are missing.
     """
-    if not _rows(connection, _KNOWS_MONTHS):
-        return False
     home = file.home
     with Manifest(home.manifest) as manifest:
         lake, gathered, kept = read_lake(file, manifest, progress)

@@ -166,7 +166,7 @@ def _build(
 
 def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
     gone = {out.path for out in without}
-    macros = _plain_macros(home, gone)
+    lost = _require_plain_macros(home, gone)
     paths = {path.stem: path for path in own_files(home.models, ".sql")}
     described = _described(home, gone)
     try:
@@ -177,9 +177,7 @@ def _rendered(home: Home, without: Sequence[LeftOut]) -> list[_Own]:
     for name, path in paths.items():
         if path not in gone:
             with _about(home, path):
-                models.append(
-                    _model(home, path, macros, renderer, described.get(name, Described()))
-                )
+                models.append(_model(home, path, lost, renderer, described.get(name, Described())))
     broken = {out.name for out in without}
     for model in models:
         if missing := sorted(broken & set(model.rendered.refs)):
@@ -225,7 +223,7 @@ def _broken(path: Path, reason: str) -> NeedsDbt:
 
 
 def _model(
-    home: Home, path: Path, macros: _Macros, renderer: Renderer, described: Described
+    home: Home, path: Path, lost: Mapping[str, str], renderer: Renderer, described: Described
 ) -> _Own:
     place, name, text = _place(home, path), path.stem, ""
     try:
@@ -234,7 +232,7 @@ def _model(
     except UnicodeDecodeError as error:
         raise NeedsDbt(f"{place}: not UTF-8 text") from error
     except TemplateMistake as error:
-        reason = macros.mistake(error, renderer)
+        reason = _mistake(error, renderer, lost)
         if reason is None:
             raise NeedsDbt(f"{place}: {error.what}") from error
         lines, line = text.splitlines(), error.line or 0
@@ -251,30 +249,30 @@ def _model(
     return own
 
 
-@dataclass(frozen=True, slots=True)
-class _Macros:
-    """Macros of the user's files that are left out, with the file."""
+def _mistake(error: TemplateMistake, renderer: Renderer, lost: Mapping[str, str]) -> str | None:
+    """Why a template is wrong; None if dbt may be able to render it.
 
-    lost: Mapping[str, str]
-
-    def mistake(self, error: TemplateMistake, renderer: Renderer) -> str | None:
-        """Why a template is wrong; None if dbt may be able to render it."""
-        if not isinstance(error, UnsupportedTemplate):
-            return error.reason
-        found = _UNDEFINED.match(error.reason)
-        name = found[1] if found else ""
-        if name in self.lost:
-            return f"{name} is a macro of {self.lost[name]}, which is left out because of a mistake"
-        if not name or name in _macros_of_dbt() or name in _IN_DBT:
-            return None
-        reason, near = renderer.undefined(name)
-        if near:
-            return f"{name} is not defined{did_you_mean(name, near)}"
-        return reason
+    ``lost`` are the macros of files that are left out, with the file.
+    """
+    if not isinstance(error, UnsupportedTemplate):
+        return error.reason
+    found = _UNDEFINED.match(error.reason)
+    name = found[1] if found else ""
+    if name in lost:
+        return f"{name} is a macro of {lost[name]}, which is left out because of a mistake"
+    if not name or name in _macros_of_dbt() or name in _IN_DBT:
+        return None
+    reason, near = renderer.undefined(name)
+    if near:
+        return f"{name} is not defined{did_you_mean(name, near)}"
+    return reason
 
 
-def _plain_macros(home: Home, gone: Collection[Path]) -> _Macros:
-    """Raise an error if a user's macro is broken, may replace one of dbt's, or uses `execute`."""
+def _require_plain_macros(home: Home, gone: Collection[Path]) -> dict[str, str]:
+    """Raise an error if a user's macro is broken, may replace one of dbt's, or uses `execute`.
+
+    Returns the macros of files that are left out, with the file.
+    """
     lost: dict[str, str] = {}
     for path in own_files(home.macros, ".sql"):
         text, place = own_text(path), _place(home, path)
@@ -288,7 +286,7 @@ def _plain_macros(home: Home, gone: Collection[Path]) -> _Macros:
                 raise NeedsDbt(f"{place}: uses execute, which only dbt sets")
             if (reason := mistake_of_macros(text)) is not None:
                 raise _broken(path, reason)
-    return _Macros(lost)
+    return lost
 
 
 @cache

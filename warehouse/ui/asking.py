@@ -149,10 +149,3 @@ class Catalogs:
             if len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
             return found
-
-    def close(self) -> None:
-        """Close all of them."""
-        with self._lock:
-            for warehouse in self._open.values():
-                warehouse.close()
-            self._open.clear()

@@ -64,15 +64,7 @@ def write_running(
 def continued(
     connection: duckdb.DuckDBPyConnection, sources: Mapping[Name, str]
 ) -> dict[Name, str]:
-    """The sources of marts, with running columns that continue from month to month.
-
-    A catalog of an earlier version has no ``meta.running``; its months need no addition.
-    """
-    if not connection.execute(
-        "select 1 from duckdb_tables() where database_name = 'warehouse'"
-        " and schema_name = 'meta' and table_name = 'running'"
-    ).fetchall():
-        return dict(sources)
+    """The sources of marts, with running columns that continue from month to month."""
     added: dict[str, list[str]] = {}
     for model, column, first, months in connection.execute(
         'select model, "column", first_month, months from warehouse.meta.running order by all'
