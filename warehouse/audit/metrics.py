@@ -28,11 +28,10 @@ from warehouse.generations import require_catalog
 from warehouse.home import Home, writing
 from warehouse.interrupts import run
 from warehouse.lake import Manifest
-from warehouse.project import TICK_SOURCES, tick_macros
+from warehouse.project import RATED, TICK_SOURCES, tick_macros, tick_sources
 from warehouse.sql import HOME_VARIABLE, identifier, literal, moment
-from warehouse.vendor import load_contracts
+from warehouse.vendor import KEY_COLUMNS, interval_us, load_contracts
 
-_OF_SIZES = ("flow", "trade_size")
 # Relative difference of sums in another order, and of values that were rounded to float32.
 _EQUAL = 1e-9
 _EQUAL_FLOAT32 = 1.2e-7
@@ -78,7 +77,7 @@ def audit_metrics(
     with closing(connect(home.session, home.catalog)) as connection:
         connection.execute(tick_macros())
         connection.execute(f"set variable {HOME_VARIABLE} = {literal(str(home.root))}")
-        sources = _sources_of(connection)
+        sources = tick_sources(connection)
         for name in datasets:
             if name not in sources:
                 raise NotFoundError(
@@ -119,21 +118,6 @@ def keep_audit(home: Home, report: MetricsReport) -> None:
             if audit.skipped is None:
                 series = audit.series
                 manifest.record_audit(series.dataset, series.series_id, list(audit.rows()))
-
-
-def _sources_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """Datasets that have formulas, and the ticks that each needs, by parameter."""
-    rows = connection.execute(
-        "select function_name, parameters from duckdb_functions()"
-        " where database_name = 'memory' and function_name like 'ticks\\_%\\_readings' escape '\\'"
-        " order by function_name"
-    ).fetchall()
-    return {
-        name.removeprefix("ticks_").removesuffix("_readings"): [
-            parameter for parameter in parameters if parameter in TICK_SOURCES
-        ]
-        for name, parameters in rows
-    }
 
 
 def _series(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> list[MetricSeries]:
@@ -270,7 +254,7 @@ class _Auditor:
     def _compare(self, first: datetime, until: datetime) -> None:
         series = self._series
         given = "".join(f", {name} := {literal(self._raw(name))}" for name in self._sources)
-        if series.dataset in _OF_SIZES:
+        if series.dataset in RATED:
             given += f", notional_usd_rate := {self._rate!r}"
         self._run(
             f"""
@@ -291,7 +275,7 @@ class _Auditor:
         self._judge_bars()
         names = [row[0] for row in self._run("describe of_ticks")]
         served = [row[0] for row in self._run("describe of_vendor")]
-        keys = {"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"}
+        keys = {column.name for column in KEY_COLUMNS}
         columns = [name for name in served if name in names and name not in keys]
         columns = [name for name in columns if name not in self._retired]
         self._report.unserved = [name for name in columns if name in self._unserved]
@@ -415,7 +399,7 @@ class _Auditor:
         times += self._report.lost[:1]
         source = self._sources[0]
         clock = "known_at" if self._series.clock == "true" else "time"
-        width = self._series.interval
+        width_us = interval_us(self._series.interval)
         lines = []
         for time in sorted(set(times)):
             has_side = source == "trades"
@@ -430,7 +414,7 @@ class _Auditor:
                     min({clock}), max({clock})
                 from {self._raw(source)}
                 where {self._of_series()} and {clock} >= {moment(time)}
-                    and {clock} < {moment(time)} + interval '{_interval_text(width)}'
+                    and {clock} < {moment(time)} + to_microseconds({width_us})
                 """
             )
             parts = [f"{count:,} {source}"]
@@ -445,8 +429,3 @@ class _Auditor:
                     parts.append(f"{number:,} {what}")
             lines.append(f"ticks of {time}: {', '.join(parts)}")
         return lines
-
-
-def _interval_text(width: str) -> str:
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    return f"{width[:-1]} {units[width[-1]]}"

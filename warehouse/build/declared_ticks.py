@@ -23,13 +23,12 @@ from typing import Any
 
 from warehouse.config import read_tables
 from warehouse.errors import UsageError, did_you_mean
-from warehouse.vendor import CLOCKS, SeriesKey, interval_us, load_contracts
+from warehouse.project import RATED, tick_datasets
+from warehouse.vendor import CLOCKS, SeriesKey, interval_us
 
 _LISTS = ("datasets", "every", "clocks", "exchanges", "symbols")
 _RATE = "notional_usd_rate"
 _OPTIONAL = ("exchanges", "symbols")
-# Datasets whose size classes are by notional in dollars.
-RATED = ("flow", "trade_size")
 _EXAMPLE = '[[ticks]] datasets = ["ohlcv"], every = ["45m"], clocks = ["true"]'
 
 
@@ -128,7 +127,7 @@ def _rate(table: dict[str, Any], where: str) -> float:
 
 
 def _require_known(setting: TickSetting) -> None:
-    datasets = [name for name in load_contracts() if not name.startswith(("raw_", "l2_"))]
+    datasets = tick_datasets()
     if setting.dataset not in datasets:
         raise UsageError(
             f"{setting.where}: bars of {setting.dataset!r:.80} cannot be computed from ticks"

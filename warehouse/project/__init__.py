@@ -9,6 +9,7 @@ from warehouse.faces import lazy_face
 if TYPE_CHECKING:
     from warehouse.project.built import built_project, keep_project, with_user_models
     from warehouse.project.compiled import (
+        RATED,
         TICK_SOURCES,
         CompiledModel,
         CompiledProject,
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
         kept_compiled,
         project_key,
         shipped_or_kept,
+        tick_datasets,
         tick_day_macros,
         tick_macros,
+        tick_sources,
         write_compiled,
     )
     from warehouse.project.lines import at_line

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from warehouse.errors import BuildError
 from warehouse.files import appearing
 from warehouse.home import Home
 from warehouse.project.project import Project, project_of
 from warehouse.sql import Relation
-from warehouse.vendor import dbt_project_dir
+from warehouse.vendor import dbt_project_dir, load_contracts
 
 SHIPPED = Path(__file__).with_name("compiled.json")
 _FOLDERS = ("analyses", "macros", "models", "seeds", "tests/dbt")
@@ -143,6 +145,9 @@ TICK_SOURCES = {
     "open_interests": "raw_open_interest",
 }
 
+# Datasets with size classes of trades, which are in dollars.
+RATED = ("flow", "trade_size")
+
 
 def tick_macros() -> str:
     """SQL that creates the table macros ``main.ticks_<dataset>``, in any database of DuckDB.
@@ -159,6 +164,24 @@ def tick_day_macros() -> str:
     They read a sorted UTC day of one series: see ``macros/ticks/days.sql``.
     """
     return _analysis("tick_days")
+
+
+def tick_datasets() -> list[str]:
+    """Datasets whose bars can be computed from ticks."""
+    return [name for name in load_contracts() if not name.startswith(("raw_", "l2_"))]
+
+
+def tick_sources(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """The sources of each of these datasets: parameters of its macro, which the connection has."""
+    rows = connection.execute(
+        "select function_name, parameters from duckdb_functions()"
+        " where database_name = 'memory' and starts_with(function_name, 'ticks_')"
+        " and not ends_with(function_name, '_readings') order by function_name"
+    ).fetchall()
+    return {
+        name.removeprefix("ticks_"): [p for p in parameters if p in TICK_SOURCES]
+        for name, parameters in rows
+    }
 
 
 def _analysis(name: str) -> str:

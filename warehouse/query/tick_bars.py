@@ -17,9 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from warehouse.errors import NotFoundError, UsageError, did_you_mean
+from warehouse.project import RATED, tick_datasets
 from warehouse.query.results.result import Result
 from warehouse.times import DAY_US, SECOND_US
-from warehouse.vendor import load_contracts
 
 T = TypeVar("T")
 
@@ -30,8 +30,6 @@ _WITHOUT_TIME = (
     *("ohlcv", "flow", "trade_size", "range", "returns", "impact", "updownticks"),
     "run_structure",
 )
-# Datasets with size classes of trades, which are in dollars.
-_OF_SIZES = ("flow", "trade_size")
 _KEYS = ["exchange", "symbol"]
 
 # Runs a query with its parameters and frames.
@@ -70,16 +68,16 @@ class WantedBars:
 def ask_bars(ask: Ask, wanted: WantedBars) -> Result:
     """The bars of :meth:`Warehouse.bars`."""
     dataset, every = wanted.dataset, wanted.every
-    datasets = [n for n in load_contracts() if not n.startswith(("raw_", "l2_"))]
+    datasets = tick_datasets()
     if dataset not in datasets:
         raise UsageError(
             f"{dataset}: its bars cannot be computed from ticks{did_you_mean(dataset, datasets)}",
             next_step=f"choose one of {', '.join(datasets)}",
         )
-    if wanted.rate and dataset not in _OF_SIZES:
+    if wanted.rate and dataset not in RATED:
         raise UsageError(
             f"notional_usd_rate: {dataset} has no size classes",
-            next_step=f"leave it out; it is for {' and '.join(_OF_SIZES)}",
+            next_step=f"leave it out; it is for {' and '.join(RATED)}",
         )
     events = _EVENTS.fullmatch(str(every))
     if events is None and not _LENGTH.fullmatch(str(every)):

@@ -15,11 +15,11 @@ from warehouse.times import DAY_US, us_datetime
 from warehouse.ui.asking import Asking, is_number
 from warehouse.ui.chart_tiles import MOST_COLUMNS, Source
 from warehouse.ui.values import plain, shown, shown_table
-from warehouse.vendor import SERIES_COLUMNS, SeriesKey, load_contracts
+from warehouse.vendor import KEY_COLUMNS, SERIES_COLUMNS, SeriesKey, load_contracts
 
 # Schemas in the page's menus, in order.
 _SHOWN = ("main", "user", "vendor")
-_KEYS = frozenset({"series_id", "exchange", "symbol", "interval", "clock", "time", "known_at"})
+_KEYS = frozenset(column.name for column in KEY_COLUMNS)
 _RECENT_DAYS = 30
 _COURSE = 48
 

@@ -43,7 +43,7 @@ from warehouse.engine import connect
 from warehouse.errors import BuildError, UsageError
 from warehouse.home import Home
 from warehouse.lake import FileFacts, Manifest, OwnedFile, StoredFile
-from warehouse.project import TICK_SOURCES, tick_day_macros, tick_macros
+from warehouse.project import TICK_SOURCES, tick_day_macros, tick_macros, tick_sources
 from warehouse.sql import identifier
 from warehouse.times import DAY_US, us_datetime
 from warehouse.vendor import (
@@ -280,7 +280,7 @@ class _Keeping:
 
     def sources(self, dataset: str) -> list[str]:
         """The raw datasets of a dataset; there are bars where the first one has ticks."""
-        return _sources()[dataset]
+        return [TICK_SOURCES[source] for source in _sources()[dataset]]
 
     def series(self, dataset: str) -> list[SeriesKey]:
         """Series of ticks from which bars of a dataset can be computed."""
@@ -433,14 +433,6 @@ def _formulas() -> str:
 
 @cache
 def _sources() -> dict[str, list[str]]:
-    """The raw datasets that each dataset is computed from."""
     with connect({}) as connection:
         connection.execute(tick_macros())
-        rows = connection.execute(
-            "select function_name, parameters from duckdb_functions()"
-            " where database_name = 'memory' and starts_with(function_name, 'ticks_')"
-        ).fetchall()
-    return {
-        name.removeprefix("ticks_"): [TICK_SOURCES[p] for p in parameters if p in TICK_SOURCES]
-        for name, parameters in rows
-    }
+        return tick_sources(connection)
