@@ -1,4 +1,4 @@
-"""The demo: a simulated market from files to a catalog, then a table for the command to show.
+"""The demo: a simulated market from files to a catalog, then a table, a text chart and a PNG chart.
 
 Files in the vendor's format are written to a temporary folder, then synced, built, published and
 queried exactly like real ones.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from warehouse.build import build
 from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.errors import UsageError
+from warehouse.errors import UsageError, needing_extras
 from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.progress import phase
@@ -24,6 +25,9 @@ from warehouse.sync import sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# colours of Okabe and Ito, which colour-blind people can distinguish
+BLACK, BLUE, ORANGE, PURPLE = "#000000", "#0072B2", "#D55E00", "#CC79A7"
 
 SYMBOL = "perpetual-BTC-USDT:USDT"
 PANEL_SQL = """
@@ -41,8 +45,21 @@ order by flow.time
 """
 
 
-def run_demo(settings: Settings, say: Callable[[str], None], *, ticks: bool = False) -> pa.Table:
-    """Fill ``settings.home`` with a simulated market; returns the rows of ``PANEL_SQL``.
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The output of the demo: the panel of ``PANEL_SQL`` and its chart.
+
+    Without matplotlib there is no chart, and ``no_picture`` has the reason.
+    """
+
+    home: Home
+    panel: pa.Table
+    picture: Path | None
+    no_picture: str = ""
+
+
+def run_demo(settings: Settings, say: Callable[[str], None], *, ticks: bool = False) -> Demo:
+    """Fill ``settings.home`` with a simulated market and draw it.
 
     Parameters
     ----------
@@ -67,9 +84,49 @@ def run_demo(settings: Settings, say: Callable[[str], None], *, ticks: bool = Fa
         shutil.rmtree(folder, ignore_errors=True)
     say("3/4  building and testing the models, publishing ...")
     build(settings)
-    say("4/4  querying ...")
-    with phase("query"), Warehouse(settings) as warehouse:
-        return warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
+    say("4/4  querying and drawing ...")
+    with phase("query and draw"):
+        with Warehouse(settings) as warehouse:
+            panel = warehouse.sql(PANEL_SQL, symbol=SYMBOL).arrow()
+        try:
+            picture = draw(panel, home.root / "demo.png")
+        except UsageError as error:
+            return Demo(home, panel, None, str(error))
+    return Demo(home, panel, picture)
+
+
+def draw(panel: pa.Table, path: Path) -> Path:
+    """Draw close, rolling net delta and large-trade share of a panel as one PNG file."""
+    with needing_extras():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    price, delta, share = figure.subplots(
+        3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 2, 2]}
+    )
+    time = panel["time"].to_numpy()
+
+    def values(name: str) -> object:
+        return panel[name].to_numpy()
+
+    price.plot(time, values("close"), color=BLACK, linewidth=0.9)
+    price.set_ylabel("close (USDT)")
+    price.set_title(f"{SYMBOL}, 1h bars, simulated data", loc="left", fontsize=11)
+    net = values("net_delta_1d_m_usdt")
+    delta.fill_between(time, net, 0, where=net > 0, color=BLUE, linewidth=0)  # type: ignore[operator]
+    delta.fill_between(time, net, 0, where=net <= 0, color=ORANGE, linewidth=0)  # type: ignore[operator]
+    delta.set_ylabel("net delta, 1 day\n(million USDT)")
+    share.plot(time, values("large_trade_share_1d"), color=PURPLE, linewidth=0.9)
+    share.set_ylabel("large-trade share\n(1 day mean)")
+    for axes in (price, delta, share):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0)
+    share.set_xlabel("time (UTC)")
+    figure.savefig(path, dpi=110)
+    return path
 
 
 def _write_market(folder: Path, *, ticks: bool) -> list[Path]:

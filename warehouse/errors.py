@@ -176,6 +176,7 @@ class FaultError(WarehouseError):
 # Libraries that only an extra installs, and the extra.
 _EXTRAS = {
     "dbt": "dbt",
+    "matplotlib": "charts",
     "obstore": "bucket",
     "pandas": "pandas",
     "polars": "polars",

@@ -33,11 +33,15 @@ def test_demo_when_run_then_shows_a_table_a_sketch_and_the_way_on(
     assert "close, USDT" in text and "█" in text
     assert "simulated" in text
     home = demo_run["home"]
+    assert f"picture   {home / 'demo.png'}" in text
     assert f"catalog   {home / 'warehouse.duckdb'}" in text
     assert max(map(len, text.splitlines())) <= max(100, len(str(home)) + 20)
 
 
-def test_demo_when_run_then_leaves_no_scaffolding(demo_home: Path) -> None:
+def test_demo_when_run_then_leaves_a_picture_and_no_scaffolding(demo_home: Path) -> None:
+    picture = (demo_home / "demo.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 20_000
     assert not (demo_home / ".build" / "demo-files").exists()
     assert not (demo_home / ".build" / "warehouse.duckdb").exists()
     assert list(demo_home.rglob("*.wal")) == []

@@ -1,4 +1,4 @@
-"""The light installation: what works without dbt, pandas, Polars and the server."""
+"""The light installation: what works without dbt, pandas, Polars, matplotlib and the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import BTC, file_key, write_file
 from warehouse.errors import UsageError
 from warehouse.simulator import Market, bars
 
-EXTRAS = ("dbt", "pandas", "polars", "starlette", "uvicorn")
+EXTRAS = ("dbt", "matplotlib", "pandas", "polars", "starlette", "uvicorn")
 PROGRAM = f"""
 import sys
 from importlib.abc import MetaPathFinder

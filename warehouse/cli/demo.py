@@ -13,7 +13,6 @@ from warehouse.cli.common import debug_option, put, say, table_width
 from warehouse.config import load_settings
 from warehouse.display import render_arrow, render_chart
 from warehouse.errors import ExitCode
-from warehouse.home import Home
 
 
 @click.command(epilog="Example: warehouse demo")
@@ -31,15 +30,14 @@ def demo(ctx: click.Context, home: str | None, ticks: bool) -> int:
     from warehouse.demo import SYMBOL, run_demo
 
     settings = load_settings(home or (ctx.find_root().obj or {}).get("home") or "demo")
-    panel = run_demo(settings, say, ticks=ticks)
-    last = panel.slice(max(0, len(panel) - 8))
+    made = run_demo(settings, say, ticks=ticks)
+    last = made.panel.slice(max(0, len(made.panel) - 8))
     put(f"\n{SYMBOL}, 1h, simulated: the last hours of flow_features and l1_features\n")
     put(render_arrow(last, limit=8, width=table_width()))
     put("")
-    put(render_chart(panel["close"].to_pylist(), title="close, USDT, six months"))
-    made = Home.of(settings)
-    where = _as_typed(made.root)
-    put(f"\ncatalog   {made.catalog}\n")
+    put(render_chart(made.panel["close"].to_pylist(), title="close, USDT, six months"))
+    where = _as_typed(made.home.root)
+    put(f"\npicture   {made.picture or made.no_picture}\ncatalog   {made.home.catalog}\n")
     put("try next:")
     verbs = ["status", "sql -q large_trade_share", "describe flow_features"]
     for verb in [*verbs, *["audit metrics --interval 1m"] * ticks, "ui"]:
