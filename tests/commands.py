@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 900
-_LOADED = ("duckdb", "numpy", "pyarrow.compute", "pyarrow.parquet", "sqlglot", "yaml")
+_LOADED = ("duckdb", "numpy", "pyarrow.compute", "pyarrow.parquet", "rich.table", "sqlglot", "yaml")
 
 _idle: list[subprocess.Popen[str]] = []
 

@@ -26,7 +26,7 @@ SOURCES = {
 }
 HEAVY = (
     "dbt", "duckdb", "httpx", "jinja2", "matplotlib", "numpy", "obstore", "pandas", "polars",
-    "pyarrow", "sqlglot", "starlette", "uvicorn", "yaml",
+    "pyarrow", "rich", "sqlglot", "starlette", "uvicorn", "yaml",
 )  # fmt: skip
 """Packages that cost time to load, and so are loaded by who needs them."""
 
@@ -70,7 +70,7 @@ def loaded_after(code: str, *arguments: object) -> set[str]:
         ("import warehouse.config, warehouse.vendor.keys, warehouse.errors, warehouse.home", set()),
         ("import warehouse.vendor.contracts", set()),
         ("import warehouse.generations.publish", {"duckdb"}),
-        ("import warehouse.sync.from_vendor, warehouse.cli.sync", {"httpx"}),
+        ("import warehouse.sync.from_vendor, warehouse.cli.sync", {"httpx", "rich"}),
         ("import warehouse.display", set()),
     ],
 )

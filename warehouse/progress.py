@@ -1,7 +1,7 @@
 """Progress of a long step, and the duration of each phase of a command, on stderr.
 
-A long step shows one changing line on a terminal, and a line from time to time elsewhere. The
-seconds of a phase go to the logger ``warehouse.phases``, which ``--debug`` shows.
+A long step shows a bar on a terminal, and a plain line from time to time elsewhere. The seconds of
+a phase go to the logger ``warehouse.phases``, which ``--debug`` shows.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from warehouse.display import counted, render_size, terminal_width
+from warehouse.display import counted, render_size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0
-_SECONDS_BETWEEN_CHANGES = 0.2
-# Goes to the beginning of the terminal's line and clears it.
-_CLEAR = "\r\x1b[K"
 
 log = logging.getLogger("warehouse.phases")
 
@@ -97,49 +97,59 @@ class Meter:
 
 @contextmanager
 def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter]:
-    """A progress meter on ``stream`` (stderr); on a terminal its line is cleared at the end."""
+    """A progress meter on ``stream`` (stderr): a bar on a terminal, else lines."""
     stream = stream or sys.stderr
-    meter = _Lines(title, stream)
-    try:
-        yield meter
-    finally:
-        meter.close()
+    if not stream.isatty():
+        yield _Lines(title, stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} files"),
+        TextColumn("{task.fields[size]}"),
+        TextColumn("{task.fields[rate]}/s"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        yield _Bar(progress, title)
+
+
+class _Bar(Meter):
+    """Updates a bar after each change."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task = progress.add_task(title, total=0, size="0 B", rate="0 B")
+
+    def _show(self) -> None:
+        self._progress.update(
+            self._task, completed=self.files, total=self.expected, size=self.size, rate=self.rate
+        )
 
 
 class _Lines(Meter):
-    """Prints a line every ten seconds, or changes the last line of a terminal."""
+    """Prints a line every ten seconds."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
         super().__init__()
         self._title = title
         self._stream = stream
-        self._is_terminal = stream.isatty()
-        self._between_s = _SECONDS_BETWEEN_LINES
-        if self._is_terminal:
-            self._between_s = _SECONDS_BETWEEN_CHANGES
-        self._next = self._between_s
-
-    def close(self) -> None:
-        if self._is_terminal:
-            self._print("")
+        self._next = _SECONDS_BETWEEN_LINES
 
     def _show(self) -> None:
         if self.seconds < self._next:
             return
-        self._next = self.seconds + self._between_s
+        self._next = self.seconds + _SECONDS_BETWEEN_LINES
         remaining = ""
         if self.files:  # by the share of finished files
             left = self.seconds / self.files * (self.expected - self.files)
             remaining = f", about {left:,.0f} s left"
-        self._print(
+        self._stream.write(
             f"{self._title}: {self.files:,} of {counted(self.expected, 'file')},"
-            f" {self.size}, {self.rate}/s{remaining}"
+            f" {self.size}, {self.rate}/s{remaining}\n"
         )
-
-    def _print(self, text: str) -> None:
-        if self._is_terminal:
-            text = f"{_CLEAR}{text[: terminal_width() - 1]}"
-        else:
-            text += "\n"
-        self._stream.write(text)
         self._stream.flush()
