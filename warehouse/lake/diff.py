@@ -44,7 +44,7 @@ class FileDifference:
 def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> FileDifference:
     """Compare two parquet files of the same key.
 
-    Bars are matched by ``time``; raw rows, which have no key, by position.
+    Bars are matched by ``time``, which is unique; raw rows, which have no key, by position.
     """
     old, new = _read(old_path), _read(new_path)
     if is_raw:
@@ -56,10 +56,12 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
             plain_numbers(table["time"].cast(pa.timestamp("us")).combine_chunks(), np.int64)
             for table in (old, new)
         )
-        common, old_rows, new_rows = np.intersect1d(old_times, new_times, return_indices=True)
+        common, old_rows, new_rows = np.intersect1d(
+            old_times, new_times, assume_unique=True, return_indices=True
+        )
         shared = len(common)
         last = old_times.max() if len(old_times) else np.iinfo(np.int64).min
-        tail_only = bool((np.setdiff1d(new_times, old_times) > last).all())
+        tail_only = bool((np.delete(new_times, new_rows) > last).all())
     added, removed = len(new) - shared, len(old) - shared
     changed = np.zeros(shared, dtype=bool)
     largest: dict[str, float | None] = {}
