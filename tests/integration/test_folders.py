@@ -115,7 +115,7 @@ def test_files_when_not_imported_then_have_a_reason(desk: Desk) -> None:
     lost.write_bytes(whole)
     planned, plan = desk.sync("--dry-run"), desk.sync("--dry-run", "--json")
     run, again = desk.sync("--json"), desk.sync()
-    assert "folder name 'BTC' is used only as a pair" in planned.stderr
+    assert "--pattern for their names" in planned.stderr
     for shown in (planned.stderr, again.stderr):
         assert "shown at the end of: warehouse" in shown
     assert planned.exit_code == plan.exit_code == run.exit_code == again.exit_code == 1

@@ -153,8 +153,8 @@ def _found(path: Path, root: Path, naming: Naming, pattern: _Pattern | None) -> 
         if isinstance(read, str):
             return FoundFile(path, None, read, FolderFault.UNNAMED)
         naming, period = read
-        return _recognise(path, root, naming, period)
-    return _recognise(path, root, naming, None)
+        return _recognise(path, naming, period)
+    return _recognise(path, naming, None)
 
 
 def _misnamed(path: Path) -> FoundFile | None:
@@ -197,14 +197,13 @@ def _folder_problem(path: Path) -> str:
     return "is a folder without parquet files, though it is named like a file"
 
 
-def _recognise(path: Path, root: Path, naming: Naming, period: str | None) -> FoundFile:
+def _recognise(path: Path, naming: Naming, period: str | None) -> FoundFile:
     pairs, above = _pairs_of(path)
     match named := _completed(naming, pairs, above):
         case Naming(str(dataset), str(exchange), str(symbol), interval, clock):
             pass
         case _:
             problem = f"no {_missing(named, 'dataset', 'exchange', 'symbol')}"
-            problem += "" if pairs else _unread(path, root)
             return FoundFile(path, None, problem, FolderFault.UNNAMED)
     if is_raw(dataset):
         interval = clock = None
@@ -255,17 +254,6 @@ def _completed(naming: Naming, pairs: dict[str, str], above: tuple[str, ...]) ->
 
 def _missing(naming: Naming, *names: str) -> str:
     return " and no ".join(name for name in names if getattr(naming, name) is None)
-
-
-def _unread(path: Path, root: Path) -> str:
-    """A hint at folders whose bare names are not read, such as ``BTCUSDT``."""
-    folders = path.relative_to(root).parts[:-1]
-    if not folders:
-        return ""
-    return (
-        f"; the folder name {folders[-1]!r} is used only as a pair such as symbol=..., or with "
-        "--pattern, such as '{symbol}/{period}'"
-    )
 
 
 _SEGMENTS = frozenset({"exchange", "symbol", "interval", "timestamp", "year", "month", "day"})
