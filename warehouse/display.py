@@ -9,10 +9,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 from itertools import chain, groupby, zip_longest
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from typing import Any
 
 _SIGNIFICANT = 10
 _MAX_DECIMALS = 6
@@ -85,17 +82,6 @@ def render_table(
         )
         lines += textwrap.wrap(remark, width, subsequent_indent="  ")
     return "\n".join(lines)
-
-
-def render_arrow(table: pa.Table, *, limit: int, width: int | None = None) -> str:
-    """A table's first rows, and a last line if there are more."""
-    head = table.slice(0, limit)
-    columns = [column.to_pylist() for column in head.columns]
-    rows = list(zip(*columns, strict=True))
-    text = render_table(table.column_names, rows, width=width)
-    if len(table) > limit:
-        text += f"\n… {len(table) - limit:,} more of {counted(len(table), 'row')}"
-    return text
 
 
 def render_cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:

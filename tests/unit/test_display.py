@@ -7,14 +7,13 @@ import math
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import warehouse
 from tests.support import BTC, utc
-from warehouse.display import render_arrow, render_cells, render_chart, render_size, render_table
+from warehouse.display import render_cells, render_chart, render_size, render_table
 
 cells = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.text(max_size=40),
@@ -136,14 +135,6 @@ def test_table_when_text_would_steer_the_terminal_then_stays_one_plain_line() ->
 
 def test_table_when_there_are_no_rows_then_still_names_the_columns() -> None:
     assert render_table(["a", "bb"], []) == "a  bb\n-  --"
-
-
-def test_arrow_when_longer_than_the_limit_then_counts_the_rest() -> None:
-    table = pa.table({"n": list(range(50))})
-    lines = render_arrow(table, limit=5).split("\n")
-    assert len(lines) == 2 + 5 + 1
-    assert lines[-1] == "… 45 more of 50 rows"
-    assert "more" not in render_arrow(table.slice(0, 5), limit=5)
 
 
 def test_chart_when_values_rise_then_columns_rise() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from warehouse.cli.common import debug_option, put, say, table_width
+from warehouse.cli.common import debug_option, put, put_table, say
 from warehouse.config import load_settings
-from warehouse.display import render_arrow, render_chart
+from warehouse.display import render_chart
 from warehouse.errors import ExitCode
 
 
@@ -33,7 +33,7 @@ def demo(ctx: click.Context, home: str | None, ticks: bool) -> int:
     made = run_demo(settings, say, ticks=ticks)
     last = made.panel.slice(max(0, len(made.panel) - 8))
     put(f"\n{SYMBOL}, 1h, simulated: the last hours of flow_features and l1_features\n")
-    put(render_arrow(last, limit=8, width=table_width()))
+    put_table(last.column_names, [list(row.values()) for row in last.to_pylist()])
     put("")
     put(render_chart(made.panel["close"].to_pylist(), title="close, USDT, six months"))
     where = _as_typed(made.home.root)
