@@ -131,7 +131,7 @@ def test_modules_when_they_report_something_then_do_not_print() -> None:
     assert printed == []
 
 
-def test_duckdb_when_opened_then_by_the_door_that_knows_the_settings() -> None:
+def test_duckdb_when_opened_then_by_the_door_that_applies_the_settings() -> None:
     """A bare connection or home has no memory limit and no time zone."""
     doors = {
         name: ast.unparse(node.func)

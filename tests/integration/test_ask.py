@@ -118,7 +118,7 @@ def test_strict_when_bars_are_missing_then_exits_with_one(demo_home: Path, tmp_p
     assert "never synced" in run.stderr
 
 
-def test_completion_when_asked_then_knows_queries_tables_and_series(
+def test_completion_when_requested_then_lists_queries_tables_and_series(
     demo_home: Path, tmp_path: Path
 ) -> None:
     def complete(words: str, at: int) -> str:

@@ -41,7 +41,7 @@ def test_generations_when_newer_ones_are_there_then_old_ones_still_answer(
     assert lasts == {1: "2025-10-31", 2: "2025-11-04"}
 
 
-def test_catalog_when_opened_by_plain_duckdb_then_answers_from_anywhere(
+def test_catalog_when_opened_by_plain_duckdb_then_can_be_queried_from_anywhere(
     demo_home: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -83,14 +83,14 @@ def test_session_when_it_reads_the_copy_then_its_tables_are_in_no_list(demo_home
     assert listed == [("warehouse",)]
 
 
-def test_home_when_copied_elsewhere_then_its_catalog_still_answers(
+def test_home_when_copied_elsewhere_then_its_catalog_can_still_be_queried(
     demo_home: Path, tmp_path: Path
 ) -> None:
     with warehouse.open(copy_home(demo_home, tmp_path / "copy")) as wh:
         assert wh.sql("select count(*) from vendor.flow").fetchall() == [(112_944,)]
 
 
-def test_catalog_when_opened_in_the_older_shell_then_answers_with_comments(
+def test_catalog_when_opened_in_the_older_shell_then_can_be_queried_and_has_comments(
     demo_home: Path,
 ) -> None:
     shell = Path(sys.executable).parent / "duckdb"

@@ -471,7 +471,7 @@ def test_sync_when_the_manifest_is_lost_then_removes_nothing(home: Home, files: 
     assert answer(home)[1:3] == (2.0, 2.0), "readers do not need the manifest"
 
 
-def test_a_manifest_made_again_knows_what_the_old_one_knew(home: Home, files: Path) -> None:
+def test_a_rebuilt_manifest_has_what_the_old_one_had(home: Home, files: Path) -> None:
     """Numbers of series, former files, restatements, refusals, and when each file was fetched."""
     queries = [
         "select * from series order by 1",

@@ -53,7 +53,7 @@ def month(folder: Path, dataset: str, name: str) -> Path:
 # -- other machines ------------------------------------------------------------------------------
 
 
-def test_another_machine_gets_the_same_answers_and_receipts_and_no_secret_is_kept(
+def test_another_machine_gets_the_same_results_and_receipts_and_no_secret_is_kept(
     bucket: Bucket, writer: Path
 ) -> None:
     address, reader = bucket.address, bucket.home("reader")
@@ -272,9 +272,7 @@ def test_a_push_that_is_killed_anywhere_leaves_the_old_or_the_new_generation(
 # -- without a network ---------------------------------------------------------------------------
 
 
-def test_offline_a_reader_answers_from_its_cache_and_reports_it(
-    bucket: Bucket, writer: Path
-) -> None:
+def test_offline_a_reader_reads_its_cache_and_reports_it(bucket: Bucket, writer: Path) -> None:
     address = bucket.address
     online = ok(bucket.run(address, "sql", FEATURES, "--format", "csv"))
     offline = ok(bucket.run(address, "sql", FEATURES, "--format", "csv", **NOWHERE))

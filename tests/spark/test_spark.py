@@ -281,7 +281,7 @@ def test_dbt_by_hand_when_tables_are_prepared_then_builds_and_tests_on_spark(
     assert done.returncode == 0 and " ERROR=0 " in done.stdout, done.stdout[-3000:]
 
 
-def test_build_when_no_server_answers_then_names_what_to_do(home: Path, tmp_path: Path) -> None:
+def test_build_when_no_server_responds_then_names_what_to_do(home: Path, tmp_path: Path) -> None:
     copy = copy_home(home, tmp_path / "home")
     done = build(copy, "sc://me@127.0.0.1:1/;token=hidden")
     assert done.exit_code == 4 and "sc://127.0.0.1:1: no Spark Connect server" in done.stderr

@@ -144,7 +144,7 @@ def test_a_disk_that_gets_full_exits_with_6_and_the_next_run_goes_on(
     assert again.exit_code == 0, again.stderr
 
 
-def test_serve_prints_its_url_first_and_answers_until_it_is_stopped(
+def test_serve_prints_its_url_first_and_responds_until_it_is_stopped(
     tmp_path: Path, market_home: Home
 ) -> None:
     command = [sys.executable, "-m", "warehouse", "serve", "--home", str(market_home.root)]

@@ -92,7 +92,7 @@ def _declared_tests(renderer: Renderer) -> Iterator[tuple[str, Relation, dict[st
         ("{% include 'x' %}", "line 1: "),
     ],
 )  # fmt: skip
-def test_what_dbt_alone_knows_or_what_may_not_end_is_refused(
+def test_what_only_dbt_supports_or_what_may_not_end_is_refused(
     renderer: Renderer, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
 ) -> None:
     monkeypatch.setattr("warehouse.project.sandbox._MOST_STEPS", 50_000)

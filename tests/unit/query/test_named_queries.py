@@ -143,7 +143,7 @@ ABSENT = {
 """Datasets that the demo does not have, by the query that shows a column computed from them."""
 
 
-def test_packaged_queries_when_run_with_defaults_then_answer(demo_home: Path) -> None:
+def test_packaged_queries_when_run_with_defaults_then_have_rows_and_units(demo_home: Path) -> None:
     with warehouse.open(demo_home) as wh:
         for name, purpose, _, source in wh.queries().fetchall():
             assert source == "package" and purpose.endswith(".")

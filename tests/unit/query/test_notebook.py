@@ -61,7 +61,7 @@ def test_cell_when_it_is_given_a_name_then_keeps_the_answer_there(shell: Any) ->
     assert shell.user_ns["found"].fetchall() == [(1,)]
 
 
-def test_line_when_it_is_a_select_then_answers(shell: Any) -> None:
+def test_line_when_it_is_a_select_then_returns_its_result(shell: Any) -> None:
     assert shell.run_line_magic("sql", "select 2 as a").fetchall() == [(2,)]
 
 

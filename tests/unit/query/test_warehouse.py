@@ -582,7 +582,7 @@ def test_warehouse_when_it_is_pickled_then_opens_the_same_generation(
         assert "r.df()" in str(caught.value.next_step)
 
 
-def test_connection_when_a_tool_takes_a_cursor_of_it_then_knows_the_catalog(
+def test_connection_when_a_tool_takes_a_cursor_of_it_then_uses_the_catalog(
     wh: warehouse.Warehouse,
 ) -> None:
     text = "select symbol, count(*) as bars from flow_features group by all order by all"

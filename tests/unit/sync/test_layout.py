@@ -65,7 +65,7 @@ def test_scan_when_layout_is_known_then_gives_the_key(
     assert (file.key, file.problem) == (key, None)
 
 
-def test_scan_when_folder_itself_is_part_of_the_layout_then_still_knows(tmp_path: Path) -> None:
+def test_scan_when_folder_itself_is_part_of_the_layout_then_is_recognised(tmp_path: Path) -> None:
     inner = tmp_path / "ohlcv" / f"exchange={VENUE}" / f"symbol={PERCENT}"
     file = found(inner, "interval=1d/timestamp=true/2025-09.parquet")
     assert file.key == file_key("ohlcv", "2025-09", "1d")
