@@ -293,7 +293,11 @@ def _beyond_bars(scope: QueryScope, series: Sequence[_Series], sources: _LakeTod
     end = None if scope.end is None else datetime_us(scope.end)
     if end is not None and (start is None or start < _today_us()):
         end = min(end, _today_us())
-    reached = {one.name[0] for one in series if _meets(one, start, end)}
+    reached = {
+        one.name[0]
+        for one in series
+        if (start is None or start < one.after) and (end is None or one.first < end)
+    }
     found: set[Gap] = set()
     for one in series:
         is_passed = one.name[0] not in reached
@@ -322,8 +326,8 @@ def _before_bars(one: _Series, start: int | None, end: int, sources: _LakeToday)
 def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Gap:
     if one.is_of_ticks:
         return _gap(one.name, us_datetime(start), None, None, _NO_TICKS)
-    gap = _gap(one.name, us_datetime(start), None, None, "after its last file")
-    return replace(gap, next_step=sources.sync_line(one.name, (start, None)))
+    step = sources.sync_line(one.name, (start, None))
+    return _gap(one.name, us_datetime(start), None, None, "after its last file", step)
 
 
 def _unknown_series(
@@ -352,8 +356,7 @@ def _gaps(
     bar = _bar_us(series.name[3])
     for start, end in spans:
         bars = (end - start) // bar if counts and series.name[3] is not None else None
-        gap = _gap(series.name, us_datetime(start), us_datetime(end), bars, reason)
-        yield replace(gap, next_step=next_step)
+        yield _gap(series.name, us_datetime(start), us_datetime(end), bars, reason, next_step)
 
 
 class _LakeToday:
@@ -430,7 +433,7 @@ def _refused(cursor: duckdb.DuckDBPyConnection, scope: QueryScope) -> list[Gap]:
     ).fetchall()
     gaps = []
     for *series, period, reason in rows:
-        start, end = _span(period)
+        start, end = map(us_datetime, Period(period).span)
         if (scope.end is None or start < scope.end) and (scope.start is None or end > scope.start):
             gaps.append(_gap(series, start, end, None, f"refused ({reason.rstrip('.')})"))
     return gaps
@@ -442,20 +445,16 @@ def _overlaps(span: Span, scope: QueryScope) -> bool:
     )
 
 
-def _meets(one: _Series, start: int | None, end: int | None) -> bool:
-    """Whether any of its bars can be in the span."""
-    return (start is None or start < one.after) and (end is None or one.first < end)
-
-
 def _gap(
     series: Sequence[Any],
     start: dt.datetime | None,
     end: dt.datetime | None,
     bars: int | None,
     reason: str,
+    next_step: str | None = None,
 ) -> Gap:
     dataset, exchange, symbol, interval, clock = series
-    return Gap(dataset, exchange, symbol, interval, clock, start, end, bars, reason)
+    return Gap(dataset, exchange, symbol, interval, clock, start, end, bars, reason, next_step)
 
 
 def _order(gap: Gap) -> tuple[list[str], str, str]:
@@ -475,11 +474,6 @@ def series_filter(
         "datasets": list(scope.datasets),
         **{name: list(values) for name, values in chosen.items()},
     }
-
-
-def _span(period: str) -> tuple[dt.datetime, dt.datetime]:
-    start, end = Period(period).span
-    return us_datetime(start), us_datetime(end)
 
 
 def _bar_us(interval: str | None) -> int:

@@ -46,7 +46,6 @@ class Difference:
     """A column that differs (``None``: rows that only one build has), and the first such row."""
 
     column: str | None
-    rows: int
     first: Row
     left: object
     right: object
@@ -140,7 +139,7 @@ def find_differences(
     ).fetchone()
     assert counts is not None
     return [
-        _first(scratch, joined, keys, name, test, count)
+        _first(scratch, joined, keys, name, test)
         for (name, test), count in zip(tests.items(), counts, strict=True)
         if count
     ]
@@ -216,9 +215,7 @@ def _differs(name: str, kind: str) -> str:
     return f"({differs} and not coalesce({near}, false))"
 
 
-def _first(
-    scratch: Scratch, joined: str, keys: Sequence[str], name: str, test: str, count: int
-) -> Difference:
+def _first(scratch: Scratch, joined: str, keys: Sequence[str], name: str, test: str) -> Difference:
     key = [f"coalesce({identifier(k)}, {_right(k)})" for k in keys]
     values = [identifier(name or _PRESENT), _right(name or _PRESENT)]
     order = [key[keys.index(k)] for k in ("time", "known_at", "series_id") if k in keys] or ["1"]
@@ -231,7 +228,7 @@ def _first(
     left, right = found[:2]
     if not name:
         left, right = ("a row" if side else NO_ROW for side in (left, right))
-    return Difference(name or None, count, row, left, right)
+    return Difference(name or None, row, left, right)
 
 
 def _constant(value: object) -> str:

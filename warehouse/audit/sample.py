@@ -1,6 +1,6 @@
-"""The data that an audit uses: a few series, and for each cut a range of their bars around it.
+"""Chooses the cuts of an audit, which are moments, and the bars of a few series around each.
 
-Planning reads ``meta.coverage`` only; the data of a cut is read when the cut is examined.
+Choosing them reads ``meta.coverage`` only; the data of a cut is read when the cut is examined.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def create_models(file: BuildFile, compiled: CompiledProject) -> None:
     if connection.execute(_TICKS).fetchall():
         connection.execute(compiled.ticks)
     connection.execute("commit")
-    results += _create_functions(connection, compiled.functions)
+    _create_functions(connection, compiled.functions)
     add_rows(connection, "results", results)
     rows = [(m.relation.schema, m.relation.name, m.sql, m.checksum) for m in compiled.models]
     add_rows(connection, "models", rows)
@@ -84,24 +84,14 @@ def _broken(model: CompiledModel, reason: str) -> BuildError:
     )
 
 
-def _create_functions(
-    connection: duckdb.DuckDBPyConnection, statements: str
-) -> list[tuple[Any, ...]]:
-    """Create the measures as functions, all or none; returns a warning if DuckDB refuses them.
+def _create_functions(connection: duckdb.DuckDBPyConnection, statements: str) -> None:
+    """Create the measures as functions.
 
-    Their bodies name columns of the calling SELECT, which DuckDB permits but does not document, so
-    a version that refuses it must not stop a build.
+    Their bodies name columns of the calling SELECT, which DuckDB permits but does not document.
     """
     connection.execute("begin")
-    try:
-        with translating():
-            connection.execute(statements.replace(BAR_END, f"({bar_end_in(connection, DATABASE)})"))
-    except duckdb.Error as error:
-        connection.execute("rollback")
-        reason = f"not available under DuckDB {duckdb.__version__}: {str(error).splitlines()[0]}"
-        return [("functions", "macro", OURS, "warn", None, reason)]
+    connection.execute(statements.replace(BAR_END, f"({bar_end_in(connection, DATABASE)})"))
     connection.execute("commit")
-    return []
 
 
 def _require_types(
