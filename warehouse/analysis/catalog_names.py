@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import duckdb
 
@@ -52,23 +52,6 @@ class ColumnFacts:
     meaning: str | None
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _locked(
-    method: Callable[Concatenate[Names, P], T],
-) -> Callable[Concatenate[Names, P], T]:
-    """Hold the lock during a method, because threads share the cursor and caches."""
-
-    @wraps(method)
-    def locked(self: Names, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return locked
-
-
 class Names:
     """The names of one generation; any thread may use them."""
 
@@ -79,27 +62,26 @@ class Names:
         self._models = models
         self._known_behind: dict[Relation, frozenset[Relation]] = {}
 
-    @property
-    @_locked
-    def columns(self) -> dict[Relation, dict[str, ColumnFacts]]:
-        """Columns of every table and view, in order."""
-        return self._columns
+    def _rows(self, text: str, params: object = None) -> list[tuple[Any, ...]]:
+        """The rows of a query; threads share the cursor."""
+        with self._lock:
+            return self._cursor.execute(text, params).fetchall()
 
     @cached_property
-    def _columns(self) -> dict[Relation, dict[str, ColumnFacts]]:
+    def columns(self) -> dict[Relation, dict[str, ColumnFacts]]:
+        """Columns of every table and view, in order."""
         found: dict[Relation, dict[str, ColumnFacts]] = {}
-        for schema, table, name, kind, comment in self._cursor.execute(
+        for schema, table, name, kind, comment in self._rows(
             "select schema_name, table_name, column_name, data_type, comment from duckdb_columns()"
             " where database_name = 'warehouse' and not internal"
             " order by schema_name, table_name, column_index"
-        ).fetchall():
+        ):
             unit = _UNIT.search(comment or "")
             meaning = _UNIT.sub("", comment) if comment else None
             facts = ColumnFacts(kind, unit[1] if unit else None, meaning)
             found.setdefault(Relation(schema, table), {})[name] = facts
         return found
 
-    @_locked
     def find(self, parts: tuple[str, ...]) -> Relation | None:
         """The table that a name in a query refers to."""
         for schema in (parts[-2],) if len(parts) > 1 else _SEARCHED:
@@ -124,25 +106,24 @@ class Names:
             return next(filter(None, others), None)
         return relation
 
-    @_locked
     def datasets(self, relation: Relation) -> tuple[str, ...]:
         """The vendor's datasets that a table or view is computed from, sorted."""
-        return tuple(sorted(p.name for p in self._tables_behind(relation) if p.schema == "vendor"))
+        with self._lock:  # so that no other thread sees a table that is being searched
+            behind = self._tables_behind(relation)
+        return tuple(sorted(p.name for p in behind if p.schema == "vendor"))
 
-    @_locked
     def definition(self, relation: Relation) -> str | None:
         """The SELECT of a view or stored mart; None if it is unknown."""
         return self._definitions.get(relation)
 
-    @_locked
     def absent_model(self, name: str) -> tuple[str, str]:
         """Why one of the user's models is not in the catalog, and the next step; empty if it is."""
         wanted = name.strip('"').rpartition(".")[2].lower()
-        rows = self._cursor.execute(
+        rows = self._rows(
             "select name, message from meta.results where package <> 'warehouse'"
             " and resource_type = 'model' and status = 'error' and lower(name) = ?",
             [wanted],
-        ).fetchall()
+        )
         for model, message in rows[:1]:
             failed = f"{model} failed in the last build: {message}"
             return failed.replace("\n", "\n    "), CORRECT
@@ -166,7 +147,6 @@ class Names:
         reason, next_step = self.absent_model(table[1]) if table is not None else ("", "")
         return reason or _OF_SYSTEM.sub("", message), next_step
 
-    @_locked
     def suggestion(self, message: str, tree: Tree | None) -> str | None:
         """Nearest names for a table or column that is unknown to DuckDB."""
         if next_step := self.failure(message)[1]:
@@ -232,41 +212,38 @@ class Names:
 
     @cached_property
     def _vendor_with_files(self) -> list[Relation]:
-        rows = self._cursor.execute("select distinct dataset from meta.coverage").fetchall()
+        rows = self._rows("select distinct dataset from meta.coverage")
         return [Relation("vendor", row[0]) for row in rows]
 
-    @_locked
     def tables_in(self, text: str) -> list[Relation]:
         """The catalog's tables that a SELECT names."""
         tree = self.parse(text)
         names = table_names(tree) if tree else ()
         return list(dict.fromkeys(filter(None, map(self.find, names))))
 
-    @_locked
     def parse(self, text: str) -> Tree | None:
         """The engine's tree of a SELECT; None if it has none."""
-        return parse_query(self._cursor, text)
+        with self._lock:
+            return parse_query(self._cursor, text)
 
-    @_locked
     def value(self, expression: Tree, params: Mapping[str, object]) -> Any:
         """The value that DuckDB computes for an expression without columns."""
         statement = {"error": False, "statements": [{"node": _select_of(expression)}]}
         tree = literal(json.dumps(statement))
-        if not params:
-            row = self._cursor.execute(f"from json_execute_serialized_sql({tree})").fetchone()
-        else:
-            row = self._cursor.execute(f"select json_deserialize_sql({tree}::json)").fetchone()
-            row = self._cursor.execute(str(row[0]) if row else "", params).fetchone()
-        return row[0] if row else None
+        text = f"from json_execute_serialized_sql({tree})"
+        if params:
+            ((text,),) = self._rows(f"select json_deserialize_sql({tree}::json)")
+        rows = self._rows(text, params or None)
+        return rows[0][0] if rows else None
 
     @cached_property
     def _definitions(self) -> dict[Relation, str]:
         found = {
             Relation(schema, name): _SELECT.sub("", text).rstrip().rstrip(";")
-            for schema, name, text in self._cursor.execute(
+            for schema, name, text in self._rows(
                 "select schema_name, view_name, sql from duckdb_views()"
                 " where database_name = 'warehouse' and not internal and schema_name <> 'vendor'"
-            ).fetchall()
+            )
         }
         is_stored = any(map(_STORED.search, found.values()))
         return found | self._model_definitions() if is_stored else found
@@ -278,7 +255,7 @@ class Names:
                 " its models, so the data behind its tables is unknown",
                 next_step=BUILD,
             )
-        rows = self._cursor.execute('select "schema", name, sql from meta.models').fetchall()
+        rows = self._rows('select "schema", name, sql from meta.models')
         return {Relation(schema, name): text for schema, name, text in rows}
 
     def tables_by_sqlglot(self, text: str) -> list[Relation]:
