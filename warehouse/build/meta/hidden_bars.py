@@ -52,6 +52,14 @@ def _difference(
     key = hidden.file.key
     found = {file.file.facts.columns for file in (hidden, *shown)}
     columns = view_columns(key.dataset, found)
+    old_bars, new_bars = (view_sql(columns, files, home) for files in ([hidden], shown))
+    named = ", ".join(identifier(name) for name in ("time", *(column.name for column in columns)))
+    # Most are equal, which DuckDB finds in a sixth of the time that the query below takes.
+    if not connection.execute(
+        f"""select {named} from ({old_bars}) semi join ({new_bars}) using ("time")
+        except select {named} from ({new_bars}) limit 1"""
+    ).fetchall():
+        return None
     counts, changes = [], []
     for column in columns:
         name = identifier(column.name)
@@ -72,8 +80,7 @@ def _difference(
             count_if({" or ".join(counts)}),
             [{", ".join(f"count_if({differs})" for differs in counts)}],
             [{", ".join(changes)}]
-        from ({view_sql(columns, [hidden], home)}) as hidden
-        join ({view_sql(columns, shown, home)}) as shown using ("time")
+        from ({old_bars}) as hidden join ({new_bars}) as shown using ("time")
         """
     ).fetchone() or (0, [], [])
     if not total:
