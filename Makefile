@@ -1,7 +1,8 @@
 # Needs only Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
-JOBS ?= 2
+# One more than the cores that the tests are meant for, because some tests wait.
+JOBS ?= 3
 SIZE ?= small
 
 .PHONY: help demo compiled test test-ui unit pytest test-long lint bench spark s3 vendor clean
