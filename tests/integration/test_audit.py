@@ -182,6 +182,7 @@ def test_planted_leaks_are_caught_with_model_column_and_cause(ground: Ground) ->
     vouched = {"training_set", "files_vouched_for"}
     assert clean == vouched | {n for n in EXPECTED if n.startswith("clean_")}
     first = said(report, "slower_bar_by_time")["hourly_close"]
+    assert first.cause.endswith("join them on known_at, not on time")
     assert first.reach_us is not None
     assert 0 < first.reach_us < 3_600 * 10**6
 

@@ -12,7 +12,7 @@ from warehouse.display import counted
 from warehouse.project import Model
 from warehouse.sql import Relation, identifier, literal, moment
 from warehouse.times import datetime_us
-from warehouse.vendor import interval_us
+from warehouse.vendor import INTERVALS, interval_us
 
 _MOST_ROWS_MEASURED = 4
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -180,7 +180,7 @@ def _described(
         far = f"{counted(bars, 'bar')} ({far})"
     slower = [interval_us(i) for _, i in sources if i is not None and interval_us(i) > bar_us]
     own = ""
-    if isinstance(start, datetime) and datetime_us(until) - datetime_us(start) in slower:
+    if bar_us + reach_us in slower and bar_us not in map(interval_us, INTERVALS):
         own = ", or set known_at to the end of the bar that begins with the row"
     if len(slower) == len(sources) > 0 and bar_us and all(reach_us < us for us in slower):
         text = (
