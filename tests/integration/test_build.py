@@ -97,6 +97,14 @@ def test_build_when_nothing_changed_then_does_nothing_and_reports_it(story: Stor
     assert "up to date" in story["build again"]["stderr"]
 
 
+def test_build_when_nothing_changed_but_the_last_build_warned_then_counts_its_warnings(
+    story: Story,
+) -> None:
+    assert re.search(
+        r"; that build had \d+ warnings?: warehouse .*status", story["build again"]["stderr"]
+    )
+
+
 @pytest.mark.parametrize(
     ("mart", "until"),
     [

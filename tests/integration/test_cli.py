@@ -102,6 +102,7 @@ def test_usage_when_wrong_then_exits_with_two_and_reports_it_on_stderr(
         (["buidl"], "no such command 'buidl'; did you mean build or ui?\n  next: list them with"),
         (["audit", "lookahed"], "did you mean lookahead?"),
         (["build", "--froce"], "did you mean --force"),
+        (["sync", "--start", "2025-02-30"], "is not a day of the calendar, such as 2025-09-30"),
         (["update", "--frm", "x"], "did you mean --from?\n  next: see: warehouse sync --help"),
         (["verify", "nix.json"], "(No such file or directory)\n  next: name a file"),
         (["sql", "select $day"], "  next: add -p day=...\n"),
@@ -630,7 +631,7 @@ def test_describe_on_a_terminal_then_no_line_is_wider(
 def test_symbols_when_asked_then_lists_what_is_in_the_lake(demo_home: Path, tmp_path: Path) -> None:
     rows = json.loads(run_warehouse("--home", demo_home, "symbols", "--json", cwd=tmp_path).stdout)
     assert [row["symbol"] for row in rows] == [BTC, "perpetual-ETH-USDT:USDT"]
-    assert rows[0]["intervals"] == "1h 5m"
+    assert rows[0]["intervals"] == "5m 1h"
     assert (rows[0]["from"], rows[0]["until"]) == ("2025-09-01", "2026-02-28")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from warehouse.analysis.scope import QueryScope
+from warehouse.vendor import interval_us
 
 _Row = tuple[Any, ...]
 # Columns in the order in which their conditions are checked when a result is empty.
@@ -106,11 +107,11 @@ def _missing_part(dataset: str, rows: Sequence[_Row], scope: QueryScope) -> str 
         here = _values_of([row for row in rows if fits(row, but=name)], name)
         if here:
             beside = [] if unknown else [other for other in asked if other != name]
-            named, listed = _keys_text(asked, name, *beside), _nearest_first(here, asked[name])
+            named, listed = _keys_text(asked, name, *beside), _nearest_first(here, name, asked)
             return f"{dataset} has no series with {named}; available: {listed}"
     every = unknown or [*asked]
     return f"{dataset} has no series with {_keys_text(asked, *every)}; available: " + "; ".join(
-        f"{name} {_nearest_first(_values_of(rows, name), asked[name])}" for name in every
+        f"{name} {_nearest_first(_values_of(rows, name), name, asked)}" for name in every
     )
 
 
@@ -143,12 +144,14 @@ def _values_of(rows: Sequence[_Row], name: str) -> set[Any]:
     return {row[_KEYS.index(name)] for row in rows}
 
 
-def _nearest_first(here: set[Any], asked: Sequence[Any]) -> str:
-    """Existing values, those similar to the first selected one before the others."""
+def _nearest_first(here: set[Any], name: str, asked: Mapping[str, Sequence[Any]]) -> str:
+    """Existing values of a key: intervals by length, of others those similar to the first asked."""
     from difflib import get_close_matches
 
+    if name == "interval":
+        return ", ".join(sorted(here - {None}, key=interval_us))
     texts = sorted(map(str, here - {None}))
-    near = get_close_matches(str(asked[0]), texts, n=_SHOWN_VALUES, cutoff=0.6)
+    near = get_close_matches(str(asked[name][0]), texts, n=_SHOWN_VALUES, cutoff=0.6)
     every = list(dict.fromkeys([*near, *texts]))
     more = f" and {len(every) - _SHOWN_VALUES:,} more" if len(every) > _SHOWN_VALUES else ""
     return ", ".join(every[:_SHOWN_VALUES]) + more

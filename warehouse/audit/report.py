@@ -89,12 +89,16 @@ class ModelFinding:
         text = f"{name}: {self.kind}: {self.cause}"
         if self.time is not None:
             values = (self.value_known, self.value_whole)
-            known, whole = values if self.column is None else map(repr, values)
+            known, whole = values if self.column is None else map(_value, values)
             text += (
                 f"\n  first row: {self.series}, time {self.time}: {known} from what was known at"
                 f" the cut {self.cut}, but {whole} {_WORLD[self.mode]}"
             )
         return text
+
+
+def _value(value: object) -> str:
+    return "NULL" if value is None else repr(value)
 
 
 _MOST_NAMED = 3

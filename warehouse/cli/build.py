@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from warehouse.cli.bucket import published
-from warehouse.cli.common import home_option, indented, put, say
+from warehouse.cli.common import WARNED, home_option, indented, put, say
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
@@ -21,6 +21,7 @@ from warehouse.generations import Published
 from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
 from warehouse.lake import Manifest
+from warehouse.query import Warehouse
 
 _workers_option: Callable[[Any], Any] = click.option(
     "--workers",
@@ -69,7 +70,7 @@ def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: i
         return ExitCode.DONE
     published = build_all(settings, force=force, progress=_Steps())
     if published is None:
-        say("up to date: nothing has changed since the catalog was built")
+        say("up to date: nothing has changed since the catalog was built" + _still_warned(settings))
         return ExitCode.DONE
     return _report(published)
 
@@ -229,6 +230,12 @@ _STEPS = {
     "audit": "auditing for look-ahead ...",
     "native": "copying the marts into tables ...",
 }
+
+
+def _still_warned(settings: Settings) -> str:
+    with Warehouse(settings) as warehouse:
+        warned = warehouse.sql(WARNED).fetchall()
+    return f"; that build had {counted(len(warned), 'warning')}: warehouse status" if warned else ""
 
 
 def _report(published: Published) -> int:

@@ -114,7 +114,7 @@ def symbols(settings: Settings, past: dict[str, Any], as_json: bool) -> int:
     with Warehouse(settings, **past) as warehouse:
         found = warehouse.sql(
             "select exchange, symbol,"
-            " string_agg(distinct interval, ' ' order by interval) as intervals,"
+            " string_agg(distinct interval, ' ' order by interval::interval) as intervals,"
             " string_agg(distinct clock, ' ' order by clock) as clocks,"
             ' min(first_time)::date as "from", max(last_time)::date as "until",'
             " string_agg(distinct dataset, ' ' order by dataset) as datasets"

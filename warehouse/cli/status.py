@@ -13,6 +13,7 @@ import click
 from warehouse._version import __version__
 from warehouse.cli.common import (
     DRIFT_QUERY,
+    WARNED,
     drift_line,
     home_option,
     indented,
@@ -207,11 +208,12 @@ def _catalog_facts(catalog: _Catalog, not_built: int) -> dict[str, Any]:
         else newer_own_files(Home.of(catalog.settings), own_files),
         "datasets": rows(
             "select dataset, interval, clock, count(distinct series_id) as series,"
-            ' min(first_time)::date as "from", date_trunc(\'minute\', max(last_time)) as "until",'
+            " date_trunc('minute', min(first_time)) as \"from\","
+            " date_trunc('minute', max(last_time)) as \"until\","
             " sum(rows)::bigint as rows,"
             " (sum(expected_rows) - sum(rows))::bigint as missing"
             " from meta.coverage"
-            " group by dataset, interval, clock order by dataset, interval, clock"
+            " group by dataset, interval, clock order by dataset, interval::interval, clock"
         ),
         "largest_gaps": rows(
             "select dataset, symbol, interval, clock, gap_from, gap_until, bars"
@@ -229,10 +231,7 @@ def _catalog_facts(catalog: _Catalog, not_built: int) -> dict[str, Any]:
         "funding_schedules": rows(_FUNDING_SCHEDULES)
         if there("funding_settlements", "schedule_source")
         else [],
-        "warnings": rows(
-            "select name, message from meta.results where status = 'warn'"
-            " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
-        ),
+        "warnings": rows(WARNED),
     }
 
 

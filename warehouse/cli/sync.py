@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,7 +27,21 @@ from warehouse.vendor import CLOCKS, INTERVALS, day_after
 if TYPE_CHECKING:
     from warehouse.vendor import VendorClient
 
-_DAY = click.DateTime(["%Y-%m-%d"])
+
+class _Day(click.DateTime):
+    """A UTC day; a day that the calendar lacks, such as 30 February, is named as such."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            found: datetime = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a day of the calendar, such as 2025-09-30", param, ctx)
+        return found
+
+
+_DAY = _Day(["%Y-%m-%d"])
 
 
 @dataclass(frozen=True, slots=True)

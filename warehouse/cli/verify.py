@@ -135,4 +135,7 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         say(f"{finding.kind}: {finding.subject} {finding.what}\n  next: {finding.next_step}")
     faults = sum(finding.kind is not Severity.NOTE for finding in findings)
-    say(f"findings: {faults:,}" if faults else "nothing is damaged")
+    if any(finding.kind is Severity.DAMAGED for finding in findings):
+        say(f"findings: {faults:,}")
+    else:
+        say(f"findings: {faults:,}; nothing is damaged" if faults else "nothing is damaged")

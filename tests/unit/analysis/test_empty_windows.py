@@ -106,7 +106,7 @@ def test_as_of_an_interval_that_is_not_here_names_those_that_are(wh: warehouse.W
     bars = "select time, slow.spread_bps from as_of('flow_features', {}, 'l1_features', {}, {}) {}"
     text = bars.format("$fast", "'1h'", "interval '2 hours'", "limit 1")
     assert (
-        wh.sql(text, fast="4h").hint == "flow has no series with interval '4h'; available: 1h, 5m"
+        wh.sql(text, fast="4h").hint == "flow has no series with interval '4h'; available: 5m, 1h"
     )
     for slow in ("'4h', interval '2 hours'", "max_age := interval '1 day', slow_interval := '4h'"):
         fast, *rest = slow.split(", ")

@@ -239,6 +239,7 @@ def test_a_leak_has_its_column_first_row_values_and_reach(report: AuditReport) -
     assert finding.mode is Mode.TRUNCATED
     assert finding.series == "here spot-B-USD 5m true"
     assert finding.value_known is None
+    assert ": NULL from what was known at the cut" in str(finding)
     assert isinstance(finding.value_whole, float)
     assert finding.time is not None
     assert finding.cut is not None
