@@ -63,6 +63,8 @@
         ]) }}
     {%- elif node.name == 'funding_doubts' and result.failures -%}
         {{ return([node.name, status, _funding_doubts(result)]) }}
+    {%- elif node.resource_type == 'test' and result.failures and status in ['warn', 'fail'] -%}
+        {{ return([node.name, status, 'rows that break it: ' ~ result.failures]) }}
     {%- elif node.resource_type == 'model' and status == 'success'
         and (flags.EMPTY or flags.SAMPLE) -%}
         {{ return([

@@ -321,6 +321,9 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
             without = sorted(connection.execute(text).fetchall(), key=str)
         with duckdb.connect(home.catalog, read_only=True) as connection:
             assert without == sorted(connection.execute(text).fetchall(), key=str), what
+        if what == "results":
+            failed = [message for _, _, status, _, message in without if status == "fail"]
+            assert any(message.startswith("rows that break it: ") for message in failed), failed
     for model in built_project(home).models:
         if model.name != "good":  # whose yml is gone
             assert model == by_dbt[model.relation], model.name

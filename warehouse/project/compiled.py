@@ -90,13 +90,11 @@ class DataTest:
     by_month: tuple[str, ...] | None
 
 
-def broken_test(failures: int, condition: str, *, relation: str = "", expression: str = "") -> str:
-    """The message of a failed test, as dbt and ``record_results`` write it.
+def broken_test(failures: int, *, relation: str = "", expression: str = "") -> str:
+    """The message of a failed test, as ``record_results`` writes it after dbt.
 
     Parameters
     ----------
-    condition
-        When it fails or warns.
     relation, expression
         For tests of the kind ``holds``: the rows, and the condition on them.
     """
@@ -105,7 +103,7 @@ def broken_test(failures: int, condition: str, *, relation: str = "", expression
             f"condition not met by {failures} of its rows; to see them: warehouse sql"
             f' "from {relation} where ({expression}) is distinct from true"'
         )
-    return f"Got {failures} result{'' if failures == 1 else 's'}, configured to {condition}"
+    return f"rows that break it: {failures}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,9 +360,7 @@ def _test(
                 status = "fail" if failures else "pass"
             if failures:
                 name = f"user.{model.relation.name}" if test.expression else name
-                message = broken_test(
-                    failures, "fail if != 0", relation=name, expression=test.expression
-                )
+                message = broken_test(failures, relation=name, expression=test.expression)
             if status != "pass" and readers:
                 if other is not None:
                     raise NeedsDbt(f"{model.name}: a test fails, and other models read it")

@@ -70,13 +70,13 @@ def _outcome(
     except duckdb.Error as error:
         return (test.name, "test", OURS, "error", None, str(error).strip())
     if errs and not test.is_warning:
-        status, configured = "fail", f"fail if {test.error_if}"
+        status = "fail"
     elif warns:
-        status, configured = "warn", f"warn if {test.warn_if}"
+        status = "warn"
     else:
         return (test.name, "test", OURS, "pass", failures, "")
     name = test.model if test.expression else test.name
-    message = broken_test(failures, configured, relation=name, expression=test.expression)
+    message = broken_test(failures, relation=name, expression=test.expression)
     if test.name == "funding_doubts":
         message = _funding_doubts(connection, test, failures)
     return (name, "test", OURS, status, failures, message)
