@@ -104,11 +104,11 @@ def test_files_when_not_imported_then_have_a_reason(desk: Desk) -> None:
     shown = reasons.stderr
     assert reasons.exit_code == 1 and "1 file imported" in shown
     assert f"BTCUSDT: is a broken link to {desk.folder / 'unmounted'}" in shown
-    assert "2025-09 (1).parquet: invalid period '2025-09 (1)'" in shown
+    assert "2025-09 (1).parquet: is named like a copy of 2025-09.parquet" in shown
     assert "2025-09.crdownload: is the beginning of a parquet file" in shown
     assert "4 files in parquet format whose name does not end in .parquet" in shown
     assert r"three\nlines: " in shown and "rename them" in shown
-    assert "readme" not in shown
+    assert "arrange the files" not in shown and "readme" not in shown
 
     lost = desk.files / "BTC" / "2025-10.parquet"
     lost.parent.mkdir()

@@ -50,6 +50,8 @@ _OTHER_DATA = (
 )
 _MAGIC = (b"PAR1", b"PARE")
 _LEAST_BYTES = 12
+# Suffixes that browsers and file managers add to the name of a second copy.
+_COPY = re.compile(r" ?\(\d+\)$| - copy(?: ?\(\d+\))?$| copy(?: \d+)?$|^copy of ", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def _recognise(path: Path, naming: Naming, period: str | None) -> FoundFile:
         series = SeriesKey(exchange, symbol, interval, clock)
         key = FileKey(dataset, series, Period(period or _period(path, pairs)))
     except UsageError as error:
-        return FoundFile(path, None, error.what, FolderFault.UNNAMED)
+        return _without_key(path, error)
     wrong = Symbol.problem(symbol)
     return FoundFile(path, None, wrong) if wrong else FoundFile(path, key)
 
@@ -254,6 +256,15 @@ def _completed(naming: Naming, pairs: dict[str, str], above: tuple[str, ...]) ->
 
 def _missing(naming: Naming, *names: str) -> str:
     return " and no ".join(name for name in names if getattr(naming, name) is None)
+
+
+def _without_key(path: Path, error: UsageError) -> FoundFile:
+    """A file whose name is that of a second copy, or whose fields are invalid."""
+    original = _COPY.sub("", path.stem)
+    if original == path.stem:
+        return FoundFile(path, None, error.what, FolderFault.UNNAMED)
+    what = f"is named like a copy of {original}{path.suffix}: rename it, or leave it out"
+    return FoundFile(path, None, what)
 
 
 _SEGMENTS = frozenset({"exchange", "symbol", "interval", "timestamp", "year", "month", "day"})
