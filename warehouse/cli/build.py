@@ -23,11 +23,23 @@ from warehouse.home import Home, writing
 from warehouse.lake import Manifest
 from warehouse.query import Warehouse
 
+
+def _workers(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """The number of processes that the user chose; None leaves it to the build."""
+    if value == "auto":
+        return None
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1024):
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 to 1024")
+    return int(value)
+
+
 _workers_option: Callable[[Any], Any] = click.option(
     "--workers",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Compute the months in N processes, which share threads and memory [chosen by the build].",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    callback=_workers,
+    help="Compute the months in N processes, which share threads and memory.",
 )
 
 
@@ -125,7 +137,7 @@ def update(
     )
     if not _holds_files(Home.of(settings)):
         return int(synced or 0)
-    chosen = home if workers is None else [*home, "--workers", str(workers)]
+    chosen = [*home, "--workers", str(workers or "auto")]
     built = build.main(chosen, prog_name="build", standalone_mode=False, parent=ctx.parent)
     return int(max(synced or 0, built or 0))
 
