@@ -35,7 +35,7 @@ def model(name: str, select: str, *reads: str) -> Model:
         relation=Relation("main", name), sql=f"{select} from {Relation('main', reads[0]).sql}"
         if reads else f"{select} from {PRICES.sql}",
         depends_on=tuple(Relation("main", read) for read in reads),
-        sources=() if reads else (PRICES,), columns=(), description="", package="warehouse",
+        sources=() if reads else (PRICES,), labels=frozenset(),
         path=Path(f"models/{name}.sql"), is_labels=False, is_whole_sample=False, is_stored=True,
         lookback_us=None, horizon_us=None, accumulates=(),
     )  # fmt: skip

@@ -30,16 +30,6 @@ _UNIT_US = {"second": 10**6, "minute": 60 * 10**6, "hour": 3_600 * 10**6, "day":
 
 
 @dataclass(frozen=True, slots=True)
-class ModelColumn:
-    """A column in the model's yml; ``type`` is empty if the yml has none."""
-
-    name: str
-    type: str
-    description: str
-    is_label: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """One model.
 
@@ -51,8 +41,8 @@ class Model:
         Models and seeds that it reads; ephemeral ones are replaced by what they read.
     sources
         Inputs that dbt does not build: ``vendor.<dataset>``, ``meta.<table>``.
-    columns
-        Columns in the yml, in its order.
+    labels
+        Columns declared as labels one by one; those of a labels model are not listed.
     is_labels
         Declared to look ahead (``config.meta.labels``).
     is_whole_sample
@@ -75,9 +65,7 @@ class Model:
     sql: str
     depends_on: tuple[Relation, ...]
     sources: tuple[Relation, ...]
-    columns: tuple[ModelColumn, ...]
-    description: str
-    package: str
+    labels: frozenset[str]
     path: Path
     is_labels: bool
     is_whole_sample: bool
@@ -91,11 +79,6 @@ class Model:
     @property
     def name(self) -> str:
         return self.relation.name
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """Columns declared as labels one by one; those of a labels model are not listed."""
-        return frozenset(column.name for column in self.columns if column.is_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,9 +364,7 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
         sql=node["compiled_code"].strip().rstrip(";"),
         depends_on=tuple(sorted({_relation(n) for n in read if n["resource_type"] != "source"})),
         sources=tuple(sorted({_relation(n) for n in read if n["resource_type"] == "source"})),
-        columns=tuple(_column(column) for column in node["columns"].values()),
-        description=" ".join(node["description"].split()),
-        package=node["package_name"],
+        labels=frozenset(c["name"] for c in node["columns"].values() if _is_label(c)),
         path=Path(node["original_file_path"]),
         is_labels=bool(meta.get("labels", False)),
         is_whole_sample=bool(meta.get("whole_sample", False)),
@@ -434,14 +415,9 @@ def _seed(node: _Node) -> Seed:
     )
 
 
-def _column(column: _Node) -> ModelColumn:
+def _is_label(column: _Node) -> bool:
     meta = (column.get("config") or {}).get("meta") or {}
-    return ModelColumn(
-        name=column["name"],
-        type=(column.get("data_type") or "").upper(),
-        description=" ".join(column["description"].split()),
-        is_label=bool(meta.get("labels", False)),
-    )
+    return bool(meta.get("labels", False))
 
 
 def _relation(node: _Node) -> Relation:

@@ -23,7 +23,7 @@ from warehouse.audit.report import ModelFinding
 from warehouse.audit.sample import Cut
 from warehouse.audit.scratch import _holed_sql
 from warehouse.errors import DamagedError, NotFoundError
-from warehouse.project.project import Model, ModelColumn, Project
+from warehouse.project.project import Model, Project
 from warehouse.sql import Relation
 
 PRICES = Relation("vendor", "prices")
@@ -41,9 +41,7 @@ def model(name: str, sql: str, *reads: str, **declared: object) -> Model:
         sql=sql,
         depends_on=tuple(Relation("main", read) for read in reads),
         sources=() if reads else (PRICES,),
-        columns=(),
-        description="",
-        package="warehouse",
+        labels=frozenset(),
         path=Path(f"models/{name}.sql"),
         is_labels=False,
         is_whole_sample=False,
@@ -365,7 +363,7 @@ def test_labels_may_look_ahead_and_must(report: AuditReport) -> None:
 TRAINING = together(
     "training",
     f"select {KEY}, price, lead(price) {WINDOW}) as next {FROM}",
-    columns=(ModelColumn("next", "DOUBLE", "", is_label=True),),
+    labels=frozenset({"next"}),
 )
 
 

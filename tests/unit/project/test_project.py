@@ -105,7 +105,6 @@ def test_declarations_are_read_and_absent_ones_are_unbounded(project: Project) -
     assert (c.lookback_us, c.horizon_us, c.is_labels) == (None, 4 * 3_600 * 10**6, True)
     assert c.accumulates == ("next",)
     assert c.labels == {"next"}
-    assert (c.columns[0].type, c.columns[0].description) == ("DOUBLE", "Later. [bps]")
 
 
 def test_ancestors_come_in_order_and_others_are_left_out(project: Project) -> None:
