@@ -111,6 +111,6 @@ def test_status_when_demo_then_shows_what_is_here(demo_home: Path, tmp_path: Pat
     assert run.exit_code == 0
     assert "72 files" in run.stdout and "72 simulated" in run.stdout
     assert "generation 1" in run.stdout
-    assert re.search(r"^flow +1h +true +2 +2025-09-01 +2026-02-28 23:00 +8,688 +0$", run.stdout,
-                     re.MULTILINE)  # fmt: skip
+    flow = r"^flow +1h +true +2 +2025-09-01 00:00 +2026-02-28 23:00 +8,688 +0$"
+    assert re.search(flow, run.stdout, re.MULTILINE)
     assert "quarantine" not in run.stdout
