@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -266,6 +267,7 @@ def _check_stray_links(home: Home, expected: Collection[str]) -> Iterator[Findin
 
 
 def _check_catalogs(home: Home, seen: _Seen, *, quick: bool) -> Iterator[Finding]:
+    reads: Reads | str = "is missing"
     if not home.catalog.is_file():
         kind, what, step = Severity.STALE, "is missing", BUILD
         if (lost := lost_catalog(home)) is not None:
@@ -284,8 +286,18 @@ def _check_catalogs(home: Home, seen: _Seen, *, quick: bool) -> Iterator[Finding
             yield Finding(Severity.STALE, About.CATALOG, "warehouse.duckdb", what, BUILD)
     months: dict[str, str | None] = {}
     for number in generations(home):
-        yield from _check_generation(home, number, seen.damage, months, quick=quick)
+        path = generation_path(home, number)
+        found = reads if _is_of(reads, home, number) else readable(home, path, quick=quick)
+        yield from _check_generation(home, number, found, seen.damage, months, quick=quick)
     yield from _check_unread(home, months, quick=quick)
+
+
+def _is_of(reads: Reads | str, home: Home, number: int) -> bool:
+    """Whether the catalog that was read is a generation's own file, so that one read is enough."""
+    with suppress(FileNotFoundError):  # pruned or published meanwhile
+        if isinstance(reads, Reads) and reads.generation == number:
+            return generation_path(home, number).samefile(home.catalog)
+    return False
 
 
 def _check_journal(home: Home) -> Iterator[Finding]:
@@ -315,6 +327,7 @@ def _check_journal(home: Home) -> Iterator[Finding]:
 def _check_generation(
     home: Home,
     number: int,
+    reads: Reads | str,
     known: Collection[str],
     months: dict[str, str | None],
     *,
@@ -327,7 +340,6 @@ def _check_generation(
     if names:
         drop = " and ".join(f"warehouse snapshot {name} --drop" for name in names)
         step = f"restore it from a backup, or drop it: {drop}, then verify --repair"
-    reads = readable(home, path, quick=quick)
     if isinstance(reads, str):
         yield Finding(Severity.DAMAGED, About.GENERATION, _below(home, path), reads, step)
         return
