@@ -43,7 +43,9 @@ def prepared(home: Home) -> tuple[Path, list[bool]]:
     """The build file, and for each kept day whether it existed already."""
     days: list[StoredMonth] = []
     with without_comments():
-        path = prepare_catalog(Settings(home.root), generation=1, progress=days.append)
+        path = prepare_catalog(
+            Settings(home.root), generation=1, progress=lambda day, _: days.append(day)
+        )
     return path, [day.reused for day in days if day.model == "ticks.ohlcv"]
 
 

@@ -269,10 +269,13 @@ def test_workers_when_interrupted_then_none_is_left_and_the_next_build_is_whole(
     copied = copy_of(home, tmp_path / "home")
     shutil.rmtree(copied / "marts" / "l1_features")
     shutil.rmtree(copied / "marts" / "flow_features")
+    assert not any((copied / "marts").glob("[fl]*_features/*.parquet"))
     command = [sys.executable, "-m", "warehouse", "--home", str(copied), "build", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as building:
         assert building.stderr is not None
-        assert any(line.startswith("  stored ") for line in building.stderr)
+        while not any((copied / "marts").glob("[fl]*_features/*.parquet")):
+            assert building.poll() is None
+            time.sleep(0.01)
         building.send_signal(signal.SIGINT)
         building.stderr.read()
     assert building.returncode == ExitCode.INTERRUPTED
@@ -532,12 +535,12 @@ def test_gathered_month_when_a_file_is_restated_then_is_the_only_new_one(
     shutil.copytree(market, copy)
     sync(home, copy)
     told: list[StoredMonth] = []
-    prepare_catalog(Settings(home), generation=1, progress=told.append)
+    prepare_catalog(Settings(home), generation=1, progress=lambda month, _: told.append(month))
     assert told and not any(month.reused for month in told)
     restate(next(copy.glob("flow/**/interval=1h/**/2025-10.parquet")), random.Random(1))
     sync(home, copy)
     told.clear()
-    prepare_catalog(Settings(home), generation=2, progress=told.append)
+    prepare_catalog(Settings(home), generation=2, progress=lambda month, _: told.append(month))
     assert [(m.model, m.month) for m in told if not m.reused] == [("vendor.flow", "2025-10")]
 
 

@@ -148,9 +148,9 @@ def _begin(file: BuildFile, inputs: Inputs, before: Inputs | None, tell: OnEvent
 
     step = "catalog"
 
-    def progress(month: StoredMonth) -> None:
+    def progress(month: StoredMonth, waiting: int) -> None:
         nonlocal step
-        event = stored_event(month)
+        event = stored_event(month, waiting)
         of_month = "ticks" if event["is_day"] else "catalog"
         if of_month != step:
             step = of_month
@@ -211,7 +211,7 @@ def _store_and_test(
         store_marts(
             file,
             compiled.project,
-            progress=lambda month: tell(stored_event(month)),
+            progress=lambda month, waiting: tell(stored_event(month, waiting)),
             spark=spark,
         )
         tell({"step": "tests"})

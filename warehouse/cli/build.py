@@ -175,27 +175,23 @@ def docs(settings: Settings) -> int:
 
 
 class _Steps:
-    """Print each step of a build and each computed month, and how many months are reused.
-
-    Days of bars from ticks are counted, because they are too many to print.
-    """
+    """Print each step of a build, how many months and days it computes, and what is reused."""
 
     def __init__(self) -> None:
         self._reused: Counter[str] = Counter()
-        self._days = self._rows = 0
-        self._began = self._told = 0.0
+        self._step = self._what = ""
+        self._computed = self._rows = 0
+        self._began = self._shown = 0.0
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if self._days and event["step"] != "stored":
-            self._tell_days("stored")
-            self._days = 0
+        if event["step"] != "stored":
+            self._finish()
+            self._step = event["step"]
         match event:
             case {"step": "stored", "reused": True, "is_day": is_day}:
                 self._reused["stored day" if is_day else "stored month"] += 1
-            case {"step": "stored", "is_day": True, "rows": int(rows)}:
-                self._count_day(rows)
-            case {"step": "stored", "model": model, "month": month, "rows": int(rows)} if rows:
-                say(f"  stored {model} {month}: {counted(rows, 'row')}")
+            case {"step": "stored", "is_day": is_day, "rows": int(rows), "waiting": int(waiting)}:
+                self._count("day" if is_day else "month", rows, waiting)
             case {"step": "left out", "message": str(message)}:
                 say(f"  left out {message.splitlines()[0]}")
             case {"step": "dbt builds", "message": str(message)}:
@@ -212,27 +208,35 @@ class _Steps:
             case {"step": str(step)} if step in _STEPS:
                 say(_STEPS[step])
 
-    def _count_day(self, rows: int) -> None:
+    def _count(self, what: str, rows: int, waiting: int) -> None:
+        """Count a computed month or day, and print from time to time how many are left."""
         now = time.monotonic()
-        if not self._days:
-            self._began = self._told = now
-            say("computing bars from ticks ...")
-        self._days += 1
+        if not self._computed:
+            self._began = self._shown = now
+            if self._step in _COMPUTING:
+                say(_COMPUTING[self._step])
+        self._computed += 1
         self._rows += rows
-        if now - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = now
-            self._tell_days("so far")
+        self._what = what
+        if now - self._shown > _SECONDS_BETWEEN_LINES:
+            self._shown = now
+            wait_s = (now - self._began) / (self._computed - 1) * waiting  # began with the first
+            done = counted(self._computed, what)
+            say(f"  {done} stored, {waiting:,} left, about {wait_s:,.0f} s")
 
-    def _tell_days(self, what: str) -> None:
-        """Print the progress of kept bars; a day is one dataset, series and UTC day."""
-        rate = self._days / max(time.monotonic() - self._began, 0.001)
-        say(
-            f"  {what}: {counted(self._days, 'day')} of bars, {counted(self._rows, 'row')},"
-            f" {rate:,.0f} days a second"
-        )
+    def _finish(self) -> None:
+        if self._computed:
+            say(f"  stored {counted(self._computed, self._what)}, {counted(self._rows, 'row')}")
+        self._computed = self._rows = 0
 
 
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES = 5.0
+
+# Steps that are named only if they compute something.
+_COMPUTING = {
+    "catalog": "gathering the vendor's files by month ...",
+    "ticks": "computing bars from ticks ...",
+}
 
 _STEPS = {
     "models": "building the models ...",

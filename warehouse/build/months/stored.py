@@ -54,7 +54,8 @@ class StoredMonth:
     key: str = ""
 
 
-OnMonth = Callable[[StoredMonth], None]
+# Called with a month that exists, and the number of those that still have to be computed.
+OnMonth = Callable[[StoredMonth, int], None]
 
 
 def month_path(folder: Path, month: str, facts: object) -> Path:
@@ -163,7 +164,7 @@ def stored_month(
     return StoredMonth(model, month, path, rows, path.stat().st_size, reused, engine, key)
 
 
-def stored_event(month: StoredMonth) -> dict[str, Any]:
+def stored_event(month: StoredMonth, waiting: int) -> dict[str, Any]:
     """A month as an event of the build; ``is_day`` for a day of kept bars."""
     return {
         "step": "stored",
@@ -172,4 +173,5 @@ def stored_event(month: StoredMonth) -> dict[str, Any]:
         "month": month.month,
         "rows": month.rows,
         "reused": month.reused,
+        "waiting": waiting,
     }

@@ -69,22 +69,21 @@ def found_or_computed(
     They are searched month by month, so that marts that read the same files do so together.
     """
     stored: dict[tuple[str, str], StoredMonth] = {}
+    missing: dict[Path, WantedMonth] = {}
 
     def add(one: WantedMonth, month: StoredMonth) -> None:
         stored[one.model, one.month] = month
         if progress is not None:
-            progress(month)
+            progress(month, len(missing))
 
-    missing = {}
+    def done(job: Job, path: Path) -> None:
+        one = missing.pop(job.place)
+        add(one, one.at(path, reused=False))
+
     for one in sorted(wanted, key=lambda one: one.month):
         if (found := one.found(kept)) is None:
             missing[one.place] = one
         else:
             add(one, found)
-    jobs = [one.job(place) for place, one in missing.items()]
-    compute(
-        settings,
-        jobs,
-        lambda job, path: add(missing[job.place], missing[job.place].at(path, reused=False)),
-    )
+    compute(settings, [one.job(place) for place, one in missing.items()], done)
     return [stored[one.model, one.month] for one in wanted]

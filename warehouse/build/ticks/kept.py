@@ -144,11 +144,11 @@ def keep_ticks(
             for start in keeping.starts(dataset, series)
         )
         days = []
-        for *_, start, dataset, series in bars:
+        for number, (*_, start, dataset, series) in enumerate(bars, start=1):
             rate = chosen[dataset, series].notional_usd_rate
             stored = keeping.day(dataset, series, start, rate)
             if progress is not None:
-                progress(stored)
+                progress(stored, len(bars) - number)
             key = FileKey(dataset, series, Period(f"{us_datetime(start):%Y-%m-%d}"))
             for_marts = chosen[dataset, series].marts is not ForMarts.NO
             days.append(KeptDay(key, manifest.series_id(series), for_marts, stored))
