@@ -1,7 +1,7 @@
 """After a kill at any moment a home opens, reports its state, and ends with the same bytes.
 
 Moments are drawn with a seed over the time that the undisturbed run takes. About a hundred of them
-run under ``-m long``, seven by default.
+run under ``-m long``, five by default.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def to_sync(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, s
     return home, current_tree(home), time.monotonic() - started, max(times)
 
 
-@pytest.mark.parametrize("moment", moments(SYNC_MOMENTS, 4))
+@pytest.mark.parametrize("moment", moments(SYNC_MOMENTS, 2))
 def test_sync_killed_at_a_moment(
     to_sync: tuple[Home, dict[str, str], float, float], moment: int
 ) -> None:

@@ -41,7 +41,7 @@ HASTY = Patience(
     tries=2, first_wait_s=0.001, longest_wait_s=0.002, longest_hint_s=0.01, timeout_s=0.5
 )
 LONGEST_S = 10.0
-FEW, MANY = 80, 1_000
+FEW, MANY = 40, 1_000
 HOMES = 20
 
 

@@ -30,7 +30,7 @@ from tests.support import ROOT
 LONGEST_CHECK_S = 5.0
 MOST_MEMORY_MB = 1_000
 BATCHES = 10
-FEW, MANY = 30, 1_000
+FEW, MANY = 15, 1_000
 
 
 class Judge:

@@ -36,6 +36,11 @@ aperiodic = pytest.importorskip("aperiodic")
 LAST = END - timedelta(days=1)
 DERIVATIVES = ("basis", "funding", "open_interest", "derivative_price")
 OVERLAP = 2
+# The mirror treats all datasets alike, so that most have one interval and one of the clocks.
+COMPARED = [
+    *zip(METRICS, cycle(["1h"]), cycle(["true", "exchange"])),
+    *product(OF_5M, ["5m"], ["true", "exchange"]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +52,8 @@ def synced(
     settings = Settings(home=tmp_path_factory.mktemp("synced"))
     wanted = [
         one
-        for interval, datasets in (("1h", METRICS), ("5m", OF_5M))
-        for clock in ("true", "exchange")
-        for one in want(*datasets, interval=interval, clock=clock)
+        for dataset, interval, clock in COMPARED
+        for one in want(dataset, interval=interval, clock=clock)
     ] + want("raw_trades", "raw_funding_rate", start=date(2025, 6, 1), end=date(2025, 6, 4))
     with client(running_vendor) as ours:
         report = sync_vendor(Home(settings.home), wanted, ours, now=NOW)
@@ -140,17 +144,10 @@ def assert_equal_frames(
     assert _as_doubles(once).equals(_as_doubles(ours), null_equal=True)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "interval", "clock"),
-    [
-        *zip(METRICS, cycle(["1h"]), cycle(["true", "exchange"])),
-        *product(OF_5M, ["5m"], ["true", "exchange"]),
-    ],
-)
+@pytest.mark.parametrize(("dataset", "interval", "clock"), COMPARED)
 def test_the_vendors_client_and_the_warehouse_give_equal_frames(
     running_vendor: TestVendor, synced: Settings, dataset: str, interval: str, clock: str
 ) -> None:
-    """The mirror treats all datasets alike, so that every other has one of the clocks."""
     assert_equal_frames(running_vendor, synced, dataset, interval, clock)
 
 
