@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from warehouse.analysis.lineage import Trace, column_facts, trace
     from warehouse.analysis.parse_tree import (
         Tree,
+        arguments_of,
         cte_names,
         function_name,
         nodes,

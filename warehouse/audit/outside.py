@@ -1,4 +1,4 @@
-"""Inputs of a model that an audit cannot reduce to a moment: files, other databases, seeds.
+"""Inputs of a model that an audit cannot reduce to a moment: files, seeds, the clock.
 
 Such inputs are the same in every build of an audit, so no comparison can find a leak through them.
 The model is *unproven*, unless ``config.meta.outside`` gives the reason why they contain nothing
@@ -16,6 +16,7 @@ import duckdb
 
 from warehouse.analysis import (
     Tree,
+    arguments_of,
     cte_names,
     function_name,
     nodes,
@@ -28,6 +29,11 @@ from warehouse.sql import DATABASE, Relation, literal
 from warehouse.vendor import dbt_project_dir
 
 _DECLARE = "or write in config.meta.outside why it contains nothing from the future"
+_OF_THE_CLOCK = {
+    *("ago", "now", "today", "localtime", "localtimestamp", "transaction_timestamp"),
+    *("current_date", "current_time", "current_timestamp", "current_localtime"),
+    *("current_localtimestamp", "get_current_time", "get_current_timestamp"),
+}
 _MAKES_ROWS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}
 
 
@@ -110,6 +116,8 @@ def _outside(
             )
     # a model that DuckDB cannot parse cannot be built either, which the audit reports
     tree = parse_query(connection, model.sql) or {}
+    if clock := next(_clock_read(tree), None):
+        yield f"reads the clock by {clock}, so its rows depend on when it is built, {_DECLARE}"
     for function in _table_functions(tree):
         if function == TICKS or function.startswith(f"{TICKS}_"):
             dataset = function.removeprefix(TICKS).removeprefix("_") or "<dataset>"
@@ -140,6 +148,20 @@ def _instead(relation: Relation | None, models: set[Relation]) -> str:
         ", which is the same at every moment: write {{ ref('…') }} or"
         f" {{{{ source('vendor', '…') }}}} in its place, {_DECLARE}"
     )
+
+
+def _clock_read(tree: Tree) -> Iterator[str]:
+    """Names by which a query reads the time of day, such as ``now``; some have no parentheses."""
+    for node in nodes(tree):
+        match node:
+            case {"class": "FUNCTION"}:
+                name = function_name(node)
+            case {"class": "COLUMN_REF", "column_names": [name]}:
+                name = name.lower()
+            case _:
+                continue
+        if name in _OF_THE_CLOCK or (name == "age" and len(arguments_of(node)) == 1):
+            yield name
 
 
 def _table_functions(tree: Tree) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import duckdb
@@ -179,6 +179,12 @@ def plan_sample(
             around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         most_after = size.bars // 4 if around is reach else size.bars
         stretches = _stretches(months, keys, at_us, size=size, reach=around, most_after=most_after)
+        if number % 8 == 5:
+            later = _later_series(chosen, keys)
+            stretches = tuple(
+                replace(stretch, start_us=at_us) if stretch.series_id in later else stretch
+                for stretch in stretches
+            )
         ended = sorted(chosen)[number // 4 % 2 :: 2] if number % 4 == 3 and len(chosen) > 1 else ()
         planned.append(Cut(number, at_us, stretches, number % 2 == 1, tuple(ended)))
     return Sample({series_id: keys[series_id] for series_id in sorted(chosen)}, tuple(planned))
@@ -380,6 +386,12 @@ def _choose_series(
 
     rest = sorted((one for one in ordered if one not in first), key=is_apart)
     return {*first, *rest[: _MOST_SERIES - len(first)]}
+
+
+def _later_series(chosen: set[int], keys: dict[int, SeriesKey]) -> list[int]:
+    """Series that have rows only after a cut: those of all instruments but one, or every second."""
+    first, *others = sorted(chosen)
+    return [one for one in others if keys[one].symbol != keys[first].symbol] or others[::2]
 
 
 def _choose_moment(

@@ -165,10 +165,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def say(text: str = "") -> None:
     """Print lines to stderr, for the user; a next step has the ``--home`` of this command."""
+    click.echo(of_this_home(text), err=True)
+
+
+def of_this_home(text: str) -> str:
+    """A text whose next step has the ``--home`` of this command."""
     context = click.get_current_context(silent=True)
-    if context is not None and "warehouse " in text:
-        text = with_home(text, context.find_root().obj)
-    click.echo(text, err=True)
+    if context is None or "warehouse " not in text:
+        return text
+    return with_home(text, context.find_root().obj)
 
 
 def with_home(text: str, chosen: Mapping[str, str | None] | None) -> str:

@@ -19,6 +19,7 @@ from warehouse.cli.common import (
     indented,
     json_option,
     note_lines,
+    of_this_home,
     put,
     put_json,
     table_width,
@@ -42,7 +43,7 @@ def status(settings: Settings, as_json: bool) -> int:
     if as_json:
         put_json(facts)
     else:
-        put(_render(facts))
+        put("\n".join(map(of_this_home, _render(facts).splitlines())))
     return ExitCode.DONE
 
 

@@ -309,6 +309,25 @@ SECOND = together(
 )
 
 
+def test_a_count_of_all_instruments_changes_when_some_begin_after_a_cut(run: Run) -> None:
+    symbols = model("symbols", f"select {KEY}, (select count(distinct symbol) {FROM}) as n {FROM}")
+    assert run(symbols, cuts=5).passed  # all instruments have rows before each of these cuts
+    assert only(run(symbols, cuts=6)).column == "n"
+
+
+TODAY = together("today", f'select {KEY}, price {FROM} where "time" < CURRENT_DATE')
+AGED = together("aged", f'select {KEY}, age("time") > interval 1 day as is_old {FROM}')
+APART = together("apart", f'select {KEY}, age(known_at, "time") as length {FROM}')
+
+
+def test_a_model_that_reads_the_clock_is_unproven(report: AuditReport) -> None:
+    for read, name in ((TODAY, "current_date"), (AGED, "age")):
+        (finding,) = found(report, read)
+        assert finding.kind is Kind.UNPROVEN
+        assert finding.cause.startswith(f"reads the clock by {name}, so its rows depend on when")
+    assert of(report, APART).verdict is Verdict.CLEAN
+
+
 def test_a_model_that_reads_a_leaking_one_reports_it(report: AuditReport) -> None:
     (finding,) = found(report, SECOND)
     assert finding.cause.endswith("; it reads ahead, which looks ahead itself")
