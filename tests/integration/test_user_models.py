@@ -51,6 +51,8 @@ select series_id, "time", known_at, spread_bps as s from {{ ref('l1_features') }
     "twice.yml": "models:\n  - name: kept\n    columns: []\n    columns: []\n",
     "keys.yml": "models:\n  - name: growing\nmodel: []\n",
     "upper.YML": "models: []\n",
+    "../seeds/rates.csv": "rate\n1\n",
+    "../packages.yml": "packages: []\n",
     "a b.sql": "select 1 as one\n",
     "indent.yml": "models:\n  - name: kept\n   description: x\n",
     "text.md": "{% docs shared_text %}\nThe *text*.\n{% enddocs %}\n",
@@ -123,6 +125,8 @@ PLACES = {
     "models/twice.yml": ("models/twice.yml:4", "the key columns is there twice"),
     "models/keys.yml": ("models/keys.yml:3", '"model:" is no key of a file'),
     "models/upper.YML": ("models/upper.YML", "files that end in .yml only"),
+    "seeds/rates.csv": ("seeds/rates.csv", "a build reads models and macros only"),
+    "packages.yml": ("packages.yml", "a build reads models and macros only"),
     "a b": ("models/a b.sql", "must not contain spaces"),
     "models/indent.yml": ("models/indent.yml:3", "is not valid YAML"),
     "circle": ("models/circle.sql", "depend on each other in a circle: circle -> circle"),
@@ -211,9 +215,17 @@ def test_inputs_of_a_build_when_a_model_or_a_macro_changes_are_others(
         seen.add(fingerprint(Settings(home)))
     assert len(seen) == 3
     status = run_warehouse("--home", home, "status", cwd=home.parent).stdout
-    assert "; edited since: macros/twice.sql, models/good.sql; run: warehouse build\n" in status
+    again = f"warehouse --home {home} build"
+    assert f"; edited since: macros/twice.sql, models/good.sql; run: {again}\n" in status
     for path in edited:  # as they were, because dbt parses all again after a change of a macro
         path.write_text(path.read_text()[:-1])
+
+
+def test_audit_when_a_model_was_not_built_then_gives_the_reason(built: tuple[Path, Run]) -> None:
+    home, _ = built
+    run = run_warehouse("--home", home, "audit", "lookahead", "no_ref", cwd=home.parent)
+    assert run.exit_code == 2
+    assert "error: no_ref failed in the last build: models/no_ref.sql:2\n" in run.stderr
 
 
 def test_build_when_a_stored_model_looks_ahead_then_its_comment_reports_it(
@@ -531,6 +543,11 @@ def test_build_when_dbt_does_more_than_models_then_it_is_removed_with_them_marke
     assert (
         run.exit_code == 4 and "your models changed main.bars outside the schema user" in run.stderr
     )
+    recorded = "run_query('update meta.coverage set rows = rows + 1')"
+    asked = asked.replace("run_query('create or replace view main.bars as select 1')", recorded)
+    (models / "other.sql").write_text(asked + "{% endif %}select 1 as one")
+    run, _ = built()
+    assert run.exit_code == 4 and "your models changed meta.coverage outside" in run.stderr
     (models / "other.sql").unlink()
     run, tables = built()
     assert run.exit_code == 0 and not tables, run.stderr

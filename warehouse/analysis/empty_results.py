@@ -43,6 +43,12 @@ def explain_empty(
     return "; ".join(dict.fromkeys(tables))
 
 
+def missing_series(cursor: duckdb.DuckDBPyConnection, dataset: str, scope: QueryScope) -> str:
+    """Which selected key no series of a dataset has, and its values; empty without data of it."""
+    rows = _coverage(cursor, dataset)
+    return (_missing_part(dataset, rows, scope) if rows else None) or ""
+
+
 def _coverage(cursor: duckdb.DuckDBPyConnection, dataset: str) -> list[_Row]:
     """Keys of a dataset's series, and the times of their first and last row."""
     return cursor.execute(

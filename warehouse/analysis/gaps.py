@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from warehouse.analysis.catalog_names import Names
+from warehouse.analysis.empty_results import missing_series
 from warehouse.analysis.parse_tree import Tree
 from warehouse.analysis.scope import QueryScope
 from warehouse.analysis.used_columns import used_datasets
@@ -78,6 +79,11 @@ class Gap:
     reason: str
     next_step: str | None = None
 
+    @property
+    def is_of_unknown(self) -> bool:
+        """Whether the query names a series that does not exist."""
+        return self.reason.startswith(_UNKNOWN)
+
     def __str__(self) -> str:
         series = " ".join(
             part for part in (self.exchange, self.symbol, self.interval, self.clock) if part
@@ -108,9 +114,9 @@ def find_gaps(
         if scope.datasets and scope.relation.schema != "meta":
             for part in by_clock(scope):
                 gaps = _gaps_of(cursor, part, sources)
-                if len(scope.datasets) > 1 and any(gap.reason == _UNKNOWN for gap in gaps):
+                if len(scope.datasets) > 1 and any(gap.is_of_unknown for gap in gaps):
                     used = used_datasets(tree, scope.relation, catalog)
-                    gaps = {h for h in gaps if h.reason != _UNKNOWN or h.dataset in used}
+                    gaps = {h for h in gaps if not h.is_of_unknown or h.dataset in used}
                 found |= gaps
     return tuple(sorted(found, key=_order))
 
@@ -137,7 +143,7 @@ def gap_lines(gaps: Sequence[Gap], hint: str | None) -> list[str]:
     ``hint`` is that of the result; if there is one, it names the series that are not here.
     """
     if hint is not None:
-        gaps = [gap for gap in gaps if gap.reason != _UNKNOWN]
+        gaps = [gap for gap in gaps if not gap.is_of_unknown]
     if len(gaps) <= _SHOWN:
         return [line for gap in gaps for line in _gap_lines(gap)]
     reasons = Counter(gap.reason.partition(" (")[0] for gap in gaps)
@@ -207,7 +213,8 @@ def _gaps_of(cursor: duckdb.DuckDBPyConnection, scope: QueryScope, sources: _Lak
         for gap in one.gaps:
             if _overlaps(gap, scope):
                 found.update(_gaps_by_reason(one, gap, sources, counts=True))
-    return found | _beyond_bars(scope, series, sources) | _unknown_series(scope, series, refused)
+    found |= _beyond_bars(scope, series, sources)
+    return found | _unknown_series(cursor, scope, series, refused)
 
 
 def _series(
@@ -331,7 +338,10 @@ def _after_bars(one: _Series, start: int, sources: _LakeToday) -> Gap:
 
 
 def _unknown_series(
-    scope: QueryScope, series: Sequence[_Series], refused: Sequence[Gap]
+    cursor: duckdb.DuckDBPyConnection,
+    scope: QueryScope,
+    series: Sequence[_Series],
+    refused: Sequence[Gap],
 ) -> set[Gap]:
     """Series in the query that have no file in this home, good or refused."""
     if not scope.keys:
@@ -340,8 +350,9 @@ def _unknown_series(
     named = [scope.keys.get(name, (None,)) for name in SERIES_COLUMNS]
     values = [each[0] if len(each) == 1 else None for each in named]
     return {
-        _gap((dataset, *values), scope.start, scope.end, None, _UNKNOWN)
+        _gap((dataset, *values), scope.start, scope.end, None, f"{_UNKNOWN}{why and f' ({why})'}")
         for dataset in set(scope.datasets) - here
+        for why in [missing_series(cursor, dataset, scope)]
     }
 
 

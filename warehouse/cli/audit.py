@@ -10,9 +10,10 @@ from warehouse.cli.common import Verbs, home_option, json_option, put, put_json,
 from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted
-from warehouse.errors import DiskError, ExitCode, LockedError
+from warehouse.errors import DiskError, ExitCode, LockedError, NotFoundError
 from warehouse.generations import require_catalog
 from warehouse.home import Home
+from warehouse.query import Warehouse
 
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
@@ -47,15 +48,21 @@ def lookahead(
     home = Home.of(settings)
     require_catalog(home)
     say(f"auditing with {counted(cuts, 'cut')} ...")
-    report = audit_lookahead(
-        home.catalog,
-        built_project(home),
-        models=models,
-        cuts=cuts,
-        seed=seed,
-        session=settings.session,
-        home=home.root,
-    )
+    project = built_project(home)
+    try:
+        report = audit_lookahead(
+            home.catalog,
+            project,
+            models=models,
+            cuts=cuts,
+            seed=seed,
+            session=settings.session,
+            home=home.root,
+        )
+    except NotFoundError as error:
+        with Warehouse(settings) as warehouse:
+            warehouse.describe(str(error.fields["model"]))  # raises why an own model is not built
+        raise
     if as_json:
         put_json(
             {

@@ -34,12 +34,16 @@ from warehouse.project.model_texts import (
     model_for_dbt,
 )
 from warehouse.project.own_yml import described_in, misspelt_keys, yaml_error
+from warehouse.sql import Relation, literal
 from warehouse.vendor import dbt_project_dir, project_vars
 
 PACKAGE = "user_models"
 # Schemas of a catalog to which the user's models must not add.
 OUR_SCHEMAS = ("main", "meta", "staging", "ticks", "vendor")
 _READ = (".sql", ".yml", ".yaml", ".md")
+# What a dbt project may have beside its models, and a home not.
+_UNREAD = {"seeds": ".csv", "snapshots": ".sql", "analyses": ".sql", "tests": ".sql"}
+_UNREAD_FILES = ("packages.yml", "dependencies.yml", "dbt_project.yml")
 _PARTIAL_PARSE = "partial_parse.msgpack"
 
 Invoke = Callable[[list[str]], Any]
@@ -114,15 +118,30 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
 
 
 def _outside(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
-    """Name and definition of everything in the built-in schemas of the build file."""
-    return set(
+    """Name, definition and rows of everything in the built-in schemas of the build file.
+
+    Rows are hashed; those of the user's models, which the run itself records, are left out.
+    """
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        " where database_name = 'warehouse' and list_contains(?, schema_name)",
+        [list(OUR_SCHEMAS)],
+    ).fetchall()
+    recorded = {"results": f"package <> {literal(PACKAGE)}", "models": "schema <> 'user'"}
+    hashed = " union all ".join(
+        f"select {literal(f'{schema}.{name}')}, coalesce(sum(hash(r)), 0)::varchar"
+        f" from {Relation(schema, name).sql} as r"
+        f" where {recorded.get(name, 'true') if schema == 'meta' else 'true'}"
+        for schema, name in tables
+    )
+    return set(connection.execute(hashed).fetchall()) | set(
         connection.execute(
             """
             with found(schema_name, name, definition) as (
                 select schema_name, view_name, concat(sql, comment) from duckdb_views()
                 where database_name = 'warehouse'
                 union all select schema_name, table_name,
-                    concat(sql, comment, if(schema_name = 'meta', null, estimated_size))
+                    concat(sql, comment)
                 from duckdb_tables() where database_name = 'warehouse'
                 union all select schema_name, function_name,
                     concat(parameters::varchar, macro_definition)
@@ -314,7 +333,10 @@ def refused_models(home: Home) -> list[LeftOut]:
 
 
 def strays(home: Home) -> list[LeftOut]:
-    """Parts of yml files that dbt passes over: models without a file, and misspelt keys."""
+    """What no build reads: misspelt keys of yml files, models without a file, other dbt files.
+
+    Of a folder with such files, such as ``seeds``, the first one.
+    """
     models = [path.stem for path in user_model_files(home)]
     found = []
     for path in own_files(home.models, ".yml", ".yaml"):
@@ -326,7 +348,12 @@ def strays(home: Home) -> list[LeftOut]:
             if name not in models and "{{" not in name
         ]
         found += [left_out_file(home, path, reason) for reason in (*reasons, *misspelt_keys(text))]
-    return found
+    unread = [own_files(home.root / folder, suffix)[:1] for folder, suffix in _UNREAD.items()]
+    unread += [[path] for name in _UNREAD_FILES if (path := home.root / name).is_file()]
+    return found + [
+        left_out_file(home, path, "a build reads models and macros only, so this is not used")
+        for path, *_ in filter(None, unread)
+    ]
 
 
 def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:

@@ -111,7 +111,8 @@ def test_as_of_an_interval_that_is_not_here_names_those_that_are(wh: warehouse.W
     for slow in ("'4h', interval '2 hours'", "max_age := interval '1 day', slow_interval := '4h'"):
         fast, *rest = slow.split(", ")
         result = wh.sql(bars.format("'5m'", fast, ", ".join(rest), "limit 1"))
-        assert [str(gap) for gap in result.warnings] == ["l1_price 4h: no such series"]
+        why = "l1_price has no series with interval '4h'; available: 5m, 1h"
+        assert [str(gap) for gap in result.warnings] == [f"l1_price 4h: no such series ({why})"]
     assert wh.sql(bars.format("'5m'", "'1h'", "interval '2 hours'", "limit 1")).warnings == ()
 
 
