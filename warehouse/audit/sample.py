@@ -179,12 +179,10 @@ def plan_sample(
             around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
         most_after = size.bars // 4 if around is reach else size.bars
         stretches = _stretches(months, keys, at_us, size=size, reach=around, most_after=most_after)
-        if number % 8 == 5:
-            later = _later_series(chosen, keys)
-            stretches = tuple(
-                replace(stretch, start_us=at_us) if stretch.series_id in later else stretch
-                for stretch in stretches
-            )
+        later = _later_series(chosen, keys) if number % 8 == 5 else ()
+        stretches = tuple(
+            replace(one, start_us=at_us) if one.series_id in later else one for one in stretches
+        )
         ended = sorted(chosen)[number // 4 % 2 :: 2] if number % 4 == 3 and len(chosen) > 1 else ()
         planned.append(Cut(number, at_us, stretches, number % 2 == 1, tuple(ended)))
     return Sample({series_id: keys[series_id] for series_id in sorted(chosen)}, tuple(planned))
