@@ -154,10 +154,12 @@
 {%- endmacro %}
 
 {% macro default__begin_run() -%}
-    {%- set needed = {'build': 'vendor', 'run': 'vendor', 'test': 'staging'}.get(flags.WHICH) -%}
+    {%- set needed = {
+        'build': 'vendor', 'run': 'vendor', 'seed': 'vendor', 'test': 'staging'
+    }.get(flags.WHICH) -%}
     {%- if execute and needed -%}
         {%- set found = run_query(
-            "select count(*) from information_schema.schemata where catalog_name = current_database()"
+            "select count(*) from duckdb_views() where database_name = current_database()"
             ~ " and schema_name = '" ~ needed ~ "'"
         ) -%}
         {%- if found.columns[0][0] == 0 -%}
