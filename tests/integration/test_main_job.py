@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from dataclasses import asdict
 from datetime import date
@@ -276,7 +277,8 @@ def test_real_files_when_synced_then_every_one_is_in_with_drift_named(real: dict
     assert f"{count} files imported" in real["sync"]["stderr"]
     (line,) = [x for x in real["sync"]["stderr"].splitlines() if x.startswith("drift: flow: ")]
     assert "are missing and read NULL: " in line and line.endswith(" and 26 more")
-    assert f'warehouse --home {real["home"]} sql "from meta.drift"' in real["sync"]["stderr"]
+    home = shlex.quote(str(real["home"]))
+    assert f'warehouse --home {home} sql "from meta.drift"' in real["sync"]["stderr"]
 
 
 def test_real_files_when_built_then_marts_hold_their_bars(real: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -367,7 +368,7 @@ def test_coverage_when_asked_then_narrows_by_dataset_and_symbol(wh: warehouse.Wa
 
 
 def test_open_when_there_is_no_catalog_then_names_the_command(tmp_path: Path) -> None:
-    command = f"warehouse --home {tmp_path}/nowhere build"
+    command = f"warehouse --home {shlex.quote(str(tmp_path / 'nowhere'))} build"
     with pytest.raises(NotFoundError, match=re.escape(command)):
         warehouse.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
