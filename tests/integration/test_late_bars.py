@@ -125,7 +125,7 @@ def test_marts_when_ticks_arrive_late_then_differ_in_known_at_alone(tmp_path: Pa
     assert run("sync", "--from", tmp_path / "files").exit_code == 0
     built = run("build")
     assert built.exit_code == 1, built.stderr  # because one model peeks
-    assert "stored: 54 days of bars, " in built.stderr
+    assert "stored 54 days, " in built.stderr
     assert "stored ticks." not in built.stderr
     known = known_by_rule(ticks)
     with warehouse.open(home) as wh:
