@@ -38,6 +38,7 @@ from warehouse.errors import (
     needing_extras,
 )
 from warehouse.generations import (
+    WARNED,
     Published,
     next_generation,
     publish_build,
@@ -110,7 +111,10 @@ def build(
         inputs = fingerprint(settings)
         before = None if force else _apart(file, lambda: published_inputs(file))
         published = tables = None
-        if inputs != before:
+        if inputs == before:
+            (warned,) = _apart(file, lambda: file.published(WARNED))
+            tell({"step": "unchanged", "warnings": len(warned)})
+        else:
             # imported here, because it loads the audit
             from warehouse.build.checks.lookahead_gate import audit_build
 

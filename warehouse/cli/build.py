@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from warehouse.cli.bucket import published
-from warehouse.cli.common import WARNED, home_option, indented, put, say
+from warehouse.cli.common import home_option, indented, put, say
 from warehouse.config import Settings
 from warehouse.display import counted
 from warehouse.errors import ExitCode
-from warehouse.generations import Published, read_catalog
+from warehouse.generations import Published
 from warehouse.generations import rollback as roll_back
 from warehouse.home import Home, writing
 from warehouse.lake import Manifest
@@ -81,7 +81,6 @@ def build(settings: Settings, no_dbt: bool, force: bool, engine: str, workers: i
         return ExitCode.DONE
     published = build_all(settings, force=force, progress=_Steps())
     if published is None:
-        say("up to date: nothing has changed since the catalog was built" + _still_warned(settings))
         return ExitCode.DONE
     return _report(published)
 
@@ -187,6 +186,10 @@ class _Steps:
             self._finish()
             self._step = event["step"]
         match event:
+            case {"step": "unchanged", "warnings": int(warnings)}:
+                built = "up to date: nothing has changed since the catalog was built"
+                found = f"; that build had {counted(warnings, 'warning')}: warehouse status"
+                say(built + found * bool(warnings))
             case {"step": "stored", "reused": True, "is_day": is_day}:
                 self._reused["stored day" if is_day else "stored month"] += 1
             case {"step": "stored", "is_day": is_day, "rows": int(rows), "waiting": int(waiting)}:
@@ -245,13 +248,6 @@ _STEPS = {
     "audit": "auditing for look-ahead ...",
     "native": "copying the marts into tables ...",
 }
-
-
-def _still_warned(settings: Settings) -> str:
-    """How many warnings the published build had, read without a session, which opens slower."""
-    home = Home.of(settings)
-    (warned,) = read_catalog(home, home.catalog, WARNED)
-    return f"; that build had {counted(len(warned), 'warning')}: warehouse status" if warned else ""
 
 
 def _report(published: Published) -> int:

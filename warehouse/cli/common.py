@@ -229,10 +229,6 @@ def note_lines(notes: Sequence[tuple[FileKey, Note]]) -> list[str]:
 
 
 # What a build warned about, and what of the user's own it left out.
-WARNED = (
-    "select name, message from meta.results where status = 'warn'"
-    " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
-)
 DRIFT_QUERY = 'warehouse sql "from meta.drift"'
 _DRIFT = {
     "missing": "some columns of the contract are missing and read NULL",

@@ -13,7 +13,6 @@ import click
 from warehouse._version import __version__
 from warehouse.cli.common import (
     DRIFT_QUERY,
-    WARNED,
     drift_line,
     home_option,
     indented,
@@ -27,7 +26,7 @@ from warehouse.cli.common import (
 from warehouse.config import Settings
 from warehouse.display import counted, first_few, render_size, render_table
 from warehouse.errors import REPAIR, ExitCode, NotFoundError
-from warehouse.generations import lost_catalog
+from warehouse.generations import WARNED, lost_catalog
 from warehouse.home import Home
 from warehouse.lake import Manifest, Note, notes_of
 from warehouse.query import Warehouse

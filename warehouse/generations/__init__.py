@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         snapshots_of,
     )
     from warehouse.generations.publish import (
+        WARNED,
         Published,
         Reads,
         catalog_reads,

@@ -455,8 +455,15 @@ def _with_rows(home: Home, message: str) -> str:
     )
 
 
+# The warnings of a catalog, which is the default database.
+WARNED = (
+    "select name, message from meta.results where status = 'warn'"
+    " or (package <> 'warehouse' and status in ('error', 'fail')) order by name"
+)
+
+
 def _is_warning(result: NodeResult) -> bool:
-    """Whether a result is a warning: a failed test of values, or a failure of a user's model."""
+    """Whether a result is a warning, as in :data:`WARNED`."""
     of_user = result.package != "warehouse" and result.status in STRUCTURAL_FAILURES
     return of_user or result.status == "warn"
 
