@@ -20,7 +20,7 @@ from warehouse.audit import ModelAudit, Verdict
 from warehouse.build import build, gathered_months
 from warehouse.build.checks import lookahead_gate
 from warehouse.build.months import wanted as wanted_months
-from warehouse.build.months.jobs import Job, compute
+from warehouse.build.months.compute_months import Job, compute
 from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.build.vendor_views import view_sql
 from warehouse.config import Settings

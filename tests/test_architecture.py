@@ -199,7 +199,7 @@ def test_modules_when_opened_then_have_a_docstring() -> None:
     assert [name for name, tree in trees().items() if not ast.get_docstring(tree)] == []
 
 
-# -- faces ---------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------
 
 
 def imported(tree: ast.Module) -> set[tuple[str, str]]:
@@ -232,18 +232,18 @@ def test_modules_of_a_package_are_imported_by_that_package_only() -> None:
     assert not wrong
 
 
-def test_faces_when_used_then_have_the_names_that_a_type_checker_reads() -> None:
-    faces = {
+def test_packages_when_used_then_have_the_names_that_a_type_checker_reads() -> None:
+    packages = {
         ".".join(["warehouse", *Path(name).parent.parts]): imported(tree)
         for name, tree in trees().items()
-        if "lazy_face(" in SOURCES[name] and name != "faces.py"
+        if "lazy_names(" in SOURCES[name] and name != "lazy_imports.py"
     }
-    assert {"warehouse", "warehouse.analysis", "warehouse.vendor"} <= set(faces)
-    for package, names in faces.items():
+    assert {"warehouse", "warehouse.analysis", "warehouse.vendor"} <= set(packages)
+    for package, names in packages.items():
         assert dir(import_module(package)) == sorted(name for _, name in names)
 
 
-def test_face_of_the_product_when_read_then_each_list_has_the_same_names() -> None:
+def test_names_of_the_product_when_read_then_each_list_has_the_same_names() -> None:
     checked = imported(trees()["__init__.py"])
     assert set(warehouse.__all__) - {"__version__"} == {name for _, name in checked}
     for module, name in checked:

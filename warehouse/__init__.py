@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from warehouse._version import __version__
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.analysis import Gap, IncompleteError, LookAhead, LooksAheadError
@@ -55,4 +55,4 @@ __all__ = [
     "verify_receipt",
 ]
 
-__getattr__, __dir__ = lazy_face(__name__, __file__)
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from warehouse.interrupts import held_back, leave
+from warehouse.interrupts import delay_interrupts, exit_process
 
 
 def main() -> None:
     """Load the command line and run it; Ctrl-C ends the command even while it loads."""
     try:
-        with held_back():
+        with delay_interrupts():
             from warehouse import cli
     except KeyboardInterrupt:
-        leave(cli.report_interrupt())
+        exit_process(cli.report_interrupt())
     cli.main()
 
 

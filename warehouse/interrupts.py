@@ -116,22 +116,22 @@ def one_clock(*, at_least_s: float = 0.0) -> Iterator[None]:
         _here.clock = outer
 
 
-def heed_the_wait() -> None:
+def stop_if_abandoned() -> None:
     """Raise StoppedError in abandoned work; long loops in Python call this."""
     job: _Job[Any] | None = getattr(_here, "job", None)
     if job is not None and job.is_unwanted:
         raise StoppedError("stopped: the query was abandoned")
 
 
-def heeding(items: Iterable[T]) -> Iterator[T]:
-    """Iterate over items, with :func:`heed_the_wait` before each."""
+def until_abandoned(items: Iterable[T]) -> Iterator[T]:
+    """Iterate over items, with :func:`stop_if_abandoned` before each."""
     for item in items:
-        heed_the_wait()
+        stop_if_abandoned()
         yield item
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def delay_interrupts() -> Iterator[None]:
     """Delay Ctrl-C until an import ends: during ``import duckdb`` it would abort the process.
 
     This has no effect if Ctrl-C is ignored, or in another thread than the main one.
@@ -167,7 +167,7 @@ def is_abandoned() -> bool:
     return bool(_abandoned)
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End the process with an exit code.
 
     It ends at once after Ctrl-C, and if abandoned work is still running, which nothing else can
@@ -208,7 +208,7 @@ class _Job(Generic[T]):
             threading.Thread(target=_work, args=(tasks,), name=name, daemon=True).start()
         tasks.put(self)
 
-    def fulfil(self) -> None:
+    def run_here(self) -> None:
         """Run it in this thread, unless it was abandoned."""
         act, self._act = self._act, None
         if act is None or not self.future.set_running_or_notify_cancel():
@@ -247,7 +247,7 @@ def _begun(limits: Limits) -> float:
 def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
     """Wait for the end of work; returns the limit that it reached, or None."""
     outer: _Job[Any] | None = getattr(_here, "job", None)
-    most = None if limits.growth is None else _resident() + limits.growth
+    most = None if limits.growth is None else _resident_bytes() + limits.growth
     while True:
         left = _LOOK_S
         if limits.timeout_s is not None:
@@ -260,7 +260,7 @@ def _wait(future: Future[T], limits: Limits, began: float) -> Limit | None:
             return Limit.TIME
         if (outer and outer.is_unwanted) or (limits.cancelled and limits.cancelled.is_set()):
             return Limit.CALLER
-        if most is not None and _resident() > most:
+        if most is not None and _resident_bytes() > most:
             return Limit.MEMORY
 
 
@@ -281,7 +281,7 @@ def _stopped(limit: Limit, limits: Limits, after_s: float, *, is_done: bool) -> 
     )
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     """Bytes of memory of the process; 0 if the system does not report it."""
     try:
         return int(_STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -291,7 +291,7 @@ def _resident() -> int:
 
 def _work(tasks: SimpleQueue[_Job[Any]]) -> None:
     while True:
-        tasks.get().fulfil()
+        tasks.get().run_here()
         _idle.append(tasks)
 
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import warehouse
 from tests.support import copy_home, reads_native_copy, run_warehouse
+from warehouse.build.marts.native_copy import MOST_COLUMNS, MOST_RECENT, copy_damage, copy_marts
 from warehouse.build.marts.running_columns import continued, write_running
-from warehouse.build.marts.session_copy import MOST_COLUMNS, MOST_RECENT, copy_damage, copy_marts
 from warehouse.config import Settings
 from warehouse.errors import UsageError
 from warehouse.generations.publish import generations, is_open, point_to

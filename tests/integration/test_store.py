@@ -33,7 +33,7 @@ from warehouse.build.catalog import prepare_catalog
 from warehouse.build.checks import lookahead_gate
 from warehouse.build.marts.store import store_marts
 from warehouse.build.meta.tables import META
-from warehouse.build.months import jobs
+from warehouse.build.months import compute_months
 from warehouse.build.months.stored import StoredMonth, month_damage
 from warehouse.build.pipeline import build
 from warehouse.build.vendor_views import view_columns, view_sql
@@ -293,16 +293,16 @@ def test_workers_when_interrupted_then_none_is_left_and_the_next_build_is_whole(
 def kill_workers(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int) -> list[str]:
     """Kill the worker that gets this job, so many times; returns the names of killed jobs."""
     killed: list[str] = []
-    ask = jobs._asked
+    ask = compute_months._asked
 
-    def kill_and_ask(child: subprocess.Popen[bytes], job: jobs.Job) -> Path | Exception:
+    def kill_and_ask(child: subprocess.Popen[bytes], job: compute_months.Job) -> Path | Exception:
         if job.name == name and len(killed) < times:
             killed.append(job.name)
             threading.Timer(0.05, child.kill).start()
             child.send_signal(signal.SIGSTOP)
         return ask(child, job)
 
-    monkeypatch.setattr(jobs, "_asked", kill_and_ask)
+    monkeypatch.setattr(compute_months, "_asked", kill_and_ask)
     return killed
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support import file_key
-from warehouse.build.months.jobs import Lists, set_lists
+from warehouse.build.months.compute_months import Lists, set_lists
 from warehouse.build.vendor_views import lists_of_series, view_columns, view_sql
 from warehouse.errors import FileRefusedError
 from warehouse.home import Home

@@ -16,7 +16,7 @@ import duckdb
 import warehouse
 from tests.support import bar_table, file_key, grid, without_comments, write_file
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.marts.session_copy import copy_marts
+from warehouse.build.marts.native_copy import copy_marts
 from warehouse.build.meta.inputs import fingerprint
 from warehouse.build.months.stored import find_stored, stored_month, write_month
 from warehouse.config import Settings

@@ -30,14 +30,14 @@ from warehouse.lake.manifest.manifest import Manifest
 from warehouse.sync.from_vendor import plan_vendor, sync_vendor
 from warehouse.sync.subscription import Subscription, resolve
 from warehouse.vendor.api import VendorClient
-from warehouse.vendor.http import Patience
+from warehouse.vendor.http import RetryPolicy
 from warehouse.vendor.keys import SeriesKey
 from warehouse.vendor.request import Wanted
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SERIES = SeriesKey(VENUE, BTC, "1h", "true")
 WANTED = Wanted("flow", SERIES, date(2025, 9, 1), date(2025, 10, 1))
-HASTY = Patience(
+HASTY = RetryPolicy(
     tries=2, first_wait_s=0.001, longest_wait_s=0.002, longest_hint_s=0.01, timeout_s=0.5
 )
 LONGEST_S = 10.0
@@ -126,9 +126,7 @@ def sync(home: Home, hostile: Hostile, wanted: Wanted = WANTED) -> Outcome:
     """A sync that may fail, but only with an error of this package."""
     started = time.monotonic()
     error, taken_in, failures = None, 0, ()
-    with VendorClient(
-        f"{hostile.url}/api/v1", "secret-key", patience=HASTY, connections=2
-    ) as vendor:
+    with VendorClient(f"{hostile.url}/api/v1", "secret-key", retry=HASTY, connections=2) as vendor:
         try:
             report = sync_vendor(home, [wanted], vendor, now=NOW, recheck=True)
             taken_in, failures = len(report.taken_in), report.failures
@@ -379,7 +377,7 @@ def test_odd_symbols_never_become_names(tmp_path: Path, hostile: Hostile, symbol
     body = json.dumps({"symbols": symbols}).encode()
     hostile.say = lambda path: Answer(body=body if "symbols" in path else listing())
     said = Subscription(("flow",), (VENUE,), ("*",), ("1h",), ("true",), WANTED.start, WANTED.end)
-    with VendorClient(f"{hostile.url}/api/v1", "secret-key", patience=HASTY) as vendor:
+    with VendorClient(f"{hostile.url}/api/v1", "secret-key", retry=HASTY) as vendor:
         try:
             wanted = resolve([said], today=NOW.date(), symbols_of=vendor.symbols)
             plan_vendor(Home(tmp_path / "home"), wanted, vendor, now=NOW)

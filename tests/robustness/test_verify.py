@@ -34,7 +34,7 @@ from tests.robustness.support import (
     sync_round,
 )
 from tests.support import VENUE, bar_table, file_key, grid, run_warehouse, write_file
-from warehouse.build.marts.session_copy import copy_marts, remove_copy
+from warehouse.build.marts.native_copy import copy_marts, remove_copy
 from warehouse.config import Settings, load_settings
 from warehouse.errors import DamagedError, NotFoundError
 from warehouse.generations.publish import generations, rollback

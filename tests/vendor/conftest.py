@@ -17,7 +17,7 @@ from warehouse.simulator.datasets import DATASETS
 from warehouse.simulator.events import EVENTS_PER_MINUTE
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.api import VendorClient
-from warehouse.vendor.http import Patience
+from warehouse.vendor.http import RetryPolicy
 from warehouse.vendor.keys import SeriesKey
 from warehouse.vendor.request import Wanted
 
@@ -29,7 +29,7 @@ DAILY_FROM = date(2026, 1, 29)
 FILES_PER_SERIES = 5 + 3
 METRICS = tuple(DATASETS)
 OF_5M = ("flow", "ohlcv", "l2_imbalance", "funding")
-IMPATIENT = Patience(first_wait_s=0.01, longest_wait_s=0.05, longest_hint_s=2.0, timeout_s=1.0)
+IMPATIENT = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.05, longest_hint_s=2.0, timeout_s=1.0)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def home(tmp_path: Path) -> Home:
 
 def client(vendor: TestVendor, **options: object) -> VendorClient:
     """Our client, with short waits and few tries."""
-    settings = {"patience": IMPATIENT, **options}
+    settings = {"retry": IMPATIENT, **options}
     return VendorClient(vendor.url, "test-key", **settings)  # type: ignore[arg-type]
 
 

@@ -127,11 +127,11 @@ def test_nothing_shows_the_key(test_vendor: TestVendor) -> None:
 
 
 def _sync(home: Home, url: str) -> SyncReport:
-    from warehouse.vendor.http import Patience
+    from warehouse.vendor.http import RetryPolicy
 
-    hasty = Patience(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)
+    hasty = RetryPolicy(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)
     wanted = want("flow", "ohlcv", start=date(2025, 9, 1))
-    with VendorClient(url, CANARY, patience=hasty) as vendor:
+    with VendorClient(url, CANARY, retry=hasty) as vendor:
         return sync_vendor(home, wanted, vendor, now=NOW)
 
 

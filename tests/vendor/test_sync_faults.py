@@ -171,7 +171,7 @@ def test_storage_that_refuses_every_link_is_given_up(home: Home, test_vendor: Te
 
 def test_a_vendor_that_is_down_ends_the_run(home: Home) -> None:
     with (
-        VendorClient("http://127.0.0.1:1/api/v1", "k", patience=_quick()) as ours,
+        VendorClient("http://127.0.0.1:1/api/v1", "k", retry=_quick()) as ours,
         pytest.raises(NoAnswerError, match="does not respond"),
     ):
         sync_vendor(home, want(*METRICS), ours, now=NOW)
@@ -335,6 +335,6 @@ def test_errors_are_of_the_vendors_kind() -> None:
 
 
 def _quick() -> object:
-    from warehouse.vendor.http import Patience
+    from warehouse.vendor.http import RetryPolicy
 
-    return Patience(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)
+    return RetryPolicy(tries=2, first_wait_s=0.01, longest_wait_s=0.01, timeout_s=1.0)

@@ -29,7 +29,7 @@ from warehouse.analysis.parse_tree import (
     with_ctes,
 )
 from warehouse.analysis.scope import QueryScope
-from warehouse.interrupts import heed_the_wait
+from warehouse.interrupts import stop_if_abandoned
 from warehouse.sql import Relation
 
 _GRID = {*KEY_COLUMNS, "time", "known_at"}
@@ -182,7 +182,7 @@ def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
     An entry that :func:`_is_unknown` recognises stands for any number of unknown columns, such as
     those of a table function.
     """
-    heed_the_wait()
+    stop_if_abandoned()
     ctes = with_ctes(tree, outer or {})
     if tree["type"] == "SET_OPERATION_NODE":
         return _union([outputs(side, catalog, ctes) for side in sides(tree)], tree)
@@ -191,7 +191,7 @@ def outputs(tree: Tree, catalog: Names, outer: Ctes | None = None) -> Outputs:
     scope = _from(tree["from_table"], ctes, catalog)
     shown = _UniqueNames()
     for item in tree["select_list"]:
-        heed_the_wait()
+        stop_if_abandoned()
         sources = [*scope.sources, ("", shown.columns)]
         for name, origin in _item_outputs(item, scope, sources, ctes, catalog):
             shown.put(name or f"{_UNNAMED}{len(shown.columns)}", origin)

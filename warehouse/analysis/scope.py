@@ -35,7 +35,7 @@ from warehouse.analysis.parse_tree import (
     texts_in,
     with_ctes,
 )
-from warehouse.interrupts import heed_the_wait
+from warehouse.interrupts import stop_if_abandoned
 from warehouse.sql import Relation
 
 _SIDES_SWAPPED = {
@@ -138,7 +138,7 @@ class _Walk:
         self._walked: set[tuple[Any, ...]] = set()
 
     def query(self, node: Tree, outer: Ctes, pushed: _Filter) -> None:
-        heed_the_wait()
+        stop_if_abandoned()
         ctes = with_ctes(node, outer)
         if node["type"] == "SELECT_NODE":
             self._select(node, ctes, pushed)
@@ -312,7 +312,7 @@ class _Values:
         self._params, self._catalog = params, catalog
 
     def value(self, node: Tree) -> Any:
-        heed_the_wait()
+        stop_if_abandoned()
         if node.get("class") == "PARAMETER":
             return self._params[node["identifier"]]
         if node.get("class") == "CONSTANT" and (text := next(texts_in(node), None)) is not None:

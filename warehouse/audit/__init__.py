@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.audit.lookahead import audit_lookahead, audit_sample
@@ -18,4 +18,4 @@ if TYPE_CHECKING:
     from warehouse.audit.report import AuditReport, Kind, Mode, ModelAudit, ModelFinding, Verdict
     from warehouse.audit.sample import FULL, QUICK, SampleSize
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.bucket.pull import pull_home
@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from warehouse.bucket.store import Store, UnreachableError
     from warehouse.bucket.upkeep import check_bucket, prune_bucket, repair_bucket
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

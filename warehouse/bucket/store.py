@@ -236,18 +236,18 @@ class Store:
 
     def get(self, name: str) -> bytes:
         """A small object."""
-        return bytes(self._patiently(name, lambda: self._api.get(self._store, name).bytes()))
+        return bytes(self._with_retries(name, lambda: self._api.get(self._store, name).bytes()))
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """The bytes of an object, in blocks."""
-        answer = self._patiently(name, lambda: self._api.get(self._store, name))
+        answer = self._with_retries(name, lambda: self._api.get(self._store, name))
         with self._errors(name):
             for block in answer.stream(min_chunk_size=_BLOCK_BYTES):
                 yield bytes(block)
 
     def put(self, name: str, content: bytes | Path) -> None:
         """Write an object that is named by its content and may already exist."""
-        self._patiently(name, lambda: self._api.put(self._store, name, content))
+        self._with_retries(name, lambda: self._api.put(self._store, name, content))
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Every object whose name begins with a folder."""
@@ -262,9 +262,9 @@ class Store:
         for start in range(0, len(listed), _DELETED_AT_ONCE):
             some = listed[start : start + _DELETED_AT_ONCE]
             with suppress(MissingError):
-                self._patiently(some[0], partial(self._api.delete, self._store, some))
+                self._with_retries(some[0], partial(self._api.delete, self._store, some))
 
-    def _patiently(self, name: str, act: Callable[[], Any]) -> Any:
+    def _with_retries(self, name: str, act: Callable[[], Any]) -> Any:
         """Run an action on objects named by their content; it is repeated while the server is busy.
 
         Amazon's server also responds with a conflict if two machines write the same object.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.build.build_log import failed_build, last_builds
-    from warehouse.build.marts.session_copy import copy_damage, remove_copy
+    from warehouse.build.marts.native_copy import copy_damage, remove_copy
     from warehouse.build.meta.inputs import newer_own_files
     from warehouse.build.meta.tables import META
     from warehouse.build.months.stored import month_damage
@@ -19,4 +19,4 @@ if TYPE_CHECKING:
         write_docs,
     )
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

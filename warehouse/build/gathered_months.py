@@ -15,10 +15,10 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.build.months.jobs import Job, Lists, set_lists
+from warehouse.build.months.compute_months import Job, Lists, set_lists
+from warehouse.build.months.find_or_compute import WantedMonth, find_or_compute
 from warehouse.build.months.lake_months import LakeByMonth, stored_key
 from warehouse.build.months.stored import OnMonth, StoredMonth, month_path
-from warehouse.build.months.wanted import WantedMonth, found_or_computed
 from warehouse.build.vendor_views import (
     lists_of_series,
     view_columns,
@@ -47,7 +47,7 @@ def gather(
         for month in _months(lake, task, dataset)
     ]
     gathered: dict[str, list[StoredMonth]] = defaultdict(list)
-    for month in found_or_computed(settings, wanted, lake.kept, progress):
+    for month in find_or_compute(settings, wanted, lake.kept, progress):
         gathered[month.model.removeprefix("vendor.")].append(month)
     return dict(gathered)
 

@@ -21,7 +21,7 @@ from warehouse.build.build_log import note_build, noting_failure
 from warehouse.build.catalog import prepare_catalog, write_catalog
 from warehouse.build.catalog_change import begin_with_copy
 from warehouse.build.checks.model_tests import test_models
-from warehouse.build.marts.session_copy import Tables, aside, copy_marts, writing_tables
+from warehouse.build.marts.native_copy import Tables, aside, copy_marts, writing_tables
 from warehouse.build.marts.spark import SparkMarts, spark_marts
 from warehouse.build.marts.store import show_on_spark, store_marts
 from warehouse.build.meta.inputs import Inputs, fingerprint, published_inputs

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import duckdb
 
-from warehouse.build.months.jobs import Lists
+from warehouse.build.months.compute_months import Lists
 from warehouse.build.months.lake_months import Columns, LakeByMonth
 from warehouse.build.months.late import known_sql, late_sql
 from warehouse.build.months.stored import StoredMonth
@@ -148,7 +148,7 @@ def view_sql(
     One branch per series, so that reading a series touches its files only. With ``lists`` all files
     of the same columns are one branch, which binds much faster if everything is read anyway: files
     and their series come from variables, which are added to ``lists``. The connection needs these
-    variables (``jobs.set_lists``) and :func:`lists_of_series`.
+    variables (``compute_months.set_lists``) and :func:`lists_of_series`.
     """
     alike: dict[object, list[OwnedFile]] = defaultdict(list)
     for owned_file in files:

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from warehouse._version import __version__
-from warehouse.cli.common import Verbs, as_ours, debug_option, with_home
+from warehouse.cli.common import Verbs, debug_option, to_usage_error, with_home
 from warehouse.errors import ExitCode, FaultError, WarehouseError, of_disk
-from warehouse.interrupts import held_back, is_interrupt, leave
+from warehouse.interrupts import delay_interrupts, exit_process, is_interrupt
 
 # Module of ``warehouse.cli`` and summary of each verb, in the order of ``--help``.
 _VERBS = {
@@ -58,7 +58,7 @@ class _Verbs(Verbs):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:
             return None
-        with held_back():
+        with delay_interrupts():
             module = import_module(f"warehouse.cli.{_VERBS[name][0]}")
         command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
         return command
@@ -93,7 +93,7 @@ def cli(ctx: click.Context, home: str | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_closed_streams()
-    leave(run(arguments))
+    exit_process(run(arguments))
 
 
 def _open_closed_streams() -> None:
@@ -116,7 +116,7 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        return _report(as_ours(error), debug, chosen)
+        return _report(to_usage_error(error), debug, chosen)
     except (KeyboardInterrupt, click.Abort):
         return report_interrupt()
     except _ReaderLeft:

@@ -51,7 +51,7 @@ class Verbs(click.Group):
         )
 
 
-def as_ours(error: click.ClickException) -> UsageError:
+def to_usage_error(error: click.ClickException) -> UsageError:
     """Translate a usage error of click into a UsageError."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.NoSuchOption):

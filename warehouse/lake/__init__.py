@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.lake.imported import GRAINS, IMPORTED, RECEIVE_CLOCKS, Imported, ImportedSource
@@ -23,4 +23,4 @@ if TYPE_CHECKING:
     from warehouse.lake.validate.bad_rows import BadRowsError, write_salvaged
     from warehouse.lake.validate.vendor_file import check_file
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -88,7 +88,7 @@ def _matches(text: str) -> list[re.Match[str]]:
 
 def comment_models(connection: duckdb.DuckDBPyConnection, models: list[ModelTexts]) -> None:
     """Set the comments of models, and of their columns, in a build file open for writing."""
-    ours = _our_texts(connection)
+    ours = _shipped_comments(connection)
     for model in models:
         place = [model.schema, model.name]
         where = "database_name = 'warehouse' and schema_name = ?"
@@ -142,7 +142,7 @@ def _sorted_out(model: ModelTexts, names: list[str]) -> tuple[str, dict[str, str
     return model.description or " ".join(rest), of_columns
 
 
-def _our_texts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def _shipped_comments(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Meanings of the key columns in the built-in marts."""
     rows = connection.execute(
         "select column_name, mode(comment order by comment) from duckdb_columns()"

@@ -248,7 +248,7 @@ def _misplaced(home: Home, files: Sequence[Path], manifest: Any) -> list[LeftOut
         for node in manifest.nodes.values()
         if node.package_name == PACKAGE and node.resource_type == "model"
     ]
-    taken, names = _our_names(), Counter(node.alias.lower() for node in nodes)
+    taken, names = _shipped_names(), Counter(node.alias.lower() for node in nodes)
     reasons = {}
     for node in nodes:
         if node.schema != "user":
@@ -270,7 +270,7 @@ def in_a_circle(names: Sequence[str]) -> str:
     return f"these models depend on each other in a circle: {' -> '.join(names)}"
 
 
-def _our_names() -> set[str]:
+def _shipped_names() -> set[str]:
     """Names of the built-in models and seeds, which user models must not have."""
     ours = dbt_project_dir()
     taken = {path.stem for path in (ours / "models").rglob("*.sql")}
@@ -310,7 +310,7 @@ def _built(home: Home, run: Any) -> list[ModelTexts]:
 
 def refused_models(home: Home) -> list[LeftOut]:
     """Models that are not passed to dbt, because it would stop the whole run or confuse them."""
-    taken, files = _our_names(), user_model_files(home)
+    taken, files = _shipped_names(), user_model_files(home)
     by_name: dict[str, list[Path]] = {}
     for path in files:
         by_name.setdefault(path.stem.lower(), []).append(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.query.notebook import load_ipython_extension
@@ -24,4 +24,4 @@ if TYPE_CHECKING:
     from warehouse.query.sql_text.templates import decode_sql
     from warehouse.query.warehouse import Warehouse, open, parameters_in, session_of
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.ui.app import run_page
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

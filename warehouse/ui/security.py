@@ -46,7 +46,7 @@ class Guarded:
 
         if scope["type"] == "http" and scope["path"].startswith("/api/"):
             headers = Headers(scope=scope)
-            if not self._is_ours(headers):
+            if not self._comes_from_this_page(headers):
                 refusal = JSONResponse(
                     {
                         "what": "this request does not come from a page that warehouse ui opened",
@@ -58,7 +58,7 @@ class Guarded:
                 return
         await self._app(scope, receive, guarded)
 
-    def _is_ours(self, headers: Headers) -> bool:
+    def _comes_from_this_page(self, headers: Headers) -> bool:
         given = headers.get("authorization", "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, self._expected):
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.upkeep.bucket import repair_with_bucket, verify_bucket
@@ -22,4 +22,4 @@ if TYPE_CHECKING:
     from warehouse.upkeep.repair import repair_home
     from warehouse.upkeep.verify import Finding, Severity, verify_home
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse.faces import lazy_face
+from warehouse.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from warehouse.vendor.api import (
@@ -55,4 +55,4 @@ if TYPE_CHECKING:
     )
     from warehouse.vendor.request import Wanted, months
 else:
-    __getattr__, __dir__ = lazy_face(__name__, __file__)
+    __getattr__, __dir__ = lazy_names(__name__, __file__)

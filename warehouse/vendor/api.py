@@ -23,7 +23,7 @@ from warehouse.config import DEFAULT_API_URL, PREVIEW_KEY
 from warehouse.errors import UsageError, VendorError, did_you_mean
 from warehouse.vendor.http import (
     TRANSIENT_STATUS,
-    Patience,
+    RetryPolicy,
     Transport,
     describe_failure,
     is_certificate_failure,
@@ -100,7 +100,7 @@ class VendorClient:
         *,
         preview: bool = False,
         connections: int = 8,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.api_url = api_url.rstrip("/")
         self.preview = preview
@@ -111,7 +111,7 @@ class VendorClient:
         self.stop = threading.Event()
         self.transport = Transport(
             connections=connections,
-            patience=patience or Patience(),
+            retry=retry or RetryPolicy(),
             stop=self.stop,
             trusted_host=host,
         )
@@ -183,9 +183,9 @@ class VendorClient:
         return f"data/{preview}{quote(wanted.dataset)}", grid | params | days
 
     def _ask(self, path: str, params: Mapping[str, str], *, about: str) -> Any:
-        """The JSON response of one endpoint, with retries as ``Patience`` allows."""
-        url, patience = f"{self.api_url}/{path}", self.transport.patience
-        for failures in range(1, patience.tries + 1):
+        """The JSON response of one endpoint, with retries as ``RetryPolicy`` allows."""
+        url, retry = f"{self.api_url}/{path}", self.transport.retry
+        for failures in range(1, retry.tries + 1):
             hint_s = None
             try:
                 with self.transport.get(
@@ -201,10 +201,10 @@ class VendorClient:
                 if response.status_code not in TRANSIENT_STATUS:
                     return self._answer(response.status_code, body, about)
                 problem, hint_s = f"status {response.status_code}", retry_after_s(response)
-                if hint_s is not None and hint_s > patience.longest_hint_s:
+                if hint_s is not None and hint_s > retry.longest_hint_s:
                     problem += f"; it asks to wait {hint_s:.0f} s"
                     break
-            if failures < patience.tries:
+            if failures < retry.tries:
                 self.transport.pause(failures, url, hint_s=hint_s)
         raise self._no_answer(about, problem)
 

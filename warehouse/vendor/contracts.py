@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.errors import DamagedError
-from warehouse.interrupts import held_back
+from warehouse.interrupts import delay_interrupts
 
 TYPES = {
     "double": "DOUBLE",
@@ -115,7 +115,7 @@ def dbt_project_dir() -> Path:
 
 def project_vars(project: Path) -> dict[str, Any]:
     """The vars of a dbt project, by name."""
-    with held_back():
+    with delay_interrupts():
         import yaml
 
     settings = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     >>> load_contracts()["flow"].column("taker_buy_volume").unit
     'base'
     """
-    with held_back():
+    with delay_interrupts():
         import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

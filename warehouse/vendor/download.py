@@ -215,8 +215,8 @@ class _Download:
             self.most_bytes, self.failures = size, 0
             return
         self.failures += 1
-        patience = self.transport.patience
-        if self.failures >= patience.tries or (failure.hint_s or 0.0) > patience.longest_hint_s:
+        retry = self.transport.retry
+        if self.failures >= retry.tries or (failure.hint_s or 0.0) > retry.longest_hint_s:
             raise self._no_answer(failure.problem)
 
     def _no_answer(self, problem: str) -> NoAnswerError:

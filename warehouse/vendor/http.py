@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Number and duration of attempts.
 
     Attributes
@@ -83,18 +83,18 @@ class Transport:
         self,
         *,
         connections: int,
-        patience: Patience,
+        retry: RetryPolicy,
         stop: threading.Event,
         trusted_host: str | None = None,
     ) -> None:
         redact_logs()
-        self.patience = patience
+        self.retry = retry
         self._stop = stop
         self._trusted_host = trusted_host
         self._not_before: dict[str, float] = {}
         self._client = httpx.Client(
             follow_redirects=False,
-            timeout=httpx.Timeout(patience.timeout_s, connect=min(20.0, patience.timeout_s)),
+            timeout=httpx.Timeout(retry.timeout_s, connect=min(20.0, retry.timeout_s)),
             limits=httpx.Limits(
                 max_connections=2 * connections, max_keepalive_connections=2 * connections
             ),
@@ -160,10 +160,10 @@ class Transport:
         RunStoppedError
             The run is being stopped.
         """
-        wait_s = min(self.patience.first_wait_s * 2 ** (failures - 1), self.patience.longest_wait_s)
+        wait_s = min(self.retry.first_wait_s * 2 ** (failures - 1), self.retry.longest_wait_s)
         wait_s += random.uniform(0, wait_s)
         if hint_s is not None:
-            wait_s = hint_s + random.uniform(0, min(1.0, self.patience.first_wait_s))
+            wait_s = hint_s + random.uniform(0, min(1.0, self.retry.first_wait_s))
             host = _origin(url)
             until = time.monotonic() + hint_s
             self._not_before[host] = max(until, self._not_before.get(host, 0.0))

@@ -28,7 +28,7 @@ from tests.support import (
     write_file,
 )
 from warehouse.build.catalog import prepare_catalog
-from warehouse.build.months.jobs import Lists, set_lists
+from warehouse.build.months.compute_months import Lists, set_lists
 from warehouse.build.vendor_views import lists_of_series, view_columns, view_sql
 from warehouse.config import Settings
 from warehouse.errors import NotFoundError

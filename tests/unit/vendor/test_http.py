@@ -65,9 +65,9 @@ def test_the_http_librarys_records_lose_their_query_strings(
 ) -> None:
     import threading
 
-    from warehouse.vendor.http import Patience, Transport
+    from warehouse.vendor.http import RetryPolicy, Transport
 
-    with Transport(connections=1, patience=Patience(), stop=threading.Event()):
+    with Transport(connections=1, retry=RetryPolicy(), stop=threading.Event()):
         caplog.set_level(logging.DEBUG)
         logging.getLogger("httpx").info("HTTP Request: GET %s", "https://h/p?X-Amz-Signature=1")
     assert caplog.messages == ["HTTP Request: GET https://h/p?[...]"]

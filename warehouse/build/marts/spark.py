@@ -20,10 +20,10 @@ import duckdb
 
 from warehouse.build.build_file import BuildFile
 from warehouse.build.meta.tables import META
-from warehouse.build.months.jobs import Job, JobRunner
+from warehouse.build.months.compute_months import Job, JobRunner
+from warehouse.build.months.find_or_compute import WantedMonth, find_or_compute
 from warehouse.build.months.lake_months import Kept
 from warehouse.build.months.stored import OnMonth, StoredMonth
-from warehouse.build.months.wanted import WantedMonth, found_or_computed
 from warehouse.build.vendor_views import months_of
 from warehouse.display import counted
 from warehouse.errors import BuildError
@@ -114,7 +114,7 @@ def spark_marts(home: Home, run_dbt: Callable[[Sequence[str], str], None]) -> It
             cluster.forget()
 
 
-def found_or_computed_by_spark(
+def find_or_compute_by_spark(
     file: BuildFile,
     spark: SparkMarts,
     wanted: Sequence[WantedMonth],
@@ -134,7 +134,7 @@ def found_or_computed_by_spark(
     settings = file.settings
     missing = {one.place: one for one in wanted if one.found(kept) is None}
     if not missing:
-        return found_or_computed(settings, wanted, kept, progress)
+        return find_or_compute(settings, wanted, kept, progress)
     jobs = {place: one.job(place) for place, one in missing.items()}
     months: dict[str, list[str]] = defaultdict(list)
     for one in missing.values():
@@ -151,7 +151,7 @@ def found_or_computed_by_spark(
         replace(one, job=partial(by_spark, one)) if (one.model, one.month) in new_ones else one
         for one in wanted
     ]
-    stored = found_or_computed(settings, asked, kept, progress)
+    stored = find_or_compute(settings, asked, kept, progress)
     paths = {(month.model, month.month): month.path for month in stored}
     new = {paths[one.model, one.month]: jobs[place] for place, one in missing.items()}
     with JobRunner(settings.session) as runner:

@@ -29,13 +29,13 @@ import duckdb
 from warehouse.build.build_file import BuildFile
 from warehouse.build.gathered_months import gather
 from warehouse.build.marts.running_columns import continued, sums_within, write_running
-from warehouse.build.marts.spark import SparkMarts, found_or_computed_by_spark
+from warehouse.build.marts.spark import SparkMarts, find_or_compute_by_spark
 from warehouse.build.marts.views import show_instead
 from warehouse.build.meta.rows import create_with_rows, write_stored
-from warehouse.build.months.jobs import Job, Lists, set_lists
+from warehouse.build.months.compute_months import Job, Lists, set_lists
+from warehouse.build.months.find_or_compute import WantedMonth, find_or_compute
 from warehouse.build.months.lake_months import LakeByMonth, LakeMonth, kept_in, stored_key
 from warehouse.build.months.stored import DUCKDB, OnMonth, StoredMonth, month_path
-from warehouse.build.months.wanted import WantedMonth, found_or_computed
 from warehouse.build.ticks.kept import keep_ticks, show_kept
 from warehouse.build.vendor_views import (
     gathered_sql,
@@ -91,11 +91,11 @@ def store_marts(
     with _lake(file) as lake:
         wanted = _wanted(file, lake, project, DUCKDB if spark is None else spark.engine)
         if spark is None:
-            stored = found_or_computed(settings, wanted, lake.kept, progress)
+            stored = find_or_compute(settings, wanted, lake.kept, progress)
         else:
             _require_prompt(lake)
             running = {model.name: model.accumulates for model in project.models}
-            stored = found_or_computed_by_spark(file, spark, wanted, lake.kept, running, progress)
+            stored = find_or_compute_by_spark(file, spark, wanted, lake.kept, running, progress)
     _show(file, project, stored)
     return stored
 

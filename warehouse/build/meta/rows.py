@@ -112,7 +112,7 @@ def add_month(
 ) -> list[SeriesMonth]:
     """Add the rows for the files of a month; returns the coverage of each series."""
     owned = count_hidden(connection, lake.files(dataset, month), lake.home)
-    for name, rows in _of_files(lake, [file for file in owned if not file.kept_at]).items():
+    for name, rows in _file_tables(lake, [file for file in owned if not file.kept_at]).items():
         filling.add(name, rows)
     filling.add(
         "notes",
@@ -128,7 +128,7 @@ def add_month(
     )
 
 
-def _of_files(lake: LakeByMonth, owned: list[OwnedFile]) -> dict[str, Iterable[tuple[Any, ...]]]:
+def _file_tables(lake: LakeByMonth, owned: list[OwnedFile]) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables whose rows belong to one file."""
     place = partial(_of_file, lake)
     return {
@@ -214,7 +214,7 @@ def restatement_rows(
 
 def write_rest(connection: duckdb.DuckDBPyConnection, described: Subject) -> None:
     """Write the tables whose rows do not belong to one file, once ``meta.files`` is complete."""
-    for name, rows in _of_lake(connection, described).items():
+    for name, rows in _lake_tables(connection, described).items():
         connection.execute(f"delete from meta.{identifier(name)}")
         add_rows(connection, name, list(rows))
     _warn_of_hidden_bars(connection)
@@ -238,7 +238,7 @@ def _warn_of_hidden_bars(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _of_lake(
+def _lake_tables(
     connection: duckdb.DuckDBPyConnection, described: Subject
 ) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables that describe the lake as a whole, and the build."""

@@ -1,1 +1,1 @@
-"""Months of the lake, the stored months, and the jobs that compute missing ones."""
+"""Months of the lake, the stored months, and the processes that compute missing ones."""

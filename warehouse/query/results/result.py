@@ -15,7 +15,7 @@ from warehouse import analysis
 from warehouse.display import counted, render_cells, render_table
 from warehouse.engine import Fault, fault_of, translated
 from warehouse.errors import REPAIR, CopyDamagedError, QueryError, UsageError, WarehouseError
-from warehouse.interrupts import Limits, heeding, run
+from warehouse.interrupts import Limits, run, until_abandoned
 from warehouse.query.python_rows import python_rows
 from warehouse.query.results.tabular import Column, Tabular, as_pandas, as_polars
 from warehouse.query.session import BoundQuery, Session, bind_late, describe, fetch
@@ -243,7 +243,7 @@ class Result(Tabular):
         cursor = self._session.root.new_cursor()
         session, tree = self._session, self._statement.tree
         absent = analysis.find_absent_columns(cursor, scope, tree, session.names)
-        gaps = analysis.find_gaps(cursor, heeding(scope), session.home, tree, session.names)
+        gaps = analysis.find_gaps(cursor, until_abandoned(scope), session.home, tree, session.names)
         return (*self._marks(scope), *self._empty_windows(scope), *absent, *gaps)
 
     @property

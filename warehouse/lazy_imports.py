@@ -1,4 +1,4 @@
-"""The public face of a package: its names are loaded from their modules on first use."""
+"""Loads the public names of a package from their modules on first use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 _IMPORT = re.compile(r"^    from (\S+) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
-def lazy_face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package, from its ``__name__`` and ``__file__``.
 
     Its names are those that it imports under ``if TYPE_CHECKING``; the ``lazy_loader`` of
@@ -21,13 +21,13 @@ def lazy_face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
     Examples
     --------
     >>> import warehouse
-    >>> get, names = lazy_face("warehouse", warehouse.__file__)
+    >>> get, names = lazy_names("warehouse", warehouse.__file__)
     >>> get("WarehouseError").__name__, names()[:2]
     ('WarehouseError', ['Gap', 'IncompleteError'])
     """
 
     @cache
-    def homes() -> dict[str, str]:
+    def modules() -> dict[str, str]:
         from pathlib import Path  # imported here, so that `import warehouse` loads less
 
         text = Path(file).read_text(encoding="utf-8")
@@ -38,11 +38,13 @@ def lazy_face(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
         }
 
     def get(name: str) -> Any:
-        if name not in homes():
+        if name not in modules():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        from warehouse.interrupts import held_back  # local, so importing a face loads nothing
+        from warehouse.interrupts import (
+            delay_interrupts,  # local: importing a package loads nothing
+        )
 
-        with held_back():
-            return getattr(import_module(homes()[name]), name)
+        with delay_interrupts():
+            return getattr(import_module(modules()[name]), name)
 
-    return get, lambda: sorted(homes())
+    return get, lambda: sorted(modules())

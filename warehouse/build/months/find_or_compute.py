@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from warehouse.build.months.jobs import Job, compute
+from warehouse.build.months.compute_months import Job, compute
 from warehouse.build.months.lake_months import Kept
 from warehouse.build.months.stored import (
     DUCKDB,
@@ -61,7 +61,7 @@ class WantedMonth:
         )
 
 
-def found_or_computed(
+def find_or_compute(
     settings: Settings, wanted: Sequence[WantedMonth], kept: Kept, progress: OnMonth | None
 ) -> list[StoredMonth]:
     """All months in order; ``progress`` is called with each as soon as it exists.

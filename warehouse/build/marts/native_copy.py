@@ -27,7 +27,7 @@ import duckdb
 from warehouse.build.build_file import BuildFile
 from warehouse.build.marts.running_columns import continued
 from warehouse.build.marts.views import show_instead
-from warehouse.build.months.jobs import has_room_for_two
+from warehouse.build.months.compute_months import has_room_for_two
 from warehouse.build.months.stored import require_sound
 from warehouse.config import Settings
 from warehouse.engine import attach, connect, interrupted_too

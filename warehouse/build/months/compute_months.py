@@ -336,7 +336,7 @@ class _Workers:
                 raise _DiedError
             lock = held_lock(self._home)
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "warehouse.build.months.worker"],
+                [sys.executable, "-P", "-m", "warehouse.build.months.worker_process"],
                 env=child_environment(self._settings),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
