@@ -16,7 +16,7 @@ from benchmarks.data import VENUE, files_of, home_of
 from benchmarks.measure import Run, alternate, costs, product, run
 from benchmarks.serving import served
 from benchmarks.table import Goal, Line, Part
-from warehouse.simulator import Market
+from tests.market import Market
 
 START, END = date(2025, 3, 1), date(2026, 3, 1)
 MONTHS = 12

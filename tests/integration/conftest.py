@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 
 import warehouse
+from tests.market import Market, bars, write_market
 from tests.support import (
     BTC,
     ROOT,
@@ -34,7 +35,6 @@ from tests.support import (
     run_warehouse,
     write_file,
 )
-from warehouse.simulator import Market, bars, write_market
 
 SMALL = Market(
     symbols=(BTC,), intervals=("1h",), start=date(2025, 9, 1), end=date(2025, 11, 1), gaps=2

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.market import DATASETS, Market, write_market
 from tests.support import copy_home, run_warehouse
 from warehouse.audit import (
     FULL,
@@ -39,8 +40,6 @@ from warehouse.project import (
     shipped_or_kept,
 )
 from warehouse.project.user_models import user_target
-from warehouse.simulator import Market, write_market
-from warehouse.simulator.datasets import DATASETS
 from warehouse.sql import Relation, literal
 from warehouse.sync.from_folder import sync_folder
 

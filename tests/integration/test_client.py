@@ -15,10 +15,10 @@ import pytest
 import uvicorn
 
 import warehouse
+from tests.market import Market, write_market
 from tests.support import BTC, VENUE
 from warehouse.compat.server import create_app
 from warehouse.home import Home
-from warehouse.simulator import Market, write_market
 from warehouse.sync.from_folder import sync_folder
 
 aperiodic = pytest.importorskip("aperiodic")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import warehouse
+from tests.market import Market, bars
 from tests.support import BTC, file_key, write_file
 from warehouse.errors import UsageError
-from warehouse.simulator import Market, bars
 
 EXTRAS = ("dbt", "matplotlib", "pandas", "polars", "starlette", "uvicorn")
 PROGRAM = f"""

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.market import Market, write_market
 from tests.support import without_comments
 from warehouse.audit import MetricsReport, ValueOutcome, audit_metrics, keep_audit
 from warehouse.build.catalog import prepare_catalog
 from warehouse.config import Settings
 from warehouse.home import Home
 from warehouse.project import tick_macros
-from warehouse.simulator import Market, write_market
 from warehouse.sync import sync_folder
 from warehouse.times import us_datetime
 

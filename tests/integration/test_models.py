@@ -9,8 +9,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from tests.market import Market, write_market
 from tests.support import BTC, run_warehouse
-from warehouse.simulator import Market, write_market
 from warehouse.vendor.contracts import load_contracts
 
 

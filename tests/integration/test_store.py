@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.commands import own_models_audited
+from tests.market import Market, write_market
 from tests.oracle.project import shipped_project
 from tests.support import bar_table, catalog_differences, file_key, grid, write_file
 from warehouse.build.build_file import BuildFile
@@ -44,7 +45,6 @@ from warehouse.generations import generations, rollback
 from warehouse.home import Home, writing
 from warehouse.lake import Manifest, assign_ownership
 from warehouse.project.project import Project, create_seeds, create_views
-from warehouse.simulator import Market, write_market
 from warehouse.sql import literal
 from warehouse.sync.from_folder import sync_folder
 from warehouse.upkeep import prune_home

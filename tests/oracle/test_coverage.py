@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+from tests.market import Market, bars
 from tests.oracle import measures
 from tests.oracle.equal import assert_equal
 from tests.oracle.measures import Panel
 from tests.oracle.project import LOOSENED, Models, keyed, loosened_models
 from warehouse.project import load_project
-from warehouse.simulator import Market, bars
 
 SYMBOL = "perpetual-BTC-USDT:USDT"
 

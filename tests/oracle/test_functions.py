@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.market import Market, bars
 from tests.oracle.project import Models, keyed
 from warehouse.project import BAR_END
 from warehouse.project.compiled import SHIPPED
-from warehouse.simulator import Market, bars
 
 BTC = "perpetual-BTC-USDT:USDT"
 START, END = date(2025, 9, 1), date(2025, 9, 20)

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from tests.market import Market, bars
 from tests.oracle import measures
 from tests.oracle.equal import Expected, assert_equal
 from tests.oracle.measures import Measures, Panel
 from tests.oracle.project import Models, joined, keyed
-from warehouse.simulator import Market, bars
 from warehouse.vendor.contracts import load_contracts
 from warehouse.vendor.keys import interval_us
 

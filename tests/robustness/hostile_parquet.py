@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tests.market import Market, bars
 from tests.support import BTC, bar_table, file_key, grid
-from warehouse.simulator import Market, bars
 from warehouse.vendor.keys import FileKey
 
 MAGIC = b"PAR1"

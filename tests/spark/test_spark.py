@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.market import Market, write_market
 from tests.support import Run, copy_home
-from warehouse.simulator import Market, write_market
 from warehouse.vendor import load_contracts
 
 pytestmark = pytest.mark.spark

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.market import DATASETS, EVENTS, Market, write_market
 from tests.vendor.server import TestVendor, serve_vendor
 from warehouse.home import Home
-from warehouse.simulator import Market, write_market
-from warehouse.simulator.datasets import DATASETS
-from warehouse.simulator.events import EVENTS_PER_MINUTE
 from warehouse.sync.from_folder import sync_folder
 from warehouse.vendor.api import VendorClient
 from warehouse.vendor.http import RetryPolicy
@@ -53,7 +51,7 @@ def market_home(shared_folder: Path) -> Home:
             )
             raw = Market(
                 symbols=(BTC,),
-                datasets=tuple(EVENTS_PER_MINUTE),
+                datasets=tuple(EVENTS),
                 start=date(2025, 6, 1),
                 end=date(2025, 6, 4),
             )

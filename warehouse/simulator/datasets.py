@@ -1,4 +1,4 @@
-"""The vendor's 19 metric datasets by name, and their tables for a month."""
+"""The simulated metric datasets by name, and their tables for a month."""
 
 from __future__ import annotations
 
@@ -16,24 +16,13 @@ Dataset: TypeAlias = Callable[[Minutes, Fold], Columns]
 
 DATASETS: dict[str, Dataset] = {
     "ohlcv": trades.ohlcv,
-    "vtwap": trades.vtwap,
     "flow": trades.flow,
-    "trade_size": trades.trade_size,
     "impact": trades.impact,
-    "range": trades.price_range,
-    "updownticks": trades.updownticks,
-    "run_structure": trades.run_structure,
-    "returns": trades.returns,
-    "slippage": trades.slippage,
     "l1_price": quotes.l1_price,
-    "l1_imbalance": quotes.l1_imbalance,
-    "l1_liquidity": quotes.l1_liquidity,
-    "l2_imbalance": quotes.l2_imbalance,
     "l2_liquidity": quotes.l2_liquidity,
     "basis": quotes.basis,
     "funding": quotes.funding,
     "open_interest": quotes.open_interest,
-    "derivative_price": quotes.derivative_price,
 }
 EXCHANGE_CLOCK_ONLY = frozenset({"l2_imbalance", "l2_liquidity"})
 

@@ -7,9 +7,8 @@ The plan of files is pure; each file is written under a temporary name and renam
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,7 +19,7 @@ from warehouse.errors import UsageError
 from warehouse.files import naming, temporary
 from warehouse.project import TICK_SOURCES
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY, table
-from warehouse.simulator.events import EVENTS_PER_MINUTE, event_table
+from warehouse.simulator.events import EVENTS, event_table
 from warehouse.simulator.fold import WIDTHS, Flags, Fold
 from warehouse.simulator.from_ticks import TickFold
 from warehouse.simulator.instrument import FIRST_MONTH, LAST_MONTH, Instrument, next_month
@@ -39,7 +38,7 @@ class Market:
     symbols, exchange
         Atlas symbols and the one venue they trade at.
     datasets
-        Any of the vendor's 19 metric datasets and 6 raw ones (``raw_trades`` ...).
+        Those of the demo and of the notebooks: ``ohlcv``, ``flow``, ``raw_trades`` ...
     intervals, clocks
         For metric datasets; order-book depth exists under the clock ``exchange`` only.
     start, end
@@ -79,7 +78,7 @@ class Market:
     from_ticks: bool = False
 
     def __post_init__(self) -> None:
-        _require_known("dataset", self.datasets, (*DATASETS, *EVENTS_PER_MINUTE))
+        _require_known("dataset", self.datasets, (*DATASETS, *EVENTS))
         _require_known("interval", self.intervals, tuple(WIDTHS))
         _require_known("clock", self.clocks, CLOCKS)
         for symbol in self.symbols:
@@ -129,8 +128,8 @@ def write_market(folder: Path, market: Market) -> list[Path]:
     _keep_freed_memory()
     written = []
     for symbol in market.symbols:
-        instrument = _instrument(market, symbol)
-        for month in _months(market.start, market.end):
+        instrument = instrument_of(market, symbol)
+        for month in months(market.start, market.end):
             for key, rows in _month_files(market, Minutes(instrument, month)):
                 path = folder / _vendor_path(key)
                 _write(rows, path)
@@ -138,82 +137,17 @@ def write_market(folder: Path, market: Market) -> list[Path]:
     return written
 
 
-def bars(
-    market: Market,
-    dataset: str,
-    *,
-    symbol: str,
-    interval: str | None = None,
-    clock: str | None = None,
-    start: date | None = None,
-    end: date | None = None,
-) -> pa.Table:
-    """The rows that :func:`write_market` writes for one series, in memory.
-
-    Parameters
-    ----------
-    market
-        Seed, venue, span and gaps are taken from it; dataset and symbol need not be among its own.
-    dataset, symbol, interval, clock
-        The series; no interval and clock for a raw dataset.
-    start, end
-        UTC days, ``end`` excluded; by default the market's own.
-
-    Returns
-    -------
-    pyarrow.Table
-        Sorted by time (raw: by ``exchange_timestamp``), types as in the files.
-
-    Examples
-    --------
-    >>> market = Market(start=date(2025, 9, 1), end=date(2025, 9, 2))
-    >>> symbol = "perpetual-BTC-USDT:USDT"
-    >>> bars(market, "ohlcv", symbol=symbol, interval="1h", clock="true").num_rows
-    24
-    """
-    one = replace(
-        market,
-        symbols=(symbol,),
-        datasets=(dataset,),
-        intervals=() if interval is None else (interval,),
-        clocks=() if clock is None else (clock,),
-        start=start or market.start,
-        end=end or market.end,
-    )
-    is_raw = dataset in EVENTS_PER_MINUTE
-    if is_raw != (interval is None) or is_raw != (clock is None):
-        raise UsageError(f"{dataset}: raw datasets have no interval and clock, all others have")
-    if dataset in EXCHANGE_CLOCK_ONLY and clock != "exchange":
-        raise UsageError(f"{dataset} exists under the clock exchange only, not under {clock}")
-    instrument = _instrument(one, symbol)
-    parts = []
-    for month in _months(one.start, one.end):
-        true, late = _both_clocks(instrument, month)
-        ticks = _tick_fold(one, true) if one.from_ticks and not is_raw else None
-        minutes = late if clock == "exchange" else true
-        rows = _month_rows(one, minutes, dataset, interval, clock, ticks)
-        parts.append(_between(rows, one.start, one.end))
-    return pa.concat_tables(parts)
-
-
-@lru_cache(maxsize=3)
-def _both_clocks(instrument: Instrument, month: date) -> tuple[Minutes, Minutes]:
-    """A month under the clocks ``true`` and ``exchange``, kept because all datasets share it."""
-    true = Minutes(instrument, month)
-    return true, true.late()
-
-
 def _month_files(market: Market, true: Minutes) -> Iterator[tuple[FileKey, pa.Table]]:
     """All files of a symbol's month with their rows; the month is simulated once."""
     minutes_of = {"true": true, "exchange": true.late()}
     periods = list(_periods(market, true.month))
-    ticks = _tick_fold(market, true) if market.from_ticks else None
+    ticks = tick_fold(market, true) if market.from_ticks else None
     for dataset, interval, clock in _month_series(market):
         minutes = minutes_of[clock or "true"]
-        rows = _month_rows(market, minutes, dataset, interval, clock, ticks)
+        rows = month_rows(market, minutes, dataset, interval, clock, ticks)
         series = SeriesKey(market.exchange, true.instrument.symbol, interval, clock)
         for period, start, end in periods:
-            part = _between(rows, start, end)
+            part = between(rows, start, end)
             if part.num_rows:
                 yield FileKey(dataset, series, period), part
 
@@ -221,7 +155,7 @@ def _month_files(market: Market, true: Minutes) -> Iterator[tuple[FileKey, pa.Ta
 def _month_series(market: Market) -> Iterator[tuple[str, str | None, str | None]]:
     """Dataset, interval and clock of every series of a symbol."""
     for dataset in market.datasets:
-        if dataset in EVENTS_PER_MINUTE:
+        if dataset in EVENTS:
             yield dataset, None, None
             continue
         for clock in market.clocks:
@@ -230,17 +164,18 @@ def _month_series(market: Market) -> Iterator[tuple[str, str | None, str | None]
                     yield dataset, interval, clock
 
 
-def _tick_fold(market: Market, true: Minutes) -> TickFold:
+def tick_fold(market: Market, true: Minutes) -> TickFold:
     """The market's ticks, for its bars."""
     return TickFold(
         {
-            raw: _between(event_table(raw, true), market.start, market.end)
+            raw: between(event_table(raw, true), market.start, market.end)
             for raw in TICK_SOURCES.values()
+            if raw in EVENTS
         }
     )
 
 
-def _month_rows(
+def month_rows(
     market: Market,
     minutes: Minutes,
     dataset: str,
@@ -261,11 +196,11 @@ def _month_rows(
     return table(dataset, minutes, fold)
 
 
-def _instrument(market: Market, symbol: str) -> Instrument:
+def instrument_of(market: Market, symbol: str) -> Instrument:
     return Instrument(market.seed, market.exchange, symbol, market.gaps, market.episodes)
 
 
-def _months(start: date, end: date) -> Iterator[date]:
+def months(start: date, end: date) -> Iterator[date]:
     month = start.replace(day=1)
     while month < end:
         yield month
@@ -286,7 +221,7 @@ def _periods(market: Market, month: date) -> Iterator[tuple[Period, date, date]]
         day += timedelta(days=1)
 
 
-def _between(rows: pa.Table, start: date, end: date) -> pa.Table:
+def between(rows: pa.Table, start: date, end: date) -> pa.Table:
     """The rows of a span of UTC days; the first column is sorted time."""
     time = rows.column(0).cast(pa.int64()).to_numpy()
     edges = [np.datetime64(day, "us").astype(np.int64) for day in (start, end)]

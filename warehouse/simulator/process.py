@@ -336,13 +336,6 @@ class Minutes:
         )
 
     @cached_property
-    def slippage(self) -> tuple[Floats, Floats]:
-        """Mean cost of buys and of sells beyond the quote, in bps of the mid."""
-        waves = self._normals("slippage", 2)
-        cost = 350 * self.prices.sigma * np.maximum(0.0, 1 + 0.6 * waves)
-        return cost[0], cost[1]
-
-    @cached_property
     def busy(self) -> Floats:
         """Logarithm of the usual activity at this time of the week."""
         shift = (self.month.weekday() * DAY_MINUTES + np.arange(self.count)) % WEEK_MINUTES

@@ -37,68 +37,6 @@ def l1_price(minutes: Minutes, fold: Fold) -> Columns:
     }
 
 
-def l1_imbalance(minutes: Minutes, fold: Fold) -> Columns:
-    book = minutes.book
-    bid, ask = fold.last(book.bid_amount), fold.last(book.ask_amount)
-    mean_bid, mean_ask = book.mean_bid_amount, book.mean_ask_amount
-    mean_ratio = fold.mean((mean_bid - mean_ask) / (mean_bid + mean_ask))
-    return {
-        "imbalance": bid - ask,
-        "imbalance_ratio": (bid - ask) / (bid + ask),
-        "bid_ask_ratio": bid / ask,
-        "bid_percentage": bid / (bid + ask),
-        "ask_percentage": ask / (bid + ask),
-        "imbalance_avg": fold.mean(mean_bid - mean_ask),
-        "imbalance_ratio_avg": mean_ratio,
-        "bid_ask_ratio_avg": fold.mean(2.5 * mean_bid / mean_ask),
-        "bid_percentage_avg": (1 + mean_ratio) / 2,
-        "ask_percentage_avg": (1 - mean_ratio) / 2,
-    }
-
-
-def l1_liquidity(minutes: Minutes, fold: Fold) -> Columns:
-    book = minutes.book
-    bid, ask = fold.last(book.bid), fold.last(book.ask)
-    bid_amount, ask_amount = fold.last(book.bid_amount), fold.last(book.ask_amount)
-    mid, depth = (bid + ask) / 2, bid_amount + ask_amount
-    mean_depth = book.mean_bid_amount + book.mean_ask_amount
-    mean_bid_worth = fold.mean((book.mean_mid - book.mean_spread / 2) * book.mean_bid_amount)
-    mean_ask_worth = fold.mean((book.mean_mid + book.mean_spread / 2) * book.mean_ask_amount)
-    return {
-        "spread": ask - bid,
-        "spread_bps": (ask - bid) / mid * 1e4,
-        "spread_depth_ratio": (ask - bid) / depth,
-        "total_depth": depth,
-        "dollar_depth_bid": bid * bid_amount,
-        "dollar_depth_ask": ask * ask_amount,
-        "total_dollar_depth": bid * bid_amount + ask * ask_amount,
-        "spread_avg": fold.mean(book.mean_spread),
-        "spread_bps_avg": fold.mean(book.mean_spread / book.mean_mid * 1e4),
-        "spread_depth_ratio_avg": fold.mean(book.mean_spread / mean_depth),
-        "total_depth_avg": fold.mean(mean_depth),
-        "dollar_depth_bid_avg": mean_bid_worth,
-        "dollar_depth_ask_avg": mean_ask_worth,
-        "total_dollar_depth_avg": mean_bid_worth + mean_ask_worth,
-    }
-
-
-def l2_imbalance(minutes: Minutes, fold: Fold) -> Columns:
-    depth = minutes.depth
-    bid, ask = fold.last(depth.bid), fold.last(depth.ask)
-    difference = fold.mean(depth.mean_bid - depth.mean_ask)
-    normalized = fold.mean((depth.mean_bid - depth.mean_ask) / (depth.mean_bid + depth.mean_ask))
-    quotient = fold.mean(2.5 * depth.mean_bid / depth.mean_ask)
-    columns: Columns = {}
-    for row, level in enumerate(LEVELS):
-        columns[f"imbalance_{level}"] = bid[row] - ask[row]
-        columns[f"imbalance_ratio_{level}"] = (bid[row] - ask[row]) / (bid[row] + ask[row])
-        columns[f"bid_ask_ratio_{level}"] = bid[row] / ask[row]
-        columns[f"imbalance_{level}_avg"] = difference[row]
-        columns[f"imbalance_ratio_{level}_avg"] = normalized[row]
-        columns[f"bid_ask_ratio_{level}_avg"] = quotient[row]
-    return columns
-
-
 def l2_liquidity(minutes: Minutes, fold: Fold) -> Columns:
     depth = minutes.depth
     bid, ask = fold.last(depth.bid), fold.last(depth.ask)
@@ -141,31 +79,13 @@ def funding(minutes: Minutes, fold: Fold) -> Columns:
 def open_interest(minutes: Minutes, fold: Fold) -> Columns:
     paths = minutes.derivatives
     interest = paths.open_interest
-    change = _percent_change(interest, fold)
+    change = percent_change(interest, fold)
     ticks = (interest[1:] / interest[:-1] - 1) * 100
     return {
         "open_interest": fold.last(interest[1:]),
         "open_interest_pct_change": change,
         "open_interest_volatility": np.sqrt(fold.mean(ticks**2) / 6),
-        "oi_price_change_ratio": change / _percent_change(paths.mark, fold),
-    }
-
-
-def derivative_price(minutes: Minutes, fold: Fold) -> Columns:
-    paths = minutes.derivatives
-    last, index, mark = (
-        _percent_change(path, fold) for path in (paths.last, paths.index, paths.mark)
-    )
-    return {
-        "last_price": fold.last(paths.last[1:]),
-        "index_price": fold.last(paths.index[1:]),
-        "mark_price": fold.last(paths.mark[1:]),
-        "last_price_pct_change": last,
-        "index_price_pct_change": index,
-        "mark_price_pct_change": mark,
-        "mark_index_pct_change_ratio": mark / index,
-        "mark_last_pct_change_ratio": mark / last,
-        "index_last_pct_change_ratio": index / last,
+        "oi_price_change_ratio": change / percent_change(paths.mark, fold),
     }
 
 
@@ -180,5 +100,5 @@ def _deviation(path: Floats, fold: Fold) -> Floats:
     return np.sqrt(fold.moments(_middle(path), within, np.ones(path.size - 1))[1])
 
 
-def _percent_change(path: Floats, fold: Fold) -> Floats:
+def percent_change(path: Floats, fold: Fold) -> Floats:
     return (fold.last(path[1:]) / fold.first(path[:-1]) - 1) * 100

@@ -1,6 +1,6 @@
 """Checks that the installed DuckDB computes the models correctly, against exact arithmetic.
 
-The models of the last build run on a small simulated market with a gap, NaN and infinity planted,
+The models of the last build run on three weeks of random bars with a gap, NaN and infinity planted,
 and are compared, bar by bar, with the definitions, computed here from the same bars with exact
 sums. Tested are measures whose rounding, NULL or tie rule a DuckDB version could change: sums,
 means, standard deviations, z-scores, ranks, running totals, returns over a horizon.
@@ -9,9 +9,11 @@ means, standard deviations, z-scores, ranks, running totals, returns over a hori
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -114,28 +116,25 @@ _MEASURES = {
 
 
 def _spoilt(dataset: str) -> pa.Table:
-    """Three weeks of hourly bars, some missing, with NaN and infinity in measured columns."""
+    """Three weeks of hourly bars, some missing, with NaN and infinity in measured columns.
+
+    Prices are a random walk; other values are random with two decimals, so that some are equal.
+    """
     import pyarrow as pa
 
-    from warehouse.simulator import Market, bars
-
-    start, end = date(2025, 9, 1), date(2025, 9, 22)
-    table = bars(
-        Market(symbols=(_SYMBOL,), start=start, end=end),
-        dataset,
-        symbol=_SYMBOL,
-        interval="1h",
-        clock="true",
-        start=start,
-        end=end,
-    )
+    draws = random.Random(dataset)
+    bars = range(_WEEK * 3)
+    start = datetime.fromisoformat("2025-09-01")
+    columns: dict[str, list[datetime] | list[float]] = {
+        "time": [start + timedelta(hours=bar) for bar in bars]
+    }
     for name in _COLUMNS[dataset]:
-        values = [float(value) for value in table[name].to_pylist()]
+        values = [round(draws.gauss(), 2) for _ in bars]
+        if "price" in name or name == "close":
+            values = [100_000 * math.exp(step / 200) for step in accumulate(values)]
         values[_NAN_AT], values[_INFINITE_AT] = math.nan, math.inf
-        place = table.column_names.index(name)
-        table = table.set_column(place, name, pa.array(values, pa.float64()))
-    kept = [place for place in range(len(table)) if place not in _GAP]
-    return table.take(kept)
+        columns[name] = values
+    return pa.table(columns).take([bar for bar in bars if bar not in _GAP])
 
 
 def _run_models(

@@ -14,10 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.market import DATASETS, EVENTS, Market, bars, write_market
 from warehouse.errors import UsageError
-from warehouse.simulator import Market, bars, write_market
-from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY
-from warehouse.simulator.events import EVENTS_PER_MINUTE
 from warehouse.simulator.fold import WIDTHS
 from warehouse.simulator.instrument import Instrument
 from warehouse.simulator.process import Minutes
@@ -182,7 +180,7 @@ def test_columns_and_types_of_a_metric_are_the_contract() -> None:
 def test_columns_and_types_of_raw_data_are_the_contract() -> None:
     for exchange in ("binance-futures", "hyperliquid-perps"):
         day = replace(MONTH, exchange=exchange, end=date(2025, 9, 2))
-        for dataset in EVENTS_PER_MINUTE:
+        for dataset in EVENTS:
             table = bars(day, dataset, symbol=BTC)
             modelled = exchange.startswith("hyper") and dataset not in ("raw_trades", "raw_quotes")
             optional = ["exchange_timestamp_kind"] if modelled else []
@@ -613,20 +611,6 @@ def test_market_refuses_what_it_cannot_simulate(wrong: dict[str, object]) -> Non
         replace(MONTH, **wrong)
 
 
-def test_bars_refuse_depth_under_the_clock_true_and_raw_intervals() -> None:
-    for dataset in sorted(EXCHANGE_CLOCK_ONLY):
-        with pytest.raises(UsageError, match="exchange only"):
-            bars(MONTH, dataset, symbol=BTC, interval="1h", clock="true")
-    with pytest.raises(UsageError, match="raw"):
-        bars(MONTH, "raw_trades", symbol=BTC, interval="1h", clock="true")
-    with pytest.raises(UsageError, match="raw"):
-        bars(MONTH, "ohlcv", symbol=BTC)
-    with pytest.raises(UsageError, match="15s"):
-        bars(MONTH, "ohlcv", symbol=BTC, interval="15s", clock="true")
-    with pytest.raises(UsageError, match="cannot last"):
-        bars(MONTH, "raw_trades", symbol=BTC, start=MONTH.end)
-
-
 def test_days_are_utc_and_months_have_all_their_bars() -> None:
     for first in (date(2024, 2, 1), date(2025, 12, 1)):
         end = (first + timedelta(days=32)).replace(day=1)
@@ -663,7 +647,7 @@ def test_episodes_when_asked_for_then_leave_their_marks_and_other_months_edges()
 
     quotes = bars(rough, "raw_quotes", symbol=BTC).to_pandas()
     wide = (quotes["ask_price"] - quotes["bid_price"]) > 1.9
-    of_minute = wide.to_numpy().reshape(-1, EVENTS_PER_MINUTE["raw_quotes"])
+    of_minute = wide.to_numpy().reshape(-1, EVENTS["raw_quotes"].per_minute)
     assert not of_minute[~jumps].any() and of_minute[jumps].mean() > 0.1
     hourly = {"symbol": BTC, "interval": "1h", "clock": "true"}
     assert bars(rough, "ohlcv", **hourly).equals(bars(rough, "ohlcv", **hourly))
