@@ -130,11 +130,6 @@ def load_settings(
 def bucket_address(text: str) -> str:
     """The address of a home in a bucket, without superfluous slashes.
 
-    Raises
-    ------
-    UsageError
-        It has no bucket, or contains anything other than a bucket and a prefix, such as a key.
-
     Examples
     --------
     >>> bucket_address("s3://team//our lake/")
@@ -236,13 +231,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def read_tables(
     path: Path, name: str, keys: Collection[str], example: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The ``[[name]]`` tables of a ``warehouse.toml``, each with a label; none if it is missing.
-
-    Raises
-    ------
-    UsageError
-        It cannot be read, is not TOML, or has anything but tables with known keys.
-    """
+    """The ``[[name]]`` tables of a ``warehouse.toml``, each with a label; none if it is missing."""
     document = _document(path)
     for other in nearest(name, document.keys() - {name, *_Lasting._fields}, cutoff=0.6):
         raise UsageError(f"{path}: unknown table {other!r:.80}", next_step=f"write: [[{name}]]")
@@ -262,13 +251,7 @@ def read_tables(
 def read_table(
     path: Path, name: tuple[str, str], keys: Collection[str], example: str
 ) -> dict[str, Any]:
-    """The ``[first.second]`` table of text values in a ``warehouse.toml``; empty if missing.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or the table has other keys or other values than text.
-    """
+    """The ``[first.second]`` table of text values in a ``warehouse.toml``; empty if missing."""
     found: Any = _document(path)
     for part in name:
         found = found.get(part, {}) if isinstance(found, dict) else None

@@ -51,11 +51,6 @@ def leftovers(home: Path, *, of_lake: bool = True) -> list[Path]:
 def absolute(path: Path) -> Path:
     """The path from the root, without ``..`` unless that follows a link to another folder.
 
-    Raises
-    ------
-    UsageError
-        The path is relative, and the working folder was deleted.
-
     Examples
     --------
     >>> absolute(Path("/usr/../usr/bin"))

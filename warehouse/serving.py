@@ -16,13 +16,7 @@ _MOST_CONNECTIONS = 256
 
 
 def listen(host: str, port: int) -> tuple[socket.socket, str]:
-    """A listening socket, and its address as in a URL; port 0 picks a free one.
-
-    Raises
-    ------
-    UsageError
-        The port is taken, or the address is not this machine's.
-    """
+    """A listening socket, and its address as in a URL; port 0 picks a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family)

@@ -164,13 +164,7 @@ def _gap_lines(gap: Gap, label: str = "incomplete") -> list[str]:
 
 
 def require_whole(gaps: Sequence[Gap]) -> None:
-    """Raise an error if there are gaps.
-
-    Raises
-    ------
-    IncompleteError
-        There are gaps; the message lists the first ten.
-    """
+    """Raise an error if there are gaps."""
     if gaps:
         listed = "\n".join(f"  {gap}" for gap in gaps[:10])
         more = f"\n  and {len(gaps) - 10:,} more" if len(gaps) > 10 else ""

@@ -80,15 +80,7 @@ def warning_lines(warnings: Sequence[Remark], hint: str | None) -> list[str]:
 
 
 def require_clean(warnings: Sequence[Remark]) -> None:
-    """Raise an error if a strict query has warnings.
-
-    Raises
-    ------
-    LooksAheadError
-        The query reads models that look ahead.
-    IncompleteError
-        Bars or columns are missing from the selection, or a window has no values.
-    """
+    """Raise an error if a strict query has warnings."""
     marks = [warning for warning in warnings if isinstance(warning, LookAhead)]
     if marks:
         listed = "\n".join(f"  {mark}" for mark in marks)

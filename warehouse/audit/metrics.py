@@ -67,11 +67,6 @@ def audit_metrics(
         Naive UTC, ``end`` excluded; by default all bars in the span of the ticks.
     notional_usd_rate
         Dollars per unit of the quote currency, for the size classes of trades.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such dataset, or no series with both bars and ticks.
     """
     require_catalog(home)
     with closing(connect(home.session, home.catalog)) as connection:

@@ -181,13 +181,7 @@ class Store:
         return Head(state, str(meta["e_tag"]), is_pruned, meta["last_modified"])
 
     def move_head(self, before: Head | None, state: State, *, prunes: bool = False) -> str:
-        """Replace HEAD if nobody has replaced it since it was read; returns the new tag.
-
-        Raises
-        ------
-        OvertakenError
-            It was replaced.
-        """
+        """Replace HEAD if nobody has replaced it since it was read; returns the new tag."""
         content = state.to_json(is_pruned=prunes)
         mode: Any = "create" if before is None else {"e_tag": before.tag}
         try:
@@ -203,14 +197,7 @@ class Store:
             ) from None
 
     def require_conditions(self) -> datetime:
-        """Test that the server honours conditions; returns the server's clock.
-
-        Raises
-        ------
-        StoreError
-            The server replaces an object in spite of ``If-None-Match`` or ``If-Match``, so two
-            writers would not notice each other.
-        """
+        """Test that the server honours conditions; returns the server's clock."""
         name = f"probe/{secrets.token_hex(8)}"
         modes: tuple[Any, ...] = ("create", {"e_tag": '"00000000000000000000000000000000"'})
         with self._errors(name):

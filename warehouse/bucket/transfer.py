@@ -104,13 +104,7 @@ def fetch_blob(store: Store, blob: Blob, place: Path, *, mode: int = 0o644) -> N
 
 
 def digest_of(name: str) -> str:
-    """The hash in the name of a vendor file or stored month, or its first digits.
-
-    Raises
-    ------
-    BuildError
-        A month of an early version has none.
-    """
+    """The hash in the name of a vendor file or stored month, or its first digits."""
     path = PurePosixPath(name)
     digest = path.stem if path.parts[0] == "objects" else sum_in_name(Path(name))
     if digest is None:

@@ -51,13 +51,7 @@ class FundingSpan:
 
 
 def declared_spans(path: Path) -> list[FundingSpan]:
-    """The ``[[funding]]`` tables of a ``warehouse.toml``; empty if there is no such file.
-
-    Raises
-    ------
-    UsageError
-        A table is invalid; the message names it.
-    """
+    """The ``[[funding]]`` tables of a ``warehouse.toml``; empty if there is no such file."""
     tables = read_tables(path, "funding", _KEYS, _EXAMPLE)
     begun = sorted(_span(table, where) for where, table in tables)
     spans = []

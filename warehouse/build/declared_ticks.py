@@ -67,13 +67,7 @@ class TickSetting:
 
 
 def tick_settings(path: Path) -> list[TickSetting]:
-    """The ``[[ticks]]`` tables of a ``warehouse.toml``; empty if there is no such file.
-
-    Raises
-    ------
-    UsageError
-        A table is invalid; the message names it.
-    """
+    """The ``[[ticks]]`` tables of a ``warehouse.toml``; empty if there is no such file."""
     tables = read_tables(path, "ticks", (*_LISTS, "marts", _RATE), _EXAMPLE)
     found: set[TickSetting] = set()
     for where, table in tables:

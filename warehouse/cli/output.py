@@ -60,11 +60,6 @@ def require_place(home: Home, target: Path | None) -> None:
 def format_of(target: Path | None, given: str | None) -> str:
     """The format of a result: ``--format``, else the one of the file's suffix.
 
-    Raises
-    ------
-    UsageError
-        The suffix is unknown or contradicts ``--format``.
-
     Examples
     --------
     >>> format_of(Path("bars.CSV.gz"), None), format_of(None, None)

@@ -97,14 +97,7 @@ def create_app(
 def run_server(
     home: Home, *, host: str, port: int, key: str | None, ready: Callable[[str], None]
 ) -> None:
-    """Serve until interrupted; ``ready`` is called with the base URL once requests are accepted.
-
-    Raises
-    ------
-    UsageError
-        The port is taken, the address is not this machine's, or other machines could read the lake
-        because the address is not loopback and no key is required.
-    """
+    """Serve until interrupted; ``ready`` is called with the base URL once requests are accepted."""
     loopback = is_loopback(host)
     if not loopback and key is None:
         raise UsageError(

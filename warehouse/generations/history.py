@@ -80,15 +80,7 @@ def find_generation(
     as_of: Moment | None = None,
     snapshot: str | None = None,
 ) -> int:
-    """The kept generation of that number, of that moment (included), or of that name.
-
-    Raises
-    ------
-    NotFoundError
-        There is none, or it is no longer kept; the message lists the kept ones.
-    UsageError
-        Not exactly one of the three is given, or ``as_of`` is not a date or time.
-    """
+    """The kept generation of that number, of that moment (included), or of that name."""
     if sum(given is not None for given in (generation, as_of, snapshot)) != 1:
         raise UsageError(
             "more than one generation is given",

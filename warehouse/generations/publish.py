@@ -357,11 +357,6 @@ def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
     ----------
     whole
         Also read every table, so that DuckDB checks the checksum of each block.
-
-    Raises
-    ------
-    DamagedError
-        The file cannot be read as a catalog.
     """
     with _opened(home, catalog) as connection:
 

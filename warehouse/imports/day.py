@@ -114,13 +114,7 @@ class Days:
         return run(self._connection, lambda: self._connection.execute(sql).fetchall())
 
     def _find_repeated(self) -> list[str]:
-        """Find the rows that repeat an id; they are left out if they have the same values.
-
-        Raises
-        ------
-        FileRefusedError
-            One id has several values.
-        """
+        """Find the rows that repeat an id; they are left out if they have the same values."""
         values = ", ".join(
             identifier(name) for name in self._names if name not in ("id", "local_timestamp")
         )
@@ -149,13 +143,7 @@ class Days:
         return []
 
     def _count_repeats(self, period: Period) -> list[str]:
-        """Warn about rows that repeat another in every column; without ids all are kept.
-
-        Raises
-        ------
-        FileRefusedError
-            Most rows of a file are also in another one, so that both are the same data.
-        """
+        """Warn about rows that repeat another in every column; without ids all are kept."""
         self._run("create or replace temp table repeated (source_file varchar, source_row bigint,"
                   " place bigint)")  # fmt: skip
         columns = self._columns()

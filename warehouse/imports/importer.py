@@ -124,15 +124,7 @@ def list_importers(home: Home) -> list[Importer]:
 
 
 def find_importer(home: Home, name: str) -> Importer:
-    """The importer of a name, or of ``name.dataset`` if several datasets have one of that name.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such importer.
-    UsageError
-        There are several, or its file is invalid.
-    """
+    """The importer of a name, or of ``name.dataset`` if several datasets have one of that name."""
     paths = _paths(home)
     found = [stem for stem in paths if name in (stem, stem.partition(".")[0])]
     if len(found) > 1:

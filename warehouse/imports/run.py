@@ -89,13 +89,7 @@ def try_import(
     symbol: str,
     contract_size: ContractSize | None = None,
 ) -> Trial:
-    """Read the beginning of the first file without changing anything.
-
-    Raises
-    ------
-    FileRefusedError
-        The file cannot be read by this importer.
-    """
+    """Read the beginning of the first file without changing anything."""
     contract_size = _require_contract_size(importer, symbol, contract_size)
     sources, _ = source_files(paths[:1])
     with (
@@ -313,13 +307,7 @@ class _Job:
 def _require_contract_size(
     importer: Importer, symbol: str, given: ContractSize | None
 ) -> ContractSize | None:
-    """The size of a contract, if amounts are numbers of contracts.
-
-    Raises
-    ------
-    UsageError
-        The size is missing, or does not fit the symbol.
-    """
+    """The size of a contract, if amounts are numbers of contracts."""
     size = given or importer.contract_size
     parts = Symbol.parse(symbol)
     names = [column.name for column in importer.columns]

@@ -53,11 +53,6 @@ def unpack(source: SourceFile, folder: Path, *, unzips: bool) -> list[Path]:
     """The value of ``$files``: a link to the file in a folder, or the members of the zip archive.
 
     Links and members get plain names, because DuckDB reads ``[``, ``?`` and ``*`` as patterns.
-
-    Raises
-    ------
-    FileRefusedError
-        An archive or a compressed file is damaged, or ends too early.
     """
     folder.mkdir(parents=True)
     if not (unzips and zipfile.is_zipfile(source.path)):

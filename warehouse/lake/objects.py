@@ -183,13 +183,7 @@ class Lake:
             )
 
     def _checked(self, key: FileKey, incoming: Path) -> FileFacts:
-        """The facts of a file.
-
-        Raises
-        ------
-        FileRefusedError
-            It failed its check, or would mix the vendor's ticks and imported ones in one series.
-        """
+        """The facts of a file."""
         from warehouse.lake.validate.vendor_file import check_file
 
         facts = check_file(incoming, key, load_contracts().get(key.dataset))

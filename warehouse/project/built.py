@@ -14,13 +14,7 @@ from warehouse.project.user_models import user_target
 
 
 def built_project(home: Home) -> Project:
-    """The models of the last build, the user's own included.
-
-    Raises
-    ------
-    NotFoundError
-        This home has no build, or ``.build`` was removed.
-    """
+    """The models of the last build, the user's own included."""
     ours = home.build / "dbt" / "target"
     if not _manifest(ours).is_file():
         raise NotFoundError(

@@ -112,13 +112,7 @@ class Described:
 
 
 def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
-    """The contents of these files, by the name of the model.
-
-    Raises
-    ------
-    NeedsDbt
-        One of them has something that only dbt supports.
-    """
+    """The contents of these files, by the name of the model."""
     found: dict[str, Described] = {}
     for path in paths:
         place = path.relative_to(home).as_posix()

@@ -98,13 +98,7 @@ class Project:
     seeds: tuple[Seed, ...]
 
     def model(self, name: str) -> Model:
-        """The model called ``name`` or ``schema.name``.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such model; the message lists the existing ones.
-        """
+        """The model called ``name`` or ``schema.name``."""
         for model in self.models:
             if name in (model.name, f"{model.relation.schema}.{model.name}"):
                 return model

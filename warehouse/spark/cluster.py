@@ -73,13 +73,7 @@ class SparkServer:
 
 
 def spark_server(home: Home) -> SparkServer:
-    """The server of ``warehouse.toml``, else of the variable ``SPARK_REMOTE``.
-
-    Raises
-    ------
-    UsageError
-        Neither names one, or the table is invalid.
-    """
+    """The server of ``warehouse.toml``, else of the variable ``SPARK_REMOTE``."""
     table = read_table(home.subscription, ("engine", "spark"), ("remote", "lake"), _EXAMPLE)
     remote = table.get("remote") or variable("SPARK_REMOTE")
     if "token=" in str(table.get("remote")):

@@ -58,15 +58,7 @@ class Subscription:
 
 
 def load_subscriptions(path: Path) -> list[Subscription]:
-    """The ``[[sync]]`` tables of a ``warehouse.toml``.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    UsageError
-        Its content is invalid; the message names the place.
-    """
+    """The ``[[sync]]`` tables of a ``warehouse.toml``."""
     tables = read_tables(path, "sync", _KEYS, _EXAMPLE)
     if not path.is_file():
         raise NotFoundError(
@@ -100,11 +92,6 @@ def resolve(
     unfit
         Gets an error for each pattern that matches no symbol, if others match some; by default the
         first one is raised.
-
-    Raises
-    ------
-    UsageError
-        A list is missing, a name is invalid, or a pattern matches nothing.
     """
     misfits: list[UsageError] = []
     spans: dict[tuple[str, SeriesKey], tuple[date, date]] = {}

@@ -23,13 +23,7 @@ _TIME = re.compile(r"TIMESTAMP|DATE\b")
 def drawing(
     asking: Asking, text: str, params: dict[str, Any], x: str, ys: Sequence[str], pixels: int
 ) -> dict[str, Any]:
-    """Columns of a query as lines over a time column, or as points over a number.
-
-    Raises
-    ------
-    UsageError
-        The query has no such column, or there are too many.
-    """
+    """Columns of a query as lines over a time column, or as points over a number."""
     columns = asking.sql(text, params).columns
     lacking = [name for name in (x, *ys) if name not in columns]
     if lacking or not 0 < len(ys) <= _MOST_LINES:

@@ -60,13 +60,7 @@ class Comparison:
 
 
 def compare_numerics(settings: Settings) -> list[Comparison]:
-    """Compute the core measures both ways.
-
-    Raises
-    ------
-    NotFoundError
-        There is no build with models to run.
-    """
+    """Compute the core measures both ways."""
     target = Home.of(settings).build / "dbt" / "target"
     if not (target / "manifest.json").is_file():
         raise NotFoundError(

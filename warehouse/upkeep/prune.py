@@ -45,13 +45,7 @@ class PrunePlan:
 
 
 def take_snapshot(home: Home, name: str) -> int:
-    """Name the current generation, so that it and all that it reads are never pruned.
-
-    Raises
-    ------
-    UsageError
-        The name is taken or invalid.
-    """
+    """Name the current generation, so that it and all that it reads are never pruned."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is not a valid name for a snapshot",
@@ -70,13 +64,7 @@ def take_snapshot(home: Home, name: str) -> int:
 
 
 def drop_snapshot(home: Home, name: str) -> int:
-    """Drop a name; the generation stays until it is pruned like any other.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such snapshot.
-    """
+    """Drop a name; the generation stays until it is pruned like any other."""
     with writing(home, "snapshot"):
         for number in generations(home):
             if name in snapshots_of(home, number):

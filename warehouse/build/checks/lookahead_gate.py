@@ -142,13 +142,7 @@ def _user_relations(
 
 
 def project_by_hand(file: BuildFile, target: Path) -> Project:
-    """The models that dbt commands by hand have built, with their SQL.
-
-    Raises
-    ------
-    BuildError
-        A model was not built or has changed since, or another version prepared the build file.
-    """
+    """The models that dbt commands by hand have built, with their SQL."""
     try:
         rows = file.open().execute("select schema, name, sql, checksum from meta.models").fetchall()
     except (duckdb.CatalogException, duckdb.BinderException) as error:

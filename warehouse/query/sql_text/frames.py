@@ -196,14 +196,7 @@ def _frame_error(name: str, why: str, next_step: str) -> QueryError:
 
 
 def require_frames_read(frames: Mapping[str, object], statement: Statement) -> None:
-    """Raise an error unless the query reads each frame as a table, and uses its name only so.
-
-    Raises
-    ------
-    QueryError
-        A frame is not read, has the name of a parameter or CTE, or differs from another in case
-        only.
-    """
+    """Raise an error unless the query reads each frame as a table, and uses its name only so."""
     tables, ctes = _tables_and_ctes(statement.tree, statement.bare)
     asked = {name.lower() for name in statement.parameters}
     counted = Counter(name.lower() for name in frames)
@@ -223,13 +216,7 @@ def require_frames_read(frames: Mapping[str, object], statement: Statement) -> N
 
 
 def require_no_value_as_table(values: Mapping[str, object], statement: Statement) -> None:
-    """Raise an error if a query reads a value that is not a frame as a table.
-
-    Raises
-    ------
-    QueryError
-        It is a single column, an array, or a list; the message shows how to make it a frame.
-    """
+    """Raise an error if a query reads a value that is not a frame as a table."""
     others = {name: value for name, value in values.items() if name not in statement.parameters}
     if not others:
         return

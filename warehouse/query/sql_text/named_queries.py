@@ -76,11 +76,6 @@ class NamedQuery:
 def find_query(name: str, folder: Path) -> NamedQuery:
     """A named query; one in ``folder`` takes precedence over the package's of the same name.
 
-    Raises
-    ------
-    NotFoundError
-        There is no such query; the message lists the nearest names.
-
     Examples
     --------
     >>> query = find_query("large_trade_share", Path("queries"))
@@ -119,13 +114,7 @@ def _read_or_explain(path: Path, source: str) -> NamedQuery:
 
 
 def read_query(path: Path, source: str = "home") -> NamedQuery:
-    """A query from its file.
-
-    Raises
-    ------
-    QueryError
-        The header is invalid.
-    """
+    """A query from its file."""
     text = path.read_text("utf-8")
     header = _HEADER.match(text)
     if header is None:

@@ -121,13 +121,7 @@ def lines_of(place: str, text: str) -> Iterator[None]:
 
 
 def model_file(home: Home, file: str | os.PathLike[str]) -> Path:
-    """A file by its path, or by its name below the home's ``models/``.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file; the message lists the nearest names.
-    """
+    """A file by its path, or by its name below the home's ``models/``."""
     path = Path(file)
     own = {one.name: one for one in own_files(home.models, ".sql")}
     for found in (path, home.root / path, home.models / path, own.get(path.name)):
@@ -147,13 +141,7 @@ def model_text(path: Path) -> str:
 
 
 def decode_sql(content: bytes, name: object) -> str:
-    """SQL from a file or stdin, whose ``name`` is for the error.
-
-    Raises
-    ------
-    QueryError
-        It is not UTF-8.
-    """
+    """SQL from a file or stdin, whose ``name`` is for the error."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
