@@ -202,7 +202,7 @@ def _require_plain(home: Path) -> None:
     if odd:
         named = " ".join(map(repr, odd))
         raise UsageError(
-            f"{text!r}: DuckDB or dbt gives {named} in a path a special meaning",
+            f"{text!r}: {named} in a path has a special meaning for DuckDB or dbt",
             next_step="rename the home, or a folder above it, without such characters",
         )
 

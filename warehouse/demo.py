@@ -153,6 +153,6 @@ def _require_no_real_files(home: Home) -> None:
     if real:
         raise UsageError(
             f"{home.root}: holds {counted(real, 'file')} of real data,"
-            " and the demo is not mixed with them",
+            " which must not be mixed with the demo's",
             next_step="run: warehouse demo --home demo",
         )

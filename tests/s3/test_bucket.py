@@ -278,7 +278,7 @@ def test_offline_a_reader_reads_its_cache_and_reports_it(bucket: Bucket, writer:
     offline = ok(bucket.run(address, "sql", FEATURES, "--format", "csv", **NOWHERE))
     assert offline.stdout == online.stdout
     assert "cannot be reached" in offline.stderr
-    assert "results use the files that are already here, of generation 1" in offline.stderr
+    assert "results use the local files of generation 1" in offline.stderr
     lacking = bucket.run(address, "sql", "from l1_features", **NOWHERE)
     empty = bucket.run(address, "sql", "from forward_returns", **NOWHERE)
     assert (lacking.exit_code, empty.exit_code) in ((0, 3), (3, 3))

@@ -38,7 +38,7 @@ def test_home_when_given_as_path_then_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a?b", "a*b", "[1]", "C#", "a\\b", "a\nb", "a\udcff"])
 def test_home_when_its_path_is_a_pattern_then_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="in a path a special meaning"):
+    with pytest.raises(UsageError, match="in a path has a special meaning"):
         load_settings(tmp_path / name / "home", {})
 
 

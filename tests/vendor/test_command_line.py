@@ -73,7 +73,7 @@ def test_the_preview_needs_no_key(tmp_path: Path, test_vendor: TestVendor) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["sync", "flow"], 2, "flow: lacks --exchange, --symbol, --start"),
+        (["sync", "flow"], 2, "flow: --exchange, --symbol, --start must be given"),
         (["sync", "flow", *PLACE, "--start", "2025-09-01"], 2, "no interval"),
         (["sync", "flow", *PLACE, *GRID, "--start", "September"], 2, "--start"),
         (["sync", "flow", *PLACE, *GRID, *DAYS[2:], "--start", "2026-01-01"], 2, "ends before"),

@@ -170,7 +170,7 @@ def require_whole(gaps: Sequence[Gap]) -> None:
         more = f"\n  and {len(gaps) - 10:,} more" if len(gaps) > 10 else ""
         raise IncompleteError(
             f"the selection has {counted(len(gaps), 'gap')}:\n{listed}{more}",
-            next_step="narrow the span, sync what is missing, or leave strict out",
+            next_step="narrow the span, sync what is missing, or omit strict",
             gaps=tuple(gaps),
         )
 

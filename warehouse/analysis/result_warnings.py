@@ -86,20 +86,20 @@ def require_clean(warnings: Sequence[Remark]) -> None:
         listed = "\n".join(f"  {mark}" for mark in marks)
         raise LooksAheadError(
             f"the query reads models that did not pass the look-ahead audit:\n{listed}",
-            next_step="correct them and run: warehouse build; or leave strict out",
+            next_step="correct them and run: warehouse build; or omit strict",
             marks=tuple(marks),
         )
     for window in warnings:
         if isinstance(window, EmptyWindow):
             raise IncompleteError(
-                str(window), next_step="use another length, or leave strict out", window=window
+                str(window), next_step="use another length, or omit strict", window=window
             )
     absent = _absent(warnings)
     if absent:
         listed = "\n".join(f"  {line}" for line in absent_lines(absent))
         raise IncompleteError(
             f"the vendor's files lack columns that the query reads:\n{listed}",
-            next_step="narrow the span, read other columns, or leave strict out",
+            next_step="narrow the span, read other columns, or omit strict",
             absent=tuple(absent),
         )
     require_whole(_gaps(warnings))

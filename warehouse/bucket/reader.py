@@ -79,7 +79,7 @@ class Reader:
                 if not is_here:
                     raise
                 log.warning(
-                    "warning: %s\n  results use the files that are already here, of generation %s",
+                    "warning: %s\n  results use the local files of generation %s",
                     error.what,
                     record.state and record.state.current,
                 )
@@ -87,8 +87,8 @@ class Reader:
             current = state.current
             if current is None:
                 raise NotFoundError(
-                    f"{self.store.address}: holds vendor files and no catalog yet",
-                    next_step="where they were synced, run: warehouse build",
+                    f"{self.store.address}: has vendor files but no catalog yet",
+                    next_step="on the machine that synced them, run: warehouse build",
                 )
             wanted = [kept.number for kept in state.generations] if every else [current]
             here = {n for n in generations(home) if generation_path(home, n).is_file()}
@@ -126,7 +126,7 @@ class Reader:
         except MissingError as error:
             raise NotFoundError(
                 f"{error.what}: its generation was pruned there",
-                next_step="take the newest one: wh.refresh()",
+                next_step="use the newest one: wh.refresh()",
                 in_shell="run the same command again",
             ) from error
         except UnreachableError as error:

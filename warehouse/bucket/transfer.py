@@ -177,5 +177,5 @@ def _appearing(place: Path, mode: int) -> Iterator[BinaryIO]:
 def _other_bytes(store: Store, name: str) -> DamagedError:
     return DamagedError(
         f"{store.address}/{name}: its bytes do not match the hash in its name; they were not used",
-        next_step="where the data is written: warehouse verify --repair",
+        next_step="on the machine that writes the data, run: warehouse verify --repair",
     )

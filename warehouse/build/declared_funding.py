@@ -118,13 +118,13 @@ def _moment(value: Any, where: str) -> datetime:
         return ALWAYS
     if not isinstance(value, date):
         raise UsageError(
-            f"{where}: from is not a day or moment",
+            f"{where}: from is not a date or time",
             next_step="write it as 2025-03-01, without quotes",
         )
     if not _YEARS[0] <= value.year <= _YEARS[1]:
         raise UsageError(
             f"{where}: from = {value} is not within the years {_YEARS[0]} to {_YEARS[1]}",
-            next_step="leave from out if the schedule has never changed",
+            next_step="omit from if the schedule has never changed",
         )
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001

@@ -76,7 +76,7 @@ def format_of(target: Path | None, given: str | None) -> str:
     if found is not None and given not in (None, found):
         raise UsageError(
             f"{target}: the suffix is that of {found}, but --format is {given}",
-            next_step="leave --format out, or give the file another suffix",
+            next_step="omit --format, or give the file another suffix",
         )
     return given or str(found)
 

@@ -265,7 +265,7 @@ def _narrowed(one: Subscription, asked: Subscription) -> Subscription:
     if any(narrow):
         raise UsageError(
             "--exchange, --symbol, --interval and --clock need a DATASET",
-            next_step="name datasets, or leave these options out to sync what warehouse.toml lists",
+            next_step="name datasets, or omit these options to sync what warehouse.toml lists",
         )
     return replace(one, start=asked.start or one.start, end=asked.end or one.end)
 
@@ -282,7 +282,7 @@ def _require(asked: Subscription) -> None:
     ]
     if missing:
         raise UsageError(
-            f"{', '.join(asked.datasets)}: lacks {', '.join(missing)}",
+            f"{', '.join(asked.datasets)}: {', '.join(missing)} must be given",
             next_step="see the example at the end of: warehouse sync --help",
         )
 

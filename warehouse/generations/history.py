@@ -179,7 +179,7 @@ def _built_at(home: Home, number: int) -> dt.datetime:
     (rows,) = read_catalog(home, catalog, "select built_at from warehouse.meta.build")
     if len(rows) != 1 or not isinstance(rows[0][0], dt.datetime):
         raise DamagedError(
-            f"{catalog}: has no time of its build",
+            f"{catalog}: has no build time",
             next_step=REPAIR,
         )
     return rows[0][0]

@@ -196,7 +196,7 @@ def require_as_published(home: Home, catalog: Path, generation: int) -> None:
     """Raise DamagedError if a catalog differs from what was published."""
     if published_sum(home, generation) not in (None, sha256_of(catalog)):
         raise DamagedError(
-            f"{catalog}: its bytes are not those that were published: something has written to it",
+            f"{catalog}: differs from what was published: another program has written to it",
             next_step=REPAIR,
         )
 

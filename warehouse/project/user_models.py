@@ -94,8 +94,8 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
     with connect(home.session, home.build_catalog, options="") as connection:
         if changed := sorted(former ^ _outside(connection)):
             raise BuildError(
-                f"your models changed {changed[0][0]} outside the schema user, as by run_query or"
-                " a hook",
+                f"your models changed {changed[0][0]} outside the schema user, such as by run_query"
+                " or a hook",
                 next_step=CORRECT,
             )
         comment_models(connection, built)

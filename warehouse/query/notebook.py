@@ -82,7 +82,7 @@ class _Magic:
         if missing:
             raise QueryError(
                 f"no variable {', '.join(missing)} for the parameters of this query",
-                next_step=f"set it in a cell before: {missing[0]} = ...",
+                next_step=f"set it in an earlier cell: {missing[0]} = ...",
             )
         return warehouse.sql(text, {name: variables[name] for name in wanted})
 

@@ -62,6 +62,6 @@ def _is_end(value: object) -> bool:
 def _outside(name: str) -> QueryError:
     return QueryError(
         f"column {name!r} has a moment that is infinite or outside the years 1 to 9999",
-        next_step=f"write {name}::varchar; if it was made of an epoch, mind its"
+        next_step=f"write {name}::varchar; if it was computed from an epoch, check the"
         " unit: to_timestamp takes seconds, make_timestamp microseconds",
     )

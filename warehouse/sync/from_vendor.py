@@ -224,7 +224,7 @@ class _Fetching:
         self.received_bytes += body.size_bytes
         if not is_second and fetch.size_bytes not in (None, body.size_bytes):
             raise FileRefusedError(
-                f"has {counted(body.size_bytes, 'byte')}, the vendor lists {fetch.size_bytes:,}"
+                f"has {counted(body.size_bytes, 'byte')}, but the vendor lists {fetch.size_bytes:,}"
             )
         return self._lake.admit(
             key,

@@ -13,7 +13,7 @@ from warehouse.generations import generations
 from warehouse.home import Home, generation_path
 from warehouse.upkeep.verify import About, Finding, Severity, readable
 
-_WHERE_WRITTEN = "where the data is written: warehouse verify --repair"
+_WHERE_WRITTEN = "on the machine that writes the data, run: warehouse verify --repair"
 
 
 def verify_bucket(settings: Settings, *, quick: bool = False) -> list[Finding]:

@@ -274,7 +274,7 @@ class VendorClient:
         if host is None or scheme not in ("http", "https") or parts.query:
             raise UsageError(
                 "APERIODIC_API_URL is not a base URL",
-                next_step=f"leave it out for {DEFAULT_API_URL}",
+                next_step=f"unset it to use {DEFAULT_API_URL}",
             )
         if self._key and not _KEY.fullmatch(self._key):
             raise UsageError(

@@ -270,7 +270,7 @@ def is_certificate_failure(error: httpx.RequestError) -> bool:
 
 def _refused_link(url: str) -> RefusedLinkError:
     return RefusedLinkError(
-        f"{plain_url(url)}: not followed, a link must be https",
+        f"{plain_url(url)}: not followed, because a link must be https",
         next_step="if APERIODIC_API_URL is set, check that it is the vendor's",
     )
 

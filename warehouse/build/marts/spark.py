@@ -222,6 +222,6 @@ def _require_equal(
 
 def _unequal(where: str, what: str) -> BuildError:
     return BuildError(
-        f"Spark and DuckDB give different marts; the old catalog stays\n{where}: {what}",
+        f"Spark and DuckDB compute different marts; the old catalog stays\n{where}: {what}",
         next_step="run: warehouse build, which uses DuckDB, and report this difference",
     )

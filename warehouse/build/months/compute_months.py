@@ -357,7 +357,7 @@ class _Workers:
         return BuildError(
             f"{job.name}: the process that computed it ended {how}, and so did the"
             f" one before; the old catalog stays" + (f"\n{printed}" if printed else ""),
-            next_step=f"free memory, or use fewer processes than these {self._count}: warehouse"
+            next_step=f"free memory, or use fewer processes than {self._count}: warehouse"
             " build --workers 1",
         )
 

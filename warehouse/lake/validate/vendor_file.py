@@ -147,7 +147,8 @@ def _check_size(metadata: pq.FileMetaData, size_bytes: int, key: FileKey) -> Non
         most += _SLACK_ROWS
     if metadata.num_rows > most:
         raise FileRefusedError(
-            f"its footer gives {counted(metadata.num_rows, 'row')}, its size allows {most:,}"
+            f"its footer claims {counted(metadata.num_rows, 'row')}, but its size allows at most"
+            f" {most:,}"
         )
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
@@ -391,7 +392,7 @@ def _read_all(file: pq.ParquetFile, values: Values, key: FileKey) -> Values:
                 )
     if rows != file.metadata.num_rows:
         raise FileRefusedError(
-            f"holds {counted(rows, 'row')}, its footer counts {file.metadata.num_rows:,}"
+            f"has {counted(rows, 'row')}, but its footer claims {file.metadata.num_rows:,}"
         )
     return values
 

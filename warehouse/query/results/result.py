@@ -330,7 +330,7 @@ class Result(Tabular):
     def __reduce__(self) -> NoReturn:
         """Refuse to pickle: a result belongs to an open warehouse of this process."""
         raise UsageError(
-            "a result cannot be pickled or copied deeply", next_step="use r.df() or r.arrow()"
+            "a result cannot be pickled or deep-copied", next_step="use r.df() or r.arrow()"
         )
 
     def __repr__(self) -> str:

@@ -211,7 +211,7 @@ def require_frames_read(frames: Mapping[str, object], statement: Statement) -> N
         if low not in tables:
             raise QueryError(
                 f"{name} is a frame, but the query reads no table of that name",
-                next_step=f"write: from {name}, or leave it out; for a list write $name",
+                next_step=f"write: from {name}, or omit it; for a list write $name",
             )
 
 
