@@ -41,22 +41,7 @@ def prepare_catalog(
     inputs: Inputs | None = None,
     progress: OnMonth | None = None,
 ) -> Path:
-    """Write the private build file with the schemas ``vendor`` and ``meta``.
-
-    Parameters
-    ----------
-    generation
-        Number of the catalog once it is published.
-    inputs
-        The inputs of the build, which are stored in ``meta.build``.
-    progress
-        Called with each gathered month.
-
-    Returns
-    -------
-    Path
-        The build file, closed, without a WAL beside it.
-    """
+    """Write the private build file as :func:`write_catalog` does; it is closed, without a WAL."""
     Home.of(settings).require_lake()
     with BuildFile(settings) as file:
         write_catalog(file, generation=generation, inputs=inputs, progress=progress)
@@ -67,9 +52,25 @@ def prepare_catalog(
 def write_catalog(
     file: BuildFile, *, generation: int, inputs: Inputs | None, progress: OnMonth | None
 ) -> None:
-    """Write the catalog as :func:`prepare_catalog` does, but leave the build file open."""
-    with beginning(file):
-        _write(file, generation, inputs, progress)
+    """Write the private build file with the schemas ``vendor`` and ``meta``, and leave it open.
+
+    ``generation`` is the number of the catalog once it is published, ``inputs`` go to
+    ``meta.build``, and ``progress`` is called with each gathered month.
+    """
+    with beginning(file), Manifest(file.home.manifest) as manifest:
+        lake, gathered, kept = read_lake(file, manifest, progress)
+        connection = file.open(options=f"storage_version {literal(STORAGE_VERSION)}")
+        connection.execute("begin")
+        for schema in ("vendor", "meta", "user"):
+            connection.execute(f"create schema {identifier(schema)}")
+        write_vendor(connection, lake, gathered)
+        write_meta(connection, Subject(lake, manifest, file.settings, generation, inputs))
+        for months in gathered.values():
+            write_stored(connection, file.home, months)
+        write_ticks(connection, file.home, kept.days)
+        warn_of_left_out(connection, kept)
+        _write_macros(connection)
+        connection.execute("commit")
 
 
 @contextmanager
@@ -95,26 +96,6 @@ def read_lake(
     kept = keep_ticks(file.settings, lake, manifest, progress)
     show_kept(lake, kept.days)
     return lake, gather(file.settings, lake, progress=progress), kept
-
-
-def _write(
-    file: BuildFile, generation: int, inputs: Inputs | None, progress: OnMonth | None
-) -> None:
-    home, settings = file.home, file.settings
-    with Manifest(home.manifest) as manifest:
-        lake, gathered, kept = read_lake(file, manifest, progress)
-        connection = file.open(options=f"storage_version {literal(STORAGE_VERSION)}")
-        connection.execute("begin")
-        for schema in ("vendor", "meta", "user"):
-            connection.execute(f"create schema {identifier(schema)}")
-        write_vendor(connection, lake, gathered)
-        write_meta(connection, Subject(lake, manifest, settings, generation, inputs))
-        for months in gathered.values():
-            write_stored(connection, home, months)
-        write_ticks(connection, home, kept.days)
-        warn_of_left_out(connection, kept)
-        _write_macros(connection)
-        connection.execute("commit")
 
 
 # -- macros --------------------------------------------------------------------------------------
