@@ -61,10 +61,7 @@ class Demo:
 def run_demo(settings: Settings, say: Callable[[str], None], *, ticks: bool = False) -> Demo:
     """Fill ``settings.home`` with a simulated market and draw it.
 
-    Parameters
-    ----------
-    ticks
-        Whether to add a day of raw trades and quotes, and 1m bars computed from them.
+    With ``ticks`` also a day of raw trades and quotes, and 1m bars computed from them.
 
     Raises
     ------

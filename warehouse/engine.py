@@ -251,10 +251,7 @@ _ABOUT_DATA = r"(\A(?![\w ]+ Error: )|^\s*(IO|Data Corruption|Invalid Input) Err
 def fault_of(error: Exception | str, home: Path | None = None) -> Fault | None:
     """The cause of an error of DuckDB, by its message; None if the SQL is wrong or it is unknown.
 
-    Parameters
-    ----------
-    home
-        Errors about its parquet files are :attr:`Fault.DAMAGE`.
+    Errors about the parquet files of ``home`` are :attr:`Fault.DAMAGE`.
 
     Examples
     --------
@@ -286,12 +283,7 @@ def translated(
 ) -> WarehouseError | None:
     """The error of this package for a :class:`Fault` that DuckDB reports; None for others.
 
-    Parameters
-    ----------
-    home
-        As in :func:`fault_of`.
-    context
-        What failed, as the first line of the message.
+    ``home`` is as in :func:`fault_of`; ``context``, what failed, is the first line of the message.
     """
     message = str(error).partition("\nLINE ")[0].strip()
     if message.startswith("Out of Memory"):  # DuckDB's advice that follows is about locked settings

@@ -102,14 +102,8 @@ def trace(
 ) -> Trace:
     """The tables and the origins of the columns of a query.
 
-    Parameters
-    ----------
-    tree
-        The query's parse tree; None if the engine has none.
-    types
-        Type of each column of the result by its name, in order.
-    scope
-        The tables that the query reads, from :func:`query_scope`.
+    ``types`` are the types of the result's columns by name, in order; ``scope`` is that of
+    :func:`query_scope`.
 
     Examples
     --------

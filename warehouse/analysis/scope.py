@@ -102,10 +102,7 @@ def query_scope(
 ) -> tuple[QueryScope, ...]:
     """One entry per table that a query reads and selection from it.
 
-    Parameters
-    ----------
-    tree
-        The query's parse tree; None if the engine has none, then ``text`` is read.
+    ``text`` is read only if the engine has no ``tree``.
     """
     if tree is None:
         relations = catalog.tables_by_sqlglot(text)

@@ -36,10 +36,7 @@ def explain_leaks(
 ) -> list[Cause]:
     """A cause for each difference between a build on ``memory.<rows>`` and one on its past.
 
-    Parameters
-    ----------
-    tainted
-        Models that look ahead, and how; reading one of them is part of the cause.
+    ``tainted`` are models that look ahead, and how; reading one of them is part of the cause.
     """
     if differences:
         scratch.restore_views(model)

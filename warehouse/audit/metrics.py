@@ -61,12 +61,7 @@ def audit_metrics(
 ) -> MetricsReport:
     """Compare the vendor's bars with the same bars from ticks, in the published catalog.
 
-    Parameters
-    ----------
-    start, end
-        Naive UTC, ``end`` excluded; by default all bars in the span of the ticks.
-    notional_usd_rate
-        Dollars per unit of the quote currency, for the size classes of trades.
+    ``start`` and ``end`` (excluded) are naive UTC, by default the span of the ticks.
     """
     require_catalog(home)
     with closing(connect(home.session, home.catalog)) as connection:

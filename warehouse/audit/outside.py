@@ -42,10 +42,7 @@ def find_outside(
 ) -> dict[Relation, str]:
     """Why models cannot be proven: the first outside input of each, or of what it reads.
 
-    Parameters
-    ----------
-    connection
-        A connection to which the audited catalog is attached as ``origin``.
+    The audited catalog is attached to the connection as ``origin``.
     """
 
     @cache

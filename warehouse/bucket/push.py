@@ -52,10 +52,7 @@ def require_pulled(home: Home, store: Store) -> None:
 def push_home(home: Home, store: Store, *, again: bool = False) -> Pushed | None:
     """Publish the home; None if the bucket is up to date.
 
-    Parameters
-    ----------
-    again
-        Send everything as to an empty bucket, because some objects there are damaged.
+    With ``again`` everything is sent as to an empty bucket, because some objects there are damaged.
 
     Raises
     ------

@@ -152,10 +152,7 @@ class Store:
     def read_head(self, known: str | None = None) -> Head | None:
         """HEAD, or None if there is none.
 
-        Parameters
-        ----------
-        known
-            Tag of a HEAD that the caller has.
+        ``known`` is the tag of a HEAD that the caller has.
 
         Raises
         ------

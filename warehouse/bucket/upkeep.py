@@ -117,11 +117,6 @@ def prune_bucket(
 
     Meanwhile HEAD is marked and nobody moves it; publications that have already begun start again
     afterwards. So no publication relies on an object that is removed here.
-
-    Returns
-    -------
-    list of str
-        Names of the objects.
     """
     now = store.require_conditions()
     head = require_head(store, store.read_head())

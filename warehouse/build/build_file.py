@@ -51,10 +51,7 @@ class BuildFile:
     def open(self, *, options: str = "") -> duckdb.DuckDBPyConnection:
         """A connection that uses the build file, which is ``warehouse``.
 
-        Parameters
-        ----------
-        options
-            Of a file that does not exist yet.
+        ``options`` are those of a file that does not exist yet.
         """
         connection = self.engine
         if not self._is_open:

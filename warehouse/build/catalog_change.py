@@ -47,18 +47,8 @@ def begin_with_copy(
 
     The file is left open. It contains the built-in models, and none of the user's. If the lake has
     changed, the outcomes of tests are removed, and the marts still show their former months.
-
-    Parameters
-    ----------
-    generation, inputs, progress
-        As for :func:`warehouse.build.catalog.prepare_catalog`.
-    published
-        The inputs of the published catalog.
-
-    Returns
-    -------
-    bool
-        Whether the copy was made; if not, the catalog must be written from the lake.
+    ``published`` are the inputs of the published catalog, the others are as for ``write_catalog``.
+    Returns False if no copy was made, so that the catalog must be written from the lake.
     """
     home = file.home
     if published is None or published.project != inputs.project or not _is_as_published(home):

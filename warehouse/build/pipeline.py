@@ -86,10 +86,7 @@ def build(
 ) -> Published | None:
     """Catalog and models from the lake, published as the next generation.
 
-    Returns
-    -------
-    Published or None
-        None if the published catalog has the same inputs and ``force`` is false.
+    Returns None if the published catalog has the same inputs and ``force`` is false.
 
     Raises
     ------

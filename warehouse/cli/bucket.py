@@ -23,11 +23,7 @@ def published(writes: Callable[[dict[str, Any]], bool] = lambda _: True) -> Call
     """Publish a verb's changes to the home's bucket, if it has one.
 
     The verb is refused before it begins if another machine has published since the last pull.
-
-    Parameters
-    ----------
-    writes
-        Whether the verb changes the home, by its options.
+    ``writes`` decides by the verb's options whether it changes the home.
     """
 
     def decorate(command: F) -> F:

@@ -353,10 +353,7 @@ def _each(connection: duckdb.DuckDBPyConnection, text: str) -> Iterator[tuple[An
 def catalog_reads(home: Home, catalog: Path, *, whole: bool = False) -> Reads:
     """The files that a catalog of this or an earlier version reads.
 
-    Parameters
-    ----------
-    whole
-        Also read every table, so that DuckDB checks the checksum of each block.
+    With ``whole`` every table is read too, so that DuckDB checks the checksum of each block.
     """
     with _opened(home, catalog) as connection:
 

@@ -40,10 +40,7 @@ class DayFile:
 class Days:
     """Writes the days of one import from the rows of the stage and of the lake.
 
-    Parameters
-    ----------
-    connection
-        A separate connection, which reads the lake and the stage.
+    The connection, which reads the lake and the stage, is used by nothing else.
     """
 
     def __init__(

@@ -70,12 +70,7 @@ class Staged:
 class Stage:
     """Reads files into a staging folder, one after the other.
 
-    Parameters
-    ----------
-    folder
-        Folder for all staged rows; the caller removes it.
-    limit
-        Number of rows to read of each file; None for all.
+    The caller removes ``folder``. At most ``limit`` rows of each file are read.
     """
 
     def __init__(

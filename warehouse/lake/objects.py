@@ -84,11 +84,8 @@ class Admission:
 class Lake:
     """Objects and links of one home; the caller holds the home's lock.
 
-    Parameters
-    ----------
-    salvage
-        Whether the good rows of a file with a few bad ones are imported. The file itself goes to
-        quarantine; the facts of the imported file list the bad rows.
+    With ``salvage`` the good rows of a file with a few bad ones are imported. The file itself goes
+    to quarantine; the facts of the imported file list the bad rows.
     """
 
     def __init__(self, home: Home, manifest: Manifest, *, salvage: bool = False) -> None:

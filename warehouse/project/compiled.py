@@ -93,10 +93,7 @@ class DataTest:
 def broken_test(failures: int, *, relation: str = "", expression: str = "") -> str:
     """The message of a failed test, as ``record_results`` writes it after dbt.
 
-    Parameters
-    ----------
-    relation, expression
-        For tests of the kind ``holds``: the rows, and the condition on them.
+    A test of the kind ``holds`` gives its relation, and the expression that each row must meet.
     """
     if expression:
         return (

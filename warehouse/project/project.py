@@ -169,11 +169,7 @@ def create_bar_end(connection: duckdb.DuckDBPyConnection, widths_us: Mapping[int
     """Create the macro ``bar_end`` in the attached ``warehouse``, in place of an earlier one.
 
     A bar ends when it is known, unless its ticks arrived late.
-
-    Parameters
-    ----------
-    widths_us
-        Length of the bars of each series with late bars, in microseconds.
+    ``widths_us`` are the lengths of the bars of each series with late bars, in microseconds.
     """
     connection.execute(f"create or replace macro {_BAR_END} as {_definition(widths_us)}")
     comment(

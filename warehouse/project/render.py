@@ -119,13 +119,8 @@ class Renderer:
     def render(self, text: str, this: Relation | None = None, *, inline: bool = False) -> Rendered:
         """A model's text or any SQL with Jinja.
 
-        Parameters
-        ----------
-        this
-            The relation ``this``.
-        inline
-            Whether the user's own models that it reads become CTEs, from their current files, or
-            stay views of the catalog.
+        With ``inline`` the user's own models that it reads become CTEs, from their current files;
+        else they stay views of the catalog.
 
         Raises
         ------

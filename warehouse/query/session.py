@@ -250,10 +250,7 @@ class Session:
     def new_cursor(self, frames: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
         """A new cursor that is not shared, with the catalog as its default database.
 
-        Parameters
-        ----------
-        frames
-            The user's frames by name, which the cursor can read.
+        It can read the user's ``frames`` by their names.
 
         Raises
         ------
@@ -322,13 +319,8 @@ def open_session(
     """A connection in memory with ``catalog`` attached read-only as ``warehouse``.
 
     If the catalog has a native copy, the copy is attached instead.
-
-    Parameters
-    ----------
-    memory
-        DuckDB's memory limit for this session, such as ``"500MB"``; the settings' by default.
-    copies
-        Whether the native copy may be used.
+    ``memory`` is DuckDB's limit for this session, such as ``"500MB"``; the settings' by default.
+    With ``copies`` the native copy may be used.
 
     Raises
     ------

@@ -25,18 +25,8 @@ _Combine: TypeAlias = Callable[[Floats, Floats], Floats]
 class Fold:
     """Folds the minutes of a month into the bars of one interval.
 
-    Parameters
-    ----------
-    month
-        First day of the month.
-    minutes
-        Number of minutes in the month.
-    interval
-        One of ``WIDTHS``.
-    active
-        Minutes with activity; ``None`` means all.
-    missing
-        Bars left out at random; ``None`` means none.
+    ``month`` is its first day. ``active`` are the minutes with activity, None for all; the bars in
+    ``missing`` are left out.
     """
 
     def __init__(

@@ -18,10 +18,7 @@ from warehouse.simulator.datasets import narrowed
 class TickFold:
     """Computes bars from the ticks of one symbol.
 
-    Parameters
-    ----------
-    ticks
-        Tables by raw dataset.
+    ``ticks`` are tables by raw dataset.
     """
 
     def __init__(self, ticks: Mapping[str, pa.Table]) -> None:

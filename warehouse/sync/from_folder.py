@@ -125,10 +125,7 @@ def sync_folder(
 ) -> SyncReport:
     """Import every vendor file of a folder into the lake; the folder is only read.
 
-    Parameters
-    ----------
-    salvage
-        Whether the good rows of a file with a few bad ones are imported.
+    With ``salvage`` the good rows of a file with a few bad ones are imported.
 
     Raises
     ------

@@ -78,14 +78,8 @@ class Listings:
     ) -> None:
         """Request all lists.
 
-        Parameters
-        ----------
-        found
-            Called with each series for which there is a response.
-        other_work
-            Returns a piece of work to do before the next request, if any.
-        together
-            A context manager around the completion of several pieces of work.
+        ``found`` is called with each series for which there is a response. Before each request
+        ``other_work`` may do a piece of work. ``together`` is entered around several completions.
         """
         connections = self.vendor.connections
         wanted_parts = self._open_parts(wanted)

@@ -170,14 +170,8 @@ def settled_spans(
 ) -> list[Span]:
     """The settled spans after the files of ``plan`` were processed.
 
-    Parameters
-    ----------
-    missing
-        Files of the plan that could not be downloaded; they are not settled.
-    now
-        Time of the request.
-    before
-        The spans that were settled before.
+    Files that are ``missing`` could not be downloaded, so they are not settled. ``now`` is the time
+    of the request; ``before`` are the spans that were settled before.
     """
     settles_until = datetime_us(now) - SETTLE_US
     missing = set(missing)

@@ -19,10 +19,7 @@ _WHERE_WRITTEN = "on the machine that writes the data, run: warehouse verify --r
 def verify_bucket(settings: Settings, *, quick: bool = False) -> list[Finding]:
     """Damage in the bucket, and in this home's cache if it only reads.
 
-    Parameters
-    ----------
-    quick
-        Compare names and sizes only. Else every object is fetched once, and not kept.
+    With ``quick`` names and sizes are compared; else every object is fetched once, and not kept.
 
     Raises
     ------

@@ -83,10 +83,7 @@ WRITE_AGAIN = "correct the file so that it passes, then: warehouse sync --from F
 def verify_home(home: Home, *, quick: bool = False) -> list[Finding]:
     """All problems of a home, in the order of the data flow.
 
-    Parameters
-    ----------
-    quick
-        Compare names and sizes only, without reading files.
+    With ``quick`` names and sizes are compared, without reading files.
 
     Raises
     ------

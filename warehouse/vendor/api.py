@@ -289,10 +289,7 @@ class VendorClient:
 class Links:
     """Links to the files of one series, for several threads; requested again before they expire.
 
-    Parameters
-    ----------
-    listing
-        The vendor's first response for ``wanted``.
+    ``listing`` is the vendor's first response for ``wanted``.
     """
 
     def __init__(self, vendor: VendorClient, wanted: Wanted, listing: Listing) -> None:

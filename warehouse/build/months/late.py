@@ -86,11 +86,8 @@ def write_late_days(
 ) -> LateSeries | None:
     """Write the new late bars of a series; None if it has no late bars.
 
-    Parameters
-    ----------
-    days
-        Every day in order: its start in microseconds, the stored bars of all datasets, and whether
-        any ticks arrived late.
+    ``days`` are every day in order: its start in microseconds, the stored bars of all datasets, and
+    whether any ticks arrived late.
     """
     written: list[LateDay] = []
     for start_us, paths, has_late in days:

@@ -120,12 +120,7 @@ def find_stored(path: Path) -> Path | None:
 def month_damage(path: Path, rows: int | None = None, *, quick: bool = False) -> str | None:
     """Damage of a stored file; None if its bytes are those that were written.
 
-    Parameters
-    ----------
-    rows
-        Expected number of rows, if known.
-    quick
-        Read its footer only.
+    ``rows`` is the expected number; with ``quick`` only the footer is read.
     """
     import pyarrow as pa  # local, as below: most builds need neither
     import pyarrow.parquet as pq

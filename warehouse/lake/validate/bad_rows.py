@@ -58,14 +58,8 @@ def find_bad_rows(
 ) -> list[BadRow]:
     """Every bad row in the order of the file.
 
-    Parameters
-    ----------
-    times
-        Microseconds since the epoch, in the order of the file.
-    is_null
-        Which of them are NULL in the file.
-    is_finer
-        Which of them are starts of bars that were truncated to a microsecond.
+    ``times`` are microseconds since the epoch; ``is_finer`` are starts of bars that were truncated
+    to a microsecond.
     """
     start, end = key.period.start_us, key.period.end_us
     reasons = np.full(len(times), "", dtype=object)

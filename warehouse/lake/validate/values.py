@@ -27,10 +27,7 @@ _EXACT_IN_DOUBLE = 1 << 53
 class Values:
     """Facts about the values of a file, collected while its pages are decoded.
 
-    Parameters
-    ----------
-    is_clockless
-        Whether the time of receipt was not measured, so that ``local_timestamp`` may be NULL.
+    ``is_clockless``: the time of receipt was not measured, so ``local_timestamp`` may be NULL.
     """
 
     def __init__(

@@ -111,12 +111,7 @@ def check(
 ) -> Statement:
     """Check that ``text`` is one query that only reads; returns its statement.
 
-    Parameters
-    ----------
-    connection
-        Connection whose parser is used; the text is not run.
-    is_macro
-        Whether a name is a table macro of the catalog.
+    The connection only parses the text; ``is_macro`` knows the table macros of the catalog.
 
     Raises
     ------

@@ -38,10 +38,7 @@ def may_be_moment(value: object) -> bool:
 def as_moments(values: Mapping[str, object], texts: frozenset[str]) -> dict[str, object]:
     """Convert strings that hold moments with a UTC offset to moments in UTC.
 
-    Parameters
-    ----------
-    texts
-        Names, in lower case, whose values stay text.
+    The values of the names in ``texts``, in lower case, stay text.
     """
     return {
         name: value if name.lower() in texts else _as_moment(name, value)
@@ -72,10 +69,7 @@ def require_names(
 ) -> None:
     """Raise an error unless all required names are given, and no others but optional ones.
 
-    Parameters
-    ----------
-    types
-        Returns the known types of required names; called only for the error message.
+    ``types`` returns the known types of required names, for the message.
     """
     missing, unknown = wanted - given.keys(), given.keys() - wanted - optional
     if not missing and not unknown:
