@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from warehouse.cli.common import Verbs, home_option, json_option, put, put_json, say
+from warehouse.cli.common import Verbs, home_option, json_option, key_option, put, put_json, say
 from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted
@@ -89,14 +89,9 @@ _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m
     epilog="Example: warehouse audit metrics flow --interval 1m --start 2025-06-01",
 )
 @click.argument("datasets", nargs=-1, shell_complete=completed("dataset"))
-@click.option("--exchange", shell_complete=completed("exchange"), help="Venue [all].")
-@click.option("--symbol", shell_complete=completed("symbol"), help="Atlas symbol [all].")
-@click.option(
-    "--interval",
-    metavar="1m|1h|...",
-    shell_complete=completed("interval"),
-    help="Length of the vendor's bars [all].",
-)
+@key_option("exchange", "Venue [all].")
+@key_option("symbol", "Atlas symbol [all].")
+@key_option("interval", "Length of the vendor's bars, such as 1m or 1h [all].")
 @click.option("--start", type=_MOMENT, metavar="TIME", help="First bar, UTC [all with ticks].")
 @click.option("--end", type=_MOMENT, metavar="TIME", help="End of the bars, UTC, excluded.")
 @click.option(

@@ -153,6 +153,12 @@ past_options = grouped(
     ),
 )
 
+
+def key_option(name: str, help: str) -> Callable[[F], F]:
+    """An option with a key of series, such as ``--symbol``, completed from those of the home."""
+    return click.option(f"--{name}", shell_complete=completed(name), help=help)
+
+
 timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),

@@ -5,7 +5,15 @@ from __future__ import annotations
 import click
 
 from warehouse.cli.bucket import published
-from warehouse.cli.common import grouped, home_option, json_option, put_json, put_table, say
+from warehouse.cli.common import (
+    grouped,
+    home_option,
+    json_option,
+    key_option,
+    put_json,
+    put_table,
+    say,
+)
 from warehouse.cli.completion import completed
 from warehouse.config import Settings
 from warehouse.display import counted, render_size
@@ -25,29 +33,12 @@ _SHOWN = 40
     "selection",
     Selection,
     click.argument("dataset", required=False, shell_complete=completed("dataset")),
+    key_option("exchange", "Exchange: name, or pattern with * and ?."),
+    key_option("symbol", "Symbol: name or pattern."),
+    key_option("interval", "Interval: name or pattern."),
+    click.option("--clock", help="Clock: true or exchange."),
     click.option(
-        "--exchange",
-        metavar="TEXT",
-        shell_complete=completed("exchange"),
-        help="Exchange: name, or pattern with * and ?.",
-    ),
-    click.option(
-        "--symbol",
-        metavar="TEXT",
-        shell_complete=completed("symbol"),
-        help="Symbol: name or pattern.",
-    ),
-    click.option(
-        "--interval",
-        metavar="TEXT",
-        shell_complete=completed("interval"),
-        help="Interval: name or pattern.",
-    ),
-    click.option("--clock", metavar="TEXT", help="Clock: true or exchange."),
-    click.option(
-        "--period",
-        metavar="TEXT",
-        help="Month or day, such as 2025-09 or 2025-09-11, or a pattern such as 2025-*.",
+        "--period", help="Month or day, such as 2025-09 or 2025-09-11, or a pattern such as 2025-*."
     ),
 )
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from warehouse.cli.common import home_option, say, timeout_option
+from warehouse.cli.common import home_option, key_option, say, timeout_option
 from warehouse.cli.completion import completed
 from warehouse.cli.output import FORMATS, write_result
 from warehouse.config import Settings
@@ -23,19 +23,9 @@ Examples:
   warehouse preview data/models/my_feature.sql --limit 1000000 --format csv > rows.csv"""
 )
 @click.argument("file", type=click.Path(path_type=Path), shell_complete=completed("file"))
-@click.option(
-    "--symbol",
-    metavar="SYMBOL",
-    shell_complete=completed("symbol"),
-    help="Only rows of this symbol.",
-)
-@click.option(
-    "--interval",
-    metavar="INTERVAL",
-    shell_complete=completed("interval"),
-    help="Only bars of this length, such as 5m.",
-)
-@click.option("--clock", metavar="CLOCK", help="Only bars of this clock: exchange or true.")
+@key_option("symbol", "Only rows of this symbol.")
+@key_option("interval", "Only bars of this length, such as 5m.")
+@click.option("--clock", help="Only bars of this clock: exchange or true.")
 @click.option(
     "--limit", type=click.IntRange(0), default=40, show_default=True, help="Maximum number of rows."
 )

@@ -140,11 +140,11 @@ def _outside(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
             with found(schema_name, name, definition) as (
                 select schema_name, view_name, concat(sql, comment) from duckdb_views()
                 where database_name = 'warehouse'
-                union all select schema_name, table_name,
-                    concat(sql, comment)
-                from duckdb_tables() where database_name = 'warehouse'
-                union all select schema_name, function_name,
-                    concat(parameters::varchar, macro_definition)
+                union all
+                select schema_name, table_name, concat(sql, comment) from duckdb_tables()
+                where database_name = 'warehouse'
+                union all
+                select schema_name, function_name, concat(parameters::varchar, macro_definition)
                 from duckdb_functions() where database_name = 'warehouse'
             )
             select schema_name || '.' || name, definition from found
