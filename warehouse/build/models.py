@@ -5,6 +5,7 @@ They are the same as after ``dbt build``: views with the same columns, comments 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from warehouse.project import (
     create_schemas,
     create_seeds,
 )
-from warehouse.sql import DATABASE, comment_all, identifier
+from warehouse.sql import DATABASE, Relation, comment_all, identifier
 
 OURS = "warehouse"
 
@@ -50,7 +51,6 @@ def create_models(file: BuildFile, compiled: CompiledProject) -> None:
     results: list[tuple[Any, ...]] = []
     for seed in compiled.seeds:
         ((rows,),) = connection.execute(f"select count(*) from {seed.relation.sql}").fetchall()
-        _describe(connection, "table", seed)
         results.append((seed.relation.name, "seed", OURS, "success", None, f"INSERT {rows}"))
     for model in compiled.models:
         _create(connection, model, file.home.root)
@@ -66,14 +66,35 @@ def create_models(file: BuildFile, compiled: CompiledProject) -> None:
     file.close()
 
 
+def describe_models(file: BuildFile, compiled: CompiledProject) -> None:
+    """Set the comments of seeds and models, when the marts' views read their stored months.
+
+    Staging has the comments of the vendor's columns.
+    """
+    connection = file.open()
+    connection.execute("begin")
+    there: dict[Relation, dict[str, str]] = defaultdict(dict)
+    for schema, table, column, text in connection.execute(
+        "select schema_name, table_name, column_name, comment from duckdb_columns()"
+        " where database_name = 'warehouse' order by column_index"
+    ).fetchall():
+        there[Relation(schema, table)][column] = text
+    for kind, models in (("table", compiled.seeds), ("view", compiled.models)):
+        for model in models:
+            meaning, texts = model.description, model.columns
+            if model.shows is not None:
+                meaning = f"vendor.{model.shows} with NaN and infinity as NULL."
+                texts = there[Relation("vendor", model.shows)]
+            found = {name: texts.get(name) for name in there[model.relation]}
+            comment_all(connection, kind, model.relation.sql, meaning, found)
+    connection.execute("commit")
+
+
 def _create(connection: duckdb.DuckDBPyConnection, model: CompiledModel, home: Path) -> None:
     with translating(home, blaming=lambda error: _broken(model, str(error).strip())):
         connection.execute(f"create or replace view {model.relation.sql} as (\n{model.sql}\n)")
     if model.types is not None:
         _require_types(connection, model, model.types)
-    _describe(connection, "view", model)
-    if model.shows is not None:
-        _describe_as_source(connection, model, model.shows)
 
 
 def _broken(model: CompiledModel, reason: str) -> BuildError:
@@ -116,34 +137,3 @@ def _columns(connection: duckdb.DuckDBPyConnection, model: CompiledModel) -> lis
         " and schema_name = ? and table_name = ? order by column_index",
         [model.relation.schema, model.relation.name],
     ).fetchall()
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, kind: str, model: CompiledModel) -> None:
-    """Set the comments from the model's yml."""
-    _comment(connection, kind, model, model.description, model.columns)
-
-
-def _describe_as_source(
-    connection: duckdb.DuckDBPyConnection, model: CompiledModel, dataset: str
-) -> None:
-    """Set the comments from the vendor's dataset, for the columns that the view has."""
-    meaning = f"vendor.{dataset} with NaN and infinity as NULL."
-    texts = connection.execute(
-        "select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
-        " and schema_name = 'vendor' and table_name = ? and comment is not null",
-        [dataset],
-    ).fetchall()
-    _comment(connection, "view", model, meaning, dict(texts))
-
-
-def _comment(
-    connection: duckdb.DuckDBPyConnection,
-    kind: str,
-    model: CompiledModel,
-    meaning: str,
-    texts: Mapping[str, str],
-) -> None:
-    """Set the comments of the view or table and of its columns."""
-    there = [name for name, _ in _columns(connection, model)] if texts else []
-    found = {name: texts[name] for name in there if name in texts}
-    comment_all(connection, kind, model.relation.sql, meaning, found)

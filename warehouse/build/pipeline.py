@@ -25,7 +25,7 @@ from warehouse.build.marts.native_copy import Tables, aside, copy_marts, writing
 from warehouse.build.marts.spark import SparkMarts, spark_marts
 from warehouse.build.marts.store import show_on_spark, store_marts
 from warehouse.build.meta.inputs import Inputs, fingerprint, published_inputs
-from warehouse.build.models import create_models
+from warehouse.build.models import create_models, describe_models
 from warehouse.build.months.stored import StoredMonth, stored_event
 from warehouse.config import Settings, child_environment
 from warehouse.engine import Opened, translated
@@ -124,6 +124,8 @@ def build(
                     _apart(file, lambda: _create(file, compiled, tell))
                 if has_new_data:
                     tables = _store_and_test(file, compiled, tell, lock=lock)
+                if not is_copy:
+                    _apart(file, lambda: describe_models(file, compiled))
                 _add_own_models(file, compiled, tell, lock=lock)
                 tell({"step": "audit"})
                 project = with_user_models(home, compiled.project)
