@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.lake.validate.values import aligned, nulls_of, plain_numbers
+from warehouse.lake.validate.values import aligned, converted, nulls_of, plain_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def compare_files(old_path: Path, new_path: Path, *, is_raw: bool = False) -> Fi
         tail_only = len(new) >= len(old)
     else:
         old_times, new_times = (
-            plain_numbers(table["time"].cast(pa.timestamp("us")).combine_chunks(), np.int64)
+            plain_numbers(converted(table["time"].combine_chunks(), pa.timestamp("us")), np.int64)
             for table in (old, new)
         )
         common, old_rows, new_rows = np.intersect1d(

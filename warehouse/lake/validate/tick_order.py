@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 # The clocks of bars, by the columns of ``time_columns`` of a raw dataset.
 _CLOCKS = ("exchange", "true")
@@ -69,6 +68,8 @@ class TickOrder:
 
 def _are_in_order(ids: pa.StringArray, next_ids: pa.StringArray) -> bool:
     """Whether ids never decrease: numbers of equal length have the same order as text."""
+    import pyarrow.compute as pc  # local, because only ticks need it
+
     is_next = (
         pc.equal(pc.binary_length(ids), pc.binary_length(next_ids)),
         pc.ascii_is_decimal(ids),
