@@ -10,11 +10,9 @@ _SERIES = [
     ("clock", "VARCHAR", "exchange or true; NULL for raw data."),
 ]
 
-_FILE = [
-    ("dataset", "VARCHAR", "Dataset."),
-    *_SERIES,
-    ("period", "VARCHAR", "UTC month or day."),
-]
+_DATASET_SERIES = [("dataset", "VARCHAR", "Dataset."), *_SERIES]
+
+_FILE = [*_DATASET_SERIES, ("period", "VARCHAR", "UTC month or day.")]
 
 META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "datasets": (
@@ -108,8 +106,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "sources": (
         "One row per imported file of the lake and source file from which its rows come.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
+            *_DATASET_SERIES,
             ("period", "VARCHAR", "UTC day."),
             ("source_file", "VARCHAR", "Path when it was imported, as in vendor.raw_*."),
             ("sha256", "VARCHAR", "Hash of its bytes."),
@@ -150,8 +147,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "coverage": (
         "One row per dataset, series and month between its first and last file.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
+            *_DATASET_SERIES,
             ("month", "VARCHAR", "UTC month."),
             ("files", "BIGINT", "Files of this month."),
             ("rows", "BIGINT", "Rows that the view shows."),
@@ -172,8 +168,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "gaps": (
         "One row per gap: missing bars between the first and last bar of a series.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
+            *_DATASET_SERIES,
             ("gap_from", "TIMESTAMP", "First missing bar, UTC, included."),
             ("gap_until", "TIMESTAMP", "First bar after the gap, UTC, excluded."),
             ("bars", "BIGINT", "Missing bars."),
@@ -220,8 +215,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "audit": (
         "One row per column, reading and verdict of the last audit of a series' metrics.",
         [
-            ("dataset", "VARCHAR", "Dataset."),
-            *_SERIES,
+            *_DATASET_SERIES,
             ("column", "VARCHAR", "Column; NULL where whole bars are missing."),
             ("reading", "VARCHAR", "Reading of its definition, as in ticks_<dataset>_readings."),
             ("is_best", "BOOLEAN", "Whether the column is judged by this reading."),
