@@ -261,6 +261,15 @@ MOMENTS = {
         ' order by f."time") as x from {ohlcv} as f'
         " qualify f.\"interval\" = '5m' and f.\"time\"::time = time '23:55:00'"
     ),
+    "rise_of_a_week_in_5m_bars": (
+        'select f.series_id, f."time", f.known_at, coalesce(lead(f.close, 2016) over (partition by'
+        ' f.series_id order by f."time") > f.close, false) as x from {ohlcv} as f'
+        " where f.\"interval\" = '5m'"
+    ),
+    "rise_of_a_fortnight_in_1h_bars": (
+        'select f.series_id, f."time", f.known_at, coalesce(lead(f.close, 336) over (partition by'
+        f' f.series_id order by f."time") > f.close, false) as x {HOURS}'
+    ),
     "close_known_a_microsecond_late": (
         'select f.series_id, f."time", f.known_at + interval 1 microsecond as known_at,'
         " f.close as x from {ohlcv} as f"
@@ -314,6 +323,8 @@ def test_every_sample_has_cuts_at_moments_when_rows_of_a_model_became_known(narr
         "known_a_microsecond_early": "close up to 0.000001 seconds after the row is known",
         "known_after_59_of_60_minutes": ", or set known_at to the end of the bar that begins with",
         "next_bar_once_a_day": "uses ohlcv 5m up to 1 bar",
+        "rise_of_a_week_in_5m_bars": "uses ohlcv 5m up to ",
+        "rise_of_a_fortnight_in_1h_bars": "uses ohlcv 1h up to ",
         "close_known_a_microsecond_late": "",
         "mean_of_a_day_until_its_last_bar": "its known_at becomes later as bars are added",
     }

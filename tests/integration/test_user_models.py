@@ -512,6 +512,8 @@ def test_build_when_dbt_does_more_than_models_then_it_is_removed_with_them_marke
             "run_query or statement",
         ),
         "hooked": ("{{ config(post_hook='select 1') }}", "has a hook, which may change its rows"),
+        "dated": ("{% set mean = run_started_at.year %}", "by run_started_at: write a fixed time"),
+        "timed": ("{% set mean = modules.datetime.date.today().year %}", "SQL, by today: write"),
     }
     for name, (head, _) in beside.items():
         text = f"{head} select {features} from {{{{ ref('l1_features') }}}}"

@@ -104,7 +104,7 @@ def _outside(
 ) -> Iterator[str]:
     """The outside inputs of a model, seeds and functions before tables."""
     if model.beside:
-        yield f"{model.beside}: compute them in its SQL, {_DECLARE}"
+        yield f"{model.beside}, {_DECLARE}"
     for seed in project.seeds:
         if seed.relation in model.depends_on and seed.relation.name not in ours:
             yield (
@@ -114,7 +114,10 @@ def _outside(
     # a model that DuckDB cannot parse cannot be built either, which the audit reports
     tree = parse_query(connection, model.sql) or {}
     if clock := next(_clock_read(tree), None):
-        yield f"reads the clock by {clock}, so its rows depend on when it is built, {_DECLARE}"
+        yield (
+            f"reads the clock by {clock}, so its rows depend on when it is built: write a fixed"
+            f" time in its place, {_DECLARE}"
+        )
     for function in _table_functions(tree):
         if function == TICKS or function.startswith(f"{TICKS}_"):
             dataset = function.removeprefix(TICKS).removeprefix("_") or "<dataset>"

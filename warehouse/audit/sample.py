@@ -32,6 +32,7 @@ _ON_EDGE_AT = 4
 _MOST_DRAWS = 8
 _LATE_ENDS = 100
 _EARLY_MOMENTS = 8
+_FAR_BARS = 4_000
 _MOMENTS = 64
 # Maximum number of series of an audit at a model's own moments, which may join others to its own.
 _MOST_SERIES = 12
@@ -52,7 +53,7 @@ class SampleSize:
     series
         Maximum number of series; those of one instrument first, then others.
     bars
-        Maximum number of bars of one series before a cut; after it at most a quarter of that.
+        Maximum number of bars of one series before a cut; after most cuts a quarter of that.
     takes_turns
         Whether cuts alternate between removing the future and replacing it by noise, instead of
         both.
@@ -143,8 +144,8 @@ def plan_sample(
     Cuts are on the edge of a bar of a chosen series, in months weighted by their number of rows,
     and late enough for windows before them to be full if possible. Every third, beginning with the
     first, is within a bar of a slower series of an instrument, because only there can a slower bar
-    that is read too early be found. Every third is soon after the first row instead, with as much
-    data after it as other cuts have before, to test warm-ups and first calibrations. Of the others,
+    that is read too early be found. Every third is soon after the first row instead, with far more
+    bars after it, to test warm-ups, first calibrations, and what reads weeks ahead. Of the others,
     half are at the beginning of a day or month; if bars of the chosen series are known late, the
     other half are at the end of a bar that is not known then.
     """
@@ -161,7 +162,7 @@ def plan_sample(
     if moments and not own_moments:
         own_moments = list(moments.values())
     for number in range(cuts):
-        around = reach
+        around, most_after = reach, size.bars // 4
         is_early = number % _EARLY_EVERY == _EARLY_EVERY - 1
         if own_moments:
             at_us = _choose_own_moment(own_moments, random, is_early=is_early)
@@ -176,8 +177,7 @@ def plan_sample(
             if number % (2 * _WITHIN_EVERY) == _ON_EDGE_AT:
                 at_us = _choose_edge(months, at_us, random, of_month=number % 4 == 2)
         if is_early:
-            around = Reach(reach.before_us, max(reach.before_us, reach.after_us))
-        most_after = size.bars // 4 if around is reach else size.bars
+            around, most_after = replace(reach, after_us=_FAR_BARS * DAY_US), _FAR_BARS
         stretches = _stretches(months, keys, at_us, size=size, reach=around, most_after=most_after)
         later = _later_series(chosen, keys) if number % 8 == 5 else ()
         stretches = tuple(

@@ -7,6 +7,7 @@ models without dbt: the look-ahead audit, stored marts, oracles.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -57,8 +58,8 @@ class Model:
     outside
         Why other inputs, such as files, contain nothing from the future (``config.meta.outside``).
     beside
-        What its rows depend on besides the data that its SQL reads: a hook, or a query that ran
-        when the SQL was made.
+        What its rows depend on besides the data that its SQL reads, and what to do about it: a
+        hook, or a query or the time when the SQL was made.
     """
 
     relation: Relation
@@ -375,12 +376,19 @@ def _reads(node: _Node, nodes: Mapping[str, _Node]) -> list[_Node]:
     return found
 
 
+_CLOCK_IN_TEMPLATE = re.compile(
+    r"\{[{%](?:(?![%}]\}).)*?\b(run_started_at|(?:now|today|utcnow)(?=\())", re.S
+)
+
+
 def _beside(node: _Node, nodes: Mapping[str, _Node], macros: Mapping[str, _Node]) -> str:
     """What the rows of a user's model depend on besides its SQL; empty for built-in models."""
     if node["package_name"] == "warehouse":
         return ""
     if node["config"].get("pre-hook") or node["config"].get("post-hook"):
-        return "has a hook, which may change its rows after its SQL made them"
+        return (
+            "has a hook, which may change its rows after its SQL made them: compute them in its SQL"
+        )
     called = set(node["depends_on"].get("macros", ()))
     left = list(called)
     while left:
@@ -388,7 +396,15 @@ def _beside(node: _Node, nodes: Mapping[str, _Node], macros: Mapping[str, _Node]
         called |= new
         left += new
     if "macro.dbt.statement" in called:
-        return "has values in its SQL that run_query or statement read from all data"
+        return (
+            "has values in its SQL that run_query or statement read from all data: compute them in"
+            " its SQL"
+        )
+    texts = [node.get("raw_code", ""), *(macros.get(m, {}).get("macro_sql", "") for m in called)]
+    if clock := next(filter(None, map(_CLOCK_IN_TEMPLATE.search, texts)), None):
+        return (
+            f"has the time of its build in its SQL, by {clock[1]}: write a fixed time in its place"
+        )
     read = (nodes[unique_id] for unique_id in node["depends_on"]["nodes"])
     return next((b for n in read if _is_ephemeral(n) and (b := _beside(n, nodes, macros))), "")
 

@@ -325,6 +325,7 @@ def test_a_model_that_reads_the_clock_is_unproven(report: AuditReport) -> None:
         (finding,) = found(report, read)
         assert finding.kind is Kind.UNPROVEN
         assert finding.cause.startswith(f"reads the clock by {name}, so its rows depend on when")
+        assert "it is built: write a fixed time in its place, or write in" in finding.cause
     assert of(report, APART).verdict is Verdict.CLEAN
 
 
