@@ -169,6 +169,13 @@ def test_help_when_asked_of_a_verb_then_has_an_example_and_every_option() -> Non
     assert lacking == []
 
 
+def test_examples_when_typed_in_a_shell_then_no_parameter_is_replaced() -> None:
+    helps = [c.get_help(click.Context(c, info_name=words)) for words, c in LEAVES.items()]
+    docs = [path.read_text("utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))]
+    lines = [line for text in helps + docs for line in text.splitlines() if "warehouse sql" in line]
+    assert [line for line in lines if re.search(r"\$[a-z]", re.sub("'[^']*'", "", line))] == []
+
+
 PLAIN = {"interval", "clock", "symbol", "exchange", "intervals", "clocks", "form"}
 """Options that need no help, because their name and choices are clear."""
 

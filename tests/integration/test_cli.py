@@ -111,6 +111,7 @@ def test_usage_when_wrong_then_exits_with_two_and_reports_it_on_stderr(
             "  next: add -p day=2025-09-01 -p s=...\n",
         ),
         (["sql", "select 1", "-p", "day=1"], "  next: leave out day"),
+        (["sql", "from bars where symbol = ", "-p", "s=x"], "in single quotes, because"),
         (["sql", "select count(*) from range(1e12::bigint)", "--timeout", "0.1"], "--timeout SEC"),
         (["sql", "select 1", "--as-of", "2026-01-01", "--generation", "1"], "--generation, --as"),
     ],

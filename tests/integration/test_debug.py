@@ -41,7 +41,7 @@ def first_example(verb: str) -> list[str]:
     command = cli.get_command(click.Context(cli), verb)
     assert command is not None
     text = command.get_help(click.Context(command, info_name=verb)).replace("\\\n", "")
-    line = re.split(r"Examples?:\s*", text)[1].splitlines()[0].split(", then: ")[0]
+    line = re.split(r"Examples?:\s*", text)[1].splitlines()[0]
     program, *words = shlex.split(re.sub(r"(?<=\S) {3,}(?![- ]).*", "", line))
     assert program == "warehouse"
     return words

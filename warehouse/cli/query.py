@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ class _Output:
     cls=_Sql,
     epilog="""\b
 Examples:
-  warehouse sql "select * from flow_features where symbol = $s limit 5" \\
+  warehouse sql 'select * from flow_features where symbol = $s limit 5' \\
       -p s=perpetual-BTC-USDT:USDT
   warehouse sql -q large_trade_share -p start=2025-09-01 -p end=2025-10-01
   warehouse sql "from l1_features" -o l1.parquet
@@ -170,7 +170,7 @@ def sql(
         )
     form = output.checked_format(Home.of(settings))
     values = _parsed(parameters)
-    question = name or _sql_text(text or "")
+    question = name or _sql_text(text or "", values)
     with _opened(settings, past) as warehouse, one_clock(limits["timeout"]):
         with phase("parse and check the SQL"):
             ask = warehouse.sql if name is None else warehouse.query
@@ -327,7 +327,14 @@ def _typed(name: str, value: str) -> Any:
     return value
 
 
-def _sql_text(text: str) -> str:
+def _sql_text(text: str, values: Mapping[str, Any]) -> str:
+    if values and text != "-" and not text.endswith(".sql") and not re.search(r"\$|{{", text):
+        names = ", ".join(values)
+        raise UsageError(
+            f"-p {names}: the SQL has no parameters",
+            next_step=f"leave out {names}, or write the SQL in single quotes, because in double"
+            f" quotes the shell replaces ${next(iter(values))}",
+        )
     is_file = text.endswith(".sql") and Path(text).is_file()
     if not is_file and text != "-":
         if text.endswith(".sql") and not text[:-4].strip().count(" "):

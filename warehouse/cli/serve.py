@@ -11,8 +11,10 @@ from warehouse.home import Home
 
 
 @click.command(
-    epilog="Example: warehouse serve --port 8700 & "
-    "APERIODIC_API_URL=http://127.0.0.1:8700/api/v1 python notebook.py"
+    epilog="""\b
+Examples:
+  warehouse serve --port 8700
+  APERIODIC_API_URL=http://127.0.0.1:8700/api/v1 python notebook.py   in another terminal"""
 )
 @click.option(
     "--port",

@@ -29,7 +29,7 @@ from warehouse.upkeep import (
 @home_option
 @published(lambda v: v["name"] is not None)
 def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) -> int:
-    """Name the current generation, so that it is kept; without NAME, list the generations.
+    """Name the current generation to keep it; without NAME, list the generations.
 
     A named generation keeps its files and models until the name is dropped. Query it with
     warehouse sql --snapshot paper-v1 or warehouse.open(snapshot="paper-v1").
@@ -73,7 +73,12 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     return ExitCode.DONE
 
 
-@click.command(epilog="Example: warehouse prune --keep 3, then: warehouse prune --keep 3 --yes")
+@click.command(
+    epilog="""\b
+Examples:
+  warehouse prune --keep 3            list what would be removed
+  warehouse prune --keep 3 --yes      remove it"""
+)
 @click.option(
     "--keep",
     type=click.IntRange(min=0),
