@@ -57,7 +57,7 @@ class Gap:
         The series; interval and clock are None for raw data, all four of the series if the
         query names a series that does not exist.
     start, end
-        The span, naive UTC, half-open.
+        The span, naive UTC; ``end`` is excluded.
     bars
         Number of missing bars; None if unknown.
     reason
@@ -122,7 +122,7 @@ def find_gaps(
 
 
 def by_clock(scope: QueryScope) -> Iterator[QueryScope]:
-    """The scope, and apart from it the scope of datasets that exist under one clock only.
+    """The scope, and separately that of datasets that exist under one clock only.
 
     A mart joins those to the bars of either clock by ``known_at``.
     """

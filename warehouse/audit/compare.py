@@ -60,9 +60,10 @@ def count_rows(scratch: Scratch, model: Model, result: str, condition: str) -> i
 
 
 def count_around(scratch: Scratch, model: Model, result: str, known: str) -> tuple[int, bool]:
-    """The rows after the cut, and whether it is at a row: a series has one of the cut and a later.
+    """The number of rows after the cut, and whether the cut is at a row.
 
-    A row is of the cut if no data that the model reads became known between the two.
+    It is if a series has a later row, and one that became known no earlier than the last data
+    before the cut that the model reads.
     """
     has_series = any(name == "series_id" for name, _ in scratch.columns(result, model))
     last = " union all ".join(

@@ -62,7 +62,7 @@ from warehouse.vendor import SERIES_COLUMNS, SeriesKey
 _UTC = {"TimeZone": "UTC"}
 _SHORT_EVERY = 5
 _MOST_WORKERS = 4
-_AT_ROWS_OF = 3  # one of so many cuts must be at a row of a model
+_AT_ROWS_OF = 3  # one in this many cuts must be at a row of a model
 _UNREADABLE = (
     "too few cuts were at its rows, and it cannot be read to choose others ({1}); to see why, run:"
     " warehouse sql 'select max(known_at) from {0}'"
@@ -84,8 +84,8 @@ def audit_lookahead(
     """Search models for values that depend on data that was not known yet.
 
     A model for which fewer than a third of the cuts were at one of its rows is audited again,
-    alone, with cuts at moments of its own rows and on its own series. If no row is compared then
-    either, though it has some, it is untested for this reason.
+    alone, with cuts at moments of its own rows and on its own series. If still none of its rows is
+    compared, it is untested for this reason.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class _Run:
     ) -> tuple[AuditReport, list[Model]]:
         """Audit models on a sample, with cuts at ``moments`` if given.
 
-        The second result are models without a finding at whose rows too few cuts were.
+        Also returns the models without a finding for which too few cuts were at a row.
         """
         compared = [model for model in audited if not model.is_whole_sample]
         needed = Project(self.project.with_ancestors(compared), self.project.seeds)

@@ -36,7 +36,7 @@ _VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
 )
-# A large file over a slow line may take hours, but not a piece of it.
+# A large file may take hours over a slow line; a single read may not.
 _CLIENT = {"connect_timeout": "5s", "read_timeout": "300s", "timeout": "86400s"}
 _RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 # Waits before a request to a busy server is repeated, each randomly varied by up to a half.

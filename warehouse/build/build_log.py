@@ -19,7 +19,7 @@ _BUILDS, _FAILED = "builds.json", "failed.json"
 
 @contextmanager
 def noting_failure(home: Home) -> Iterator[None]:
-    """Record an error of the build inside, or remove the record of an earlier one."""
+    """Record an error raised in the block, or else remove the record of an earlier one."""
     try:
         yield
     except (WarehouseError, OSError) as error:

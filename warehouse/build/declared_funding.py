@@ -4,7 +4,7 @@
 
     [[funding]]
     exchange = "binance-futures"
-    symbol = "perpetual-WLD-USDT:USDT"      # leave it out for all symbols of the exchange
+    symbol = "perpetual-WLD-USDT:USDT"      # omit it for all symbols of the exchange
     hours = 8                               # from one payment to the next, counted from 00:00 UTC
     [[funding]]
     exchange = "binance-futures"

@@ -6,10 +6,10 @@
     datasets = ["ohlcv", "flow"]
     every = ["15s", "45m"]                      # lengths that divide a day
     clocks = ["true"]                           # true, exchange
-    exchanges = ["binance-futures"]             # leave it out for all that have ticks
-    symbols = ["perpetual-BTC-USDT:USDT"]       # leave it out for all that have ticks
+    exchanges = ["binance-futures"]             # omit it for all that have ticks
+    symbols = ["perpetual-BTC-USDT:USDT"]       # omit it for all that have ticks
     marts = "add"                               # no (default), add, replace
-    notional_usd_rate = 0.0067                  # of flow and trade_size; 1 if it is left out
+    notional_usd_rate = 0.0067                  # for flow and trade_size; 1 by default
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def publish_to_bucket(settings: Settings) -> None:
 @click.command(epilog="Example: warehouse pull")
 @home_option
 def pull(settings: Settings) -> int:
-    """Download everything that the home lacks from its bucket, so that it can write there.
+    """Download what the home lacks from its bucket, as is required before it can write there.
 
     The bucket is the `store` of the home's warehouse.toml. Vendor files that only this home has
     stay in its lake: run `warehouse build` afterwards to publish them. A home that only reads needs

@@ -72,7 +72,7 @@ def import_(
     """Import FILES of raw ticks in the format NAME as one series of the lake.
 
     NAME is an importer: a SQL file in the package or in the home's importers/ folder. Rows are
-    checked, sorted and split by UTC day, whatever the names of the files. Rows of an earlier import
+    checked, sorted and split by UTC day, regardless of file names. Rows of an earlier import
     of the same files are replaced. The exit code is 1 if a file or a day was refused.
     """
     home = Home.of(settings)

@@ -157,8 +157,8 @@ def sync(
     of their period, because the vendor may still change them. The key comes from APERIODIC_API_KEY
     (environment or .env), the address from APERIODIC_API_URL.
 
-    A file that fails its check goes to quarantine with the reason; one that cannot be downloaded
-    is listed; the others are imported (exit code 1). Running the same sync again does nothing.
+    Files that fail the check go to quarantine with the reason; files that cannot be downloaded are
+    listed. The others are imported, and the exit code is 1. Repeating a complete sync does nothing.
     """
     home = Home.of(settings)
     if folder is not None:

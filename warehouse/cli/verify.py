@@ -42,10 +42,10 @@ def verify(
 
     If the home is in a bucket, every object there is read too, unless --quick is given.
 
-    Exits with 4 if anything is damaged. Each finding names the command to run next. Missing bars
-    and unusual values are not damage: `warehouse status` lists them.
+    The exit code is 4 if anything is damaged. Each finding names the command to run next. Missing
+    bars and unusual values are not damage: `warehouse status` lists them.
 
-    With RECEIPT, a file written by `warehouse sql --receipt` or r.receipt.save, runs its query
+    RECEIPT is a file written by `warehouse sql --receipt` or r.receipt.save; its query is run
     again. The exit code is 0 if the result is identical; else it is 1, and the output shows whether
     the code changed or which files were restated.
     """

@@ -246,7 +246,7 @@ def require_catalog(home: Home) -> None:
 
 
 def lost_catalog(home: Home) -> str | None:
-    """How the catalog is missing although one was published; None if it is there, or none was."""
+    """Message about a published catalog that is missing; None if none is missing."""
     if home.catalog.is_file() or not (published := publications(home)):
         return None
     return f"is missing, although generation {published[-1].generation} was published"

@@ -39,13 +39,13 @@ _OF_DBT = {
 }
 
 
-# Keys of a yml file, of a model in it, and of a column, which others may be meant to be.
+# Known keys of a yml file, of a model in it, and of a column; misspelt ones resemble them.
 _KEYS = {
     "file": ("version", "models", "macros", "unit_tests"),
     "model": ("name", "description", "columns", "data_tests", "tests", "config", "docs", "meta"),
     "column": ("name", "description", "data_type", "data_tests", "tests", "config", "meta", "tags"),
 }
-# The similarity from which a key is one of these, misspelt.
+# Similarity from which an unknown key counts as one of these, misspelt.
 _NEAR = 0.75
 
 
@@ -183,7 +183,7 @@ def described_in(text: str) -> list[str]:
 
 
 def misspelt_keys(text: str) -> Iterator[str]:
-    """Why keys of a yml file are not used: dbt passes over those that it does not know."""
+    """Why keys of a yml file are not used: dbt ignores keys that it does not know."""
     content = _content(text)
     yield from _misspelt("file", content)
     for model in _models(content):

@@ -41,7 +41,7 @@ PACKAGE = "user_models"
 # Schemas of a catalog to which the user's models must not add.
 OUR_SCHEMAS = ("main", "meta", "staging", "ticks", "vendor")
 _READ = (".sql", ".yml", ".yaml", ".md")
-# What a dbt project may have beside its models, and a home not.
+# Parts of a dbt project that a home cannot have.
 _UNREAD = {"seeds": ".csv", "snapshots": ".sql", "analyses": ".sql", "tests": ".sql"}
 _UNREAD_FILES = ("packages.yml", "dependencies.yml", "dbt_project.yml")
 _PARTIAL_PARSE = "partial_parse.msgpack"

@@ -285,7 +285,7 @@ class Session:
     def close(self) -> None:
         """Close the generation, even if another thread is using it.
 
-        Abandoned work, which heeds no interrupt (https://github.com/duckdb/duckdb/issues/15925),
+        Abandoned work, which ignores interrupts (https://github.com/duckdb/duckdb/issues/15925),
         keeps the connection until it ends: DuckDB 1.5 would wait for it here, 2.0 would refuse.
         """
         if self._without_copy is not None:

@@ -186,9 +186,9 @@ class Warehouse(Listings):
             Maximum seconds for preparing the query, and for each later step: reading the rows, the
             units, the warnings or the receipt. None for no limit.
         memory
-            Memory that DuckDB may use for this query, such as ``"2GB"``; the rest is spilled to
-            disk. DuckDB does not count all of its memory, so a query is stopped when the process
-            has grown by twice the limit.
+            Memory that DuckDB may use for this query, such as ``"2GB"``; beyond it DuckDB uses the
+            disk. DuckDB does not count all of its memory, so on Linux a query is also stopped when
+            the process has grown by twice the limit.
         strict
             Raise an error if :attr:`Result.warnings` is not empty.
 
@@ -422,7 +422,7 @@ class Warehouse(Listings):
             ``"exchange"``.
         start, end
             Only bars with ``start <= time < end``; None for all. A date is the start of that UTC
-            day, a naive datetime is UTC.
+            day, a naive datetime is UTC, an aware one is converted.
         notional_usd_rate
             Dollars per unit of the quote currency, for the size classes of flow and trade_size;
             None for 1.

@@ -5,7 +5,7 @@ workers need the home's folder: as the same path, or as the ``lake`` of ``wareho
 
     [engine.spark]
     remote = "sc://spark.example:15002"      # or the variable SPARK_REMOTE
-    lake = "/mnt/research/home"              # the home as the workers see it; this path if left out
+    lake = "/mnt/research/home"              # path of the home on the workers; the same by default
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
     intervals = ["1h", "5m"]                # not for raw datasets
     clocks = ["true"]                       # true, exchange; not for raw datasets
     start = 2025-01-01                      # UTC days, both included
-    end = 2025-12-31                        # leave it out for: until now
+    end = 2025-12-31                        # omit it to sync until now
 
 Patterns of symbols (``*``, ``?``) are resolved by the vendor's list of symbols.
 """

@@ -29,12 +29,11 @@ LARGEST_VALUE = 1e100
 # The var ``smallest_value``: smaller numbers other than 0 are NULL there too.
 SMALLEST_VALUE = 1e-100
 
-# How the type of a file's column begins that not every DuckDB names: shown as text.
-#
-# Facts of older homes say no more; where they do, columns of the same type are alike in any DuckDB.
+# Prefix of the type of a column that not every DuckDB version names; the column is shown as text.
+# In older homes it is the whole type; in others the same type always has the same text.
 OTHER_TYPE = "OTHER"
 
-# How it begins where some DuckDB reads other values than the column holds: not shown.
+# Prefix of a type whose values some DuckDB version misreads; such columns are not shown.
 NO_TYPE = "NONE"
 
 

@@ -218,7 +218,7 @@ class Result(Tabular):
     @property
     @_within_limits
     def warnings(self) -> tuple[analysis.Remark, ...]:
-        """Models that look ahead, windows without values, missing columns, bars and refused files.
+        """Models that look ahead, windows without values, missing columns and bars, refused files.
 
         In this order:
 
@@ -251,9 +251,9 @@ class Result(Tabular):
     def hint(self) -> str | None:
         """Why the result is empty, or has one row of only zeros and NULLs.
 
-        One line on what the query selects (clock, interval, symbol, exchange, time) but the home
-        lacks; for a result without rows, else on the span that its tables cover. None if there is
-        nothing to explain. It is computed on access.
+        One line: which selected clock, interval, symbol, exchange or time the home lacks; if it
+        lacks none and there are no rows, the span that the tables cover. None if there is nothing
+        to explain. It is computed on access.
         """
         if self._statement.explains:
             return None

@@ -196,7 +196,7 @@ def _frame_error(name: str, why: str, next_step: str) -> QueryError:
 
 
 def require_frames_read(frames: Mapping[str, object], statement: Statement) -> None:
-    """Raise an error unless the query reads each frame as a table, and uses its name only so."""
+    """Raise an error unless the query reads each frame as a table, and its name is nothing else."""
     tables, ctes = _tables_and_ctes(statement.tree, statement.bare)
     asked = {name.lower() for name in statement.parameters}
     counted = Counter(name.lower() for name in frames)
