@@ -277,11 +277,11 @@ PLANTS = [
     ),
     Plant(
         "catalog written to", lambda h: write_into(h.catalog), Severity.DAMAGED, About.CATALOG,
-        "something has written to it", seen_quickly=False,
+        "another program has written to it", seen_quickly=False,
     ),
     Plant(
         "old generation written to", lambda h: write_into(generation_path(h, 1)), Severity.DAMAGED,
-        About.GENERATION, "something has written to it", seen_quickly=False,
+        About.GENERATION, "another program has written to it", seen_quickly=False,
     ),
     Plant("journal cut", lambda h: cut(h.publications), Severity.DAMAGED, About.JOURNAL,
           "is truncated"),
@@ -699,7 +699,7 @@ def test_a_damaged_copy_is_not_inherited_by_the_next_build(home: Home) -> None:
 
 def test_a_rollback_to_a_catalog_that_was_written_to_is_refused(home: Home) -> None:
     write_into(generation_path(home, 1))
-    with pytest.raises(DamagedError, match="something has written to it"):
+    with pytest.raises(DamagedError, match="another program has written to it"):
         rollback(home, 1)
     assert answer(home)[0] == 2
 
