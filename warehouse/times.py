@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 SECOND_US = 1_000_000
-
+MINUTE_US = 60 * SECOND_US
 DAY_US = 86_400 * SECOND_US
 
 

@@ -128,6 +128,19 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
         assert "keep these bars by [[ticks]] in warehouse.toml and read ticks.flow" in str(
             outcomes["asking"]
         )
+        symbol = "perpetual-BTC-USDT:USDT"
+        for asked in (
+            wh.bars("flow", every="45m", symbol=symbol),
+            wh.sql("from ticks('flow', '45m', symbol := $symbol)", symbol=symbol),
+            wh.sql("from asking"),
+        ):
+            ticks = [(file.dataset, file.period) for file in asked.receipt.files]
+            assert ticks == [("raw_trades", "2025-09-10"), ("raw_trades", "2025-09-11")]
+        span = {"start": date(2025, 9, 10), "end": date(2025, 9, 12)}
+        assert wh.bars("flow", every="45m", symbol=symbol, **span).warnings == ()
+        beyond = wh.bars("flow", every="45m", symbol=symbol, start=date(2025, 9, 13))
+        assert [gap.reason for gap in beyond.warnings] == ["after its last file"]
+        assert beyond.hint == "raw_trades has rows only from 2025-09-10 00:00 to 2025-09-11 23:59"
     audited = run("audit", "metrics", "ohlcv")
     assert "1h true: not compared: its files are not shown: [[ticks]]" in audited.stdout
     assert run("prune", "--keep", "0", "--yes").exit_code == 0

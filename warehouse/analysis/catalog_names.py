@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,14 @@ from typing import Any
 
 import duckdb
 
-from warehouse.analysis.parse_tree import Tree, nodes, parse_query, table_names
+from warehouse.analysis.parse_tree import (
+    Tree,
+    function_name,
+    nodes,
+    parse_query,
+    table_names,
+    texts_in,
+)
 from warehouse.errors import BUILD, CORRECT, NotFoundError, nearest
 from warehouse.home import own_files, own_text
 from warehouse.sql import Relation, literal
@@ -217,9 +224,25 @@ class Names:
 
     def tables_in(self, text: str) -> list[Relation]:
         """The catalog's tables that a SELECT names."""
-        tree = self.parse(text)
-        names = table_names(tree) if tree else ()
-        return list(dict.fromkeys(filter(None, map(self.find, names))))
+        if (tree := self.parse(text)) is None:
+            return []
+        found = [*map(self.find, table_names(tree))]
+        for node in nodes(tree):
+            if node.get("type") == "TABLE_FUNCTION":
+                called, texts = function_name(node["function"]), [*texts_in(node)]
+                found += [self.find(tuple(text.split("."))) for text in texts]
+                found += self.raw_tables(called)
+                found += [raw for text in texts for raw in self.raw_tables(f"{called}_{text}")]
+        return list(dict.fromkeys(filter(None, found)))
+
+    def raw_tables(self, macro: str, given: Container[str] = ()) -> list[Relation]:
+        """The raw tables that a macro of :attr:`tick_parameters` reads, without ``given`` sources.
+
+        Its parameter ``trades`` is for ``raw_trades``, and ``mark_prices`` for ``raw_mark_price``.
+        """
+        parameters = [name for name in self.tick_parameters.get(macro, ()) if name not in given]
+        names = (f"raw_{name}" for parameter in parameters for name in (parameter, parameter[:-1]))
+        return [*filter(None, (self.find(("vendor", name)) for name in names))]
 
     def parse(self, text: str) -> Tree | None:
         """The engine's tree of a SELECT; None if it has none."""
@@ -235,6 +258,15 @@ class Names:
             ((text,),) = self._rows(f"select json_deserialize_sql({tree}::json)")
         rows = self._rows(text, params or None)
         return rows[0][0] if rows else None
+
+    @cached_property
+    def tick_parameters(self) -> dict[str, list[str]]:
+        """The parameters of each table macro that computes bars from ticks."""
+        rows = self._rows(
+            "select function_name, parameters from duckdb_functions() where database_name ="
+            " 'warehouse' and function_type = 'table_macro' and function_name ~ 'ticks(_.*)?'"
+        )
+        return dict(rows)
 
     @cached_property
     def _definitions(self) -> dict[Relation, str]:

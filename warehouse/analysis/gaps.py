@@ -24,6 +24,7 @@ from warehouse.home import Home
 from warehouse.lake import Manifest
 from warehouse.times import (
     DAY_US,
+    MINUTE_US,
     Span,
     datetime_us,
     intersect,
@@ -243,8 +244,11 @@ def _series(
     ).fetchall():
         found[tuple(name)].gaps.append((start, end))
     for one in found.values():
-        if one.name[3] is None and one.held:  # raw data has no grid: a period without a file is one
-            one.gaps = subtract([(one.held[0][0], one.held[-1][1])], one.held)
+        if one.name[3] is None:  # raw data has no grid: its edges are minutes, and its gaps periods
+            one.first -= one.first % MINUTE_US
+            one.after += -one.after % MINUTE_US
+            if one.held:
+                one.gaps = subtract([(one.held[0][0], one.held[-1][1])], one.held)
     return list(found.values())
 
 

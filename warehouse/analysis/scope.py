@@ -48,6 +48,9 @@ _SIDES_SWAPPED = {
 _STEP = dt.timedelta(microseconds=1)
 # The parameters of the table macro as_of.
 _AS_OF = ("fast", "fast_interval", "slow", "slow_interval", "max_age")
+# Keys that bars from ticks have in common with the ticks.
+_OF_TICKS = ("exchange", "symbol")
+_SPAN_OF_TICKS = ("start_time", "end_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class QueryScope:
     Attributes
     ----------
     relation
-        The table or view.
+        The table or view, or a table macro that computes bars from ticks.
     datasets
         The vendor's datasets behind it.
     keys
@@ -180,6 +183,7 @@ class _Walk:
         elif node["type"] == "SUBQUERY":
             self.query(query_of(node["subquery"]), ctes, found)
         else:
+            self._of_ticks(node, found)
             conditions = self._of_as_of(node, found)
             for text in texts_in(node):
                 relation = self.catalog.find(tuple(text.split(".")))
@@ -211,6 +215,38 @@ class _Walk:
         except (_NotConstantError, LookupError):
             return {}
         return conditions
+
+    def _of_ticks(self, node: Tree, found: _Filter) -> None:
+        """Add the macro ``ticks_<dataset>(…)``, or the one that ``ticks(dataset, …)`` calls."""
+        function = node.get("function") or {}
+        name = function_name(function) if node["type"] == "TABLE_FUNCTION" else ""
+        if name not in self.catalog.tick_parameters:
+            return
+        given = named_arguments(function, self.catalog.tick_parameters[name])
+        if name == "ticks":
+            name += f"_{self._argument(given, 'dataset')}"
+        tables = self.catalog.raw_tables(name, given)
+        keys = {key: self._argument(given, key) for key in _OF_TICKS}
+        asked = {key: frozenset({value}) for key, value in keys.items() if value is not None}
+        chosen = found.only(_OF_TICKS.__contains__) & _Filter(asked)
+        if tables:
+            self.found.append(
+                QueryScope(
+                    Relation("main", name),
+                    tuple(sorted(table.name for table in tables)),
+                    {key: tuple(sorted(values, key=str)) for key, values in chosen.keys.items()},
+                    *(self._argument(given, key, self.values.moment) for key in _SPAN_OF_TICKS),
+                )
+            )
+
+    def _argument(
+        self, given: Mapping[str, Tree], name: str, read: Callable[[Tree], Any] | None = None
+    ) -> Any:
+        """The value of an argument; None if it is left out, NULL, or unknown in advance."""
+        try:
+            return (read or self.values.value)(given[name])
+        except (_NotConstantError, LookupError, TypeError, ValueError, OverflowError):
+            return None
 
     def _cte(self, cte: Cte, found: _Filter) -> None:
         """Walk a query of a WITH, once for each filter on it."""

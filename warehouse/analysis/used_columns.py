@@ -12,11 +12,11 @@ def used_columns(tree: Tree | None, relation: Relation, catalog: Names) -> froze
     """The vendor's columns behind the columns of a table that a query names anywhere.
 
     Those behind all columns of the table if the query uses ``*`` or has no tree. Kept bars have
-    none, because they are computed from ticks.
+    none, because they are computed from ticks, and so have the macros that compute them.
     """
     if relation.schema == "ticks":
         return frozenset()
-    found = catalog.columns[relation]
+    found = catalog.columns.get(relation, {})
     if tree is not None and not _has_star(tree):
         named = {
             str(node["column_names"][-1]).lower()
