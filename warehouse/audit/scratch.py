@@ -298,6 +298,7 @@ def scratch_beside(
 _DRAWS = 8
 
 _FACTORS = "memory.main.noise_factors"
+_BEFORE = '"bars before the cut"'
 _SLOTS = 1_009
 _MOST_HOLES = 4
 _MOST_ROWS_LOST = 2
@@ -313,29 +314,33 @@ def _holed_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int
         ' / greatest(epoch_us(known_at) - epoch_us("time"), 1))::bigint'
     )
     holes = "".join(
-        f", bars_before between 0 and"
+        f", {_BEFORE} between 0 and"
         f" {_draw(dataset, seed, cut, number, of_series=True)} % {2 * _MOST_HOLES}"
-        f" - {_MOST_HOLES} as hole_{number}"
+        f" - {_MOST_HOLES} as {_hole(number)}"
         for number in range(_DRAWS)
     )
     lost = (
-        f"bars_before between 0 and"
+        f"{_BEFORE} between 0 and"
         f" {_draw(dataset, seed, cut, _DRAWS, of_series=True)} % {2 * _MOST_ROWS_LOST}"
         f" - {_MOST_ROWS_LOST}"
     )
     chosen = ", ".join(
         name
         if column in KEYS
-        else f"case when not hole_{number % _DRAWS} then {name} end as {name}"
+        else f"case when not {_hole(number % _DRAWS)} then {name} end as {name}"
         for number, (column, _) in enumerate(columns)
         for name in [identifier(column)]
     )
     return (
-        f"with placed as (select *, {bars_before} as bars_before"
+        f"with placed as (select *, {bars_before} as {_BEFORE}"
         f" from memory.cut.{identifier(dataset)}),"
         f" drawn as (select *{holes} from placed where not ({lost}))"
         f" select {chosen} from drawn"
     )
+
+
+def _hole(number: int) -> str:
+    return f'"hole {number} before the cut"'
 
 
 def _noised_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: int) -> str:
@@ -347,8 +352,8 @@ def _noised_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: in
     ended = ", ".join(map(str, cut.ended)) or "null"
     return (
         f"select * from {table} where {known} union all"
-        f" select {chosen} from {table} inner join {_FACTORS}"
-        f" on slot = {_draw(dataset, seed, cut, 0)} % {_SLOTS} where not {known}"
+        f" select {chosen} from {table} as bar inner join {_FACTORS} as noise"
+        f" on noise.slot = {_draw(dataset, seed, cut, 0)} % {_SLOTS} where not {known}"
         f" and series_id in ({ended}) is not true"
     )
 
@@ -356,10 +361,10 @@ def _noised_sql(dataset: str, columns: list[tuple[str, str]], cut: Cut, seed: in
 def _noised(column: str, kind: str, number: int) -> str:
     name = identifier(column)
     if column not in KEYS and kind in _REALS:
-        return f"(coalesce({name}, 1) * real_{number})::{kind} as {name}"
+        return f"(coalesce(bar.{name}, 1) * noise.real_{number})::{kind} as {name}"
     if column not in KEYS and kind in _WHOLES:
-        return f"whole_{number}::{kind} as {name}"
-    return name
+        return f"noise.whole_{number}::{kind} as {name}"
+    return f"bar.{name}"
 
 
 def _factors_sql() -> str:
