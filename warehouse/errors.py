@@ -158,7 +158,7 @@ _OF_DISK = frozenset(
 )
 
 
-def of_disk(error: OSError) -> DiskError | None:
+def disk_error_of(error: OSError) -> DiskError | None:
     """The error of this package for one of the disk, with the file's name; None for others."""
     if error.errno not in _OF_DISK:
         return None
@@ -239,7 +239,7 @@ MORE_MEMORY = (
 )
 
 
-def begin(home: Path) -> str:
+def how_to_begin(home: Path) -> str:
     """The next step in a folder without data: the commands that fill it."""
     program = f"warehouse --home {shlex.quote(str(home))}"
     return f"run: {program} demo, or: {program} sync --from FOLDER and {program} build"

@@ -107,7 +107,7 @@ def put(finished: Path, place: Path) -> None:
 
 
 @contextmanager
-def naming(written: Path | str) -> Iterator[None]:
+def path_in_errors(written: Path | str) -> Iterator[None]:
     """Add the name of a file to an error of its disk.
 
     The error of a failed write, as on a full disk, has no name.
@@ -123,7 +123,7 @@ def naming(written: Path | str) -> Iterator[None]:
 def write(place: Path, content: bytes) -> None:
     """Write a small file atomically; hard links to the former file keep its content."""
     unfinished = temporary(place)
-    with naming(place):
+    with path_in_errors(place):
         unfinished.write_bytes(content)
     put(unfinished, place)
 
@@ -137,7 +137,7 @@ def copy(source: Path, place: Path) -> None:
     put(unfinished, place)
 
 
-def show(file: Path, place: Path) -> None:
+def link_atomically(file: Path, place: Path) -> None:
     """Atomically make ``place`` a link to a file, or a copy if links fail."""
     unfinished = temporary(place)
     unfinished.unlink(missing_ok=True)
@@ -149,19 +149,19 @@ def show(file: Path, place: Path) -> None:
 
 
 @contextmanager
-def appearing(target: Path) -> Iterator[BinaryIO]:
+def open_atomic(target: Path) -> Iterator[BinaryIO]:
     """Open a file that the user named for writing; it appears atomically, and links to it stay.
 
     A pipe or device, such as ``/dev/stdout``, is never replaced: it is written into.
     """
     if target.exists() and not target.is_file():
-        with naming(target), target.open("wb") as sink:
+        with path_in_errors(target), target.open("wb") as sink:
             yield sink
         return
     place = Path(os.path.realpath(target))
     unfinished = temporary(place)
     try:
-        with naming(target), unfinished.open("wb") as sink:
+        with path_in_errors(target), unfinished.open("wb") as sink:
             yield sink
         unfinished.replace(place)
     finally:

@@ -18,8 +18,8 @@ from warehouse.errors import (
     DamagedError,
     LockedError,
     NotFoundError,
-    begin,
     disk_errors,
+    how_to_begin,
 )
 
 
@@ -136,7 +136,7 @@ class Home:
             self.require_not_lost()
             raise NotFoundError(
                 f"{self.root}: no files were synced into this home yet",
-                next_step=begin(self.root),
+                next_step=how_to_begin(self.root),
                 home=str(self.root),
             )
 
@@ -246,7 +246,9 @@ def writing(home: Home, verb: str) -> Iterator[int]:
         There is no home, and the verb does not create one.
     """
     if verb not in _BEGINNING and not home.root.is_dir():
-        raise NotFoundError(f"{home.root}: this folder is not a home", next_step=begin(home.root))
+        raise NotFoundError(
+            f"{home.root}: this folder is not a home", next_step=how_to_begin(home.root)
+        )
     with disk_errors(
         f"{home.root}: cannot be written",
         next_step="choose another folder with --home, or fix its permissions",

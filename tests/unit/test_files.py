@@ -9,7 +9,7 @@ import pytest
 
 from warehouse.cli import run
 from warehouse.errors import ExitCode
-from warehouse.files import absolute, put, show
+from warehouse.files import absolute, link_atomically, put
 
 
 def test_put_when_the_place_is_on_another_disk_then_the_file_is_copied(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_show_what_is_shown_already_then_nothing_is_left_beside_it(tmp_path: Pat
     place.parent.mkdir()
     catalog.write_bytes(b"whole")
     for _ in range(2):  # a pull, and one more without news
-        show(catalog, place)
+        link_atomically(catalog, place)
         assert [path.name for path in place.parent.iterdir()] == ["catalog"]
 
 

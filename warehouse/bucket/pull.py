@@ -11,7 +11,7 @@ from warehouse.bucket.record import Record, locked, read_record, require_head, w
 from warehouse.bucket.state import KeptGeneration, State
 from warehouse.bucket.store import Store
 from warehouse.bucket.transfer import fetch_blob, fetch_file, in_parallel
-from warehouse.files import sha256_of, show, temporary
+from warehouse.files import link_atomically, sha256_of, temporary
 from warehouse.generations import SNAPSHOT_MARK, generations, is_open
 from warehouse.home import Home, generation_path, writing
 from warehouse.lake import Lake, Manifest, StoredFile
@@ -90,7 +90,7 @@ def take_generations(
     if state.journal is not None:
         fetch_blob(store, state.journal, home.publications)
     if state.current is not None:
-        show(generation_path(home, state.current), home.catalog)
+        link_atomically(generation_path(home, state.current), home.catalog)
     write_record(home, Record(store.address, state, tag))
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, TypeVar
 from warehouse.bucket.state import Blob
 from warehouse.bucket.store import Store
 from warehouse.errors import REPAIR, BuildError, DamagedError
-from warehouse.files import naming, put, sum_in_name
+from warehouse.files import path_in_errors, put, sum_in_name
 from warehouse.home import Home
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def fetch_bytes(store: Store, blob: Blob) -> bytes:
 
 def fetch_blob(store: Store, blob: Blob, place: Path, *, mode: int = 0o644) -> None:
     """Fetch a file that was sent in parts; it appears atomically."""
-    with _appearing(place, mode) as file:
+    with _open_atomic(place, mode) as file:
         for start in range(0, len(blob.parts), _AT_ONCE):
             some = blob.parts[start : start + _AT_ONCE]
             for part in in_parallel(lambda name: fetch_part(store, name), some):
@@ -139,7 +139,7 @@ def fetch_file(store: Store, home: Home, name: str) -> int:
         Its bytes do not match its name; nothing is kept.
     """
     digest = hashlib.sha256()
-    with _appearing(home.root / name, 0o444) as file:
+    with _open_atomic(home.root / name, 0o444) as file:
         for block in store.blocks(name):
             digest.update(block)
             file.write(block)
@@ -158,7 +158,7 @@ def is_as_named(store: Store, name: str) -> bool:
 
 
 @contextmanager
-def _appearing(place: Path, mode: int) -> Iterator[BinaryIO]:
+def _open_atomic(place: Path, mode: int) -> Iterator[BinaryIO]:
     """Open a file for writing that appears atomically.
 
     Its temporary name is for this thread only, because several processes may fetch a file.
@@ -166,7 +166,7 @@ def _appearing(place: Path, mode: int) -> Iterator[BinaryIO]:
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.with_name(f".{place.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
-        with naming(place), unfinished.open("wb") as file:
+        with path_in_errors(place), unfinished.open("wb") as file:
             yield file
         unfinished.chmod(mode)
         put(unfinished, place)

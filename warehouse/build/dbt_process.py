@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from warehouse.config import Settings, load_settings, variable
-from warehouse.errors import DiskError, WarehouseError, of_disk
+from warehouse.errors import DiskError, WarehouseError, disk_error_of
 from warehouse.home import Home, removed_meanwhile
 from warehouse.project import (
     kept_compiled,
@@ -156,7 +156,7 @@ def _run(act: Callable[[Settings], bool], settings: Settings) -> bool:
     except WarehouseError as error:
         return _tell("failed", message=error.what, is_disk=isinstance(error, DiskError))
     except OSError as error:
-        if (disk := of_disk(error)) is not None:
+        if (disk := disk_error_of(error)) is not None:
             return _tell("failed", message=disk.what, is_disk=True)
         if (removed := removed_meanwhile(Home.of(settings), error)) is not None:
             return _tell("failed", message=removed)

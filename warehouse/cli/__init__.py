@@ -14,7 +14,7 @@ import click
 
 from warehouse._version import __version__
 from warehouse.cli.common import Verbs, debug_option, to_usage_error, with_home
-from warehouse.errors import ExitCode, FaultError, WarehouseError, of_disk
+from warehouse.errors import ExitCode, FaultError, WarehouseError, disk_error_of
 from warehouse.interrupts import delay_interrupts, exit_process, is_interrupt
 
 # Module of ``warehouse.cli`` and summary of each verb, in the order of ``--help``.
@@ -138,7 +138,7 @@ def report_interrupt() -> int:
 
 def _explained(error: Exception) -> WarehouseError:
     """Translate an unexpected exception: an error of the disk, or a bug."""
-    if isinstance(error, OSError) and (disk := of_disk(error)) is not None:
+    if isinstance(error, OSError) and (disk := disk_error_of(error)) is not None:
         return disk
     return FaultError(
         f"internal error: {type(error).__name__}: {error}",

@@ -18,7 +18,7 @@ from warehouse.cli.completion import completed
 from warehouse.config import Settings, load_settings
 from warehouse.display import counted, first_few, render_table, terminal_width
 from warehouse.errors import UsageError, did_you_mean
-from warehouse.files import naming
+from warehouse.files import path_in_errors
 from warehouse.lake import Note
 from warehouse.vendor import FileKey
 
@@ -213,7 +213,7 @@ def say_some(label: str, lines: Sequence[str]) -> None:
 
 def put(text: str) -> None:
     """Data: stdout."""
-    with naming("stdout"):
+    with path_in_errors("stdout"):
         click.echo(text)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from warehouse.cli.common import UNCUT, put, put_json, say, table_width
 from warehouse.display import counted
 from warehouse.errors import UsageError
-from warehouse.files import appearing, naming
+from warehouse.files import open_atomic, path_in_errors
 from warehouse.home import Home
 from warehouse.interrupts import StoppedError, one_clock
 from warehouse.query import quick_warnings, render, write_rows
@@ -104,14 +104,14 @@ def write_result(result: Result, form: str, target: Path | None, limit: int) -> 
         _say_remarks(result, is_blank=True)
         return
     if target is None:
-        with naming("stdout"):
+        with path_in_errors("stdout"):
             sys.stdout.flush()
             is_blank = write_rows(result, form, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         _say_remarks(result, is_blank=is_blank)
         return
     is_blank = form == "table"
-    with appearing(target) as sink:
+    with open_atomic(target) as sink:
         if form == "table":
             sink.write((render(result, limit, width=UNCUT) + "\n").encode())
             _say_cut(result, limit)

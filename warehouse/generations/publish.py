@@ -30,10 +30,10 @@ from warehouse.errors import (
     BuildError,
     DamagedError,
     NotFoundError,
-    begin,
     disk_errors,
+    how_to_begin,
 )
-from warehouse.files import flush, put, sha256_of, show, write
+from warehouse.files import flush, link_atomically, put, sha256_of, write
 from warehouse.home import Home, generation_path, native_copy
 from warehouse.sql import identifier
 from warehouse.times import utc_now
@@ -234,7 +234,7 @@ def publish_build(home: Home, engine: duckdb.DuckDBPyConnection | None = None) -
 def require_catalog(home: Home) -> None:
     """Raise NotFoundError unless a catalog was published."""
     if not home.catalog.is_file():
-        next_step = BUILD if home.manifest.is_file() else begin(home.root)
+        next_step = BUILD if home.manifest.is_file() else how_to_begin(home.root)
         if home.settings is not None and home.settings.store is not None:
             next_step = (
                 "run: warehouse pull, which also completes an interrupted one; or, if the bucket"
@@ -466,7 +466,7 @@ def point_to(home: Home, target: Path) -> None:
     The journal gets an entry. The caller holds the home's lock.
     """
     home.catalog.with_name("warehouse.duckdb.wal").unlink(missing_ok=True)
-    show(target, home.catalog)
+    link_atomically(target, home.catalog)
     flush(home.root)
     with suppress(OSError):  # it is still published; the time of its build is used
         _note(home, int(target.parent.name))

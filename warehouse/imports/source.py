@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from warehouse.errors import FileRefusedError, NotFoundError, UsageError
-from warehouse.files import absolute, naming, sha256_of
+from warehouse.files import absolute, path_in_errors, sha256_of
 from warehouse.sync import printable
 
 _BLOCK_BYTES = 1 << 20
@@ -69,7 +69,7 @@ def unpack(source: SourceFile, folder: Path, *, unzips: bool) -> list[Path]:
                     continue
                 place = folder / f"{len(members)}{_ending(name)}"
                 with (
-                    naming(place),
+                    path_in_errors(place),
                     archive.open(member) as packed,
                     place.open("wb") as plain,
                 ):

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warehouse.errors import REPAIR, ROOM_OR_RIGHTS, DamagedError, DiskError, FileRefusedError
-from warehouse.files import copy, flush, leftovers, sha256_of, show, temporary
+from warehouse.files import copy, flush, leftovers, link_atomically, sha256_of, temporary
 from warehouse.home import Home
 from warehouse.lake.manifest.manifest import Manifest
 from warehouse.lake.manifest.records import FileFacts, StoredFile
@@ -221,7 +221,7 @@ class Lake:
     def _link(self, path: Path, sha256: str) -> None:
         """Make a name in ``lake/`` a link to an object, or a copy if links fail."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        show(self.home.object_path(sha256), path)
+        link_atomically(self.home.object_path(sha256), path)
 
     def settle_links(self) -> list[Path]:
         """Make or remove the links of files that have changed; returns those removed.

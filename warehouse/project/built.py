@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from warehouse.errors import NotFoundError
-from warehouse.files import appearing
+from warehouse.files import open_atomic
 from warehouse.home import Home
 from warehouse.project.compiled import CompiledProject
 from warehouse.project.project import Project, load_project
@@ -28,7 +28,7 @@ def keep_project(home: Home, compiled: CompiledProject) -> None:
     """Save the built-in models of this build for ``built_project``."""
     place = _manifest(home.build / "dbt" / "target")
     place.parent.mkdir(parents=True, exist_ok=True)
-    with appearing(place) as sink:
+    with open_atomic(place) as sink:
         sink.write(json.dumps(compiled.manifest).encode())
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import BuildError
-from warehouse.files import appearing
+from warehouse.files import open_atomic
 from warehouse.home import Home
 from warehouse.project.project import Project, project_of
 from warehouse.sql import Relation
@@ -195,7 +195,7 @@ def write_compiled(target: Path, place: Path) -> None:
         "nodes": {n: node for n, node in nodes.items() if node["resource_type"] in used},
         "sources": {n: {**node, "columns": {}} for n, node in sources.items()},
     }
-    with appearing(place) as sink:
+    with open_atomic(place) as sink:
         sink.write((json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
 
 

@@ -23,7 +23,7 @@ import duckdb
 
 from warehouse.engine import translating
 from warehouse.errors import did_you_mean, how_to_install
-from warehouse.files import appearing
+from warehouse.files import open_atomic
 from warehouse.home import Home, own_files, own_text
 from warehouse.project.compiled import CompiledProject, broken_test
 from warehouse.project.lines import at_line
@@ -398,7 +398,7 @@ def _keep_manifest(home: Home, compiled: CompiledProject, models: Sequence[_Own]
     forget_user_models(home)
     place = user_target(home) / "manifest.json"
     place.parent.mkdir(parents=True, exist_ok=True)
-    with appearing(place) as sink:
+    with open_atomic(place) as sink:
         manifest = {"nodes": nodes, "sources": compiled.manifest["sources"]}
         sink.write(json.dumps(manifest).encode())
 

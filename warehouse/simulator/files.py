@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.errors import UsageError
-from warehouse.files import naming, temporary
+from warehouse.files import path_in_errors, temporary
 from warehouse.project import TICK_SOURCES
 from warehouse.simulator.datasets import DATASETS, EXCHANGE_CLOCK_ONLY, table
 from warehouse.simulator.events import EVENTS, event_table
@@ -251,7 +251,7 @@ def _write(rows: pa.Table, path: Path) -> None:
     schema = rows.schema
     whole = [field.name for field in schema if field.type in (pa.timestamp("us"), pa.int64())]
     unfinished = temporary(path)
-    with naming(path):
+    with path_in_errors(path):
         pq.write_table(
             rows.replace_schema_metadata(SIMULATED),
             unfinished,

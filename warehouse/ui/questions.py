@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from warehouse.analysis import warning_lines
 from warehouse.errors import UsageError
-from warehouse.files import appearing
+from warehouse.files import open_atomic
 from warehouse.home import Home
 from warehouse.query import find_query, parameters_in, write_rows
 from warehouse.ui.asking import Asking
@@ -109,6 +109,6 @@ def save(asking: Asking, home: Home, name: str, purpose: str, text: str) -> Path
         lines.append("parameters:")
         lines += [f'  {one}: {{type: any, meaning: "{one}"}}' for one in parameters]
     home.queries.mkdir(exist_ok=True)
-    with appearing(path) as sink:
+    with open_atomic(path) as sink:
         sink.write(("/*\n" + "\n".join(lines) + f"\n*/\n{text.strip()}\n").encode())
     return path

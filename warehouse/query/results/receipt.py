@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from warehouse.errors import QueryError
-from warehouse.files import appearing
+from warehouse.files import open_atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ class Receipt:
     def save(self, path: str | Path) -> Path:
         """Write the receipt as JSON to a file."""
         target = Path(path)
-        with appearing(target) as sink:
+        with open_atomic(target) as sink:
             sink.write((self.to_json() + "\n").encode())
         return target
 
