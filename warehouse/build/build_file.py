@@ -6,7 +6,8 @@ second of processor time. A build of an hour of new data takes one or two second
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import duckdb
@@ -61,6 +62,14 @@ class BuildFile:
             self._is_open = True
             connection.execute("use warehouse")
         return connection
+
+    @contextmanager
+    def beside(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Another connection that uses the build file, for another thread."""
+        with self.open().cursor() as connection:
+            interrupted_too(connection)
+            connection.execute("use warehouse")
+            yield connection
 
     def close(self) -> None:
         """Close the file, so that another process can open it; :meth:`open` opens it again."""

@@ -24,6 +24,7 @@ from warehouse.build.checks.model_tests import test_models
 from warehouse.build.marts.native_copy import Tables, aside, copy_marts, writing_tables
 from warehouse.build.marts.spark import SparkMarts, spark_marts
 from warehouse.build.marts.store import show_on_spark, store_marts
+from warehouse.build.marts.views import comment_again
 from warehouse.build.meta.inputs import Inputs, fingerprint, published_inputs
 from warehouse.build.models import create_models, describe_models
 from warehouse.build.months.stored import StoredMonth, stored_event
@@ -211,7 +212,7 @@ def _store_and_test(
 
     def act(spark: SparkMarts | None) -> Tables | None:
         tell({"step": "store"})
-        store_marts(
+        _, comments = store_marts(
             file,
             compiled.project,
             progress=lambda month, waiting: tell(stored_event(month, waiting)),
@@ -219,6 +220,7 @@ def _store_and_test(
         )
         tell({"step": "tests"})
         with writing_tables(file) as tables:
+            comment_again(file.open(), comments)
             tested = test_models(file, compiled)
         reused = sum(month.reused for month in tested)
         tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
@@ -378,7 +380,8 @@ def publish_by_hand(
         require_unpublished(home)
         with noting_failure(home), BuildFile(settings) as file:
             project = project_by_hand(file, target)
-            store_marts(file, project)
+            _, comments = store_marts(file, project)
+            comment_again(file.open(), comments)
             if user_model_files(home):
                 compiled = shipped_or_kept(home)
                 tell = progress or (lambda _: None)

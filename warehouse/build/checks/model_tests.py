@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.month_tests import TestedMonth, test_months
 from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
+from warehouse.build.months.compute_months import has_room_for_two
 from warehouse.engine import translating
 from warehouse.project import CompiledProject, DataTest, broken_test
 
@@ -20,23 +22,38 @@ _MOST_DOUBTS = 20
 
 
 def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]:
-    """Run the tests on the build file.
+    """Run the tests on the build file, those that do not go by month in another thread.
 
     Returns the results of tests that go by month.
     """
-    by_month = test_months(file, compiled)
+    connection, root = file.open(), file.home.root
+    has_room = has_room_for_two(connection)
+    apart = [test for test in compiled.tests if has_room and test.by_month is None]
+    others = [test for test in compiled.tests if test not in apart]
+    with file.beside() as other, ThreadPoolExecutor(1) as pool:
+        found = pool.submit(_outcomes, other, apart, {}, root)
+        by_month = test_months(file, compiled)
+        outcomes = _outcomes(connection, others, by_month, root) | found.result()
     tested = [month for months in by_month.values() for month in months]
-    connection = file.open()
-    judge = cache(partial(_judged, connection))  # nearly all tests by month count 0 rows
-    outcomes = [
-        _outcome(connection, judge, test, by_month.get(test.name), file.home.root)
-        for test in compiled.tests
-    ]
     connection.begin()
-    add_rows(connection, "results", outcomes)
+    add_rows(connection, "results", [outcomes[test.name] for test in compiled.tests])
     add_rows(connection, "tested", [(m.test, m.key, m.path, m.failures) for m in tested])
     connection.commit()
     return tested
+
+
+def _outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    tests: Sequence[DataTest],
+    by_month: Mapping[str, Sequence[TestedMonth]],
+    home: Path,
+) -> dict[str, tuple[Any, ...]]:
+    """Run tests; returns the row of ``meta.results`` of each by its name."""
+    judge = cache(partial(_judged, connection))  # nearly all tests by month count 0 rows
+    return {
+        test.name: _outcome(connection, judge, test, by_month.get(test.name), home)
+        for test in tests
+    }
 
 
 def _judged(

@@ -26,11 +26,11 @@ import duckdb
 
 from warehouse.build.build_file import BuildFile
 from warehouse.build.marts.running_columns import continued
-from warehouse.build.marts.views import show_instead
+from warehouse.build.marts.views import comment_again, show_instead
 from warehouse.build.months.compute_months import has_room_for_two
 from warehouse.build.months.stored import require_sound
 from warehouse.config import Settings
-from warehouse.engine import attach, connect, interrupted_too
+from warehouse.engine import attach, connect
 from warehouse.errors import DamagedError
 from warehouse.files import link_or_copy, put, sha256_of, write
 from warehouse.generations import current_generation, generations, is_open
@@ -188,8 +188,7 @@ def writing_tables(file: BuildFile) -> Iterator[Future[Tables | None]]:
     The build file shows the months. The result is None if nothing was written; then
     :func:`copy_marts` writes them, and gives the reason if it fails.
     """
-    with file.open().cursor() as connection, ThreadPoolExecutor(1) as pool:
-        interrupted_too(connection)
+    with file.beside() as connection, ThreadPoolExecutor(1) as pool:
         yield pool.submit(_written_ahead, file, connection)
 
 
@@ -197,7 +196,6 @@ def _written_ahead(file: BuildFile, connection: duckdb.DuckDBPyConnection) -> Ta
     if not has_room_for_two(connection):
         return None
     try:
-        connection.execute("use warehouse")
         stored, size_bytes = _stored(connection)
         if not stored or size_bytes > min(_SMALL, file.settings.native_gb * 1e9):
             return None
@@ -376,9 +374,10 @@ def _show_tables(connection: duckdb.DuckDBPyConnection, made: NativeCopy, tables
         for model, held in tables[path.name].months.items():
             if held:
                 sources.setdefault(("main", model), []).append(_table(database, model))
-    connection.execute("begin")
-    show_instead(connection, sources)
-    connection.execute("commit")
+    connection.begin()
+    comments = show_instead(connection, sources)
+    connection.commit()
+    comment_again(connection, comments)
 
 
 def _stored(connection: duckdb.DuckDBPyConnection) -> tuple[Months, int]:

@@ -30,7 +30,7 @@ from warehouse.build.build_file import BuildFile
 from warehouse.build.gathered_months import gather
 from warehouse.build.marts.running_columns import continued, sums_within, write_running
 from warehouse.build.marts.spark import SparkMarts, find_or_compute_by_spark
-from warehouse.build.marts.views import show_instead
+from warehouse.build.marts.views import Comments, show_instead
 from warehouse.build.meta.rows import create_with_rows, write_stored
 from warehouse.build.months.compute_months import Job, Lists, set_lists
 from warehouse.build.months.find_or_compute import WantedMonth, find_or_compute
@@ -77,9 +77,10 @@ def store_marts(
     *,
     progress: OnMonth | None = None,
     spark: SparkMarts | None = None,
-) -> list[StoredMonth]:
+) -> tuple[list[StoredMonth], Comments]:
     """Compute the new months of every storable mart and make the build file's views read them.
 
+    Returns all months, and the comments that the views have lost: see :func:`show_instead`.
     With ``spark`` the server computes them, and a sample is compared with DuckDB's results.
 
     The build file contains the models.
@@ -96,8 +97,7 @@ def store_marts(
             _require_prompt(lake)
             running = {model.name: model.accumulates for model in project.models}
             stored = find_or_compute_by_spark(file, spark, wanted, lake.kept, running, progress)
-    _show(file, project, stored)
-    return stored
+    return stored, _show(file, project, stored)
 
 
 def show_on_spark(file: BuildFile, project: Project, spark: SparkMarts) -> None:
@@ -420,8 +420,8 @@ def _column_names(file: BuildFile) -> dict[Relation, list[str]]:
 # -- showing -------------------------------------------------------------------------------------
 
 
-def _show(file: BuildFile, project: Project, stored: list[StoredMonth]) -> None:
-    """Make the views of the build file read the stored months; their comments stay.
+def _show(file: BuildFile, project: Project, stored: list[StoredMonth]) -> Comments:
+    """Make the views of the build file read the stored months; returns the comments they lose.
 
     In a copy of the published catalog, views that already read these months are left unchanged.
     """
@@ -441,7 +441,8 @@ def _show(file: BuildFile, project: Project, stored: list[StoredMonth]) -> None:
         connection.execute("delete from meta.running where model = ?", [name])
         write_running(connection, name, model.accumulates, source)
     shows = continued(connection, sources)
-    show_instead(connection, {name: [source] for name, source in shows.items()})
+    comments = show_instead(connection, {name: [source] for name, source in shows.items()})
     connection.execute("delete from meta.stored where not contains(model, '.')")
     write_stored(connection, home, stored)
     connection.execute("commit")
+    return comments
