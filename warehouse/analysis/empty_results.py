@@ -36,7 +36,7 @@ def explain_empty(
         absent = {d: line for d, rows in here.items() if (line := _missing_part(d, rows, scope))}
         if len(absent) == len(here):
             return next(iter(absent.values()))
-        tables.append(_what_is_here(scope, here, absent))
+        tables.append(_datasets_here(scope, here, absent))
         is_lacking = is_lacking or bool(absent) or len(here) < len(coverage)
     if not tables or (has_rows and not is_lacking):
         return None
@@ -67,7 +67,7 @@ def _no_data(scope: QueryScope) -> str:
     )
 
 
-def _what_is_here(
+def _datasets_here(
     scope: QueryScope, here: Mapping[str, Sequence[_Row]], absent: Mapping[str, str]
 ) -> str:
     """The datasets behind a table that the home has, and those that it lacks."""

@@ -223,7 +223,7 @@ def _series(
         f" where {where} group by all having min(first_time) is not null order by all",
         params,
     ).fetchall()
-    of_ticks = _of_ticks(cursor, where, params)
+    of_ticks = _series_from_ticks(cursor, where, params)
     found = {
         tuple(name): _Series(
             tuple(name), first, last + _bar_us(name[3]), is_of_ticks=tuple(name) in of_ticks
@@ -252,7 +252,7 @@ def _series(
     return list(found.values())
 
 
-def _of_ticks(
+def _series_from_ticks(
     cursor: duckdb.DuckDBPyConnection, where: str, params: Mapping[str, Any]
 ) -> set[tuple[Any, ...]]:
     """Names of the selected series whose bars were computed from ticks."""

@@ -183,8 +183,8 @@ class _Walk:
         elif node["type"] == "SUBQUERY":
             self.query(query_of(node["subquery"]), ctes, found)
         else:
-            self._of_ticks(node, found)
-            conditions = self._of_as_of(node, found)
+            self._ticks(node, found)
+            conditions = self._as_of_conditions(node, found)
             for text in texts_in(node):
                 relation = self.catalog.find(tuple(text.split(".")))
                 if relation is not None:
@@ -196,7 +196,7 @@ class _Walk:
                 if table.get("type") == "BASE_TABLE" and table is not node:
                     self._source(FromSource("", table), ctes, _Filter())
 
-    def _of_as_of(self, node: Tree, found: _Filter) -> dict[str, list[_Filter]]:
+    def _as_of_conditions(self, node: Tree, found: _Filter) -> dict[str, list[_Filter]]:
         """What ``as_of(fast, fast_interval, slow, slow_interval, max_age)`` reads of its tables.
 
         Its rows are those of fast, and the bars of slow have the same exchange, symbol and clock.
@@ -216,7 +216,7 @@ class _Walk:
             return {}
         return conditions
 
-    def _of_ticks(self, node: Tree, found: _Filter) -> None:
+    def _ticks(self, node: Tree, found: _Filter) -> None:
         """Add the macro ``ticks_<dataset>(…)``, or the one that ``ticks(dataset, …)`` calls."""
         function = node.get("function") or {}
         name = function_name(function) if node["type"] == "TABLE_FUNCTION" else ""

@@ -169,7 +169,7 @@ class _Auditor:
     def _raw(self, source: str) -> str:
         return f"warehouse.vendor.{TICK_SOURCES[source]}"
 
-    def _of_series(self) -> str:
+    def _series_condition(self) -> str:
         series = self._series
         return f"exchange = {literal(series.exchange)} and symbol = {literal(series.symbol)}"
 
@@ -189,7 +189,7 @@ class _Auditor:
             files = self._run(
                 "select count(*), bool_or(grain = 'order'), bool_or(receive_clock = 'none')"
                 f" from warehouse.meta.files where dataset = {literal(raw)}"
-                f" and {self._of_series()}"
+                f" and {self._series_condition()}"
             )
             ((count, has_orders, is_clockless),) = files
             if not count:
@@ -212,7 +212,7 @@ class _Auditor:
         column = "known_at" if series.clock == "true" else "time"
         ticks = self._run(
             f"select date_trunc('day', {column})::timestamp as day, count(*)"
-            f" from {self._raw(self._sources[0])} where {self._of_series()} group by day"
+            f" from {self._raw(self._sources[0])} where {self._series_condition()} group by day"
             " order by day"
         )
         chosen = [
@@ -403,7 +403,7 @@ class _Auditor:
                     count(*) - count(distinct {clock}),
                     min({clock}), max({clock})
                 from {self._raw(source)}
-                where {self._of_series()} and {clock} >= {moment(time)}
+                where {self._series_condition()} and {clock} >= {moment(time)}
                     and {clock} < {moment(time)} + to_microseconds({width_us})
                 """
             )

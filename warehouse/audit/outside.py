@@ -135,10 +135,10 @@ def _outside(
     for path in _tables(tree):
         relation = _relation(path)
         if relation not in declared:
-            yield f"reads {'.'.join(path)}{_instead(relation, models)}"
+            yield f"reads {'.'.join(path)}{_correction(relation, models)}"
 
 
-def _instead(relation: Relation | None, models: set[Relation]) -> str:
+def _correction(relation: Relation | None, models: set[Relation]) -> str:
     """What to write in place of a name that was not declared to dbt."""
     if relation is not None and (relation in models or relation.schema == "vendor"):
         name = relation.name

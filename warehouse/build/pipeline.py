@@ -107,10 +107,10 @@ def build(
     ):
         tell({"step": "inputs"})
         inputs = fingerprint(settings)
-        before = None if force else _apart(file, lambda: published_inputs(file))
+        before = None if force else _on_other_thread(file, lambda: published_inputs(file))
         published = tables = None
         if inputs == before:
-            (warned,) = _apart(file, lambda: file.published(WARNED))
+            (warned,) = _on_other_thread(file, lambda: file.published(WARNED))
             tell({"step": "unchanged", "warnings": len(warned)})
         else:
             # imported here, because it loads the audit
@@ -118,25 +118,25 @@ def build(
 
             compiled = _compiled_project(settings, tell, lock=lock)
             tell({"step": "catalog"})
-            is_copy = _apart(file, lambda: _begin(file, inputs, before, tell))
+            is_copy = _on_other_thread(file, lambda: _begin(file, inputs, before, tell))
             has_new_data = not is_copy or before is None or before.lake != inputs.lake
             with _explained(home):
                 if not is_copy:
-                    _apart(file, lambda: _create(file, compiled, tell))
+                    _on_other_thread(file, lambda: _create(file, compiled, tell))
                 if has_new_data:
                     tables = _store_and_test(file, compiled, tell, lock=lock)
                 if not is_copy:
-                    _apart(file, lambda: describe_models(file, compiled))
+                    _on_other_thread(file, lambda: describe_models(file, compiled))
                 _add_own_models(file, compiled, tell, lock=lock)
                 tell({"step": "audit"})
                 project = with_user_models(home, compiled.project)
-                counts = _apart(
+                counts = _on_other_thread(
                     file, lambda: audit_build(file, project, is_same_lake=not has_new_data)
                 )
                 tell({"step": "audited", "new": counts.audited, "reused": counts.reused})
             tell({"step": "publish"})
-            published = _apart(file, lambda: _publish(file))
-        _apart(file, lambda: _copy_published(file, tell, tables))
+            published = _on_other_thread(file, lambda: _publish(file))
+        _on_other_thread(file, lambda: _copy_published(file, tell, tables))
         return published
 
 
@@ -169,7 +169,7 @@ def _begin(file: BuildFile, inputs: Inputs, before: Inputs | None, tell: OnEvent
     return False
 
 
-def _apart(file: BuildFile, act: Callable[[], T]) -> T:
+def _on_other_thread(file: BuildFile, act: Callable[[], T]) -> T:
     """Run DuckDB on another thread: on the main one it would miss a Ctrl-C during a long step."""
     opened = Opened()
     opened.add(file)
@@ -227,7 +227,7 @@ def _store_and_test(
         return tables.result()
 
     with spark_marts(home, run_dbt) if settings.engine == "spark" else nullcontext() as spark:
-        return _apart(file, lambda: act(spark))
+        return _on_other_thread(file, lambda: act(spark))
 
 
 def _add_own_models(
@@ -244,7 +244,7 @@ def _add_own_models(
     tell({"step": "user models"})
     has_dbt = _is_dbt_installed()
     try:
-        left_out = _apart(
+        left_out = _on_other_thread(
             file, lambda: build_rendered_models(file.open(), home, compiled, has_dbt=has_dbt)
         )
     except NeedsDbt as reason:

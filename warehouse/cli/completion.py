@@ -79,7 +79,7 @@ def _files(settings: Settings) -> _Names:
     return ((str(path.relative_to(folder)), None) for path in own_files(folder, ".sql"))
 
 
-def _of_series(column: str) -> Callable[[Settings], _Names]:
+def _series_values(column: str) -> Callable[[Settings], _Names]:
     def found(settings: Settings) -> _Names:
         from warehouse.query import Warehouse
         from warehouse.sql import identifier
@@ -99,5 +99,5 @@ _KINDS: dict[str, Callable[[Settings], _Names]] = {
     "query": _queries,
     "snapshot": _snapshots,
     "file": _files,
-    **{key: _of_series(key) for key in ("dataset", "exchange", "symbol", "interval")},
+    **{key: _series_values(key) for key in ("dataset", "exchange", "symbol", "interval")},
 }

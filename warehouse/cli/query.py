@@ -175,7 +175,7 @@ def sql(
         with phase("parse and check the SQL"):
             ask = warehouse.sql if name is None else warehouse.query
             result = ask(question, values, **limits)
-            texts = _met_by_text(result, parameters)
+            texts = _typed_for_text(result, parameters)
             if texts:
                 result = ask(question, values | texts, **limits)
         if explain:
@@ -298,7 +298,7 @@ def _parsed(parameters: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _met_by_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
+def _typed_for_text(result: Result, parameters: Sequence[str]) -> dict[str, str]:
     """Keep values as they were typed if the query compares them with text columns, such as ids."""
     pairs = [parameter.split("=", 1) for parameter in parameters]
     looks = {name: value for name, value in pairs if not isinstance(_typed(name, value), str)}

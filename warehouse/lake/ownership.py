@@ -125,7 +125,7 @@ def assign_ownership(files: Iterable[StoredFile]) -> list[OwnedFile]:
     spans: dict[int, list[Span]] = {}
     for place, file in enumerate(files):
         if file.key.period.is_day:
-            spans[place] = _of_day(file, monthly.get(_month_of(file)))
+            spans[place] = _daily_spans(file, monthly.get(_month_of(file)))
             taken.setdefault(_month_of(file), []).extend(spans[place])
     owned = []
     for place, file in enumerate(files):
@@ -219,7 +219,7 @@ def _month_of(file: StoredFile) -> tuple[str, int, str]:
     return file.key.dataset, file.series_id, file.key.period.month
 
 
-def _of_day(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
+def _daily_spans(daily: StoredFile, monthly: StoredFile | None) -> list[Span]:
     """The spans that a daily file owns, given the monthly one, if any."""
     if not daily.facts.rows:
         return []

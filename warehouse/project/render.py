@@ -189,7 +189,7 @@ class Renderer:
             bare = _COMMENTS.sub("", text)
             if other := _OTHER_BLOCK.search(bare):
                 raise UnsupportedTemplate(f"{path.name}: only dbt supports a {other[1]}")
-            alone = _alone(text)
+            alone = _text_by_macro(text)
             if not alone and _DEFINED.search(bare):
                 raise UnsupportedTemplate(f"{path.name}: only dbt reads Jinja between macros")
             for kind, name in _DEFINED.findall(bare):
@@ -417,7 +417,7 @@ def mistake_of_macros(text: str) -> str | None:
     return None
 
 
-def _alone(text: str) -> dict[str, str]:
+def _text_by_macro(text: str) -> dict[str, str]:
     """The text of each macro of a file, on its line; empty if there is other text between them.
 
     So only the macros that are called are compiled.

@@ -44,7 +44,7 @@ from warehouse.project.user_models import (
     left_out_file,
     record_left_out,
     refused_models,
-    strays,
+    unread_files,
     user_model_files,
     user_target,
 )
@@ -143,7 +143,7 @@ def _build(
     try:
         _create(connection, home, models)
         _test(connection, home, models, mistakes)
-        record_left_out(connection, [*without, *strays(home)])
+        record_left_out(connection, [*without, *unread_files(home)])
         comment_models(
             connection,
             [

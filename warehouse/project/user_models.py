@@ -113,7 +113,7 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
                     " where package = ? and resource_type = 'model' and name = ?",
                     [located(home, paths[name], reason), PACKAGE, name],
                 )
-        record_left_out(connection, [*left_out, *strays(home)])
+        record_left_out(connection, [*left_out, *unread_files(home)])
     return left_out
 
 
@@ -180,7 +180,7 @@ def readable_project(home: Home, invoke: Invoke, target: Path) -> tuple[list[str
             left_out += broken
             continue
         reason = _reason(parsed)
-        blamed = _blamed(home, files, reason) or _found_by_trying(
+        blamed = _files_in_message(home, files, reason) or _found_by_trying(
             home, target, files, reason, invoke
         )
         left_out += [left_out_file(home, path, reason) for path in blamed]
@@ -332,7 +332,7 @@ def refused_models(home: Home) -> list[LeftOut]:
     return found
 
 
-def strays(home: Home) -> list[LeftOut]:
+def unread_files(home: Home) -> list[LeftOut]:
     """What no build reads: misspelt keys of yml files, models without a file, other dbt files.
 
     Of a folder with such files, such as ``seeds``, the first one.
@@ -446,7 +446,7 @@ def located(home: Home, path: Path, reason: str) -> str:
     return at_line(path.relative_to(home.root).as_posix(), own_text(path), reason)
 
 
-def _blamed(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
+def _files_in_message(home: Home, files: Sequence[Path], reason: str) -> list[Path]:
     """The files that dbt's message refers to by path, text or name."""
 
     def named(texts: Callable[[Path], str]) -> list[Path]:

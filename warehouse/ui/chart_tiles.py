@@ -245,7 +245,7 @@ def _buckets(
 ) -> Tile:
     text, params = _selected(source, columns, span)
     x, rows, values = bucketed(asking, text, params, len(columns), span, width)
-    thin = _thin(rows, source, span, span[0] // width, width)
+    thin = _incomplete_spans(rows, source, span, span[0] // width, width)
     return Tile(x, thin, int(rows.sum()), dict(zip(columns, values, strict=True)))
 
 
@@ -281,7 +281,7 @@ def bucketed(
     return x.astype(np.float64), rows, values
 
 
-def _thin(
+def _incomplete_spans(
     rows: npt.NDArray[np.int64], source: Source, span: Span, k0: int, width: int
 ) -> list[Span]:
     """Spans of the buckets that lack bars."""

@@ -66,7 +66,7 @@ def compare_numerics(settings: Settings) -> list[Comparison]:
         raise NotFoundError(
             f"{target}: no models of a build", next_step="run: warehouse build --force"
         )
-    tables = {name: _spoilt(name) for name in _COLUMNS}
+    tables = {name: _bars_with_gaps(name) for name in _COLUMNS}
     with connect(settings.session) as connection:
         _run_models(connection, load_project(target), tables)
         found = {
@@ -109,7 +109,7 @@ _MEASURES = {
 }
 
 
-def _spoilt(dataset: str) -> pa.Table:
+def _bars_with_gaps(dataset: str) -> pa.Table:
     """Three weeks of hourly bars, some missing, with NaN and infinity in measured columns.
 
     Prices are a random walk; other values are random with two decimals, so that some are equal.

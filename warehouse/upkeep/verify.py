@@ -168,7 +168,7 @@ def wrong_facts(home: Home, file: StoredFile) -> str | None:
     for name in _LASTING_FACTS:
         found, recorded = getattr(facts, name), getattr(file.facts, name)
         if found != recorded:
-            return f"{name}: holds {_brief(found)}, the manifest has {_brief(recorded)}"
+            return f"{name}: holds {_shortened(found)}, the manifest has {_shortened(recorded)}"
     if path.stat().st_size != file.size_bytes:
         return f"has {counted(path.stat().st_size, 'byte')}, the manifest has {file.size_bytes:,}"
     return None
@@ -179,7 +179,7 @@ _LASTING_FACTS = ("rows", "first_us", "last_us", "runs", "columns", "nulls", "is
 assert set(_LASTING_FACTS) < set(FileFacts.__slots__)
 
 
-def _brief(value: object) -> str:
+def _shortened(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 

@@ -117,7 +117,7 @@ def add_month(
     filling.add(
         "notes",
         (
-            (*_of_file(lake, file), *note)
+            (*_file_key(lake, file), *note)
             for file, note in notes_on_hidden_bars(connection, owned, lake.home)
         ),
     )
@@ -130,7 +130,7 @@ def add_month(
 
 def _file_tables(lake: LakeByMonth, owned: list[OwnedFile]) -> dict[str, Iterable[tuple[Any, ...]]]:
     """Rows of the tables whose rows belong to one file."""
-    place = partial(_of_file, lake)
+    place = partial(_file_key, lake)
     return {
         "files": (_file_row(owned_file, partial(_place, lake)) for owned_file in owned),
         "sources": (
@@ -383,7 +383,7 @@ def _place(lake: LakeByMonth, series_id: int) -> tuple[Any, ...]:
     return series_id, key.exchange, key.symbol, key.interval, key.clock
 
 
-def _of_file(lake: LakeByMonth, owned_file: OwnedFile) -> tuple[Any, ...]:
+def _file_key(lake: LakeByMonth, owned_file: OwnedFile) -> tuple[Any, ...]:
     key = owned_file.file.key
     return key.dataset, *_place(lake, owned_file.file.series_id), key.period.text
 

@@ -75,7 +75,7 @@ def check_file(path: Path, key: FileKey, contract: Contract | None) -> FileFacts
         _check_size(file.metadata, path.stat().st_size, key)
         _check_schema(schema, key, contract)
         _require_engine_reads(path, schema.names)
-        columns = tuple((f.name, _plain_type(f.type) or _odd_type(f, path)) for f in schema)
+        columns = tuple((f.name, _plain_type(f.type) or _other_type(f, path)) for f in schema)
         imported = imported_of(schema.metadata) if key.is_raw else None
         is_clockless = imported is not None and imported.receive_clock == "none"
         values = _read_all(file, Values(key, contract, is_clockless=is_clockless), key)
@@ -330,7 +330,7 @@ def _plain_type(kind: pa.DataType) -> str | None:
     return _SCALARS.get(kind)
 
 
-def _odd_type(field: pa.Field, path: Path) -> str:
+def _other_type(field: pa.Field, path: Path) -> str:
     """DuckDB's name of a column's type, if every DuckDB version understands it.
 
     Else ``OTHER`` or ``NONE`` and Arrow's name, or its hash: the same for the same types only.

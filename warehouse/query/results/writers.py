@@ -27,7 +27,7 @@ def write_rows(result: Result, form: str, sink: BinaryIO) -> bool:
     schema = result.arrow().schema if first is None else first.schema
     every: Iterator[pa.RecordBatch] = chain([] if first is None else [first], batches)
     if form in _TEXTS:
-        every = _of_plain_years(every)
+        every = _with_plain_years(every)
     _WRITERS[form](schema, every, sink)
     return first is None or (first.num_rows < 2 and _is_blank(first))
 
@@ -39,7 +39,7 @@ def _is_blank(batch: pa.RecordBatch) -> bool:
         return False
 
 
-def _of_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _with_plain_years(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The batches, unless Arrow would write another year in place of one of their moments.
 
     Raises

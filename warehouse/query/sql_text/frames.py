@@ -78,11 +78,11 @@ def _arrow(name: str, frame: Any) -> pa.Table:
         _require_whole_moments(name, frame, table)
         return table
     if ("polars", "DataFrame") in _class_names(frame):
-        return _of_polars(name, frame)
+        return _polars_table(name, frame)
     return pa.table(frame)
 
 
-def _of_polars(name: str, frame: Any) -> pa.Table:
+def _polars_table(name: str, frame: Any) -> pa.Table:
     import polars
 
     objects = [column for column, kind in frame.schema.items() if kind == polars.Object]
