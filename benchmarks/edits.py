@@ -1,4 +1,4 @@
-"""Part (g): what a change costs: an edited model, nothing new, one more hour, the whole demo.
+"""What a change costs: an edited model, nothing new, one more hour, the whole demo.
 
 All goals except the demo's are ratios to ``python -c "import dbt.cli.main"``, the time that a user
 of plain dbt waits before dbt does anything.

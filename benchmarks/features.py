@@ -1,4 +1,4 @@
-"""Parts (a) and (b): the features of order flow, of one symbol and of many."""
+"""The features of order flow, of one symbol and of many."""
 
 from __future__ import annotations
 

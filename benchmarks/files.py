@@ -1,4 +1,4 @@
-"""Part (k): homes of 5,000 to 1,000,000 files: which costs grow with the number of files.
+"""Homes of 5,000 to 1,000,000 files: which costs grow with the number of files.
 
 The manifest has every row of such a home and each row its object; the bytes are those of the row
 in the last month only, because nothing that is measured reads older files. Months that an earlier

@@ -1,4 +1,4 @@
-"""Part (d): a build after one new month on top of 24, beside a full build."""
+"""A build after one new month on top of 24, beside a full build."""
 
 from __future__ import annotations
 

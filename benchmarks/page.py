@@ -1,4 +1,4 @@
-"""Part (h): how long the page takes to show price and volume of a long series of 1m bars."""
+"""How long the page takes to show price and volume of a long series of 1m bars."""
 
 from __future__ import annotations
 

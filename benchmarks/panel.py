@@ -1,4 +1,4 @@
-"""Part (b): all features of many symbols, computed and kept; read back; and short of memory."""
+"""All features of many symbols, computed and kept; read back; and short of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part (c): usual questions on a catalog of 20,000 files, beside sorted native tables."""
+"""Usual questions on a catalog of 20,000 files, beside sorted native tables."""
 
 from __future__ import annotations
 

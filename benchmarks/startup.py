@@ -1,4 +1,4 @@
-"""Part (f): how long the product takes to start."""
+"""How long the product takes to start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part (i): what `market_state` costs to store, beside marts with shorter windows."""
+"""What `market_state` costs to store, beside marts with shorter windows."""
 
 from __future__ import annotations
 

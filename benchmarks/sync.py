@@ -1,4 +1,4 @@
-"""Part (e): sync beside the vendor's own client, the same files from the same server.
+"""Sync beside the vendor's own client, the same files from the same server.
 
 The vendor's client loads every series into a frame (it keeps nothing on disk); ``warehouse sync``
 fills an empty home, then runs once more with nothing new. The server is our mirror.

@@ -1,4 +1,4 @@
-"""Part (g): bars from raw ticks, beside Polars' ``group_by_dynamic`` on the same files.
+"""Bars from raw ticks, beside Polars' ``group_by_dynamic`` on the same files.
 
 ``kept``: as ``warehouse update`` keeps bars, a day at a time; the lake knows since the import that
 the ticks are in order. ``kept, order checked``: the lake does not know it. ``asked``:

@@ -1,4 +1,4 @@
-"""Shared by the verbs: the home option, JSON output, and lines for people."""
+"""Shared by the verbs: the home option, JSON output, and lines for the terminal."""
 
 from __future__ import annotations
 

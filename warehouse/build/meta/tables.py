@@ -19,7 +19,7 @@ META: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "One row per dataset that has a contract or a file.",
         [
             ("dataset", "VARCHAR", "Name, as in vendor.<dataset>."),
-            ("title", "VARCHAR", "Name for people."),
+            ("title", "VARCHAR", "Display name."),
             ("category", "VARCHAR", "Family of the dataset."),
             ("description", "VARCHAR", "What a row is."),
             ("series", "BIGINT", "Series in the lake."),
