@@ -14,6 +14,7 @@ import click
 
 from warehouse._version import __version__
 from warehouse.cli.common import Verbs, debug_option, to_usage_error, with_home
+from warehouse.config import load_numpy_without_threads
 from warehouse.errors import ExitCode, FaultError, WarehouseError, disk_error_of
 from warehouse.interrupts import delay_interrupts, exit_process, is_interrupt
 
@@ -93,6 +94,7 @@ def cli(ctx: click.Context, home: str | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_closed_streams()
+    load_numpy_without_threads()
     exit_process(run(arguments))
 
 
