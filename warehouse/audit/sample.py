@@ -219,7 +219,7 @@ def moments_of(connection: duckdb.DuckDBPyConnection, model: Model, seed: int) -
     included only if there is no other, because no row of it comes later.
     """
     sql = model.relation.sql
-    columns = {row[0] for row in connection.execute(f"describe {sql}").fetchall()}
+    columns = {row[0].lower() for row in connection.execute(f"describe {sql}").fetchall()}
     if "known_at" not in columns:
         return {}
     series = "series_id" if "series_id" in columns else "null"

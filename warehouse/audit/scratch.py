@@ -170,10 +170,13 @@ class Scratch:
         )
 
     def columns(self, result: str, model: Model) -> list[tuple[str, str]]:
-        """Name and type of a stored model's columns, the same in every build."""
+        """Name (of keys in lower case) and type of a stored model's columns, as in every build."""
         if model.relation not in self._described:
             described = self.connection.execute(f"describe {stored(result, model)}").fetchall()
-            self._described[model.relation] = [(row[0], row[1]) for row in described]
+            self._described[model.relation] = [
+                (name.lower() if name.lower() in KEYS else name, kind)
+                for name, kind, *_ in described
+            ]
         return self._described[model.relation]
 
     def _show(self, world: World, datasets: Iterable[str]) -> None:

@@ -247,6 +247,19 @@ def test_a_leak_has_its_column_first_row_values_and_reach(report: AuditReport) -
     assert str(finding).startswith("ahead.third: leak: uses prices 5m up to ")
 
 
+CAPITALS = together(
+    "capitals",
+    f'select series_id as SERIES_ID, "time" as "Time", known_at as KNOWN_AT, price,'
+    f" lead(price) {WINDOW}) as Next {FROM}",
+)
+
+
+def test_names_of_columns_count_without_their_case(report: AuditReport) -> None:
+    (finding,) = found(report, CAPITALS)
+    assert (finding.kind, finding.column) == (Kind.LEAK, "Next")
+    assert finding.series is not None and finding.series.startswith("here spot-")
+
+
 SPIKES = together(
     "spikes",
     f"""
