@@ -117,9 +117,9 @@ PLACES = {
     "no_jinja": ("models/no_jinja.sql:2", "expected ')'"),
     "no_column": ("models/deeper/no_column.sql:2", 'Referenced column "x" not found'),
     "no_syntax": ("models/deeper/no_syntax.sql:2", "syntax error"),
-    "empty": ("models/empty.sql", "the file is empty"),
-    "comment": ("models/comment.sql", "syntax error"),
-    "config": ("models/config.sql:1", "syntax error"),
+    "empty": ("models/empty.sql", "the file has no query"),
+    "comment": ("models/comment.sql", "the file has no query"),
+    "config": ("models/config.sql", "the file has no query"),
     "bars": ("models/bars.sql", "the name of a built-in model"),
     "models/broken.yml": ("models/broken.yml:5", "expected token"),
     "models/twice.yml": ("models/twice.yml:4", "the key columns is there twice"),
@@ -609,7 +609,9 @@ def test_preview_when_files_and_macros_are_edited_then_shows_them_without_a_buil
         macro.unlink()
 
 
-@pytest.mark.parametrize("name", ["no_ref", "no_jinja", "no_column", "no_syntax", "near"])
+@pytest.mark.parametrize(
+    "name", ["no_ref", "no_jinja", "no_column", "no_syntax", "near", "comment"]
+)
 def test_preview_when_a_file_is_wrong_then_names_the_line_as_the_build_does(
     built: tuple[Path, Run], name: str
 ) -> None:

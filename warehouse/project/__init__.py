@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         write_compiled,
     )
     from warehouse.project.lines import at_line
-    from warehouse.project.model_texts import model_for_dbt
+    from warehouse.project.model_texts import holds_query, model_for_dbt
     from warehouse.project.own_yml import NeedsDbt
     from warehouse.project.project import (
         BAR_END,

@@ -56,6 +56,18 @@ def leading_comment(text: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def holds_query(text: str) -> bool:
+    """Whether a file has more than comments and its ``config()``.
+
+    Examples
+    --------
+    >>> holds_query("-- later\\n"), holds_query("-- one\\nselect 1")
+    (False, True)
+    """
+    matches = _matches(text)
+    return bool(text[matches[-1].end() if matches else 0 :].strip("\ufeff \t\r\n;"))
+
+
 def model_for_dbt(file: bytes) -> bytes:
     """A model's text for dbt: without byte order mark, last semicolon, and Jinja in comments.
 

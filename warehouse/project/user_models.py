@@ -29,6 +29,7 @@ from warehouse.project.lines import at_line
 from warehouse.project.model_texts import (
     ModelTexts,
     comment_models,
+    holds_query,
     leading_comment,
     model_comments,
     model_for_dbt,
@@ -370,8 +371,8 @@ def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
             "the name of a model must not contain spaces, quotes or control characters: rename"
             " the file"
         )
-    if not own_text(path).strip():
-        return "the file is empty: write a query into it, or remove it"
+    if not holds_query(own_text(path)):
+        return "the file has no query: write one into it, or remove it"
     return None
 
 

@@ -135,9 +135,12 @@ def model_file(home: Home, file: str | os.PathLike[str]) -> Path:
 
 def model_text(path: Path) -> str:
     """A model's text as dbt receives it, with the same line numbers."""
-    from warehouse.project import model_for_dbt
+    from warehouse.project import holds_query, model_for_dbt
 
-    return decode_sql(model_for_dbt(path.read_bytes()), path)
+    text = decode_sql(model_for_dbt(path.read_bytes()), path)
+    if not holds_query(text):
+        raise QueryError(f"{path}\nthe file has no query", next_step="write one into it")
+    return text
 
 
 def decode_sql(content: bytes, name: object) -> str:
