@@ -40,12 +40,12 @@ def datetime_us(moment: datetime) -> int:
 
 
 def utc_now() -> datetime:
-    """The present moment as a naive UTC datetime."""
+    """The current time as a naive UTC datetime."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def utc_now_text() -> str:
-    """The present moment as the manifest has it: ISO 8601, UTC, to the second, without zone."""
+    """The current time as the manifest has it: ISO 8601, UTC, to the second, without zone."""
     return utc_now().isoformat(sep=" ", timespec="seconds")
 
 

@@ -56,7 +56,7 @@ class EmptyWindow:
         return (
             f"measures over {self.length} are NULL: their SELECT reads bars from"
             f" {self.start:%Y-%m-%d %H:%M} until {self.end:%Y-%m-%d %H:%M} only; a condition on"
-            " time belongs into a SELECT around it"
+            " time belongs in a SELECT around it"
         )
 
 

@@ -85,14 +85,14 @@ def conclude(model: Model, tally: Tally, outside: str | None) -> ModelAudit:
 
 
 _KNOWN_TOO_LATE = (
-    "no row was compared: known_at of all its rows lies after every cut, later than the data that"
+    "no row was compared: known_at of all its rows is after every cut, later than the data that"
     " they are made from; set known_at to the moment when the last input of a row was known"
 )
 
 
 _NONE_MADE = (
-    "no row was compared, though it has rows: they need series or data that no sample had; compare"
-    " its rows with those of data that ends earlier"
+    "no row was compared: its rows need series or data that no sample had; compare"
+    " them with rows made from data that ends earlier"
 )
 
 

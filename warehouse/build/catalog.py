@@ -140,7 +140,7 @@ _MACROS = {
     ),
     "utc_now()": (
         "scalar",
-        "The present moment as naive UTC, whatever the time zone of the shell.",
+        "The current time as naive UTC, regardless of the shell's time zone.",
         "timezone('UTC', now())",
     ),
 }

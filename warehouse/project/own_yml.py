@@ -139,7 +139,7 @@ def described_models(home: Path, paths: Sequence[Path]) -> dict[str, Described]:
 def yaml_error(text: str) -> str | None:
     """Why a text is not valid YAML, with its line; None if it is.
 
-    A key that is there twice is an error too: the first one would be lost with its tests.
+    A key that occurs twice is an error too: the first one would be lost with its tests.
     """
     try:
         yaml.safe_load(text)
@@ -170,7 +170,7 @@ def _require_unique(node: yaml.Node | None, seen: set[int]) -> None:
         if isinstance(key, yaml.ScalarNode):
             if (key.tag, key.value) in keys:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value} is there twice", problem_mark=key.start_mark
+                    problem=f"the key {key.value} occurs twice", problem_mark=key.start_mark
                 )
             keys.add((key.tag, key.value))
         _require_unique(value, seen)
@@ -208,7 +208,7 @@ def _models(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _misspelt(of: str, entry: Mapping[str, Any]) -> Iterator[str]:
     for key in map(str, entry):
         if key not in _KEYS[of] and (near := nearest(key, _KEYS[of], cutoff=_NEAR)):
-            yield f'"{key}:" is no key of a {of}, so it is not used; did you mean {near[0]}?'
+            yield f'"{key}:" is not a key of a {of}, so it is not used; did you mean {near[0]}?'
 
 
 class _Unknown(Exception):

@@ -42,12 +42,12 @@ _QUALITY = {
         "select dataset, symbol, interval, period, row_number, time, reason"
         " from meta.salvaged order by all"
     ),
-    "Tests that warn or failed": (
+    "Tests with warnings or failures": (
         "select name, package, status, failures, message from meta.results"
         " where resource_type in ('test', 'audit', 'model') and status not in ('pass', 'success')"
         " order by package, name"
     ),
-    "Audit against look-ahead": (
+    "Look-ahead audit": (
         'select "schema", name, verdict, rows, len(untested) as untested_columns, generation'
         " from meta.audited order by verdict, name"
     ),

@@ -231,8 +231,8 @@ def _check_stray_objects(home: Home, known: Collection[str]) -> Iterator[Finding
         step = "a sync reuses it if the same file arrives again, else: warehouse prune"
         what = "is not in the manifest"
         if home.bucket_record.is_file():
-            what += "; former files that no generation reads leave it with the push of a machine"
-            what += " that never had them"
+            what += "; former files that no generation reads are dropped from it when a machine"
+            what += " that never had them publishes"
         yield Finding(Severity.STRAY, About.OBJECT, f"objects/{path.name}", what, step)
 
 

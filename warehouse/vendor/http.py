@@ -256,7 +256,7 @@ def describe_failure(error: httpx.RequestError) -> str:
         case httpx.ConnectError():
             return f"no connection ({redact(str(error))})"
         case httpx.RemoteProtocolError():
-            return "the connection broke off"
+            return "the connection was interrupted"
         case httpx.DecodingError():
             return "the body has an encoding that was not requested"
         case _:

@@ -78,7 +78,7 @@ def test_a_window_longer_than_the_bars_its_select_reads_is_null_and_reports_it(
     assert {row[0] for row in wh.sql(text).fetchall()} == {None}
     assert windows(wh, text) == [
         f"measures over 1 day are NULL: their SELECT reads bars from 2026-02-{span} only;"
-        " a condition on time belongs into a SELECT around it"
+        " a condition on time belongs in a SELECT around it"
     ]
     with pytest.raises(IncompleteError, match="1 day"):
         wh.sql(text, strict=True)

@@ -112,12 +112,12 @@ def find_shift(times: np.ndarray, key: FileKey) -> str:
         return ""
     edge, other, way = ("end", "start", "late") if after > before else ("start", "end", "early")
     where = f"at its {other}" + (" and inside it" if clocks_changed else "")
-    cause = "another time zone"
+    cause = "in another time zone"
     if overrun == bar and after > before:
         cause += ", or the ends of the bars"
     return (
-        f"they overrun the {edge} of {key.period.text} by {timedelta(microseconds=overrun)}, and"
-        f" as much or more is missing {where}, so all times seem too {way}: are they of"
+        f"they extend beyond the {edge} of {key.period.text} by {timedelta(microseconds=overrun)},"
+        f" and as much or more is missing {where}, so all times seem too {way}: are they"
         f" {cause}? Correct all of them (the starts of bars, in UTC) rather than these rows"
     )
 
