@@ -30,13 +30,22 @@
 {%- endmacro %}
 
 
-{#- The query that shows the rows that fail a `holds` test; nothing for other nodes. -#}
+{#-
+    The query that shows the rows that fail `holds`, or `not_null` of a user's model; nothing for
+    other nodes.
+-#}
 {% macro _shown(node) -%}
     {%- set test = node.test_metadata if node.resource_type == 'test' else none -%}
-    {%- if test and test.name == 'holds' and node.attached_node -%}
+    {%- set condition = none -%}
+    {%- if test and test.name == 'holds' -%}
+        {%- set condition = test.kwargs.expression | trim -%}
+    {%- elif test and test.name == 'not_null' and node.package_name == 'user_models' -%}
+        {%- set condition = test.kwargs.column_name ~ ' is not null' -%}
+    {%- endif -%}
+    {%- if condition and node.attached_node -%}
         {{ return(
-            'to see them: warehouse sql "from ' ~ _tested(node) ~ ' where ('
-            ~ test.kwargs.expression | trim ~ ') is distinct from true"'
+            'to see them: warehouse sql "from ' ~ _tested(node) ~ ' where (' ~ condition
+            ~ ') is distinct from true"'
         ) }}
     {%- endif -%}
     {{ return(none) }}
@@ -50,7 +59,7 @@
 
 
 {#-
-    Name, status and message of a node. A failed `holds` test is reported under its model's name,
+    Name, status and message of a node. A failed test of rows is reported under its model's name,
     and its message is the query that shows the rows. Models of `--empty` or `--sample` lack rows,
     so they count as failed.
 -#}

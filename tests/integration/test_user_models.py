@@ -98,6 +98,9 @@ models:
     data_tests:
       - warehouse.holds:
           arguments: {expression: s > 1e9}
+  - name: reads
+    columns:
+      - {name: mean, data_tests: [not_null]}
 """,
     "good.yml": """
 models:
@@ -336,6 +339,8 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
         if what == "results":
             failed = [message for _, _, status, _, message in without if status == "fail"]
             assert any(message.startswith("rows that break it: ") for message in failed), failed
+            shows = '"from user.reads where (mean is not null) is distinct from true"'
+            assert any(message.endswith(shows) for message in failed), failed
     for model in built_project(home).models:
         if model.name != "good":  # whose yml is gone
             assert model == by_dbt[model.relation], model.name

@@ -85,7 +85,9 @@ class OwnTest:
 
     @property
     def expression(self) -> str:
-        """The condition of ``holds``; else empty."""
+        """The condition on each row of ``holds`` and ``not_null``; else empty."""
+        if self.kind == "not_null":
+            return f"{self.column} is not null"
         return str(self.arguments.get("expression", "")).strip()
 
     @property
