@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warehouse.analysis.catalog_names import Names
 from warehouse.analysis.lineage import Ancestry, ColumnOf
-from warehouse.analysis.parse_tree import Tree, nodes
+from warehouse.analysis.parse_tree import Tree, nodes, sources_of
 from warehouse.sql import Relation
 
 
@@ -48,4 +48,14 @@ def used_datasets(tree: Tree | None, relation: Relation, catalog: Names) -> froz
 
 
 def _has_star(tree: Tree) -> bool:
-    return any(node.get("class") == "STAR" for node in nodes(tree))
+    """Whether a query has a ``*`` that may be of a table, not only of subqueries in its FROM."""
+    of_subqueries = {
+        id(item)
+        for node in nodes(tree)
+        if node.get("type") == "SELECT_NODE"
+        and all(one.node["type"] == "SUBQUERY" for one in sources_of(node["from_table"])[0])
+        for item in node["select_list"]
+    }
+    return any(
+        node.get("class") == "STAR" and id(node) not in of_subqueries for node in nodes(tree)
+    )

@@ -55,6 +55,9 @@ def wh(home: Path) -> Iterator[warehouse.Warehouse]:
         (f"select net_delta from mart where symbol = '{ETH}'", False),
         ("select close, time from mart", False),
         ("select count(*) from mart", False),
+        ("select * from (select close, time from mart) where close > 0", False),
+        ("select * from (select m.* from mart as m)", True),
+        ("with mart as (from mart) from mart", True),
         ("select volume_delta from meta.drift, (select 1 as volume_delta)", False),
     ],
 )
