@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from tests.market import Market, write_market
 from tests.support import BTC, run_warehouse
+from warehouse.home import Home
+from warehouse.project import shipped_or_kept
 from warehouse.vendor.contracts import load_contracts
 
 
@@ -91,3 +94,24 @@ def test_flow_from_a_moment_begins_its_sum_there(built: Path) -> None:
         ).df()
     assert rows["cumulative_delta_from_start"].iloc[0] == rows["net_delta"].iloc[0]
     assert rows["cumulative_delta_from_start"].iloc[-1] == pytest.approx(rows["net_delta"].sum())
+
+
+def test_marts_when_no_dataset_of_their_rows_has_bars_then_have_no_rows(
+    built: Path, tmp_path: Path
+) -> None:
+    compiled = shipped_or_kept(Home(built.parent))
+    assert compiled is not None
+    checked = [model for model in compiled.project.models if model.rows_of]
+    assert {model.name for model in checked} == {"derivative_features", "funding_labels"}
+    with duckdb.connect(shutil.copy(built.resolve(), tmp_path / "warehouse.duckdb")) as connection:
+        connection.execute(f"set variable warehouse_home = '{built.parent}'")
+        for model in checked:
+            (rows,) = connection.execute(f"select count(*) from ({model.sql})").fetchone() or (0,)
+            assert rows > 100
+            connection.begin()
+            for name in model.rows_of:
+                connection.execute(f"create table rows_of_{name} as from vendor.{name} limit 0")
+                connection.execute(f"create or replace view vendor.{name} as from rows_of_{name}")
+            found = connection.execute(f"select count(*) from ({model.sql})").fetchone()
+            assert found == (0,), model.name
+            connection.rollback()

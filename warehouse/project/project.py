@@ -55,6 +55,9 @@ class Model:
         microseconds; ``None`` if unbounded or not declared.
     accumulates
         Columns that run from the first bar of a series, whatever ``lookback_us`` is.
+    rows_of
+        Datasets of which a mart needs bars to have rows (``config.meta.rows_of``); empty if any
+        dataset that it reads may give it rows.
     outside
         Why other inputs, such as files, contain nothing from the future (``config.meta.outside``).
     beside
@@ -74,6 +77,7 @@ class Model:
     lookback_us: int | None
     horizon_us: int | None
     accumulates: tuple[str, ...]
+    rows_of: tuple[str, ...] = ()
     outside: str = ""
     beside: str = ""
 
@@ -363,6 +367,7 @@ def _model(node: _Node, nodes: Mapping[str, _Node]) -> Model:
         lookback_us=lookback_us,
         horizon_us=horizon_us,
         accumulates=tuple(meta.get("accumulates", ())),
+        rows_of=tuple(meta.get("rows_of", ())),
         outside=str(meta.get("outside") or ""),
     )
 

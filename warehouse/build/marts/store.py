@@ -264,17 +264,22 @@ class _Mart:
         )
 
     def months(self) -> Iterator[WantedMonth]:
-        """Every month with a file of the datasets that the mart reads."""
+        """Every month with a file of the datasets that the mart reads.
+
+        A month that has no rows, by the mart's declaration, depends on none of its files.
+        """
         self.folder.mkdir(exist_ok=True)
         shown = [
             (month, (Period(month.month).span,))
             for dataset in self.datasets
             for month in self.lake.shown_months(dataset)
         ]
-        facts = self._facts()
+        facts, rows_of = self._facts(), self.model.rows_of
         for text in sorted({month.month for month, _ in shown}):
             reach = self._reach_of(text)
             within = [month for month, span in shown if _overlaps(reach, span)]
+            if rows_of and not any(month.dataset in rows_of for month in within):
+                within = []
             tokens = [(month.dataset, month.month, month.shown) for month in within]
             yield WantedMonth(
                 self.model.name,
