@@ -93,10 +93,10 @@ def run_user_models(home: Home, invoke: Invoke) -> list[LeftOut]:
             rest = [path for path in user_model_files(home) if path not in gone]
             left_out += [left_out_file(home, path, _reason(run)) for path in rest]
     with connect(home.session, home.build_catalog, options="") as connection:
-        if changed := sorted(former ^ _outside(connection)):
+        if changed := sorted({name for name, _ in former ^ _outside(connection)}):
             raise BuildError(
-                f"your models changed {changed[0][0]} outside the schema user, such as by run_query"
-                " or a hook",
+                f"your models changed {', '.join(changed)} outside the schema user, such as by"
+                " run_query or a hook",
                 next_step=CORRECT,
             )
         comment_models(connection, built)
