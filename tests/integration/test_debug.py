@@ -91,6 +91,15 @@ def test_debug_when_a_folder_is_synced_again_then_shows_what_was_known(tmp_path:
         assert f"compare the folder with the lake: {told}" in PHASE.findall(run.stderr)
 
 
+def test_update_when_it_is_a_dry_run_then_builds_nothing(tmp_path: Path) -> None:
+    key = file_key("flow", "2025-09")
+    write_file(tmp_path / "files", key, bar_table("flow", grid(date(2025, 9, 1), 3)))
+    words = ["--home", str(tmp_path / "home"), "update", "--from", str(tmp_path / "files")]
+    assert run_here([*words[:2], "sync", *words[3:]]) == ExitCode.DONE
+    assert run_here([*words, "--dry-run"]) == ExitCode.DONE
+    assert not (tmp_path / "home" / "generations").exists()
+
+
 def test_fault_when_the_program_has_one_then_names_debug_which_shows_the_traceback(
     demo_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

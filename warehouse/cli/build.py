@@ -117,14 +117,15 @@ Examples:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS OF SYNC]...")
 @_workers_option
 @home_option
-@published()
+@published(lambda v: "--dry-run" not in v["arguments"])
 @click.pass_context
 def update(
     ctx: click.Context, settings: Settings, arguments: tuple[str, ...], workers: int | None
 ) -> int:
     """Sync, then build, for example from cron. Accepts the arguments of `warehouse sync`.
 
-    The build runs even if some files were refused. Does nothing if nothing is new.
+    The build runs even if some files were refused. Does nothing if nothing is new. With --dry-run,
+    only the plan of the sync is printed.
     """
     from warehouse.cli.sync import sync
 
@@ -133,7 +134,7 @@ def update(
     synced = sync.main(
         [*home, *arguments], prog_name="sync", standalone_mode=False, parent=ctx.parent
     )
-    if not _holds_files(Home.of(settings)):
+    if "--dry-run" in arguments or not _holds_files(Home.of(settings)):
         return int(synced or 0)
     chosen = [*home, "--workers", str(workers or "auto")]
     built = build.main(chosen, prog_name="build", standalone_mode=False, parent=ctx.parent)

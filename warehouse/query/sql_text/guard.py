@@ -160,7 +160,11 @@ def _stripped(text: str) -> str:
         raise QueryError("the SQL contains a NUL byte", next_step="remove it")
     bare = text.strip().rstrip(";").rstrip()
     if not bare or not _COMMENT.sub("", bare):
-        raise QueryError("the SQL is empty", next_step='try: warehouse sql "from help()"')
+        raise QueryError(
+            "the SQL is empty",
+            next_step="try: from help()",
+            in_shell='try: warehouse sql "from help()"',
+        )
     return bare
 
 
