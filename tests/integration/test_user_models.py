@@ -397,6 +397,7 @@ def test_models_when_they_are_sure_to_be_dbts_then_are_built_without_it_and_are_
             "uses execute, which only dbt sets",
         ),
         ("models/a.sql", "select {{ run_query('x') }}", "line 1: 'run_query' is undefined"),
+        ("models/a.sql", "select {{ 1 if thread_id is defined }}", "'thread_id' is undefined"),
         ("models/a.sql", "{{ config(alias='bars') }}select 1 as one", "is called bars"),
         ("models/a.yml", "models: [{name: ok, description: '{{ x }}'}]", "yml file with Jinja"),
         ("models/a.yml", "models: [{name: ok, config: {tags: x}}]", "yml: only dbt reads config"),

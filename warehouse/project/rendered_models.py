@@ -35,7 +35,7 @@ from warehouse.project.model_texts import (
 )
 from warehouse.project.own_yml import Described, NeedsDbt, OwnTest, described_models
 from warehouse.project.render import MATERIALIZED, Rendered, Renderer, mistake_of_macros
-from warehouse.project.sandbox import TemplateMistake, UnsupportedTemplate
+from warehouse.project.sandbox import IN_DBT, TemplateMistake, UnsupportedTemplate
 from warehouse.project.user_models import (
     PACKAGE,
     LeftOut,
@@ -54,16 +54,6 @@ _KEYS = frozenset({"alias", "materialized", "meta"})
 # Keys that matter only if the table of an incremental model already exists, which it never does.
 _INCREMENTAL_KEYS = frozenset({"unique_key", "incremental_strategy", "on_schema_change"})
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
-# Names besides macros that dbt's templates may use.
-_IN_DBT = (
-    *("adapter", "api", "builtins", "column", "compiled_code", "config", "context", "database"),
-    *("doc", "env_var", "exceptions", "execute", "flags", "fromjson", "fromyaml", "graph"),
-    *("invocation_id", "load_result", "local_md5", "log", "model", "modules", "post_hooks"),
-    *("pre_hooks", "print", "project_name", "render", "run_started_at", "schema"),
-    *("selected_resources", "set", "set_strict", "source_node", "sql", "sql_now", "store_result"),
-    *("target", "this", "thread_id", "tojson", "toyaml", "validation", "write"),
-    *("zip", "zip_strict"),
-)
 _DEFINED = re.compile(r"\{%-?\s*(macro|test)\s+(?:duckdb__|default__)?([A-Za-z_]\w*)")
 
 
@@ -260,7 +250,7 @@ def _mistake(error: TemplateMistake, renderer: Renderer, lost: Mapping[str, str]
     name = found[1] if found else ""
     if name in lost:
         return f"{name} is a macro of {lost[name]}, which is left out because of a mistake"
-    if not name or name in _macros_of_dbt() or name in _IN_DBT:
+    if not name or name in _macros_of_dbt() or name in IN_DBT:
         return None
     reason, near = renderer.undefined(name)
     if near:

@@ -32,6 +32,17 @@ from warehouse.errors import QueryError
 # Prefix of the names of macros in their templates, as in dbt.
 MACRO = "dbt_macro__"
 
+# Names besides macros that dbt's templates may use.
+IN_DBT = (
+    *("adapter", "api", "builtins", "column", "compiled_code", "config", "context", "database"),
+    *("doc", "env_var", "exceptions", "execute", "flags", "fromjson", "fromyaml", "graph"),
+    *("invocation_id", "load_result", "local_md5", "log", "model", "modules", "post_hooks"),
+    *("pre_hooks", "print", "project_name", "render", "run_started_at", "schema"),
+    *("selected_resources", "set", "set_strict", "source_node", "sql", "sql_now", "store_result"),
+    *("target", "this", "thread_id", "tojson", "toyaml", "validation", "write"),
+    *("zip", "zip_strict"),
+)
+
 _MOST_STEPS = 1_000_000
 _LONGEST = 1_000_000
 _LARGEST_BITS = 2_000
@@ -185,10 +196,18 @@ class Sandbox(SandboxedEnvironment):
         return __self._limited(super().call(__context, __obj, *args, **named))
 
     def _charged(self, act: Any) -> Any:
-        """A filter or test whose steps are counted."""
+        """A filter or test whose steps are counted.
+
+        Only dbt knows whether one of its names ``is defined``, except that ``flags`` is not here,
+        by which the built-in macros find out that dbt does not run them.
+        """
 
         @wraps(act)
         def charged(*args: Any, **named: Any) -> Any:
+            for one in args:
+                name = one._undefined_name if isinstance(one, Undefined) else None
+                if name in IN_DBT and name != "flags":
+                    one._fail_with_undefined_error()
             self.spend(1 + sum(map(_cost, (*args, *named.values()))))
             return self._limited(act(*args, **named))
 

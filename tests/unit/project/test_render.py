@@ -70,6 +70,8 @@ def _declared_tests(renderer: Renderer) -> Iterator[tuple[str, Relation, dict[st
     [
         ("select {{ run_query('select 1') }}", "line 1: 'run_query' is undefined"),
         ("select\n{{ env_var('HOME') }}", "line 2: 'env_var' is undefined"),
+        ("{% if invocation_id is defined %}select 1{% endif %}", "'invocation_id' is undefined"),
+        ("select {{ run_started_at | default('null') }}", "'run_started_at' is undefined"),
         ("{% for n in graph.nodes %}{% endfor %}", "line 1: .*no attribute 'nodes'"),
         ("{{ adapter.get_columns_in_relation(ref('bars')) }}", "no attribute 'get_columns"),
         ("{{ 'a'.__class__ }}", "line 1: access to attribute '__class__'"),
