@@ -294,6 +294,7 @@ def test_offline_a_writer_works_on_and_publishes_later(bucket: Bucket, writer: P
     assert done.exit_code == 3
     assert "published generation 2" in done.stderr
     assert "cannot be reached" in done.stderr
+    ok(bucket.run(writer, "prune"))  # without --yes it only lists
     with warehouse.open(bucket.address) as opened:
         assert opened.generation == 1
     ok(bucket.run(writer, "build"))

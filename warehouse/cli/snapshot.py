@@ -89,7 +89,7 @@ Examples:
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @json_option
 @home_option
-@published()
+@published(lambda v: bool(v["yes"]))
 def prune(settings: Settings, keep: int, yes: bool, as_json: bool) -> int:
     """Remove old generations and the files that only they need.
 
