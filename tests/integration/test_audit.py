@@ -160,7 +160,7 @@ def said(report: AuditReport, name: str) -> dict[str | None, ModelFinding]:
 
 def test_planted_leaks_are_caught_with_model_column_and_cause(ground: Ground) -> None:
     report = audit_lookahead(
-        ground.catalog, ground.project, models=ground.models("user"), cuts=4, size=SIZE
+        ground.catalog, ground.project, models=ground.models("user"), cuts=3, size=SIZE
     )
     text = "\n".join(report.lines())
     assert {audit.model.name for audit in report.models} == EXPECTED.keys()

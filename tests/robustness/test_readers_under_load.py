@@ -57,7 +57,7 @@ def test_readers_never_fail_and_never_read_two_generations(
     try:
         for number in range(1, rounds + 1):
             if number == killed:
-                kill_a_round(home, files, number, after_s=2.0)
+                kill_a_round(home, files, number)
             run_round(home, files, number, with_dbt=number in with_dbt)
             round_of[current_generation(home)] = number
         time.sleep(1.0)
@@ -105,15 +105,19 @@ def run_round(home: Home, files: Path, number: int, *, with_dbt: bool) -> None:
     assert done.exit_code in (0, 1), done.stderr
 
 
-def kill_a_round(home: Home, files: Path, number: int, *, after_s: float) -> None:
-    """``warehouse update``, killed while dbt works; its child processes end with it."""
+def kill_a_round(home: Home, files: Path, number: int) -> None:
+    """``warehouse update``, killed while it builds; its child processes end with it."""
     write_round(files, number)
     process = subprocess.Popen(
         [sys.executable, "-m", "warehouse", "update", "--from", files, "--home", home.root],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    time.sleep(after_s)
+    while not home.build_catalog.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert process.poll() is None
     process.kill()
     process.wait()
     deadline = time.monotonic() + 20
