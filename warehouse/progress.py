@@ -96,21 +96,26 @@ class Meter:
 
 
 @contextmanager
-def show_progress(title: str, *, stream: TextIO | None = None) -> Iterator[Meter]:
-    """A progress meter on ``stream`` (stderr): a bar on a terminal, else lines."""
+def show_progress(
+    title: str, *, what: str = "file", stream: TextIO | None = None
+) -> Iterator[Meter]:
+    """A progress meter on ``stream`` (stderr): a bar on a terminal, else lines.
+
+    It counts files, with the bytes received, or ``what`` takes their place.
+    """
     stream = stream or sys.stderr
     if not stream.isatty():
-        yield _Lines(title, stream)
+        yield _Lines(title, what, stream)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    of_bytes = (TextColumn("{task.fields[size]}"), TextColumn("{task.fields[rate]}/s"))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} files"),
-        TextColumn("{task.fields[size]}"),
-        TextColumn("{task.fields[rate]}/s"),
+        TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {what}s"),
+        *(of_bytes if what == "file" else ()),
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
@@ -134,9 +139,9 @@ class _Bar(Meter):
 class _Lines(Meter):
     """Prints a line every ten seconds."""
 
-    def __init__(self, title: str, stream: TextIO) -> None:
+    def __init__(self, title: str, what: str, stream: TextIO) -> None:
         super().__init__()
-        self._title = title
+        self._title, self._what = title, what
         self._stream = stream
         self._next = _SECONDS_BETWEEN_LINES
 
@@ -148,8 +153,9 @@ class _Lines(Meter):
         if self.files:  # by the share of finished files
             left = self.seconds / self.files * (self.expected - self.files)
             remaining = f", about {left:,.0f} s left"
+        received = f", {self.size}, {self.rate}/s" if self._what == "file" else ""
         self._stream.write(
-            f"{self._title}: {self.files:,} of {counted(self.expected, 'file')},"
-            f" {self.size}, {self.rate}/s{remaining}\n"
+            f"{self._title}: {self.files:,} of {counted(self.expected, self._what)}"
+            f"{received}{remaining}\n"
         )
         self._stream.flush()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -80,6 +80,7 @@ def audit_lookahead(
     size: SampleSize = FULL,
     session: Mapping[str, str] = _UTC,
     home: Path | None = None,
+    after_cut: Callable[[], None] | None = None,
 ) -> AuditReport:
     """Search models for values that depend on data that was not known yet.
 
@@ -105,6 +106,8 @@ def audit_lookahead(
         DuckDB settings of the scratch database.
     home
         The folder with the files of the catalog; by default where they were when it was written.
+    after_cut
+        Called after each cut of the first pass, in any thread.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def audit_lookahead(
     ]
 
     run = _Run(catalog, project, cuts, seed, size, session, home)
-    report, missed = run.audit(audited)
+    report, missed = run.audit(audited, after_cut=after_cut)
     if not missed:
         return report
     again = {}
@@ -168,7 +171,11 @@ class _Run:
     home: Path | None
 
     def audit(
-        self, audited: list[Model], moments: Moments | None = None
+        self,
+        audited: list[Model],
+        moments: Moments | None = None,
+        *,
+        after_cut: Callable[[], None] | None = None,
     ) -> tuple[AuditReport, list[Model]]:
         """Audit models on a sample, with cuts at ``moments`` if given.
 
@@ -188,7 +195,7 @@ class _Run:
                 moments=moments,
             )
             outside = find_outside(first, needed, compared)
-            tallies = self._tallies(first, needed, compared, sample)
+            tallies = self._tallies(first, needed, compared, sample, after_cut)
         report = AuditReport(
             models=tuple(
                 conclude(model, tallies[model.relation], outside.get(model.relation))
@@ -213,6 +220,7 @@ class _Run:
         needed: Project,
         compared: list[Model],
         sample: Sample,
+        after_cut: Callable[[], None] | None,
     ) -> Mapping[Relation, Tally]:
         """The findings of all cuts, by model; the first worker uses the connection."""
         stopped = Event()
@@ -238,6 +246,8 @@ class _Run:
                 for cut in sample.cuts[worker::workers]:
                     if not stopped.is_set():
                         audit.examine(cut)
+                        if after_cut is not None:
+                            after_cut()
                 return audit.tallies
 
         with ThreadPoolExecutor(workers) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -43,6 +44,7 @@ def lookahead(
     that were NULL in every compared row are listed, because they could not be tested.
     """
     from warehouse.audit import audit_lookahead
+    from warehouse.progress import show_progress
     from warehouse.project import built_project
 
     home = Home.of(settings)
@@ -50,15 +52,18 @@ def lookahead(
     say(f"auditing with {counted(cuts, 'cut')} ...")
     project = built_project(home)
     try:
-        report = audit_lookahead(
-            home.catalog,
-            project,
-            models=models,
-            cuts=cuts,
-            seed=seed,
-            session=settings.session,
-            home=home.root,
-        )
+        with show_progress("audit", what="cut") as meter:
+            meter.add(expected=cuts)
+            report = audit_lookahead(
+                home.catalog,
+                project,
+                models=models,
+                cuts=cuts,
+                seed=seed,
+                session=settings.session,
+                home=home.root,
+                after_cut=partial(meter.add, files=1),
+            )
     except NotFoundError as error:
         with Warehouse(settings) as warehouse:
             warehouse.describe(str(error.fields["model"]))  # raises why an own model is not built
