@@ -358,6 +358,8 @@ def test_functions_when_asked_then_are_there_in_every_session_with_their_meaning
              "write the measure out instead of its alias"),
             ("select rolling_mean(spread_bps, 24) from l1_features", "not a number of rows"),
             ("select rolling_mean(spread_bps, '24 rows') from l1_features", "not a number of rows"),
+            ("from as_of('flow_features', '5m', 'l1_features', '1h')", "warehouse describe as_of"),
+            ("select 1 {{ windows('1 day') }} where 1 = 1", "where before {{ windows(…) }}"),
             ("from l1_features where symbol = $s", "symbol in $symbols"),
             ("from signals join l1_features using (time)", "wh.sql(..., signals=signals)"),
         ):  # fmt: skip

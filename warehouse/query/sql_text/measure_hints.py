@@ -32,6 +32,8 @@ def measure_hint(message: str) -> str | None:
             "in qualify write the measure out instead of its alias, or put the SELECT into a"
             " subquery and the condition around it"
         )
+    if macro := re.match(r"Binder Error: Macro (\w+)\(\) does not support", message):
+        return f"see: warehouse describe {macro[1]}"
     if re.search(r"\w+ -> INTERVAL\)|extract specifier", message):
         return "write a measure's length as a span of time, such as '1 day', not a number of rows"
     if re.search(r"cast to the destination type \w+\[\]", message):

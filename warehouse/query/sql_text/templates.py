@@ -114,6 +114,9 @@ def lines_of(place: str, text: str) -> Iterator[None]:
     except QueryError as error:
         reason = str(error.__cause__) if "\nLINE " in str(error.__cause__) else error.what
         error.what = at_line(place, text, reason)
+        clause = re.search('near "(where|group|having)"', reason, re.I)
+        if clause and "windows(" in text:
+            error.next_step = error.in_shell = f"write {clause[1]} before {{{{ windows(…) }}}}"
         raise
 
 
