@@ -46,6 +46,7 @@ select series_id, "time", known_at, spread_bps as s from {{ ref('l1_features') }
     "empty.sql": "",
     "comment.sql": "-- later\n",
     "config.sql": "{{ config(materialized='view') }}\n",
+    "outer.sql": "{{ config(materialized='external') }}\nselect 1 as one\n",
     "bars.sql": "select 1 as one\n",
     "broken.yml": "models:\n  - name: kept\n    description: |\n      a\n      {{ 50% of it\n",
     "twice.yml": "models:\n  - name: kept\n    columns: []\n    columns: []\n",
@@ -151,6 +152,7 @@ PLACES = {
     "comment": ("models/comment.sql", "the file has no query"),
     "config": ("models/config.sql", "the file has no query"),
     "bars": ("models/bars.sql", "the name of a built-in model"),
+    "outer": ("models/outer.sql", "write materialized='table'"),
     "models/broken.yml": ("models/broken.yml:5", "expected token"),
     "models/twice.yml": ("models/twice.yml:4", "the key columns occurs twice"),
     "models/keys.yml": ("models/keys.yml:3", '"model:" is not a key of a file'),
@@ -609,15 +611,15 @@ def test_preview_when_files_and_macros_are_edited_then_shows_them_without_a_buil
     )
     reader.write_text(
         "with edited as (select * from {{ ref('edited') }})\n"
-        "select round(max(more / spread_bps), 6) as x, symbol, interval from edited"
+        "select round(max(more / spread_bps), 6) as x, symbol, interval, null as later from edited"
         " where spread_bps > 0 group by all;\n"
     )
     try:
         with warehouse.open(home) as wh:
             btc = {"symbol": "perpetual-BTC-USDT:USDT", "interval": "1h"}
-            assert wh.preview(reader, **btc).fetchall() == [(3.0, *btc.values())]
+            assert wh.preview(reader, **btc).fetchall() == [(3.0, *btc.values(), None)]
             macro.write_text("{% macro times(x) %}50 * {{ x }}{% endmacro %}")
-            assert wh.preview(reader, **btc).fetchall() == [(50.0, *btc.values())]
+            assert wh.preview(reader, **btc).fetchall() == [(50.0, *btc.values(), None)]
             with pytest.raises(QueryError, match="no column clock"):
                 wh.preview(reader, clock="true")
             for look in (wh.sql, wh.describe):
@@ -627,8 +629,8 @@ def test_preview_when_files_and_macros_are_edited_then_shows_them_without_a_buil
                 assert caught.value.next_step == "run: warehouse build"
         run = run_warehouse("--home", home, "preview", reader, "--format", "csv",
                             "--interval", "1h", "--limit", "1", cwd=home.parent)  # fmt: skip
-        assert run.stdout.splitlines()[0] == '"x","symbol","interval"', run.stderr
-        assert run.stdout.count("\n") == 2 and "--limit" in run.stderr
+        assert run.stdout.splitlines()[0] == '"x","symbol","interval","later"', run.stderr
+        assert run.stdout.count("\n") == 2 and "in which later is NULL" in run.stderr
     finally:
         base.unlink()
         macro.unlink()

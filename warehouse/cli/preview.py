@@ -11,7 +11,7 @@ from warehouse.cli.common import home_option, key_option, say, timeout_option
 from warehouse.cli.completion import completed
 from warehouse.cli.output import FORMATS, write_result
 from warehouse.config import Settings
-from warehouse.display import counted
+from warehouse.display import counted, first_few
 from warehouse.errors import ExitCode
 from warehouse.query import Warehouse
 
@@ -48,5 +48,12 @@ def preview(settings: Settings, file: Path, limit: int, form: str, **options: An
         result = warehouse.preview(file, limit=limit, **options)
         write_result(result, form, None, limit)
         if len(result) == limit:
-            say(f"only the first {counted(limit, 'row')}; for more, add --limit N")
+            rows = result.arrow()
+            null = [name for name in rows.column_names if rows[name].null_count == limit > 0]
+            among = (
+                f", in which {first_few(null)} {'is' if len(null) == 1 else 'are'} NULL"
+                if null
+                else ""
+            )
+            say(f"only the first {counted(limit, 'row')}{among}; for more, add --limit N")
     return ExitCode.DONE

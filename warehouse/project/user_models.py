@@ -364,6 +364,8 @@ def _refusal(path: Path, taken: set[str], twins: Sequence[str]) -> str | None:
         return f"dbt reads files that end in .sql only: rename it to {path.stem}.sql"
     if path.stem.lower() in taken:
         return f"{path.stem} is the name of a built-in model: give the file another name"
+    if re.search(r"""\bmaterialized\s*=\s*['"]external""", own_text(path)):
+        return "an external model is a file, which queries cannot read: write materialized='table'"
     if len(twins) > 1:
         return f"{' and '.join(twins)} have the same name: give one of them another"
     if re.search(r'["\s]', path.stem) or not path.stem.isprintable():
