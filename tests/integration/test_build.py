@@ -101,7 +101,7 @@ def test_build_when_nothing_changed_but_the_last_build_warned_then_counts_its_wa
     story: Story,
 ) -> None:
     assert re.search(
-        r"; that build had \d+ warnings?: warehouse .*status", story["build again"]["stderr"]
+        r"; that build had \d+ warnings?; see: warehouse .*status", story["build again"]["stderr"]
     )
 
 

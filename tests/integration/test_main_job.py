@@ -151,13 +151,13 @@ def test_sync_when_folder_is_flat_then_needs_the_options(tmp_path: Path) -> None
     assert run.exit_code == 1
     assert run.stderr.count("not imported") == 1
     assert "not imported: 2 files whose path does not identify" in run.stderr
-    assert "  2025-09.parquet: no dataset and no exchange and no symbol" in run.stderr
+    assert "  2025-09.parquet: no dataset, exchange or symbol" in run.stderr
     assert "--dataset --exchange --symbol --interval --clock" in run.stderr
     assert "arrange the files as shown at the end of: warehouse sync --help" in run.stderr
     run = sync(tmp_path, "--from", flat, "--dry-run", "--dataset", "flow", "--exchange", VENUE,
                "--symbol", BTC)  # fmt: skip
     assert "not imported: 2 files" in run.stderr
-    assert "2025-09.parquet: no interval and no clock" in run.stderr
+    assert "2025-09.parquet: no interval or clock" in run.stderr
     said = ["--dataset", "flow", "--exchange", VENUE, "--symbol", BTC, "--interval", "1h",
             "--clock", "true"]  # fmt: skip
     run = sync(tmp_path, "--from", flat, *said)

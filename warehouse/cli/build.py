@@ -189,7 +189,7 @@ class _Steps:
         match event:
             case {"step": "unchanged", "warnings": int(warnings)}:
                 built = "up to date: nothing has changed since the catalog was built"
-                found = f"; that build had {counted(warnings, 'warning')}: warehouse status"
+                found = f"; that build had {counted(warnings, 'warning')}; see: warehouse status"
                 say(built + found * bool(warnings))
             case {"step": "stored", "reused": True, "is_day": is_day}:
                 self._reused["stored day" if is_day else "stored month"] += 1

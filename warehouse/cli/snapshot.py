@@ -65,11 +65,11 @@ def snapshot(settings: Settings, name: str | None, drop: bool, as_json: bool) ->
     rows = [
         (
             *(g.number, g.built_at, g.published_at),
-            *("current" if g.is_current else "", " ".join(g.snapshots)),
+            *("yes" if g.is_current else "", " ".join(g.snapshots)),
         )
         for g in kept
     ]
-    put_table(["generation", "built_at", "published_at", "", "snapshots"], rows)
+    put_table(["generation", "built_at", "published_at", "current", "snapshots"], rows)
     return ExitCode.DONE
 
 

@@ -255,7 +255,8 @@ def _completed(naming: Naming, pairs: dict[str, str], above: tuple[str, ...]) ->
 
 
 def _missing(naming: Naming, *names: str) -> str:
-    return " and no ".join(name for name in names if getattr(naming, name) is None)
+    missing = [name for name in names if getattr(naming, name) is None]
+    return " or ".join(filter(None, (", ".join(missing[:-1]), *missing[-1:])))
 
 
 def _without_key(path: Path, error: UsageError) -> FoundFile:
