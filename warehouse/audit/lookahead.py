@@ -123,8 +123,8 @@ def audit_lookahead(
         model for model in project.models if model.relation.schema != "staging"
     ]
 
-    run = _Run(catalog, project, cuts, seed, size, session, home)
-    report, missed = run.audit(audited, after_cut=after_cut)
+    run = _Run(catalog, project, cuts, seed, size, session, home, after_cut)
+    report, missed = run.audit(audited)
     if not missed:
         return report
     again = {}
@@ -133,7 +133,7 @@ def audit_lookahead(
         if isinstance(found, str):
             again[model.relation] = replace(earlier, verdict=Verdict.UNTESTED, reason=found)
         elif found:
-            later = run.audit([model], found)[0].models[0]
+            later = replace(run, after_cut=None).audit([model], found)[0].models[0]
             again[model.relation] = with_earlier(earlier, later)
     return replace(report, models=tuple(again.get(a.model, a) for a in report.models))
 
@@ -169,13 +169,10 @@ class _Run:
     size: SampleSize
     session: Mapping[str, str]
     home: Path | None
+    after_cut: Callable[[], None] | None
 
     def audit(
-        self,
-        audited: list[Model],
-        moments: Moments | None = None,
-        *,
-        after_cut: Callable[[], None] | None = None,
+        self, audited: list[Model], moments: Moments | None = None
     ) -> tuple[AuditReport, list[Model]]:
         """Audit models on a sample, with cuts at ``moments`` if given.
 
@@ -195,7 +192,7 @@ class _Run:
                 moments=moments,
             )
             outside = find_outside(first, needed, compared)
-            tallies = self._tallies(first, needed, compared, sample, after_cut)
+            tallies = self._tallies(first, needed, compared, sample)
         report = AuditReport(
             models=tuple(
                 conclude(model, tallies[model.relation], outside.get(model.relation))
@@ -220,7 +217,6 @@ class _Run:
         needed: Project,
         compared: list[Model],
         sample: Sample,
-        after_cut: Callable[[], None] | None,
     ) -> Mapping[Relation, Tally]:
         """The findings of all cuts, by model; the first worker uses the connection."""
         stopped = Event()
@@ -246,8 +242,8 @@ class _Run:
                 for cut in sample.cuts[worker::workers]:
                     if not stopped.is_set():
                         audit.examine(cut)
-                        if after_cut is not None:
-                            after_cut()
+                        if self.after_cut is not None:
+                            self.after_cut()
                 return audit.tallies
 
         with ThreadPoolExecutor(workers) as pool:
@@ -321,19 +317,15 @@ class _Audit:
             *((future.result, World(future.rows)) for future in futures),
         ):
             failed = self._scratch.build(world, result, self._project.models)
-            failures |= {
-                relation: f"cannot be built on {_WORDS[result]}: {message}"
-                for relation, message in failed.items()
-                if relation not in failures
-            }
+            for relation, message in failed.items():
+                text = f"cannot be built on {_WORDS[result]}: {message}"
+                failures.setdefault(relation, text)
         comparable = []
         for model in self._compared:
-            unproven = failures.get(model.relation)
+            unproven = failures.get(model.relation) or self._why_not_comparable(model)
             if unproven is None:
-                unproven = self._why_not_comparable(model)
-                if unproven is None:
-                    comparable.append(model)
-            if unproven:
+                comparable.append(model)
+            elif unproven:
                 self._give_up(model, cut, unproven)
         for model in comparable:
             try:
@@ -499,7 +491,7 @@ class _Audit:
         series_id = row.value("series_id")
         if isinstance(series_id, int) and series_id in self._series:
             return str(self._series[series_id])
-        values = [row.value(name) for name in SERIES_COLUMNS]
+        values = (row.value(name) for name in SERIES_COLUMNS)
         return " ".join(str(value) for value in values if value is not None) or "no series"
 
 
