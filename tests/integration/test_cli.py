@@ -101,6 +101,7 @@ def test_usage_when_wrong_then_exits_with_two_and_reports_it_on_stderr(
     [
         (["buidl"], "no such command 'buidl'; did you mean build or ui?\n  next: list them with"),
         (["audit", "lookahed"], "did you mean lookahead?"),
+        (["audit", "lookahead", "nope"], "no model 'nope'\n  next: models: bars, "),
         (["build", "--froce"], "did you mean --force"),
         (["sync", "--start", "2025-02-30"], "is not a day of the calendar, such as 2025-09-30"),
         (["update", "--frm", "x"], "did you mean --from?\n  next: see: warehouse sync --help"),

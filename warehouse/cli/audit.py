@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,10 @@ from warehouse.display import counted
 from warehouse.errors import DiskError, ExitCode, LockedError, NotFoundError
 from warehouse.generations import require_catalog
 from warehouse.home import Home
-from warehouse.query import Warehouse
+from warehouse.query import Warehouse, session_of
+
+if TYPE_CHECKING:
+    from warehouse.project import Project
 
 
 @click.group(cls=Verbs, epilog="Example: warehouse audit lookahead flow_features --cuts 5")
@@ -49,25 +52,22 @@ def lookahead(
 
     home = Home.of(settings)
     require_catalog(home)
-    say(f"auditing with {counted(cuts, 'cut')} ...")
     project = built_project(home)
-    try:
-        with show_progress("audit", what="cut") as meter:
-            meter.add(expected=cuts)
-            report = audit_lookahead(
-                home.catalog,
-                project,
-                models=models,
-                cuts=cuts,
-                seed=seed,
-                session=settings.session,
-                home=home.root,
-                after_cut=partial(meter.add, files=1),
-            )
-    except NotFoundError as error:
-        with Warehouse(settings) as warehouse:
-            warehouse.describe(str(error.fields["model"]))  # raises why an own model is not built
-        raise
+    for name in models:
+        _require_model(settings, project, name)
+    say(f"auditing with {counted(cuts, 'cut')} ...")
+    with show_progress("audit", what="cut") as meter:
+        meter.add(expected=cuts)
+        report = audit_lookahead(
+            home.catalog,
+            project,
+            models=models,
+            cuts=cuts,
+            seed=seed,
+            session=settings.session,
+            home=home.root,
+            after_cut=partial(meter.add, files=1),
+        )
     if as_json:
         put_json(
             {
@@ -84,6 +84,18 @@ def lookahead(
         for line in report.lines():
             put(line)
     return ExitCode.DONE if report.passed else ExitCode.DATA_PROBLEMS
+
+
+def _require_model(settings: Settings, project: Project, name: str) -> None:
+    """Raise NotFoundError for an unknown model; one of the user's may have failed in the build."""
+    try:
+        project.model(name)
+    except NotFoundError:
+        with Warehouse(settings) as warehouse:
+            reason, next_step = session_of(warehouse).names.absent_model(name)
+        if reason:
+            raise NotFoundError(reason, next_step=next_step, name=name) from None
+        raise
 
 
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"])
