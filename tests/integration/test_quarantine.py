@@ -20,8 +20,8 @@ REASONS = {
     "2025-10": "cannot be read as parquet",
     "2025-11": "cannot be read as parquet",
     "2025-12": "'volume_delta' is string",
-    "2026-01": "its time is outside 2026-01",
-    "2026-02": "its bar has more than one row",
+    "2026-01": "time outside 2026-01",
+    "2026-02": "bar with more than one row",
 }
 
 

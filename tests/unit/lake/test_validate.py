@@ -489,14 +489,14 @@ def test_check_when_times_are_finer_than_a_microsecond_then_is_refused(tmp_path:
 
 def test_check_when_rows_are_outside_the_month_then_counts_them(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([grid(date(2025, 8, 31), 24), STARTS]))
-    assert "24 of 72 rows: its time is outside 2025-09: row 0 (2025-08-31 00:00:00)" in refusal(
+    assert "24 of 72 rows: time outside 2025-09: row 0 (2025-08-31 00:00:00)" in refusal(
         tmp_path, table
     )
 
 
 def test_check_when_the_first_bar_of_the_next_month_is_in_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", grid(date(2025, 9, 30), 25))
-    assert "1 of 25 rows: its time is outside 2025-09: row 24 (2025-10-01 00:00:00)" in refusal(
+    assert "1 of 25 rows: time outside 2025-09: row 24 (2025-10-01 00:00:00)" in refusal(
         tmp_path, table
     )
 
@@ -515,7 +515,7 @@ def test_check_when_bars_are_off_the_grid_then_names_the_first(tmp_path: Path) -
     starts = STARTS.copy()
     starts[7] += 1_000_000
     assert refusal(tmp_path, bar_table("flow", starts)) == (
-        "1 of 48 rows: its time is not a multiple of 1h: row 7 (2025-09-01 07:00:01)"
+        "1 of 48 rows: time not a multiple of 1h: row 7 (2025-09-01 07:00:01)"
     )
 
 
@@ -526,7 +526,7 @@ def test_check_when_interval_is_coarser_than_the_bars_then_is_refused(tmp_path: 
 
 def test_check_when_a_bar_occurs_twice_even_unsorted_then_is_refused(tmp_path: Path) -> None:
     table = bar_table("flow", np.concatenate([STARTS, STARTS[3:5]]))
-    assert "its bar has more than one row: row 3 (2025-09-01 03:00:00)" in refusal(tmp_path, table)
+    assert "bar with more than one row: row 3 (2025-09-01 03:00:00)" in refusal(tmp_path, table)
 
 
 # -- raw data ------------------------------------------------------------------------------------

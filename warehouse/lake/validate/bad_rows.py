@@ -69,10 +69,10 @@ def find_bad_rows(
         order = order[~(is_null | is_finer)[order]]
         is_same = np.diff(times[order]) == 0
         twice = np.concatenate((order[1:][is_same], order[:-1][is_same]))
-        reasons[twice] = "its bar has more than one row"
-        reasons[times % bar != 0] = f"its time is not a multiple of {key.series.interval}"
-    reasons[is_finer] = "its time is finer than a microsecond"
-    reasons[(times < start) | (times >= end)] = f"its time is outside {key.period.text}"
+        reasons[twice] = "bar with more than one row"
+        reasons[times % bar != 0] = f"time not a multiple of {key.series.interval}"
+    reasons[is_finer] = "time finer than a microsecond"
+    reasons[(times < start) | (times >= end)] = f"time outside {key.period.text}"
     reasons[is_null] = f"NULL in {' or '.join(time_columns(key.dataset))}"
     return [
         BadRow(number, None if is_null[number] else int(times[number]), reasons[number])
@@ -176,7 +176,7 @@ def _without_first_of_equals(table: pa.Table, rows: list[BadRow]) -> list[BadRow
     """The rows to leave out, without the first row of each bar whose rows are all equal."""
     by_time: dict[int | None, list[BadRow]] = {}
     for row in rows:
-        if row.reason == "its bar has more than one row":
+        if row.reason == "bar with more than one row":
             by_time.setdefault(row.time_us, []).append(row)
     kept = set()
     for first, *others in by_time.values():
