@@ -240,7 +240,8 @@ class Names:
 
         Its parameter ``trades`` is for ``raw_trades``, and ``mark_prices`` for ``raw_mark_price``.
         """
-        parameters = [name for name in self.tick_parameters.get(macro, ()) if name not in given]
+        known = self.tick_parameters if macro.startswith("ticks") else {}  # which takes 15 ms
+        parameters = [name for name in known.get(macro, ()) if name not in given]
         names = (f"raw_{name}" for parameter in parameters for name in (parameter, parameter[:-1]))
         return [*filter(None, (self.find(("vendor", name)) for name in names))]
 

@@ -220,7 +220,7 @@ class _Walk:
         """Add the macro ``ticks_<dataset>(…)``, or the one that ``ticks(dataset, …)`` calls."""
         function = node.get("function") or {}
         name = function_name(function) if node["type"] == "TABLE_FUNCTION" else ""
-        if name not in self.catalog.tick_parameters:
+        if not name.startswith("ticks") or name not in self.catalog.tick_parameters:
             return
         given = named_arguments(function, self.catalog.tick_parameters[name])
         if name == "ticks":

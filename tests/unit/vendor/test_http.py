@@ -83,6 +83,10 @@ def test_progress_elsewhere_than_on_a_terminal_is_lines(monkeypatch: pytest.Monk
     last = stream.getvalue().splitlines()[-1]
     assert last.startswith("sync: 1 of 2 files, 1.0 MB, ")
     assert last.endswith(" s left")
+    with show_progress("audit", what="cut", stream=stream) as meter:
+        meter.add(expected=4)
+        meter.add(files=2)
+    assert stream.getvalue().splitlines()[-1] == "audit: 2 of 4 cuts, about 0 s left"
 
 
 def test_progress_on_a_terminal_is_a_bar_that_vanishes() -> None:
