@@ -35,6 +35,9 @@ from warehouse.home import Home, held_lock
 # a worker 0.3 s to start (docs/scale.md).
 _WORTH_A_WORKER = 24 << 20
 
+# Bytes of vendor files that take as long to compute as a character of SQL to plan.
+_BYTES_OF_SQL = 200
+
 # Bytes of vendor files, some 150,000 rows, up to which one process computes two jobs at once.
 _SMALL = 16 << 20
 
@@ -113,7 +116,10 @@ class JobRunner:
         """Compute jobs, small ones two at a time, because each keeps one core busy."""
         are_small = len(jobs) > 1 and max(job.size_bytes for job in jobs) <= _SMALL
         if are_small and has_room_for_two(self._connected()):  # before a task sets its own limits
-            self._compute_in_pairs(_largest_first(jobs), done)
+            # what the smallest reads is soon created, and while one thread computes it, the other
+            # creates what the largest reads
+            *larger, smallest = _largest_first(jobs)
+            self._compute_in_pairs([smallest, *larger], done)
         else:
             for job in jobs:
                 done(job, self.compute(job))
@@ -203,7 +209,7 @@ def compute(settings: Settings, jobs: Sequence[Job], done: OnDone) -> None:
 
 def _largest_first(jobs: Sequence[Job]) -> list[Job]:
     """The order in which jobs that are computed together end at about the same time."""
-    return sorted(jobs, key=lambda job: -job.size_bytes)
+    return sorted(jobs, key=lambda job: -job.size_bytes - _BYTES_OF_SQL * len(job.rows))
 
 
 def _shared_out(settings: Settings, jobs: Sequence[Job]) -> tuple[int, Settings]:
