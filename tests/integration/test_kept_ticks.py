@@ -35,6 +35,10 @@ LATE = """
 select series_id, "interval", "time", known_at, close - lag(close) over by_time as change
 from ticks.ohlcv where clock = 'exchange' window by_time as (partition by series_id order by "time")
 """
+PAIRED = """
+select series_id, "interval", "time", known_at, slow.net_delta as hourly
+from as_of('flow_features', '45m', 'flow_features', '1h', interval '1 day')
+"""
 PEEKING = """
 select series_id, "interval", "time", known_at,
     lead(net_delta) over (partition by series_id order by "time") as next_delta
@@ -73,6 +77,7 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
         LATE.replace("known_at", '"time" + interval 45 minutes as known_at')
     )
     (home / "models" / "asking.sql").write_text("select * from ticks_flow('45m')")
+    (home / "models" / "paired.sql").write_text(PAIRED)
     for day in (10, 11):
         write_trades(tmp_path / "files", date(2025, 9, day), day)
     vendor = bar_table("ohlcv", grid(date(2025, 9, 1), 24))
@@ -133,6 +138,7 @@ def test_kept_bars_when_the_marts_are_to_read_them_then_one_source_gives_each_se
             wh.bars("flow", every="45m", symbol=symbol),
             wh.sql("from ticks('flow', '45m', symbol := $symbol)", symbol=symbol),
             wh.sql("from asking"),
+            wh.sql("from paired"),
         ):
             ticks = [(file.dataset, file.period) for file in asked.receipt.files]
             assert ticks == [("raw_trades", "2025-09-10"), ("raw_trades", "2025-09-11")]
