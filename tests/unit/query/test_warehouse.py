@@ -338,6 +338,20 @@ def test_an_undefined_name_in_a_template_is_pointed_to_parameters(wh: warehouse.
     with pytest.raises(QueryError, match="'rolling_zscor' is undefined") as caught:
         wh.sql("select {{ rolling_zscor('close', '1 day') }} from flow_features")
     assert (caught.value.next_step or "").startswith("write rolling_zscore")
+    with pytest.raises(QueryError, match="'run_query' is undefined") as caught:
+        wh.sql("select {{ run_query('select 1') }}")
+    assert "$" not in (caught.value.next_step or "$")
+
+
+def test_a_missing_time_is_about_measures_only_if_there_are_windows(
+    wh: warehouse.Warehouse,
+) -> None:
+    plain, measure = "from meta.gaps where time > now()", "select {{ rolling_mean('1', '1 day') }}"
+    windowed = f"{measure} from (select 1 as one) {{{{ windows('1 day') }}}}"
+    for text, is_measure in ((plain, False), (windowed, True)):
+        with pytest.raises(QueryError) as caught:
+            wh.sql(text).fetchall()
+        assert (caught.value.next_step or "").startswith("measures read") is is_measure
 
 
 def test_describe_when_schema_is_named_then_takes_that_one(wh: warehouse.Warehouse) -> None:

@@ -448,8 +448,9 @@ class Result(Tabular):
         if (ours := translated(error, self._session.home.root)) is not None:
             return ours
         names = self._session.names
-        hint = measure_hint(message) or names.suggestion(str(error), self._statement.tree)
-        return QueryError(names.failure(message)[0], next_step=hint, sql=self._statement.bare)
+        sql = self._statement.bare
+        hint = measure_hint(message, sql) or names.suggestion(str(error), self._statement.tree)
+        return QueryError(names.failure(message)[0], next_step=hint, sql=sql)
 
 
 # -- for the command line ------------------------------------------------------------------------

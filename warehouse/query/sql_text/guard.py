@@ -400,7 +400,7 @@ def _syntax_error(text: str, message: str) -> QueryError:
         duckdb.extract_statements(text)
     except (duckdb.Error, ValueError) as error:
         message = str(error)
-    return QueryError(engine_message(message), next_step=measure_hint(message), sql=text)
+    return QueryError(engine_message(message), next_step=measure_hint(message, text), sql=text)
 
 
 def engine_message(message: str) -> str:

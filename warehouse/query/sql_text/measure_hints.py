@@ -7,12 +7,12 @@ import re
 _KEYS = r'"?(series_id|time|known_at)"?'
 
 
-def measure_hint(message: str) -> str | None:
+def measure_hint(message: str, sql: str) -> str | None:
     """The next step for an error of DuckDB that a measure may have caused; None for others.
 
     Examples
     --------
-    >>> measure_hint('Parser Error: window "bars_1_day" does not exist')
+    >>> measure_hint('Parser Error: window "bars_1_day" does not exist', "select 1 over bars_1_day")
     "end the SELECT with {{ windows('1 day') }}, with every length that its measures use"
     """
     window = re.search(r'window "(?:bars|last)_(\w+)" does not exist', message)
@@ -45,7 +45,8 @@ def measure_hint(message: str) -> str | None:
             "measures read series_id, time and known_at of the SELECT: join with using"
             " (series_id, time, known_at), or compute the measure before the join"
         )
-    if re.search(rf"Referenced column {_KEYS} not found", message):
+    is_windowed = re.search(r"\bover\b", sql, re.IGNORECASE)
+    if is_windowed and re.search(rf"Referenced column {_KEYS} not found", message):
         return (
             "measures read series_id, time and known_at: select these columns in the subquery too"
         )

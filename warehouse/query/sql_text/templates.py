@@ -59,17 +59,17 @@ class Templates:
         QueryError
             The text is wrong, or needs dbt itself; the message names the line.
         """
-        with self._lock, self._explained():
+        with self._lock, self._explained(text):
             return self._current().render(text).sql
 
     def preview(self, text: str, path: Path) -> str:
         """Render a model; the user's own models that it reads become part of its text."""
-        with self._lock, self._explained():
+        with self._lock, self._explained(text):
             this = Relation("user", path.stem)
             return self._current().render(text, this, inline=True).sql
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, text: str) -> Iterator[None]:
         """Add the next step to the error of a template."""
         from warehouse.project import UnsupportedTemplate
 
@@ -80,8 +80,10 @@ class Templates:
             name = re.search(r"'(\w+)' is undefined", error.what)
             if name and self._renderer:
                 reason, near = self._renderer.undefined(name[1])
-                wanted = " or ".join(near) or f"${name[1]} for the value of a parameter"
-                next_step = f"write {wanted}; in templates {_ALLOWED}"
+                if not near and not re.search(rf"\b{name[1]}\s*[(.]", text):
+                    near = [f"${name[1]} for the value of a parameter"]
+                if near:
+                    next_step = f"write {' or '.join(near)}; in templates {_ALLOWED}"
                 if reason is not None:
                     error.reason, next_step = reason, _FUNCTIONS
             error.next_step = error.in_shell = next_step
