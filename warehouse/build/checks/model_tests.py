@@ -20,6 +20,8 @@ from warehouse.project import CompiledProject, DataTest, broken_test
 
 _MOST_DOUBTS = 20
 
+_STORED = "select distinct model from meta.stored"
+
 
 def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]:
     """Run the tests on the build file, those that do not go by month in another thread.
@@ -27,8 +29,10 @@ def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]
     Returns the results of tests that go by month.
     """
     connection, root = file.open(), file.home.root
-    has_room = has_room_for_two(connection)
-    apart = [test for test in compiled.tests if has_room and test.by_month is None]
+    apart: list[DataTest] = []
+    if has_room_for_two(connection):
+        stored = {name for (name,) in connection.execute(_STORED).fetchall()}
+        apart = [t for t in compiled.tests if t.by_month is None or t.model not in stored]
     others = [test for test in compiled.tests if test not in apart]
     with file.beside() as other, ThreadPoolExecutor(1) as pool:
         found = pool.submit(_outcomes, other, apart, {}, root)
