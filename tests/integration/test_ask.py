@@ -366,6 +366,9 @@ def test_functions_when_asked_then_are_there_in_every_session_with_their_meaning
             with pytest.raises(QueryError) as refused:
                 wh.sql(text, {"s": ["A"]} if "$s" in text else {}).fetchall()
             assert next_step in str(refused.value.next_step)
+        later = wh.sql("from flow_from('2030-01-01')")
+        assert {file.dataset for file in later.receipt.files} == {"flow", "ohlcv"}
+        assert str(later.hint).startswith("flow has rows only from ")
         with pytest.raises(NotFoundError, match="is a function, not a table: rolling_mean"):
             wh.describe("rolling_mean")
         text = "select {{ rolling_mean('spread_bps', '1 day') }} as m from l1_features"

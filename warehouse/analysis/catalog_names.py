@@ -42,6 +42,8 @@ _STORED = re.compile(r"\bread_parquet\b|\bfrom native\w*\.main\.", re.I)
 # Schemas in which a session looks up a bare name; their names do not overlap.
 _SEARCHED = ("main", "user")
 _OTHER_SCHEMAS = ("vendor", "ticks", "meta", "staging")
+# The mart that the table macro flow_from reads by default.
+FLOW_FROM = Relation("main", "flow_features")
 _UNKNOWN_TABLE = re.compile(r"(?:Table|View|Table Function) with name (\S+) does not exist")
 # DuckDB's advice to read one of its own tables.
 _OF_SYSTEM = re.compile(r'\s*Did you mean "(pg_|sqlite_|system\.|information_schema\.)[^"]*"\?')
@@ -231,6 +233,7 @@ class Names:
             if node.get("type") == "TABLE_FUNCTION":
                 called, texts = function_name(node["function"]), [*texts_in(node)]
                 found += [self.find(tuple(text.split("."))) for text in texts]
+                found += [FLOW_FROM] if called == "flow_from" else []
                 found += self.raw_tables(called)
                 found += [raw for text in texts for raw in self.raw_tables(f"{called}_{text}")]
         return list(dict.fromkeys(filter(None, found)))

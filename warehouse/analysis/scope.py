@@ -14,8 +14,9 @@ from typing import Any
 
 import duckdb
 
-from warehouse.analysis.catalog_names import Names
+from warehouse.analysis.catalog_names import FLOW_FROM, Names
 from warehouse.analysis.parse_tree import (
+    KEY_COLUMNS,
     Cte,
     Ctes,
     FromSource,
@@ -184,6 +185,7 @@ class _Walk:
             self.query(query_of(node["subquery"]), ctes, found)
         else:
             self._ticks(node, found)
+            self._flow_from(node, found)
             conditions = self._as_of_conditions(node, found)
             for text in texts_in(node):
                 relation = self.catalog.find(tuple(text.split(".")))
@@ -238,6 +240,17 @@ class _Walk:
                     *(self._argument(given, key, self.values.moment) for key in _SPAN_OF_TICKS),
                 )
             )
+
+    def _flow_from(self, node: Tree, found: _Filter) -> None:
+        """Add the mart that ``flow_from(start_time)`` reads by default; its sums have no end."""
+        function = node.get("function") or {}
+        if node["type"] != "TABLE_FUNCTION" or function_name(function) != "flow_from":
+            return
+        given = named_arguments(function, ("start_time", "flow"))
+        if "flow" not in given:
+            start = self._argument(given, "start_time", self.values.moment)
+            keys = found.only(KEY_COLUMNS.__contains__)
+            self._add(FLOW_FROM, keys & _Filter({}, start, found.end))
 
     def _argument(
         self, given: Mapping[str, Tree], name: str, read: Callable[[Tree], Any] | None = None
