@@ -8,7 +8,6 @@ stdout.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import importlib
 import json
@@ -79,7 +78,7 @@ def _serve() -> None:
             asking.close()
             answers.close()
             _become(json.loads(line))
-            _end(cli.main)
+            cli.main()
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
 
@@ -102,17 +101,6 @@ def _become(asked: dict[str, Any]) -> None:
     if not asked["audits"]:
         gate: Any = importlib.import_module("warehouse.build.checks.lookahead_gate")
         gate._audit = own_models_audited(gate._audit)
-
-
-def _end(act: Callable[[], None]) -> None:
-    """Run a command and end as Python does, but without freeing what is loaded, in 40 ms less."""
-    try:
-        act()
-    except SystemExit as done:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(int(done.code or 0))
 
 
 def own_models_audited(whole: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:

@@ -21,6 +21,7 @@ import duckdb
 from warehouse.config import Settings, load_settings, variable
 from warehouse.errors import DiskError, WarehouseError, disk_error_of
 from warehouse.home import Home, removed_meanwhile
+from warehouse.interrupts import exit_process
 from warehouse.project import (
     kept_compiled,
     readable_project,
@@ -177,4 +178,4 @@ if __name__ == "__main__":
     acts = {"compile": compile_models, "docs": document, "user": transform_user}
     acts["spark"] = build_on_spark
     act = acts[sys.argv[2]]
-    sys.exit(0 if _run(act, load_settings(sys.argv[1])) else 1)
+    exit_process(0 if _run(act, load_settings(sys.argv[1])) else 1)
