@@ -65,7 +65,7 @@ class SampleSize:
 
 
 FULL = SampleSize()
-QUICK = SampleSize(series=2, bars=600, takes_turns=True)
+QUICK = SampleSize(series=4, bars=600, takes_turns=True)
 
 
 @dataclass(frozen=True, slots=True)

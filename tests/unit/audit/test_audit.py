@@ -18,6 +18,7 @@ from warehouse.audit import (
     SampleSize,
     Verdict,
     audit_lookahead,
+    audit_sample,
 )
 from warehouse.audit.report import ModelFinding
 from warehouse.audit.sample import Cut
@@ -315,6 +316,13 @@ def test_holes_before_the_cut_show_a_backfill_that_clean_data_hides(run: Run) ->
     )
     assert run(model("backfill", sql), cuts=1).passed  # the first cut leaves the data as they are
     assert only(run(model("backfill", sql), cuts=4)).column == "price"
+
+
+def test_the_sample_of_a_build_has_other_instruments_and_intervals(catalog: Path) -> None:
+    ahead = f"case when series_id = {{}} then lead(price) {WINDOW}) else price end as x"
+    models = [model(f"series_{n}", f"select {KEY}, {ahead.format(n)} {FROM}") for n in (1, 2, 3)]
+    report = audit_sample(catalog, Project(tuple(models), ()))
+    assert [audit.verdict for audit in report.models] == [Verdict.LEAK] * 3
 
 
 SECOND = together(
