@@ -147,7 +147,7 @@ def test_rows_outside_their_month_are_refused_after_a_second_check(
     object_path.unlink()
     bad.rename(object_path)
     report = run(home, small_vendor, (2026, 4, 6))
-    assert "is outside 2026-03" in (report.refused[0].reason or "")
+    assert "rows: time outside 2026-03" in (report.refused[0].reason or "")
     assert small_vendor.count(FILE) == 2
     assert run(home, small_vendor, (2026, 4, 6)).settled == 0
 
