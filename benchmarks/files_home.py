@@ -19,7 +19,7 @@ from benchmarks.data import VENUE, symbols
 from warehouse.audit import ModelAudit, Verdict
 from warehouse.build import build, gathered_months
 from warehouse.build.checks import lookahead_gate
-from warehouse.build.months import wanted as wanted_months
+from warehouse.build.months import find_or_compute as wanted_months
 from warehouse.build.months.compute_months import Job, compute
 from warehouse.build.months.lake_months import LakeByMonth
 from warehouse.build.vendor_views import view_sql
