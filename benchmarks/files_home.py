@@ -29,7 +29,8 @@ from warehouse.home import Home
 from warehouse.lake import Manifest, check_file
 from warehouse.lake.manifest.records import plain_facts
 from warehouse.lake.manifest.schema import STEPS
-from warehouse.project import Model, Relation
+from warehouse.project import Model
+from warehouse.sql import Relation
 from warehouse.vendor import Contract, FileKey, Period, SeriesKey, load_contracts
 
 LAST = Period("2025-09")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_sync_when_files_grew_then_loads_no_frames(tmp_path: Path) -> None:
 
 def test_help_when_asked_then_loads_nothing_heavy() -> None:
     assert loaded_after("from warehouse.cli import run; run(['--help'])") == set()
+
+
+def test_benchmarks_when_read_then_import_only_names_that_exist() -> None:
+    """No other test runs them, so that a renamed module would break them unnoticed."""
+    missing = [
+        f"{path.name}: {node.module}.{alias.name}"
+        for path in sorted((ROOT / "benchmarks").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("warehouse")
+        for alias in node.names
+        if not hasattr(import_module(str(node.module)), alias.name)
+        and find_spec(f"{node.module}.{alias.name}") is None
+    ]
+    assert missing == []
 
 
 # -- output and environment ----------------------------------------------------------------------
