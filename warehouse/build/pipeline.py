@@ -221,10 +221,10 @@ def _store_and_test(
         tell({"step": "tests"})
         with writing_tables(file) as tables:
             comment_again(file.open(), comments)
-            tested = test_models(file, compiled)
+            tested = test_models(file, compiled, in_two_threads=tables is not None)
         reused = sum(month.reused for month in tested)
         tell({"step": "tested", "new": len(tested) - reused, "reused": reused})
-        return tables.result()
+        return None if tables is None else tables.result()
 
     with spark_marts(home, run_dbt) if settings.engine == "spark" else nullcontext() as spark:
         return _on_other_thread(file, lambda: act(spark))

@@ -14,7 +14,6 @@ from warehouse.build.build_file import BuildFile
 from warehouse.build.checks.month_tests import TestedMonth, test_months
 from warehouse.build.meta.rows import add_rows
 from warehouse.build.models import OURS
-from warehouse.build.months.compute_months import has_room_for_two
 from warehouse.engine import translating
 from warehouse.project import CompiledProject, DataTest, broken_test
 
@@ -23,14 +22,16 @@ _MOST_DOUBTS = 20
 _STORED = "select distinct model from meta.stored"
 
 
-def test_models(file: BuildFile, compiled: CompiledProject) -> list[TestedMonth]:
-    """Run the tests on the build file, those that do not go by month in another thread.
+def test_models(
+    file: BuildFile, compiled: CompiledProject, *, in_two_threads: bool
+) -> list[TestedMonth]:
+    """Run the tests on the build file; those that do not go by month may have their own thread.
 
     Returns the results of tests that go by month.
     """
     connection, root = file.open(), file.home.root
     apart: list[DataTest] = []
-    if has_room_for_two(connection):
+    if in_two_threads:
         stored = {name for (name,) in connection.execute(_STORED).fetchall()}
         apart = [t for t in compiled.tests if t.by_month is None or t.model not in stored]
     others = [test for test in compiled.tests if test not in apart]

@@ -27,7 +27,7 @@ import duckdb
 from warehouse.build.build_file import BuildFile
 from warehouse.build.marts.running_columns import continued
 from warehouse.build.marts.views import comment_again, show_instead
-from warehouse.build.months.compute_months import has_room_for_two
+from warehouse.build.months.compute_months import has_room_for_two, one_thread_each
 from warehouse.build.months.stored import require_sound
 from warehouse.config import Settings
 from warehouse.engine import attach, connect
@@ -46,7 +46,7 @@ MOST_RECENT = 6
 # Wider marts stay parquet: they cost more to copy than all others, and are rarely read whole.
 MOST_COLUMNS = 64
 
-# Bytes of stored months up to which a build writes the tables while it tests the marts.
+# Bytes of stored months up to which a build writes the tables and runs two tests at a time.
 _SMALL = 128 << 20
 
 # The newest format finds rows of one symbol twice as fast; a DuckDB that cannot read it uses no
@@ -182,22 +182,25 @@ def copy_damage(home: Home, generation: int) -> str | None:
 
 
 @contextmanager
-def writing_tables(file: BuildFile) -> Iterator[Future[Tables | None]]:
-    """Write the tables of the next native copy in another thread, if they are small.
+def writing_tables(file: BuildFile) -> Iterator[Future[Tables | None] | None]:
+    """Write the tables of the next native copy in another thread, if the marts are small.
 
-    The build file shows the months. The result is None if nothing was written; then
-    :func:`copy_marts` writes them, and gives the reason if it fails.
+    Each connection computes on its own thread meanwhile. The build file shows the months. Yields
+    None if the marts are large. The result is None if nothing was written; then :func:`copy_marts`
+    writes the tables, and gives the reason if it fails.
     """
-    with file.beside() as connection, ThreadPoolExecutor(1) as pool:
-        yield pool.submit(_written_ahead, file, connection)
+    connection = file.open()
+    if _stored(connection)[1] > _SMALL or not has_room_for_two(connection):
+        yield None
+        return
+    with one_thread_each(connection), file.beside() as other, ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_written_ahead, file, other)
 
 
 def _written_ahead(file: BuildFile, connection: duckdb.DuckDBPyConnection) -> Tables | None:
-    if not has_room_for_two(connection):
-        return None
     try:
         stored, size_bytes = _stored(connection)
-        if not stored or size_bytes > min(_SMALL, file.settings.native_gb * 1e9):
+        if not stored or size_bytes > file.settings.native_gb * 1e9:
             return None
         shutil.rmtree(aside(file.home), ignore_errors=True)
         aside(file.home).mkdir(parents=True)
@@ -368,6 +371,7 @@ def _write_tables(
 
 def _show_tables(connection: duckdb.DuckDBPyConnection, made: NativeCopy, tables: Tables) -> None:
     """Make the marts of the copied catalog views of the tables."""
+    connection.execute("set threads = 1")  # the last use: no statement wakes another thread
     sources: dict[tuple[str, str], list[str]] = {}
     for database, path in zip(COPY_DATABASES, made, strict=False):
         attach(connection, path, database)

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -127,6 +127,7 @@ class JobRunner:
     def _compute_in_pairs(self, jobs: Sequence[Job], done: OnDone) -> None:
         """Two threads create in turn what the jobs read, and one computes while the other does."""
         connection = self._connected()
+        connection.execute("set threads = 1")  # as in one_thread_each
         self.opened(jobs[0])
         idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
         creating = threading.Lock()
@@ -245,6 +246,18 @@ def has_room_for_two(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether two small pieces of work may run at once."""
     threads, memory_bytes = _limits(connection)
     return threads > 1 and memory_bytes >= _LEAST_MEMORY
+
+
+@contextmanager
+def one_thread_each(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let each connection of a DuckDB compute on its own thread only, until the block has ended.
+
+    Otherwise DuckDB wakes another thread for each statement, which takes longer than a small one.
+    """
+    threads, _ = _limits(connection)
+    connection.execute("set threads = 1")
+    yield
+    connection.execute(f"set threads = {threads}")
 
 
 def _limits(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
