@@ -50,7 +50,7 @@ def test_results_when_months_were_tested_before_then_are_those_of_a_whole_run(
             catalog, home.build_catalog, "delete from w.meta.results", "delete from w.meta.tested"
         )
         with BuildFile(Settings(home.root)) as file:
-            tested = run_tests(file, compiled)
+            tested = run_tests(file, compiled, in_two_threads=bool(changes))
         reused = sum(month.reused for month in tested)
         found = execute(home.build_catalog, ["from w.meta.results"])
         return set(map(str, found)), len(tested) - reused, reused
