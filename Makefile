@@ -76,7 +76,7 @@ test-ui: .venv/installed-test-ui
 	else echo "npx is not installed, so the types of the JavaScript were not checked"; fi
 
 unit: .venv/installed-dev
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/unit -m 'not long and not demo'
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit -m 'not long and not demo'
 
 test-long: lint
 	$(BIN)/pytest -n $(JOBS) -m '(long or not long) and not spark and not s3' \
