@@ -190,18 +190,22 @@ def writing_tables(file: BuildFile) -> Iterator[Future[Tables | None] | None]:
     writes the tables, and gives the reason if it fails.
     """
     connection = file.open()
-    if _stored(connection)[1] > _SMALL or not has_room_for_two(connection):
+    stored, size_bytes = _stored(connection)
+    if size_bytes > _SMALL or not has_room_for_two(connection):
         yield None
         return
+    if size_bytes > file.settings.native_gb * 1e9:
+        stored = {}
     with one_thread_each(connection), file.beside() as other, ThreadPoolExecutor(1) as pool:
-        yield pool.submit(_written_ahead, file, other)
+        yield pool.submit(_written_ahead, file, other, stored)
 
 
-def _written_ahead(file: BuildFile, connection: duckdb.DuckDBPyConnection) -> Tables | None:
+def _written_ahead(
+    file: BuildFile, connection: duckdb.DuckDBPyConnection, stored: Months
+) -> Tables | None:
+    if not stored:
+        return None
     try:
-        stored, size_bytes = _stored(connection)
-        if not stored or size_bytes > file.settings.native_gb * 1e9:
-            return None
         shutil.rmtree(aside(file.home), ignore_errors=True)
         aside(file.home).mkdir(parents=True)
         return _written_aside(connection, file.home, _places(file.home), stored)
@@ -371,17 +375,17 @@ def _write_tables(
 
 def _show_tables(connection: duckdb.DuckDBPyConnection, made: NativeCopy, tables: Tables) -> None:
     """Make the marts of the copied catalog views of the tables."""
-    connection.execute("set threads = 1")  # the last use: no statement wakes another thread
     sources: dict[tuple[str, str], list[str]] = {}
     for database, path in zip(COPY_DATABASES, made, strict=False):
         attach(connection, path, database)
         for model, held in tables[path.name].months.items():
             if held:
                 sources.setdefault(("main", model), []).append(_table(database, model))
-    connection.begin()
-    comments = show_instead(connection, sources)
-    connection.commit()
-    comment_again(connection, comments)
+    with one_thread_each(connection):
+        connection.begin()
+        comments = show_instead(connection, sources)
+        connection.commit()
+        comment_again(connection, comments)
 
 
 def _stored(connection: duckdb.DuckDBPyConnection) -> tuple[Months, int]:

@@ -127,8 +127,6 @@ class JobRunner:
     def _compute_in_pairs(self, jobs: Sequence[Job], done: OnDone) -> None:
         """Two threads create in turn what the jobs read, and one computes while the other does."""
         connection = self._connected()
-        connection.execute("set threads = 1")  # as in one_thread_each
-        self.opened(jobs[0])
         idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
         creating = threading.Lock()
 
@@ -142,7 +140,12 @@ class JobRunner:
             finally:
                 idle.put(free)
 
-        with connection.cursor() as other, ThreadPoolExecutor(2) as pool:
+        with (
+            one_thread_each(connection),
+            connection.cursor() as other,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            self.opened(jobs[0])
             interrupted_too(other)
             jobs[0].task.begin(other)
             idle.put(connection)
